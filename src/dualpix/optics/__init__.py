@@ -1,0 +1,1 @@
+"""Dual-pixel optics: the thin lens, the two views' point-spread functions, scenes, the renderer and the sensor."""
