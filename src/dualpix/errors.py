@@ -13,6 +13,10 @@ class PairError(DualpixError):
     """Two pictures are not the two views of one dual-pixel photograph."""
 
 
+class DataError(DualpixError):
+    """A folder does not hold a data set in a layout that is known, or its pictures do not fit what is asked of them."""
+
+
 class RecipeError(DualpixError):
     """A recipe, or a table entry it names, does not exist or has a field of the wrong kind."""
 
