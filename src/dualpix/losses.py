@@ -1,0 +1,136 @@
+"""Training losses: functions of (output, target), both B C H W in [0, 1], giving one number to make small.
+
+All compute in float32 whatever they are given: MS-SSIM subtracts nearly equal numbers, which bfloat16 cannot.
+
+The paper (MCCNet, section 3.5) trains with "mix": Charbonnier and MS-SSIM with equal weight, after Zhao et al.,
+"Loss functions for image restoration with neural networks", IEEE TCI 2017.
+"""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+WANG_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest scale first; Wang, Simoncelli, Bovik, 2003
+GAUSS_SIZE = 11
+GAUSS_SIGMA = 1.5
+C1 = 0.01**2
+C2 = 0.03**2
+SMALLEST_SIMILARITY = 1e-6  # a power below one has no finite slope at zero
+FOURIER_SHARE = 0.05
+
+
+def charbonnier(output: Tensor, target: Tensor, epsilon: float = 1e-3) -> Tensor:
+    """Mean of sqrt(x^2 + epsilon^2) over all pixels and channels (equation 1 of the paper); `epsilon` when equal."""
+    difference = _float32_difference(output, target)
+    return torch.sqrt(difference * difference + epsilon * epsilon).mean()
+
+
+def ms_ssim(output: Tensor, target: Tensor) -> Tensor:
+    """Multi-scale structural similarity, mean over the batch: at most 1, and 1 when the pictures are equal.
+
+    Wang, Simoncelli and Bovik, 2003: 11 x 11 Gaussian window of sigma 1.5 with no padding, scales a 2 x 2 mean apart,
+    contrast-structure at every scale and luminance at the coarsest only, negative means cut off at (almost) zero.
+    Five scales need both sides to be 176 pixels or more. A smaller picture uses the scales that still hold a whole
+    window (128 pixels: four), their weights divided by their sum, instead of inventing pixels beyond the border.
+    Raises ValueError when not even one window fits (a side below 11 pixels).
+    """
+    _check(output, target)
+    scales = _scales_that_fit(min(output.shape[-2:]))
+    weights = torch.tensor(WANG_WEIGHTS[:scales], device=output.device)
+    with torch.autocast(output.device.type, enabled=False):
+        x, y = output.float(), target.float()
+        similarities = []
+        for scale in range(scales):
+            luminance, structure = _luminance_and_structure(x, y)
+            last = scale == scales - 1
+            per_picture = (luminance * structure if last else structure).mean(dim=(1, 2, 3))  # B
+            similarities.append(per_picture.clamp(min=SMALLEST_SIMILARITY))
+            if not last:
+                x, y = F.avg_pool2d(x, 2), F.avg_pool2d(y, 2)
+        stacked = torch.stack(similarities, dim=-1)  # B scales
+        return torch.pow(stacked, weights / weights.sum()).prod(dim=-1).mean()
+
+
+def ms_ssim_loss(output: Tensor, target: Tensor) -> Tensor:
+    """1 - `ms_ssim`."""
+    return 1 - ms_ssim(output, target)
+
+
+def mix(output: Tensor, target: Tensor) -> Tensor:
+    """Charbonnier + (1 - MS-SSIM), equal weight: the loss of the paper."""
+    return charbonnier(output, target) + ms_ssim_loss(output, target)
+
+
+def fourier(output: Tensor, target: Tensor) -> Tensor:
+    """Mean absolute difference of the real and imaginary parts of the two Fourier transforms.
+
+    The transform keeps energy (it is divided by sqrt(H W)), so noise gives a value like its mean absolute error
+    whatever the crop, while an error in few frequencies, which is what blur leaves, is not averaged away by its phase.
+    """
+    difference = _float32_difference(output, target)
+    with torch.autocast(output.device.type, enabled=False):
+        transform: Tensor = torch.fft.rfft2(difference, norm="ortho")
+        return torch.view_as_real(transform).abs().mean()
+
+
+def charbonnier_fourier(output: Tensor, target: Tensor) -> Tensor:
+    """Charbonnier + 0.05 sqrt(H W) `fourier`, that is 0.05 of the plain, undivided transform's difference.
+
+    Published deblurring networks weight the plain transform by 0.01 to 0.1 (MIMO-UNet, ICCV 2021: 0.1); at 128 x 128
+    pixels 0.05 makes the Fourier part about six times the Charbonnier part.
+    """
+    height, width = output.shape[-2:]
+    share = FOURIER_SHARE * float(height * width) ** 0.5
+    return charbonnier(output, target) + share * fourier(output, target)
+
+
+LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "charbonnier": charbonnier,
+    "ms-ssim": ms_ssim_loss,
+    "mix": mix,
+    "fourier": fourier,
+    "charbonnier-fourier": charbonnier_fourier,
+}
+
+
+def _check(output: Tensor, target: Tensor) -> None:
+    if output.shape != target.shape or output.ndim != 4:
+        raise ValueError(
+            f"A loss compares two B C H W tensors of one shape, not {tuple(output.shape)} and {tuple(target.shape)}."
+        )
+
+
+def _float32_difference(output: Tensor, target: Tensor) -> Tensor:
+    _check(output, target)
+    return output.float() - target.float()
+
+
+def _scales_that_fit(side: int) -> int:
+    scales = sum(side >> scale >= GAUSS_SIZE for scale in range(len(WANG_WEIGHTS)))
+    if scales == 0:
+        raise ValueError(f"MS-SSIM needs pictures of {GAUSS_SIZE} x {GAUSS_SIZE} pixels or more; one side is {side}.")
+    return scales
+
+
+def _luminance_and_structure(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """The two factors of SSIM, B C H-10 W-10 each; both variances are only needed as a sum, which saves one blur."""
+    maps = torch.cat([x, y, x * x + y * y, x * y], dim=1)  # B 4C H W
+    mean_x, mean_y, mean_squares, mean_product = _gaussian(maps).chunk(4, dim=1)
+    product, squares = mean_x * mean_y, mean_x * mean_x + mean_y * mean_y
+    luminance = (2 * product + C1) / (squares + C1)
+    structure = (2 * (mean_product - product) + C2) / (mean_squares - squares + C2)
+    return luminance, structure
+
+
+def _gaussian(maps: Tensor) -> Tensor:
+    """Weighted local means of every plane, B C H W -> B C H-10 W-10."""
+    # One depthwise convolution over batch and channels: on a CPU many times faster than a batch of single planes.
+    planes = maps.reshape(1, -1, *maps.shape[-2:])  # 1 BC H W
+    count = planes.shape[1]
+    offset = torch.arange(GAUSS_SIZE, device=maps.device, dtype=maps.dtype) - GAUSS_SIZE // 2
+    window = torch.softmax(-(offset**2) / (2 * GAUSS_SIGMA**2), dim=0)
+    down = F.conv2d(planes, window.view(1, 1, -1, 1).expand(count, 1, -1, 1), groups=count)
+    both = F.conv2d(down, window.view(1, 1, 1, -1).expand(count, 1, 1, -1), groups=count)
+    return both.reshape(*maps.shape[:2], *both.shape[-2:])
