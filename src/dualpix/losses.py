@@ -71,8 +71,8 @@ def fourier(output: Tensor, target: Tensor) -> Tensor:
     """
     difference = _float32_difference(output, target)
     with torch.autocast(output.device.type, enabled=False):
-        transform: Tensor = torch.fft.rfft2(difference, norm="ortho")
-        return torch.view_as_real(transform).abs().mean()
+        parts: Tensor = torch.view_as_real(torch.fft.rfft2(difference, norm="ortho"))
+        return parts.abs().mean()
 
 
 def charbonnier_fourier(output: Tensor, target: Tensor) -> Tensor:
