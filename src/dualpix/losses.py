@@ -6,6 +6,7 @@ The paper (MCCNet, section 3.5) trains with "mix": Charbonnier and MS-SSIM with 
 "Loss functions for image restoration with neural networks", IEEE TCI 2017.
 """
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -71,8 +72,7 @@ def fourier(output: Tensor, target: Tensor) -> Tensor:
     """
     difference = _float32_difference(output, target)
     with torch.autocast(output.device.type, enabled=False):
-        parts: Tensor = torch.view_as_real(torch.fft.rfft2(difference, norm="ortho"))
-        return parts.abs().mean()
+        return torch.view_as_real(torch.fft.rfft2(difference, norm="ortho")).abs().mean()
 
 
 def charbonnier_fourier(output: Tensor, target: Tensor) -> Tensor:
@@ -82,7 +82,7 @@ def charbonnier_fourier(output: Tensor, target: Tensor) -> Tensor:
     pixels 0.05 makes the Fourier part about six times the Charbonnier part.
     """
     height, width = output.shape[-2:]
-    share = FOURIER_SHARE * float(height * width) ** 0.5
+    share = FOURIER_SHARE * math.sqrt(height * width)
     return charbonnier(output, target) + share * fourier(output, target)
 
 
