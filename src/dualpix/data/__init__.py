@@ -1,1 +1,47 @@
-"""Data sets of samples: dicts of named pictures (`left`, `right`, `center`, `sharp` where known) plus `name`."""
+"""Data sets: sequences of samples, which are dicts of named pictures (see `samples.py`)."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from dualpix.data import dpdd
+from dualpix.data.dpdd import Dpdd
+from dualpix.data.folder import Folder, looks_like_pairs
+from dualpix.data.samples import Sample, Samples, check_folder, mean_view
+from dualpix.errors import DataError
+from dualpix.tables import pick
+
+__all__ = ["DATASETS", "Dpdd", "Folder", "Sample", "Samples", "mean_view", "open_dataset"]
+
+DATASETS: dict[str, Callable[..., Samples]] = {
+    "dpdd": Dpdd,
+    "folder": Folder,
+}
+
+
+def open_dataset(path: str | Path, layout: str | None = None, split: str | None = None) -> Samples:
+    """Open the data set in the folder `path`.
+
+    `layout` is a name in `DATASETS`; without it the layout is recognised by its folders and file names. `split` is for
+    DPDD and defaults to the test split if the folder has one. What was found is in the result's `found`. Raises
+    `DataError` for a folder in no known layout and `RecipeError` for an unknown name.
+    """
+    root = check_folder(path)
+    layout = layout or _recognise(root)
+    if layout == "dpdd":
+        return Dpdd(root, split or next(iter(dpdd.splits(root)), "test"))
+    if split is not None:
+        raise DataError(f"{root} holds plain pairs, which have no splits; leave out the split {split!r}.")
+    return pick(DATASETS, layout, "data set layout")(root)
+
+
+def _recognise(root: Path) -> str:
+    if dpdd.splits(root):
+        return "dpdd"
+    if looks_like_pairs(root):
+        return "folder"
+    inside = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
+    shown = ", ".join(inside[:6]) + (", ..." if len(inside) > 6 else "") if inside else "nothing"
+    raise DataError(
+        f"{root} is in no layout that is known: it holds {shown}. Expected DPDD (test_l/source, test_r/source, ... or"
+        " inputL, inputR, ...), the folders left and right, or files called <name>_L and <name>_R."
+    )

@@ -1,0 +1,96 @@
+"""The dual-pixel defocus deblurring data set (Abuolaim and Brown, ECCV 2020) in both folder layouts found in public.
+
+The authors' own, `<split>_l/source`, `<split>_r/source`, `<split>_c/source` (the centre view) and `<split>_c/target`
+(the sharp pictures), and that of Restormer's download, `inputL`, `inputR`, `inputC` and `target`, either directly in
+the root or in a folder for each split.
+
+A scene's blurred and sharp pictures have different names (two shots, counted by the camera), so they are paired by
+their place in sorted order, which reproduces the authors' own lists in all three splits.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from dualpix.data.samples import Sample, bare_name, check_folder, list_pictures, read_sample
+from dualpix.errors import DataError
+
+SPLITS = ("test", "val", "train")
+LAYOUTS = (
+    {
+        "left": "{split}_l/source",
+        "right": "{split}_r/source",
+        "center": "{split}_c/source",
+        "sharp": "{split}_c/target",
+    },
+    {"left": "{split}/inputL", "right": "{split}/inputR", "center": "{split}/inputC", "sharp": "{split}/target"},
+    {"left": "inputL", "right": "inputR", "center": "inputC", "sharp": "target"},
+)
+"""Where each layout keeps the pictures of a split; the last holds one split only, whichever it is."""
+
+
+class Dpdd:
+    """The scenes of one split, in sorted order; a map from index to sample.
+
+    `center` is read where the set has it and made from the views where not; `sharp` is absent if there is no folder
+    of targets. Raises `DataError` when the views are missing or the folders hold different numbers of pictures.
+
+        >>> Dpdd("DPDD", split="test")[0]["sharp"].shape  # doctest: +SKIP
+        torch.Size([3, 1120, 1680])
+    """
+
+    def __init__(self, root: str | Path, split: str = "test") -> None:
+        path = check_folder(root)
+        folders = _find_folders(path, split)
+        files = {key: list_pictures(folder, key) for key, folder in folders.items()}
+        _check_counts(folders, files)
+        _check_views(files)
+        self.scenes = [dict(zip(files, row, strict=True)) for row in zip(*files.values(), strict=True)]
+        extras = [f"with {key}" if key in files else f"without {key}" for key in ("center", "sharp")]
+        self.found = f"{len(self)} scenes of DPDD, split {split!r}, {' and '.join(extras)} pictures"
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, index: int) -> Sample:
+        paths = self.scenes[index]
+        return read_sample(bare_name(paths["left"], "left"), paths)
+
+
+def splits(root: Path) -> list[str]:
+    """The splits of DPDD that `root` holds, the test split first."""
+    return [split for split in SPLITS if any(_present(root, layout, split) for layout in LAYOUTS)]
+
+
+def _present(root: Path, layout: Mapping[str, str], split: str) -> dict[str, Path]:
+    """The folders of `layout` that exist; none unless both views do."""
+    folders = {key: root / place.format(split=split) for key, place in layout.items()}
+    there = {key: folder for key, folder in folders.items() if folder.is_dir()}
+    return there if {"left", "right"} <= there.keys() else {}
+
+
+def _find_folders(root: Path, split: str) -> dict[str, Path]:
+    for layout in LAYOUTS:
+        if folders := _present(root, layout, split):
+            return folders
+    wanted = ", or ".join(f"{layout['left']} and {layout['right']}".format(split=split) for layout in LAYOUTS)
+    hint = f"; the splits it does hold: {', '.join(have)}" if (have := splits(root)) else ""
+    raise DataError(f"{root} does not hold the views of DPDD's {split!r} split; expected the folders {wanted}{hint}.")
+
+
+def _check_counts(folders: Mapping[str, Path], files: Mapping[str, list[Path]]) -> None:
+    counts = {key: len(found) for key, found in files.items()}
+    if len(set(counts.values())) > 1 or not counts["left"]:
+        listed = ", ".join(f"{counts[key]} in {folder}" for key, folder in folders.items())
+        problem = "different numbers of" if any(counts.values()) else "no"
+        raise DataError(
+            f"Scenes are paired by their place in sorted order, but there are {problem} pictures: {listed}."
+        )
+
+
+def _check_views(files: Mapping[str, list[Path]]) -> None:
+    """One missing view in the middle and one too many at the end would leave the counts equal and every pair wrong."""
+    for left, right in zip(files["left"], files["right"], strict=True):
+        if bare_name(left, "left") != bare_name(right, "right"):
+            raise DataError(
+                f"The two views of a scene must have the same name, but {left} meets {right} in sorted order."
+            )

@@ -1,0 +1,76 @@
+"""What a data set is made of: samples, and how a folder of pictures is listed and read as one."""
+
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from torch import Tensor
+
+from dualpix.errors import DataError, PairError
+from dualpix.images import read_picture
+
+Sample: TypeAlias = dict[str, Any]
+"""Named pictures, float32 RGB 3 x H x W in [0, 1], display-encoded: `left`, `right`, `center`, and `sharp` where it is
+known; plus `name` (str). Maps that belong to the scene may ride along as C x H x W (`blur_px`)."""
+
+SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp"})
+MARKS = {"left": "_L", "right": "_R", "center": "_C", "sharp": "_sharp"}
+"""How a file name ends (before the suffix) to say which picture of a pair it is."""
+
+
+class Samples(Protocol):
+    """A data set: a sequence of samples, each read anew when it is asked for.
+
+    found: what the data set is made of, in words.
+    """
+
+    found: str
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Sample: ...
+
+
+def mean_view(left: Tensor, right: Tensor) -> Tensor:
+    """The centre view of a set that has none: the mean of the two views, all C x H x W.
+
+    Taken on the display-encoded values, as the DPDD networks that take one view were given; light itself would be
+    averaged before encoding, which differs only where the views differ.
+    """
+    return (left + right) / 2
+
+
+def list_pictures(folder: Path, view: str) -> list[Path]:
+    """The picture files directly inside `folder`, sorted by name without the mark of `view`; hidden files are left out.
+
+    The mark has to go first: `a_L` sorts after `a1_L`, but `a` before `a1`.
+    """
+    files = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    return sorted(files, key=lambda path: (bare_name(path, view), path.name))
+
+
+def bare_name(path: Path, view: str) -> str:
+    """The file's name without its suffix and without the mark of `view`."""
+    return path.stem.removesuffix(MARKS[view])
+
+
+def read_sample(name: str, paths: dict[str, Path]) -> Sample:
+    """Read the pictures of one scene; `paths` has `left` and `right`, and may have `center` and `sharp`.
+
+    Raises `PictureError` for a file that cannot be read and `PairError` for pictures of different sizes.
+    """
+    pictures = {key: read_picture(path).pixels for key, path in paths.items()}
+    if len({picture.shape for picture in pictures.values()}) > 1:
+        sizes = ", ".join(f"{paths[key]} is {p.shape[-1]} x {p.shape[-2]}" for key, p in pictures.items())
+        raise PairError(f"The pictures of {name!r} must all have the same size, but {sizes} (width x height).")
+    if "center" not in pictures:
+        pictures["center"] = mean_view(pictures["left"], pictures["right"])
+    return {**pictures, "name": name}
+
+
+def check_folder(root: str | Path) -> Path:
+    """`root` as a path; raises `DataError` if it is not a folder."""
+    path = Path(root)
+    if not path.is_dir():
+        state = "is a file" if path.exists() else "does not exist"
+        raise DataError(f"{path} {state}; give the folder that holds the data set.")
+    return path

@@ -1,0 +1,117 @@
+"""The pair is made by hand: a textured scene whose content lies `D` pixels further right in the right view."""
+
+import pytest
+import torch
+
+from dualpix.data.augment import augment, exchange_views, mirror, random_crop, turn_over
+from dualpix.errors import DataError
+
+D = 3
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def sample() -> dict:
+    scene = torch.rand(3, 40, 60, generator=seeded())
+    return {
+        "left": scene[..., D:-D],
+        "right": scene[..., : -2 * D],
+        "center": scene[..., D:-D],
+        "sharp": scene[..., D:-D],
+        "blur_px": torch.linspace(1, 9, 40 * 54).view(1, 40, 54),
+        "name": "made by hand",
+    }
+
+
+def disparity(sample: dict) -> int:
+    """x_right - x_left of the best match, by trying all shifts: independent of how the package sees it."""
+    left, right = sample["left"], sample["right"]
+    inner = slice(8, -8)
+
+    def mismatch(shift: int) -> float:
+        return float((torch.roll(left, shift, dims=-1) - right)[..., inner].abs().mean())
+
+    return min(range(-7, 8), key=mismatch)
+
+
+def test_the_hand_made_pair_is_what_it_says(sample: dict) -> None:
+    assert disparity(sample) == D
+    assert disparity({"left": sample["left"].flip(-1), "right": sample["right"].flip(-1)}) == -D
+
+
+def test_a_mirror_keeps_the_disparity(sample: dict) -> None:
+    mirrored = mirror(sample)
+    assert disparity(mirrored) == D
+    assert torch.equal(mirrored["left"], sample["right"].flip(-1))
+    assert torch.equal(mirrored["sharp"], sample["sharp"].flip(-1))
+    assert torch.equal(mirrored["blur_px"], sample["blur_px"].flip(-1))
+
+
+def test_turning_over_keeps_the_disparity(sample: dict) -> None:
+    turned = turn_over(sample)
+    assert disparity(turned) == D
+    assert torch.equal(turned["left"], sample["left"].flip(-2))
+    assert torch.equal(turned["blur_px"], sample["blur_px"].flip(-2))
+
+
+def test_exchanging_the_views_negates_depth(sample: dict) -> None:
+    exchanged = exchange_views(sample)
+    assert disparity(exchanged) == -D
+    assert torch.equal(exchanged["blur_px"], -sample["blur_px"])
+    assert torch.equal(exchanged["sharp"], sample["sharp"])
+
+
+@pytest.mark.parametrize("turn", [mirror, turn_over, exchange_views])
+def test_twice_is_not_at_all(sample: dict, turn) -> None:
+    before = {key: sample[key].clone() for key in ("left", "right", "sharp", "blur_px")}
+    twice = turn(turn(sample))
+    for key, picture in before.items():
+        assert torch.equal(twice[key], picture)
+        assert torch.equal(sample[key], picture), "the sample given was changed"
+    assert twice["name"] == "made by hand"
+
+
+def test_a_crop_is_the_same_window_everywhere(sample: dict) -> None:
+    rows, columns = torch.meshgrid(torch.arange(40.0), torch.arange(54.0), indexing="ij")
+    place = torch.stack([rows, columns, rows * columns])
+    crop = random_crop({**sample, "left": place, "right": place, "center": place, "sharp": place}, 16, seeded())
+    for key in ("right", "center", "sharp"):
+        assert torch.equal(crop[key], crop["left"])
+    top, left = int(crop["left"][0, 0, 0]), int(crop["left"][1, 0, 0])
+    assert torch.equal(crop["left"], place[:, top : top + 16, left : left + 16])
+    assert torch.equal(crop["blur_px"], sample["blur_px"][:, top : top + 16, left : left + 16])
+    assert crop["left"].untyped_storage().nbytes() == 3 * 16 * 16 * 4
+
+
+def test_crops_reach_every_border(sample: dict) -> None:
+    place = torch.arange(40.0).view(1, 40, 1) * 100 + torch.arange(54.0)
+    generator = seeded()
+    corners = [random_crop({"left": place, "right": place}, 38, generator)["left"][0, 0, 0] for _ in range(200)]
+    assert {int(corner) // 100 for corner in corners} == {0, 1, 2}
+    assert {int(corner) % 100 for corner in corners} == set(range(17))
+
+
+def test_a_crop_may_be_the_whole_height_but_no_more(sample: dict) -> None:
+    assert random_crop(sample, 40, seeded())["left"].shape == (3, 40, 40)
+    with pytest.raises(DataError, match="41 x 41 does not fit into 'made by hand', which is 54 x 40"):
+        random_crop(sample, 41, seeded())
+
+
+@pytest.mark.parametrize(("negate_depth", "seen"), [(False, {D}), (True, {D, -D})])
+def test_augment_draws_every_turn_and_keeps_the_sign_of_defocus(sample: dict, negate_depth: bool, seen: set) -> None:
+    generator = seeded(1)
+    outcomes = [augment(sample, 40, generator, negate_depth=negate_depth) for _ in range(40)]
+    assert {disparity(outcome) for outcome in outcomes} == seen
+    for outcome in outcomes:
+        assert (disparity(outcome) > 0) == (float(outcome["blur_px"].mean()) > 0)
+    corners = [outcome["blur_px"].abs()[0, (0, 0, -1, -1), (0, -1, 0, -1)].argmin().item() for outcome in outcomes]
+    assert set(corners) == {0, 1, 2, 3}, "the corner that was the top left one went to each of the four"
+
+
+def test_one_seed_gives_one_augmentation(sample: dict) -> None:
+    first, second, other = (augment(sample, 24, seeded(seed), negate_depth=True) for seed in (5, 5, 6))
+    assert torch.equal(first["left"], second["left"]) and torch.equal(first["blur_px"], second["blur_px"])
+    assert not torch.equal(first["left"], other["left"])

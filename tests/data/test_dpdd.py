@@ -1,0 +1,119 @@
+"""Pictures are told apart by their grey value: scene number times ten, plus one for each kind of picture."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+from dualpix.data import Dpdd, open_dataset
+from dualpix.data.dpdd import LAYOUTS
+from dualpix.errors import DataError, PairError
+
+KINDS = {"left": 1, "right": 2, "center": 3, "sharp": 4}
+ENDS = {"left": "_L", "right": "_R", "center": "", "sharp": ""}
+# As in DPDD: the sharp shot has another number than the blurred ones, so the names of two scenes can even cross.
+SCENES = [("1P0A0917", "1P0A0916"), ("1P0A1002", "1P0A1003"), ("1P0A1112", "1P0A1114")]
+
+
+def make(root: Path, layout: int, write_png, split: str = "test", leave_out: tuple = (), scenes=SCENES) -> Path:
+    for number, (blurred, sharp) in enumerate(scenes, start=1):
+        for kind, place in LAYOUTS[layout].items():
+            if kind not in leave_out:
+                name = (sharp if kind == "sharp" else blurred) + ENDS[kind]
+                write_png(root / place.format(split=split) / f"{name}.png", 10 * number + KINDS[kind])
+    return root
+
+
+def grey(picture: torch.Tensor) -> int:
+    assert picture.dtype == torch.float32 and picture.shape == (3, 16, 24)
+    return round(float(picture.mean()) * 255)
+
+
+@pytest.mark.parametrize("layout", range(len(LAYOUTS)))
+def test_every_layout_gives_the_right_pictures_in_sorted_order(tmp_path: Path, write_png, layout: int) -> None:
+    data = Dpdd(make(tmp_path, layout, write_png), split="test")
+    assert [sample["name"] for sample in data] == [blurred for blurred, _ in SCENES]
+    for number, sample in enumerate(data, start=1):
+        assert {kind: grey(sample[kind]) - 10 * number for kind in KINDS} == KINDS
+
+
+def test_names_are_sorted_without_the_mark_of_the_view(tmp_path: Path, write_png) -> None:
+    """`a1_L` sorts before `a_L`, but `a` before `a1`: sorting whole names would pair views with another centre."""
+    data = Dpdd(make(tmp_path, 0, write_png, scenes=[("a", "b"), ("a1", "c")]), split="test")
+    for sample in data:
+        assert grey(sample["center"]) // 10 == grey(sample["left"]) // 10 == grey(sample["sharp"]) // 10
+
+
+def test_the_centre_is_the_mean_where_it_is_missing(tmp_path: Path, write_png) -> None:
+    root = make(tmp_path, 1, write_png, leave_out=("center",))
+    sample = Dpdd(root, split="test")[0]
+    torch.testing.assert_close(sample["center"], torch.full((3, 16, 24), (11 + 12) / 2 / 255))
+
+
+def test_sharp_pictures_may_be_missing(tmp_path: Path, write_png) -> None:
+    data = Dpdd(make(tmp_path, 0, write_png, leave_out=("sharp",)), split="test")
+    assert "sharp" not in data[0] and "without sharp" in data.found
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_a_missing_picture_is_reported_with_counts_and_places(tmp_path: Path, write_png, kind: str) -> None:
+    folder = make(tmp_path, 0, write_png) / LAYOUTS[0][kind].format(split="test")
+    next(folder.iterdir()).unlink()
+    with pytest.raises(DataError, match="different numbers") as error:
+        Dpdd(tmp_path, split="test")
+    assert f"2 in {folder}" in str(error.value) and "3 in" in str(error.value)
+
+
+def test_equal_counts_of_different_scenes_are_reported(tmp_path: Path, write_png) -> None:
+    root = make(tmp_path, 0, write_png)
+    (root / "test_r/source/1P0A1002_R.png").rename(root / "test_r/source/1P0A9999_R.png")
+    with pytest.raises(DataError, match=r"1P0A1002_L\.png meets .*1P0A1112_R\.png"):
+        Dpdd(root, split="test")
+
+
+def test_empty_folders_are_reported(tmp_path: Path) -> None:
+    for place in ("inputL", "inputR", "target"):
+        (tmp_path / place).mkdir()
+    with pytest.raises(DataError, match="there are no pictures"):
+        Dpdd(tmp_path)
+
+
+def test_a_missing_split_names_those_that_are_there(tmp_path: Path, write_png) -> None:
+    root = make(tmp_path, 0, write_png, split="val")
+    with pytest.raises(DataError, match=r"'train'.*train_l/source.*does hold: val"):
+        Dpdd(root, split="train")
+
+
+def test_pictures_of_different_sizes_are_reported(tmp_path: Path, write_png) -> None:
+    root = make(tmp_path, 0, write_png)
+    write_png(root / "test_c/target/1P0A0916.png", width=20)
+    with pytest.raises(PairError, match=r"1P0A0917.*24 x 16.*1P0A0916\.png is 20 x 16"):
+        Dpdd(root)[0]
+
+
+def test_files_that_are_no_pictures_are_left_alone(tmp_path: Path, write_png) -> None:
+    root = make(tmp_path, 0, write_png)
+    (root / "test_c/source/notes.txt").write_text("not a picture")
+    (root / "test_l/source/._1P0A0917_L.png").write_bytes(b"left behind by another system")
+    assert len(Dpdd(root)) == 3
+
+
+def test_open_dataset_finds_layout_and_split(tmp_path: Path, write_png) -> None:
+    data = open_dataset(make(tmp_path, 0, write_png, split="val"))
+    assert isinstance(data, Dpdd) and data.found == "3 scenes of DPDD, split 'val', with center and with sharp pictures"
+
+
+@pytest.mark.slow
+def test_the_real_set() -> None:
+    """Point DUALPIX_DPDD at a copy: every scene reads, and its views are nearest to its own sharp picture."""
+    if "DUALPIX_DPDD" not in os.environ:
+        pytest.skip("DUALPIX_DPDD does not say where DPDD is")
+    data = open_dataset(os.environ["DUALPIX_DPDD"])
+    assert len(data)
+    for sample in data:
+        mean = (sample["left"] + sample["right"]) / 2
+        assert float((mean - sample["center"]).abs().mean()) < 0.02
+        for other in data:
+            if other["name"] != sample["name"] and other["sharp"].shape == mean.shape:
+                assert (mean - sample["sharp"]).abs().mean() < (mean - other["sharp"]).abs().mean()
