@@ -1,1 +1,45 @@
+"""Turn the two views of a dual-pixel photograph into one picture that is sharp everywhere.
 
+    import dualpix
+    sharp = dualpix.deblur("left.png", "right.png")
+
+The public names are those in `__all__`. Each is fetched from its own file when it is first used, so that
+`import dualpix` loads nothing else.
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "LOSSES": "losses",
+    "METRICS": "metrics",
+    "NETWORKS": "networks",
+    "RECIPES": "recipes",
+    "WEIGHTS": "checkpoint",
+    "DualpixError": "errors",
+    "create": "networks",
+    "deblur": "deblurring",
+    "evaluate": "evaluating",
+    "load": "checkpoint",
+    "open_dataset": "data",
+    "read_pair": "images",
+    "read_picture": "images",
+    "simulate": "simulating",
+    "train": "training",
+    "write_picture": "images",
+}
+
+__all__ = [*_HOMES, "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'dualpix' has no attribute {name!r}")
+    thing = globals()[name] = getattr(import_module(f"dualpix.{_HOMES[name]}"), name)
+    return thing
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

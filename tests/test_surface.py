@@ -1,0 +1,49 @@
+"""The public names of the package: what is listed here is what users may rely on, no more and no less."""
+
+import pytest
+
+import dualpix
+
+PUBLIC = [
+    "LOSSES",
+    "METRICS",
+    "NETWORKS",
+    "RECIPES",
+    "WEIGHTS",
+    "DualpixError",
+    "__version__",
+    "create",
+    "deblur",
+    "evaluate",
+    "load",
+    "open_dataset",
+    "read_pair",
+    "read_picture",
+    "simulate",
+    "train",
+    "write_picture",
+]
+
+
+def test_the_list_of_public_names_is_frozen() -> None:
+    assert sorted(dualpix.__all__) == PUBLIC
+    assert dir(dualpix) == PUBLIC
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_every_public_name_is_there_and_documented(name: str) -> None:
+    thing = getattr(dualpix, name)
+    assert not callable(thing) or (thing.__doc__ or "").strip(), f"dualpix.{name} has no docstring"
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if name.isupper()])
+def test_tables_map_lower_case_names_to_things(name: str) -> None:
+    table = getattr(dualpix, name)
+    assert table
+    for entry in table:
+        assert entry == entry.lower() and " " not in entry and "_" not in entry
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="sharpen"):
+        _ = dualpix.sharpen
