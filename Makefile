@@ -1,0 +1,42 @@
+# Two commands: `make demo` deblurs the bundled pair, `make test` checks everything. Each first sets up what it needs, once.
+VENV ?= .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+# The first Python that really starts, is 3.11 or newer and can make virtual environments. Choose your own: make PYTHON=...
+GOOD := import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13 python,$(shell $(p) -c '$(GOOD)' 2>/dev/null && echo $(p))))
+
+# PyTorch comes first and pinned: its builds are large, and a looser wish could fetch a second one.
+TORCH ?= $(shell grep '^torch==' constraints.txt)
+
+.PHONY: help demo test check setup clean
+
+help:
+	@echo "make demo    set up, then deblur the bundled pair: pictures in demo/"
+	@echo "make test    set up, then lint, check types and run every test"
+	@echo "make check   only lint and types"
+	@echo "make clean   remove the virtual environment"
+
+demo: setup
+	$(BIN)/dualpix demo
+
+test: check
+	$(BIN)/python -m pytest
+
+check: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@"$(PYTHON)" -c '$(GOOD)' 2>/dev/null || { echo "dualpix needs Python 3.11 or newer with the venv module; install it, or say where it is: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	test -x $(BIN)/python || "$(PYTHON)" -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV)
