@@ -5,12 +5,12 @@ import pytest
 import dualpix
 
 PUBLIC = [
+    "DualpixError",
     "LOSSES",
     "METRICS",
     "NETWORKS",
     "RECIPES",
     "WEIGHTS",
-    "DualpixError",
     "__version__",
     "create",
     "deblur",
