@@ -23,3 +23,7 @@ class RecipeError(DualpixError):
 
 class CheckpointError(DualpixError):
     """A weights file is damaged, or holds the weights of another network."""
+
+
+class MachineError(DualpixError):
+    """The memory, precision or device that was asked for cannot be had here."""
