@@ -208,9 +208,10 @@ def _local_means(maps: Tensor, window: Tensor) -> Tensor:
 def _alexnet_lpips() -> Any:
     try:
         import lpips as package
-    except ModuleNotFoundError as error:
+    except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision made for another torch
         raise DualpixError(
-            "The metric lpips needs an optional package; install it with: pip install 'dualpix[lpips]'."
+            f"The metric lpips needs an optional package that cannot be imported ({error}); install it with:"
+            " pip install 'dualpix[lpips]'."
         ) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it calls torchvision by names that are on their way out
