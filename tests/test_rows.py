@@ -8,9 +8,9 @@ import pytest
 ROWS = (
     ("errors",),
     ("tables",),
-    ("images", "networks", "classic", "losses", "metrics", "optics"),
+    ("images", "networks", "classic", "losses", "metrics", "optics", "figures"),
     ("data",),
-    ("recipes", "checkpoint"),
+    ("recipes", "checkpoint", "planning"),
     ("deblurring",),
     ("evaluating",),
     ("training", "simulating", "exporting"),
