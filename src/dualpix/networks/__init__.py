@@ -1,0 +1,34 @@
+"""The networks by name. A network is a plain `nn.Module` that says which views it wants; nothing to inherit from.
+
+To add one: one file here and one line in `NETWORKS`.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+
+from dualpix.tables import pick
+
+
+class Network(Protocol):
+    """What a network promises.
+
+    views: the named views `forward` takes, in this order, of "left", "right", "center".
+    multiple: height and width must divide by it; padding is done by the caller.
+    """
+
+    views: tuple[str, ...]
+    multiple: int
+
+    def __call__(self, *views: Tensor) -> Tensor:
+        """Views B 3 H W in [0, 1], display-encoded -> the sharp picture B 3 H W, not clipped."""
+        ...
+
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {}
+
+
+def create(name: str, **arguments: Any) -> nn.Module:
+    """A fresh network: `create("mccnet", max_disparity=24)`. An unknown name raises `RecipeError`, which lists all."""
+    return pick(NETWORKS, name, "network")(**arguments)
