@@ -1,0 +1,315 @@
+"""Deblurring: bands equal the whole, padding changes nothing, and every form of a picture gives the same result."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from dualpix import deblurring, planning
+from dualpix.data.samples import Sample
+from dualpix.deblurring import Deblurred, deblur, deblur_pair
+from dualpix.errors import MachineError, PairError
+
+
+class Matching(nn.Module):
+    """In small what the real networks do: convolutions, a coarser scale, and matching along whole rows."""
+
+    views = ("left", "right")
+    multiple = 4
+    reach_px = 24
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = nn.Conv2d(3, 8, 3, padding=1), nn.Conv2d(8, 8, 5, padding=2)
+        self.last = nn.Conv2d(16, 3, 3, padding=1)
+
+    def correction(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
+        fine = torch.tanh(3 * self.fine(left)), torch.tanh(3 * self.fine(right))
+        query, key = (self.coarse(functional.avg_pool2d(view, 4)) for view in fine)
+        score = torch.einsum("bchq,bchk->bhqk", 5 * query, key)
+        if width is not None:
+            score[..., -(-width // 4) :] = -torch.inf
+        found = torch.einsum("bhqk,bchk->bchq", score.softmax(-1), key)
+        return self.last(torch.cat([fine[0], functional.interpolate(found, scale_factor=4, mode="bilinear")], 1))
+
+    def forward(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
+        return (left + right) / 2 + self.correction(left, right, width)
+
+
+@pytest.fixture
+def network() -> Matching:
+    torch.manual_seed(1)
+    return Matching().eval()
+
+
+def pair(height: int, width: int, seed: int = 0) -> Sample:
+    """Two views that differ as those of a photograph do: smooth texture, a little shifted."""
+    generator = torch.Generator().manual_seed(seed)
+    texture = functional.avg_pool2d(torch.rand(1, 3, height + 4, width + 8, generator=generator), 5, stride=1)[0]
+    left, right = texture[..., :width], texture[..., 2 : width + 2]
+    return {"left": left.contiguous(), "right": right.contiguous(), "name": "made"}
+
+
+def run(sample: Sample, network: nn.Module, precision: str = "fp32", **options: object) -> Deblurred:
+    return deblur_pair(sample, network, precision=precision, **options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(("height", "width"), [(64, 48), (97, 50), (130, 33), (61, 20), (16, 16)])
+@pytest.mark.parametrize("rows", [1, 8, 30])
+def test_bands_equal_the_whole_picture(network: Matching, height: int, width: int, rows: int) -> None:
+    sample = pair(height, width)
+    whole = run(sample, network, band_rows=height)
+    bands = run(sample, network, band_rows=rows)
+    assert len(whole.plan.bands) == 1
+    assert len(bands.plan.bands) == -(-height // (-(-rows // 4) * 4))
+    assert (whole.picture - bands.picture).abs().max() < 1e-5
+
+
+def test_a_shorter_overlap_would_be_seen(network: Matching) -> None:
+    sample = pair(97, 50)
+    whole = run(sample, network).picture
+    network.reach_px = 8
+    assert (whole - run(sample, network, band_rows=8).picture).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize(("height", "width"), [(33, 41), (36, 43), (35, 40), (40, 36)])
+def test_padding_is_replicated_masked_and_cropped(network: Matching, height: int, width: int) -> None:
+    sample = pair(height, width)
+    sides = ((0, 0), (0, -height % 4), (0, -width % 4))
+    left, right = (
+        torch.from_numpy(np.pad(sample[view].numpy(), sides, mode="edge")[None]) for view in ("left", "right")
+    )
+    with torch.no_grad():
+        expected = network(left, right, width=width)[0, :, :height, :width].clamp(0, 1)
+    assert (run(sample, network).picture - expected).abs().max() < 1e-6
+
+
+def test_networks_that_take_no_width_are_not_given_one() -> None:
+    class Mean(nn.Module):
+        views = ("left", "right")
+        multiple = 32
+
+        def forward(self, left: Tensor, right: Tensor) -> Tensor:
+            assert left.shape[-2] % 32 == right.shape[-1] % 32 == 0
+            return (left + right) / 2
+
+    sample = pair(45, 71)
+    assert torch.equal(run(sample, Mean()).picture, (sample["left"] + sample["right"]) / 2)
+
+
+def test_networks_get_the_views_they_name_in_their_order() -> None:
+    class Center(nn.Module):
+        views = ("center", "right", "left")
+        multiple = 1
+
+        def forward(self, center: Tensor, right: Tensor, left: Tensor) -> Tensor:
+            return torch.stack([center[:, 0], right[:, 1], left[:, 2]], 1)
+
+    sample = pair(20, 24)
+    mean = (sample["left"] + sample["right"]) / 2
+    made, given = run(sample, Center()).picture, run(sample | {"center": mean / 2}, Center()).picture
+    assert torch.equal(made, torch.stack([mean[0], sample["right"][1], sample["left"][2]]))
+    assert torch.equal(given[0], mean[0] / 2)
+
+
+def test_the_result_is_clipped_and_free_of_gradients() -> None:
+    class Loud(nn.Module):
+        views = ("left", "right")
+        multiple = 1
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.gain = nn.Parameter(torch.tensor(9.0))
+
+        def forward(self, left: Tensor, right: Tensor) -> Tensor:
+            return self.gain * (left - 0.5)
+
+    picture = run(pair(20, 24), Loud()).picture
+    assert picture.min() == 0 and picture.max() == 1
+    assert picture.dtype == torch.float32 and not picture.requires_grad
+
+
+def test_the_callers_network_and_pictures_stay_as_they_are(network: Matching) -> None:
+    network.train()
+    sample = pair(20, 24)
+    before = {key: value.clone() for key, value in (network.state_dict() | {"l": sample["left"]}).items()}
+    run(sample, network, precision="bf16")
+    after = network.state_dict() | {"l": sample["left"]}
+    assert network.training and next(network.parameters()).requires_grad
+    assert all(torch.equal(before[key], after[key]) and before[key].dtype == after[key].dtype for key in before)
+    assert network.fine.weight.is_contiguous()
+
+
+def test_every_form_of_a_picture_gives_the_same_result(network: Matching) -> None:
+    deep = {key: (value * 65535).round() for key, value in pair(24, 32).items() if key != "name"}
+    views = [deep["left"], deep["right"]]
+    expected = run({"left": views[0] / 65535, "right": views[1] / 65535, "name": ""}, network).picture
+    integers = [view.numpy().astype(np.uint16) for view in views]
+    forms = {
+        "CHW uint16": integers,
+        "HWC uint16": [view.transpose(1, 2, 0) for view in integers],
+        "HWC float64": [view.transpose(1, 2, 0) / 65535 for view in integers],
+        "tensors uint16": [torch.from_numpy(view) for view in integers],
+        "tensors HWC": [(view / 65535).permute(1, 2, 0) for view in views],
+    }
+    for name, (left, right) in forms.items():
+        assert (deblur(left, right, network, precision="fp32") - expected).abs().max() < 1e-6, name
+    bytes_ = [(view // 257).to(torch.uint8) for view in views]
+    fractions = [view.float() / 255 for view in bytes_]
+    assert torch.equal(deblur(*bytes_, network, precision="fp32"), deblur(*fractions, network, precision="fp32"))
+
+
+def test_bf16_keeps_the_depth_of_the_picture(network: Matching) -> None:
+    sample = pair(40, 48)
+    nn.init.zeros_(network.last.weight)
+    nn.init.zeros_(network.last.bias)
+    mean = (sample["left"] + sample["right"]) / 2
+    assert (run(sample, network, precision="bf16").picture - mean).abs().max() < 1e-7
+    network.residual = False  # Now the network itself makes the picture, in the 8 bits of bf16.
+    assert (run(sample, network, precision="bf16").picture - mean).abs().max() > 1e-4
+
+
+def test_bf16_is_close_to_fp32_in_bands_too(network: Matching) -> None:
+    sample = pair(97, 50)
+    exact = run(sample, network).picture
+    for rows in (97, 16):
+        fast = run(sample, network, precision="bf16", band_rows=rows)
+        assert fast.plan.precision == "bf16"
+        assert 0 < (fast.picture - exact).abs().max() < 2 / 255
+
+
+def test_nan_in_bf16_is_computed_again_in_fp32() -> None:
+    class Fragile(nn.Module):
+        views = ("left", "right")
+        multiple = 1
+
+        def __init__(self, gain: float) -> None:
+            super().__init__()
+            self.gain = nn.Parameter(torch.tensor(gain))
+
+        def forward(self, left: Tensor, right: Tensor) -> Tensor:
+            return left / (1 - self.gain) * 0.001
+
+    sample = pair(20, 24)
+    done = run(sample, Fragile(0.999), precision="bf16")  # In bf16, 0.999 is 1.
+    assert done.plan.precision == "fp32"
+    assert any("fp32" in warning for warning in done.warnings)
+    assert (done.picture - sample["left"]).abs().max() < 1e-4
+    with pytest.raises(PairError, match="other weights"):
+        run(sample, Fragile(1.0), precision="bf16")
+
+
+def test_a_memory_budget_is_met_with_the_fewest_bands(network: Matching) -> None:
+    sample = pair(400, 64)
+    whole = run(sample, network)
+    fixed = planning.PROCESS_BYTES
+    tight = run(sample, network, memory=fixed + (whole.plan.peak_bytes - fixed) // 2)
+    assert len(whole.plan.bands) == 1 < len(tight.plan.bands)
+    assert tight.plan.peak_bytes <= fixed + (whole.plan.peak_bytes - fixed) // 2
+    assert (whole.picture - tight.picture).abs().max() < 1e-5
+    with pytest.raises(MachineError, match="allow more"):
+        run(sample, network, memory="350MB")
+
+
+def test_a_network_without_a_reach_is_run_whole(network: Matching) -> None:
+    network.reach_px = None
+    sample = pair(64, 32)
+    assert len(run(sample, network).plan.bands) == 1
+    with pytest.raises(MachineError, match="cannot be run in bands"):
+        run(sample, network, band_rows=8)
+    with pytest.raises(MachineError, match="cannot be cut"):
+        run(sample, network, memory="1MB")
+
+
+def test_progress_counts_the_bands(network: Matching) -> None:
+    seen: list[tuple[int, int]] = []
+    run(pair(64, 32), network, band_rows=16, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(0, 4), (1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_the_plan_says_what_is_done(network: Matching) -> None:
+    plan = run(pair(64, 32), network, band_rows=16).plan
+    assert str(plan).startswith("4 bands of 16 rows, fp32 on cpu, about 0.")
+    assert str(run(pair(64, 32), network).plan).startswith("whole, fp32")
+
+
+def test_when_memory_runs_out_smaller_bands_are_tried(tmp_path: Path) -> None:
+    """In a process that may not grow by more than a part of what the whole picture needs."""
+    code = f"""
+import resource, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+import torch
+from test_deblurring import Matching, pair, run
+torch.set_num_threads(1)
+network, sample = Matching().eval(), pair(800, 400)
+whole = run(sample, network, band_rows=800)
+sizes = dict(line.split(":") for line in open("/proc/self/status") if line.startswith("Vm"))
+limit = int(sizes["VmSize"].split()[0]) * 1024 + (whole.plan.peak_bytes - 350_000_000) // 2
+resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+bands = run(sample, network, memory="9GB")
+print(len(bands.plan.bands), float((bands.picture - whole.picture).abs().max()) < 1e-5)
+network.reach_px = None
+try:
+    run(sample, network, memory="9GB")
+except Exception as error:
+    print(type(error).__name__)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    bands, equal, error = done.stdout.split()
+    assert int(bands) > 1 and equal == "True" and error == "MachineError"
+
+
+def noise(*shape: int) -> Tensor:
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(0))
+
+
+GOOD = noise(3, 24, 32)
+SPOILED = {value: torch.where(GOOD[0, 3, 4] == GOOD, torch.tensor(value), GOOD) for value in (np.nan, np.inf)}
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "words"),
+    [
+        (GOOD, GOOD[:, :20], "different sizes, 32 x 24 and 32 x 20"),
+        (GOOD, GOOD.double(), "different types"),
+        (GOOD, GOOD[:1], "right view has shape 1 x 24 x 32"),
+        (GOOD[0], GOOD[0], "left view has shape 24 x 32"),
+        (GOOD[None], GOOD[None], "left view has shape 1 x 3 x 24 x 32"),
+        (GOOD, SPOILED[np.nan], "right view holds NaN"),
+        (SPOILED[np.inf], GOOD, "left view holds NaN or infinity"),
+        (GOOD * 255, GOOD * 255, "scale or clip"),
+        (GOOD - 0.5, GOOD, "scale or clip"),
+        (GOOD.int(), GOOD.int(), "uint8, uint16"),
+        (noise(3, 15, 40), noise(3, 15, 40) / 2, "at least 16"),
+        (noise(3, 40, 15), noise(3, 40, 15) / 2, "at least 16"),
+        (torch.zeros(3, 0, 0), torch.zeros(3, 0, 0), "at least 16"),
+        (GOOD, GOOD, "identical|same"),
+    ],
+)
+def test_pictures_that_are_no_pair_are_refused(network: Matching, left: Tensor, right: Tensor, words: str) -> None:
+    with pytest.raises(PairError, match=words):
+        deblur(left, right, network)
+
+
+def test_bad_requests_are_refused(network: Matching) -> None:
+    sample = pair(24, 32)
+    with pytest.raises(MachineError):
+        run(sample, network, device="gpu")
+    with pytest.raises(MachineError):
+        run(sample, network, precision="fp64")
+    with pytest.raises(MachineError):
+        run(sample, network, memory="lots")
+    with pytest.raises(ValueError, match="band_rows"):
+        run(sample, network, band_rows=0)
+
+
+def test_the_public_face_is_this_function() -> None:
+    import dualpix
+
+    assert dualpix.deblur is deblurring.deblur

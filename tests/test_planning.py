@@ -1,0 +1,143 @@
+"""Plans: which rows are computed together, and what that needs."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from dualpix import planning
+from dualpix.errors import MachineError
+from dualpix.planning import Cost
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("text", "amount"),
+    [
+        ("2GB", 2_000_000_000),
+        ("2 gb", 2_000_000_000),
+        ("2G", 2_000_000_000),
+        ("1.5GiB", 1_610_612_736),
+        ("800MB", 800_000_000),
+        ("64KiB", 65_536),
+        ("123456", 123_456),
+        (123_456, 123_456),
+    ],
+)
+def test_memory_is_written_as_people_do(text: str | int, amount: int) -> None:
+    assert planning.parse_memory(text) == amount
+
+
+@pytest.mark.parametrize("text", ["", "GB", "two", "-1GB", "0", "0GB", "2 apples", "1e9", "IB", "2IB", -5])
+def test_other_texts_are_no_memory(text: str | int) -> None:
+    with pytest.raises(MachineError, match="800MB"):
+        planning.parse_memory(text)
+
+
+def test_free_memory_is_what_the_machine_says() -> None:
+    total = next(
+        int(line.split()[1]) * 1024 for line in Path("/proc/meminfo").read_text().splitlines() if "MemTotal" in line
+    )
+    assert 0 < planning.free_bytes(CPU) < total
+
+
+@pytest.mark.parametrize("height", [16, 17, 63, 64, 65, 1120])
+@pytest.mark.parametrize("rows", [1, 8, 9, 100, 2000])
+@pytest.mark.parametrize("multiple", [1, 8])
+def test_bands_tile_the_picture(height: int, rows: int, multiple: int) -> None:
+    bands = planning.split(height, rows, multiple)
+    assert [row for first, last in bands for row in range(first, last)] == list(range(height))
+    assert all(first % multiple == 0 for first, _ in bands)
+    for first, last in bands:
+        top, bottom = planning.around((first, last), height, multiple, 21)
+        assert top % multiple == 0 and (bottom % multiple == 0 or bottom == height)
+        assert top == 0 or top <= first - 21
+        assert bottom == height or bottom >= last + 21
+
+
+def test_a_picture_that_fits_is_left_whole() -> None:
+    assert planning.choose_bands(1000, 8, 100, Cost(10, 1), 2000, 1010) == ((0, 1000),)
+
+
+def test_bands_are_as_few_as_the_memory_allows() -> None:
+    cost = Cost(1_000, 10)
+    for limit in range(3_000, 11_000, 500):
+        bands = planning.choose_bands(1000, 8, 40, cost, limit, limit)
+        tallest = [planning.around(band, 1000, 8, 40) for band in bands]
+        assert max(cost.peak_bytes(bottom - top) for top, bottom in tallest) <= limit
+        if len(bands) > 1:
+            fewer = planning.split(1000, -(-1000 // (len(bands) - 1)), 8)
+            rows = max(bottom - top for top, bottom in (planning.around(band, 1000, 8, 40) for band in fewer))
+            assert cost.peak_bytes(rows) > limit
+
+
+def test_comfort_is_kept_only_while_it_is_cheap() -> None:
+    cost = Cost(0, 1)
+    assert len(planning.choose_bands(1000, 8, 20, cost, 10_000, 400)) == 3
+    # Bands of 100 rows would compute 200 rows around each of them: better to use the memory there is.
+    bands = planning.choose_bands(1000, 8, 100, cost, 10_000, 300)
+    extra = sum(bottom - top for top, bottom in (planning.around(band, 1000, 8, 100) for band in bands)) / 1000 - 1
+    assert len(bands) > 1 and extra <= planning.MOST_EXTRA
+    # Unless the memory is not there.
+    assert len(planning.choose_bands(1000, 8, 100, cost, 300, 300)) > len(bands)
+
+
+def test_too_little_memory_is_refused_with_the_amount_needed() -> None:
+    cost = Cost(1_000_000_000, 10_000_000)
+    with pytest.raises(MachineError, match=r"at least 1\.88 GB .* 1\.80 GB"):
+        planning.choose_bands(1000, 8, 40, cost, 1_800_000_000, 1_800_000_000)
+    assert planning.choose_bands(1000, 8, 40, cost, 1_880_000_000, 1_800_000_000)[0] == (0, 8)
+
+
+def test_a_network_that_sees_everything_is_never_cut() -> None:
+    assert planning.choose_bands(1000, 8, None, Cost(0, 1), 1000, 10) == ((0, 1000),)
+    with pytest.raises(MachineError, match="cannot be cut"):
+        planning.choose_bands(1000, 8, None, Cost(0, 1), 999, 999)
+
+
+def test_the_cost_of_a_row_is_that_of_the_tensors_alive_at_once() -> None:
+    def run(rows: int) -> torch.Tensor:
+        start = torch.zeros(10, rows, 100)  # 4,000 bytes a row
+        wide = torch.cat([start, start, start])  # 12,000 more, the peak
+        view = wide[:10].view(10, -1)
+        del start, wide
+        half = view.to(torch.float16).float()  # 2,000, then 4,000 more, on 12,000 kept alive by the view
+        view.add_(1)
+        return half
+
+    cost = planning.measure_cost(run, 16, 500)
+    assert cost.row_bytes == pytest.approx(planning.SCRATCH * 18_000, abs=1)
+    assert cost.fixed_bytes == 500
+
+
+def test_what_does_not_grow_with_the_rows_is_counted_once() -> None:
+    def run(rows: int) -> torch.Tensor:
+        return torch.zeros(1_000_000) + torch.zeros(rows, 1).sum()
+
+    cost = planning.measure_cost(run, 16, 0)
+    assert cost.row_bytes < 10
+    assert 4_000_000 <= cost.fixed_bytes <= 8_100_000
+
+
+def test_unknown_devices_and_precisions_are_refused() -> None:
+    assert planning.choose_device("cpu") == CPU
+    for device in ("gpu", "cuda:97", "meta:x"):
+        with pytest.raises(MachineError, match="cpu"):
+            planning.choose_device(device)
+    with pytest.raises(MachineError, match=r"fp8.*bf16"):
+        planning.choose_precision("fp8", CPU, True)
+
+
+def test_bf16_is_taken_only_where_it_costs_no_depth(monkeypatch: pytest.MonkeyPatch) -> None:
+    def answer(value: bool) -> Callable[[], bool]:
+        return lambda: value
+
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", answer(False))
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", answer(True))
+    assert planning.choose_precision("auto", CPU, adds_input=True) == "bf16"
+    assert planning.choose_precision("auto", CPU, adds_input=False) == "fp32"
+    assert planning.choose_precision("bf16", CPU, adds_input=False) == "bf16"
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", answer(False))
+    assert planning.choose_precision("auto", CPU, adds_input=True) == "fp32"
