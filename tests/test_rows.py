@@ -10,7 +10,7 @@ ROWS = (
     ("tables",),
     ("images", "networks", "classic", "losses", "metrics", "optics", "figures"),
     ("data",),
-    ("recipes", "checkpoint", "planning"),
+    ("recipes", "checkpoint", "planning", "results"),
     ("deblurring",),
     ("evaluating",),
     ("training", "simulating", "exporting"),
