@@ -65,11 +65,19 @@ def test_a_missing_picture_is_reported_with_counts_and_places(tmp_path: Path, wr
     assert f"2 in {folder}" in str(error.value) and "3 in" in str(error.value)
 
 
-def test_equal_counts_of_different_scenes_are_reported(tmp_path: Path, write_png) -> None:
-    root = make(tmp_path, 0, write_png)
-    (root / "test_r/source/1P0A1002_R.png").rename(root / "test_r/source/1P0A9999_R.png")
-    with pytest.raises(DataError, match=r"1P0A1002_L\.png meets .*1P0A1112_R\.png"):
-        Dpdd(root, split="test")
+@pytest.mark.parametrize(("kind", "end"), [("right", "_R"), ("center", "")])
+def test_equal_counts_of_different_scenes_are_reported(tmp_path: Path, write_png, kind: str, end: str) -> None:
+    folder = make(tmp_path, 0, write_png) / LAYOUTS[0][kind].format(split="test")
+    (folder / f"1P0A1002{end}.png").rename(folder / f"1P0A9999{end}.png")
+    with pytest.raises(DataError, match=rf"1P0A1002_L\.png meets .*1P0A1112{end}\.png"):
+        Dpdd(tmp_path, split="test")
+
+
+def test_names_with_nothing_in_common_are_paired_by_order(tmp_path: Path, write_png) -> None:
+    folder = make(tmp_path, 1, write_png) / LAYOUTS[1]["right"].format(split="test")
+    for path in folder.iterdir():
+        path.rename(path.with_stem(f"right-{path.stem}"))
+    assert [grey(sample["right"]) for sample in Dpdd(tmp_path)] == [12, 22, 32]
 
 
 def test_empty_folders_are_reported(tmp_path: Path) -> None:

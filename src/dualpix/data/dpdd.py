@@ -43,7 +43,7 @@ class Dpdd:
         folders = _find_folders(path, split)
         files = {key: list_pictures(folder, key) for key, folder in folders.items()}
         _check_counts(folders, files)
-        _check_views(files)
+        _check_names(files)
         self.scenes = [dict(zip(files, row, strict=True)) for row in zip(*files.values(), strict=True)]
         extras = [f"with {key}" if key in files else f"without {key}" for key in ("center", "sharp")]
         self.found = f"{len(self)} scenes of DPDD, split {split!r}, {' and '.join(extras)} pictures"
@@ -87,10 +87,17 @@ def _check_counts(folders: Mapping[str, Path], files: Mapping[str, list[Path]]) 
         )
 
 
-def _check_views(files: Mapping[str, list[Path]]) -> None:
-    """One missing view in the middle and one too many at the end would leave the counts equal and every pair wrong."""
-    for left, right in zip(files["left"], files["right"], strict=True):
-        if bare_name(left, "left") != bare_name(right, "right"):
+def _check_names(files: Mapping[str, list[Path]]) -> None:
+    """Different scenes missing from two folders leave the counts equal and pairs wrong; names tell, where they agree.
+
+    Names that have nothing in common say nothing, as with the sharp pictures.
+    """
+    left = [bare_name(path, "left") for path in files["left"]]
+    for key in files.keys() & {"right", "center"}:
+        names = [bare_name(path, key) for path in files[key]]
+        if names != left and set(names) & set(left):
+            first = next(index for index, name in enumerate(names) if name != left[index])
             raise DataError(
-                f"The two views of a scene must have the same name, but {left} meets {right} in sorted order."
+                f"The blurred pictures of a scene must have the same name, but in sorted order"
+                f" {files['left'][first]} meets {files[key][first]}; look for a missing file near them."
             )

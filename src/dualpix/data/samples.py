@@ -33,8 +33,8 @@ class Samples(Protocol):
 def mean_view(left: Tensor, right: Tensor) -> Tensor:
     """The centre view of a set that has none: the mean of the two views, all C x H x W.
 
-    Taken on the display-encoded values, as the DPDD networks that take one view were given; light itself would be
-    averaged before encoding, which differs only where the views differ.
+    Taken on the display-encoded values; a camera adds light before it encodes, so its own centre view differs a little
+    where the views do.
     """
     return (left + right) / 2
 
