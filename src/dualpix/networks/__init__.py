@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from dualpix.networks.mccnet import MCCNet
 from dualpix.tables import pick
 
 
@@ -26,7 +27,9 @@ class Network(Protocol):
         ...
 
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "mccnet": MCCNet,
+}
 
 
 def create(name: str, **arguments: Any) -> nn.Module:

@@ -9,6 +9,7 @@ pieces also stay in the cache, which makes this faster on a CPU than keeping S.
 """
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ def correlate_rows(
     width = full_width if width is None else width
     scale = channels**-0.5 if scale is None else scale
     rows = [_as_rows(picture[..., :width], query.dtype) for picture in (query, key, value)]
-    with torch.autocast(query.device.type, enabled=False):
+    with nullcontext() if query.is_meta else torch.autocast(query.device.type, enabled=False):
         gathered: Tensor = _Correlate.apply(*rows, width if max_disparity is None else max_disparity, scale)  # type: ignore[no-untyped-call]
     gathered = gathered.view(batch, height, width, -1).permute(0, 3, 1, 2)
     return F.pad(gathered, (0, full_width - width)) if width < full_width else gathered
