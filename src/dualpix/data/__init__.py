@@ -23,15 +23,17 @@ def open_dataset(path: str | Path, layout: str | None = None, split: str | None 
 
     `layout` is a name in `DATASETS`; without it the layout is recognised by its folders and file names. `split` is for
     DPDD and defaults to the test split if the folder has one. What was found is in the result's `found`. Raises
-    `DataError` for a folder in no known layout and `RecipeError` for an unknown name.
+    `DataError` for a folder in no known layout, `PairError` for one with unpaired views, and `RecipeError` for an
+    unknown name.
     """
     root = check_folder(path)
     layout = layout or _recognise(root)
-    if layout == "dpdd":
+    opening = pick(DATASETS, layout, "data set layout")
+    if opening is Dpdd:
         return Dpdd(root, split or next(iter(dpdd.splits(root)), "test"))
     if split is not None:
         raise DataError(f"{root} holds plain pairs, which have no splits; leave out the split {split!r}.")
-    return pick(DATASETS, layout, "data set layout")(root)
+    return opening(root)
 
 
 def _recognise(root: Path) -> str:

@@ -41,7 +41,7 @@ class Dpdd:
     def __init__(self, root: str | Path, split: str = "test") -> None:
         path = check_folder(root)
         folders = _find_folders(path, split)
-        files = {key: list_pictures(folder, key) for key, folder in folders.items()}
+        files = {key: list_pictures(folder) for key, folder in folders.items()}
         _check_counts(folders, files)
         _check_names(files)
         self.scenes = [dict(zip(files, row, strict=True)) for row in zip(*files.values(), strict=True)]
@@ -53,7 +53,7 @@ class Dpdd:
 
     def __getitem__(self, index: int) -> Sample:
         paths = self.scenes[index]
-        return read_sample(bare_name(paths["left"], "left"), paths)
+        return read_sample(bare_name(paths["left"]), paths)
 
 
 def splits(root: Path) -> list[str]:
@@ -92,9 +92,9 @@ def _check_names(files: Mapping[str, list[Path]]) -> None:
 
     Names that have nothing in common say nothing, as with the sharp pictures.
     """
-    left = [bare_name(path, "left") for path in files["left"]]
+    left = [bare_name(path) for path in files["left"]]
     for key in files.keys() & {"right", "center"}:
-        names = [bare_name(path, key) for path in files[key]]
+        names = [bare_name(path) for path in files[key]]
         if names != left and set(names) & set(left):
             first = next(index for index, name in enumerate(names) if name != left[index])
             raise DataError(

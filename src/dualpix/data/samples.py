@@ -7,14 +7,14 @@ from torch import Tensor
 
 from dualpix.errors import DataError, PairError
 from dualpix.images import read_picture
+from dualpix.images.pairs import SIDE_MARK
+from dualpix.images.writing import ENCODERS
 
 Sample: TypeAlias = dict[str, Any]
 """Named pictures, float32 RGB 3 x H x W in [0, 1], display-encoded: `left`, `right`, `center`, and `sharp` where it is
 known; plus `name` (str). Maps that belong to the scene may ride along as C x H x W (`blur_px`)."""
 
-SUFFIXES = frozenset({".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp"})
-MARKS = {"left": "_L", "right": "_R", "center": "_C", "sharp": "_sharp"}
-"""How a file name ends (before the suffix) to say which picture of a pair it is."""
+SUFFIXES = frozenset(ENCODERS)
 
 
 class Samples(Protocol):
@@ -39,18 +39,19 @@ def mean_view(left: Tensor, right: Tensor) -> Tensor:
     return (left + right) / 2
 
 
-def list_pictures(folder: Path, view: str) -> list[Path]:
-    """The picture files directly inside `folder`, sorted by name without the mark of `view`; hidden files are left out.
+def list_pictures(folder: Path) -> list[Path]:
+    """The picture files directly inside `folder`, sorted by name without the mark of a view; hidden files are left out.
 
     The mark has to go first: `a_L` sorts after `a1_L`, but `a` before `a1`.
     """
     files = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
-    return sorted(files, key=lambda path: (bare_name(path, view), path.name))
+    return sorted(files, key=lambda path: (bare_name(path), path.name))
 
 
-def bare_name(path: Path, view: str) -> str:
-    """The file's name without its suffix and without the mark of `view`."""
-    return path.stem.removesuffix(MARKS[view])
+def bare_name(path: Path) -> str:
+    """The file's name without its suffix and without the mark of a view, such as `_L`."""
+    match = SIDE_MARK.fullmatch(path.stem)
+    return match["name"] if match else path.stem
 
 
 def read_sample(name: str, paths: dict[str, Path]) -> Sample:
