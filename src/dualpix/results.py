@@ -1,0 +1,169 @@
+"""What an evaluation found, as tables: one line for each picture (CSV) and one for each method (Markdown)."""
+
+import csv
+import io
+import math
+import os
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dualpix.metrics import PROTOCOLS
+from dualpix.networks.counting import Counts
+
+COLUMNS = {
+    "psnr": ("PSNR dB", ".2f"),
+    "psnr-fitted": ("PSNR fitted dB", ".2f"),
+    "ssim": ("SSIM", ".4f"),
+    "ssim-wang": ("SSIM (Wang)", ".4f"),
+    "mae": ("MAE", ".4f"),
+    "lpips": ("LPIPS", ".4f"),
+}
+"""Title and number format of each metric."""
+
+RESAMPLES = 4000
+
+
+@dataclass(frozen=True)
+class Scores:
+    """By sample name: the metrics of each picture under `protocol`, and why a picture has none (`failures`)."""
+
+    protocol: str
+    pictures: dict[str, dict[str, float]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+    def mean(self) -> dict[str, float]:
+        """Each metric's mean over the pictures that were scored; empty if none was."""
+        names = next(iter(self.pictures.values()), {})
+        return {name: statistics.fmean(picture[name] for picture in self.pictures.values()) for name in names}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method of a table. `seconds`: by sample name; `counts`: its size and operations, known for networks only;
+    `source`: what it is, in words; `failures`: by sample name, from predicting and scoring together."""
+
+    method: str
+    scores: Scores
+    seconds: dict[str, float] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    counts: Counts | None = None
+    source: str = ""
+
+
+def table(rows: Sequence[Row], folder: str | Path, heading: str, notes: Sequence[str] = ()) -> str:
+    """Write `pictures.csv` and `summary.md` into `folder` and return the text of the latter.
+
+    `heading` says what was evaluated, `notes` how. The first row is the input, which the gain of the others refers to.
+    """
+    place = Path(folder)
+    place.mkdir(parents=True, exist_ok=True)
+    summary = _summary(rows, heading, notes)
+    _write(place / "pictures.csv", _pictures(rows))
+    _write(place / "summary.md", summary)
+    return summary
+
+
+def _pictures(rows: Sequence[Row]) -> str:
+    metrics = _metrics(rows)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["method", "picture", "protocol", *metrics, "seconds", "problem"])
+    for row in rows:
+        for name in dict.fromkeys([*row.scores.pictures, *row.seconds, *row.failures]):
+            scores = row.scores.pictures.get(name, {})
+            numbers = [f"{scores[metric]:.6f}" if metric in scores else "" for metric in metrics]
+            seconds = f"{row.seconds[name]:.3f}" if name in row.seconds else ""
+            writer.writerow([row.method, name, row.scores.protocol, *numbers, seconds, row.failures.get(name, "")])
+    return text.getvalue()
+
+
+def _summary(rows: Sequence[Row], heading: str, notes: Sequence[str]) -> str:
+    metrics, protocol = _metrics(rows), rows[0].scores.protocol
+    titles = [COLUMNS[name][0] for name in metrics]
+    head = ["method", *titles, "gain dB", "better", "pictures", "parameters", "GMAC", "seconds"]
+    total = max(len({**row.scores.pictures, **row.failures}) for row in rows)
+    lines = [_cells(row, rows[0], metrics, total) for row in rows]
+    sources = [f"- {row.method}: {row.source}" for row in rows if row.source]
+    failures = [f"- {row.method}, {name}: {why}" for row in rows for name, why in row.failures.items()]
+    parts = [
+        [f"# {heading}"],
+        [
+            f"- Protocol `{protocol}`: {PROTOCOLS[protocol].words}; means over pictures.",
+            *[f"- {note}" for note in notes],
+        ],
+        [_line(head), _line(["---", *["---:"] * (len(head) - 1)]), *map(_line, lines)],
+        [
+            "gain: mean difference of PSNR to the first row (95 % bootstrap interval over pictures). better: pictures"
+            " with a higher fitted PSNR than in the first row. GMAC: 10^9 multiply-accumulates, convolutions +"
+            " attention. seconds: median over pictures."
+        ],
+        ["## Methods", "", *sources] if sources else [],
+        ["## What failed", "", *failures] if failures else [],
+    ]
+    return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
+
+
+def _cells(row: Row, reference: Row, metrics: Sequence[str], total: int) -> list[str]:
+    mean = row.scores.mean()
+    numbers = [format(mean[name], COLUMNS[name][1]) if name in mean else "" for name in metrics]
+    counts = row.counts
+    return [
+        row.method,
+        *numbers,
+        "" if row is reference else _gain(row.scores, reference.scores),
+        "" if row is reference else _better(row.scores, reference.scores),
+        f"{len(row.scores.pictures)} of {total}",
+        f"{counts.parameters / 1e6:.2f} M" if counts else "",
+        f"{counts.conv_macs / 1e9:.1f} + {counts.attention_macs / 1e9:.1f}" if counts else "",
+        f"{statistics.median(row.seconds.values()):.2f}" if row.seconds else "",
+    ]
+
+
+def _gain(scores: Scores, reference: Scores) -> str:
+    gains = [ours["psnr"] - theirs["psnr"] for ours, theirs in _both(scores, reference)]
+    if not gains:
+        return ""
+    mean = f"{statistics.fmean(gains):+.2f}"
+    if len(gains) < 2 or not all(map(math.isfinite, gains)):
+        return mean
+    low, high = _interval(torch.tensor(gains, dtype=torch.float64))
+    return f"{mean} ({low:+.2f} to {high:+.2f})"
+
+
+def _better(scores: Scores, reference: Scores) -> str:
+    pairs = _both(scores, reference)
+    better = sum(ours["psnr-fitted"] > theirs["psnr-fitted"] for ours, theirs in pairs)
+    return f"{better} of {len(pairs)}" if pairs else ""
+
+
+def _both(scores: Scores, reference: Scores) -> list[tuple[dict[str, float], dict[str, float]]]:
+    """The scores of the pictures that both have, side by side: a failed picture must not move a comparison."""
+    shared = [name for name in scores.pictures if name in reference.pictures]
+    return [(scores.pictures[name], reference.pictures[name]) for name in shared]
+
+
+def _interval(values: Tensor) -> tuple[float, float]:
+    """The 95 % bootstrap interval of the mean, the same on every run."""
+    draws = torch.randint(len(values), (RESAMPLES, len(values)), generator=torch.Generator().manual_seed(0))
+    low, high = torch.quantile(values[draws].mean(dim=1), torch.tensor([0.025, 0.975], dtype=values.dtype))
+    return float(low), float(high)
+
+
+def _metrics(rows: Sequence[Row]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row.scores.mean()))
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _write(path: Path, text: str) -> None:
+    """Write all of a text file or nothing."""
+    part = path.with_name(f".{path.name}.part")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, path)
