@@ -22,7 +22,7 @@ from dualpix import checkpoint, planning
 from dualpix.checkpoint import Checkpoint
 from dualpix.data.samples import Sample, mean_view
 from dualpix.errors import MachineError, PairError
-from dualpix.images import check_pair, read_pair, read_picture
+from dualpix.images import check_pair, read_pair, read_picture, require_pair
 from dualpix.networks import Network
 from dualpix.planning import Plan
 
@@ -31,7 +31,6 @@ WeightsLike: TypeAlias = "str | Path | Checkpoint | nn.Module | None"
 Progress: TypeAlias = Callable[[int, int], None]
 
 PROBE_ROWS = 16
-MIN_SIDE = 16
 
 
 @dataclass(frozen=True)
@@ -90,32 +89,42 @@ def deblur_pair(
     band_rows: int | None = None,
     precision: str = "auto",
     device: str | torch.device = "auto",
+    strict: bool = False,
     progress: Progress | None = None,
 ) -> Deblurred:
-    """Like `deblur`, for a sample (`left`, `right` and, where known, `center`), with the plan and the warnings."""
+    """Like `deblur`, for a sample (`left`, `right` and, where known, `center`), with the plan and the warnings.
+
+    `strict`: what looks odd about the pair raises `PairError` before any work is done.
+    """
+    left, right = sample["left"], sample["right"]
+    require_pair(left, right, str(sample["name"]))
+    odd = check_pair(left, right)
+    if strict and odd:
+        raise PairError(f"{sample['name']}: {' '.join(odd)}")
+    warnings = [*sample.get("notes", ()), *odd]
     network = _open_network(weights)
     views = _pick_views(sample, network.views)
-    warnings = check_pair(sample["left"], sample["right"])
     runner = Runner(network, precision, device)
-    plan = make_plan(runner, views, memory, band_rows)
-    picture, plan = _run_within_memory(runner, views, plan, memory, progress)
-    if not bool(torch.isfinite(picture).all()) and runner.precision != "fp32":
-        warnings = [*warnings, "bf16 gave NaN or infinity for this pair, so it was computed again in fp32."]
-        runner = Runner(network, "fp32", device)
-        plan = make_plan(runner, views, memory, band_rows)
-        picture, plan = _run_within_memory(runner, views, plan, memory, progress)
-    if not bool(torch.isfinite(picture).all()):
-        raise PairError("The network gives NaN or infinity for this pair; try other weights.")
+    picture, plan = _run(runner, views, memory, band_rows, progress)
+    if runner.precision != "fp32" and not _is_finite(picture):
+        warnings.append(f"{runner.precision} gave NaN or infinity for this pair, so it was computed again in fp32.")
+        picture, plan = _run(Runner(network, "fp32", device), views, memory, band_rows, progress)
+    if not _is_finite(picture):
+        raise PairError(f"The network gives NaN or infinity for {sample['name']}; try other weights.")
     return Deblurred(picture.clamp_(0, 1), plan, tuple(warnings))
+
+
+def _is_finite(picture: Tensor) -> bool:
+    return bool(torch.isfinite(picture).all())
 
 
 def as_sample(left: PictureLike, right: PictureLike) -> Sample:
     """Read, or convert to float32 RGB 3 x H x W in [0, 1], the two views. Raises `PictureError` or `PairError`."""
     if isinstance(left, str | Path) and isinstance(right, str | Path):
-        return read_pair(left, right)
+        return dict(read_pair(left, right))
     if not isinstance(left, str | Path) and not isinstance(right, str | Path) and left.dtype != right.dtype:
         raise PairError(f"The views have different types, {left.dtype} and {right.dtype}; give both in the same type.")
-    return {"left": _as_picture(left, "left"), "right": _as_picture(right, "right"), "name": "pair"}
+    return {"left": _as_picture(left, "left"), "right": _as_picture(right, "right"), "name": "The pair"}
 
 
 def _as_picture(picture: PictureLike, view: str) -> Tensor:
@@ -125,26 +134,12 @@ def _as_picture(picture: PictureLike, view: str) -> Tensor:
     if tensor.ndim == 3 and tensor.shape[0] != 3 and tensor.shape[2] == 3:
         tensor = tensor.permute(2, 0, 1)
     if tensor.ndim != 3 or tensor.shape[0] != 3:
-        raise PairError(
-            f"The {view} view has shape {' x '.join(map(str, tensor.shape))}; give H x W x 3 or 3 x H x W, in RGB."
-        )
-    scale = {torch.uint8: 255, torch.uint16: 65535}.get(tensor.dtype, 1)
-    if scale == 1 and not tensor.is_floating_point():
+        shape = " x ".join(map(str, tensor.shape))
+        raise PairError(f"The {view} view has shape {shape}; give H x W x 3 or 3 x H x W, in RGB.")
+    top = {torch.uint8: 255, torch.uint16: 65535}.get(tensor.dtype)
+    if top is None and not tensor.is_floating_point():
         raise PairError(f"The {view} view has type {tensor.dtype}; give uint8, uint16, or floats in [0, 1].")
-    pixels = tensor.to(torch.float32) / scale
-    if scale == 1:
-        _check_range(pixels, view)
-    return pixels.contiguous()
-
-
-def _check_range(pixels: Tensor, view: str) -> None:
-    if pixels.numel() == 0:
-        return
-    low, high = (float(bound) for bound in torch.aminmax(pixels))
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise PairError(f"The {view} view holds NaN or infinity; repair or replace those pixels.")
-    if low < 0 or high > 1:
-        raise PairError(f"The {view} view has values from {low:g} to {high:g}; scale or clip them to [0, 1].")
+    return (tensor.to(torch.float32) / (top or 1)).contiguous()
 
 
 def _open_network(weights: WeightsLike) -> Network:
@@ -156,19 +151,9 @@ def _open_network(weights: WeightsLike) -> Network:
 
 
 def _pick_views(sample: Sample, names: Sequence[str]) -> list[Tensor]:
-    """The named views, in order, after checking that they can be run at all; a missing centre view is their mean."""
-    left, right = sample["left"], sample["right"]
-    if left.shape != right.shape:
-        sizes = " and ".join(f"{view.shape[-1]} x {view.shape[-2]}" for view in (left, right))
-        raise PairError(f"The views have different sizes, {sizes} pixels; give the two views of one photograph.")
-    if min(left.shape[-2:]) < MIN_SIDE:
-        raise PairError(
-            f"The views are {left.shape[-1]} x {left.shape[-2]} pixels; they need at least {MIN_SIDE} on each side."
-        )
-    known: dict[str, Tensor] = {"left": left, "right": right}
-    if "center" in names:
-        known["center"] = sample["center"] if "center" in sample else mean_view(left, right)
-    return [known[name] for name in names]
+    """The named views, in order; a missing centre view is the mean of the others."""
+    known = {name: sample[name] for name in ("left", "right", "center") if name in sample}
+    return [known[name] if name in known else mean_view(sample["left"], sample["right"]) for name in names]
 
 
 class Runner:
@@ -243,20 +228,21 @@ def _checked_rows(band_rows: int, height: int, runner: Runner) -> int:
     return band_rows
 
 
-def _run_within_memory(
-    runner: Runner, views: Sequence[Tensor], plan: Plan, memory: str | int | None, progress: Progress | None
+def _run(
+    runner: Runner, views: Sequence[Tensor], memory: str | int | None, rows: int | None, progress: Progress | None
 ) -> tuple[Tensor, Plan]:
-    """Run the plan; should the memory run out all the same, run it again in bands of half the rows."""
+    """Plan and run; should the memory run out all the same, run again in bands of half the rows."""
+    plan = make_plan(runner, views, memory, rows)
     while True:
         try:
             return run_bands(runner, views, plan, progress), plan
         except (MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
                 raise
-            rows = plan.bands[0][1] - plan.bands[0][0]
-            if runner.reach_px is None or rows <= runner.multiple:
+            tried = plan.bands[0][1] - plan.bands[0][0]
+            if runner.reach_px is None or tried <= runner.multiple:
                 raise MachineError("The memory ran out; free some, or make the picture smaller.") from None
-        plan = make_plan(runner, views, memory, rows // 2)
+        plan = make_plan(runner, views, memory, tried // 2)
 
 
 def _out_of_memory(error: Exception) -> bool:
