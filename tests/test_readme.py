@@ -10,11 +10,21 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+
+from dualpix.checkpoint import WEIGHTS
+from dualpix.data import DATASETS
+from dualpix.losses import LOSSES
+from dualpix.metrics import METRICS
+from dualpix.networks import NETWORKS, create
+from dualpix.networks.counting import count
+from dualpix.recipes import RECIPES
 
 HOME = Path(__file__).parents[1]
 README = HOME / "README.md"
 PAGES = [README, HOME / "CONTRIBUTING.md", HOME / "CHANGELOG.md", *sorted((HOME / "docs").glob("*.md"))]
+NETWORKS_PAGE = HOME / "docs" / "networks.md"
 COMMAND = Path(sys.executable).with_name("dualpix")
 
 
@@ -92,3 +102,24 @@ def test_every_link_on_a_page_leads_somewhere(page: Path) -> None:
     for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
         if "://" not in target:
             assert (page.parent / target.partition("#")[0]).exists(), f"{page.name} links to {target}"
+
+
+def test_the_table_of_networks_is_true() -> None:
+    """Sizes and costs on the page are those counted, and no network is missing."""
+    rows = re.findall(
+        r"^\| `([\w-]+)` \| ([\w, ]+) \| ([\d,]+) \| ([\d.]+) \| ([\d.]+) \|", NETWORKS_PAGE.read_text(), re.M
+    )
+    counted = []
+    for name in NETWORKS:
+        with torch.device("meta"):
+            network = create(name)
+        counts = count(network, 1120, 1680)
+        giga = (f"{macs / 1e9:.2f}" for macs in (counts.conv_macs, counts.attention_macs))
+        counted.append((name, ", ".join(network.views), f"{counts.parameters:,}", *giga))
+    assert rows == counted
+
+
+@pytest.mark.parametrize("table", [LOSSES, METRICS, DATASETS, RECIPES, WEIGHTS], ids=lambda table: next(iter(table)))
+def test_every_entry_of_a_table_is_on_a_page(table: dict[str, object]) -> None:
+    pages = "".join(page.read_text() for page in PAGES)
+    assert [name for name in table if f"`{name}`" not in pages] == []
