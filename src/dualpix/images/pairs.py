@@ -1,0 +1,199 @@
+"""The two views of one dual-pixel photograph: read them, find them in folders, refuse or warn where they cannot be."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+from dualpix.errors import PairError
+from dualpix.images.matching import Matches, match_blocks
+from dualpix.images.reading import LIMIT_MEGAPIXELS, MIN_SIDE_PX, Picture, read_picture
+from dualpix.images.writing import ENCODERS
+
+
+class Pair(TypedDict):
+    """A sample of two views, float32 3 x H x W in [0, 1], with their bit depth (8 or 16) and what reading changed."""
+
+    name: str
+    left: Tensor
+    right: Tensor
+    depth: int
+    notes: list[str]
+
+
+def read_pair(left: str | Path, right: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> Pair:
+    """Read the two views of one photograph. `name` is the left file's name without extension and side mark (`_L`).
+
+    Raises PictureError if one of them cannot be read (see `read_picture`), and PairError if they are one file, hold
+    the same pixels, or differ in size, bit depth or channels. What only looks odd is for `check_pair` to say.
+    """
+    left, right = Path(left), Path(right)
+    if left.exists() and right.exists() and left.samefile(right):
+        raise PairError(f"{left} was given as both views; give the left and the right view of one photograph.")
+    a, b = read_picture(left, limit_megapixels), read_picture(right, limit_megapixels)
+    _refuse_different_kinds(a, b)
+    require_pair(a.pixels, b.pixels, f"{left} and {right}")
+    return Pair(name=_split_name(left)[0], left=a.pixels, right=b.pixels, depth=a.depth, notes=_notes(a, b))
+
+
+def _refuse_different_kinds(left: Picture, right: Picture) -> None:
+    for what, a, b in (
+        ("size", _size(left.pixels), _size(right.pixels)),
+        ("bit depth", f"{left.depth} bits", f"{right.depth} bits"),
+        ("channels", *("grey" if view.grey else "colour" for view in (left, right))),
+    ):
+        if a != b:
+            names = f"{left.path} and {right.path}"
+            raise PairError(f"{names} differ in {what} ({a} and {b}); export both views in the same way.")
+
+
+def _size(view: Tensor) -> str:
+    return " x ".join(str(side) for side in reversed(view.shape[1:]))
+
+
+def _notes(left: Picture, right: Picture) -> list[str]:
+    notes = [*left.notes, *right.notes]
+    if left.icc != right.icc:
+        notes.append("The two views carry different colour profiles; their numbers are used as they are.")
+    if left.orientation != right.orientation:
+        notes.append("The two views carry different orientations; check that they were exported in the same way.")
+    return notes
+
+
+def require_pair(left: Tensor, right: Tensor, names: str = "left and right") -> None:
+    """Raise PairError unless these are two different pictures 3 x H x W of one size, 16 pixels or more, in [0, 1]."""
+    if left.shape != right.shape or left.ndim != 3 or len(left) != 3 or min(left.shape[1:]) < MIN_SIDE_PX:
+        shapes = f"{tuple(left.shape)} and {tuple(right.shape)}"
+        wanted = f"3 x H x W, alike, H and W at least {MIN_SIDE_PX}"
+        raise PairError(f"{names}: the views have shapes {shapes}; both must be {wanted}.")
+    for view in (left, right):
+        low, high = (float(value) for value in torch.aminmax(view))
+        if not (low >= 0 and high <= 1):  # false for NaN too
+            raise PairError(f"{names}: both views must hold values in [0, 1], but one spans {low:g} to {high:g}.")
+    if torch.equal(left, right):
+        raise PairError(f"{names}: both views hold the same pixels; give the left and the right view, not one twice.")
+
+
+MIN_BLOCKS = 12  # fewer matched blocks than this give no opinion
+MIN_FOUND = 0.5  # of the textured blocks; real pairs give 0.95 to 1, shifted, mirrored or strange ones 0.35 or less
+MOVED_PX = 0.3  # all lengths below are in pixels of the reduced picture, about 800 wide
+SWAPPED_SHARE = 0.85  # of the moved blocks; the seven real pairs measured have 0.01 or less, swapped 0.99 or more
+VERTICAL_RATIO = 2.0  # spread of the wrong over the right axis; real pairs turned by 90 degrees give 2.7 or more
+VERTICAL_SPREAD_PX = 0.3
+MISALIGNED_PX = 0.75
+STILL_PX = 0.05
+BRIGHTNESS_RATIO = 1.15
+
+
+def check_pair(left: Tensor, right: Tensor) -> list[str]:
+    """What looks odd about two views 3 x H x W in [0, 1], one sentence of advice each; empty if nothing does.
+
+    The picture cannot prove that views are swapped: swapping them is the same as moving everything behind the focal
+    plane in front of it. But most photographs are focused on the nearer things, so a pair in which almost all that
+    is out of focus moves the other way deserves a warning.
+    """
+    matches = match_blocks(left, right)
+    warnings = _check_brightness(left, right)
+    if matches.textured >= MIN_BLOCKS and matches.found < MIN_FOUND * matches.textured:
+        warnings.append(
+            "Hardly any detail of one view is found near the same place in the other: they may be of different "
+            "photographs, shifted far, or mirrored; give the two views of one photograph, unaltered."
+        )
+    elif len(matches.across) >= MIN_BLOCKS:
+        warnings += _check_directions(matches)
+    return warnings
+
+
+def _check_brightness(left: Tensor, right: Tensor) -> list[str]:
+    a, b = float(left.mean()), float(right.mean())
+    if max(a, b) <= BRIGHTNESS_RATIO * min(a, b) + 1e-3:
+        return []
+    darker, brighter = ("left", "right") if a < b else ("right", "left")
+    return [
+        f"The {brighter} view is {max(a, b) / max(min(a, b), 1e-3):.2f} times as bright as the {darker} one; "
+        "develop both views with the same settings."
+    ]
+
+
+def _check_directions(matches: Matches) -> list[str]:
+    across, down = matches.across, matches.down
+    if _spread(down) > max(VERTICAL_SPREAD_PX, VERTICAL_RATIO * _spread(across)):
+        return ["The disparity runs along columns, not rows; turn both views by a quarter turn, and the result back."]
+    warnings = []
+    if (shift_px := float(down.abs().median())) > MISALIGNED_PX:
+        warnings.append(
+            f"The views are misaligned by about {shift_px * matches.reduction:.0f} pixels vertically; "
+            "use views that were neither cropped, stabilised nor rotated apart."
+        )
+    moved = (across.abs() > MOVED_PX) & (across.abs() > down.abs())
+    behind, in_front = int((moved & (across > 0)).sum()), int((moved & (across < 0)).sum())
+    if behind + in_front >= MIN_BLOCKS and in_front >= SWAPPED_SHARE * (behind + in_front):
+        warnings.append(
+            "The views look swapped, or nearly everything out of focus is nearer than the focus; "
+            "if the focus is on the foreground, exchange left and right."
+        )
+    if float(across.abs().quantile(0.98)) < STILL_PX:
+        warnings.append("The views show no disparity: either all is in focus, or both are copies of one view.")
+    return warnings
+
+
+def _spread(values: Tensor) -> float:
+    return float(values.quantile(0.9) - values.quantile(0.1))
+
+
+# Parallel folders of views: (left, right), the names DPDD and its followers use.
+PARALLEL_FOLDERS = [
+    ("left", "right"), ("inputL", "inputR"), ("test_l", "test_r"), ("test_l/source", "test_r/source"),
+    ("train_l/source", "train_r/source"), ("val_l/source", "val_r/source"),
+]  # fmt: skip
+SIDE_MARK = re.compile(r"(?P<name>.+)[_-](?P<side>l|r|left|right)", re.IGNORECASE)
+
+
+def find_pairs(folder: str | Path) -> list[tuple[Path, Path]]:
+    """The (left, right) files of every pair in a folder, sorted by name.
+
+    Pairs are files marked `_L` and `_R` (or `_left` and `_right`, either case) side by side, or files of the same name,
+    with or without these marks, in the parallel folders left and right, inputL and inputR, or test_l and test_r.
+    Raises PairError if there is none, if a view has no counterpart, or if two files claim the same place.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise PairError(f"{folder} is not a folder; give a folder of pairs.")
+    lefts = _index(path for path in _pictures(folder) if _split_name(path)[1] == "l")
+    rights = _index(path for path in _pictures(folder) if _split_name(path)[1] == "r")
+    for left_name, right_name in PARALLEL_FOLDERS:
+        if not lefts and not rights and (folder / left_name).is_dir() and (folder / right_name).is_dir():
+            lefts, rights = (_index(_pictures(folder / name)) for name in (left_name, right_name))
+    if not lefts and not rights:
+        raise PairError(
+            f"{folder} holds no pairs; name the views NAME_L and NAME_R ({', '.join(ENCODERS)}), "
+            "or put them under equal names into the folders left and right."
+        )
+    if lonely := [str((lefts | rights)[name]) for name in sorted(lefts.keys() ^ rights.keys())]:
+        more = f" and {len(lonely) - 3} more" if len(lonely) > 3 else ""
+        raise PairError(f"No other view was found for {', '.join(lonely[:3])}{more}; add it or move the file away.")
+    return [(lefts[name], rights[name]) for name in sorted(lefts)]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    paths = sorted(folder.iterdir())
+    return [path for path in paths if path.suffix.lower() in ENCODERS and not path.name.startswith(".")]
+
+
+def _index(paths: Iterable[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in paths:
+        name = _split_name(path)[0]
+        if name in found:
+            raise PairError(f"{found[name]} and {path} are the same view of the same name; keep one of them.")
+        found[name] = path
+    return found
+
+
+def _split_name(path: Path) -> tuple[str, str]:
+    """A file's name without extension and side mark, and the side: "l", "r" or none."""
+    match = SIDE_MARK.fullmatch(path.stem)
+    return (match["name"], match["side"][0].lower()) if match else (path.stem, "")

@@ -1,0 +1,197 @@
+"""Read a picture file into a float tensor, at its full depth, or say in one sentence why not."""
+
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from math import prod
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import imagecodecs
+import numpy as np
+import tifffile
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dualpix.errors import PictureError
+from dualpix.images.headers import Header, peek
+from dualpix.images.metadata import read_metadata
+
+# Damage is told once, by a PictureError, and not by the decoder's log as well.
+logging.getLogger("tifffile").addHandler(logging.NullHandler())
+
+MIN_SIDE_PX = 16
+LIMIT_MEGAPIXELS = 200.0
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture as read. Rows stay the rows of the file, whatever its orientation tag says: disparity runs along them.
+
+    pixels: float32, 3 x H x W in [0, 1], display-encoded; depth: 8 or 16 bits (16 for floating-point files);
+    grey: the file has one channel, repeated here; notes: what was changed on reading, one sentence each;
+    icc, exif: the raw blocks of the file, None where it has none; orientation: the EXIF tag, 1 where it has none.
+    """
+
+    path: Path
+    pixels: Tensor = field(repr=False)
+    depth: int
+    grey: bool = False
+    notes: tuple[str, ...] = ()
+    icc: bytes | None = field(default=None, repr=False)
+    exif: bytes | None = field(default=None, repr=False)
+    orientation: int = 1
+
+
+def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> Picture:
+    """Read a PNG, TIFF (first page), JPEG or WebP file, recognised by its content.
+
+    Grey becomes three equal channels and alpha is dropped, each with a note. Raises PictureError, which names the file,
+    if it is missing, unreadable, empty, damaged, cut short, of another format, smaller than 16 pixels on a side, or
+    floating-point with values that are not finite or outside [0, 1]; and, before anything is decoded, if it declares
+    more than `limit_megapixels`.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        header = peek(file)
+        _check_size(path, header, limit_megapixels)
+        array = _decode(path, file, header)
+        metadata = read_metadata(file, header.format)
+    grey, alpha = array.shape[2] < 3, array.shape[2] in (2, 4)
+    notes = []
+    if grey:
+        notes.append(f"{path.name} is grey: its one channel stands for red, green and blue.")
+    if alpha:
+        notes.append(f"{path.name} has an alpha channel (transparency): it is ignored.")
+    if metadata.orientation != 1:
+        tag = f"orientation tag {metadata.orientation}"
+        notes.append(f"{path.name} has {tag}: it is not rotated, so that rows stay sensor rows.")
+    pixels = _to_tensor(path, array[:, :, : 1 if grey else 3])
+    return Picture(path, pixels, header.depth, grey, tuple(notes), *metadata)
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        if path.is_dir():
+            raise PictureError(f"{path} is a folder; give a picture file.")
+        if path.exists() and not path.is_file():
+            raise PictureError(f"{path} is not a regular file; give a picture file.")
+        return path.open("rb")
+    except FileNotFoundError:
+        raise PictureError(f"{path} does not exist; check the name and the folder.") from None
+    except (OSError, ValueError) as error:
+        raise PictureError(f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def _check_size(path: Path, header: Header, limit_megapixels: float) -> None:
+    size = f"{header.width} x {header.height} pixels"
+    if header.width * header.height > limit_megapixels * 1e6:
+        limit = f"the limit of {limit_megapixels:g} megapixels"
+        raise PictureError(f"{path} declares {size}, more than {limit}; raise the limit if you trust the file.")
+    if min(header.width, header.height) < MIN_SIDE_PX:
+        raise PictureError(f"{path} has {size}; both sides must have at least {MIN_SIDE_PX}.")
+
+
+def _decode(path: Path, file: BinaryIO, header: Header) -> NDArray[Any]:
+    """The pixels as H x W x channels. Decoders meet hostile bytes here: whatever they raise becomes a PictureError."""
+    file.seek(0)
+    try:
+        array = DECODERS[header.format](file, header)
+    except PictureError:
+        raise
+    except MemoryError:
+        raise PictureError(f"{path} ({header.width} x {header.height} pixels) does not fit into memory.") from None
+    except Exception as error:
+        reason = _first_line(error)
+        raise PictureError(f"{path} is damaged or cut short ({reason}); copy or export it again.") from error
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[:2] != (header.height, header.width) or not 1 <= array.shape[2] <= 4:
+        raise PictureError(f"{path} is damaged: its pixels are not what its header declares; copy or export it again.")
+    return array
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _cut_short(file: BinaryIO) -> PictureError:
+    return PictureError(f"{file.name} is cut short; copy or export it again.")
+
+
+def _load(file: BinaryIO, header: Header) -> bytes:
+    """The whole file, unless it is far larger than its pixels and generous metadata can explain."""
+    allowed = header.width * header.height * 8 + 2**26
+    data = file.read(allowed + 1)
+    if len(data) > allowed:
+        size = f"{header.width} x {header.height} pixels"
+        raise PictureError(f"{file.name} is a far larger file than its {size} can explain; export it again.")
+    return data
+
+
+def _decode_png(file: BinaryIO, header: Header) -> NDArray[Any]:
+    data = _load(file, header)
+    if b"IEND\xaeB`\x82" not in data:
+        raise _cut_short(file)
+    return np.asarray(imagecodecs.png_decode(data))
+
+
+def _decode_jpeg(file: BinaryIO, header: Header) -> NDArray[Any]:
+    data = _load(file, header)
+    if not _jpeg_is_whole(data):
+        raise _cut_short(file)
+    return np.asarray(imagecodecs.jpeg8_decode(data))
+
+
+JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\x01\xd0-\xd7])", re.DOTALL)
+
+
+def _jpeg_is_whole(data: bytes) -> bool:
+    """Whether the end marker follows the scans. The decoder would fill what is missing with grey and say nothing."""
+    at = 2
+    while marker := JPEG_MARKER.search(data, at):
+        if marker[1] == b"\xd9":
+            return True
+        at = marker.end() + max(2, int.from_bytes(data[marker.end() : marker.end() + 2], "big"))
+    return False
+
+
+def _decode_webp(file: BinaryIO, header: Header) -> NDArray[Any]:
+    return np.asarray(imagecodecs.webp_decode(_load(file, header)))
+
+
+def _decode_tiff(file: BinaryIO, header: Header) -> NDArray[Any]:
+    with tifffile.TiffFile(file) as tiff:
+        page = tiff.pages.first
+        if prod(page.shape) != header.width * header.height * header.channels:
+            raise PictureError(f"{file.name} is a TIFF whose first page is not one plain picture; save it as flat RGB.")
+        offsets, counts, size = page.dataoffsets, page.databytecounts, tiff.filehandle.size
+        # The decoder would fill segments that are missing or empty with zeros.
+        whole = all(0 < count <= size - at for at, count in zip(offsets, counts, strict=False))
+        if not whole or not len(offsets) == len(counts) == prod(page.chunked):
+            raise _cut_short(file)
+        array: NDArray[Any] = np.asarray(page.asarray())
+    return np.moveaxis(array, 0, -1) if array.ndim == 3 and page.planarconfig == 2 else array
+
+
+DECODERS: dict[str, Callable[[BinaryIO, Header], NDArray[Any]]] = {
+    "PNG": _decode_png,
+    "TIFF": _decode_tiff,
+    "JPEG": _decode_jpeg,
+    "WebP": _decode_webp,
+}
+
+
+def _to_tensor(path: Path, array: NDArray[Any]) -> Tensor:
+    """H x W x 1 or 3 of any accepted kind to float32 3 x H x W in [0, 1]."""
+    pixels = np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.float32)
+    if array.dtype.kind == "u":
+        pixels /= np.iinfo(array.dtype).max
+    elif not np.isfinite(pixels).all():
+        raise PictureError(f"{path} holds values that are not finite (NaN or Inf); export it again.")
+    elif pixels.min() < 0 or pixels.max() > 1:
+        raise PictureError(f"{path} is a floating-point file with values outside [0, 1]; scale it to [0, 1] first.")
+    tensor = torch.from_numpy(pixels)
+    return tensor if len(tensor) == 3 else tensor.repeat(3, 1, 1)
