@@ -1,6 +1,5 @@
 """Plans: which rows are computed together, and what that needs."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -130,14 +129,9 @@ def test_unknown_devices_and_precisions_are_refused() -> None:
         planning.choose_precision("fp8", CPU, True)
 
 
-def test_bf16_is_taken_only_where_it_costs_no_depth(monkeypatch: pytest.MonkeyPatch) -> None:
-    def answer(value: bool) -> Callable[[], bool]:
-        return lambda: value
-
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", answer(False))
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", answer(True))
-    assert planning.choose_precision("auto", CPU, adds_input=True) == "bf16"
+@pytest.mark.parametrize("tiles", [True, False])
+def test_bf16_is_taken_only_where_it_is_fast_and_costs_no_depth(monkeypatch: pytest.MonkeyPatch, tiles: bool) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
+    assert planning.choose_precision("auto", CPU, adds_input=True) == ("bf16" if tiles else "fp32")
     assert planning.choose_precision("auto", CPU, adds_input=False) == "fp32"
     assert planning.choose_precision("bf16", CPU, adds_input=False) == "bf16"
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", answer(False))
-    assert planning.choose_precision("auto", CPU, adds_input=True) == "fp32"
