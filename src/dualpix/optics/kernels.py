@@ -23,6 +23,7 @@ class Lens:
     softness_px: standard deviation of a Gaussian that softens the edge, in pixels, for every c.
     softness_rel: the same in units of |c|.
     blades: number of straight aperture blades, 0 for a round opening; even numbers keep the mirror symmetry exact.
+    skew: shifts the split off the pupil's centre, as at the sides of the frame; 0 keeps the views mirror images.
     clip: (x, y) centre of a second unit-and-a-bit disc that clips the pupil off axis ("cat's eye"), (0, 0) for none.
     """
 
@@ -33,6 +34,7 @@ class Lens:
     softness_px: float = 0.0
     softness_rel: float = 0.0
     blades: int = 0
+    skew: float = 0.0
     clip: tuple[float, float] = (0.0, 0.0)
 
 
@@ -66,12 +68,16 @@ def _opening(lens: Lens, u: Tensor, w: Tensor) -> Tensor:
 
 
 def _split(lens: Lens, u: Tensor, weight: Tensor) -> Tensor:
-    """An odd g with 2 E[u g] = rho: a ramp or tanh, steepened only as far as rho asks."""
+    """A g of mean 0 with 2 E[u g] = rho: a ramp or tanh, steepened only as far as rho asks."""
     steep = 1e-3 + 1 / max(1e-3, 1 - lens.split) - 1
-    shape = torch.tanh(steep * u) / torch.tanh(torch.tensor(steep))
+    shape = torch.tanh(steep * (u + lens.skew)) / torch.tanh(torch.tensor(steep))
+
+    def g_of(gain: float) -> Tensor:
+        g = (gain * shape).clamp(-1, 1)
+        return (g - (weight * g).sum()).clamp(-1, 1)
 
     def rho_of(gain: float) -> float:
-        return float(2 * (weight * u * (gain * shape).clamp(-1, 1)).sum())
+        return float(2 * (weight * u * g_of(gain)).sum())
 
     low, high = 0.0, 1e4
     if rho_of(high) < lens.rho:
@@ -79,7 +85,7 @@ def _split(lens: Lens, u: Tensor, weight: Tensor) -> Tensor:
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (middle, high) if rho_of(middle) < lens.rho else (low, middle)
-    return (high * shape).clamp(-1, 1)
+    return g_of(high)
 
 
 def reach_px(lens: Lens, blur_px: float) -> int:
@@ -91,11 +97,13 @@ def _softness(lens: Lens, blur_px: float) -> float:
     return float((lens.softness_px**2 + (lens.softness_rel * blur_px) ** 2) ** 0.5)
 
 
+@lru_cache(maxsize=4096)
 def kernels(lens: Lens, blur_px: float, reach: int | None = None) -> Tensor:
     """The left and right point-spread functions of one signed blur radius, 2 x K x K with K = 2 reach + 1, each of sum 1.
 
     Pupil samples are splatted bilinearly, which keeps d = rho c below one pixel (area sampling does not).
-    To be applied by convolution, not correlation. `reach` defaults to `reach_px`.
+    To be applied by convolution, not correlation. `reach` defaults to `reach_px`. Results are remembered: do not change
+    them in place.
     """
     reach = reach_px(lens, blur_px) if reach is None else reach
     u, w, weight, g = pupil(lens, _samples(blur_px))

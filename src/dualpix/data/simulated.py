@@ -1,0 +1,104 @@
+"""Simulated dual-pixel samples, drawn on the fly: sharp photographs turned into scenes and seen through a random lens."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dualpix.optics.kernels import Lens
+from dualpix.optics.render import Layer, composite, margin_px, render
+from dualpix.optics.scenes import Layout, draw_lens, draw_scene
+from dualpix.optics.sensor import Sensor, Tone, compress, quantise
+
+SHOTS_PER_LENS = 48  # kernels are remembered for each lens; a new lens for each scene would spend its time on them
+
+
+@dataclass(frozen=True)
+class Simulated:
+    """`count` samples `size` pixels square; the same `seed` and index give the same sample, whatever came before.
+
+    photos: bytes 3 H W each; with none, surfaces are patterns only.
+    sharp_aperture: the opening of the sharp shot as a share of the blurred one's: 0 for a pinhole, 4 / 22 for the
+        f/22 shot beside the f/4 shot of the DPDD data set.
+    depth: 8 or 16 bits a channel.
+    compressed: share of samples whose views have been through JPEG.
+    """
+
+    photos: Sequence[Tensor]
+    size: int
+    count: int
+    seed: int = 0
+    sharp_aperture: float = 0.0
+    depth: int = 16
+    compressed: float = 0.0
+    layout: Layout = Layout()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> dict[str, Tensor | str]:
+        """`left`, `right`, `center`, `sharp` 3 H W in [0, 1], `blur_px` 1 H W (signed), `name`."""
+        if not 0 <= index < self.count:
+            raise IndexError(f"sample {index} of {self.count}")
+        lens = draw_lens(np.random.default_rng([self.seed, index // SHOTS_PER_LENS, 1]))
+        rng = np.random.default_rng([self.seed, index, 0])
+        tone = Tone(contrast=float(rng.uniform(0, 0.6)))
+        layers = self._scene(rng, lens, tone)
+        margin = (layers[0].alpha.shape[-1] - self.size) // 2
+        sample = expose(layers, lens, margin, draw_sensor(rng, tone), self.sharp_aperture, seed=int(rng.integers(2**31)))
+        finished = self._store(rng, sample)
+        return {**finished, "name": f"{self.seed}-{index:06d}"}
+
+    def _scene(self, rng: np.random.Generator, lens: Lens, tone: Tone) -> list[Layer]:
+        """Layers just wide enough for their own blur."""
+        margin = 48
+        layers = draw_scene(rng, self.photos, self.size + 2 * margin, tone, self.layout)
+        spare = margin - min(margin, margin_px(lens, layers))
+        inner = slice(spare, self.size + 2 * margin - spare)
+        return [Layer(x.colour[:, inner, inner], x.alpha[inner, inner], x.blur_px[inner, inner]) for x in layers]
+
+    def _store(self, rng: np.random.Generator, sample: dict[str, Tensor]) -> dict[str, Tensor]:
+        if rng.random() < self.compressed:
+            chroma: list[str] = ["444", "420"]
+            quality, subsampling = int(rng.integers(65, 95)), chroma[int(rng.integers(2))]
+            for view in ("left", "right", "center"):
+                sample[view] = compress(sample[view], quality, subsampling)  # type: ignore[arg-type]
+        pictures = {name: quantise(x, self.depth) for name, x in sample.items() if name != "blur_px"}
+        return {**pictures, "blur_px": sample["blur_px"]}
+
+
+def draw_sensor(rng: np.random.Generator, tone: Tone) -> Sensor:
+    """A clean or a noisy sensor, half and half, with a trace of opposite shading."""
+    noisy = rng.random() < 0.5
+    return Sensor(
+        tone=tone,
+        shading=float(rng.uniform(-0.007, 0.007)),
+        shot=float(10 ** rng.uniform(-6, -3.7)) if noisy else 0.0,
+        read=float(10 ** rng.uniform(-4.5, -2.7)) if noisy else 0.0,
+    )
+
+
+def expose(
+    layers: Sequence[Layer], lens: Lens, margin: int, sensor: Sensor, sharp_aperture: float = 0.0, seed: int = 0
+) -> dict[str, Tensor]:
+    """Photograph a scene twice, wide open and stopped down: `left`, `right`, `center`, `sharp`, `blur_px`.
+
+    The combined view is the mean of the two views in linear light, after noise. Pictures are display-encoded, not yet
+    quantised.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    views = sensor.expose(render(layers, lens, margin), generator).clamp(0, 1)
+    sharp, blur_px = composite(layers, margin)
+    if sharp_aperture:
+        small = [replace(layer, blur_px=layer.blur_px * sharp_aperture) for layer in layers]
+        sharp = render(small, replace(lens, softness_px=0.2), margin).mean(0)
+    encode = sensor.tone.encode
+    return {
+        "left": encode(views[0]),
+        "right": encode(views[1]),
+        "center": encode(views.mean(0)),
+        "sharp": encode(sharp),
+        "blur_px": blur_px[None],
+    }

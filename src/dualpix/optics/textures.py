@@ -1,0 +1,178 @@
+"""What objects look like and the shapes they have: photographs, patterns, text; discs, polygons, bars, nets, letters.
+
+Every function takes a NumPy `Generator` and a side length, and returns float32 tensors: pictures 3 N N in [0, 1]
+(display-encoded), masks N N in [0, 1], anti-aliased.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+from torch.nn import functional as F
+
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789&%!?.,:;+-/()"
+
+
+def photo(rng: np.random.Generator, photos: Sequence[Tensor], size: int) -> Tensor:
+    """A crop of a random photograph (bytes 3 H W), usually the sharpest of three, at a random scale, mirrored at random."""
+    source = photos[rng.integers(len(photos))]
+    scale = min(float(rng.choice([1.0, 1.0, 1.4, 2.0])), min(source.shape[1:]) / size)
+    side = min(int(size * scale), *source.shape[1:])
+    crops = [_crop(rng, source, side) for _ in range(3 if rng.random() < 0.7 else 1)]
+    crop = max(crops, key=_detail).float()[None] / 255
+    if side != size:
+        crop = F.interpolate(crop, (size, size), mode="bilinear", antialias=True)
+    crop = crop[0]
+    if rng.random() < 0.5:
+        crop = crop.flip(2)
+    if rng.random() < 0.1:
+        crop = crop.flip(1)
+    return crop.transpose(1, 2) if rng.random() < 0.1 else crop
+
+
+def _crop(rng: np.random.Generator, source: Tensor, side: int) -> Tensor:
+    top, left = (int(rng.integers(length - side + 1)) for length in source.shape[1:])
+    return source[:, top : top + side, left : left + side]
+
+
+def _detail(crop: Tensor) -> float:
+    green = crop[1, ::2, ::2].float()
+    return float(green.diff(dim=0).abs().mean() + green.diff(dim=1).abs().mean())
+
+
+def flat(rng: np.random.Generator, size: int) -> Tensor:
+    """A colour with a slight gradient: no cue for anyone."""
+    colour = torch.tensor(rng.random(3), dtype=torch.float32)
+    y, x = _grid(size)
+    slope = rng.normal(0, 0.15, 2)
+    return (colour[:, None, None] + (slope[0] * x + slope[1] * y) / size).clamp(0, 1)
+
+
+def cloud(rng: np.random.Generator, size: int) -> Tensor:
+    """Noise with a 1 / f^k amplitude spectrum, in a random pair of colours."""
+    tones = noise(rng, size, float(rng.uniform(0.8, 1.6)))
+    return _two_colours(rng, (tones * 0.25 + 0.5).clamp(0, 1))
+
+
+def noise(rng: np.random.Generator, size: int, power: float) -> Tensor:
+    """Gaussian noise of unit deviation, N N, with a 1 / f^power amplitude spectrum."""
+    f = torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None]).clamp_min(1 / size)
+    white = torch.from_numpy(rng.standard_normal((size, size), dtype=np.float32))
+    field = torch.fft.irfft2(torch.fft.rfft2(white) / f**power, s=(size, size))
+    return (field - field.mean()) / field.std().clamp_min(1e-6)
+
+
+def stripes(rng: np.random.Generator, size: int) -> Tensor:
+    """Stripes, or checks where two sets cross."""
+    wave = _wave(rng, size)
+    if rng.random() < 0.4:
+        wave = wave * _wave(rng, size)
+    return _two_colours(rng, (wave * float(rng.uniform(0.7, 4)) + 0.5).clamp(0, 1))
+
+
+def page(rng: np.random.Generator, size: int) -> Tensor:
+    """Lines of text."""
+    return _two_colours(rng, letters(rng, size))
+
+
+def _wave(rng: np.random.Generator, size: int) -> Tensor:
+    y, x = _grid(size)
+    angle, period = rng.uniform(0, np.pi), float(np.exp(rng.uniform(np.log(3), np.log(60))))
+    return torch.sin((x * np.cos(angle) + y * np.sin(angle)) * (2 * np.pi / period) + rng.uniform(0, 6.3))
+
+
+def _two_colours(rng: np.random.Generator, mix: Tensor) -> Tensor:
+    grey = rng.random((2, 1)) if rng.random() < 0.6 else rng.random((2, 3))
+    pair = torch.tensor(np.broadcast_to(grey, (2, 3)).copy(), dtype=torch.float32)
+    return pair[0][:, None, None] * mix + pair[1][:, None, None] * (1 - mix)
+
+
+TEXTURES: dict[str, Callable[[np.random.Generator, int], Tensor]] = {
+    "flat": flat,
+    "cloud": cloud,
+    "stripes": stripes,
+    "page": page,
+}
+
+
+def _grid(size: int) -> tuple[Tensor, Tensor]:
+    axis = torch.arange(size, dtype=torch.float32)
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    return y, x
+
+
+def _turned(rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
+    """Coordinates about a random centre, turned by a random angle (upright half of the time)."""
+    y, x = _grid(size)
+    x, y = x - rng.uniform(0.1, 0.9) * size, y - rng.uniform(0.1, 0.9) * size
+    angle = 0.0 if rng.random() < 0.5 else rng.uniform(0, np.pi)
+    return x * np.sin(angle) + y * np.cos(angle), x * np.cos(angle) - y * np.sin(angle)
+
+
+def disc(rng: np.random.Generator, size: int) -> Tensor:
+    """An ellipse; small ones are common (dead leaves: the density of radii falls as r^-3, cut at both ends)."""
+    v, u = _turned(rng, size)
+    radius = 8 / np.sqrt(rng.uniform((8 / (size * 0.4)) ** 2, 1)) * 1.5
+    flat = rng.uniform(0.3, 1)
+    return ((1 - torch.hypot(u, v / flat) / radius) * radius * flat + 0.5).clamp(0, 1)
+
+
+def polygon(rng: np.random.Generator, size: int) -> Tensor:
+    """Three to six half planes."""
+    v, u = _turned(rng, size)
+    sides = int(rng.integers(3, 7))
+    inside = torch.full((size, size), 1e3)
+    for angle in np.sort(rng.uniform(0, 2 * np.pi / sides, sides)) + np.arange(sides) * 2 * np.pi / sides:
+        inside = torch.minimum(inside, rng.uniform(0.08, 0.4) * size - (u * np.cos(angle) + v * np.sin(angle)))
+    return (inside + 0.5).clamp(0, 1)
+
+
+def blob(rng: np.random.Generator, size: int) -> Tensor:
+    """A cloud cut at a level: ragged like foliage."""
+    field = noise(rng, size, float(rng.uniform(1.3, 2.2)))
+    return ((field - float(rng.uniform(0.2, 1.2))) * 6 + 0.5).clamp(0, 1)
+
+
+def bars(rng: np.random.Generator, size: int) -> Tensor:
+    """One to eight thin parallel bars, 1 to 8 px wide."""
+    v, _ = _turned(rng, size)
+    width, gap = float(np.exp(rng.uniform(0, np.log(8)))), float(rng.uniform(8, 60))
+    mask = torch.zeros(size, size)
+    for k in range(int(rng.integers(1, 9))):
+        mask = torch.maximum(mask, (width / 2 - (v - k * gap).abs() + 0.5).clamp(0, 1))
+    return mask
+
+
+def net(rng: np.random.Generator, size: int) -> Tensor:
+    """A grid of wires, 1 to 4 px thick."""
+    v, u = _turned(rng, size)
+    width, mesh = rng.uniform(1, 4), rng.uniform(10, 40)
+    near = [mesh / 2 - ((axis % mesh) - mesh / 2).abs() for axis in (u, v)]
+    return (width / 2 - torch.minimum(near[0], near[1]) + 0.5).clamp(0, 1)
+
+
+def letters(rng: np.random.Generator, size: int) -> Tensor:
+    """Random words in lines, upright or turned."""
+    height = float(np.exp(rng.uniform(np.log(8), np.log(80))))
+    font = ImageFont.load_default(height)
+    sheet = Image.new("L", (size, size))
+    draw = ImageDraw.Draw(sheet)
+    for line in range(int(size / height) + 1):
+        count = int(2.2 * size / height) + 1
+        word = "".join(rng.choice(list(LETTERS + "      "), count))
+        draw.text((0, line * height * 1.25), word, fill=255, font=font)
+    if rng.random() < 0.4:
+        sheet = sheet.rotate(float(rng.uniform(-30, 30)), Image.Resampling.BILINEAR)
+    return torch.from_numpy(np.asarray(sheet, dtype=np.float32) / 255)
+
+
+SHAPES: dict[str, Callable[[np.random.Generator, int], Tensor]] = {
+    "disc": disc,
+    "polygon": polygon,
+    "blob": blob,
+    "bars": bars,
+    "net": net,
+    "letters": letters,
+}
