@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from dualpix.networks.mccnet import MCCNet
+from dualpix.networks.mccnet_fast import MCCNetFast
 from dualpix.tables import pick
 
 
@@ -29,6 +30,7 @@ class Network(Protocol):
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "mccnet": MCCNet,
+    "mccnet-fast": MCCNetFast,
 }
 
 
