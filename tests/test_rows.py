@@ -13,8 +13,10 @@ ROWS = (
     ("recipes", "checkpoint", "planning", "results"),
     ("deblurring",),
     ("evaluating",),
-    ("training", "simulating", "exporting"),
-    ("cli", "web", "__init__", "__main__"),
+    ("training", "simulating", "exporting", "demonstrating"),
+    ("__init__",),
+    ("cli", "web"),
+    ("__main__",),
 )
 ROW = {unit: number for number, row in enumerate(ROWS) for unit in row}
 NO_NAMES = {"utils", "util", "common", "helpers", "helper", "base", "core", "engine", "manager", "misc"}

@@ -5,6 +5,8 @@ import torch
 
 from dualpix.data.augment import augment, exchange_views, mirror, random_crop, turn_over
 from dualpix.errors import DataError
+from dualpix.optics.kernels import Lens
+from dualpix.optics.render import Layer, margin_px, render
 
 D = 3
 
@@ -115,3 +117,39 @@ def test_one_seed_gives_one_augmentation(sample: dict) -> None:
     first, second, other = (augment(sample, 24, seeded(seed), negate_depth=True) for seed in (5, 5, 6))
     assert torch.equal(first["left"], second["left"]) and torch.equal(first["blur_px"], second["blur_px"])
     assert not torch.equal(first["left"], other["left"])
+
+
+def scene() -> list[Layer]:
+    """A slanted background behind the focal plane, and off its centre a disc in front of it."""
+    rows, columns = torch.meshgrid(torch.arange(64.0), torch.arange(80.0), indexing="ij")
+    disc = ((rows - 25).hypot(columns - 50) < 12).float()
+    textures = torch.rand(2, 3, 64, 80, generator=seeded())
+    return [
+        Layer(textures[0], torch.ones(64, 80), 2 + columns / 30 + rows / 60),
+        Layer(textures[1], disc, torch.full((64, 80), -3.0)),
+    ]
+
+
+def photograph(layers: list[Layer]) -> dict:
+    lens = Lens()
+    left, right = render(layers, lens, margin_px(lens, layers))
+    return {"left": left, "right": right}
+
+
+@pytest.mark.parametrize(("turn", "axis"), [(mirror, -1), (turn_over, -2)])
+def test_a_mirrored_photograph_is_one_of_the_mirrored_scene(turn, axis: int) -> None:
+    mirrored_scene = [
+        Layer(layer.colour.flip(axis), layer.alpha.flip(axis), layer.blur_px.flip(axis)) for layer in scene()
+    ]
+    turned, truth = turn(photograph(scene())), photograph(mirrored_scene)
+    for view in ("left", "right"):
+        torch.testing.assert_close(turned[view], truth[view], atol=1e-4, rtol=0)
+    assert float((truth["left"] - truth["right"]).abs().mean()) > 0.02, "views as alike as these would hide an error"
+
+
+def test_exchanged_views_are_a_photograph_of_negated_depth() -> None:
+    plane = [scene()[0]]
+    exchanged = exchange_views(photograph(plane))
+    truth = photograph([Layer(plane[0].colour, plane[0].alpha, -plane[0].blur_px)])
+    for view in ("left", "right"):
+        torch.testing.assert_close(exchanged[view], truth[view], atol=1e-4, rtol=0)
