@@ -136,7 +136,8 @@ class Up(nn.Module):
         self.expand = Pointwise(channels, 4 * out)
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
-        return F.pixel_shuffle(self.expand(deep), 2) + skip
+        up: Tensor = F.pixel_shuffle(self.expand(deep), 2)
+        return up + skip
 
 
 class Block(nn.Module):

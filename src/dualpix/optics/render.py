@@ -88,7 +88,7 @@ def slices(blur_px: Tensor) -> list[tuple[float, Tensor | None]]:
     if high - low < 0.05:
         return [(round((low + high) / 2, 2), None)]
     nodes = nodes_between(low, high)
-    where = torch.bucketize(blur_px, torch.tensor(nodes)).clamp(1, len(nodes) - 1)
+    where = torch.bucketize(blur_px.contiguous(), torch.tensor(nodes)).clamp(1, len(nodes) - 1)
     grid = torch.tensor(nodes)
     part = ((blur_px - grid[where - 1]) / (grid[where] - grid[where - 1])).clamp(0, 1)
     cut = []

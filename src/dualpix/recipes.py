@@ -1,0 +1,156 @@
+"""Recipes: everything that decides what a training run computes, as one flat record. Variants replace fields."""
+
+from dataclasses import asdict, fields, replace
+from typing import Any, Literal
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from dualpix.errors import RecipeError
+from dualpix.tables import pick
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Recipe:
+    """Settings of a training run. Lengths in pixels; a step is one update of the weights.
+
+    network, arguments: a name in NETWORKS and its keyword arguments.
+    loss: a name in LOSSES.
+    optimiser: Adam, or AdamW with `weight_decay`. rate: its peak learning rate.
+    schedule: "stable" (warm-up, constant, then a linear fall to 0 over the last `decay_steps`; a resumed run may be
+        given another `steps`), "halving" (halved every `halve_every` steps) or "cosine" (to 0 at `steps`).
+    batch: crops for each step, over all processes. crop: their side.
+    average: decay of the running mean of the weights, which is what is validated and kept; 0 for none.
+    clip: largest norm of the gradient; 0 for no limit.
+    precision: "bf16" (bf16 weights with float32 masters), "fp32", or "auto" for bf16 where the processor has matrix tiles.
+    scene: side of a simulated scene, which gives many crops. pool: scenes to draw from at any time.
+    fresh: new scenes for each step; the oldest leave the pool.
+    sharp_aperture, compressed, far_px: see `data.simulated.Simulated` and `optics.scenes.Layout`.
+    negate_depth: exchange the views half of the time, a scene with its depths negated.
+    validate_every: steps between validations. keep_minutes: minutes between checkpoints.
+    """
+
+    network: str = "mccnet-fast"
+    arguments: dict[str, Any] = None  # type: ignore[assignment]
+    loss: str = "charbonnier"
+    optimiser: Literal["adam", "adamw"] = "adamw"
+    rate: float = 1.2e-3
+    momentum: float = 0.9
+    second_momentum: float = 0.999
+    weight_decay: float = 0.0
+    schedule: Literal["stable", "halving", "cosine"] = "stable"
+    steps: int = 20_000
+    warmup_steps: int = 200
+    decay_steps: int = 2_000
+    halve_every: int = 0
+    batch: int = 8
+    crop: int = 128
+    average: float = 0.999
+    clip: float = 1.0
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    seed: int = 0
+    scene: int = 256
+    pool: int = 1500
+    fresh: float = 0.5
+    sharp_aperture: float = 0.0
+    compressed: float = 0.5
+    far_px: tuple[float, float] = (2.0, 20.0)
+    negate_depth: bool = False
+    validate_every: int = 500
+    keep_minutes: float = 10.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "arguments", dict(self.arguments or {}))
+        for name in ("steps", "batch", "crop", "scene", "pool", "validate_every"):
+            if getattr(self, name) < 1:
+                raise RecipeError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        if self.crop > self.scene:
+            raise RecipeError(
+                f"A crop of {self.crop} px does not fit into a scene of {self.scene} px; make scene larger."
+            )
+
+
+RECIPES: dict[str, Recipe] = {}
+
+# Section 4.2 of the paper, exactly. DPDD has 350 training pictures cut into 7000 patches (20 each, as DPDNet does) and
+# the paper gives no batch size; 8 is assumed: 875 steps an epoch, 200 epochs, halved every 60. For a GPU: on two CPU
+# cores it would take weeks. Expected on DPDD: 25.85 dB, SSIM 0.802 (the paper's Table 1; not reproduced here).
+RECIPES["paper"] = Recipe(
+    network="mccnet",
+    arguments={"residual": False},
+    loss="mix",
+    optimiser="adam",
+    rate=1e-4,
+    schedule="halving",
+    steps=175_000,
+    halve_every=52_500,
+    warmup_steps=0,
+    batch=8,
+    crop=512,
+    scene=576,
+    average=0.0,
+    clip=0.0,
+    precision="fp32",
+    compressed=0.0,
+    validate_every=875,
+)
+
+# The best known for two CPU cores in hours. Stop it whenever you like: `steps` can be lowered on resuming, and the
+# last `decay_steps` bring the rate down.
+RECIPES["cpu"] = Recipe(sharp_aperture=4 / 22)
+
+# Seconds on any machine; shows that everything works, nothing more.
+RECIPES["tiny"] = Recipe(
+    arguments={"widths": [8, 12, 16, 16], "depths": [1, 1, 1, 1, 1, 1, 1], "max_disparity": 4},
+    steps=12,
+    warmup_steps=2,
+    decay_steps=4,
+    batch=2,
+    crop=48,
+    scene=64,
+    pool=4,
+    average=0.9,
+    validate_every=6,
+    precision="fp32",
+)
+
+
+def find_recipe(name: str, changes: dict[str, str] | None = None) -> Recipe:
+    """The recipe `name` with fields replaced: `find_recipe("cpu", {"steps": "100"})`.
+
+    Values are text, read by the field's type (JSON for lists and dicts). Raises `RecipeError` for an unknown recipe or
+    field, or a value of the wrong kind.
+    """
+    recipe = pick(RECIPES, name, "recipe")
+    return replace(recipe, **{field: _parse(field, text) for field, text in (changes or {}).items()})
+
+
+def _parse(field: str, text: str) -> Any:
+    kinds = {f.name: f.type for f in fields(Recipe)}
+    kind = pick(kinds, field, "recipe field")
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    try:
+        return adapter.validate_python(text) if kind in (str, int, float, bool) else _parse_rich(adapter, text)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise RecipeError(f"{field}={text} will not do: {reason}.") from None
+
+
+def _parse_rich(adapter: TypeAdapter[Any], text: str) -> Any:
+    return adapter.validate_json(text) if text[:1] in "[{" else adapter.validate_python(text)
+
+
+def to_dict(recipe: Recipe) -> dict[str, Any]:
+    """Plain values, ready for JSON."""
+    return asdict(recipe)
+
+
+def from_dict(settings: dict[str, Any]) -> Recipe:
+    """The inverse of `to_dict`; raises `RecipeError` for a field that does not exist or a value of the wrong kind."""
+    try:
+        return Recipe(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecipeError(
+            f"The recipe's field {'.'.join(map(str, first['loc']))} will not do: {first['msg']}."
+        ) from None
