@@ -77,12 +77,18 @@ def test_the_residual_starts_at_the_mean_of_the_views() -> None:
     assert 0 < away < 0.1
 
 
-def test_correction_and_mean_make_the_picture() -> None:
+@pytest.mark.parametrize("residual", [True, False])
+def test_correction_and_mean_make_the_picture(residual: bool) -> None:
     left, right = pair(16, 24)
-    network = painting()
+    network = painting(residual=residual)
     torch.testing.assert_close(network(left, right), network.correction(left, right) + (left + right) / 2)
-    direct = painting(residual=False)
-    assert torch.equal(direct(left, right), direct.correction(left, right))
+
+
+def test_with_the_residual_the_views_are_added() -> None:
+    left, right = pair(16, 24)
+    network, direct = painting(), painting(residual=False)
+    direct.load_state_dict(network.state_dict())
+    torch.testing.assert_close(network(left, right), direct(left, right) + (left + right) / 2)
 
 
 def correlating(**arguments: Any) -> CrossCorrelation:

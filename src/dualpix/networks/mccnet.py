@@ -105,17 +105,19 @@ class MCCNet(nn.Module):
         Columns beyond `width` rounded up to `multiple` are not looked at at all: such padding changes nothing. Those
         between are still seen by the convolutions, so fill them by repeating the edge.
         """
-        painted = self.correction(left, right, width)
+        painted = self._paint(left, right, width)
         return painted + (left + right) / 2 if self.residual else painted
 
     def correction(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
-        """What `forward` adds to the mean of the views (the whole picture if not `residual`), B 3 H W; apart, so that
-        low precision need not round the picture.
-        """
+        """What is added to the mean of the views, B 3 H W; apart, lest low precision round the picture."""
+        painted = self._paint(left, right, width)
+        return painted if self.residual else painted - (left + right) / 2
+
+    def _paint(self, left: Tensor, right: Tensor, width: int | None) -> Tensor:
         width = left.shape[-1] if width is None else width
         padding = (left.shape[-1] - width) // self.multiple * self.multiple
         if padding > 0:
-            return F.pad(self.correction(left[..., :-padding], right[..., :-padding], width), (0, padding))
+            return F.pad(self._paint(left[..., :-padding], right[..., :-padding], width), (0, padding))
 
         views = torch.cat([left, right], dim=0 if self.correlation else 1)  # 2B 3 H W, or B 6 H W
         full = self.encoder1(views)  # 2B 32 H W
