@@ -144,4 +144,4 @@ ENCODERS: dict[str, Callable[[NDArray[Any]], bytes]] = {
     ".webp": _webp,
 }
 SIXTEEN_BIT = {".png", ".tif", ".tiff"}
-LONGEST_SIDE_PX = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
+LONGEST_SIDE_PX = {".jpg": 65500, ".jpeg": 65500, ".webp": 16382}  # what the encoders take
