@@ -43,8 +43,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's folder: two views and some photographs, with the names that the README uses."""
     root = tmp_path_factory.mktemp("readme")
     texture = np.random.default_rng(0).integers(0, 256, (40, 52, 3), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
-    Image.fromarray(texture[:96, :128]).save(root / "left.png")
-    Image.fromarray(texture[:96, 2:130]).save(root / "right.png")
+    # Content further right in the right view: all of it behind the focal plane.
+    Image.fromarray(texture[:96, 2:130]).save(root / "left.png")
+    Image.fromarray(texture[:96, :128]).save(root / "right.png")
     (root / "photos").mkdir()
     for number in range(2):
         Image.fromarray(texture[:, ::-1] if number else texture).save(root / "photos" / f"{number}.png")
