@@ -195,14 +195,13 @@ class MultiScaleExtraction(nn.Module):
         super().__init__()
         self.first3, self.first5 = convolution(channels, channels, 3), convolution(channels, channels, 5)
         self.second3, self.second5 = convolution(2 * channels, inner, 3), convolution(2 * channels, inner, 5)
-        self.merge = convolution(2 * inner, channels, 1)
+        self.merge = Merge((inner, inner), channels, (0, 0))
         self.activate = nn.LeakyReLU(slope, inplace=True)
 
     def forward(self, maps: Tensor) -> Tensor:
         """B C H W -> B C H W."""
         first = self.activate(torch.cat([self.first3(maps), self.first5(maps)], dim=1))
-        second = self.activate(torch.cat([self.second3(first), self.second5(first)], dim=1))
-        merged: Tensor = self.merge(second)
+        merged: Tensor = self.merge((self.activate(self.second3(first)), self.activate(self.second5(first))))
         return maps + merged
 
 
