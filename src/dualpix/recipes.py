@@ -22,7 +22,7 @@ class Recipe:
     batch: crops for each step, over all processes. crop: their side.
     average: decay of the running mean of the weights, which is what is validated and kept; 0 for none.
     clip: largest norm of the gradient; 0 for no limit.
-    precision: "bf16" (bf16 weights with float32 masters), "fp32", or "auto" for bf16 where the processor has matrix tiles.
+    precision: "bf16" (bf16 weights, float32 masters), "fp32", or "auto": bf16 where the processor has matrix tiles.
     scene: side of a simulated scene, which gives many crops. pool: scenes to draw from at any time.
     fresh: new scenes for each step; the oldest leave the pool.
     sharp_aperture, compressed, far_px: see `data.simulated.Simulated` and `optics.scenes.Layout`.
@@ -34,19 +34,19 @@ class Recipe:
     arguments: dict[str, Any] = None  # type: ignore[assignment]
     loss: str = "charbonnier"
     optimiser: Literal["adam", "adamw"] = "adamw"
-    rate: float = 1.2e-3
+    rate: float = 4e-4
     momentum: float = 0.9
-    second_momentum: float = 0.999
+    second_momentum: float = 0.99
     weight_decay: float = 0.0
     schedule: Literal["stable", "halving", "cosine"] = "stable"
     steps: int = 20_000
-    warmup_steps: int = 200
+    warmup_steps: int = 300
     decay_steps: int = 2_000
     halve_every: int = 0
     batch: int = 8
     crop: int = 128
     average: float = 0.999
-    clip: float = 1.0
+    clip: float = 0.2
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: int = 0
     scene: int = 256
@@ -81,6 +81,7 @@ RECIPES["paper"] = Recipe(
     loss="mix",
     optimiser="adam",
     rate=1e-4,
+    second_momentum=0.999,
     schedule="halving",
     steps=175_000,
     halve_every=52_500,
@@ -126,7 +127,7 @@ def find_recipe(name: str, changes: dict[str, str] | None = None) -> Recipe:
 
 
 def _parse(field: str, text: str) -> Any:
-    kinds = {f.name: f.type for f in fields(Recipe)}
+    kinds: dict[str, Any] = {f.name: f.type for f in fields(Recipe)}
     kind = pick(kinds, field, "recipe field")
     adapter: TypeAdapter[Any] = TypeAdapter(kind)
     try:

@@ -23,7 +23,7 @@ PICTURES = ("left", "right", "sharp")
 
 @dataclass(frozen=True)
 class Rendered:
-    """The samples of `simulated` (8 bits deep), from `folder` where they are there already, rendered and kept where not."""
+    """The samples of `simulated`, 8 bits deep: from `folder` where they are there, rendered and kept where not."""
 
     simulated: Simulated
     folder: Path

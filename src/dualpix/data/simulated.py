@@ -1,7 +1,7 @@
-"""Simulated dual-pixel samples, drawn on the fly: sharp photographs turned into scenes and seen through a random lens."""
+"""Simulated dual-pixel samples, drawn on the fly: photographs made into scenes and seen through a random lens."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -33,7 +33,7 @@ class Simulated:
     sharp_aperture: float = 0.0
     depth: int = 16
     compressed: float = 0.0
-    layout: Layout = Layout()
+    layout: Layout = field(default_factory=Layout)
 
     def __len__(self) -> int:
         return self.count
@@ -47,7 +47,9 @@ class Simulated:
         tone = Tone(contrast=float(rng.uniform(0, 0.6)))
         layers = self._scene(rng, lens, tone)
         margin = (layers[0].alpha.shape[-1] - self.size) // 2
-        sample = expose(layers, lens, margin, draw_sensor(rng, tone), self.sharp_aperture, seed=int(rng.integers(2**31)))
+        sample = expose(
+            layers, lens, margin, draw_sensor(rng, tone), self.sharp_aperture, seed=int(rng.integers(2**31))
+        )
         finished = self._store(rng, sample)
         return {**finished, "name": f"{self.seed}-{index:06d}"}
 

@@ -10,7 +10,8 @@ Not from the paper; made for two CPU cores. What differs from `mccnet`, and why:
 * Correlation looks at a window of `max_disparity` columns, not at the whole row: training crops and photographs then
   look alike to the softmax, and the cost is linear in the width.
 * Correlated features go on into the deeper levels too, so that the fused trunk sees disparity as well as the decoder.
-* The output is a correction of the mean of the two views.
+* The output is a correction of the mean of the two views. Its features are normalised and its scale is small: without
+  that, a single step of Adam on the last layer changes the picture visibly, and training does not start (measured).
 
 Shapes: B batch, C channels, H W the picture's size.
 """
@@ -20,6 +21,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualpix.networks.correlation import correlate_rows
+
+
+STRIDE = 0.1
 
 
 class MCCNetFast(nn.Module):
@@ -60,6 +64,7 @@ class MCCNetFast(nn.Module):
         self.decode_quarter = blocks(quarter, depths[5])
         self.up_half = Up(quarter, half)
         self.decode_half = blocks(half, depths[6])
+        self.head_norm = Norm(half)
         self.head = nn.Conv2d(half, 12, 3, padding=1)
         self.depths = depths
         nn.init.zeros_(self.head.weight)
@@ -77,7 +82,7 @@ class MCCNetFast(nn.Module):
         return (left + right) / 2 + self.correction(left, right, width)
 
     def correction(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
-        """What is added to the mean of the views, B 3 H W; apart, so that a low precision need not round the picture."""
+        """What is added to the mean of the views, B 3 H W; apart, so that low precision need not round the picture."""
         views = torch.cat([left, right])  # 2B 3 H W
         half = self.encode_half(self.stem(F.pixel_unshuffle(views, 2)))  # 2B C H/2 W/2
         quarter = self.encode_quarter(self.to_quarter(half))  # 2B C H/4 W/4
@@ -88,7 +93,7 @@ class MCCNetFast(nn.Module):
         deep = self.decode_eighth(self.up_eighth(deep, eighth))
         deep = self.decode_quarter(self.up_quarter(deep, self.fuse_quarter(quarter, half)))
         deep = self.decode_half(self.up_half(deep, self.fuse_half(half, quarter)))
-        return F.pixel_shuffle(self.head(deep), 2)
+        return STRIDE * F.pixel_shuffle(self.head(self.head_norm(deep)), 2)
 
 
 class Correlation(nn.Module):
@@ -148,6 +153,8 @@ class Block(nn.Module):
         self.norm = Norm(channels)
         self.mix = nn.Conv2d(channels, 2 * channels, 3, padding=1)
         self.out = Pointwise(channels, channels)
+        nn.init.zeros_(self.out.weight)
+        nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         value, gate = self.mix(self.norm(x)).chunk(2, 1)
@@ -168,7 +175,7 @@ class Norm(nn.Module):
 
 
 class Pointwise(nn.Linear):
-    """A 1x1 convolution as one matrix product over all pixels, which CPUs do faster than their convolution of size 1."""
+    """A 1x1 convolution as one matrix product over all pixels, which CPUs do faster than a convolution of size 1."""
 
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

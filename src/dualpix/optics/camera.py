@@ -17,7 +17,9 @@ class Camera:
 
     def __post_init__(self) -> None:
         if self.focus_m * 1000 <= self.focal_mm:
-            raise ValueError(f"focus_m={self.focus_m} lies inside the focal length of {self.focal_mm} mm; focus farther away")
+            raise ValueError(
+                f"focus_m={self.focus_m} lies inside the focal length of {self.focal_mm} mm; focus farther away"
+            )
 
     @property
     def blur_at_infinity_px(self) -> float:

@@ -5,6 +5,7 @@ formula serves both sides of the focal plane. Then (k_L + k_R) / 2 = C, k_R mirr
 d = x_R - x_L = rho c with rho = 2 E[u g] for every c: behind the focal plane content lies further right in R.
 """
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -17,7 +18,8 @@ class Lens:
     """The shape of the point-spread functions, independent of their size.
 
     rho: disparity per signed blur radius, 0 < rho < 0.849 (the ideal half disc).
-    rim: 0 for a flat disc, up to 1 for a dark centre with a bright rim (Abuolaim et al., ICCV 2021), below 0 for a bright centre.
+    rim: 0 for a flat disc, up to 1 for a dark centre with a bright rim (Abuolaim et al., ICCV 2021), below 0 for a
+        bright centre.
     rim_order: how sharply the rim sets in.
     split: 0 makes g a ramp in u; 1 makes it a step (an ideal half disc); between, a saturating tanh.
     softness_px: standard deviation of a Gaussian that softens the edge, in pixels, for every c.
@@ -57,9 +59,11 @@ def _opening(lens: Lens, u: Tensor, w: Tensor) -> Tensor:
     radius = torch.hypot(u, w)
     inside = radius <= 1
     if lens.blades:
-        step = 2 * torch.pi / lens.blades
+        step = 2 * math.pi / lens.blades
         angle = torch.atan2(w, u)
-        inside &= radius * torch.cos((angle + step / 2) % step - step / 2) <= 0.5 + 0.5 * torch.cos(torch.tensor(step / 2))
+        inside &= radius * torch.cos((angle + step / 2) % step - step / 2) <= 0.5 + 0.5 * torch.cos(
+            torch.tensor(step / 2)
+        )
     if lens.clip != (0.0, 0.0):
         inside &= torch.hypot(u - lens.clip[0], w - lens.clip[1]) <= 1.15
     q = radius.clamp_min(1e-9) ** (2 * lens.rim_order)
@@ -99,7 +103,7 @@ def _softness(lens: Lens, blur_px: float) -> float:
 
 @lru_cache(maxsize=4096)
 def kernels(lens: Lens, blur_px: float, reach: int | None = None) -> Tensor:
-    """The left and right point-spread functions of one signed blur radius, 2 x K x K with K = 2 reach + 1, each of sum 1.
+    """Left and right point-spread function of one signed blur radius: 2 x K x K, K = 2 reach + 1, each of sum 1.
 
     Pupil samples are splatted bilinearly, which keeps d = rho c below one pixel (area sampling does not).
     To be applied by convolution, not correlation. `reach` defaults to `reach_px`. Results are remembered: do not change

@@ -1,4 +1,4 @@
-"""Random scenes: a background and a few objects, in front of and behind the focal plane, with their blur drawn directly.
+"""Random scenes: a background and a few objects, in front of and behind the focal plane, their blur drawn directly.
 
 Positions are drawn as signed blur radii c, not as depths: c is affine in 1 / z, so a plane in space is a plane in c,
 and a wanted range of blur is hit exactly. The defaults of `Layout` follow measurements on real Canon 5D Mark IV pairs

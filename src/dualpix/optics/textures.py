@@ -16,8 +16,8 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789&%!?.,:
 
 
 def photo(rng: np.random.Generator, photos: Sequence[Tensor], size: int) -> Tensor:
-    """A crop of a random photograph (bytes 3 H W), usually the sharpest of three, at a random scale, mirrored at random."""
-    source = photos[rng.integers(len(photos))]
+    """A crop of a random photograph (bytes 3 H W), usually the sharpest of three; scale and mirroring are random."""
+    source = photos[int(rng.integers(len(photos)))]
     scale = min(float(rng.choice([1.0, 1.0, 1.4, 2.0])), min(source.shape[1:]) / size)
     side = min(int(size * scale), *source.shape[1:])
     crops = [_crop(rng, source, side) for _ in range(3 if rng.random() < 0.7 else 1)]
@@ -60,8 +60,9 @@ def noise(rng: np.random.Generator, size: int, power: float) -> Tensor:
     """Gaussian noise of unit deviation, N N, with a 1 / f^power amplitude spectrum."""
     f = torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None]).clamp_min(1 / size)
     white = torch.from_numpy(rng.standard_normal((size, size), dtype=np.float32))
-    field = torch.fft.irfft2(torch.fft.rfft2(white) / f**power, s=(size, size))
-    return (field - field.mean()) / field.std().clamp_min(1e-6)
+    field: Tensor = torch.fft.irfft2(torch.fft.rfft2(white) / f**power, s=(size, size))
+    unit: Tensor = (field - field.mean()) / field.std().clamp_min(1e-6)
+    return unit
 
 
 def stripes(rng: np.random.Generator, size: int) -> Tensor:

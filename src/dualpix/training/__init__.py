@@ -21,12 +21,11 @@ from dualpix.optics.scenes import Layout
 from dualpix.recipes import RECIPES, Recipe
 from dualpix.tables import pick
 from dualpix.training.feed import Feed, Fixed, Moving, Source
-from dualpix.training.keeping import Keeper
+from dualpix.training.keeping import Keeper, Report
 from dualpix.training.learner import Learner, rate_at
 from dualpix.training.processes import Processes, join, leave
 from dualpix.training.rendering_ahead import RenderingAhead
 
-Report = Callable[[dict[str, Any]], None]
 VALIDATION_SCENES = 24
 REPORT_EVERY = 20
 

@@ -57,7 +57,7 @@ class Fixed:
 
 
 class Feed:
-    """Cuts the batches of one of `processes` processes that share every step; crop k of a step is the same in any split."""
+    """Cuts one process's share of every batch; crop k of a step is the same however many processes share."""
 
     def __init__(self, source: Source, recipe: Recipe, views: Sequence[str], rank: int = 0, processes: int = 1) -> None:
         self.source, self.recipe, self.names = source, recipe, (*views, "sharp")

@@ -14,6 +14,7 @@ from dualpix.errors import CheckpointError, RecipeError
 from dualpix.recipes import Recipe, to_dict
 from dualpix.training.learner import Learner
 
+Report = Callable[[dict[str, Any]], None]
 FREE_TO_CHANGE = {"steps", "decay_steps", "validate_every", "keep_minutes"}
 """Fields that a resumed run may change: none alters a step that has been taken."""
 

@@ -31,7 +31,7 @@ class Learner:
         self.device = choose_device("auto")
         self.precision = choose_precision(recipe.precision, self.device, hasattr(network, "correction"))
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.masters = [p.detach().clone().requires_grad_() for p in self.network.parameters()]
         if dtype == torch.float32:
             self.masters = list(self.network.parameters())
@@ -91,7 +91,7 @@ class Learner:
 
     def averaged(self) -> nn.Module:
         """A float32 copy of the network with the running mean of the weights, in eval mode."""
-        network = copy.deepcopy(self.network).float().eval()
+        network: nn.Module = copy.deepcopy(self.network).float().eval()
         with torch.no_grad():
             torch._foreach_copy_(list(network.parameters()), self.means)
         return network

@@ -32,7 +32,7 @@ class Processes:
             return flag
         message = torch.cat([*(tensor.reshape(-1) for tensor in tensors), torch.tensor([float(flag)])])
         dist.all_reduce(message)
-        *means, raised = message.div_(self.count).split([tensor.numel() for tensor in tensors] + [1])
+        *means, raised = torch.split(message.div_(self.count), [tensor.numel() for tensor in tensors] + [1])
         torch._foreach_copy_(list(tensors), [mean.view_as(t) for mean, t in zip(means, tensors, strict=True)])
         return bool(raised > 0)
 

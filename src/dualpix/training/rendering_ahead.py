@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import time
 from multiprocessing.sharedctypes import Synchronized
-from types import TracebackType
 from typing import Any
 
 import torch
@@ -30,9 +29,7 @@ class RenderingAhead:
         self.process.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *raised: object) -> None:
         self.process.terminate()
         self.process.join()
 
