@@ -1,5 +1,8 @@
 """The public names of the package: what is listed here is what users may rely on, no more and no less."""
 
+import ast
+from pathlib import Path
+
 import pytest
 
 import dualpix
@@ -28,6 +31,15 @@ PUBLIC = [
 def test_the_list_of_public_names_is_frozen() -> None:
     assert sorted(dualpix.__all__) == PUBLIC
     assert dir(dualpix) == PUBLIC
+
+
+def test_type_checkers_are_told_what_python_is() -> None:
+    tree = ast.parse(Path(dualpix.__file__).read_text())
+    imports = [
+        node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and node.module.startswith("dualpix.")
+    ]
+    told = {alias.name: node.module.removeprefix("dualpix.") for node in imports for alias in node.names}
+    assert told == dualpix._HOMES
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -8,7 +8,25 @@ The public names are those in `__all__`. Each is fetched from its own file when 
 """
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # For type checkers and editors; `_HOMES` says the same to Python.
+    from dualpix.checkpoint import WEIGHTS as WEIGHTS
+    from dualpix.checkpoint import load as load
+    from dualpix.data import open_dataset as open_dataset
+    from dualpix.deblurring import deblur as deblur
+    from dualpix.errors import DualpixError as DualpixError
+    from dualpix.evaluating import evaluate as evaluate
+    from dualpix.images import read_pair as read_pair
+    from dualpix.images import read_picture as read_picture
+    from dualpix.images import write_picture as write_picture
+    from dualpix.losses import LOSSES as LOSSES
+    from dualpix.metrics import METRICS as METRICS
+    from dualpix.networks import NETWORKS as NETWORKS
+    from dualpix.networks import create as create
+    from dualpix.recipes import RECIPES as RECIPES
+    from dualpix.simulating import simulate as simulate
+    from dualpix.training import train as train
 
 __version__ = "0.1.0"
 
