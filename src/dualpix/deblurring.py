@@ -97,10 +97,10 @@ def deblur_pair(
     `strict`: what looks odd about the pair raises `PairError` before any work is done.
     """
     left, right = sample["left"], sample["right"]
-    require_pair(left, right, str(sample["name"]))
+    require_pair(left, right)
     odd = check_pair(left, right)
     if strict and odd:
-        raise PairError(f"{sample['name']}: {' '.join(odd)}")
+        raise PairError(f"{' '.join(odd)} To go on all the same, give --anyway (strict=False).")
     warnings = [*sample.get("notes", ()), *odd]
     network = _open_network(weights)
     views = _pick_views(sample, network.views)
@@ -124,7 +124,7 @@ def as_sample(left: PictureLike, right: PictureLike) -> Sample:
         return dict(read_pair(left, right))
     if not isinstance(left, str | Path) and not isinstance(right, str | Path) and left.dtype != right.dtype:
         raise PairError(f"The views have different types, {left.dtype} and {right.dtype}; give both in the same type.")
-    return {"left": _as_picture(left, "left"), "right": _as_picture(right, "right"), "name": "The pair"}
+    return {"left": _as_picture(left, "left"), "right": _as_picture(right, "right"), "name": "pair"}
 
 
 def _as_picture(picture: PictureLike, view: str) -> Tensor:

@@ -1,0 +1,210 @@
+"""The command line keeps its promises on good files; `test_cli_bad_input.py` has the others."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from dualpix import __version__, checkpoint, deblurring, demonstrating, networks
+from dualpix.checkpoint import DEFAULT_WEIGHTS
+
+Command = Callable[..., tuple[int, str, str]]
+Views = Callable[..., tuple[np.ndarray, np.ndarray]]
+COMMAND = Path(sys.executable).with_name("dualpix")
+COMMANDS = ["deblur", "demo", "evaluate", "methods"]
+HEIGHT, WIDTH = 224, 256
+
+
+def run(*words: str) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of the command in a process of its own."""
+    done = subprocess.run([COMMAND, *words], capture_output=True, text=True, timeout=120)
+    return done.returncode, done.stdout, done.stderr
+
+
+def levels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture, dtype=float)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_shows_an_example(dualpix: Command, command: str) -> None:
+    code, out, _ = dualpix(command, "--help")
+    assert code == 0
+    assert f"dualpix {command}" in out.partition("Example")[2]
+
+
+def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from dualpix.cli import main; sys.argv = ['dualpix', '--help']\ntry: main()\nexcept SystemExit: "
+    )
+    code += "print(sorted(name for name in ('torch', 'numpy', 'PIL', 'rich') if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, timeout=60)
+    assert all(f"  {command} " in done.stdout for command in COMMANDS)
+    assert done.stdout.endswith("[]\n")
+
+
+def test_the_version_is_that_of_the_package() -> None:
+    assert run("--version") == (0, f"dualpix {__version__}\n", "")
+
+
+def test_a_pair_of_16_bit_gives_the_picture_of_the_python_door(folder: Path) -> None:
+    code, out, err = run("deblur", "deep_L.tif", "deep_R.tif", "-o", "out.tif", "-w", "w.safetensors")
+    assert (code, err) == (0, "")
+    assert out.startswith(f"out.tif: {WIDTH} x {HEIGHT} pixels")
+    written = tifffile.imread(folder / "out.tif")
+    expected = deblurring.deblur(*(folder / f"deep_{name}.tif" for name in "LR"), folder / "w.safetensors")
+    assert written.dtype == np.uint16
+    assert np.abs(written - 65535.0 * expected.permute(1, 2, 0).numpy()).max() < 1
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output", "options", "depth"),
+    [
+        ("p_{}.png", "out.png", [], 8),
+        ("p_{}.png", "out.png", ["--depth", "16"], 16),
+        ("deep_{}.tif", "out.png", [], 16),
+        ("deep_{}.tif", "out.png", ["--depth", "8"], 8),
+    ],
+)
+def test_the_depth_is_that_of_the_views_or_what_is_asked(
+    dualpix: Command, folder: Path, inputs: str, output: str, options: list[str], depth: int
+) -> None:
+    left, right = inputs.format("L"), inputs.format("R")
+    assert dualpix("deblur", left, right, "-o", output, "-w", "w.safetensors", *options)[0] == 0
+    assert (folder / output).read_bytes()[24] == depth  # the bit depth in a PNG's header
+
+
+def test_a_budget_is_kept_by_bands_and_said(dualpix: Command, folder: Path) -> None:
+    words = ["deblur", "p_L.png", "p_R.png", "-w", "w.safetensors", "--precision", "fp32"]
+    sample = deblurring.as_sample("p_L.png", "p_R.png")
+    plan = deblurring.deblur_pair(sample, "w.safetensors", precision="fp32").plan
+    whole = dualpix(*words, "-o", "whole.png", "--memory", str(plan.peak_bytes))
+    bands = dualpix(*words, "-o", "bands.png", "--memory", str(plan.peak_bytes - 1))
+    assert "(whole, fp32" in whole[1]
+    assert "(2 bands of" in bands[1]
+    assert np.abs(levels(folder / "whole.png") - levels(folder / "bands.png")).max() <= 1
+
+
+def test_an_odd_pair_is_refused_unless_told_otherwise(dualpix: Command, folder: Path) -> None:
+    swapped = ["deblur", "p_R.png", "p_L.png", "-o", "out.png", "-w", "w.safetensors"]
+    code, _, err = dualpix(*swapped)
+    assert code == 1 and "swapped" in err and "--anyway" in err
+    code, _, err = dualpix(*swapped, "--anyway")
+    assert code == 0 and "Note: The views look swapped" in err
+    assert (folder / "out.png").exists()
+
+
+def test_what_exists_is_replaced_only_when_told(dualpix: Command, folder: Path) -> None:
+    (folder / "out.png").write_text("mine")
+    words = ["deblur", "p_L.png", "p_R.png", "-o", "out.png", "-w", "w.safetensors"]
+    assert dualpix(*words)[0] == 1
+    assert (folder / "out.png").read_text() == "mine"
+    assert dualpix(*words, "--overwrite")[0] == 0
+    assert levels(folder / "out.png").shape == (HEIGHT, WIDTH, 3)
+
+
+def test_methods_lists_every_network_and_weights(
+    dualpix: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(checkpoint.WEIGHTS, "mine", str(folder / "w.safetensors"))
+    code, out, _ = dualpix("methods")
+    lines = {line.split()[0]: line for line in out.splitlines() if line}
+    assert code == 0
+    assert networks.NETWORKS.keys() | checkpoint.WEIGHTS.keys() <= lines.keys()
+    assert "left, right" in lines["mccnet"] and "5.52 M" in lines["mccnet"] and "980 + 85" in lines["mccnet"]
+    assert lines["mine"].split()[1] == "mccnet"
+
+
+@pytest.fixture
+def bundled(folder: Path, monkeypatch: pytest.MonkeyPatch, views: Views) -> Path:
+    """A small pair in place of the bundled one."""
+    place = folder / "bundled"
+    place.mkdir()
+    left, right = views()
+    for name, view in {"left": left, "right": right, "sharp": views(1)[1]}.items():
+        tifffile.imwrite(place / f"{name}.tif", view)
+    (place / "README.md").write_text("# The pair\n\nFrom *Stones* by\nA. Person (CC0).\n\nMore.\n")
+    files = {path.stem: path for path in place.glob("*.tif")}
+    monkeypatch.setattr(demonstrating, "bundled_pair", lambda: files)
+    return place
+
+
+def test_the_demonstration_scores_and_shows(dualpix: Command, folder: Path, bundled: Path) -> None:
+    for _ in range(2):  # A second time over the first.
+        code, out, err = dualpix("demo", "-w", "w.safetensors")
+        assert (code, err) == (0, "")
+    result = levels(folder / "demo" / "side-by-side.png") / 255
+    blurred, after, sharp = (result[:, start : start + WIDTH] for start in (0, WIDTH + 8, 2 * WIDTH + 16))
+    psnr = {name: -10 * np.log10(np.mean((x - sharp) ** 2)) for name, x in (("before", blurred), ("after", after))}
+    lines = {line.split()[0]: line for line in out.splitlines()}
+    assert lines["From"] == "From *Stones* by A. Person (CC0)."
+    for name, value in psnr.items():
+        assert float(lines[name].split()[2]) == pytest.approx(value, abs=0.1)
+    assert result.shape == (HEIGHT, 3 * WIDTH + 16, 3)
+    assert (folder / "demo" / "result.png").read_bytes()[24] == 16
+
+
+@pytest.mark.skipif(
+    not (Path(checkpoint.__file__).parent / "demo_pair" / "left.png").exists(), reason="the pair is not there yet"
+)
+def test_the_bundled_pair_gains_from_the_default_weights(folder: Path) -> None:
+    assert checkpoint.find(DEFAULT_WEIGHTS).is_file()
+    code, out, _ = run("demo")
+    assert code == 0
+    gain = next(line for line in out.splitlines() if line.startswith("gain"))
+    assert float(gain.split()[1]) > 0.5
+
+
+def test_evaluate_prints_the_summary_and_counts_failures(dualpix: Command, folder: Path, views: Views) -> None:
+    for name, view in zip(("left", "right", "sharp"), (*views(), views(1)[1]), strict=True):
+        for scene in ("a", "b"):
+            path = folder / "pairs" / name / f"{scene}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            tifffile.imwrite(path, view)
+    (folder / "theirs").mkdir()
+    tifffile.imwrite(folder / "theirs" / "a.tif", views(1)[1])
+    methods = ["-m", "w.safetensors", "-m", "theirs=theirs"]
+    code, out, err = dualpix("evaluate", "pairs", *methods, "-o", "results", "--protocol", "dpdd-8bit")
+    assert code == 1 and "1 pictures failed" in err
+    assert "| w |" in out and "| theirs | inf" in out and "theirs, b:" in out
+    assert (folder / "results" / "summary.md").read_text().strip() == out.strip()
+    assert dualpix("evaluate", "pairs", "-m", "w.safetensors", "-m", "w.safetensors")[0] == 2
+    code, out, err = dualpix("evaluate", "pairs", "-m", "w.safetensors")
+    assert (code, err) == (0, "")
+
+
+def test_a_full_disk_is_one_sentence(folder: Path) -> None:
+    """Stands for it: a process that may not write files longer than a few kilobytes."""
+    start = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    start += "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); from dualpix.cli import main; main()"
+    words = ["deblur", "deep_L.tif", "deep_R.tif", "-o", "out.png", "-w", "w.safetensors"]
+    before = sorted(folder.iterdir())
+    done = subprocess.run([sys.executable, "-c", start, *words], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert "out.png" in done.stderr
+    assert sorted(folder.iterdir()) == before
+
+
+def test_interrupted_it_stops_at_once_and_leaves_nothing(folder: Path, views: Views) -> None:
+    for name, view in zip("LR", views(2, 1100, 1100), strict=True):
+        tifffile.imwrite(folder / f"big_{name}.tif", view)
+    before = sorted(folder.iterdir())
+    words = ["deblur", "big_L.tif", "big_R.tif", "-o", "out.png", "-w", "w.safetensors"]
+    process = subprocess.Popen([COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    ticks = 0
+    while ticks < 4 * os.sysconf("SC_CLK_TCK"):  # Of processor time: everything is loaded by then.
+        time.sleep(0.05)
+        assert process.poll() is None, "it was done before it could be interrupted"
+        ticks = int(Path(f"/proc/{process.pid}/stat").read_text().split(")")[1].split()[11])
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, out, err) == (130, "", "Stopped.\n")
+    assert sorted(folder.iterdir()) == before
