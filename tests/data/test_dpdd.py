@@ -112,6 +112,15 @@ def test_open_dataset_finds_layout_and_split(tmp_path: Path, write_png) -> None:
     assert isinstance(data, Dpdd) and data.found == "3 scenes of DPDD, split 'val', with center and with sharp pictures"
 
 
+def test_open_dataset_prefers_a_split_that_is_there(tmp_path: Path, write_png) -> None:
+    """A trainer prefers train, and must not be given the test split while there is another."""
+    for split in ("test", "train"):
+        make(tmp_path, 0, write_png, split=split)
+    found = {prefer: open_dataset(tmp_path, prefer=prefer).found for prefer in ("test", "train", "val")}
+    assert "'test'" in found["test"] and "'train'" in found["train"] and "'test'" in found["val"]
+    assert "'train'" in open_dataset(tmp_path, split="train", prefer="test").found
+
+
 @pytest.mark.slow
 def test_the_real_set() -> None:
     """Point DUALPIX_DPDD at a copy: every scene reads, and its views are nearest to its own sharp picture."""

@@ -18,19 +18,22 @@ DATASETS: dict[str, Callable[..., Samples]] = {
 }
 
 
-def open_dataset(path: str | Path, layout: str | None = None, split: str | None = None) -> Samples:
+def open_dataset(
+    path: str | Path, layout: str | None = None, split: str | None = None, *, prefer: str = "test"
+) -> Samples:
     """Open the data set in the folder `path`.
 
     `layout` is a name in `DATASETS`; without it the layout is recognised by its folders and file names. `split` is for
-    DPDD and defaults to the test split if the folder has one. What was found is in the result's `found`. Raises
-    `DataError` for a folder in no known layout, `PairError` for one with unpaired views, and `RecipeError` for an
-    unknown name.
+    DPDD; without it, the split `prefer` if the folder has it, else another. What was found is in the result's `found`.
+    Raises `DataError` for a folder in no known layout, `PairError` for one with unpaired views, and `RecipeError` for
+    an unknown name.
     """
     root = check_folder(path)
     layout = layout or _recognise(root)
     opening = pick(DATASETS, layout, "data set layout")
     if opening is Dpdd:
-        return Dpdd(root, split or next(iter(dpdd.splits(root)), "test"))
+        have = dpdd.splits(root)
+        return Dpdd(root, split or (have[0] if have and prefer not in have else prefer))
     if split is not None:
         raise DataError(f"{root} holds plain pairs, which have no splits; leave out the split {split!r}.")
     return opening(root)
