@@ -52,7 +52,7 @@ class Merge(nn.Conv2d):
             reduced = F.avg_pool2d(part, 2**-doublings) if doublings < 0 else part
             small = F.conv2d(reduced, weight, self.bias if merged is None else None)
             sized = upsample(small, 2**doublings, self.mode) if doublings > 0 else small
-            merged = sized if merged is None else merged + sized
+            merged = sized if merged is None else merged.add_(sized)
         assert merged is not None
         return merged
 

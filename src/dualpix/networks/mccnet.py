@@ -201,8 +201,10 @@ class MultiScaleExtraction(nn.Module):
     def forward(self, maps: Tensor) -> Tensor:
         """B C H W -> B C H W."""
         first = self.activate(torch.cat([self.first3(maps), self.first5(maps)], dim=1))
-        merged: Tensor = self.merge((self.activate(self.second3(first)), self.activate(self.second5(first))))
-        return maps + merged
+        second = [self.activate(convolve(first)) for convolve in (self.second3, self.second5)]
+        del first  # At full size, this is where the memory needed is greatest.
+        merged: Tensor = self.merge(second)
+        return merged.add_(maps)
 
 
 class MultiScaleFusion(nn.Module):
