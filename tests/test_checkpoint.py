@@ -210,6 +210,16 @@ class Harmful:
         return Path.write_text, (self.path, "ran")
 
 
+def test_a_header_of_any_length_is_read(tmp_path: Path, tiny: Tiny) -> None:
+    """A length whose lowest byte is 0x80 looks like the beginning of a pickle."""
+    lowest = set()
+    for extra in range(0, 256, 8):
+        path = checkpoint.save(tmp_path / "w.safetensors", tiny, "tiny", ARGUMENTS, extra={"note": "x" * extra})
+        lowest.add(path.read_bytes()[0])
+        assert checkpoint.load(path).extra == {"note": "x" * extra}
+    assert 0x80 in lowest
+
+
 @pytest.mark.parametrize("how", ["zip", "legacy", "pickle", "tar"])
 def test_pickles_are_never_opened(tmp_path: Path, how: str) -> None:
     mark, path = tmp_path / "ran", tmp_path / "weights.safetensors"

@@ -173,9 +173,9 @@ def _read_header(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         with path.open("rb") as file:
             total = os.fstat(file.fileno()).st_size
             start = file.read(512)
-            _refuse_pickle(path, start)
             size = int.from_bytes(start[:8], "little")
-            if len(start) < 9 or not start[8:9] == b"{":
+            if start[8:9] != b"{":  # Looked at first: the length before it may begin with the byte of a pickle.
+                _refuse_pickle(path, start)
                 raise CheckpointError(f"{path} is not a safetensors file; give a .safetensors file made by `dualpix`.")
             if size > MAX_HEADER_BYTES:
                 raise CheckpointError(
