@@ -22,8 +22,7 @@ from torch.nn import functional as F
 
 from dualpix.networks.correlation import correlate_rows
 
-
-STRIDE = 0.1
+STRIDE = 0.1  # the picture's change for one unit of the head's output
 
 
 class MCCNetFast(nn.Module):
@@ -116,6 +115,13 @@ class Correlation(nn.Module):
         joined = views + self.join(torch.cat([normed, gathered], 1))
         return torch.cat([joined[:batch], joined[batch:]], 1)
 
+    def attention_macs(self, views: Tensor, width: int | None) -> int:
+        """Multiply-adds of the scores and of gathering: both over every pixel's window, cut at the picture's edges."""
+        batch, channels, height, columns = views.shape
+        reach = min(self.max_disparity, columns - 1)
+        pairs = columns * (2 * reach + 1) - reach * (reach + 1)
+        return 2 * batch * height * pairs * channels
+
 
 class Fusion(nn.Module):
     """Both views' features of this scale and of the other, brought to this scale: one skip connection."""
@@ -129,8 +135,10 @@ class Fusion(nn.Module):
     def forward(self, here: Tensor, there: Tensor) -> Tensor:
         """1x1 convolutions and resampling commute; each goes first where it is cheaper."""
         if self.factor < 1:
-            return self.here(here) + self.there(F.avg_pool2d(there, 2))
-        return self.here(here) + F.interpolate(self.there(there), scale_factor=self.factor, mode="nearest")
+            merged: Tensor = self.here(here) + self.there(F.avg_pool2d(there, 2))
+        else:
+            merged = self.here(here) + F.interpolate(self.there(there), scale_factor=self.factor, mode="nearest")
+        return merged
 
 
 class Up(nn.Module):
@@ -158,7 +166,8 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         value, gate = self.mix(self.norm(x)).chunk(2, 1)
-        return x + self.out(value * gate)
+        mixed: Tensor = x + self.out(value * gate)
+        return mixed
 
 
 class Norm(nn.Module):
