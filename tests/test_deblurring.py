@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dualpix import deblurring, planning
+from dualpix import deblurring, networks, planning
 from dualpix.data.samples import Sample
 from dualpix.deblurring import Deblurred, deblur, deblur_pair
 from dualpix.errors import MachineError, PairError
@@ -68,6 +68,20 @@ def test_bands_equal_the_whole_picture(network: Matching, height: int, width: in
     assert len(whole.plan.bands) == 1
     assert len(bands.plan.bands) == -(-height // (-(-rows // 4) * 4))
     assert (whole.picture - bands.picture).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_bands_of_every_network_equal_its_whole_picture(name: str) -> None:
+    torch.manual_seed(2)
+    network = networks.create(name)
+    with torch.no_grad():
+        for parameter in network.parameters():  # A head that starts at zero would hide everything.
+            if not parameter.any():
+                parameter.normal_(std=0.02)
+    sample = pair(325, 42)
+    whole, bands = (run(sample, network, band_rows=rows).picture for rows in (325, 48))
+    assert (whole - bands).abs().max() < 1e-5
+    assert (whole - (sample["left"] + sample["right"]) / 2).abs().max() > 1e-3
 
 
 def test_a_shorter_overlap_would_be_seen(network: Matching) -> None:
