@@ -19,13 +19,13 @@ from dualpix.checkpoint import DEFAULT_WEIGHTS
 Command = Callable[..., tuple[int, str, str]]
 Views = Callable[..., tuple[np.ndarray, np.ndarray]]
 COMMAND = Path(sys.executable).with_name("dualpix")
-COMMANDS = ["deblur", "demo", "evaluate", "methods"]
+COMMANDS = ["deblur", "demo", "train", "evaluate", "methods"]
 HEIGHT, WIDTH = 224, 256
 
 
 def run(*words: str) -> tuple[int, str, str]:
     """Exit code, stdout and stderr of the command in a process of its own."""
-    done = subprocess.run([COMMAND, *words], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([COMMAND, *words], capture_output=True, text=True, timeout=600)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -152,11 +152,11 @@ def test_the_demonstration_scores_and_shows(dualpix: Command, folder: Path, bund
     assert (folder / "demo" / "result.png").read_bytes()[24] == 16
 
 
-@pytest.mark.skipif(
-    not (Path(checkpoint.__file__).parent / "demo_pair" / "left.png").exists(), reason="the pair is not there yet"
-)
+SHIPPED = Path(checkpoint.__file__).parent / "weights" / checkpoint.WEIGHTS[DEFAULT_WEIGHTS]
+
+
+@pytest.mark.skipif(not SHIPPED.exists(), reason="no weights are shipped yet")
 def test_the_bundled_pair_gains_from_the_default_weights(folder: Path) -> None:
-    assert checkpoint.find(DEFAULT_WEIGHTS).is_file()
     code, out, _ = run("demo")
     assert code == 0
     gain = next(line for line in out.splitlines() if line.startswith("gain"))
@@ -187,10 +187,44 @@ def test_a_full_disk_is_one_sentence(folder: Path) -> None:
     start += "resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096)); from dualpix.cli import main; main()"
     words = ["deblur", "deep_L.tif", "deep_R.tif", "-o", "out.png", "-w", "w.safetensors"]
     before = sorted(folder.iterdir())
-    done = subprocess.run([sys.executable, "-c", start, *words], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", start, *words], capture_output=True, text=True, timeout=600)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "out.png" in done.stderr
     assert sorted(folder.iterdir()) == before
+
+
+@pytest.fixture
+def photos(folder: Path, views: Views) -> Path:
+    """Two small photographs."""
+    (folder / "photos").mkdir()
+    for name, view in zip("ab", views(), strict=True):
+        Image.fromarray((view // 257).astype(np.uint8)).save(folder / "photos" / f"{name}.png")
+    return folder / "photos"
+
+
+def test_train_reports_resumes_and_leaves_weights_to_use(dualpix: Command, folder: Path, photos: Path) -> None:
+    words = ["train", "tiny", "pool=2", "validate_every=2", "decay_steps=1", "--photos", "photos", "-o", "run"]
+    code, out, err = dualpix(*words, "steps=2")
+    assert (code, err) == (0, "")
+    assert "step 2 of 2: loss 0." in out and "step 2: validation psnr" in out and "run/best.safetensors" in out
+    code, out, err = dualpix(*words, "steps=3")
+    assert "resumed at step 2" in out and "step 3 of 3" in out
+    code, out, err = dualpix(*words, "steps=3", "rate=1")
+    assert code == 1 and "rate" in err
+    code, _, err = dualpix("deblur", "p_L.png", "p_R.png", "-o", "out.png", "-w", "run/best.safetensors")
+    assert (code, err) == (0, "")
+
+
+def test_an_interrupted_training_can_be_resumed(folder: Path, photos: Path) -> None:
+    words = ["train", "tiny", "steps=100000", "pool=2", "fresh=0", "validate_every=100000", "--photos", "photos"]
+    process = subprocess.Popen([COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline().startswith("step 20 of 100000: loss")
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=600)
+    assert process.returncode == 130
+    assert err.startswith("Stopped after step") and err.endswith("the same command resumes.\n")
+    assert (folder / "run" / "last.pt").exists()
 
 
 def test_interrupted_it_stops_at_once_and_leaves_nothing(folder: Path, views: Views) -> None:
@@ -205,6 +239,6 @@ def test_interrupted_it_stops_at_once_and_leaves_nothing(folder: Path, views: Vi
         assert process.poll() is None, "it was done before it could be interrupted"
         ticks = int(Path(f"/proc/{process.pid}/stat").read_text().split(")")[1].split()[11])
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=600)
     assert (process.returncode, out, err) == (130, "", "Stopped.\n")
     assert sorted(folder.iterdir()) == before

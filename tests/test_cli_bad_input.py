@@ -125,6 +125,7 @@ def test_unwritable_and_unreadable_places_are_one_sentence(dualpix: Command, fol
         ["deblur", *GOOD, "--depth", "12"],
         ["deblur", *GOOD, "--deep"],
         ["evaluate", "pairs", "--scenes", "-1"],
+        ["train", "tiny", "rate"],
     ],
     ids=" ".join,
 )
@@ -133,8 +134,32 @@ def test_wrong_usage_has_a_code_of_its_own(dualpix: Command, folder: Path, words
     assert code == 2 and "Usage: dualpix" in out + err
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["evaluate", "nowhere"], "nowhere does not exist"),
+        (["evaluate", "folder.png"], "no layout"),
+        (["evaluate", "p_L.png"], "is a file"),
+        (["train", "tinny"], "'tiny'"),
+        (["train", "tiny"], "photographs"),
+        (["train", "tiny", "rte=1", "--photos", "folder.png"], "'rate'"),
+        (["train", "tiny", "rate=fast", "--photos", "folder.png"], "rate=fast"),
+        (["train", "tiny", "--photos", "folder.png"], "folder.png"),
+        (["train", "tiny", "--photos", "nowhere"], "nowhere does not exist"),
+        (["train", "tiny", "--data", "folder.png"], "no layout"),
+        (["demo", "-o", "p_L.png"], "p_L.png"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_the_other_commands_say_it_in_one_sentence_too(dualpix: Command, words: list[str], says: str) -> None:
+    code, _, err = dualpix(*words)
+    assert code == 1
+    assert err.startswith("dualpix: ") and err.endswith("\n") and err.count("\n") == 1
+    assert says in err
+
+
 def test_a_real_process_fails_without_a_traceback(folder: Path) -> None:
     words = ["deblur", "p_L.png", "text.png", "-o", "out.png"]
-    done = subprocess.run([COMMAND, *words], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([COMMAND, *words], capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert "Traceback" not in done.stderr and "text.png" in done.stderr
