@@ -179,8 +179,8 @@ def view(picture: np.ndarray, blur_px: float, side: int) -> torch.Tensor:
 def views() -> Callable[..., tuple[torch.Tensor, torch.Tensor]]:
     """`views(blur_px, ...)`: left and right view, 3 x H x W, of a scene of upright stripes, one for each blur."""
 
-    def build(*blurs_px: float, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
-        picture = scene(seed=seed)
+    def build(*blurs_px: float, seed: int = 0, stripes: np.ndarray | None = None) -> tuple[torch.Tensor, torch.Tensor]:
+        picture = scene(seed=seed) if stripes is None else 0.15 * scene() + 0.425 + 0.34 * stripes
         count = len(blurs_px)
         left, right = (
             torch.cat([view(picture, blurs_px[i], side).chunk(count, dim=2)[i] for i in range(count)], dim=2)

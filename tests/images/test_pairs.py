@@ -215,3 +215,20 @@ def test_a_file_is_no_folder_of_pairs(tmp_path: Path) -> None:
     for path in (tmp_path / "a_L.png", tmp_path / "missing"):
         with pytest.raises(PairError, match="is not a folder"):
             find_pairs(path)
+
+
+def test_slanted_stripes_far_out_of_focus_are_not_taken_for_misaligned(views) -> None:
+    """As the blur hides all but the stripes, a match may slide along them."""
+    y, x = np.mgrid[:256, :320, :1][:2]
+    left, right = views(10, stripes=np.sign(np.sin((x + 0.3 * y) * 0.1)))
+    assert said(left, right) == []
+
+
+@pytest.mark.parametrize(("wave", "noise"), [(0.2, 0.15), (0.3, 0.15), (0.4, 0.15), (0.9, 0.2), (0.9, 0.25)])
+def test_stripes_in_focus_are_not_taken_for_vertical_disparity(wave: float, noise: float) -> None:
+    """Along stripes noise moves the match far more than across them."""
+    dice = torch.Generator().manual_seed(0)
+    x, y = torch.arange(384.0), torch.arange(384.0)[:, None]
+    stripes = 0.5 + 0.3 * torch.sin(x * 0.9 + wave * torch.sin(y * 0.3)).expand(3, 384, 384)
+    left, right = ((stripes + noise * torch.randn(3, 384, 384, generator=dice)).clamp(0, 1) for _ in "lr")
+    assert "columns" not in said(left, right)

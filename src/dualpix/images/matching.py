@@ -14,7 +14,8 @@ REACH_PX = 12
 WORKING_SIDE_PX = 800
 MIN_TEXTURE = 0.004  # root mean square of the band-passed luminance
 MIN_CORRELATION = 0.7
-MIN_BEND = 0.005  # drop of the correlation one pixel from its peak, both sides together
+MIN_BEND = 0.005  # drop of the correlation one pixel from its peak, both sides together, along either axis
+MIN_EVENNESS = 0.05  # of the drops along the two axes: below that, the weaker one tells of noise more than of place
 LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
 
 
@@ -47,8 +48,9 @@ def match_blocks(left: Tensor, right: Tensor) -> Matches:
     spectrum = torch.fft.rfft2(a, s=(size, size)).conj() * torch.fft.rfft2(b, s=(size, size))
     correlation = torch.fft.irfft2(spectrum, s=(size, size)).roll((REACH_PX, REACH_PX), (1, 2))
     span = 2 * REACH_PX + 1
-    across, down, bend, found = _peaks(correlation[:, :span, :span] / scale[:, None, None])
-    trusted = found & (bend > MIN_BEND)
+    across, down, bends, found = _peaks(correlation[:, :span, :span] / scale[:, None, None])
+    weak, strong = bends.aminmax(dim=0)
+    trusted = found & (weak > MIN_BEND) & (weak > MIN_EVENNESS * strong)
     return Matches(across[trusted], down[trusted], len(a), int(found.sum()), reduction)
 
 
@@ -77,8 +79,8 @@ def _blocks(band: Tensor) -> Tensor:
 
 
 def _peaks(correlation: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Sub-pixel peak positions (across, down) of N x S x S surfaces by a parabola on either axis; the lesser curvature
-    of the two; and whether the peak is high and inside the surface."""
+    """Sub-pixel peak positions (across, down) of N x S x S surfaces by a parabola on either axis; the two curvatures,
+    2 x N; and whether the peak is high and inside the surface."""
     span, each = correlation.shape[1], torch.arange(len(correlation))
     height, index = correlation.flatten(1).max(1)
     row, column = index // span, index % span
@@ -90,4 +92,4 @@ def _peaks(correlation: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     bend_down, bend_across = 2 * middle - above - below, 2 * middle - before - after
     across = column - span // 2 + 0.5 * (after - before) / bend_across.clamp_min(1e-6)
     down = row - span // 2 + 0.5 * (below - above) / bend_down.clamp_min(1e-6)
-    return across, down, torch.minimum(bend_down, bend_across), inside & (height > MIN_CORRELATION)
+    return across, down, torch.stack([bend_down, bend_across]), inside & (height > MIN_CORRELATION)
