@@ -23,7 +23,7 @@ from dualpix.errors import MachineError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
-PROCESS_BYTES = 350_000_000
+PROCESS_BYTES = 420_000_000
 """What Python with PyTorch occupies before any picture is opened."""
 
 COMFORT_BYTES = 2_400_000_000
@@ -35,7 +35,7 @@ MOST_EXTRA = 0.5
 FREE_SHARE = 0.6
 """Of the free memory, what may be used without an explicit budget."""
 
-SCRATCH = 1.15
+SCRATCH = 1.2
 """Memory inside one operation, which counting tensors does not see, as a factor on the tensors."""
 
 Band = tuple[int, int]
