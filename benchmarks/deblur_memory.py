@@ -29,7 +29,8 @@ for _ in range(2):
     done = deblur_pair(sample, network, memory=memory or None, precision=precision)
     seconds.append(round(time.perf_counter() - start, 2))
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-print(json.dumps({"bands": len(done.plan.bands), "precision": done.plan.precision, "seconds": seconds, "peak_gb": round(peak, 2)}))
+plan = {"bands": len(done.plan.bands), "precision": done.plan.precision}
+print(json.dumps({**plan, "seconds": seconds, "peak_gb": round(peak, 2)}))
 """
 
 
