@@ -7,6 +7,7 @@ one another from back to front. Hidden parts of far objects are there, as in the
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -34,12 +35,12 @@ def render(layers: Sequence[Layer], lens: Lens, margin: int) -> Tensor:
 
     `margin` pixels are cut off each side. The first layer must be opaque everywhere.
     """
-    views = torch.zeros(1)
-    for depth, layer in enumerate(layers):
-        light, cover = scatter(layer, lens)
-        views = light / cover.clamp_min(1e-6) if depth == 0 else light + (1 - cover) * views
-    height, width = views.shape[-2:]
-    return views[..., margin : height - margin, margin : width - margin]
+    light, cover, _ = scatter(layers[0], lens, margin)
+    views = light / cover.clamp_min(1e-6)
+    for layer in layers[1:]:
+        light, cover, place = scatter(layer, lens, margin)
+        views[..., *place].mul_(1 - cover).add_(light)
+    return views
 
 
 def composite(layers: Sequence[Layer], margin: int) -> tuple[Tensor, Tensor]:
@@ -52,55 +53,92 @@ def composite(layers: Sequence[Layer], margin: int) -> tuple[Tensor, Tensor]:
     return colour[:, *inner], blur_px[inner]
 
 
-def scatter(layer: Layer, lens: Lens) -> tuple[Tensor, Tensor]:
-    """Premultiplied light, 2 3 H W, and cover, 2 1 H W, of one object in both views. Cover is at most 1."""
-    premultiplied = torch.cat([layer.colour * layer.alpha, layer.alpha[None]])  # 4 H W
-    height, width = layer.alpha.shape
-    total: Tensor | None = None
-    reach = reach_px(lens, float(layer.blur_px.abs().max()))
-    size = fast_size(height + reach), fast_size(width + reach)
-    for blur_px, share in slices(layer.blur_px):
+def scatter(layer: Layer, lens: Lens, margin: int = 0) -> tuple[Tensor, Tensor, tuple[slice, slice]]:
+    """Premultiplied light, 2 3 h w, and cover, 2 1 h w, of one object in both views, and their rows and columns.
+
+    These count from `margin` pixels inside the layer's edges; outside them the object is not seen. Cover is at most 1.
+    """
+    nodes = slice_radii(layer.blur_px)
+    reach = max(reach_px(lens, node) for node in nodes)
+    seen = layer.alpha > 0
+    rows, columns = (_span(seen.any(axis), reach, margin) for axis in (1, 0))
+    alpha = layer.alpha[rows.source, columns.source]
+    if alpha.numel() == 0:
+        return torch.zeros(2, 3, 0, 0), torch.zeros(2, 1, 0, 0), (slice(0, 0), slice(0, 0))
+    premultiplied = torch.cat([layer.colour[:, rows.source, columns.source] * alpha, alpha[None]])  # 4 h w
+    size = rows.transform, columns.transform
+    total = torch.zeros(2, 4, size[0], size[1] // 2 + 1, dtype=torch.complex64)
+    for blur_px, share in slices(layer.blur_px[rows.source, columns.source], nodes):
         spectrum = torch.fft.rfft2(premultiplied if share is None else premultiplied * share, s=size)
-        seen = spectrum[None] * kernel_spectra(lens, blur_px, size)[:, None]  # 2 4 H W/2
-        total = seen if total is None else total.add_(seen)
-    assert total is not None
-    scattered = torch.fft.irfft2(total, s=size)[..., :height, :width].clamp_min_(0)
+        total.addcmul_(spectrum[None], kernel_spectra(lens, blur_px, reach, size)[:, None])
+    scattered = torch.fft.irfft2(total, s=size)[..., rows.cut, columns.cut].clamp_min(0)
     cover = scattered[:, 3:]
     excess = cover.clamp_min(1)
-    return scattered[:, :3] / excess, cover / excess
+    return scattered[:, :3] / excess, cover / excess, (rows.target, columns.target)
 
 
-def kernel_spectra(lens: Lens, blur_px: float, size: tuple[int, int]) -> Tensor:
-    """Transforms of both views' kernels, centred on the first pixel of a picture of `size`: 2 x H x (W / 2 + 1)."""
+class Span(NamedTuple):
+    """One axis of a scattered object: `source` in the layer, the length of the `transform`, what to `cut` from the
+    result (which starts one reach before the source), and its place, the `target`, in the picture."""
+
+    source: slice
+    transform: int
+    cut: slice
+    target: slice
+
+
+def _span(seen: Tensor, reach: int, margin: int) -> Span:
+    """Only what is there, and within reach of the picture, is transformed, and no padding beyond what keeps the far
+    end of a cyclic convolution out of the picture."""
+    length, there = len(seen), seen.nonzero()
+    first, last = (int(there[0]), int(there[-1]) + 1) if len(there) else (0, 0)
+    first, last = max(first, margin - reach), min(last, length - margin + reach)
+    if first >= last:
+        return Span(slice(0, 0), 0, slice(0, 0), slice(0, 0))
+    begin, end = max(margin, first - reach), min(length - margin, last + reach)
+    shift = reach - first
+    shortest = max(last + reach - begin, end + shift, 2 * reach + 1)
+    return Span(
+        slice(first, last), fast_size(shortest), slice(begin + shift, end + shift), slice(begin - margin, end - margin)
+    )
+
+
+def kernel_spectra(lens: Lens, blur_px: float, reach: int, size: tuple[int, int]) -> Tensor:
+    """Transforms, 2 x H x (W / 2 + 1), of both views' kernels, centred on row and column `reach` of H x W."""
     pair = kernels(lens, blur_px)
-    reach = pair.shape[-1] // 2
-    padded = F.pad(pair, (0, size[1] - pair.shape[-1], 0, size[0] - pair.shape[-2]))
-    return torch.fft.rfft2(padded.roll((-reach, -reach), (1, 2)))
+    spare = reach - pair.shape[-1] // 2
+    # Row by row first: most rows of the padded kernel are empty.
+    rows = torch.fft.rfft(F.pad(pair, (spare, 0, spare, 0)), n=size[1])
+    spectra: Tensor = torch.fft.fft(rows, n=size[0], dim=-2)
+    return spectra
 
 
-def slices(blur_px: Tensor) -> list[tuple[float, Tensor | None]]:
-    """Cut a blur map into slices of one blur each: (signed blur radius, share of every pixel, None for all of it).
-
-    A pixel between two slices is shared linearly, so the blur is continuous. Slices lie closer where blur is small,
-    where a step shows most.
-    """
+def slice_radii(blur_px: Tensor) -> list[float]:
+    """The signed blur radii at which a blur map is cut into slices: only one where it is as good as constant."""
     low, high = float(blur_px.min()), float(blur_px.max())
-    if high - low < 0.05:
-        return [(round((low + high) / 2, 2), None)]
-    nodes = nodes_between(low, high)
-    where = torch.bucketize(blur_px.contiguous(), torch.tensor(nodes)).clamp(1, len(nodes) - 1)
-    grid = torch.tensor(nodes)
-    part = ((blur_px - grid[where - 1]) / (grid[where] - grid[where - 1])).clamp(0, 1)
-    cut = []
-    for index, node in enumerate(nodes):
-        share = torch.where(where == index, part, 0) + torch.where(where == index + 1, 1 - part, 0)
+    return [round((low + high) / 2, 2)] if high - low < 0.05 else nodes_between(low, high)
+
+
+def slices(blur_px: Tensor, nodes: Sequence[float]) -> list[tuple[float, Tensor | None]]:
+    """Cut a blur map at `nodes`: (signed blur radius, share of every pixel, None for all of it), empty ones left out.
+
+    A pixel between two nodes is shared linearly, so the blur is continuous.
+    """
+    if len(nodes) == 1:
+        return [(nodes[0], None)]
+    cut: list[tuple[float, Tensor | None]] = []
+    for before, node, after in zip([nodes[0] - 1, *nodes], nodes, [*nodes[1:], nodes[-1] + 1], strict=False):
+        share = torch.minimum((blur_px - before) / (node - before), (after - blur_px) / (after - node)).clamp_min_(0)
         if bool(share.any()):
             cut.append((node, share))
     return cut
 
 
 def nodes_between(low: float, high: float) -> list[float]:
-    """Signed radii from below `low` to above `high`: 0.5 px apart up to 4 px, 1 px up to 12, 2 px beyond."""
+    """Signed radii from below `low` to above `high`: 0.5 px apart up to 4 px, 1 px up to 12, 2 px beyond.
+
+    They lie closer where blur is small, where a step shows most.
+    """
     half = [k * 0.5 for k in range(9)] + [float(k) for k in range(5, 13)] + [float(k) for k in range(14, 100, 2)]
     every = [-k for k in reversed(half[1:])] + half
     first = max(i for i, node in enumerate(every) if node <= low)
@@ -109,12 +147,13 @@ def nodes_between(low: float, high: float) -> list[float]:
 
 
 def fast_size(length: int) -> int:
-    """The next length whose only prime factors are 2, 3 and 5."""
+    """A length, no shorter, that Fourier transforms are quick at: a multiple of 16 without large prime factors."""
+    length = -(-length // 16) * 16
     while True:
         rest = length
-        for prime in (2, 3, 5):
+        for prime in (2, 3, 5, 7, 11):
             while rest % prime == 0:
                 rest //= prime
         if rest == 1:
             return length
-        length += 1
+        length += 16

@@ -1,6 +1,7 @@
 """From light to file: tone curve, view shading, noise, quantisation, and the lossy coding that people's files have."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import imagecodecs
@@ -27,18 +28,21 @@ class Tone:
 
     def decode(self, display: Tensor) -> Tensor:
         """Display values in [0, 1] -> linear light, the inverse of `encode` to 1e-4."""
-        v = display.clamp(0, 1)
-        if self.contrast:
-            v = self._straighten(v)
-        return torch.where(v <= 0.04045, v / 12.92, ((v + 0.055) / 1.055) ** 2.4)
+        table, steps = decoding(self.contrast)
+        place = display.clamp(0, 1) * (len(table) - 1)
+        below = place.int().clamp_max_(len(table) - 2)
+        start, step = (x.index_select(0, below.flatten()).view_as(place) for x in (table, steps))
+        return torch.addcmul(start, step, place.sub_(below))
 
-    def _straighten(self, display: Tensor) -> Tensor:
-        v = torch.linspace(0, 1, 4097, dtype=torch.float64)
-        curve = (v * (1 - self.contrast + self.contrast * v * (3 - 2 * v))).numpy()
-        inverse = torch.from_numpy(np.interp(np.linspace(0, 1, 4097), curve, v.numpy())).float()
-        place = display * 4096
-        below = place.long().clamp_max(4095)
-        return torch.lerp(inverse[below], inverse[below + 1], place - below)
+
+@lru_cache(maxsize=64)
+def decoding(contrast: float) -> tuple[Tensor, Tensor]:
+    """Linear light at 4097 equal steps of display values, and the 4096 differences between them."""
+    v = np.linspace(0, 1, 4097)
+    curve = v * (1 - contrast + contrast * v * (3 - 2 * v))
+    straight = np.interp(v, curve, v)
+    linear = np.where(straight <= 0.04045, straight / 12.92, ((straight + 0.055) / 1.055) ** 2.4)
+    return torch.from_numpy(linear).float(), torch.from_numpy(np.diff(linear)).float()
 
 
 @dataclass(frozen=True)

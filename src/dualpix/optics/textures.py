@@ -47,7 +47,8 @@ def flat(rng: np.random.Generator, size: int) -> Tensor:
     colour = torch.tensor(rng.random(3), dtype=torch.float32)
     y, x = _grid(size)
     slope = rng.normal(0, 0.15, 2)
-    return (colour[:, None, None] + (slope[0] * x + slope[1] * y) / size).clamp(0, 1)
+    tilted: Tensor = colour[:, None, None] + (slope[0] * x + slope[1] * y) / size
+    return tilted.clamp(0, 1)
 
 
 def cloud(rng: np.random.Generator, size: int) -> Tensor:
@@ -117,7 +118,8 @@ def disc(rng: np.random.Generator, size: int) -> Tensor:
     v, u = _turned(rng, size)
     radius = 8 / np.sqrt(rng.uniform((8 / (size * 0.4)) ** 2, 1)) * 1.5
     flat = rng.uniform(0.3, 1)
-    return ((1 - torch.hypot(u, v / flat) / radius) * radius * flat + 0.5).clamp(0, 1)
+    inside: Tensor = (1 - torch.hypot(u, v / flat) / radius) * radius * flat
+    return (inside + 0.5).clamp(0, 1)
 
 
 def polygon(rng: np.random.Generator, size: int) -> Tensor:
