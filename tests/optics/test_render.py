@@ -1,39 +1,19 @@
-"""The renderer against a renderer that samples the pupil, against a path tracer, and against what must not change.
-
-Scenes are small, with random textures; `MARGIN` pixels of scene lie beyond each edge of the picture.
-"""
+"""The renderer: what it must not change, its symmetries, and where things land."""
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
-import oracle
 import pytest
 import torch
+from pieces import LENSES, MARGIN, OFF_AXIS, SIDE, WHOLE, disc_and_bar, inner, plane, psnr_db, slanted, texture
 from scipy.ndimage import gaussian_filter
 from scipy.signal import fftconvolve
 from torch import Tensor
 
-from dualpix.optics.camera import Camera
-from dualpix.optics.kernels import Lens, kernels, pupil, reach_px
+from dualpix.optics.kernels import Lens, kernels, reach_px
 from dualpix.optics.render import Layer, composite, fast_size, margin_px, nodes_between, render, scatter, slices
 
-MARGIN = 15
-SIDE = 60
-WHOLE = SIDE + 2 * MARGIN
-
-LENSES = {
-    "ramp": Lens(rho=0.4),
-    "half disc": Lens(rho=0.848, split=1.0),
-    "rim": Lens(rho=0.5, rim=0.8, split=0.5),
-    "soft": Lens(rho=0.4, softness_px=0.5, softness_rel=0.05),
-    "eight blades": Lens(rho=0.3, blades=8, rim=-0.4),
-}
-OFF_AXIS = {
-    "skewed and clipped": Lens(rho=0.3, skew=0.2, clip=(0.4, 0.1), split=0.4),
-    "seven blades": Lens(rho=0.4, blades=7),
-}
 each_lens = pytest.mark.parametrize("lens", LENSES.values(), ids=LENSES)
 any_lens = pytest.mark.parametrize("lens", (LENSES | OFF_AXIS).values(), ids=LENSES | OFF_AXIS)
 
@@ -41,38 +21,6 @@ any_lens = pytest.mark.parametrize("lens", (LENSES | OFF_AXIS).values(), ids=LEN
 @pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(7)
-
-
-def texture(rng: np.random.Generator, height: int = WHOLE, width: int = WHOLE, smooth_px: float = 1.0) -> Tensor:
-    """3 H W in linear light: noise of deviation 0.15 about 0.5, clipped to [0.02, 1]."""
-    field = gaussian_filter(rng.standard_normal((3, height, width)), (0, smooth_px, smooth_px), mode="wrap")
-    return torch.from_numpy((0.5 + 0.15 * field / field.std()).clip(0.02, 1)).float()
-
-
-def plane(colour: Tensor, blur_px: float | Tensor, alpha: Tensor | None = None) -> Layer:
-    size = colour.shape[1:]
-    blur = blur_px if isinstance(blur_px, Tensor) else torch.full(size, blur_px)
-    return Layer(colour, torch.ones(size) if alpha is None else alpha, blur)
-
-
-def disc_and_bar(softness: float = 1.0) -> Tensor:
-    y, x = torch.meshgrid(torch.arange(WHOLE) - 40.0, torch.arange(WHOLE) - 38.0, indexing="ij")
-    disc = ((13 - torch.hypot(x, y)) / softness + 0.5).clamp(0, 1)
-    bar = ((3.5 - (x - 20).abs()) / softness + 0.5).clamp(0, 1)
-    return torch.maximum(disc, bar)
-
-
-def slanted(middle: float, down: float, across: float, height: int = WHOLE, width: int = WHOLE) -> Tensor:
-    y, x = (torch.arange(side) - (side - 1) / 2 for side in (height, width))
-    return middle + down * y[:, None] + across * x
-
-
-def inner(picture: Tensor) -> Tensor:
-    return picture[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
-
-
-def psnr_db(a: np.ndarray | Tensor, b: np.ndarray | Tensor) -> float:
-    return float(-10 * np.log10(np.mean((np.asarray(a, dtype=float) - np.asarray(b, dtype=float)) ** 2)))
 
 
 def crowd(rng: np.random.Generator, colour: Tensor | None = None) -> list[Layer]:
@@ -229,118 +177,6 @@ def test_twice_the_size_with_twice_the_blur_is_the_same_picture(rng: np.random.G
 def test_the_same_scene_gives_the_same_views(rng: np.random.Generator) -> None:
     layers = crowd(rng)
     assert torch.equal(render(layers, Lens(), MARGIN), render(layers, Lens(), MARGIN))
-
-
-# Other renderers.
-
-
-def as_planes(layers: Sequence[tuple[Layer, float | oracle.Slant]]) -> list[oracle.Plane]:
-    return [(x.colour[:1].double().numpy(), x.alpha.double().numpy(), blur) for x, blur in layers]
-
-
-# With both layers blurred, `over` takes what covers for independent of what is seen, which costs most at edges of high
-# contrast, as in these small scenes; the physically rendered one below is nearer to photographs.
-@pytest.mark.parametrize(("behind_px", "front_px", "least_db"), [(6.0, 0.0, 60), (0.0, -6.0, 60), (4.0, -4.0, 40)])
-@pytest.mark.parametrize(
-    ("lens", "g"),
-    [(Lens(rho=0.848, split=1.0), oracle.half_disc), (Lens(rho=0.4), oracle.ramp(0.8))],
-    ids=["half disc", "ramp"],
-)
-def test_two_layers_agree_with_the_oracle(
-    rng: np.random.Generator, lens: Lens, g, behind_px: float, front_px: float, least_db: float
-) -> None:
-    scene = [(plane(texture(rng), behind_px), behind_px), (plane(texture(rng), front_px, disc_and_bar()), front_px)]
-    truth = oracle.see(as_planes(scene), oracle.round_pupil(g, 16), MARGIN)
-    seen = render([layer for layer, _ in scene], lens, MARGIN)[:, :1]
-    assert psnr_db(seen, truth) > least_db
-    assert psnr_db(seen.flip(0), truth) < least_db - 8, "the oracle cannot tell left from right"
-
-
-@pytest.mark.parametrize("lens", [LENSES["rim"], LENSES["eight blades"], *OFF_AXIS.values()])
-def test_other_pupils_agree_with_the_oracle(rng: np.random.Generator, lens: Lens) -> None:
-    scene = [(plane(texture(rng), 4.0), 4.0), (plane(texture(rng), 0.0, disc_and_bar()), 0.0)]
-    u, w, weight, g = (x.double().numpy() for x in pupil(lens, 32))
-    truth = oracle.see(as_planes(scene), (u, w, weight, g), MARGIN)
-    seen = render([layer for layer, _ in scene], lens, MARGIN)[:, :1]
-    assert psnr_db(seen, truth) > 100
-    assert psnr_db(seen.flip(0), truth) < 35
-
-
-@pytest.mark.parametrize("slant", [(3.0, 0.03, 0.0), (1.0, 0.0, -0.05), (-2.0, 0.02, 0.03)])
-def test_tilted_planes_agree_with_the_oracle(rng: np.random.Generator, slant: oracle.Slant) -> None:
-    layer = plane(texture(rng), slanted(*slant))
-    truth = oracle.see(as_planes([(layer, slant)]), oracle.round_pupil(oracle.ramp(0.8), 8), MARGIN)
-    seen = render([layer], Lens(rho=0.4), MARGIN)[:, :1]
-    assert psnr_db(seen, truth) > 54
-    assert psnr_db(seen.flip(0), truth) < 35
-
-
-class Halves:
-    """The scene that `make_halves.py` had path-traced through the two halves of a lens."""
-
-    def __init__(self) -> None:
-        self.stored = np.load(Path(__file__).with_name("halves.npz"))
-        focal_m, f_number, focus_m, pitch_m = self.stored["lens"]
-        self.camera = Camera(focal_m * 1e3, f_number, focus_m, pitch_m * 1e6)
-        self.views = np.stack([self.stored[side].astype(float) / 65535 for side in ("left", "right")])
-        self.margin = (self.stored["behind"].shape[0] - self.views.shape[1]) // 2
-        self.blur_px = {name: float(self.camera.blur_px(self.place(name)[0])) for name in self.names}
-
-    names = ("behind", "in_focus", "in_front")
-
-    def place(self, name: str) -> list[float]:
-        return self.stored[f"{name}_place"].tolist()
-
-    def layer(self, name: str) -> Layer:
-        left, right, top, bottom = (int(edge) + self.margin for edge in self.place(name)[1:])
-        colour, alpha = torch.zeros(3, *self.stored["behind"].shape), torch.zeros(self.stored["behind"].shape)
-        colour[:, top:bottom, left:right] = torch.from_numpy(self.stored[name]).float() / 255
-        alpha[top:bottom, left:right] = 1
-        return plane(colour, self.blur_px[name], alpha)
-
-    def edges(self, name: str, within_px: int) -> np.ndarray:
-        """Where the edge of an object is nearer than `within_px`."""
-        left, right, top, bottom = (int(edge) for edge in self.place(name)[1:])
-        y, x = np.mgrid[: self.views.shape[1], : self.views.shape[2]]
-        depth = np.minimum(np.minimum(x - left, right - 1 - x), np.minimum(y - top, bottom - 1 - y))
-        return np.asarray(abs(depth + 0.5) < within_px)
-
-
-@pytest.fixture(scope="module")
-def halves() -> Halves:
-    return Halves()
-
-
-def test_physically_rendered_halves_are_the_views(halves: Halves) -> None:
-    """Blur and disparity from metres and millimetres alone, and which half of the lens is the left view's."""
-    assert halves.blur_px["behind"] > 7 and halves.blur_px["in_focus"] == 0 and halves.blur_px["in_front"] < -3
-    lens = Lens(rho=0.848, split=1.0)
-    seen = render([halves.layer(name) for name in halves.names], lens, halves.margin)[:, 0].double().numpy()
-    assert psnr_db(seen, halves.views) > 44
-    assert psnr_db(seen[::-1], halves.views) < 24
-    # Where two blurred layers overlap, `over` is only nearly right; elsewhere only the tracer's noise is left.
-    apart = ~halves.edges("in_front", 6)
-    assert psnr_db(seen[:, apart], halves.views[:, apart]) > 48
-
-
-def test_physically_rendered_halves_agree_with_the_oracle(halves: Halves) -> None:
-    scene = as_planes([(halves.layer(name), halves.blur_px[name]) for name in halves.names])
-    assert psnr_db(oracle.see(scene, oracle.round_pupil(oracle.half_disc, 12), halves.margin)[:, 0], halves.views) > 48
-
-
-def test_disparity_in_physically_rendered_halves(halves: Halves) -> None:
-    """Found by trying shifts, with nothing of the package but c(z)."""
-    for name, rows, columns in (("behind", slice(70, 118), slice(12, 50)), ("in_front", slice(60, 98), slice(76, 124))):
-        left, right = halves.views
-        shifts = np.arange(-9, 9.01, 0.25)
-        wrong = [np.mean((_moved(left, d / 2) - _moved(right, -d / 2))[rows, columns] ** 2) for d in shifts]
-        # A best match is not a centroid: half discs match best a little off 0.85 c.
-        assert shifts[np.argmin(wrong)] == pytest.approx(0.849 * halves.blur_px[name], rel=0.15)
-
-
-def _moved(picture: np.ndarray, by_px: float) -> np.ndarray:
-    x = np.arange(picture.shape[1])
-    return np.stack([np.interp(x - by_px, x, row) for row in picture])
 
 
 # Parts.
