@@ -42,7 +42,7 @@ class Simulated:
         """`left`, `right`, `center`, `sharp` 3 H W in [0, 1], `blur_px` 1 H W (signed), `name`."""
         if not 0 <= index < self.count:
             raise IndexError(f"sample {index} of {self.count}")
-        lens = draw_lens(np.random.default_rng([self.seed, index // SHOTS_PER_LENS, 1]))
+        lens = self.lens(index)
         rng = np.random.default_rng([self.seed, index, 0])
         tone = Tone(contrast=float(rng.uniform(0, 0.6)))
         layers = self._scene(rng, lens, tone)
@@ -52,6 +52,10 @@ class Simulated:
         )
         finished = self._store(rng, sample)
         return {**finished, "name": f"{self.seed}-{index:06d}"}
+
+    def lens(self, index: int) -> Lens:
+        """The lens of sample `index`, whose `rho` turns its `blur_px` into disparity in pixels."""
+        return draw_lens(np.random.default_rng([self.seed, index // SHOTS_PER_LENS, 1]))
 
     def _scene(self, rng: np.random.Generator, lens: Lens, tone: Tone) -> list[Layer]:
         """Layers just wide enough for their own blur."""

@@ -1,0 +1,88 @@
+"""The store of rendered scenes: what is read is what was rendered, whatever happens to the files."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from dualpix.data.rendered import PICTURES, Rendered, store_name
+from dualpix.data.simulated import Simulated
+from dualpix.optics.scenes import Layout
+
+
+@pytest.fixture
+def simulated() -> Simulated:
+    return Simulated([], size=32, count=20, seed=1, depth=8)
+
+
+@pytest.fixture
+def store(simulated: Simulated, tmp_path: Path) -> Rendered:
+    return Rendered(simulated, tmp_path / "scenes")
+
+
+def test_a_kept_scene_is_the_rendered_one_to_the_last_bit(store: Rendered, simulated: Simulated) -> None:
+    fresh = store[3]
+    assert store.has(3) and not store.has(4) and len(store) == 20
+    kept, wanted = store[3], simulated[3]
+    assert set(kept) == {*PICTURES, "name"}
+    for key in PICTURES:
+        assert torch.equal(fresh[key], kept[key])
+        assert torch.equal(kept[key], wanted[key])
+
+
+def test_what_is_kept_is_not_rendered_again(store: Rendered) -> None:
+    store.render(0)
+    path = next(store.folder.iterdir())
+    np.save(path, np.full((9, 32, 32), 51, dtype=np.uint8))
+    assert float(store[0]["right"].mean()) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize("damage", [b"", b"\x93NUMPY", b"not an array at all"])
+def test_damaged_files_are_rendered_again(store: Rendered, damage: bytes) -> None:
+    whole = store[5]
+    path = next(store.folder.iterdir())
+    path.write_bytes(damage)
+    assert torch.equal(store[5]["left"], whole["left"])
+    assert np.load(path).shape == (9, 32, 32)
+
+
+def test_a_file_cut_short_is_rendered_again(store: Rendered) -> None:
+    whole = store[5]
+    path = next(store.folder.iterdir())
+    path.write_bytes(path.read_bytes()[:-100])
+    assert torch.equal(store[5]["sharp"], whole["sharp"])
+
+
+def test_old_scenes_are_forgotten_and_nothing_else(store: Rendered) -> None:
+    for index in (0, 1, 7):
+        store.render(index)
+    store.forget(7)
+    assert [store.has(index) for index in (0, 1, 7)] == [False, False, True]
+    Rendered(store.simulated, store.folder / "nowhere").forget(7)
+
+
+def test_a_failure_leaves_no_file(store: Rendered) -> None:
+    in_the_way = store.folder / "0000000.npy"
+    in_the_way.mkdir(parents=True)
+    with pytest.raises(OSError):
+        store.render(0)
+    assert list(store.folder.iterdir()) == [in_the_way]
+
+
+def test_stores_are_named_by_all_that_changes_pictures(simulated: Simulated) -> None:
+    photo = torch.zeros(3, 64, 64, dtype=torch.uint8)
+    others = [
+        replace(simulated, seed=2),
+        replace(simulated, size=48),
+        replace(simulated, sharp_aperture=4 / 22),
+        replace(simulated, compressed=0.5),
+        replace(simulated, layout=Layout(single=0.1)),
+        replace(simulated, photos=[photo]),
+        replace(simulated, photos=[photo + 1]),
+    ]
+    names = [store_name(one) for one in (simulated, *others)]
+    assert len(set(names)) == len(names)
+    assert store_name(replace(simulated, count=1000)) == names[0]
+    assert names[0].startswith("32px-")
