@@ -51,7 +51,11 @@ class Simulated:
             layers, lens, margin, draw_sensor(rng, tone), self.sharp_aperture, seed=int(rng.integers(2**31))
         )
         finished = self._store(rng, sample)
-        return {**finished, "name": f"{self.seed}-{index:06d}"}
+        return {**finished, "name": self.name(index)}
+
+    def name(self, index: int) -> str:
+        """The name of sample `index`."""
+        return f"{self.seed}-{index:06d}"
 
     def lens(self, index: int) -> Lens:
         """The lens of sample `index`, whose `rho` turns its `blur_px` into disparity in pixels."""
