@@ -1,13 +1,20 @@
 """Recipes: everything that decides what a training run computes, as one flat record. Variants replace fields."""
 
 from dataclasses import asdict, fields, replace
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from dualpix.errors import RecipeError
 from dualpix.tables import pick
+
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 @dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -16,13 +23,15 @@ class Recipe:
 
     network, arguments: a name in NETWORKS and its keyword arguments.
     loss: a name in LOSSES.
-    optimiser: Adam, or AdamW with `weight_decay`. rate: its peak learning rate.
-    schedule: "stable" (warm-up, constant, then a linear fall to 0 over the last `decay_steps`; a resumed run may be
-        given another `steps`), "halving" (halved every `halve_every` steps) or "cosine" (to 0 at `steps`).
+    optimiser: Adam, or AdamW with `weight_decay`. rate: its peak learning rate, reached after `warmup_steps`.
+    momentum, second_momentum: its two decay rates, often called beta.
+    schedule: "stable" (constant, then a linear fall to 0 over the last `decay_steps`; a resumed run may be given
+        another `steps`), "halving" (halved every `halve_every` steps) or "cosine" (to 0 at `steps`).
     batch: crops for each step, over all processes. crop: their side.
     average: decay of the running mean of the weights, which is what is validated and kept; 0 for none.
     clip: largest norm of the gradient; 0 for no limit.
     precision: "bf16" (bf16 weights, float32 masters), "fp32", or "auto": bf16 where the processor has matrix tiles.
+    seed: decides the first weights, the scenes and the crops.
     scene: side of a simulated scene, which gives many crops. pool: scenes to draw from at any time.
     fresh: new scenes for each step; the oldest leave the pool.
     sharp_aperture, compressed, far_px: see `data.simulated.Simulated` and `optics.scenes.Layout`.
@@ -31,50 +40,52 @@ class Recipe:
     """
 
     network: str = "mccnet-fast"
-    arguments: dict[str, Any] = None  # type: ignore[assignment]
+    arguments: dict[str, Any] = Field(default_factory=dict)
     loss: str = "charbonnier"
     optimiser: Literal["adam", "adamw"] = "adamw"
-    rate: float = 4e-4
-    momentum: float = 0.9
-    second_momentum: float = 0.99
-    weight_decay: float = 0.0
+    rate: Amount = 4e-4
+    momentum: Decay = 0.9
+    second_momentum: Decay = 0.99
+    weight_decay: Amount = 0.0
     schedule: Literal["stable", "halving", "cosine"] = "stable"
-    steps: int = 20_000
-    warmup_steps: int = 300
-    decay_steps: int = 2_000
-    halve_every: int = 0
-    batch: int = 8
-    crop: int = 128
-    average: float = 0.999
-    clip: float = 0.2
+    steps: Positive = 20_000
+    warmup_steps: Count = 300
+    decay_steps: Count = 2_000
+    halve_every: Count = 0
+    batch: Positive = 8
+    crop: Positive = 128
+    average: Decay = 0.999
+    clip: Amount = 0.2
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    seed: int = 0
-    scene: int = 256
-    pool: int = 1500
-    fresh: float = 0.5
-    sharp_aperture: float = 0.0
-    compressed: float = 0.5
-    far_px: tuple[float, float] = (2.0, 20.0)
+    seed: Count = 0
+    scene: Positive = 256
+    pool: Positive = 1500
+    fresh: Amount = 0.5
+    sharp_aperture: Share = 0.0
+    compressed: Share = 0.5
+    far_px: tuple[Length, Length] = (2.0, 20.0)
     negate_depth: bool = False
-    validate_every: int = 500
-    keep_minutes: float = 10.0
+    validate_every: Positive = 500
+    keep_minutes: Amount = 10.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "arguments", dict(self.arguments or {}))
-        for name in ("steps", "batch", "crop", "scene", "pool", "validate_every"):
-            if getattr(self, name) < 1:
-                raise RecipeError(f"{name} must be at least 1, not {getattr(self, name)}.")
+        """Raises `RecipeError` for fields that do not fit one another; pydantic's ValidationError, a ValueError, for
+        one that will not do by itself."""
         if self.crop > self.scene:
             raise RecipeError(
                 f"A crop of {self.crop} px does not fit into a scene of {self.scene} px; make scene larger."
             )
+        if self.schedule == "halving" and not self.halve_every:
+            raise RecipeError("schedule=halving needs halve_every, the steps after which the rate is halved.")
+        if self.far_px[0] > self.far_px[1]:
+            raise RecipeError(f"far_px={list(self.far_px)} is a range: its first number must not be the larger.")
 
 
 RECIPES: dict[str, Recipe] = {}
 
 # Section 4.2 of the paper, exactly. DPDD has 350 training pictures cut into 7000 patches (20 each, as DPDNet does) and
-# the paper gives no batch size; 8 is assumed: 875 steps an epoch, 200 epochs, halved every 60. For a GPU: on two CPU
-# cores it would take weeks. Expected on DPDD: 25.85 dB, SSIM 0.802 (the paper's Table 1; not reproduced here).
+# the paper gives no batch size; 8 is assumed: 875 steps an epoch, 200 epochs, halved every 60. 175,000 steps: days on a
+# GPU, months on two CPU cores. Expected on DPDD: 25.85 dB, SSIM 0.802 (the paper's Table 1; not reproduced here).
 RECIPES["paper"] = Recipe(
     network="mccnet",
     arguments={"residual": False},
@@ -96,11 +107,11 @@ RECIPES["paper"] = Recipe(
     validate_every=875,
 )
 
-# The best known for two CPU cores in hours. Stop it whenever you like: `steps` can be lowered on resuming, and the
-# last `decay_steps` bring the rate down.
+# The best known for two CPU cores in hours: 20,000 steps take about 4 hours in two processes. Stop it whenever you
+# like: `steps` can be changed on resuming, and the last `decay_steps` bring the rate down.
 RECIPES["cpu"] = Recipe(sharp_aperture=4 / 22)
 
-# Seconds on any machine; shows that everything works, nothing more.
+# Shows that everything works, nothing more: 12 steps, seconds on any machine.
 RECIPES["tiny"] = Recipe(
     arguments={"widths": [8, 12, 16, 16], "depths": [1, 1, 1, 1, 1, 1, 1], "max_disparity": 4},
     steps=12,
@@ -131,14 +142,10 @@ def _parse(field: str, text: str) -> Any:
     kind = pick(kinds, field, "recipe field")
     adapter: TypeAdapter[Any] = TypeAdapter(kind)
     try:
-        return adapter.validate_python(text) if kind in (str, int, float, bool) else _parse_rich(adapter, text)
+        return adapter.validate_json(text) if text[:1] in ("[", "{") else adapter.validate_python(text)
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
         raise RecipeError(f"{field}={text} will not do: {reason}.") from None
-
-
-def _parse_rich(adapter: TypeAdapter[Any], text: str) -> Any:
-    return adapter.validate_json(text) if text[:1] in "[{" else adapter.validate_python(text)
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:

@@ -1,33 +1,33 @@
 """Train a network: one loop, read from top to bottom. Everything it writes is in the run's folder.
 
-recipe.json (settings), log.jsonl (one line for every report and validation), last.pt (state to resume from),
-best.safetensors and last.safetensors (weights ready for use).
+recipe.json (settings), log.jsonl (one line for every report and validation), curve.png (the same as a picture, where
+matplotlib is installed), last.pt (state to resume from), best.safetensors and last.safetensors (weights ready for use).
 """
 
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
-from dualpix.data import open_dataset
-from dualpix.data.photos import read_photos
-from dualpix.data.rendered import Rendered, store_name
-from dualpix.data.simulated import Simulated
-from dualpix.errors import DataError, RecipeError
-from dualpix.evaluating import score
-from dualpix.optics.scenes import Layout
 from dualpix.recipes import RECIPES, Recipe
 from dualpix.tables import pick
-from dualpix.training.feed import Feed, Fixed, Moving, Source
+from dualpix.training.feed import Feed, Moving, Source
 from dualpix.training.keeping import Keeper, Report
+from dualpix.training.launching import launch
 from dualpix.training.learner import Learner, rate_at
-from dualpix.training.processes import Processes, join, leave
-from dualpix.training.rendering_ahead import RenderingAhead
+from dualpix.training.memory import keep_freed_memory
+from dualpix.training.processes import Processes, join
+from dualpix.training.rendering_ahead import RenderingAhead, remove_leftovers
+from dualpix.training.sources import Trial, open_sources
 
-VALIDATION_SCENES = 24
+__all__ = ["launch", "train"]
+
 REPORT_EVERY = 20
+MOST_LEFT_BEHIND = 10_000
+"""Scenes that stay on disk after leaving the pool, for other runs with the same settings: 6 GB at 256 px."""
 
 
 def train(
@@ -42,36 +42,39 @@ def train(
     """Train `recipe` (a `Recipe` or a name in RECIPES) in the run folder `folder`; the same call again resumes.
 
     photos: folders of sharp photographs, from which dual-pixel pairs are simulated; data: or a data set of real pairs.
-    validation: folders of photographs for the simulated validation set; by default the last tenth of `photos`, which is
-        then not trained on. With `data`, a folder that `open_dataset` knows.
-    report: called with every line of the log.
+    validation: with `photos`, folders of photographs for the simulated validation set; with `data`, one data set. By
+        default a tenth of the photographs or pairs is held out and not trained on (of DPDD, its validation split).
+    report: called with the lines of the log as they are written.
 
-    Returns the weights to use (`best.safetensors`: the running mean with the highest validation PSNR). Ctrl-C or
-    SIGTERM ends the run after the current step with everything kept. Under torchrun, every process calls this. Raises
-    `RecipeError` for a folder that holds another recipe's run, `DataError` for unusable data.
+    Returns the weights to use: `best.safetensors`, the running mean with the highest validation PSNR (or, if the run
+    was stopped before its first validation, `last.safetensors`). Ctrl-C or SIGTERM ends the run after the current step
+    with everything kept; KeyboardInterrupt is raised if that was before the first step. Started several times over by
+    `launch` or torchrun, the processes share every batch. Raises `RecipeError` for a recipe that does not fit the
+    network or the run in the folder, `DataError` for unusable data, `CheckpointError` for a damaged `last.pt`,
+    `MachineError` if another of several processes has ended.
     """
     recipe = pick(RECIPES, recipe, "recipe") if isinstance(recipe, str) else recipe
-    processes = join()
-    if recipe.batch % processes.count:
-        raise RecipeError(f"batch={recipe.batch} cannot be shared by {processes.count} processes; choose a multiple.")
-    keeper = Keeper(Path(folder), recipe, processes.first, report)
-    learner = Learner(recipe)
-    keeper.resume(learner)
-    source, validate = _open(recipe, keeper.folder, photos, data, validation)
-    feed = Feed(source, recipe, learner.views, processes.rank, processes.count)
-    try:
-        with _stop_on_signal() as stop, _ahead(source, learner.step, recipe, processes) as reach:
-            _fill(source, learner.step, processes, keeper)
-            _loop(learner, feed, validate, keeper, processes, stop, reach)
-    finally:
-        leave()
-    return keeper.best
+    keep_freed_memory()
+    with join() as processes, closing(Keeper(Path(folder), recipe, processes, report)) as keeper:
+        share = processes.share(recipe.batch)
+        learner = Learner(recipe)
+        source, trial = open_sources(recipe, keeper.folder.parent / "scenes", photos, data, validation)
+        keeper.begin(learner)
+        processes.agree(learner.step, f"the step that {keeper.folder} holds")
+        with (
+            closing(Feed(source, recipe, learner.views, share)) as feed,
+            _stop_on_signal() as stop,
+            _ahead(source, learner.step, recipe, processes) as reach,
+        ):
+            _fill(source, learner.step, processes, keeper, stop)
+            _loop(learner, feed, trial, keeper, processes, stop, reach)
+    return keeper.best if keeper.best.exists() else keeper.last
 
 
 def _loop(
     learner: Learner,
     feed: Feed,
-    validate: Callable[[Any], dict[str, float]],
+    trial: Trial,
     keeper: Keeper,
     processes: Processes,
     stop: list[bool],
@@ -83,57 +86,29 @@ def _loop(
         began = time.perf_counter()
         batch = feed.batch(learner.step)
         fed = time.perf_counter()
-        rate = rate_at(recipe, learner.step)
+        rate, shared = rate_at(recipe, learner.step), processes.seconds
         loss, stopping = learner.learn(batch, processes, stop[0])
         reach(learner.step)
-        keeper.count(loss, fed - began, time.perf_counter() - fed)
-        stopping = stopping or learner.step == recipe.steps
-        if learner.step % REPORT_EVERY == 0 or stopping:
-            keeper.report_progress(learner.step, rate)
-        if learner.step % recipe.validate_every == 0 or learner.step == recipe.steps:
-            if processes.first:
-                keeper.judge(learner, validate(learner.averaged()))
-            processes.wait()
-        if keeper.is_time() or stopping:
+        sharing = processes.seconds - shared
+        keeper.count(loss, feeding=fed - began, learning=time.perf_counter() - fed - sharing, sharing=sharing)
+        ending = learner.step == recipe.steps
+        due = learner.step % REPORT_EVERY == 0
+        if due or stopping or ending:
+            keeper.report_progress(learner.step, rate, early=not due)
+        if learner.step % recipe.validate_every == 0 or ending:
+            keeper.judge(learner, trial)
+        if keeper.is_time() or stopping or ending:
             keeper.keep(learner)
-
-
-def _open(
-    recipe: Recipe,
-    folder: Path,
-    photos: Sequence[str | Path],
-    data: str | Path | None,
-    validation: Sequence[str | Path],
-) -> tuple[Source, Callable[[Any], dict[str, float]]]:
-    """Where crops come from, and the function that scores a network on held-out pictures."""
-    if (data is None) == (not photos):
-        raise DataError(
-            "Training needs either folders of photographs to simulate pairs from, or one data set of pairs."
-        )
-    if data is not None:
-        held_out = open_dataset(validation[0] if validation else data, split=None)
-        return Fixed(open_dataset(data)), lambda network: score(network, held_out, "dpdd-8bit").mean()
-    sharp = read_photos(photos)
-    kept = read_photos(validation) if validation else sharp[-max(1, len(sharp) // 10) :]
-    if not validation and len(sharp) > 1:
-        sharp = sharp[: -len(kept)]
-    layout = Layout(far_px=recipe.far_px)
-    shared = dict(size=recipe.scene, sharp_aperture=recipe.sharp_aperture, depth=8, layout=layout)
-    scenes = Simulated(sharp, count=10**9, seed=recipe.seed, compressed=recipe.compressed, **shared)  # type: ignore[arg-type]
-    trials = Simulated(kept, count=VALIDATION_SCENES, seed=10**6, compressed=recipe.compressed, **shared)  # type: ignore[arg-type]
-    held = [trials[index] for index in range(len(trials))]
-    store = Rendered(scenes, folder.parent / "scenes" / store_name(scenes))
-    return Moving(store, recipe), lambda network: score(network, _Listed(held), "dpdd-8bit").mean()
-
-
-class _Listed(list[Any]):
-    found = "simulated validation scenes"
+            _forget(feed.source, learner.step, processes)
 
 
 @contextmanager
 def _stop_on_signal() -> Iterator[list[bool]]:
     """A flag that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once."""
     stop = [False]
+    if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
+        yield stop
+        return
 
     def ask(number: int, frame: Any) -> None:
         if stop[0]:
@@ -154,20 +129,30 @@ def _ahead(source: Source, step: int, recipe: Recipe, processes: Processes) -> I
     if not isinstance(source, Moving) or not processes.first:
         yield lambda step: None
         return
-    with RenderingAhead(source.scenes, source.window(recipe.steps)[1]) as ahead:
-        ahead.reach(source.window(step)[1])
+    remove_leftovers(source.scenes.folder)
+    start, end = source.window(step)[1], source.window(recipe.steps)[1]
+    if start >= end:
+        yield lambda step: None
+        return
+    with RenderingAhead(source.scenes, start, end) as ahead:
         yield lambda step: ahead.reach(source.window(step)[1])
 
 
-def _fill(source: Source, step: int, processes: Processes, keeper: Keeper) -> None:
+def _fill(source: Source, step: int, processes: Processes, keeper: Keeper, stop: list[bool]) -> None:
     """Render what is missing of the first pool, shared by all processes."""
     if isinstance(source, Moving):
-        missing = [i for i in range(*source.window(step)) if not source.scenes.has(i)]
-        mine = missing[
-            processes.rank * len(missing) // processes.count : (processes.rank + 1) * len(missing) // processes.count
-        ]
-        for done, index in enumerate(mine):
+        mine = [index for index in range(*source.window(step)) if index % processes.count == processes.rank]
+        missing = [index for index in mine if not source.scenes.has(index)]
+        for done, index in enumerate(missing, 1):
+            if stop[0]:
+                break
             source.scenes.render(index)
-            if done % 50 == 49:
-                keeper.say({"rendering": done + 1, "of": len(mine)})
-    processes.wait()
+            if done % 50 == 0:
+                keeper.say({"rendering": done, "of": len(missing)})
+    if processes.any(stop[0]):
+        raise KeyboardInterrupt
+
+
+def _forget(source: Source, step: int, processes: Processes) -> None:
+    if isinstance(source, Moving) and processes.first:
+        source.scenes.forget(before=source.window(step)[0] - MOST_LEFT_BEHIND)

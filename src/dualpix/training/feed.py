@@ -1,32 +1,45 @@
 """Batches of crops. Every batch is a function of the recipe and the step alone, so a resumed run sees the same ones."""
 
+import os
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from dualpix.data import Samples
+from dualpix.data import Sample, Samples, mean_view
 from dualpix.data.augment import augment, exchange_views
 from dualpix.data.rendered import Rendered
+from dualpix.errors import DataError
 from dualpix.recipes import Recipe
 
 Batch = dict[str, Tensor]
 """Named pictures B 3 H W, channels-last in memory."""
 
+MOST_CROPS = 4096
+"""Crops of a step that have random numbers of their own."""
+
 
 class Source(Protocol):
-    """Where the crops of a step are cut from."""
+    """Where the crops of a step are cut from.
+
+    slow: whether reading a picture takes so long that the next step's are read during this one.
+    """
+
+    slow: bool
 
     def choose(self, step: int, generator: torch.Generator) -> int:
         """The index of a picture to cut from at this step."""
         ...
 
-    def __getitem__(self, index: int, /) -> dict[str, Tensor | str]: ...
+    def __getitem__(self, index: int, /) -> Sample: ...
 
 
 class Moving:
     """Simulated scenes from a pool that moves on: the oldest leave as new ones come."""
+
+    slow = False
 
     def __init__(self, scenes: Rendered, recipe: Recipe) -> None:
         self.scenes, self.pool, self.fresh = scenes, recipe.pool, recipe.fresh
@@ -39,39 +52,63 @@ class Moving:
     def choose(self, step: int, generator: torch.Generator) -> int:
         return int(torch.randint(*self.window(step), (), generator=generator))
 
-    def __getitem__(self, index: int) -> dict[str, Tensor | str]:
+    def __getitem__(self, index: int) -> Sample:
         return self.scenes[index]
 
 
 class Fixed:
-    """The pictures of a data set, each as likely as any other."""
+    """The pictures of a data set, each as likely as any other. They are large files, to be decoded."""
 
-    def __init__(self, samples: Samples | Sequence[dict[str, Tensor | str]]) -> None:
+    slow = True
+
+    def __init__(self, samples: Samples | Sequence[Sample]) -> None:
         self.samples = samples
 
     def choose(self, step: int, generator: torch.Generator) -> int:
         return int(torch.randint(len(self.samples), (), generator=generator))
 
-    def __getitem__(self, index: int) -> dict[str, Tensor | str]:
+    def __getitem__(self, index: int) -> Sample:
         return self.samples[index]
 
 
 class Feed:
-    """Cuts one process's share of every batch; crop k of a step is the same however many processes share."""
+    """Cuts one process's `share` of every batch; crop k of a step is the same whoever cuts it.
 
-    def __init__(self, source: Source, recipe: Recipe, views: Sequence[str], rank: int = 0, processes: int = 1) -> None:
-        self.source, self.recipe, self.names = source, recipe, (*views, "sharp")
-        share = recipe.batch // processes
-        self.mine = range(rank * share, (rank + 1) * share)
+    views: the names of the pictures that the network takes.
+    """
+
+    def __init__(self, source: Source, recipe: Recipe, views: Sequence[str], share: range) -> None:
+        self.source, self.recipe, self.names, self.share = source, recipe, (*views, "sharp"), share
+        self.readers = ThreadPoolExecutor(min(len(share), os.cpu_count() or 1)) if source.slow else None
+        self.ordered: dict[int, list[Future[Sample]]] = {}
 
     def batch(self, step: int) -> Batch:
-        crops = [self._crop(step, k) for k in self.mine]
-        stack = {name: torch.stack([torch.as_tensor(crop[name]) for crop in crops]) for name in self.names}
+        crops = self._crops(step)
+        stack = {name: torch.stack([crop[name] for crop in crops]) for name in self.names}
         return {name: pictures.contiguous(memory_format=torch.channels_last) for name, pictures in stack.items()}
 
-    def _crop(self, step: int, k: int) -> dict[str, Tensor | str]:
-        generator = torch.Generator().manual_seed((self.recipe.seed << 40) + step * 4096 + k)
+    def close(self) -> None:
+        if self.readers:
+            self.readers.shutdown(cancel_futures=True)
+
+    def _crops(self, step: int) -> list[Sample]:
+        if not self.readers:
+            return [self._crop(step, k) for k in self.share]
+        self.ordered = {
+            wanted: self.ordered.get(wanted) or [self.readers.submit(self._crop, wanted, k) for k in self.share]
+            for wanted in (step, step + 1)
+        }
+        return [crop.result() for crop in self.ordered[step]]
+
+    def _crop(self, step: int, k: int) -> Sample:
+        # The generator takes 32 bits; seeds are spread over them, and 0 leaves the count as it is.
+        count = (step * MOST_CROPS + k) ^ (self.recipe.seed * 0x9E3779B1)
+        generator = torch.Generator().manual_seed(count & 0xFFFFFFFF)
         sample = self.source[self.source.choose(step, generator)]
+        if "sharp" not in sample:
+            raise DataError(f"The pair {sample['name']!r} has no sharp picture to learn from; take it out of the data.")
+        if "center" in self.names and "center" not in sample:
+            sample = {**sample, "center": mean_view(sample["left"], sample["right"])}
         crop = augment(sample, self.recipe.crop, generator)
         swap = self.recipe.negate_depth and bool(torch.rand((), generator=generator) < 0.5)
         return exchange_views(crop) if swap else crop

@@ -1,109 +1,201 @@
 """What a training run leaves on disk, and what it says."""
 
+import io
 import json
+import math
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 
 from dualpix import checkpoint
-from dualpix.errors import CheckpointError, RecipeError
-from dualpix.recipes import Recipe, to_dict
+from dualpix.errors import CheckpointError, DualpixError, RecipeError
+from dualpix.recipes import Recipe, from_dict, to_dict
+from dualpix.training.curve import draw, read_log
 from dualpix.training.learner import Learner
+from dualpix.training.processes import Processes
+from dualpix.training.sources import Trial
 
 Report = Callable[[dict[str, Any]], None]
 FREE_TO_CHANGE = {"steps", "decay_steps", "validate_every", "keep_minutes"}
-"""Fields that a resumed run may change: none alters a step that has been taken."""
+"""Fields that a resumed run may change: none alters a step that has been taken, except `steps` of a cosine."""
 
 
 class Keeper:
-    """The run folder. Only the first process writes; the others get a keeper that reads and is silent."""
+    """The run folder. Only the first process writes; the others get a keeper that reads and is silent.
 
-    def __init__(
-        self, folder: Path, recipe: Recipe, writes: bool, report: Callable[[dict[str, Any]], None] | None
-    ) -> None:
-        self.folder, self.recipe, self.writes, self.listener = folder, recipe, writes, report
+    Raises `RecipeError` if the folder holds a run with another recipe, or one that is going on.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, processes: Processes, report: Report | None) -> None:
+        self.folder, self.recipe, self.processes, self.listener = folder, recipe, processes, report
+        self.best, self.last = folder / "best.safetensors", folder / "last.safetensors"
         self.losses: list[float] = []
-        self.seconds = {"feeding": 0.0, "learning": 0.0}
-        self.spent, self.best_psnr = 0.0, float("-inf")
+        self.seconds = _no_seconds()
+        self.taken, self.validating_s = 0, 0.0
+        self.spent, self.best_psnr = 0.0, -math.inf
         self.kept = self.began = time.monotonic()
+        self.log: BinaryIO | None = None
         self._check_recipe()
-        if writes:
-            folder.mkdir(parents=True, exist_ok=True)
-            _write_whole(folder / "recipe.json", json.dumps(to_dict(recipe), indent=2).encode())
 
-    @property
-    def best(self) -> Path:
-        return self.folder / "best.safetensors"
+    def begin(self, learner: Learner) -> None:
+        """Make the folder ready, and bring the learner to where the run stopped if it has begun."""
+        resuming = (self.folder / "last.pt").exists()
+        if resuming:
+            self._resume(learner)
+        if self.processes.first:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self.log = _open_log(self.folder / "log.jsonl")
+            _write_whole(self.folder / "recipe.json", json.dumps(to_dict(self.recipe), indent=2).encode())
+            self._note({"began_at_step": learner.step, **self._circumstances(learner)})
+        if resuming:
+            self._tell({"resumed_at_step": learner.step})
 
-    def resume(self, learner: Learner) -> None:
-        """Bring the learner to where the run stopped, if it has begun."""
-        path = self.folder / "last.pt"
-        if not path.exists():
-            return
-        try:
-            state = torch.load(path, weights_only=True)
-            learner.restore(state["learner"])
-        except Exception as error:
-            raise CheckpointError(f"{path} cannot be resumed from ({error}); delete it to start again.") from error
-        self.spent, self.best_psnr = state["spent"], state["best_psnr"]
-        self.say({"resumed_at_step": learner.step})
-
-    def count(self, loss: float, feeding_s: float, learning_s: float) -> None:
+    def count(self, loss: float, *, feeding: float, learning: float, sharing: float) -> None:
+        """A step was taken: its loss, and the seconds it spent on each."""
         self.losses.append(loss)
-        self.seconds["feeding"] += feeding_s
-        self.seconds["learning"] += learning_s
+        self.taken += 1
+        for name, seconds in (("feeding", feeding), ("learning", learning), ("sharing", sharing)):
+            self.seconds[name] += seconds
 
-    def report_progress(self, step: int, rate: float) -> None:
-        """Mean loss, speed, how the time divides, and the time left, since the last report."""
-        total = sum(self.seconds.values())
-        steps = len(self.losses)
+    def report_progress(self, step: int, rate: float, early: bool = False) -> None:
+        """Mean loss, speed, how the time divides, and the time left, since the last report.
+
+        The losses of an `early` report, before a stop, count in the next one too: as if there had been no stop.
+        """
+        if not self.losses:
+            return
+        finite = [loss for loss in self.losses if math.isfinite(loss)]
+        stepping = sum(seconds for name, seconds in self.seconds.items() if name != "validating")
+        total = stepping + self.seconds["validating"]
+        left = self.recipe.steps - step
+        seconds_left = left * stepping / max(1, self.taken) + left // self.recipe.validate_every * self.validating_s
         line = {
             "step": step,
-            "loss": round(sum(self.losses) / steps, 6),
+            "loss": round(math.fsum(finite) / len(finite), 6) if finite else None,
             "rate": rate,
-            "pictures_per_s": round(steps * self.recipe.batch / total, 2),
-            "feeding": round(self.seconds["feeding"] / total, 3),
+            "pictures_per_s": round(self.taken * self.recipe.batch / stepping, 2),
+            **{name: round(seconds / total, 3) for name, seconds in self.seconds.items() if name != "learning"},
             "hours": round(self.hours(), 4),
-            "hours_left": round((self.recipe.steps - step) * total / steps / 3600, 3),
+            "hours_left": round(seconds_left / 3600, 3),
         }
-        self.losses, self.seconds = [], {"feeding": 0.0, "learning": 0.0}
+        if len(finite) < len(self.losses):
+            line["skipped"] = len(self.losses) - len(finite)
+        self.seconds, self.taken = _no_seconds(), 0
+        if not early:
+            self.losses = []
         self.say(line)
 
-    def judge(self, learner: Learner, scores: dict[str, float]) -> None:
-        """Note the validation scores, and keep the weights if they are the best so far."""
-        better = scores["psnr"] > self.best_psnr
-        self.best_psnr = max(self.best_psnr, scores["psnr"])
-        self.say({"step": learner.step, "validation": {k: round(v, 4) for k, v in scores.items()}, "best": better})
-        if better and self.writes:
-            self._save(self.best, learner, scores)
+    def judge(self, learner: Learner, trial: Trial) -> None:
+        """Try the running mean of the weights, and keep it if it is the best so far. The other processes wait."""
+        began = time.perf_counter()
+        if self.processes.first:
+            network = learner.averaged()
+            scores = {name: round(value, 4) for name, value in trial(network).items()}
+            better = scores["psnr"] > self.best_psnr
+            self.say({"step": learner.step, "validation": scores, "best": better})
+            if better:
+                self.best_psnr = scores["psnr"]
+                self._save(self.best, learner, scores)
+            self._draw()
+        self.processes.wait()
+        self.validating_s = time.perf_counter() - began
+        self.seconds["validating"] += self.validating_s
 
     def keep(self, learner: Learner) -> None:
         """The state to resume from, and the weights as they are."""
         self.kept = time.monotonic()
-        if not self.writes:
+        if not self.processes.first:
             return
-        part = self.folder / "last.pt.part"
-        torch.save({"learner": learner.state(), "spent": self.hours() * 3600, "best_psnr": self.best_psnr}, part)
-        os.replace(part, self.folder / "last.pt")
-        self._save(self.folder / "last.safetensors", learner, {})
+        state = {
+            "learner": learner.state(),
+            "spent": self.hours() * 3600,
+            "best_psnr": self.best_psnr,
+            "losses": self.losses,
+        }
+        content = io.BytesIO()
+        torch.save(state, content)
+        _write_whole(self.folder / "last.pt", content.getbuffer())
+        self._save(self.last, learner, {})
+        self._draw()
 
     def is_time(self) -> bool:
         return time.monotonic() - self.kept > self.recipe.keep_minutes * 60
 
     def hours(self) -> float:
+        """Hours that the run has taken, over all its resumptions."""
         return (self.spent + time.monotonic() - self.began) / 3600
 
     def say(self, line: dict[str, Any]) -> None:
-        if not self.writes:
-            return
-        with (self.folder / "log.jsonl").open("a") as log:
-            log.write(json.dumps(line) + "\n")
-        if self.listener:
+        """Add a line to the log, and tell the listener."""
+        self._note(line)
+        self._tell(line)
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self.log is not None:
+            self.log.close()
+
+    def _note(self, line: dict[str, Any]) -> None:
+        if self.log is not None:
+            timed = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **line}
+            self.log.write(json.dumps(timed).encode() + b"\n")
+            self.log.flush()
+
+    def _tell(self, line: dict[str, Any]) -> None:
+        if self.processes.first and self.listener:
             self.listener(line)
+
+    def _resume(self, learner: Learner) -> None:
+        path = self.folder / "last.pt"
+        try:
+            state = torch.load(path, weights_only=True)
+            learner.restore(state["learner"])
+            self.spent, self.best_psnr = float(state["spent"]), float(state["best_psnr"])
+            self.losses = list(state.get("losses", []))
+        except Exception as error:
+            raise CheckpointError(
+                f"{path} is damaged or of another kind, so the run cannot be resumed; delete it to start again."
+            ) from error
+
+    def _check_recipe(self) -> None:
+        path = self.folder / "recipe.json"
+        if not path.exists() or not (self.folder / "last.pt").exists():
+            return
+        try:
+            before, now = (json.loads(json.dumps(to_dict(r))) for r in (_read_recipe(path), self.recipe))
+        except (ValueError, TypeError, DualpixError) as error:
+            raise RecipeError(
+                f"{path} is damaged or of another version of dualpix; name another run folder to start anew."
+            ) from error
+        free = FREE_TO_CHANGE - ({"steps"} if self.recipe.schedule == "cosine" else set())
+        changed = [f"{name} {before[name]} -> {now[name]}" for name in now if now[name] != before[name]]
+        changed = [change for change in changed if change.split()[0] not in free]
+        if changed:
+            raise RecipeError(
+                f"{self.folder} holds a run with another recipe ({', '.join(changed)}); name another run folder, or"
+                " take the same recipe to resume."
+            )
+
+    def _circumstances(self, learner: Learner) -> dict[str, Any]:
+        return {
+            "processes": self.processes.count,
+            "threads": torch.get_num_threads(),
+            "device": str(learner.device),
+            "precision": learner.precision,
+            "parameters": sum(master.numel() for master in learner.masters),
+            "torch": torch.__version__,
+        }
+
+    def _draw(self) -> None:
+        picture = draw(read_log(self.folder / "log.jsonl"))
+        if picture is not None:
+            _write_whole(self.folder / "curve.png", picture)
 
     def _save(self, path: Path, learner: Learner, scores: dict[str, float]) -> None:
         extra = {"step": learner.step, "hours": round(self.hours(), 3), "precision": learner.precision}
@@ -112,22 +204,58 @@ class Keeper:
             path, learner.averaged(), recipe.network, recipe.arguments, to_dict(recipe), scores, extra=extra
         )
 
-    def _check_recipe(self) -> None:
-        path = self.folder / "recipe.json"
-        if not path.exists() or not (self.folder / "last.pt").exists():
-            return
-        before, now = json.loads(path.read_text()), json.loads(json.dumps(to_dict(self.recipe)))
-        changed = sorted(
-            k for k in before.keys() | now.keys() if before.get(k) != now.get(k) and k not in FREE_TO_CHANGE
-        )
-        if changed:
-            raise RecipeError(
-                f"{self.folder} holds a run with another recipe: {', '.join(changed)} differ. Name another run folder,"
-                " or take the same recipe to resume."
-            )
+
+def _open_log(path: Path) -> BinaryIO:
+    """Ready for another line; raises `RecipeError` if a training that is going on writes to it."""
+    log = path.open("a+b")
+    with suppress(ImportError):  # a system without such locks
+        import fcntl
+
+        try:
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            log.close()
+            raise RecipeError(f"A training is going on in {path.parent}; name another run folder.") from None
+    if log.seek(0, os.SEEK_END):
+        log.seek(-1, os.SEEK_END)
+        if log.read() != b"\n":  # what wrote it was killed in the middle of a line
+            log.write(b"\n")
+    return log
 
 
-def _write_whole(path: Path, content: bytes) -> None:
+def _no_seconds() -> dict[str, float]:
+    return {"feeding": 0.0, "learning": 0.0, "sharing": 0.0, "validating": 0.0}
+
+
+def _read_recipe(path: Path) -> Recipe:
+    return from_dict(json.loads(path.read_text()))
+
+
+def _write_whole(path: Path, content: bytes | memoryview) -> None:
+    """The file is the old one or the new one, whatever happens; raises `CheckpointError` if it cannot be written."""
     part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    os.replace(part, path)
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+        _settle(path.parent)
+    except BaseException as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise CheckpointError(
+                f"{path} cannot be written: {error.strerror or error}; make room there, or choose another run folder."
+            ) from error
+        raise
+
+
+def _settle(folder: Path) -> None:
+    """Let a rename survive a power cut, on systems where folders can be opened."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -2,12 +2,14 @@
 
 import copy
 import math
+import os
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from dualpix.errors import RecipeError
 from dualpix.losses import LOSSES
 from dualpix.networks import create
 from dualpix.planning import choose_device, choose_precision
@@ -15,6 +17,9 @@ from dualpix.recipes import Recipe
 from dualpix.tables import pick
 from dualpix.training.feed import Batch
 from dualpix.training.processes import Processes
+
+MOST_FAILURES = 20
+"""Steps on end without a usable gradient after which a run is given up."""
 
 
 class Learner:
@@ -25,10 +30,10 @@ class Learner:
     """
 
     def __init__(self, recipe: Recipe) -> None:
-        torch.manual_seed(recipe.seed)
+        """Raises `RecipeError` for a network, its arguments, a loss or a crop that will not do."""
         self.recipe = recipe
-        network = create(recipe.network, **recipe.arguments)
-        self.device = choose_device("auto")
+        network = _create(recipe)
+        self.device = _device()
         self.precision = choose_precision(recipe.precision, self.device, hasattr(network, "correction"))
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -40,51 +45,71 @@ class Learner:
         self.optimiser = _optimiser(recipe, self.masters)
         self.loss: Callable[[Tensor, Tensor], Tensor] = pick(LOSSES, recipe.loss, "loss")
         self.step = 0
+        self.failures = 0
 
     @property
     def views(self) -> tuple[str, ...]:
-        return tuple(self.network.views)  # type: ignore[arg-type]
+        return tuple(self.network.views)
 
     def learn(self, batch: Batch, processes: Processes, stop: bool = False) -> tuple[float, bool]:
-        """One step; returns the loss and whether any process wants to stop.
+        """One step; returns the loss, a mean over all processes, and whether any of them wants to stop.
 
-        Raises FloatingPointError if the loss is not a number any more.
+        A step whose loss or gradient is not finite leaves the weights as they are. Raises `RecipeError` after
+        `MOST_FAILURES` of them on end.
         """
         loss = self._gradients(batch)
-        stop = processes.average([master.grad for master in self.masters if master.grad is not None], stop)
-        if self.recipe.clip:
-            nn.utils.clip_grad_norm_(self.masters, self.recipe.clip)
+        gradients = [master.grad for master in self.masters if master.grad is not None]
+        loss, wish = processes.average(gradients, loss, float(stop))
+        norm = nn.utils.clip_grad_norm_(self.masters, self.recipe.clip or math.inf)
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(self.recipe, self.step)
-        self.optimiser.step()
-        self._spread()
+        if math.isfinite(loss) and bool(torch.isfinite(norm)):
+            self.optimiser.step()
+            self._spread()
+            self.failures = 0
+        else:
+            loss = math.nan
+            self.failures += 1
         self.step += 1
-        if not math.isfinite(loss):
-            raise FloatingPointError(
-                f"The loss became {loss} at step {self.step}; lower `rate`, or set precision=fp32."
+        if self.failures == MOST_FAILURES:
+            raise RecipeError(
+                f"The loss or its gradient has not been a number for {MOST_FAILURES} steps on end, up to step"
+                f" {self.step}; start a new run with a lower rate, or with precision=fp32."
             )
-        return loss, stop
+        return loss, wish > 0
 
     def _gradients(self, batch: Batch) -> float:
         moved = {name: pictures.to(self.device) for name, pictures in batch.items()}
-        dtype = next(self.network.parameters()).dtype
-        views = [moved[name] for name in self.views]
-        if dtype == torch.float32:
-            output = self.network(*views)
-        else:
-            output = sum(views) / len(views) + self.network.correction(*(v.to(dtype) for v in views)).float()  # type: ignore[operator]
-        loss = self.loss(output, moved["sharp"])
+        loss = self.loss(self._run([moved[name] for name in self.views]), moved["sharp"])
         self.network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        if dtype != torch.float32:
+        if self._has_copies:
             for master, working in zip(self.masters, self.network.parameters(), strict=True):
                 master.grad = None if working.grad is None else working.grad.float()
         return loss.item()
 
+    def _run(self, views: list[Tensor]) -> Tensor:
+        """The network's output in float32. In bf16, a picture that passes through unchanged would lose its low bits, so
+        only the correction is computed where the network tells it apart."""
+        if not self._has_copies:
+            output: Tensor = self.network(*views)
+            return output
+        low = [view.to(torch.bfloat16) for view in views]
+        if not hasattr(self.network, "correction"):
+            output = self.network(*low).float()
+            return output
+        output = sum(views) / len(views) + self.network.correction(*low).float()
+        return output
+
+    @property
+    def _has_copies(self) -> bool:
+        """Whether the network holds bf16 copies of the masters, and not the masters themselves."""
+        return self.masters[0] is not next(self.network.parameters())
+
     def _spread(self) -> None:
         """From the masters to the working weights and the running mean."""
         with torch.no_grad():
-            if self.masters[0] is not next(self.network.parameters()):
+            if self._has_copies:
                 torch._foreach_copy_(list(self.network.parameters()), self.masters)
             decay = min(self.recipe.average, (1 + self.step) / (10 + self.step))
             torch._foreach_lerp_(self.means, [m.detach() for m in self.masters], 1 - decay)
@@ -108,10 +133,34 @@ class Learner:
         with torch.no_grad():
             torch._foreach_copy_(self.masters, state["masters"])
             torch._foreach_copy_(self.means, state["means"])
-            if self.masters[0] is not next(self.network.parameters()):
+            if self._has_copies:
                 torch._foreach_copy_(list(self.network.parameters()), self.masters)
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = int(state["step"])
+
+
+def _create(recipe: Recipe) -> nn.Module:
+    """A network with the weights that belong to the recipe's seed; the caller's random numbers stay as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        try:
+            network = create(recipe.network, **recipe.arguments)
+        except (TypeError, ValueError) as error:
+            raise RecipeError(
+                f"The network {recipe.network!r} cannot be made with arguments={recipe.arguments}: {error}."
+            ) from error
+    multiple = int(getattr(network, "multiple", 1))
+    if recipe.crop % multiple:
+        raise RecipeError(f"crop={recipe.crop} will not do: {recipe.network!r} needs a multiple of {multiple}.")
+    return network
+
+
+def _device() -> torch.device:
+    """The processor, or this process's own of the machine's GPUs."""
+    device = choose_device("auto")
+    if device.type == "cuda":
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    return device
 
 
 def _optimiser(recipe: Recipe, masters: list[Tensor]) -> torch.optim.Optimizer:

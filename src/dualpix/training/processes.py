@@ -1,57 +1,103 @@
 """Several processes that train one network: each takes its share of every batch, and gradients are averaged.
 
-Started by torchrun, which sets the environment these functions read; alone, they do nothing.
+Started by `launch` or torchrun, which set the environment these functions read; alone, they do nothing. What is shared
+travels through the memory of the processor (gloo), also where a GPU computes: it is little, once a step.
 """
 
 import os
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from dualpix.errors import CheckpointError, MachineError, RecipeError
 
-@dataclass(frozen=True)
+PATIENCE = timedelta(hours=2)
+"""How long the others wait for the first process, which validates alone. One that has ended is noticed at once."""
+
+
+@dataclass
 class Processes:
-    """Which of how many this one is."""
+    """Which of how many this one is, and the `seconds` it has spent on the others."""
 
     rank: int = 0
     count: int = 1
+    seconds: float = 0.0
 
     @property
     def first(self) -> bool:
         return self.rank == 0
 
-    def average(self, tensors: Sequence[Tensor], flag: bool) -> bool:
-        """Replace every tensor by its mean over all processes, and return whether `flag` is set in any of them.
+    def share(self, batch: int) -> range:
+        """The places in a batch that are this process's to fill. Raises `RecipeError` unless the shares are equal."""
+        if batch % self.count:
+            raise RecipeError(f"batch={batch} cannot be shared by {self.count} processes; choose a multiple.")
+        share = batch // self.count
+        return range(self.rank * share, (self.rank + 1) * share)
 
-        One message carries everything.
+    def average(self, tensors: Sequence[Tensor], *numbers: float) -> list[float]:
+        """Replace every tensor by its mean over all processes, and return the means of the numbers.
+
+        One message carries everything, in float32. Raises `MachineError` if another process has ended.
         """
         if self.count == 1:
-            return flag
-        message = torch.cat([*(tensor.reshape(-1) for tensor in tensors), torch.tensor([float(flag)])])
-        dist.all_reduce(message)
-        *means, raised = torch.split(message.div_(self.count), [tensor.numel() for tensor in tensors] + [1])
-        torch._foreach_copy_(list(tensors), [mean.view_as(t) for mean, t in zip(means, tensors, strict=True)])
-        return bool(raised > 0)
+            return list(numbers)
+        message = torch.cat([*(tensor.reshape(-1).cpu() for tensor in tensors), torch.tensor(numbers)])
+        self._meet(lambda: dist.all_reduce(message))
+        *means, averaged = torch.split(message.div_(self.count), [*(t.numel() for t in tensors), len(numbers)])
+        for tensor, mean in zip(tensors, means, strict=True):
+            tensor.copy_(mean.view_as(tensor))
+        return averaged.tolist()
+
+    def any(self, flag: bool) -> bool:
+        """Whether `flag` is set in any process; all meet here."""
+        return self.average([], float(flag))[0] > 0
 
     def wait(self) -> None:
+        """All meet here."""
         if self.count > 1:
-            dist.barrier()
+            self._meet(dist.barrier)
+
+    def agree(self, number: int, what: str) -> None:
+        """Raises `CheckpointError` in every process unless all have the same number (exact up to 2^24)."""
+        if self.any(self.average([], float(number))[0] != number):
+            raise CheckpointError(f"The {self.count} processes differ in {what}; give all of them the same folder.")
+
+    def _meet(self, meeting: Callable[[], object]) -> None:
+        began = time.perf_counter()
+        try:
+            meeting()
+        except RuntimeError as error:
+            raise MachineError(
+                f"Another of the {self.count} processes has ended, so this one cannot go on; its own message says why."
+            ) from error
+        self.seconds += time.perf_counter() - began
 
 
-def join() -> Processes:
-    """Meet the other processes, if torchrun started any."""
+@contextmanager
+def join() -> Iterator[Processes]:
+    """Meet the other processes, if there are any, take this one's share of the machine's cores, and part at the end.
+
+    Processes that each compute with one thread are quicker than one with as many threads: they wait for each other
+    once a step, not within every operation.
+    """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
-        return Processes()
-    if not dist.is_initialized():
-        dist.init_process_group("gloo")
-    return Processes(rank=dist.get_rank(), count=count)
-
-
-def leave() -> None:
-    """Part from the other processes."""
-    if dist.is_initialized():
+        yield Processes()
+        return
+    torch.set_num_threads(max(1, _cores() // int(os.environ.get("LOCAL_WORLD_SIZE", count))))
+    dist.init_process_group("gloo", timeout=PATIENCE)
+    try:
+        yield Processes(rank=dist.get_rank(), count=count)
+    finally:
         dist.destroy_process_group()
+
+
+def _cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

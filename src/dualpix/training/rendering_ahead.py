@@ -1,47 +1,111 @@
 """A low-priority process that renders the scenes a training run will ask for next, so that no step waits for one."""
 
-import multiprocessing
 import os
+import pickle
+import queue
+import signal
+import subprocess
+import sys
+import threading
 import time
-from multiprocessing.sharedctypes import Synchronized
-from typing import Any
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO, NoReturn
 
 import torch
 
 from dualpix.data.rendered import Rendered
 
 AHEAD = 64  # scenes kept ready beyond the pool
+STALE_S = 3600.0
 
 
 class RenderingAhead:
-    """A context in which another process keeps `scenes` rendered up to `AHEAD` scenes beyond where `reach` says."""
+    """A context in which another process keeps `scenes` rendered up to `AHEAD` scenes beyond where `reach` says.
 
-    def __init__(self, scenes: Rendered, end: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.wanted: Synchronized[int] = context.Value("q", 0)
-        self.process = context.Process(target=_render, args=(scenes, self.wanted, end, os.getpid()), daemon=True)
+    The scenes below `start` are there already; none from `end` on is wanted. A plain process, not one of
+    `multiprocessing`: that would run the user's own script again, and hold an open file for every photograph. It
+    learns what to do from its stdin, and ends when that does, however the training ends.
+    """
+
+    def __init__(self, scenes: Rendered, start: int, end: int) -> None:
+        self.scenes, self.start, self.end = scenes, start, end
+        self.wanted: queue.SimpleQueue[int | None] = queue.SimpleQueue()
 
     def reach(self, end: int) -> None:
         """Scenes below `end` are in use."""
-        self.wanted.value = end
+        self.wanted.put(end)
 
     def __enter__(self) -> "RenderingAhead":
-        self.process.start()
+        places = os.pathsep.join(place or os.getcwd() for place in sys.path)
+        warnings = [f"-W{option}" for option in sys.warnoptions]
+        program = "from dualpix.training.rendering_ahead import main; main()"
+        self.process = subprocess.Popen(
+            [sys.executable, *warnings, "-c", program],
+            stdin=subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": places},
+            start_new_session=True,  # a Ctrl-C is not meant for it
+        )
+        threading.Thread(target=self._tell, daemon=True).start()
         return self
 
     def __exit__(self, *raised: object) -> None:
+        self.wanted.put(None)
         self.process.terminate()
-        self.process.join()
+        self.process.wait()
+
+    def _tell(self) -> None:
+        """In a thread, because a pipe makes its writer wait for the reader."""
+        assert self.process.stdin is not None
+        with suppress(BrokenPipeError), self.process.stdin as pipe:
+            pickle.dump((self.scenes, self.start, self.end), pipe)
+            told = self.start
+            pipe.flush()
+            while (wanted := self.wanted.get()) is not None:
+                if wanted != told:
+                    pipe.write(b"%d\n" % wanted)
+                    pipe.flush()
+                    told = wanted
 
 
-def _render(scenes: Rendered, wanted: Any, end: int, parent: int) -> None:
-    os.nice(5)
+def remove_leftovers(folder: Path) -> None:
+    """Delete the unfinished files of processes that were killed while they rendered."""
+    for part in folder.glob("*.part"):
+        with suppress(OSError):
+            if time.time() - part.stat().st_mtime > STALE_S:
+                part.unlink()
+
+
+def main() -> None:
+    """The other process: reads the scenes, then one number after another, from stdin."""
+    signal.signal(signal.SIGTERM, _leave)
     torch.set_num_threads(1)
-    done = wanted.value
-    while os.getppid() == parent and done < end:
-        if done >= wanted.value + AHEAD:
-            time.sleep(0.2)
-        else:
-            if not scenes.has(done):
-                scenes.render(done)
-            done += 1
+    if hasattr(os, "nice"):
+        os.nice(5)
+    scenes, start, end = pickle.load(sys.stdin.buffer)
+    reached: list[int | None] = [start]
+    threading.Thread(target=_listen, args=(sys.stdin.buffer, reached), daemon=True).start()
+    with suppress(SystemExit):
+        _render(scenes, start, end, reached)
+    os._exit(0)  # an orderly end would wait for the thread that reads stdin
+
+
+def _render(scenes: Rendered, done: int, end: int, reached: list[int | None]) -> None:
+    while (wanted := reached[0]) is not None and done < end:
+        if done >= wanted + AHEAD:
+            time.sleep(0.1)
+            continue
+        if not scenes.has(done):
+            scenes.render(done)
+        done += 1
+
+
+def _listen(pipe: BinaryIO, reached: list[int | None]) -> None:
+    for line in pipe:
+        reached[0] = int(line)
+    reached[0] = None
+
+
+def _leave(number: int, frame: object) -> NoReturn:
+    """An exception, so that an unfinished file is deleted on the way out."""
+    sys.exit()

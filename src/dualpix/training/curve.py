@@ -1,0 +1,76 @@
+"""The learning curve of a run: loss and validation PSNR against steps, from its log."""
+
+import io
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+Points = list[tuple[int, float]]
+"""Step and value, in the order of steps."""
+
+SMOOTHING = 40
+"""The smoothed loss is the mean over this share of all reports: a fortieth, half of it on either side."""
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The lines of a log as if it had never been interrupted: what was learnt again after a restart counts once.
+
+    A line that a killed process left unfinished is passed over.
+    """
+    lines: list[dict[str, Any]] = []
+    for text in path.read_text().splitlines():
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        begin = line.get("began_at_step", line.get("resumed_at_step"))
+        if begin is not None:
+            lines = [earlier for earlier in lines if earlier.get("step", 0) <= begin]
+        lines.append(line)
+    return lines
+
+
+def points(lines: Iterable[dict[str, Any]]) -> tuple[Points, Points]:
+    """The reported losses and the validation PSNR in dB."""
+    lines = [line for line in lines if "step" in line]
+    losses = [(line["step"], line["loss"]) for line in lines if line.get("loss") is not None]
+    return losses, [(line["step"], line["validation"]["psnr"]) for line in lines if "validation" in line]
+
+
+def smooth(values: Sequence[float], reach: int) -> list[float]:
+    """The mean of each value and up to `reach` neighbours on either side, as many on the one as on the other."""
+    smoothed = []
+    for at in range(len(values)):
+        near = min(reach, at, len(values) - 1 - at)
+        window = values[at - near : at + near + 1]
+        smoothed.append(sum(window) / len(window))
+    return smoothed
+
+
+def draw(lines: Sequence[dict[str, Any]]) -> bytes | None:
+    """The curve as a PNG file; None if there is nothing to draw yet, or no matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    losses, scores = points(lines)
+    if not losses:
+        return None
+    figure = Figure(figsize=(8, 4.5), dpi=100, layout="constrained")
+    left = figure.subplots()
+    left.set(xlabel="steps", ylabel="loss", yscale="log")
+    steps, values = zip(*losses, strict=True)
+    left.plot(steps, values, color="tab:blue", alpha=0.25, linewidth=0.8)
+    left.plot(steps, smooth(values, len(values) // SMOOTHING // 2), color="tab:blue")
+    left.yaxis.label.set_color("tab:blue")
+    left.grid(alpha=0.3)
+    if scores:
+        steps, values = zip(*scores, strict=True)
+        right = left.twinx()
+        right.set_ylabel("validation PSNR, dB", color="tab:red")
+        right.plot(steps, values, color="tab:red", marker=".")
+        right.set_title(f"best {max(values):.2f} dB", fontsize="medium")
+    file = io.BytesIO()
+    figure.savefig(file, format="png")
+    return file.getvalue()

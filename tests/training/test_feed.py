@@ -1,0 +1,179 @@
+"""Batches: a function of recipe and step, shared fairly, true in geometry."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import torch
+
+from dualpix.data.rendered import Rendered
+from dualpix.data.simulated import Simulated
+from dualpix.errors import DataError
+from dualpix.recipes import Recipe
+from dualpix.training.feed import Feed, Fixed, Moving
+from dualpix.training.processes import Processes
+
+Make = Callable[..., Recipe]
+VIEWS = ("left", "right")
+
+
+class Numbered:
+    """Endless scenes of one grey each, which tells their number: index / 1000; the left view is darker."""
+
+    slow = False
+
+    def __getitem__(self, index: int) -> dict:
+        grey = torch.full((3, 48, 48), index / 1000)
+        return {"left": grey / 2, "right": grey, "sharp": grey, "name": str(index)}
+
+
+def numbers(batch: dict[str, torch.Tensor]) -> list[int]:
+    return [round(float(crop[0, 0, 0]) * 1000) for crop in batch["sharp"]]
+
+
+def textured(count: int = 3) -> list[dict]:
+    generator = torch.Generator().manual_seed(0)
+    pictures = torch.rand(count, 3, 3, 48, 48, generator=generator)
+    return [dict(zip((*VIEWS, "sharp"), three, strict=True)) | {"name": str(n)} for n, three in enumerate(pictures)]
+
+
+def equal(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
+
+
+def test_a_batch_is_what_a_network_takes(quick: Make) -> None:
+    batch = Feed(Fixed(textured()), quick(batch=4), VIEWS, range(4)).batch(0)
+    assert batch.keys() == {"left", "right", "sharp"}
+    for pictures in batch.values():
+        assert pictures.shape == (4, 3, 32, 32) and pictures.dtype == torch.float32
+        assert pictures.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_a_batch_depends_on_the_step_and_on_nothing_before(quick: Make) -> None:
+    recipe = quick(batch=3)
+    first, again = (Feed(Fixed(textured()), recipe, VIEWS, range(3)) for _ in range(2))
+    batches = [first.batch(step) for step in range(5)]
+    torch.manual_seed(1)
+    assert equal(again.batch(4), batches[4]) and equal(again.batch(2), batches[2])
+    assert not equal(batches[0], batches[1])
+    assert not equal(Feed(Fixed(textured()), quick(batch=3, seed=1), VIEWS, range(3)).batch(0), batches[0])
+
+
+@pytest.mark.parametrize("count", [2, 3, 6])
+def test_several_processes_cut_what_one_would(quick: Make, count: int) -> None:
+    recipe = quick(batch=6, negate_depth=True)
+    whole = Feed(Fixed(textured()), recipe, VIEWS, Processes().share(6)).batch(7)
+    shares = [Processes(rank, count).share(6) for rank in range(count)]
+    parts = [Feed(Fixed(textured()), recipe, VIEWS, share).batch(7) for share in shares]
+    assert equal({name: torch.cat([part[name] for part in parts]) for name in whole}, whole)
+
+
+def test_crops_are_spread_over_scenes_and_places(quick: Make) -> None:
+    feed = Feed(Fixed(textured(3)), quick(batch=8), VIEWS, range(8))
+    corners = {tuple(crop[:, 0, 0].tolist()) for step in range(20) for crop in feed.batch(step)["sharp"]}
+    assert len(corners) > 150
+    feed = Feed(Fixed([Numbered()[number] for number in (10, 20, 30)]), quick(batch=8), VIEWS, range(8))
+    scenes = [number for step in range(60) for number in numbers(feed.batch(step))]
+    assert {scenes.count(number) > 120 for number in (10, 20, 30)} == {True}, "of 480, each should have about 160"
+
+
+def test_the_pool_moves_on(quick: Make) -> None:
+    recipe = quick(batch=8, pool=5, fresh=0.5)
+    source = Moving(Numbered(), recipe)
+    feed = Feed(source, recipe, VIEWS, range(8))
+    assert [source.window(step) for step in (0, 1, 2, 100)] == [(0, 5), (0, 5), (1, 6), (50, 55)]
+    assert {n for step in (0, 1) for n in numbers(feed.batch(step))} <= set(range(5))
+    assert {n for step in (100, 101) for n in numbers(feed.batch(step))} <= set(range(50, 55))
+
+
+def geometry(batch: dict[str, torch.Tensor]) -> list[int]:
+    """x_right - x_left for each crop, by trying all shifts."""
+
+    def mismatch(left: torch.Tensor, right: torch.Tensor, shift: int) -> float:
+        return float((torch.roll(left, shift, -1) - right)[..., 6:-6].abs().mean())
+
+    pairs = zip(batch["left"], batch["right"], strict=True)
+    return [min(range(-5, 6), key=lambda shift: mismatch(left, right, shift)) for left, right in pairs]
+
+
+@pytest.mark.parametrize(("negate", "expected"), [(False, {3}), (True, {3, -3})])
+def test_mirrored_crops_keep_the_order_of_depths(quick: Make, negate: bool, expected: set[int]) -> None:
+    """Content lies 3 px further right in the right view, whichever way a crop is turned; unless depth is negated."""
+    scene = torch.rand(3, 48, 60, generator=torch.Generator().manual_seed(0))
+    sample = {"left": scene[..., 3:-3], "right": scene[..., :-6], "sharp": scene[..., 3:-3], "name": "shifted"}
+    recipe = quick(batch=8, negate_depth=negate)
+    feed = Feed(Fixed([sample]), recipe, VIEWS, range(8))
+    crops = [feed.batch(step) for step in range(4)]
+    assert {shift for batch in crops for shift in geometry(batch)} == expected
+    upright = [crop for batch in crops for crop in batch["sharp"] if _is_window(crop, sample["sharp"])]
+    assert 0 < len(upright) < 32, "some crops must have been mirrored, and some not"
+
+
+def _is_window(crop: torch.Tensor, picture: torch.Tensor) -> bool:
+    windows = picture.unfold(1, 32, 1).unfold(2, 32, 1)  # 3 rows columns 32 32
+    return bool((windows == crop[:, None, None]).all(-1).all(-1).all(0).any())
+
+
+def test_a_mirrored_crop_is_the_crop_of_a_mirrored_scene(quick: Make) -> None:
+    """Every crop of a scene is, turned back by hand, a window of it: of both views and the sharp picture alike."""
+    sample = textured(1)[0]
+    batch = Feed(Fixed([sample]), quick(batch=16), VIEWS, range(16)).batch(0)
+    turns = {(False, False): 0, (True, False): 0, (False, True): 0, (True, True): 0}
+    for left, right, sharp in zip(batch["left"], batch["right"], batch["sharp"], strict=True):
+        found = []
+        for mirrored, over in turns:
+            dims = [dim for dim, turned in ((-1, mirrored), (-2, over)) if turned]
+            there = {"left": left, "right": right, "sharp": sharp}
+            if mirrored:
+                there |= {"left": right, "right": left}
+            if all(_is_window(picture.flip(dims), sample[name]) for name, picture in there.items()):
+                found.append((mirrored, over))
+        assert len(found) == 1
+        turns[found[0]] += 1
+    assert min(turns.values()) > 0
+
+
+def test_a_third_view_is_made_where_it_is_missing(quick: Make) -> None:
+    views = ("left", "center", "right")
+    samples = textured(1)
+    batch = Feed(Fixed(samples), quick(), views, range(2)).batch(0)
+    assert torch.equal(batch["center"], (batch["left"] + batch["right"]) / 2)
+    given = [{**samples[0], "center": samples[0]["sharp"]}]
+    batch = Feed(Fixed(given), quick(), views, range(2)).batch(0)
+    assert torch.equal(batch["center"], batch["sharp"])
+
+
+def test_a_pair_without_a_sharp_picture_is_named(quick: Make) -> None:
+    sample = {key: thing for key, thing in textured(1)[0].items() if key != "sharp"}
+    with pytest.raises(DataError, match=r"'0' has no sharp picture to learn from"):
+        Feed(Fixed([sample]), quick(), VIEWS, range(2)).batch(0)
+
+
+def test_scenes_on_disk_and_scenes_rendered_now_are_the_same(quick: Make, tmp_path: Path) -> None:
+    scenes = Simulated([], size=48, count=10, depth=8)
+    recipe = quick(pool=2)
+    fresh, kept = (Feed(Moving(Rendered(scenes, tmp_path), recipe), recipe, VIEWS, range(2)).batch(0) for _ in range(2))
+    assert list(tmp_path.glob("*.npy")) and equal(fresh, kept)
+
+
+def test_slow_pictures_are_read_ahead(quick: Make) -> None:
+    """While a step is learnt from, those of the next are read; an error comes when its step does."""
+    read: list[int] = []
+
+    class Slow(Fixed):
+        def __getitem__(self, index: int) -> dict:
+            read.append(index)
+            if len(read) > 6:
+                raise DataError("the disk is gone")
+            return super().__getitem__(index)
+
+    with closing(Feed(Slow(textured()), quick(batch=2), VIEWS, range(2))) as feed:
+        first = feed.batch(0)
+        assert [len(crop.result()["sharp"]) for crop in feed.ordered[1]] == [3, 3] and len(read) == 4
+        feed.batch(1)
+        feed.batch(2)
+        with pytest.raises(DataError, match="the disk is gone"):
+            feed.batch(3)
+    with closing(Feed(Fixed(textured()), quick(batch=2), VIEWS, range(2))) as feed:
+        assert equal(first, feed.batch(0))

@@ -1,0 +1,132 @@
+"""A run that was interrupted, in whatever way, ends as one that was not: bit for bit."""
+
+import json
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dualpix.recipes import Recipe, to_dict
+from dualpix.training import train
+from dualpix.training.curve import points, read_log
+
+Start = Callable[..., subprocess.Popen]
+STEPS, PAUSE = 24, 12
+
+
+@pytest.fixture
+def recipe(quick: Callable[..., Recipe]) -> Recipe:
+    return quick(steps=STEPS, validate_every=PAUSE, keep_minutes=0.0, fresh=0.4)
+
+
+@pytest.fixture
+def written(recipe: Recipe, tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(to_dict(recipe)))
+    return path
+
+
+def state(run: Path) -> dict[str, Any]:
+    return torch.load(run / "last.pt", weights_only=True)
+
+
+def flat(thing: Any) -> list[Any]:
+    """Everything inside, in order."""
+    if isinstance(thing, dict):
+        return [one for key in thing for one in [key, *flat(thing[key])]]
+    return [one for inner in thing for one in flat(inner)] if isinstance(thing, list | tuple) else [thing]
+
+
+def same(one: Any, two: Any) -> bool:
+    pairs = list(zip(flat(one), flat(two), strict=True))
+    return all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in pairs)
+
+
+def assert_as_if_nothing_had_happened(run: Path, whole: Path) -> None:
+    assert state(run)["learner"]["step"] == STEPS
+    assert same(state(run)["learner"], state(whole)["learner"])
+    losses, scores = points(read_log(run / "log.jsonl"))
+    expected_losses, expected_scores = points(read_log(whole / "log.jsonl"))
+    assert dict(expected_losses).keys() == {20, STEPS}
+    assert {step: loss for step, loss in losses if step in (20, STEPS)} == dict(expected_losses)
+    assert scores == expected_scores and len(scores) == 2
+
+
+def test_stopped_and_killed_runs_end_as_whole_ones(
+    recipe: Recipe, written: Path, photos: Path, tmp_path: Path, start: Start
+) -> None:
+    """Each has scenes of its own, so that what was rendered is part of the comparison."""
+    stopped, killed, whole = (tmp_path / name / "run" for name in ("stopped", "killed", "whole"))
+    processes = {run: start(run, written, photos, PAUSE) for run in (stopped, killed)}
+    train(recipe, whole, photos=[photos])
+    for process in processes.values():
+        assert json.loads(process.stdout.readline())["step"] == PAUSE
+
+    processes[stopped].send_signal(signal.SIGINT)
+    out, err = processes[stopped].communicate("\n", timeout=300)
+    assert (processes[stopped].returncode, err) == (0, "")
+    assert json.loads(out.splitlines()[-1])["step"] == PAUSE + 1
+    assert state(stopped)["learner"]["step"] == PAUSE + 1
+
+    processes[killed].kill()
+    processes[killed].wait(timeout=60)
+    assert state(killed)["learner"]["step"] == PAUSE - 1, "killed before the state after the pause was written"
+
+    for run in (stopped, killed):
+        assert not same(state(run)["learner"], state(whole)["learner"])
+        train(recipe, run, photos=[photos])
+        assert_as_if_nothing_had_happened(run, whole)
+        assert not list(run.glob("*.part"))
+
+
+def test_a_longer_run_is_a_shorter_one_resumed(quick: Callable[..., Recipe], photos: Path, tmp_path: Path) -> None:
+    """With the constant rate that `stable` has before its fall."""
+    long = quick(steps=6, decay_steps=1)
+    train(long, tmp_path / "long", photos=[photos])
+    train(replace(long, steps=3, decay_steps=0), tmp_path / "short", photos=[photos])
+    told: list[dict] = []
+    train(long, tmp_path / "short", photos=[photos], report=told.append)
+    assert told[0] == {"resumed_at_step": 3}
+    assert same(state(tmp_path / "long")["learner"], state(tmp_path / "short")["learner"])
+
+
+def test_a_state_without_losses_is_taken_too(quick: Callable[..., Recipe], photos: Path, tmp_path: Path) -> None:
+    """As runs had them that began before losses were kept."""
+    train(quick(steps=2), tmp_path / "run", photos=[photos])
+    old = state(tmp_path / "run")
+    del old["losses"]
+    torch.save(old, tmp_path / "run" / "last.pt")
+    train(quick(steps=3), tmp_path / "run", photos=[photos])
+    assert state(tmp_path / "run")["learner"]["step"] == 3
+
+
+def test_stopped_before_the_first_validation_there_are_weights_all_the_same(
+    quick: Callable[..., Recipe], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dualpix.training.REPORT_EVERY", 1)
+
+    def interrupt(line: dict[str, Any]) -> None:
+        if line.get("step") == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    weights = train(quick(steps=50), tmp_path / "run", photos=[photos], report=interrupt)
+    assert weights == tmp_path / "run" / "last.safetensors" and weights.exists()
+    assert state(tmp_path / "run")["learner"]["step"] == 3
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+def test_stopped_before_the_first_step_it_is_interrupted(
+    quick: Callable[..., Recipe], photos: Path, tmp_path: Path
+) -> None:
+    def interrupt(line: dict[str, Any]) -> None:
+        assert "rendering" in line
+        signal.raise_signal(signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(quick(pool=60), tmp_path / "run", photos=[photos], report=interrupt)
+    assert not (tmp_path / "run" / "last.pt").exists() and len(list(tmp_path.rglob("*.npy"))) == 50

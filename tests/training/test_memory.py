@@ -1,0 +1,34 @@
+"""In a process of its own, because the setting stays."""
+
+import subprocess
+import sys
+
+import pytest
+
+from dualpix.training import memory
+
+PROGRAM = """
+import resource, runpy, sys
+import numpy
+if sys.argv[2] == "keep":
+    runpy.run_path(sys.argv[1])["keep_freed_memory"]()
+def use():
+    arrays = [numpy.ones(3_000_000) for _ in range(8)]
+use()
+before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(3):
+    use()
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+def faults(setting: str) -> int:
+    command = [sys.executable, "-c", PROGRAM, memory.__file__, setting]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is set")
+def test_memory_used_again_is_not_cleared_again() -> None:
+    """Three times 192 MB are 140,000 pages of 4 kB, or a few hundred large ones and some small ones."""
+    kept, left = faults("keep"), faults("leave")
+    assert kept < left / 5

@@ -1,0 +1,129 @@
+"""Several processes are one, only quicker; and none is left alone with another's error."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from dualpix.errors import RecipeError
+from dualpix.recipes import Recipe, to_dict
+from dualpix.training import launch, train
+from dualpix.training.curve import points, read_log
+from dualpix.training.processes import Processes, join
+
+RUN_RECIPE = str(Path(__file__).with_name("run_recipe.py"))
+MEETING = """
+import json, os, sys
+import torch
+from dualpix.errors import DualpixError
+from dualpix.training.processes import join
+
+def attempt(action):
+    try:
+        return action()
+    except DualpixError as error:
+        return f"{type(error).__name__}: {error}"
+
+with join() as processes:
+    rank = processes.rank
+    tensors = [torch.full((2, 3), 1.0 + rank), torch.tensor([10.0 * rank])]
+    found = {"numbers": processes.average(tensors, rank + 0.5, 3.0), "tensors": [t.tolist() for t in tensors]}
+    found["any"] = [processes.any(False), processes.any(rank == 1), processes.any(True)]
+    found["same"] = attempt(lambda: processes.agree(7, "the step"))
+    found["other"] = attempt(lambda: processes.agree(7 + rank, "the step"))
+    found["share"] = list(processes.share(6))
+    found["threads"] = torch.get_num_threads()
+    processes.wait()
+    found["waited"] = processes.seconds > 0
+    if rank == 0:
+        found["alone"] = attempt(lambda: processes.average(tensors))
+    with open(sys.argv[1] + str(rank), "w") as file:
+        json.dump(found, file)
+    if rank == 1:
+        sys.exit("the second gives up")
+"""
+
+
+def state(run: Path) -> dict[str, Any]:
+    learner: dict[str, Any] = torch.load(run / "last.pt", weights_only=True)["learner"]
+    moments = learner["optimiser"]["state"].values()
+    return {"masters": learner["masters"], "means": learner["means"], "gradients": [one["exp_avg"] for one in moments]}
+
+
+def assert_near(one: Path, other: Path) -> None:
+    for name, tensors in state(one).items():
+        expected = state(other)[name]
+        torch.testing.assert_close(tensors, expected, rtol=0, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}")
+    losses, expected_losses = (dict(points(read_log(run / "log.jsonl"))[0]) for run in (one, other))
+    assert {step: losses[step] for step in expected_losses} == pytest.approx(expected_losses, abs=2e-6)
+
+
+def test_two_processes_are_one(
+    quick: Callable[..., Recipe], photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture
+) -> None:
+    """By torchrun from the beginning; and by `launch`, resumed from where one process stopped."""
+    recipe = quick(steps=6, batch=4, decay_steps=1, keep_minutes=0.0, loss="mix", clip=0.02)
+    written = tmp_path / "recipe.json"
+    written.write_text(json.dumps(to_dict(recipe)))
+    one, two, joined = (tmp_path / name / "run" for name in ("one", "two", "joined"))
+
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    command = [*torchrun, RUN_RECIPE, str(two), str(written), str(photos)]
+    settings = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "default"}
+    running = subprocess.Popen(command, env=settings, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    train(recipe, one, photos=[photos])
+    out, err = running.communicate(timeout=500)
+    assert running.returncode == 0, err
+    assert out.count('"validation"') == 1, "one process speaks for both"
+    assert_near(two, one)
+
+    train(replace(recipe, steps=3, decay_steps=0), joined, photos=[photos])
+    assert launch(2, [str(joined), str(written), str(photos)], program=[RUN_RECIPE]) == 0
+    out, err = capfd.readouterr()
+    assert json.loads(out.splitlines()[0]) == {"resumed_at_step": 3} and err == ""
+    assert_near(joined, one)
+    begun = [line for line in read_log(joined / "log.jsonl") if "began_at_step" in line]
+    assert [(line["began_at_step"], line["processes"]) for line in begun] == [(0, 1), (3, 2)]
+    assert not torch.equal(state(one)["masters"][0], torch.zeros_like(state(one)["masters"][0]))
+
+
+def test_what_processes_say_to_one_another(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    assert launch(2, [str(tmp_path / "found")], program=["-W", "error", "-c", MEETING]) == 1
+    assert capfd.readouterr().err.strip() == "the second gives up"
+    first, second = (json.loads((tmp_path / f"found{rank}").read_text()) for rank in (0, 1))
+    ended = first.pop("alone")
+    assert (
+        ended
+        == "MachineError: Another of the 2 processes has ended, so this one cannot go on; its own message says why."
+    )
+    assert (first.pop("share"), second.pop("share")) == ([0, 1, 2], [3, 4, 5])
+    assert first == second
+    assert first["numbers"] == [1.0, 3.0] and first["tensors"] == [[[1.5] * 3] * 2, [5.0]]
+    assert first["any"] == [False, True, True] and first["waited"]
+    assert first["same"] is None
+    assert first["other"] == "CheckpointError: The 2 processes differ in the step; give all of them the same folder."
+    assert first["threads"] == max(1, len(os.sched_getaffinity(0)) // 2)
+
+
+def test_alone_nothing_is_shared() -> None:
+    threads = torch.get_num_threads()
+    with join() as processes:
+        tensor = torch.tensor([3.0])
+        assert processes.average([tensor], 0.5) == [0.5] and tensor.tolist() == [3.0]
+        assert processes.first and processes.any(True) and not processes.any(False)
+        processes.agree(3, "anything")
+        processes.wait()
+        assert processes.share(5) == range(5) and processes.seconds == 0
+    assert torch.get_num_threads() == threads and not torch.distributed.is_initialized()
+
+
+def test_unequal_shares_are_refused() -> None:
+    with pytest.raises(RecipeError, match="batch=5 cannot be shared by 2 processes; choose a multiple"):
+        Processes(rank=0, count=2).share(5)

@@ -1,0 +1,232 @@
+"""What is learnt from and what is tried on: simulated or real, never the same."""
+
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dualpix import checkpoint
+from dualpix.data.photos import read_photos
+from dualpix.errors import DataError
+from dualpix.evaluating import score
+from dualpix.recipes import Recipe
+from dualpix.training import sources, train
+from dualpix.training.feed import Feed
+from dualpix.training.sources import open_sources
+
+Make = Callable[..., Recipe]
+SIDE = 48
+
+
+class Echo(torch.nn.Module):
+    """Returns the left view, and remembers what it was shown."""
+
+    views, multiple, reach_px = ("left", "right"), 1, 0
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.only = torch.nn.Parameter(torch.zeros(1))
+        self.shown: list[float] = []
+
+    def __deepcopy__(self, memo: dict) -> "Echo":
+        return self
+
+    def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        if left.shape[-2] == SIDE:
+            self.shown.append(round(float(left.mean()) * 255))
+        return left + 0 * self.only
+
+
+def write_scenes(root: Path, values: list[int], split: str = "") -> Path:
+    """Scenes of one grey each, in a plain folder or as a split of DPDD: the left view has `value`, the right one more,
+    the sharp picture two more."""
+    places = {"left": "left", "right": "right", "sharp": "sharp"}
+    if split:
+        places = {"left": f"{split}_l/source", "right": f"{split}_r/source", "sharp": f"{split}_c/target"}
+    for more, place in enumerate(places.values()):
+        (root / place).mkdir(parents=True, exist_ok=True)
+        for value in values:
+            pixels = np.full((SIDE, SIDE, 3), value + more, dtype=np.uint8)
+            pixels[::2] += 1  # a constant picture looks to the checks as if a view were missing
+            pixels[::2, ::2] -= 1
+            Image.fromarray(pixels).save(root / place / f"{value:03d}.png")
+    return root
+
+
+def learnt(source: object, recipe: Recipe) -> set[int]:
+    with closing(Feed(source, recipe, ("left", "right"), range(recipe.batch))) as feed:
+        return {round(float(crop.mean()) * 255) - 2 for step in range(40) for crop in feed.batch(step)["sharp"]}
+
+
+def tried(trial: Callable) -> set[int]:
+    echo = Echo()
+    trial(echo)
+    return set(echo.shown)
+
+
+def test_a_tenth_of_the_photographs_is_held_out(quick: Make, photos: Path, tmp_path: Path) -> None:
+    everything = read_photos([photos])
+    source, _ = open_sources(quick(), tmp_path, [photos])
+    used = source.scenes.simulated.photos
+    assert len(used) == 11 and all(torch.equal(a, b) for a, b in zip(used, everything, strict=False))
+    given, _ = open_sources(quick(), tmp_path, [photos], validation=[photos])
+    assert len(given.scenes.simulated.photos) == 12
+
+
+def test_the_trial_shows_the_photographs_held_out(
+    quick: Make, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Told by colour: the photographs held out are blue, the others red; patterns without photographs aside."""
+    for number, path in enumerate(sorted(photos.iterdir())):
+        colour = (10, 10, 200) if number == 11 else (200, 10, 10)
+        Image.new("RGB", (80, 72), colour).save(path)
+    monkeypatch.setattr(sources, "TRIAL_PICTURES", 24)
+    kept: list[dict] = []
+
+    def keep(network: object, samples: object, protocol: str) -> object:
+        kept.extend(samples[index] for index in range(len(samples)))
+        raise DataError("enough")
+
+    monkeypatch.setattr(sources, "score", keep)
+    source, trial = open_sources(quick(), tmp_path, [photos])
+    with pytest.raises(DataError, match="enough"):
+        trial(Echo())
+    trained = [source[index] for index in range(24)]
+
+    def tints(samples: list[dict]) -> tuple[int, int]:
+        """How many pictures show pure red, and how many pure blue, somewhere."""
+        red, blue = ([(x[c] - x[1] > 0.4) & (x[c] - x[2 - c] > 0.4) for x in (s["sharp"] for s in samples)]
+                     for c in (0, 2))  # fmt: skip
+        return sum(bool(m.float().mean() > 0.3) for m in red), sum(bool(m.float().mean() > 0.3) for m in blue)
+
+    assert len(kept) == len(trained) == 24
+    (red_trained, blue_trained), (red_tried, blue_tried) = tints(trained), tints(kept)
+    assert red_trained > 5 and blue_tried > 5
+    assert blue_trained <= red_trained / 3 and red_tried <= blue_tried / 3
+
+
+def test_a_single_photograph_has_to_do_for_both(quick: Make, photos: Path, tmp_path: Path) -> None:
+    for path in sorted(photos.iterdir())[1:]:
+        path.unlink()
+    source, _ = open_sources(quick(), tmp_path, [photos])
+    assert len(source.scenes.simulated.photos) == 1
+
+
+def test_scenes_of_other_settings_have_another_place(quick: Make, photos: Path, tmp_path: Path) -> None:
+    recipes = [quick(), quick(seed=1), quick(compressed=0.0), quick(far_px=(1.0, 2.0)), quick(sharp_aperture=0.2)]
+    places = [open_sources(recipe, tmp_path, [photos])[0].scenes.folder for recipe in recipes]
+    assert len(set(places)) == len(places)
+    assert open_sources(quick(rate=1.0), tmp_path, [photos])[0].scenes.folder == places[0]
+    fewer = open_sources(quick(), tmp_path, [photos], validation=[photos])[0].scenes.folder
+    assert fewer != places[0], "other photographs, other scenes"
+
+
+def test_the_last_tenth_of_plain_pairs_is_held_out(quick: Make, tmp_path: Path) -> None:
+    values = list(range(10, 130, 10))
+    source, trial = open_sources(quick(), tmp_path, data=write_scenes(tmp_path / "pairs", values))
+    assert learnt(source, quick(batch=8)) == set(values[:-1])
+    assert tried(trial) == {120}
+
+
+def test_pairs_can_be_validated_on_others(quick: Make, tmp_path: Path) -> None:
+    data, others = write_scenes(tmp_path / "a", [10, 20]), write_scenes(tmp_path / "b", [50, 60])
+    source, trial = open_sources(quick(), tmp_path, data=data, validation=[others])
+    assert learnt(source, quick()) == {10, 20} and tried(trial) == {50, 60}
+    with pytest.raises(DataError, match="validated on one other; 2 were given"):
+        open_sources(quick(), tmp_path, data=data, validation=[others, others])
+
+
+def test_of_dpdd_the_right_splits_are_taken(quick: Make, tmp_path: Path) -> None:
+    root = tmp_path / "DPDD"
+    for split, values in (("train", [10, 20]), ("val", [50]), ("test", [90])):
+        write_scenes(root, values, split)
+    source, trial = open_sources(quick(), tmp_path, data=root)
+    assert learnt(source, quick()) == {10, 20} and tried(trial) == {50}
+
+
+def test_without_a_validation_split_the_test_split_is_left_alone(quick: Make, tmp_path: Path) -> None:
+    root = tmp_path / "DPDD"
+    write_scenes(root, [10, 20, 30], "train")
+    write_scenes(root, [90], "test")
+    source, trial = open_sources(quick(), tmp_path, data=root)
+    assert learnt(source, quick(batch=8)) == {10, 20} and tried(trial) == {30}
+
+
+def test_a_folder_of_one_split_is_divided(quick: Make, tmp_path: Path) -> None:
+    root = write_scenes(tmp_path / "one", [10, 20, 30])
+    for before, after in (("left", "inputL"), ("right", "inputR"), ("sharp", "target")):
+        (root / before).rename(root / after)
+    source, trial = open_sources(quick(), tmp_path, data=root)
+    assert learnt(source, quick(batch=8)) == {10, 20} and tried(trial) == {30}
+
+
+def test_a_large_set_is_tried_in_part(quick: Make, tmp_path: Path, few_trials: int) -> None:
+    values = list(range(10, 130, 10))
+    others = write_scenes(tmp_path / "b", values)
+    _, trial = open_sources(quick(), tmp_path, data=write_scenes(tmp_path / "a", [10, 20]), validation=[others])
+    shown = tried(trial)
+    assert len(shown) == few_trials and min(shown) == 10 and max(shown) > 80
+
+
+def test_a_trial_scores_the_network_it_is_given(quick: Make, tmp_path: Path) -> None:
+    """The sharp picture is two levels brighter than the left view: mean squared error (2/255)^2, in all pixels."""
+    _, trial = open_sources(quick(), tmp_path, data=write_scenes(tmp_path / "a", [10, 20]))
+    assert trial(Echo())["psnr"] == pytest.approx(20 * np.log10(255 / 2), abs=1e-3)
+
+
+def test_a_trial_that_fails_says_why(quick: Make, tmp_path: Path) -> None:
+    data = write_scenes(tmp_path / "a", [10, 20])
+    _, trial = open_sources(quick(), tmp_path, data=data)
+    (data / "left" / "020.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"No picture could be validated on: .*020"):
+        trial(Echo())
+
+
+def test_neither_and_both_are_refused(quick: Make, photos: Path, tmp_path: Path) -> None:
+    for given in ({}, {"photos": [photos], "data": photos}):
+        with pytest.raises(DataError, match="give one of the two"):
+            open_sources(quick(), tmp_path, **given)
+
+
+class Mean(Echo):
+    """The blurry input."""
+
+    def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        return (left + right) / 2 + 0 * self.only
+
+
+def by_heart(quick: Make, **changes: object) -> Recipe:
+    return quick(steps=160, batch=4, rate=1e-2, warmup_steps=10, decay_steps=60, clip=1.0, **changes)
+
+
+def test_real_pairs_are_learnt_by_heart(quick: Make, photos: Path, tmp_path: Path) -> None:
+    """Two pairs, blurred by hand: the loss falls, and the result beats the blurry input by far on these very pairs."""
+    data = tmp_path / "pairs"
+    for number, path in enumerate(sorted(photos.iterdir())[:2]):
+        sharp = np.asarray(Image.open(path).convert("RGB").crop((0, 0, 64, 64)), dtype=np.float32)
+        blurred = np.mean([np.roll(sharp, shift, 1) for shift in range(-2, 3)], 0)
+        views = {"left": np.roll(blurred, -1, 1), "right": np.roll(blurred, 1, 1), "sharp": sharp}
+        for name, picture in views.items():
+            (data / name).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture.round().astype(np.uint8)).save(data / name / f"{number}.png")
+    told: list[dict] = []
+    train(by_heart(quick), tmp_path / "run", data=data, validation=[data], report=told.append)
+    losses = [line["loss"] for line in told if "loss" in line]
+    assert losses[-1] < 0.7 * losses[0]
+    _, trial = open_sources(quick(), tmp_path, data=data, validation=[data])
+    assert told[-1]["validation"]["psnr"] > trial(Mean())["psnr"] + 2.5
+
+
+def test_simulated_scenes_are_learnt_by_heart(quick: Make, photos: Path, tmp_path: Path) -> None:
+    recipe = by_heart(quick, pool=2, compressed=0.0)
+    told: list[dict] = []
+    weights = train(recipe, tmp_path / "run", photos=[photos], report=told.append)
+    losses = [line["loss"] for line in told if "loss" in line]
+    source, _ = open_sources(recipe, tmp_path / "scenes", [photos])
+    scenes = [source[0], source[1]]
+    gained = [score(network, scenes).mean()["psnr"] for network in (checkpoint.load(weights).network, Mean())]
+    assert losses[-1] < 0.9 * losses[0] and gained[0] > gained[1] + 0.3
