@@ -19,7 +19,7 @@ from dualpix.checkpoint import DEFAULT_WEIGHTS
 Command = Callable[..., tuple[int, str, str]]
 Views = Callable[..., tuple[np.ndarray, np.ndarray]]
 COMMAND = Path(sys.executable).with_name("dualpix")
-COMMANDS = ["deblur", "demo", "train", "evaluate", "methods"]
+COMMANDS = ["deblur", "demo", "simulate", "train", "evaluate", "methods"]
 HEIGHT, WIDTH = 224, 256
 
 
@@ -200,6 +200,28 @@ def photos(folder: Path, views: Views) -> Path:
     for name, view in zip("ab", views(), strict=True):
         Image.fromarray((view // 257).astype(np.uint8)).save(folder / "photos" / f"{name}.png")
     return folder / "photos"
+
+
+def test_simulate_makes_pairs_that_evaluate_reads(dualpix: Command, folder: Path, photos: Path) -> None:
+    words = ["simulate", "photos", "-o", "pairs", "--size", "48", "--seed", "3"]
+    assert dualpix(*words, "--count", "1") == (0, "pairs: 1 pairs made\n", "")
+    assert dualpix(*words, "--count", "2") == (0, "pairs: 1 pairs made, 1 were there already\n", "")
+    for name in ("left", "right", "center", "sharp"):
+        assert [levels(path).shape for path in sorted((folder / "pairs" / name).iterdir())] == [(48, 48, 3)] * 2
+    code, out, err = dualpix("evaluate", "pairs", "-m", "w.safetensors", "--scenes", "0")
+    assert (code, err) == (0, "") and "| w |" in out
+    code, _, err = dualpix("simulate", "photos", "-o", "pairs", "--size", "64")
+    assert code == 1 and "--overwrite" in err
+
+
+def test_simulate_takes_a_photograph_with_its_depth(dualpix: Command, folder: Path, photos: Path) -> None:
+    np.save(folder / "room.npy", np.linspace(1, 4, 224 * 256, dtype=np.float32).reshape(224, 256))
+    words = ["simulate", "photos/a.png", "--depth-map", "room.npy", "--focus", "2", "-o", "pairs"]
+    assert dualpix(*words) == (0, "pairs: 1 pairs made\n", "")
+    blur_px = np.load(folder / "pairs" / "blur" / "a.npy")
+    assert blur_px[0, 0] < -1 and blur_px[-1, -1] > 1
+    left, right = (levels(folder / "pairs" / side / "a.png") for side in ("left", "right"))
+    assert np.abs(left - right)[-20:].mean() > 5 * np.abs(left - right)[70:80].mean()
 
 
 def test_train_reports_resumes_and_leaves_weights_to_use(dualpix: Command, folder: Path, photos: Path) -> None:

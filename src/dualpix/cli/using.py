@@ -1,0 +1,107 @@
+"""Commands for those who have photographs: deblur, demo, methods."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dualpix.cli.doors import Device, Memory, Overwrite, Precision, Weights, counter, say
+from dualpix.errors import DualpixError
+
+
+def deblur(
+    left: Annotated[Path, typer.Argument(metavar="LEFT", help="The left view: PNG, TIFF, JPEG or WebP.")],
+    right: Annotated[Path, typer.Argument(metavar="RIGHT", help="The right view of the same photograph.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The picture to write.")],
+    weights: Weights = None,
+    overwrite: Overwrite = False,
+    memory: Memory = None,
+    precision: Precision = "auto",
+    device: Device = "auto",
+    depth: Annotated[int | None, typer.Option(metavar="BITS", help="8 or 16; without it, that of the views.")] = None,
+    anyway: Annotated[bool, typer.Option("--anyway", help="Go on if the pair looks odd, as if swapped.")] = False,
+) -> None:
+    """Deblur a pair: two views in, one sharp picture out.
+
+    \b
+    Example:  dualpix deblur left.png right.png -o sharp.png
+    """
+    if depth not in (None, 8, 16):
+        raise typer.BadParameter("choose 8 or 16", param_hint="--depth")
+    from dualpix import checkpoint
+    from dualpix.deblurring import deblur_pair
+    from dualpix.images import check_output, read_pair, write_picture
+
+    check_output(output, overwrite, [left, right])
+    pair = read_pair(left, right)
+    opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
+    start = time.perf_counter()
+    done = deblur_pair(
+        dict(pair),
+        opened,
+        memory=memory,
+        precision=precision,
+        device=device,
+        strict=not anyway,
+        progress=counter("band"),
+    )
+    for warning in done.warnings:
+        say(f"Note: {warning}")
+    write_picture(output, done.picture, depth or pair["depth"], overwrite)
+    height, width = done.picture.shape[1:]
+    typer.echo(f"{output}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s ({done.plan})")
+
+
+def demo(
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write.")] = Path("demo"),
+    weights: Weights = None,
+    memory: Memory = None,
+    precision: Precision = "auto",
+    device: Device = "auto",
+) -> None:
+    """Deblur the bundled pair and score it.
+
+    Writes result.png and side-by-side.png (blurred, result, truth) into FOLDER, over those of an earlier run.
+
+    \b
+    Example:  dualpix demo -o demo
+    """
+    from dualpix.demonstrating import demonstrate
+
+    done = demonstrate(output, weights, memory=memory, precision=precision, device=device, progress=counter("band"))
+    if done.about:
+        typer.echo(done.about)
+    for words, scores in (("before", done.before), ("after", done.after)):
+        typer.echo(f"{words:7} PSNR {scores['psnr']:.2f} dB   SSIM {scores['ssim']:.4f}")
+    typer.echo(f"gain    {done.after['psnr'] - done.before['psnr']:+.2f} dB in {done.seconds:.1f} s ({done.plan})")
+    typer.echo(f"wrote   {done.result}, {done.side_by_side} (blurred, result, truth)")
+
+
+def methods() -> None:
+    """List the networks and the shipped weights.
+
+    \b
+    Example:  dualpix methods
+    """
+    from dualpix import checkpoint
+    from dualpix.networks import NETWORKS, create
+    from dualpix.networks.counting import count
+
+    height, width = 1120, 1680
+    typer.echo(f"{'network':14} {'takes':16} {'parameters':>11} {'GMAC at ' + f'{width} x {height}':>20}")
+    for name in NETWORKS:
+        network: Any = create(name)
+        counts = count(network, height, width)
+        cost = f"{counts.conv_macs / 1e9:.0f} + {counts.attention_macs / 1e9:.0f}"
+        typer.echo(f"{name:14} {', '.join(network.views):16} {counts.parameters / 1e6:9.2f} M {cost:>20}")
+    typer.echo(f"\n{'weights':14} {'network':14} scores")
+    for name in checkpoint.WEIGHTS:
+        try:
+            card = checkpoint.read_card(name)
+        except DualpixError:
+            typer.echo(f"{name:14} not part of this installation")
+            continue
+        default = " (default)" if name == checkpoint.DEFAULT_WEIGHTS else ""
+        scores = ", ".join(f"{key} {value:.4g}" for key, value in card["scores"].items() if isinstance(value, float))
+        typer.echo(f"{name:14} {card['network']:14} {scores}{default}")
