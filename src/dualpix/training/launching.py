@@ -41,7 +41,7 @@ def launch(count: int, argv: Sequence[str], program: Sequence[str] = ("-m", "dua
             sys.stderr.write(failed.text())
             shown += failed.text()
     codes = [one.process.returncode for one in running]
-    killed = [rank for rank, code in enumerate(codes) if code == -signal.SIGKILL and not running[rank].ended_by_us]
+    killed = [rank for rank, code in enumerate(codes) if code == -9 and not running[rank].ended_by_us]
     if killed:
         raise MachineError(
             f"Process {killed[0] + 1} of {count} was ended by the system, perhaps because memory ran out;"
