@@ -14,9 +14,9 @@ from dualpix.training import launching
 from dualpix.training.launching import launch
 
 STARTER = """
-import sys
-from dualpix.training.launching import launch
-sys.exit(launch(2, [sys.argv[1]], program=["-c", sys.argv[2]]))
+import runpy, sys
+launch = runpy.run_path(sys.argv[1])["launch"]  # without the rest of the package, which takes seconds to load
+sys.exit(launch(2, [sys.argv[2]], program=["-c", sys.argv[3]]))
 """
 
 
@@ -75,7 +75,8 @@ time.sleep(0.5)
 sys.exit(40 + len(caught))
 """
     ready = tmp_path / "ready"
-    starter = subprocess.Popen([sys.executable, "-c", STARTER, str(ready), code], start_new_session=True)
+    command = [sys.executable, "-c", STARTER, launching.__file__, str(ready), code]
+    starter = subprocess.Popen(command, start_new_session=True)
     deadline = time.monotonic() + 240
     while not all(Path(f"{ready}{rank}").exists() for rank in (0, 1)):
         assert time.monotonic() < deadline and starter.poll() is None

@@ -167,6 +167,16 @@ def test_the_seed_alone_decides_the_first_weights(quick: Make) -> None:
     assert not all(torch.equal(a, b) for a, b in zip(one.masters, other.masters, strict=True))
 
 
+def test_the_number_of_threads_changes_last_bits_at_most(quick: Make) -> None:
+    one, two = Learner(quick()), Learner(quick())
+    for step in range(3):
+        torch.set_num_threads(1)
+        one.learn(batch(step), Processes())
+        torch.set_num_threads(2)
+        two.learn(batch(step), Processes())
+    torch.testing.assert_close(one.masters, two.masters, rtol=0, atol=1e-6)
+
+
 def test_a_wish_to_stop_comes_back(quick: Make) -> None:
     assert Learner(quick()).learn(batch(), Processes(), stop=True)[1] is True
 
