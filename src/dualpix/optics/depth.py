@@ -22,9 +22,9 @@ JUMP_PX = 1.0  # neighbours whose blur differs by more than this belong to diffe
 def blur_from_depth(depth_m: Tensor, camera: Camera) -> Tensor:
     """Signed blur in pixels, H W, of a depth map H W in metres along the axis; infinity is allowed.
 
-    Zero, negative and NaN mean unknown and are filled from beside them. Edges are made hard: values that lie between those
-    of the two sides are an artefact of resampling, and would become a surface of their own. Raises `DataError` if no
-    depth is known, or blur would exceed `MAX_BLUR_PX`.
+    Zero, negative and NaN mean unknown and are filled from beside them. Edges are made hard: values that lie between
+    those of the two sides are an artefact of resampling, and would become a surface of their own. Raises `DataError` if
+    no depth is known, or blur would exceed `MAX_BLUR_PX`.
     """
     known = depth_m > 0
     if not bool(known.any()):
