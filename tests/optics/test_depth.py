@@ -99,6 +99,15 @@ def test_what_is_behind_goes_on_behind(rng: np.random.Generator) -> None:
     assert float(hidden_blur[65, 52]) == pytest.approx(3, abs=0.5)
 
 
+def test_an_object_goes_on_behind_a_nearer_one_but_not_through_it(rng: np.random.Generator) -> None:
+    """The box ends at the pole: it reaches on behind the pole's near side, and the wall behind its far side."""
+    blur, which = scene()
+    box = layers_from_blur(texture(rng, SIDE, SIDE), blur)[1]
+    assert bool((box.alpha[which == 2] == 1).all()) and bool((box.alpha[which < 2] == 0).all())
+    assert float(box.alpha[40, 49]) == 1 and float(box.blur_px[40, 49]) == pytest.approx(0, abs=0.1)
+    assert float(box.alpha[40, 56]) == 0 and float(box.alpha[5, 52]) == 0
+
+
 def test_views_are_nearly_those_of_the_true_scene(rng: np.random.Generator) -> None:
     """Against the same scene whose hidden parts are known, and far nearer to it than with blackness behind."""
     _, which = scene()

@@ -50,6 +50,17 @@ def test_white_stays_white_however_it_is_cut_up(rng: np.random.Generator, lens: 
     assert float((seen - 1).abs().max()) < 1e-3
 
 
+def test_no_surface_outshines_itself() -> None:
+    """Pixels of different blur may pile up on one spot; what is there can still be no brighter than they are."""
+    colour = torch.full((3, WHOLE, WHOLE), 0.7)
+    bent = 6 + 5 * torch.sin(torch.arange(WHOLE) / 3).expand(WHOLE, WHOLE)
+    scene = [plane(torch.zeros(3, WHOLE, WHOLE), 0.0), plane(colour, bent, disc_and_bar())]
+    _, cover, _ = scatter(scene[1], Lens(), MARGIN)
+    seen = render(scene, Lens(), MARGIN)
+    assert float(cover.max()) <= 1 + 1e-6
+    assert float(seen.max()) == pytest.approx(0.7, abs=1e-5)
+
+
 def test_a_constant_surface_stays_constant_on_any_depths(rng: np.random.Generator) -> None:
     depths = torch.from_numpy(gaussian_filter(rng.standard_normal((WHOLE, WHOLE)), 6)).float() * 60
     colour = torch.tensor([0.2, 0.5, 0.8])[:, None, None].expand(3, WHOLE, WHOLE)
@@ -208,6 +219,17 @@ def test_lone_points_land_where_convolution_puts_them(where: tuple[int, int], bl
         wanted = wanted[reach + MARGIN :, reach + MARGIN :][:SIDE, :SIDE]
         assert np.allclose(view[3], wanted, atol=1e-6)
         assert np.allclose(view[0], 0.5 * wanted, atol=1e-6)
+
+
+@pytest.mark.parametrize("blur_px", [9.0, -14.0, 28.0])
+def test_kernels_may_be_larger_than_the_picture(blur_px: float) -> None:
+    alpha = torch.zeros(20, 20)
+    alpha[9, 11] = 1
+    light, _, _ = scatter(plane(torch.ones(3, 20, 20), blur_px, alpha), Lens(), 2)
+    for view, kernel in zip(light[:, 0], kernels(Lens(), blur_px), strict=True):
+        middle = kernel.shape[0] // 2
+        wanted = kernel[middle - 7 : middle + 9, middle - 9 : middle + 7]
+        assert torch.allclose(view, wanted, atol=1e-6)
 
 
 def test_an_object_out_of_sight_changes_nothing(rng: np.random.Generator) -> None:

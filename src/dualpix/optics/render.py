@@ -97,14 +97,17 @@ def _span(seen: Tensor, reach: int, margin: int) -> Span:
         return Span(slice(0, 0), 0, slice(0, 0), slice(0, 0))
     begin, end = max(margin, first - reach), min(length - margin, last + reach)
     shift = reach - first
-    shortest = max(last + reach - begin, end + shift, 2 * reach + 1)
+    shortest = max(last + reach - begin, end + shift)
     return Span(
         slice(first, last), fast_size(shortest), slice(begin + shift, end + shift), slice(begin - margin, end - margin)
     )
 
 
 def kernel_spectra(lens: Lens, blur_px: float, reach: int, size: tuple[int, int]) -> Tensor:
-    """Transforms, 2 x H x (W / 2 + 1), of both views' kernels, centred on row and column `reach` of H x W."""
+    """Transforms, 2 x H x (W / 2 + 1), of both views' kernels, centred on row and column `reach` of H x W.
+
+    What reaches beyond H x W is cut off: it would land outside the picture.
+    """
     pair = kernels(lens, blur_px)
     spare = reach - pair.shape[-1] // 2
     # Row by row first: most rows of the padded kernel are empty.
