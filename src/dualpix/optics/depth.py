@@ -84,14 +84,25 @@ def layers_from_blur(colour: Tensor, blur_px: Tensor) -> list[Layer]:
 
 
 def _layer(colour: Tensor, blur_px: Tensor, band: Tensor, not_nearer: Tensor, opaque: bool) -> Layer:
-    """What is seen of one band, continued behind what is nearer, where more of the surroundings are it than are not."""
+    """What is seen of one band, continued behind what is nearer."""
     # At its edge a picture mixes the colours of both sides, so what is made up is made from a pixel further in.
     sure = -F.max_pool2d(-band[None].float(), 3, stride=1, padding=1)[0]
     sure = sure if bool(sure.any()) else band.float()
     made_up = push_pull(torch.cat([colour, blur_px[None]]), sure)
-    goes_on = push_pull(band[None].float(), not_nearer)[0] > 0.5
-    alpha = torch.ones_like(blur_px) if opaque else torch.where(not_nearer, band, goes_on).float()
+    alpha = torch.ones_like(blur_px) if opaque else _continued(band, not_nearer, int(blur_px.abs().max()) + 2)
     return Layer(torch.where(band, colour, made_up[:3]), alpha, torch.where(band, blur_px, made_up[3]))
+
+
+def _continued(band: Tensor, not_nearer: Tensor, by_px: int) -> Tensor:
+    """`band` and, up to `by_px` behind what is nearer, all that lies nearer to it than to anything farther."""
+    grown, rest = band[None].float(), (not_nearer & ~band)[None].float()
+    for _ in range(by_px):
+        free = 1 - grown - rest
+        if not bool(free.any()):
+            break
+        more, less = (F.max_pool2d(part, 3, stride=1, padding=1) * free for part in (grown, rest))
+        grown, rest = grown + more * (1 - less), rest + less
+    return grown[0]
 
 
 def cuts_between_jumps(blur_px: Tensor) -> list[float]:
