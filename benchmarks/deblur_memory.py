@@ -4,7 +4,7 @@
 
 A method without shipped weights runs with untrained ones, which costs the same. Memory is the largest resident size of
 the whole process, Python and PyTorch (about 0.35 GB) included; seconds are those of one `deblur` after the network is
-loaded, the first and the second time.
+loaded, the first and the second time. Linux only.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import subprocess
 import sys
 
 ONE = """
-import json, resource, sys, time
+import json, sys, time
 import torch
 from dualpix.deblurring import deblur_pair
 from dualpix.networks import create
@@ -28,7 +28,8 @@ for _ in range(2):
     start = time.perf_counter()
     done = deblur_pair(sample, network, memory=memory or None, precision=precision)
     seconds.append(round(time.perf_counter() - start, 2))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+sizes = dict(line.split(":") for line in open("/proc/self/status") if line.startswith("Vm"))
+peak = int(sizes["VmHWM"].split()[0]) / 1e6
 plan = {"bands": len(done.plan.bands), "precision": done.plan.precision}
 print(json.dumps({**plan, "seconds": seconds, "peak_gb": round(peak, 2)}))
 """
