@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROWS = (
-    ("errors",),
+    ("errors", "files"),
     ("tables",),
     ("images", "networks", "classic", "losses", "metrics", "optics", "figures"),
     ("data",),

@@ -8,7 +8,6 @@ The state of an unfinished training (optimiser, step) is not a checkpoint; the t
 
 import json
 import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -22,6 +21,7 @@ from torch import Tensor, nn
 
 from dualpix import networks
 from dualpix.errors import CheckpointError, DualpixError
+from dualpix.files import write_whole
 
 FORMAT = 1
 MAX_HEADER_BYTES = 2 * 1024 * 1024
@@ -76,7 +76,7 @@ def save(
         "scores": dict(scores or {}),
         "extra": dict(extra or {}),
     }
-    _write_whole(Path(path), safetensors.torch.save(tensors, {"dualpix": json.dumps(card, sort_keys=True)}))
+    _write(Path(path), safetensors.torch.save(tensors, {"dualpix": json.dumps(card, sort_keys=True)}))
     return Path(path)
 
 
@@ -142,29 +142,13 @@ def _check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
             )
 
 
-def _write_whole(path: Path, content: bytes) -> None:
-    part = None
+def _write(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=f".{path.name}.", suffix=".part", delete=False
-        ) as file:
-            part = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        # NamedTemporaryFile makes files that only their owner can read; others may want the weights too.
-        part.chmod(0o644)
-        os.replace(part, path)
-    except BaseException as error:
-        if part is not None:
-            part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            reason = error.strerror or error
-            raise CheckpointError(
-                f"The weights cannot be written to {path}: {reason}; choose another place."
-            ) from error
-        raise
+        write_whole(path, content)
+    except OSError as error:
+        reason = error.strerror or error
+        raise CheckpointError(f"The weights cannot be written to {path}: {reason}; choose another place.") from error
 
 
 def _read_header(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import io
 import os
-import secrets
 import tempfile
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dualpix.errors import PictureError
+from dualpix.files import write_whole
 
 JPEG_QUALITY = 95
 
@@ -39,7 +39,7 @@ def write_picture(path: str | Path, pixels: Tensor, depth: int = 16, overwrite: 
     if not torch.isfinite(pixels).all():
         raise PictureError(f"{path} was not written: the picture holds values that are not finite (NaN or Inf).")
     levels = to_levels(pixels, depth if suffix in SIXTEEN_BIT else 8)
-    _write_whole(path, ENCODERS[suffix](levels))
+    _write(path, ENCODERS[suffix](levels))
 
 
 def check_output(path: str | Path, overwrite: bool = False, inputs: Iterable[str | Path] = ()) -> None:
@@ -97,22 +97,11 @@ def to_levels(pixels: Tensor, depth: int) -> NDArray[Any]:
     return np.ascontiguousarray(rounded.permute(1, 2, 0).cpu().numpy(), dtype=np.uint8 if depth == 8 else np.uint16)
 
 
-def _write_whole(path: Path, data: bytes) -> None:
-    """Write beside the target under a hidden name that no reader takes for a picture, then rename in one step."""
-    target = Path(os.path.realpath(path))
-    partial = target.with_name(f".dualpix-{secrets.token_hex(8)}.partial")
+def _write(path: Path, data: bytes) -> None:
     try:
-        with partial.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, target)
+        write_whole(path, data)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise _unwritable(path, error) from error
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def _png(levels: NDArray[Any]) -> bytes:

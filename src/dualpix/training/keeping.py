@@ -15,6 +15,7 @@ import torch
 
 from dualpix import checkpoint
 from dualpix.errors import CheckpointError, DualpixError, RecipeError
+from dualpix.files import write_whole
 from dualpix.recipes import Recipe, from_dict, to_dict
 from dualpix.training.curve import draw, read_log
 from dualpix.training.learner import Learner
@@ -51,7 +52,7 @@ class Keeper:
         if self.processes.first:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.log = _open_log(self.folder / "log.jsonl")
-            _write_whole(self.folder / "recipe.json", json.dumps(to_dict(self.recipe), indent=2).encode())
+            _write(self.folder / "recipe.json", json.dumps(to_dict(self.recipe), indent=2).encode())
             self._note({"began_at_step": learner.step, **self._circumstances(learner)})
         if resuming:
             self._tell({"resumed_at_step": learner.step})
@@ -120,7 +121,7 @@ class Keeper:
         }
         content = io.BytesIO()
         torch.save(state, content)
-        _write_whole(self.folder / "last.pt", content.getbuffer())
+        _write(self.folder / "last.pt", content.getbuffer())
         self._save(self.last, learner, {})
         self._draw()
 
@@ -195,7 +196,7 @@ class Keeper:
     def _draw(self) -> None:
         picture = draw(read_log(self.folder / "log.jsonl"))
         if picture is not None:
-            _write_whole(self.folder / "curve.png", picture)
+            _write(self.folder / "curve.png", picture)
 
     def _save(self, path: Path, learner: Learner, scores: dict[str, float]) -> None:
         extra = {"step": learner.step, "hours": round(self.hours(), 3), "precision": learner.precision}
@@ -231,24 +232,15 @@ def _read_recipe(path: Path) -> Recipe:
     return from_dict(json.loads(path.read_text()))
 
 
-def _write_whole(path: Path, content: bytes | memoryview) -> None:
-    """The file is the old one or the new one, whatever happens; raises `CheckpointError` if it cannot be written."""
-    part = path.with_name(path.name + ".part")
+def _write(path: Path, content: bytes | memoryview) -> None:
+    """Raises `CheckpointError` if the file cannot be written."""
     try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
+        write_whole(path, content)
         _settle(path.parent)
-    except BaseException as error:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            raise CheckpointError(
-                f"{path} cannot be written: {error.strerror or error}; make room there, or choose another run folder."
-            ) from error
-        raise
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be written: {error.strerror or error}; make room there, or choose another run folder."
+        ) from error
 
 
 def _settle(folder: Path) -> None:

@@ -1,0 +1,24 @@
+"""Write a file whole or not at all."""
+
+import os
+import secrets
+from pathlib import Path
+
+
+def write_whole(path: Path, content: bytes | memoryview) -> None:
+    """Write beside `path` under a hidden name that no reader takes for the file, then rename in one step.
+
+    Whatever happens, the file is the old one or the new one, and a link stays a link. Raises OSError if it cannot be
+    written.
+    """
+    target = Path(os.path.realpath(path))
+    partial = target.with_name(f".dualpix-{secrets.token_hex(8)}.partial")
+    try:
+        with partial.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
