@@ -3,7 +3,6 @@
 import csv
 import io
 import math
-import os
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from dualpix.files import write_whole
 from dualpix.metrics import PROTOCOLS
 from dualpix.networks.counting import Counts
 
@@ -63,8 +63,8 @@ def table(rows: Sequence[Row], folder: str | Path, heading: str, notes: Sequence
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
     summary = _summary(rows, heading, notes)
-    _write(place / "pictures.csv", _pictures(rows))
-    _write(place / "summary.md", summary)
+    write_whole(place / "pictures.csv", _pictures(rows).encode())
+    write_whole(place / "summary.md", summary.encode())
     return summary
 
 
@@ -160,10 +160,3 @@ def _metrics(rows: Sequence[Row]) -> list[str]:
 
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cells) + " |"
-
-
-def _write(path: Path, text: str) -> None:
-    """Write all of a text file or nothing."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, path)

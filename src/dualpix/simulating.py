@@ -4,9 +4,8 @@ Both write the layout that `data.folder` reads: the folders `left`, `right`, `ce
 with the signed blur radius of every pixel as NumPy files. What was simulated, and how, is told in JSON.
 """
 
+import io
 import json
-import os
-import secrets
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
@@ -24,6 +23,7 @@ from dualpix.data.photos import read_photos
 from dualpix.data.samples import Sample
 from dualpix.data.simulated import Simulated, expose
 from dualpix.errors import DataError
+from dualpix.files import write_whole
 from dualpix.images import read_picture, refuse_overwriting_inputs, write_picture
 from dualpix.images.reading import MIN_SIDE_PX
 from dualpix.optics.camera import CAMERAS, Camera
@@ -241,7 +241,9 @@ def _write(folder: Path, sample: Sample, depth: int) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             if path.suffix == ".npy":
-                _write_whole(path, lambda file: np.save(file, sample["blur_px"][0].numpy()))
+                content = io.BytesIO()
+                np.save(content, sample["blur_px"][0].numpy())
+                write_whole(path, content.getbuffer())
             else:
                 write_picture(path, sample[path.parent.name], depth, overwrite=True)
         except OSError as error:
@@ -249,15 +251,4 @@ def _write(folder: Path, sample: Sample, depth: int) -> None:
 
 
 def _write_json(path: Path, card: dict[str, Any]) -> None:
-    _write_whole(path, lambda file: file.write(json.dumps(card, indent=1).encode()))
-
-
-def _write_whole(path: Path, write: Callable[[Any], object]) -> None:
-    partial = path.with_name(f".dualpix-{secrets.token_hex(8)}.partial")
-    try:
-        with partial.open("xb") as file:
-            write(file)
-        os.replace(partial, path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
+    write_whole(path, json.dumps(card, indent=1).encode())
