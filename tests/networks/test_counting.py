@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from dualpix.networks.counting import Counts, count
+from dualpix.networks.counting import Counts, Extras, count, count_extras
 
 
 class OneView(nn.Module):
@@ -57,6 +57,39 @@ def test_agrees_with_an_independent_counter() -> None:
     with FlopCounterMode(display=False) as counter:
         layers(torch.rand(1, 3, 12, 14))
     assert 2 * count(OneView(layers), 12, 14).conv_macs == counter.get_total_flops()
+
+
+@pytest.mark.parametrize(
+    ("make", "extras"),
+    [
+        (lambda: nn.Conv2d(3, 8, 3, padding=1), Extras(0, 8 * 60, 0)),
+        (lambda: nn.Conv2d(3, 8, 3, padding=1, bias=False), Extras(0, 0, 0)),
+        (lambda: nn.ConvTranspose2d(3, 4, 2, stride=2), Extras(48 * 60, 4 * 240, 0)),
+        (lambda: Pixelwise(3, 5), Extras(0, 5 * 60, 0)),
+        (lambda: nn.MaxPool2d(2), Extras(0, 0, 4 * 3 * 15)),
+        (lambda: nn.Sequential(nn.MaxPool2d((2, 5)), nn.Conv2d(3, 1, 1)), Extras(0, 6, 10 * 3 * 6)),
+    ],
+)
+def test_extras(make: Callable[[], nn.Module], extras: Extras) -> None:
+    assert count_extras(OneView(make()), 6, 10) == extras
+
+
+class TwoOutputs(OneView):
+    """`forward` skips what `outputs` gives beside the sharp picture."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(3, 3, 1))
+        self.aside = nn.Conv2d(3, 2, 1)
+
+    def outputs(self, center: Tensor) -> dict[str, Tensor]:
+        return {"sharp": self(center), "aside": self.aside(center)}
+
+
+def test_every_output_is_counted_on_request() -> None:
+    network = TwoOutputs()
+    assert count(network, 6, 10) == Counts(20, 9 * 60, 0)
+    assert count(network, 6, 10, outputs=True) == Counts(20, 15 * 60, 0)
+    assert count_extras(network, 6, 10, outputs=True) == Extras(0, 5 * 60, 0)
 
 
 def test_leaves_the_network_as_it_was() -> None:
