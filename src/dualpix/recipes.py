@@ -22,6 +22,8 @@ class Recipe:
     """Settings of a training run. Lengths in pixels; a step is one update of the weights.
 
     network, arguments: a name in NETWORKS and its keyword arguments.
+    start: weights, by name or file, from which a new run starts; empty for random ones. They must be of this network
+        with these arguments. A resumed run goes on from where it is, whatever this says.
     loss: a name in LOSSES.
     optimiser: Adam, or AdamW with `weight_decay`. rate: its peak learning rate, reached after `warmup_steps`.
     momentum, second_momentum: its two decay rates, often called beta.
@@ -41,6 +43,7 @@ class Recipe:
 
     network: str = "mccnet-fast"
     arguments: dict[str, Any] = Field(default_factory=dict)
+    start: str = ""
     loss: str = "charbonnier"
     optimiser: Literal["adam", "adamw"] = "adamw"
     rate: Amount = 4e-4

@@ -50,14 +50,16 @@ def train(
     was stopped before its first validation, `last.safetensors`). Ctrl-C or SIGTERM ends the run after the current step
     with everything kept; KeyboardInterrupt is raised if that was before the first step. Started several times over by
     `launch` or torchrun, the processes share every batch. Raises `RecipeError` for a recipe that does not fit the
-    network or the run in the folder, `DataError` for unusable data, `CheckpointError` for a damaged `last.pt`,
-    `MachineError` if another of several processes has ended.
+    network, its `start` or the run in the folder, `DataError` for unusable data, `CheckpointError` for a damaged
+    `last.pt` or `start`, `MachineError` if another of several processes has ended.
     """
     recipe = pick(RECIPES, recipe, "recipe") if isinstance(recipe, str) else recipe
     keep_freed_memory()
     with join() as processes, closing(Keeper(Path(folder), recipe, processes, report)) as keeper:
         share = processes.share(recipe.batch)
         learner = Learner(recipe)
+        if recipe.start and not keeper.resuming:
+            learner.start_from(recipe.start)
         source, trial = open_sources(recipe, keeper.folder.parent / "scenes", photos, data, validation)
         keeper.begin(learner)
         processes.agree(learner.step, f"the step that {keeper.folder} holds")
@@ -82,6 +84,8 @@ def _loop(
 ) -> None:
     recipe = learner.recipe
     stopping = False
+    if recipe.start and learner.step == 0:
+        keeper.judge(learner, trial)
     while learner.step < recipe.steps and not stopping:
         began = time.perf_counter()
         batch = feed.batch(learner.step)

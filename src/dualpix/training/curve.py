@@ -26,7 +26,7 @@ def read_log(path: Path) -> list[dict[str, Any]]:
             continue
         begin = line.get("began_at_step", line.get("resumed_at_step"))
         if begin is not None:
-            lines = [earlier for earlier in lines if earlier.get("step", 0) <= begin]
+            lines = [earlier for earlier in lines if begin and earlier.get("step", 0) <= begin]
         lines.append(line)
     return lines
 

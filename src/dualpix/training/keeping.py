@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -34,7 +35,7 @@ class Keeper:
     """
 
     def __init__(self, folder: Path, recipe: Recipe, processes: Processes, report: Report | None) -> None:
-        self.folder, self.recipe, self.processes, self.listener = folder, recipe, processes, report
+        self.folder, self.processes, self.listener = folder, processes, report
         self.best, self.last = folder / "best.safetensors", folder / "last.safetensors"
         self.losses: list[float] = []
         self.seconds = _no_seconds()
@@ -42,19 +43,19 @@ class Keeper:
         self.spent, self.best_psnr = 0.0, -math.inf
         self.kept = self.began = time.monotonic()
         self.log: BinaryIO | None = None
-        self._check_recipe()
+        self.resuming = (folder / "last.pt").exists()
+        self.recipe = self._agreed(recipe)
 
     def begin(self, learner: Learner) -> None:
         """Make the folder ready, and bring the learner to where the run stopped if it has begun."""
-        resuming = (self.folder / "last.pt").exists()
-        if resuming:
+        if self.resuming:
             self._resume(learner)
         if self.processes.first:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.log = _open_log(self.folder / "log.jsonl")
             _write(self.folder / "recipe.json", json.dumps(to_dict(self.recipe), indent=2).encode())
             self._note({"began_at_step": learner.step, **self._circumstances(learner)})
-        if resuming:
+        if self.resuming:
             self._tell({"resumed_at_step": learner.step})
 
     def count(self, loss: float, *, feeding: float, learning: float, sharing: float) -> None:
@@ -164,17 +165,20 @@ class Keeper:
                 f"{path} is damaged or of another kind, so the run cannot be resumed; delete it to start again."
             ) from error
 
-    def _check_recipe(self) -> None:
+    def _agreed(self, recipe: Recipe) -> Recipe:
+        """The recipe, once it is known to be that of the run in the folder; where that one started stays true."""
         path = self.folder / "recipe.json"
-        if not path.exists() or not (self.folder / "last.pt").exists():
-            return
+        if not path.exists() or not self.resuming:
+            return recipe
         try:
-            before, now = (json.loads(json.dumps(to_dict(r))) for r in (_read_recipe(path), self.recipe))
+            own = _read_recipe(path)
+            recipe = replace(recipe, start=own.start)
+            before, now = (json.loads(json.dumps(to_dict(r))) for r in (own, recipe))
         except (ValueError, TypeError, DualpixError) as error:
             raise RecipeError(
                 f"{path} is damaged or of another version of dualpix; name another run folder to start anew."
             ) from error
-        free = FREE_TO_CHANGE - ({"steps"} if self.recipe.schedule == "cosine" else set())
+        free = FREE_TO_CHANGE - ({"steps"} if recipe.schedule == "cosine" else set())
         changed = [f"{name} {before[name]} -> {now[name]}" for name in now if now[name] != before[name]]
         changed = [change for change in changed if change.split()[0] not in free]
         if changed:
@@ -182,6 +186,7 @@ class Keeper:
                 f"{self.folder} holds a run with another recipe ({', '.join(changed)}); name another run folder, or"
                 " take the same recipe to resume."
             )
+        return recipe
 
     def _circumstances(self, learner: Learner) -> dict[str, Any]:
         return {
@@ -191,6 +196,7 @@ class Keeper:
             "precision": learner.precision,
             "parameters": sum(master.numel() for master in learner.masters),
             "torch": torch.__version__,
+            **({"start": self.recipe.start} if self.recipe.start else {}),
         }
 
     def _draw(self) -> None:

@@ -1,6 +1,8 @@
 """A network that learns: weights in the working precision, float32 masters, optimiser and running mean."""
 
 import copy
+import inspect
+import json
 import math
 import os
 from collections.abc import Callable
@@ -9,9 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dualpix import checkpoint
 from dualpix.errors import RecipeError
 from dualpix.losses import LOSSES
-from dualpix.networks import create
+from dualpix.networks import NETWORKS, create
 from dualpix.planning import choose_device, choose_precision
 from dualpix.recipes import Recipe
 from dualpix.tables import pick
@@ -50,6 +53,29 @@ class Learner:
     @property
     def views(self) -> tuple[str, ...]:
         return tuple(self.network.views)
+
+    def start_from(self, weights: str) -> None:
+        """Take these weights, a name or a file, in place of the random ones: as masters and as running mean.
+
+        Raises `RecipeError` if they are of another network or of other arguments, `CheckpointError` if they cannot be
+        read.
+        """
+        found = checkpoint.load(weights)
+        recipe = self.recipe
+        if found.name != recipe.network:
+            raise RecipeError(
+                f"start={weights} is of the network {found.name!r}, but the recipe's is {recipe.network!r};"
+                " choose weights of the same network."
+            )
+        wanted, given = (_all_arguments(recipe.network, one) for one in (recipe.arguments, found.arguments))
+        if wanted != given:
+            differing = [f"{key}={given.get(key)}" for key in given | wanted if given.get(key) != wanted.get(key)]
+            raise RecipeError(
+                f"start={weights} was trained with other arguments than the recipe's ({', '.join(differing)}); give the"
+                " recipe the same, or choose other weights."
+            )
+        first = [parameter.to(self.device) for parameter in found.network.parameters()]
+        self._take(first, first)
 
     def learn(self, batch: Batch, processes: Processes, stop: bool = False) -> tuple[float, bool]:
         """One step; returns the loss, a mean over all processes, and whether any of them wants to stop.
@@ -130,13 +156,16 @@ class Learner:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        with torch.no_grad():
-            torch._foreach_copy_(self.masters, state["masters"])
-            torch._foreach_copy_(self.means, state["means"])
-            if self._has_copies:
-                torch._foreach_copy_(list(self.network.parameters()), self.masters)
+        self._take(state["masters"], state["means"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = int(state["step"])
+
+    def _take(self, masters: list[Tensor], means: list[Tensor]) -> None:
+        with torch.no_grad():
+            torch._foreach_copy_(self.masters, masters)
+            torch._foreach_copy_(self.means, means)
+            if self._has_copies:
+                torch._foreach_copy_(list(self.network.parameters()), self.masters)
 
 
 def _create(recipe: Recipe) -> nn.Module:
@@ -153,6 +182,14 @@ def _create(recipe: Recipe) -> nn.Module:
     if recipe.crop % multiple:
         raise RecipeError(f"crop={recipe.crop} will not do: {recipe.network!r} needs a multiple of {multiple}.")
     return network
+
+
+def _all_arguments(network: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """With the defaults of those that are left out, and as JSON keeps them."""
+    call = inspect.signature(NETWORKS[network]).bind(**arguments)
+    call.apply_defaults()
+    plain: dict[str, Any] = json.loads(json.dumps(call.arguments))
+    return plain
 
 
 def _device() -> torch.device:
