@@ -30,7 +30,7 @@ OFF_AXIS = {
     "skewed": Lens(rho=0.3, split=0.5, skew=0.25),
     "clipped aside": Lens(rho=0.3, clip=(0.45, 0.2)),
     "seven blades": Lens(rho=0.4, blades=7),
-    "everything": Lens(0.3, 0.3, 2.0, 0.6, 0.5, 0.08, 6, -0.2, (-0.4, 0.1)),
+    "everything": Lens(0.3, 0.3, 2.0, 0.6, 0.5, 0.08, 6, -0.2, (-0.4, 0.1), 0.05),
 }
 
 each_lens = pytest.mark.parametrize("lens", LENSES.values(), ids=LENSES)
@@ -179,3 +179,12 @@ def test_a_wider_reach_only_adds_darkness() -> None:
     rest = 9 - narrow.shape[-1] // 2
     assert torch.equal(wide[:, rest:-rest, rest:-rest], narrow)
     assert float(wide.sum()) == pytest.approx(float(narrow.sum()))
+
+
+@pytest.mark.parametrize("blur_px", BLURS)
+def test_an_opening_off_the_centre_moves_both_views_alike(blur_px: float) -> None:
+    lens = Lens(rho=0.4, decentre=-0.05)
+    reach = reach_px(lens, blur_px)
+    for moved, plain in zip(kernels(lens, blur_px), kernels(replace(lens, decentre=0.0), blur_px, reach), strict=True):
+        assert centroid(moved)[0] - centroid(plain)[0] == pytest.approx(-0.05 * blur_px, abs=0.01)
+        assert centroid(moved)[1] == pytest.approx(centroid(plain)[1], abs=1e-4)

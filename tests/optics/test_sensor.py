@@ -1,15 +1,17 @@
 """Tone, shading, noise and coding, measured on flat patches and compared with the published sRGB curve."""
 
+import io
 import math
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from skimage import color
 
 from dualpix.optics.kernels import Lens
 from dualpix.optics.render import Layer, render
-from dualpix.optics.sensor import Sensor, Tone, compress, quantise
+from dualpix.optics.sensor import Sensor, Tone, compress, compress_as_video, quantise
 
 tones = pytest.mark.parametrize("contrast", [0.0, 0.3, 0.6])
 
@@ -113,3 +115,17 @@ def test_coding_loses_a_little_and_less_at_high_quality() -> None:
     coarse = compress(picture, 95, "420")
     assert coarse.shape == picture.shape and coarse.dtype == torch.float32
     assert float((coarse - picture).abs().mean()) > better
+
+
+def test_video_coding_is_what_another_webp_reader_sees() -> None:
+    y, x = torch.meshgrid(torch.arange(64), torch.arange(80), indexing="ij")
+    picture = torch.stack([x / 80, y / 64, 0.5 + 0.4 * torch.sin(x / 3)])
+    pixels = (picture * 255).round().byte().permute(1, 2, 0).numpy()
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "WEBP", quality=60, method=4)
+    expected = torch.from_numpy(np.asarray(Image.open(file), dtype=np.float32) / 255).permute(2, 0, 1)
+    error = float((expected - picture).square().mean().sqrt())
+    ours = compress_as_video(picture, 60)
+    assert ours.shape == picture.shape and ours.dtype == torch.float32
+    assert float((ours - picture).square().mean().sqrt()) == pytest.approx(error, rel=0.2)
+    assert float((ours - expected).square().mean().sqrt()) < error / 2

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dualpix.data.simulated import Simulated
+from dualpix.data.simulated import DRAWING, Simulated
 
 PICTURES = ("left", "right", "sharp")
 
@@ -75,5 +75,6 @@ class Rendered:
 def store_name(simulated: Simulated) -> str:
     """A name that differs for settings that render different pictures."""
     settings = {f.name: str(getattr(simulated, f.name)) for f in fields(simulated) if f.name not in ("photos", "count")}
+    settings["drawing"] = str(DRAWING)
     settings["photos"] = [zlib.crc32(photo.numpy().tobytes()) for photo in simulated.photos]  # type: ignore[assignment]
     return f"{simulated.size}px-{zlib.crc32(json.dumps(settings, sort_keys=True).encode()):08x}"

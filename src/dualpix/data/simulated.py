@@ -1,7 +1,9 @@
 """Simulated dual-pixel samples, drawn on the fly: photographs made into scenes and seen through a random lens."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -10,8 +12,9 @@ from torch import Tensor
 from dualpix.optics.kernels import Lens
 from dualpix.optics.render import Layer, composite, margin_px, render
 from dualpix.optics.scenes import Layout, draw_lens, draw_scene
-from dualpix.optics.sensor import Sensor, Tone, compress, quantise
+from dualpix.optics.sensor import Sensor, Tone, compress, compress_as_video, quantise
 
+DRAWING = 2  # raised whenever the same settings, seed and index come to give other pictures
 SHOTS_PER_LENS = 48  # kernels are remembered for each lens; a new lens for each scene would spend its time on them
 
 
@@ -23,7 +26,7 @@ class Simulated:
     sharp_aperture: the opening of the sharp shot as a share of the blurred one's: 0 for a pinhole, 4 / 22 for the
         f/22 shot beside the f/4 shot of the DPDD data set.
     depth: 8 or 16 bits a channel.
-    compressed: share of samples whose views have been through JPEG.
+    compressed: share of samples whose views have been through lossy coding, a third as JPEG, the rest as video frames.
     """
 
     photos: Sequence[Tensor]
@@ -71,12 +74,18 @@ class Simulated:
 
     def _store(self, rng: np.random.Generator, sample: dict[str, Tensor]) -> dict[str, Tensor]:
         if rng.random() < self.compressed:
-            chroma: list[str] = ["444", "420"]
-            quality, subsampling = int(rng.integers(65, 95)), chroma[int(rng.integers(2))]
-            for view in ("left", "right", "center"):
-                sample[view] = compress(sample[view], quality, subsampling)  # type: ignore[arg-type]
+            code = draw_coding(rng)
+            sample |= {view: code(sample[view]) for view in ("left", "right", "center")}
         pictures = {name: quantise(x, self.depth) for name, x in sample.items() if name != "blur_px"}
         return {**pictures, "blur_px": sample["blur_px"]}
+
+
+def draw_coding(rng: np.random.Generator) -> Callable[[Tensor], Tensor]:
+    """A random lossy coding for the pictures of one sample."""
+    if rng.random() < 1 / 3:
+        chroma: Literal["444", "420"] = "444" if rng.random() < 0.5 else "420"
+        return partial(compress, quality=int(rng.integers(65, 95)), subsampling=chroma)
+    return partial(compress_as_video, quality=int(rng.integers(50, 96)))
 
 
 def draw_sensor(rng: np.random.Generator, tone: Tone) -> Sensor:

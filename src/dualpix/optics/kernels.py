@@ -27,6 +27,8 @@ class Lens:
     blades: number of straight aperture blades, 0 for a round opening; even numbers keep the mirror symmetry exact.
     skew: shifts the split off the pupil's centre, as at the sides of the frame; 0 keeps the views mirror images.
     clip: (x, y) centre of a second unit-and-a-bit disc that clips the pupil off axis ("cat's eye"), (0, 0) for none.
+    decentre: how far the whole opening lies off the lens's centre along u, in units of its radius: both views of a
+        point move by decentre * c against its sharp place.
     """
 
     rho: float = 0.4
@@ -38,6 +40,7 @@ class Lens:
     blades: int = 0
     skew: float = 0.0
     clip: tuple[float, float] = (0.0, 0.0)
+    decentre: float = 0.0
 
 
 @lru_cache(maxsize=64)
@@ -94,7 +97,7 @@ def _split(lens: Lens, u: Tensor, weight: Tensor) -> Tensor:
 
 def reach_px(lens: Lens, blur_px: float) -> int:
     """How far a kernel reaches from its centre, in whole pixels."""
-    return int(abs(blur_px) + 3 * _softness(lens, blur_px) + 2)
+    return int(abs(blur_px) * (1 + abs(lens.decentre)) + 3 * _softness(lens, blur_px) + 2)
 
 
 def _softness(lens: Lens, blur_px: float) -> float:
@@ -112,7 +115,7 @@ def kernels(lens: Lens, blur_px: float, reach: int | None = None) -> Tensor:
     reach = reach_px(lens, blur_px) if reach is None else reach
     u, w, weight, g = pupil(lens, _samples(blur_px))
     size = 2 * reach + 1
-    x, y = reach + blur_px * u, reach + blur_px * w
+    x, y = reach + blur_px * (u + lens.decentre), reach + blur_px * w
     left_edge, top_edge = x.floor(), y.floor()
     views = torch.stack([weight * (1 - g), weight * (1 + g)])
     out = torch.zeros(2, size * size)
