@@ -2,6 +2,7 @@
 
 import inspect
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,11 +14,21 @@ from dualpix.networks import NETWORKS, create
 
 names = pytest.mark.parametrize("name", NETWORKS)
 
+SMALLER: dict[str, dict[str, Any]] = {
+    "ifan": {"channels": 8, "filters": 3},
+    "restormer": {"channels": 16, "blocks": (1, 2, 1, 1), "refinement": 1},
+}
+"""Arguments of those whose default size takes long; the promises do not depend on it."""
+
+
+def small(name: str) -> nn.Module:
+    return create(name, **SMALLER.get(name, {}))
+
 
 def shaken(name: str) -> nn.Module:
     """A network as after some training: no parameter is at a value that its initialisation favours."""
     torch.manual_seed(0)
-    network = create(name)
+    network = small(name)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter += 0.3 * parameter.std(correction=0).clamp_min(0.03) * torch.randn_like(parameter)
@@ -33,7 +44,7 @@ def views_for(network: nn.Module, rows: int, columns: int, batch: int = 1) -> li
 
 @names
 def test_says_what_it_wants(name: str) -> None:
-    network = create(name)
+    network = small(name)
     assert set(network.views) <= {"left", "right", "center"} and len(set(network.views)) == len(network.views)  # type: ignore
     assert isinstance(network.multiple, int) and network.multiple >= 1
     parameters = list(inspect.signature(network.forward).parameters.values())
@@ -73,7 +84,7 @@ def test_gradients_reach_every_parameter(name: str) -> None:
 def test_saved_and_loaded_is_the_same(name: str, tmp_path: Path) -> None:
     network = shaken(name)
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
-    again = create(name)
+    again = small(name)
     again.load_state_dict(load_file(tmp_path / "weights.safetensors"), strict=True)
     views = views_for(network, 2, 3)
     assert torch.equal(again.eval()(*views), network(*views))
@@ -95,7 +106,7 @@ def test_memory_layout_changes_nothing(name: str) -> None:
 @pytest.mark.parametrize("how", ["weights", "autocast"])
 def test_bf16_is_finite_and_near(name: str, how: str) -> None:
     torch.manual_seed(0)
-    network = create(name)
+    network = small(name)
     views = views_for(network, 2, 3)
     wanted = network(*views).detach()
     with torch.autocast("cpu", torch.bfloat16, enabled=how == "autocast"):
@@ -110,6 +121,8 @@ def test_bf16_is_finite_and_near(name: str, how: str) -> None:
 def test_no_row_sees_farther_than_it_says(name: str) -> None:
     network = shaken(name).double()
     reach, multiple = network.reach_px, network.multiple
+    if reach is None:
+        pytest.skip("sees the whole picture")
     assert isinstance(reach, int) and isinstance(multiple, int)
     middle = -(-(reach + 1) // multiple)
     views = [view.double() for view in views_for(network, 2 * middle + 1, 1)]

@@ -8,8 +8,10 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from dualpix.networks.ifan import IFAN
 from dualpix.networks.mccnet import MCCNet
 from dualpix.networks.mccnet_fast import MCCNetFast
+from dualpix.networks.restormer import Restormer
 from dualpix.tables import pick
 
 
@@ -31,6 +33,8 @@ class Network(Protocol):
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "mccnet": MCCNet,
     "mccnet-fast": MCCNetFast,
+    "ifan": IFAN,
+    "restormer": Restormer,
 }
 
 
