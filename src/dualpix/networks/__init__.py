@@ -8,9 +8,11 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from dualpix.networks.dpdnet import DPDNet, DPDNetSingle
 from dualpix.networks.ifan import IFAN
 from dualpix.networks.mccnet import MCCNet
 from dualpix.networks.mccnet_fast import MCCNetFast
+from dualpix.networks.rdpd import RDPD
 from dualpix.networks.restormer import Restormer
 from dualpix.tables import pick
 
@@ -33,6 +35,9 @@ class Network(Protocol):
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "mccnet": MCCNet,
     "mccnet-fast": MCCNetFast,
+    "dpdnet": DPDNet,
+    "dpdnet-single": DPDNetSingle,
+    "rdpd": RDPD,
     "ifan": IFAN,
     "restormer": Restormer,
 }
