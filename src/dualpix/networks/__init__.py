@@ -1,6 +1,6 @@
 """The networks by name. A network is a plain `nn.Module` that says which views it wants; nothing to inherit from.
 
-To add one: one file here and one line in `NETWORKS`.
+To add one: one file here and one line in `NETWORKS`, or in `MAPPERS` if it tells the blur and does not undo it.
 """
 
 from collections.abc import Callable
@@ -8,10 +8,13 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from dualpix.networks.dmenet import DMENet
 from dualpix.networks.dpdnet import DPDNet, DPDNetSingle
 from dualpix.networks.ifan import IFAN
+from dualpix.networks.kpac import KPAC
 from dualpix.networks.mccnet import MCCNet
 from dualpix.networks.mccnet_fast import MCCNetFast
+from dualpix.networks.mdp import MDP
 from dualpix.networks.rdpd import RDPD
 from dualpix.networks.restormer import Restormer
 from dualpix.tables import pick
@@ -32,17 +35,37 @@ class Network(Protocol):
         ...
 
 
+class Mapper(Protocol):
+    """What a network promises that maps the blur; `views` and `multiple` as of a `Network`."""
+
+    views: tuple[str, ...]
+    multiple: int
+
+    def __call__(self, *views: Tensor) -> Tensor:
+        """Views B 3 H W in [0, 1], display-encoded -> the radius of the blur in pixels, B 1 H W, 0 or more."""
+        ...
+
+
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "mccnet": MCCNet,
     "mccnet-fast": MCCNetFast,
     "dpdnet": DPDNet,
     "dpdnet-single": DPDNetSingle,
     "rdpd": RDPD,
+    "mdp": MDP,
     "ifan": IFAN,
+    "kpac": KPAC,
     "restormer": Restormer,
+}
+
+MAPPERS: dict[str, Callable[..., nn.Module]] = {
+    "dmenet": DMENet,
 }
 
 
 def create(name: str, **arguments: Any) -> nn.Module:
-    """A fresh network: `create("mccnet", max_disparity=24)`. An unknown name raises `RecipeError`, which lists all."""
-    return pick(NETWORKS, name, "network")(**arguments)
+    """A fresh network of either table: `create("mccnet", max_disparity=24)`.
+
+    An unknown name raises `RecipeError`, which lists all.
+    """
+    return pick(NETWORKS | MAPPERS, name, "network")(**arguments)
