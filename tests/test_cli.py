@@ -111,6 +111,14 @@ def test_what_exists_is_replaced_only_when_told(dualpix: Command, folder: Path) 
     assert levels(folder / "out.png").shape == (HEIGHT, WIDTH, 3)
 
 
+def test_mirrored_results_are_averaged_and_it_is_said(dualpix: Command, folder: Path) -> None:
+    words = ["deblur", "p_L.png", "p_R.png", "-w", "w.safetensors", "-o", "mean.png", "--mirror"]
+    code, out, err = dualpix(*words)
+    assert (code, err) == (0, "") and "(whole, mean of 4 mirrored" in out
+    expected = deblurring.deblur("p_L.png", "p_R.png", "w.safetensors", mirror=True)
+    assert np.abs(levels(folder / "mean.png") - 255 * expected.permute(1, 2, 0).numpy()).max() < 0.51
+
+
 def test_methods_lists_every_network_and_weights(
     dualpix: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -285,3 +285,14 @@ def test_what_is_wrong_shows_before_anything_runs(root: Path, tmp_path: Path) ->
         evaluate(root, {"a": method}, place)
     assert len(ran) == len(NAMES)
     assert evaluate(root, {"a": method}, place, overwrite=True).failures == {}
+
+
+def test_evaluate_takes_the_mean_of_mirrored_results(root: Path, tmp_path: Path) -> None:
+    """And the summary says so."""
+    once, mean = (
+        evaluate(root, {"tiny": Tiny()}, tmp_path / str(flag), scenes=0, mirror=flag) for flag in (False, True)
+    )
+    assert "mean of 4 mirrored" in mean.summary and "mirrored" not in once.summary
+    expected = score(partial(deblur_pair, weights=Tiny(), mirror=True), Folder(root)).mean()
+    assert mean.rows[1].scores.mean() == pytest.approx(expected, rel=1e-4)
+    assert once.rows[1].scores.mean()["psnr"] != pytest.approx(expected["psnr"], rel=1e-4)

@@ -10,6 +10,7 @@ import math
 import warnings as python_warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
@@ -20,6 +21,7 @@ from torch.nn import functional
 
 from dualpix import checkpoint, planning
 from dualpix.checkpoint import Checkpoint
+from dualpix.data.augment import TURNS
 from dualpix.data.samples import Sample, mean_view
 from dualpix.errors import MachineError, PairError
 from dualpix.images import check_pair, read_pair, read_picture, require_pair
@@ -52,6 +54,7 @@ def deblur(
     band_rows: int | None = None,
     precision: str = "auto",
     device: str | torch.device = "auto",
+    mirror: bool = False,
     progress: Progress | None = None,
 ) -> Tensor:
     """Return the sharp picture of a pair, float32 RGB 3 x H x W in [0, 1].
@@ -62,6 +65,8 @@ def deblur(
     `memory`: the most the process may use ("2GB" or bytes); None leaves room for other programs.
     `band_rows`: cut into bands of that many rows, whatever the memory; None decides.
     `precision`: "auto", "fp32" or "bf16"; `device`: "auto", "cpu", "cuda", ...
+    `mirror`: the mean of four results, of the pair as it is, mirrored, upside down, and both: a little better, in four
+    times the time.
     `progress`: called as `progress(done, total)` with the number of bands.
 
     What looks odd about the pair is given as a Python warning. Raises `PictureError`, `PairError`, `CheckpointError`
@@ -74,6 +79,7 @@ def deblur(
         band_rows=band_rows,
         precision=precision,
         device=device,
+        mirror=mirror,
         progress=progress,
     )
     for warning in done.warnings:
@@ -89,6 +95,7 @@ def deblur_pair(
     band_rows: int | None = None,
     precision: str = "auto",
     device: str | torch.device = "auto",
+    mirror: bool = False,
     strict: bool = False,
     progress: Progress | None = None,
 ) -> Deblurred:
@@ -103,12 +110,11 @@ def deblur_pair(
         raise PairError(f"{' '.join(odd)} To go on all the same, give --anyway (strict=False).")
     warnings = [*sample.get("notes", ()), *odd]
     network = _open_network(weights)
-    views = _pick_views(sample, network.views)
     runner = Runner(network, precision, device)
-    picture, plan = _run(runner, views, memory, band_rows, progress)
+    picture, plan = _run(runner, sample, memory, band_rows, mirror, progress)
     if runner.precision != "fp32" and not _is_finite(picture):
         warnings.append(f"{runner.precision} gave NaN or infinity for this pair, so it was computed again in fp32.")
-        picture, plan = _run(Runner(network, "fp32", device), views, memory, band_rows, progress)
+        picture, plan = _run(Runner(network, "fp32", device), sample, memory, band_rows, mirror, progress)
     if not _is_finite(picture):
         raise PairError(f"The network gives NaN or infinity for {sample['name']}; try other weights.")
     return Deblurred(picture.clamp_(0, 1), plan, tuple(warnings))
@@ -170,7 +176,7 @@ class Runner:
         self.dtype = planning.PRECISIONS[self.precision]
         self.multiple = network.multiple
         self.reach_px: int | None = getattr(network, "reach_px", None)
-        self.n_views = len(network.views)
+        self.views = network.views
         ready = copy.deepcopy(cast(nn.Module, network)).eval()
         ready.to(device=self.device, dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weight_bytes = sum(value.nbytes for value in ready.state_dict().values())
@@ -192,16 +198,21 @@ class Runner:
 
 
 def make_plan(
-    runner: Runner, views: Sequence[Tensor], memory: str | int | None = None, band_rows: int | None = None
+    runner: Runner,
+    views: Sequence[Tensor],
+    memory: str | int | None = None,
+    band_rows: int | None = None,
+    mirror: bool = False,
 ) -> Plan:
     """Decide how `views` are cut, from the memory that `runner` is measured to need a row.
 
-    Raises `MachineError` if the memory does not suffice.
+    `mirror`: they are run four times, mirrored in between. Raises `MachineError` if the memory does not suffice.
     """
     height, width = views[0].shape[-2:]
     reach = runner.reach_px or 0
     probe = math.ceil(PROBE_ROWS / runner.multiple) * runner.multiple
-    pictures = sum(view.nbytes for view in views) + 2 * 4 * views[0].numel()
+    kept = 4 if mirror else 2  # float32 pictures besides the views: results, and what is made of them
+    pictures = (2 if mirror else 1) * sum(view.nbytes for view in views) + kept * 4 * views[0].numel()
     cost = planning.measure_cost(
         lambda rows: runner([torch.zeros(view.shape[0], rows, width) for view in views]),
         probe,
@@ -217,7 +228,7 @@ def make_plan(
         bands = planning.choose_bands(height, runner.multiple, runner.reach_px, cost, limit, planning.COMFORT_BYTES)
     contexts = [planning.around(band, height, runner.multiple, reach) for band in bands]
     tallest = max(last - first for first, last in contexts)
-    return Plan(bands, reach, runner.precision, str(runner.device), cost.peak_bytes(tallest))
+    return Plan(bands, reach, runner.precision, str(runner.device), cost.peak_bytes(tallest), mirror)
 
 
 def _checked_rows(band_rows: int, height: int, runner: Runner) -> int:
@@ -229,12 +240,15 @@ def _checked_rows(band_rows: int, height: int, runner: Runner) -> int:
 
 
 def _run(
-    runner: Runner, views: Sequence[Tensor], memory: str | int | None, rows: int | None, progress: Progress | None
+    runner: Runner, sample: Sample, memory: str | int | None, rows: int | None, mirror: bool, progress: Progress | None
 ) -> tuple[Tensor, Plan]:
     """Plan and run; should the memory run out all the same, run again in bands of half the rows."""
-    plan = make_plan(runner, views, memory, rows)
+    views = _pick_views(sample, runner.views)
+    plan = make_plan(runner, views, memory, rows, mirror)
     while True:
         try:
+            if mirror:
+                return run_mirrored(runner, sample, plan, progress), plan
             return run_bands(runner, views, plan, progress), plan
         except (MemoryError, RuntimeError) as error:
             if not _out_of_memory(error):
@@ -242,7 +256,7 @@ def _run(
             tried = plan.bands[0][1] - plan.bands[0][0]
             if runner.reach_px is None or tried <= runner.multiple:
                 raise MachineError("The memory ran out; free some, or make the picture smaller.") from None
-        plan = make_plan(runner, views, memory, tried // 2)
+        plan = make_plan(runner, views, memory, tried // 2, mirror)
 
 
 def _out_of_memory(error: Exception) -> bool:
@@ -263,3 +277,22 @@ def run_bands(runner: Runner, views: Sequence[Tensor], plan: Plan, progress: Pro
     if progress is not None:
         progress(len(plan.bands), len(plan.bands))
     return picture
+
+
+def run_mirrored(runner: Runner, sample: Sample, plan: Plan, progress: Progress | None = None) -> Tensor:
+    """The mean over the four ways `sample` can lie, each run as `plan` says and turned back; as `run_bands` returns it.
+
+    Whole pictures are turned, not bands, so that bands start where they would in a picture that came in like that.
+    """
+    pair = {name: sample[name] for name in {"left", "right", *runner.views} if name in sample}
+    mean = torch.zeros_like(sample["left"])
+    for number, (axes, turn) in enumerate(TURNS.items()):
+        step = partial(_tell, progress, number) if progress is not None else None
+        output = run_bands(runner, _pick_views(turn(pair), runner.views), plan, step)
+        mean += output.flip(axes) / len(TURNS)
+    return mean
+
+
+def _tell(progress: Progress, number: int, done: int, total: int) -> None:
+    if done < total or number + 1 == len(TURNS):
+        progress(number * total + done, len(TURNS) * total)

@@ -73,6 +73,7 @@ def evaluate(
     memory: str | int | None = None,
     precision: str = "auto",
     device: str = "auto",
+    mirror: bool = False,
     overwrite: bool = False,
     scenes: int = 6,
     progress: Callable[[str, int, int], None] | None = None,
@@ -81,13 +82,14 @@ def evaluate(
 
     Writes into `folder`: `<label>/<name>.png` for each method that has to run, `pictures.csv`, `summary.md` and
     `comparison.png`, which shows `scenes` of the samples. `protocol` and `extra` are those of `metrics.measure`;
-    `memory`, `precision` and `device` those of `deblur`. `progress` is called as `progress(label, done, total)`.
-    A picture that fails is listed, and the others go on. Raises `DataError` for data without any sharp picture or for
-    a folder that is not empty (unless `overwrite`), and what opening the data or a method raises.
+    `memory`, `precision`, `device` and `mirror` those of `deblur`. `progress` is called as
+    `progress(label, done, total)`. A picture that fails is listed, and the others go on. Raises `DataError` for data
+    without any sharp picture or for a folder that is not empty (unless `overwrite`), and what opening the data or a
+    method raises.
     """
     dataset = open_dataset(data) if isinstance(data, str | Path) else data
     place = _prepare(Path(folder), overwrite)
-    run = partial(deblur_pair, memory=memory, precision=precision, device=device)
+    run = partial(deblur_pair, memory=memory, precision=precision, device=device, mirror=mirror)
     # All methods are opened, and the input is scored, before hours of work: what is wrong shows at once.
     named = {checkpoint.DEFAULT_WEIGHTS: checkpoint.DEFAULT_WEIGHTS} if methods is None else methods
     candidates = [_open(label, method, place / label, run) for label, method in named.items()]

@@ -47,7 +47,8 @@ class Plan:
     """How a picture is run.
 
     `bands`: (first, last + 1) rows each band answers for; `overlap_px`: rows computed around each of them;
-    `precision`: "fp32" or "bf16"; `device`: as PyTorch writes it; `peak_bytes`: expected peak memory of the process.
+    `precision`: "fp32" or "bf16"; `device`: as PyTorch writes it; `peak_bytes`: expected peak memory of the process;
+    `mirror`: whether the result is the mean over four mirrored ones.
     """
 
     bands: tuple[Band, ...]
@@ -55,10 +56,12 @@ class Plan:
     precision: str
     device: str
     peak_bytes: int
+    mirror: bool = False
 
     def __str__(self) -> str:
         rows = self.bands[0][1] - self.bands[0][0]
         how = "whole" if len(self.bands) == 1 else f"{len(self.bands)} bands of {rows} rows"
+        how += ", mean of 4 mirrored" if self.mirror else ""
         return f"{how}, {self.precision} on {self.device}, about {self.peak_bytes / 1e9:.1f} GB"
 
 

@@ -86,7 +86,7 @@ def test_the_start_is_validated_and_written_down(quick: Make, weights: Path, pho
 
 
 def test_a_resumed_run_goes_on_from_where_it_is(quick: Make, weights: Path, photos: Path, tmp_path: Path) -> None:
-    """Whatever the recipe now says, and although the weights are gone; bit for bit as the run that was never stopped."""
+    """Whatever the recipe now says, and with the weights gone; bit for bit as the run that was never stopped."""
     recipe = quick(start=str(weights), steps=4, decay_steps=0)
     train(recipe, tmp_path / "whole", photos=[photos])
     run = tmp_path / "run"

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dualpix.cli.doors import Device, Memory, Overwrite, Precision, counter, say
+from dualpix.cli.doors import Device, Memory, Mirror, Overwrite, Precision, counter, say
 
 
 def simulate(
@@ -117,6 +117,7 @@ def evaluate(
     memory: Memory = None,
     precision: Precision = "auto",
     device: Device = "auto",
+    mirror: Mirror = False,
 ) -> None:
     """Run, score and compare methods on pairs.
 
@@ -139,6 +140,7 @@ def evaluate(
         memory=memory,
         precision=precision,
         device=device,
+        mirror=mirror,
         overwrite=overwrite,
         scenes=scenes,
         progress=lambda label, at, total: counter(label)(at, total),

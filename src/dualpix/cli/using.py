@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dualpix.cli.doors import Device, Memory, Overwrite, Precision, Weights, counter, say
+from dualpix.cli.doors import Device, Memory, Mirror, Overwrite, Precision, Weights, counter, say
 from dualpix.errors import DualpixError
 
 
@@ -19,6 +19,7 @@ def deblur(
     memory: Memory = None,
     precision: Precision = "auto",
     device: Device = "auto",
+    mirror: Mirror = False,
     depth: Annotated[int | None, typer.Option(metavar="BITS", help="8 or 16; without it, that of the views.")] = None,
     anyway: Annotated[bool, typer.Option("--anyway", help="Go on if the pair looks odd, as if swapped.")] = False,
 ) -> None:
@@ -43,6 +44,7 @@ def deblur(
         memory=memory,
         precision=precision,
         device=device,
+        mirror=mirror,
         strict=not anyway,
         progress=counter("band"),
     )

@@ -60,6 +60,15 @@ def exchange_views(sample: Sample) -> Sample:
     return _exchange(sample) | {key: -sample[key] for key in SIGNED_MAPS if key in sample}
 
 
+TURNS: dict[tuple[int, ...], Callable[[Sample], Sample]] = {
+    (): lambda sample: sample,
+    (-1,): mirror,
+    (-2,): turn_over,
+    (-2, -1): lambda sample: turn_over(mirror(sample)),
+}
+"""The four ways a pair can lie, by the axes along which a picture of the scene is flipped; each undoes itself."""
+
+
 def _exchange(sample: Sample) -> Sample:
     return {**sample, "left": sample["right"], "right": sample["left"]}
 
