@@ -93,6 +93,8 @@ def test_fields_are_read_from_text_by_their_type() -> None:
         ("far_px=[5, 1]", "range"),
         ("far_px=[0, 1]", "greater than 0"),
         ("crop=512", "A crop of 512 px does not fit into a scene of 256 px"),
+        ("late_crop=320", "A crop of 320 px does not fit into a scene of 256 px"),
+        ("late_steps=-1", "greater than or equal to 0"),
     ],
 )
 def test_what_will_not_do_is_one_sentence(change: str, says: str) -> None:

@@ -30,6 +30,8 @@ class Recipe:
     schedule: "stable" (constant, then a linear fall to 0 over the last `decay_steps`; a resumed run may be given
         another `steps`), "halving" (halved every `halve_every` steps) or "cosine" (to 0 at `steps`).
     batch: crops for each step, over all processes. crop: their side.
+    late_steps: the last steps take `late_batch` crops of `late_crop` instead; 0 for either leaves it as it is. Like
+        `decay_steps` they may be changed on resuming.
     average: decay of the running mean of the weights, which is what is validated and kept; 0 for none.
     clip: largest norm of the gradient; 0 for no limit.
     precision: "bf16" (bf16 weights, float32 masters), "fp32", or "auto": bf16 where the processor has matrix tiles.
@@ -57,6 +59,9 @@ class Recipe:
     halve_every: Count = 0
     batch: Positive = 8
     crop: Positive = 128
+    late_steps: Count = 0
+    late_batch: Count = 0
+    late_crop: Count = 0
     average: Decay = 0.999
     clip: Amount = 0.2
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -74,9 +79,10 @@ class Recipe:
     def __post_init__(self) -> None:
         """Raises `RecipeError` for fields that do not fit one another; pydantic's ValidationError, a ValueError, for
         one that will not do by itself."""
-        if self.crop > self.scene:
+        largest = max(self.crop, self.late_crop)
+        if largest > self.scene:
             raise RecipeError(
-                f"A crop of {self.crop} px does not fit into a scene of {self.scene} px; make scene larger."
+                f"A crop of {largest} px does not fit into a scene of {self.scene} px; make scene larger."
             )
         if self.schedule == "halving" and not self.halve_every:
             raise RecipeError("schedule=halving needs halve_every, the steps after which the rate is halved.")

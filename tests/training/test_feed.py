@@ -11,7 +11,7 @@ from dualpix.data.rendered import Rendered
 from dualpix.data.simulated import Simulated
 from dualpix.errors import DataError
 from dualpix.recipes import Recipe
-from dualpix.training.feed import Feed, Fixed, Moving
+from dualpix.training.feed import Feed, Fixed, Moving, size_at
 from dualpix.training.processes import Processes
 
 Make = Callable[..., Recipe]
@@ -43,7 +43,7 @@ def equal(one: dict[str, torch.Tensor], two: dict[str, torch.Tensor]) -> bool:
 
 
 def test_a_batch_is_what_a_network_takes(quick: Make) -> None:
-    batch = Feed(Fixed(textured()), quick(batch=4), VIEWS, range(4)).batch(0)
+    batch = Feed(Fixed(textured()), quick(batch=4), VIEWS).batch(0)
     assert batch.keys() == {"left", "right", "sharp"}
     for pictures in batch.values():
         assert pictures.shape == (4, 3, 32, 32) and pictures.dtype == torch.float32
@@ -52,28 +52,40 @@ def test_a_batch_is_what_a_network_takes(quick: Make) -> None:
 
 def test_a_batch_depends_on_the_step_and_on_nothing_before(quick: Make) -> None:
     recipe = quick(batch=3)
-    first, again = (Feed(Fixed(textured()), recipe, VIEWS, range(3)) for _ in range(2))
+    first, again = (Feed(Fixed(textured()), recipe, VIEWS) for _ in range(2))
     batches = [first.batch(step) for step in range(5)]
     torch.manual_seed(1)
     assert equal(again.batch(4), batches[4]) and equal(again.batch(2), batches[2])
     assert not equal(batches[0], batches[1])
-    assert not equal(Feed(Fixed(textured()), quick(batch=3, seed=1), VIEWS, range(3)).batch(0), batches[0])
+    assert not equal(Feed(Fixed(textured()), quick(batch=3, seed=1), VIEWS).batch(0), batches[0])
 
 
 @pytest.mark.parametrize("count", [2, 3, 6])
 def test_several_processes_cut_what_one_would(quick: Make, count: int) -> None:
     recipe = quick(batch=6, negate_depth=True)
-    whole = Feed(Fixed(textured()), recipe, VIEWS, Processes().share(6)).batch(7)
-    shares = [Processes(rank, count).share(6) for rank in range(count)]
+    whole = Feed(Fixed(textured()), recipe, VIEWS).batch(7)
+    shares = [Processes(rank, count).share for rank in range(count)]
     parts = [Feed(Fixed(textured()), recipe, VIEWS, share).batch(7) for share in shares]
     assert equal({name: torch.cat([part[name] for part in parts]) for name in whole}, whole)
 
 
+def test_the_last_steps_take_crops_of_their_own(quick: Make) -> None:
+    plain = quick(batch=4, steps=10)
+    grown = quick(batch=4, steps=10, late_steps=3, late_batch=2, late_crop=48)
+    before, after = (Feed(Fixed(textured()), recipe, VIEWS) for recipe in (plain, grown))
+    assert [tuple(after.batch(step)["left"].shape) for step in (0, 6)] == [(4, 3, 32, 32)] * 2
+    assert [tuple(after.batch(step)["sharp"].shape) for step in (7, 9, 10)] == [(2, 3, 48, 48)] * 3
+    assert equal(before.batch(6), after.batch(6))
+    parts = [Feed(Fixed(textured()), grown, VIEWS, Processes(rank, 2).share).batch(8) for rank in range(2)]
+    assert equal({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, after.batch(8))
+    assert size_at(quick(late_steps=10**6, late_crop=16), 0) == (2, 16), "the crop alone, from the first step"
+
+
 def test_crops_are_spread_over_scenes_and_places(quick: Make) -> None:
-    feed = Feed(Fixed(textured(3)), quick(batch=8), VIEWS, range(8))
+    feed = Feed(Fixed(textured(3)), quick(batch=8), VIEWS)
     corners = {tuple(crop[:, 0, 0].tolist()) for step in range(20) for crop in feed.batch(step)["sharp"]}
     assert len(corners) > 150
-    feed = Feed(Fixed([Numbered()[number] for number in (10, 20, 30)]), quick(batch=8), VIEWS, range(8))
+    feed = Feed(Fixed([Numbered()[number] for number in (10, 20, 30)]), quick(batch=8), VIEWS)
     scenes = [number for step in range(60) for number in numbers(feed.batch(step))]
     assert {scenes.count(number) > 120 for number in (10, 20, 30)} == {True}, "of 480, each should have about 160"
 
@@ -81,7 +93,7 @@ def test_crops_are_spread_over_scenes_and_places(quick: Make) -> None:
 def test_the_pool_moves_on(quick: Make) -> None:
     recipe = quick(batch=8, pool=5, fresh=0.5)
     source = Moving(Numbered(), recipe)
-    feed = Feed(source, recipe, VIEWS, range(8))
+    feed = Feed(source, recipe, VIEWS)
     assert [source.window(step) for step in (0, 1, 2, 100)] == [(0, 5), (0, 5), (1, 6), (50, 55)]
     assert {n for step in (0, 1) for n in numbers(feed.batch(step))} <= set(range(5))
     assert {n for step in (100, 101) for n in numbers(feed.batch(step))} <= set(range(50, 55))
@@ -103,7 +115,7 @@ def test_mirrored_crops_keep_the_order_of_depths(quick: Make, negate: bool, expe
     scene = torch.rand(3, 48, 60, generator=torch.Generator().manual_seed(0))
     sample = {"left": scene[..., 3:-3], "right": scene[..., :-6], "sharp": scene[..., 3:-3], "name": "shifted"}
     recipe = quick(batch=8, negate_depth=negate)
-    feed = Feed(Fixed([sample]), recipe, VIEWS, range(8))
+    feed = Feed(Fixed([sample]), recipe, VIEWS)
     crops = [feed.batch(step) for step in range(4)]
     assert {shift for batch in crops for shift in geometry(batch)} == expected
     upright = [crop for batch in crops for crop in batch["sharp"] if _is_window(crop, sample["sharp"])]
@@ -118,7 +130,7 @@ def _is_window(crop: torch.Tensor, picture: torch.Tensor) -> bool:
 def test_a_mirrored_crop_is_the_crop_of_a_mirrored_scene(quick: Make) -> None:
     """Every crop of a scene is, turned back by hand, a window of it: of both views and the sharp picture alike."""
     sample = textured(1)[0]
-    batch = Feed(Fixed([sample]), quick(batch=16), VIEWS, range(16)).batch(0)
+    batch = Feed(Fixed([sample]), quick(batch=16), VIEWS).batch(0)
     turns = {(False, False): 0, (True, False): 0, (False, True): 0, (True, True): 0}
     for left, right, sharp in zip(batch["left"], batch["right"], batch["sharp"], strict=True):
         found = []
@@ -137,23 +149,23 @@ def test_a_mirrored_crop_is_the_crop_of_a_mirrored_scene(quick: Make) -> None:
 def test_a_third_view_is_made_where_it_is_missing(quick: Make) -> None:
     views = ("left", "center", "right")
     samples = textured(1)
-    batch = Feed(Fixed(samples), quick(), views, range(2)).batch(0)
+    batch = Feed(Fixed(samples), quick(), views).batch(0)
     assert torch.equal(batch["center"], (batch["left"] + batch["right"]) / 2)
     given = [{**samples[0], "center": samples[0]["sharp"]}]
-    batch = Feed(Fixed(given), quick(), views, range(2)).batch(0)
+    batch = Feed(Fixed(given), quick(), views).batch(0)
     assert torch.equal(batch["center"], batch["sharp"])
 
 
 def test_a_pair_without_a_sharp_picture_is_named(quick: Make) -> None:
     sample = {key: thing for key, thing in textured(1)[0].items() if key != "sharp"}
     with pytest.raises(DataError, match=r"'0' has no sharp picture to learn from"):
-        Feed(Fixed([sample]), quick(), VIEWS, range(2)).batch(0)
+        Feed(Fixed([sample]), quick(), VIEWS).batch(0)
 
 
 def test_scenes_on_disk_and_scenes_rendered_now_are_the_same(quick: Make, tmp_path: Path) -> None:
     scenes = Simulated([], size=48, count=10, depth=8)
     recipe = quick(pool=2)
-    fresh, kept = (Feed(Moving(Rendered(scenes, tmp_path), recipe), recipe, VIEWS, range(2)).batch(0) for _ in range(2))
+    fresh, kept = (Feed(Moving(Rendered(scenes, tmp_path), recipe), recipe, VIEWS).batch(0) for _ in range(2))
     assert list(tmp_path.glob("*.npy")) and equal(fresh, kept)
 
 
@@ -168,12 +180,12 @@ def test_slow_pictures_are_read_ahead(quick: Make) -> None:
                 raise DataError("the disk is gone")
             return super().__getitem__(index)
 
-    with closing(Feed(Slow(textured()), quick(batch=2), VIEWS, range(2))) as feed:
+    with closing(Feed(Slow(textured()), quick(batch=2), VIEWS)) as feed:
         first = feed.batch(0)
         assert [len(crop.result()["sharp"]) for crop in feed.ordered[1]] == [3, 3] and len(read) == 4
         feed.batch(1)
         feed.batch(2)
         with pytest.raises(DataError, match="the disk is gone"):
             feed.batch(3)
-    with closing(Feed(Fixed(textured()), quick(batch=2), VIEWS, range(2))) as feed:
+    with closing(Feed(Fixed(textured()), quick(batch=2), VIEWS)) as feed:
         assert equal(first, feed.batch(0))

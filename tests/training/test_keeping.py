@@ -89,7 +89,7 @@ def test_another_recipe_is_refused_and_the_fields_are_named(run: Path, quick: Ma
     assert "another recipe (rate 0.0004 -> 0.001, crop 32 -> 16)" in str(caught.value)
 
 
-@pytest.mark.parametrize("field", ["steps", "decay_steps", "validate_every", "keep_minutes"])
+@pytest.mark.parametrize("field", ["steps", "decay_steps", "late_steps", "validate_every", "keep_minutes"])
 def test_what_alters_no_step_taken_may_change(run: Path, quick: Make, begun: tuple, field: str) -> None:
     begun[0].close()
     Keeper(run, quick(**{field: 7}), Processes(), None).close()
@@ -199,7 +199,7 @@ def test_of_several_processes_one_writes(run: Path, quick: Make) -> None:
     told: list[dict] = []
     keeper = Keeper(run, quick(), Processes(rank=1), told.append)
     keeper.begin(learner := Learner(quick()))
-    keeper.count(0.1, feeding=1.0, learning=1.0, sharing=0.0)
+    keeper.count(0.1, 2, 32, feeding=1.0, learning=1.0, sharing=0.0)
     keeper.report_progress(1, 1e-3)
     keeper.keep(learner)
     keeper.judge(learner, lambda network: pytest.fail("the first process validates"))
@@ -209,19 +209,30 @@ def test_of_several_processes_one_writes(run: Path, quick: Make) -> None:
 def test_progress_is_counted_since_the_last_report(run: Path, begun: tuple) -> None:
     keeper, _ = begun
     for loss in (0.1, 0.3, float("nan")):
-        keeper.count(loss, feeding=1.0, learning=6.0, sharing=1.0)
+        keeper.count(loss, 2, 32, feeding=1.0, learning=6.0, sharing=1.0)
     keeper.seconds["validating"] = 8.0
     keeper.report_progress(1, 1e-3)
     line = log(run)[-1]
     assert (line["loss"], line["skipped"], line["pictures_per_s"]) == (0.2, 1, 3 * 2 / 24)
     assert (line["feeding"], line["sharing"], line["validating"]) == pytest.approx((3 / 32, 3 / 32, 0.25), abs=1e-3)
     assert line["hours_left"] == pytest.approx(2 * 8 / 3600, abs=1e-3)
-    keeper.count(float("inf"), feeding=1.0, learning=0.0, sharing=0.0)
+    keeper.count(float("inf"), 2, 32, feeding=1.0, learning=0.0, sharing=0.0)
     keeper.report_progress(2, 1e-3, early=True)
     assert log(run)[-1]["loss"] is None
-    keeper.count(0.5, feeding=1.0, learning=0.0, sharing=0.0)
+    keeper.count(0.5, 2, 32, feeding=1.0, learning=0.0, sharing=0.0)
     keeper.report_progress(3, 1e-3)
     assert (log(run)[-1]["loss"], log(run)[-1]["skipped"], log(run)[-1]["pictures_per_s"]) == (0.5, 1, 2)
+
+
+def test_what_is_left_is_counted_in_pixels(run: Path, quick: Make) -> None:
+    """Of 10 steps one is taken in a second; of the 9 left, 3 have four times as many pixels."""
+    keeper = Keeper(run, recipe := quick(steps=10, late_steps=3, late_batch=8), Processes(), None)
+    keeper.begin(Learner(recipe))
+    keeper.count(0.1, 2, 32, feeding=0.0, learning=1.0, sharing=0.0)
+    keeper.report_progress(1, 1e-3)
+    keeper.close()
+    assert log(run)[-1]["hours_left"] == pytest.approx((6 + 3 * 4) / 3600, abs=1e-3)
+    assert log(run)[-1]["pictures_per_s"] == 2
 
 
 def test_an_unfinished_line_of_the_log_stays_alone(run: Path, quick: Make, begun: tuple) -> None:

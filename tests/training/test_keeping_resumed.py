@@ -21,7 +21,8 @@ STEPS, PAUSE = 24, 12
 
 @pytest.fixture
 def recipe(quick: Callable[..., Recipe]) -> Recipe:
-    return quick(steps=STEPS, validate_every=PAUSE, keep_minutes=0.0, fresh=0.4)
+    late = {"late_steps": 6, "late_batch": 3, "late_crop": 48}
+    return quick(steps=STEPS, validate_every=PAUSE, keep_minutes=0.0, fresh=0.4, **late)
 
 
 @pytest.fixture
@@ -93,6 +94,19 @@ def test_a_longer_run_is_a_shorter_one_resumed(quick: Callable[..., Recipe], pho
     train(long, tmp_path / "short", photos=[photos], report=told.append)
     assert told[0] == {"resumed_at_step": 3}
     assert same(state(tmp_path / "long")["learner"], state(tmp_path / "short")["learner"])
+
+
+def test_larger_crops_for_the_last_steps_can_be_decided_on_late(
+    quick: Callable[..., Recipe], photos: Path, tmp_path: Path
+) -> None:
+    plain = quick(steps=2, decay_steps=0)
+    grown = replace(plain, steps=4, late_steps=2, late_crop=48, late_batch=1)
+    train(grown, tmp_path / "whole", photos=[photos])
+    train(plain, tmp_path / "run", photos=[photos])
+    train(grown, tmp_path / "run", photos=[photos])
+    assert same(state(tmp_path / "whole")["learner"], state(tmp_path / "run")["learner"])
+    train(replace(plain, steps=4), tmp_path / "small", photos=[photos])
+    assert not same(state(tmp_path / "whole")["learner"], state(tmp_path / "small")["learner"])
 
 
 def test_a_state_without_losses_is_taken_too(quick: Callable[..., Recipe], photos: Path, tmp_path: Path) -> None:

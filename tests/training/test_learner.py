@@ -207,6 +207,7 @@ def test_too_many_such_steps_end_the_run(quick: Make) -> None:
     ("changes", "says"),
     [
         ({"crop": 40}, "crop=40 will not do: 'mccnet-fast' needs a multiple of 16"),
+        ({"late_crop": 24}, "crop=24 will not do: 'mccnet-fast' needs a multiple of 16"),
         ({"arguments": {"colour": 1}}, "colour"),
         ({"arguments": {"widths": [8]}}, "widths"),
         ({"network": "mcnet", "arguments": {}}, "Did you mean 'mccnet'"),

@@ -68,7 +68,7 @@ def assert_near(one: Path, other: Path) -> None:
 
 def test_two_processes_are_one(quick: Callable[..., Recipe], photos: Path, tmp_path: Path) -> None:
     """Begun by torchrun in two, and resumed by one; each with scenes of its own."""
-    recipe = quick(steps=4, batch=4, decay_steps=1, loss="mix", clip=0.02)
+    recipe = quick(steps=4, batch=4, decay_steps=1, loss="mix", clip=0.02, late_steps=1, late_batch=2, late_crop=48)
     written = tmp_path / "recipe.json"
     written.write_text(json.dumps(to_dict(replace(recipe, steps=2, decay_steps=0))))
     one, two = (tmp_path / name / "run" for name in ("one", "two"))

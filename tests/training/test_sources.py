@@ -58,7 +58,7 @@ def write_scenes(root: Path, values: list[int], split: str = "") -> Path:
 
 
 def learnt(source: object, recipe: Recipe) -> set[int]:
-    with closing(Feed(source, recipe, ("left", "right"), range(recipe.batch))) as feed:
+    with closing(Feed(source, recipe, ("left", "right"))) as feed:
         return {round(float(crop.mean()) * 255) - 2 for step in range(40) for crop in feed.batch(step)["sharp"]}
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from dualpix.recipes import RECIPES, Recipe
 from dualpix.tables import pick
-from dualpix.training.feed import Feed, Moving, Source
+from dualpix.training.feed import Feed, Moving, Source, size_at, sizes
 from dualpix.training.keeping import Keeper, Report
 from dualpix.training.launching import launch
 from dualpix.training.learner import Learner, rate_at
@@ -56,7 +56,8 @@ def train(
     recipe = pick(RECIPES, recipe, "recipe") if isinstance(recipe, str) else recipe
     keep_freed_memory()
     with join() as processes, closing(Keeper(Path(folder), recipe, processes, report)) as keeper:
-        share = processes.share(recipe.batch)
+        for batch, _ in sizes(recipe):
+            processes.share(batch)
         learner = Learner(recipe)
         if recipe.start and not keeper.resuming:
             learner.start_from(recipe.start)
@@ -64,7 +65,7 @@ def train(
         keeper.begin(learner)
         processes.agree(learner.step, f"the step that {keeper.folder} holds")
         with (
-            closing(Feed(source, recipe, learner.views, share)) as feed,
+            closing(Feed(source, recipe, learner.views, processes.share)) as feed,
             _stop_on_signal() as stop,
             _ahead(source, learner.step, recipe, processes) as reach,
         ):
@@ -90,11 +91,11 @@ def _loop(
         began = time.perf_counter()
         batch = feed.batch(learner.step)
         fed = time.perf_counter()
-        rate, shared = rate_at(recipe, learner.step), processes.seconds
+        rate, size, shared = rate_at(recipe, learner.step), size_at(recipe, learner.step), processes.seconds
         loss, stopping = learner.learn(batch, processes, stop[0])
         reach(learner.step)
         sharing = processes.seconds - shared
-        keeper.count(loss, feeding=fed - began, learning=time.perf_counter() - fed - sharing, sharing=sharing)
+        keeper.count(loss, *size, feeding=fed - began, learning=time.perf_counter() - fed - sharing, sharing=sharing)
         ending = learner.step == recipe.steps
         due = learner.step % REPORT_EVERY == 0
         if due or stopping or ending:

@@ -1,7 +1,7 @@
 """Batches of crops. Every batch is a function of the recipe and the step alone, so a resumed run sees the same ones."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
 
@@ -71,15 +71,30 @@ class Fixed:
         return self.samples[index]
 
 
+def sizes(recipe: Recipe) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Crops in a batch and their side, before the last `late_steps` and during them."""
+    early = recipe.batch, recipe.crop
+    return early, (recipe.late_batch or recipe.batch, recipe.late_crop or recipe.crop)
+
+
+def size_at(recipe: Recipe, step: int) -> tuple[int, int]:
+    """Crops in the batch of a step, over all processes, and their side."""
+    return sizes(recipe)[step >= recipe.steps - recipe.late_steps]
+
+
 class Feed:
-    """Cuts one process's `share` of every batch; crop k of a step is the same whoever cuts it.
+    """Cuts one process's share of every batch; crop k of a step is the same whoever cuts it.
 
     views: the names of the pictures that the network takes.
+    share: from the number of crops in a batch to those that are this process's.
     """
 
-    def __init__(self, source: Source, recipe: Recipe, views: Sequence[str], share: range) -> None:
+    def __init__(
+        self, source: Source, recipe: Recipe, views: Sequence[str], share: Callable[[int], range] = range
+    ) -> None:
         self.source, self.recipe, self.names, self.share = source, recipe, (*views, "sharp"), share
-        self.readers = ThreadPoolExecutor(min(len(share), os.cpu_count() or 1)) if source.slow else None
+        most = max(len(share(batch)) for batch, _ in sizes(recipe))
+        self.readers = ThreadPoolExecutor(min(most, os.cpu_count() or 1)) if source.slow else None
         self.ordered: dict[int, list[Future[Sample]]] = {}
 
     def batch(self, step: int) -> Batch:
@@ -93,12 +108,15 @@ class Feed:
 
     def _crops(self, step: int) -> list[Sample]:
         if not self.readers:
-            return [self._crop(step, k) for k in self.share]
+            return [self._crop(step, k) for k in self._mine(step)]
         self.ordered = {
-            wanted: self.ordered.get(wanted) or [self.readers.submit(self._crop, wanted, k) for k in self.share]
+            wanted: self.ordered.get(wanted) or [self.readers.submit(self._crop, wanted, k) for k in self._mine(wanted)]
             for wanted in (step, step + 1)
         }
         return [crop.result() for crop in self.ordered[step]]
+
+    def _mine(self, step: int) -> range:
+        return self.share(size_at(self.recipe, step)[0])
 
     def _crop(self, step: int, k: int) -> Sample:
         # The generator takes 32 bits; seeds are spread over them, and 0 leaves the count as it is.
@@ -109,6 +127,6 @@ class Feed:
             raise DataError(f"The pair {sample['name']!r} has no sharp picture to learn from; take it out of the data.")
         if "center" in self.names and "center" not in sample:
             sample = {**sample, "center": mean_view(sample["left"], sample["right"])}
-        crop = augment(sample, self.recipe.crop, generator)
+        crop = augment(sample, size_at(self.recipe, step)[1], generator)
         swap = self.recipe.negate_depth and bool(torch.rand((), generator=generator) < 0.5)
         return exchange_views(crop) if swap else crop

@@ -19,13 +19,15 @@ from dualpix.errors import CheckpointError, DualpixError, RecipeError
 from dualpix.files import write_whole
 from dualpix.recipes import Recipe, from_dict, to_dict
 from dualpix.training.curve import draw, read_log
+from dualpix.training.feed import sizes
 from dualpix.training.learner import Learner
 from dualpix.training.processes import Processes
 from dualpix.training.sources import Trial
 
 Report = Callable[[dict[str, Any]], None]
-FREE_TO_CHANGE = {"steps", "decay_steps", "validate_every", "keep_minutes"}
-"""Fields that a resumed run may change: none alters a step that has been taken, except `steps` of a cosine."""
+FREE_TO_CHANGE = {"steps", "decay_steps", "late_steps", "late_batch", "late_crop", "validate_every", "keep_minutes"}
+"""Fields that a resumed run may change: before the last steps, which some of them govern, none alters a step that has
+been taken, except `steps` of a cosine."""
 
 
 class Keeper:
@@ -39,7 +41,7 @@ class Keeper:
         self.best, self.last = folder / "best.safetensors", folder / "last.safetensors"
         self.losses: list[float] = []
         self.seconds = _no_seconds()
-        self.taken, self.validating_s = 0, 0.0
+        self.pictures, self.pixels, self.validating_s = 0, 0, 0.0
         self.spent, self.best_psnr = 0.0, -math.inf
         self.kept = self.began = time.monotonic()
         self.log: BinaryIO | None = None
@@ -58,10 +60,11 @@ class Keeper:
         if self.resuming:
             self._tell({"resumed_at_step": learner.step})
 
-    def count(self, loss: float, *, feeding: float, learning: float, sharing: float) -> None:
-        """A step was taken: its loss, and the seconds it spent on each."""
+    def count(self, loss: float, batch: int, crop: int, *, feeding: float, learning: float, sharing: float) -> None:
+        """A step was taken, on `batch` crops with a side of `crop`: its loss, and the seconds it spent on each."""
         self.losses.append(loss)
-        self.taken += 1
+        self.pictures += batch
+        self.pixels += batch * crop**2
         for name, seconds in (("feeding", feeding), ("learning", learning), ("sharing", sharing)):
             self.seconds[name] += seconds
 
@@ -76,19 +79,20 @@ class Keeper:
         stepping = sum(seconds for name, seconds in self.seconds.items() if name != "validating")
         total = stepping + self.seconds["validating"]
         left = self.recipe.steps - step
-        seconds_left = left * stepping / max(1, self.taken) + left // self.recipe.validate_every * self.validating_s
+        seconds_left = _pixels_left(self.recipe, step) * stepping / max(1, self.pixels)
+        seconds_left += left // self.recipe.validate_every * self.validating_s
         line = {
             "step": step,
             "loss": round(math.fsum(finite) / len(finite), 6) if finite else None,
             "rate": rate,
-            "pictures_per_s": round(self.taken * self.recipe.batch / stepping, 2),
+            "pictures_per_s": round(self.pictures / stepping, 2),
             **{name: round(seconds / total, 3) for name, seconds in self.seconds.items() if name != "learning"},
             "hours": round(self.hours(), 4),
             "hours_left": round(seconds_left / 3600, 3),
         }
         if len(finite) < len(self.losses):
             line["skipped"] = len(self.losses) - len(finite)
-        self.seconds, self.taken = _no_seconds(), 0
+        self.seconds, self.pictures, self.pixels = _no_seconds(), 0, 0
         if not early:
             self.losses = []
         self.say(line)
@@ -232,6 +236,14 @@ def _open_log(path: Path) -> BinaryIO:
 
 def _no_seconds() -> dict[str, float]:
     return {"feeding": 0.0, "learning": 0.0, "sharing": 0.0, "validating": 0.0}
+
+
+def _pixels_left(recipe: Recipe, step: int) -> int:
+    """Of all crops from this step on, which is what the time goes with."""
+    early, late = (batch * crop**2 for batch, crop in sizes(recipe))
+    left = max(0, recipe.steps - step)
+    late_left = min(left, recipe.late_steps)
+    return (left - late_left) * early + late_left * late
 
 
 def _read_recipe(path: Path) -> Recipe:

@@ -18,7 +18,7 @@ from dualpix.networks import NETWORKS, create
 from dualpix.planning import choose_device, choose_precision
 from dualpix.recipes import Recipe
 from dualpix.tables import pick
-from dualpix.training.feed import Batch
+from dualpix.training.feed import Batch, sizes
 from dualpix.training.processes import Processes
 
 MOST_FAILURES = 20
@@ -179,8 +179,9 @@ def _create(recipe: Recipe) -> nn.Module:
                 f"The network {recipe.network!r} cannot be made with arguments={recipe.arguments}: {error}."
             ) from error
     multiple = int(getattr(network, "multiple", 1))
-    if recipe.crop % multiple:
-        raise RecipeError(f"crop={recipe.crop} will not do: {recipe.network!r} needs a multiple of {multiple}.")
+    for _, crop in sizes(recipe):
+        if crop % multiple:
+            raise RecipeError(f"crop={crop} will not do: {recipe.network!r} needs a multiple of {multiple}.")
     return network
 
 
