@@ -59,15 +59,24 @@ def test_agrees_with_an_independent_counter() -> None:
     assert 2 * count(OneView(layers), 12, 14).conv_macs == counter.get_total_flops()
 
 
+class Narrowing(nn.Conv2d):
+    """Computes all its channels and gives one."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return super().forward(input)[:, :1]
+
+
 @pytest.mark.parametrize(
     ("make", "extras"),
     [
-        (lambda: nn.Conv2d(3, 8, 3, padding=1), Extras(0, 8 * 60, 0)),
-        (lambda: nn.Conv2d(3, 8, 3, padding=1, bias=False), Extras(0, 0, 0)),
-        (lambda: nn.ConvTranspose2d(3, 4, 2, stride=2), Extras(48 * 60, 4 * 240, 0)),
-        (lambda: Pixelwise(3, 5), Extras(0, 5 * 60, 0)),
-        (lambda: nn.MaxPool2d(2), Extras(0, 0, 4 * 3 * 15)),
-        (lambda: nn.Sequential(nn.MaxPool2d((2, 5)), nn.Conv2d(3, 1, 1)), Extras(0, 6, 10 * 3 * 6)),
+        (lambda: nn.Conv2d(3, 8, 3, padding=1), Extras(0, 8 * 60, 0, 0)),
+        (lambda: nn.Conv2d(3, 8, 3, padding=1, bias=False), Extras(0, 0, 0, 0)),
+        (lambda: nn.ConvTranspose2d(3, 4, 2, stride=2), Extras(48 * 60, 4 * 240, 0, 0)),
+        (lambda: Pixelwise(3, 5), Extras(0, 5 * 60, 0, 0)),
+        (lambda: Narrowing(3, 8, 1), Extras(0, 8 * 60, 0, 0)),
+        (lambda: nn.Sequential(nn.LeakyReLU(0.2), nn.Conv2d(3, 5, 1), nn.LeakyReLU(0.1)), Extras(0, 300, 0, 480)),
+        (lambda: nn.MaxPool2d(2), Extras(0, 0, 4 * 3 * 15, 0)),
+        (lambda: nn.Sequential(nn.MaxPool2d((2, 5)), nn.Conv2d(3, 1, 1)), Extras(0, 6, 10 * 3 * 6, 0)),
     ],
 )
 def test_extras(make: Callable[[], nn.Module], extras: Extras) -> None:
@@ -89,7 +98,7 @@ def test_every_output_is_counted_on_request() -> None:
     network = TwoOutputs()
     assert count(network, 6, 10) == Counts(20, 9 * 60, 0)
     assert count(network, 6, 10, outputs=True) == Counts(20, 15 * 60, 0)
-    assert count_extras(network, 6, 10, outputs=True) == Extras(0, 5 * 60, 0)
+    assert count_extras(network, 6, 10, outputs=True) == Extras(0, 5 * 60, 0, 0)
 
 
 def test_leaves_the_network_as_it_was() -> None:

@@ -25,11 +25,13 @@ class Extras:
 
     transposed_macs: the part of `conv_macs` in transposed convolutions, which some counters do not know. bias_adds: one
     for each output of a layer that has a bias. pool_comparisons: the window's area for each output of a max-pooling.
+    leaky_outputs: one for each output of a LeakyReLU that is a module.
     """
 
     transposed_macs: int
     bias_adds: int
     pool_comparisons: int
+    leaky_outputs: int
 
 
 def count(network: nn.Module, height: int, width: int, *, outputs: bool = False) -> Counts:
@@ -52,9 +54,9 @@ def count(network: nn.Module, height: int, width: int, *, outputs: bool = False)
 
 def count_extras(network: nn.Module, height: int, width: int, *, outputs: bool = False) -> Extras:
     """Count, in the same way as `count`, what is not in `Counts`."""
-    tally = {"transposed": 0, "bias": 0, "pool": 0}
+    tally = {"transposed": 0, "bias": 0, "pool": 0, "leaky": 0}
     _walk(network, height, width, outputs, _extras_counter(tally))
-    return Extras(tally["transposed"], tally["bias"], tally["pool"])
+    return Extras(tally["transposed"], tally["bias"], tally["pool"], tally["leaky"])
 
 
 class _AllOutputs(nn.Module):
@@ -99,7 +101,10 @@ def _extras_counter(tally: dict[str, int]) -> Any:
         if isinstance(module, nn.ConvTranspose2d):
             tally["transposed"] += _layer_macs(module, inputs[0], output)
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d | nn.Linear) and module.bias is not None:
-            tally["bias"] += output.numel()
+            channels = module.out_features if isinstance(module, nn.Linear) else output.shape[1]
+            tally["bias"] += module.bias.numel() * (output.numel() // channels)
+        if isinstance(module, nn.LeakyReLU):
+            tally["leaky"] += output.numel()
         if isinstance(module, nn.MaxPool2d):
             window = module.kernel_size
             area = window**2 if isinstance(window, int) else math.prod(window)

@@ -32,6 +32,9 @@ Choices, where paper and published code differ or leave it open
 * The last convolution's LeakyReLU, before the input is added, is theirs. So is that the sharp picture is reduced to an
   eighth by taking every eighth pixel, where its target is averaged.
 * They read filters of two views from right and left, in this order; inside, so does this.
+* Their initialisation (Glorot's, times 1.5 in the predictor) makes filters so small that 17 of them leave nothing of
+  the features: the extractor's last level has no gradient at all until the biases have taught the rest. So does ours.
+  With `pass_through=True` the prediction is added to filters whose middle taps are 1, which change nothing.
 
 Letters: B batch, C channels, H W the picture's size.
 """
@@ -51,7 +54,8 @@ class IFAN(nn.Module):
 
     dual: predict the filters from left and right, not from center.
     filters: steps of filtering. channels: at full size; twice as many at half size, four times below.
-    reuse_taps: as the published weights need it, see above. reblur: with the network that only training needs.
+    reuse_taps: as the published weights need it. pass_through: so that a short training uses the filters. See above.
+    reblur: with the network that only training needs.
     """
 
     views: tuple[str, ...] = ("center",)
@@ -65,6 +69,7 @@ class IFAN(nn.Module):
         filters: int = 17,
         channels: int = 32,
         reuse_taps: bool = False,
+        pass_through: bool = False,
         reblur: bool = False,
     ) -> None:
         super().__init__()
@@ -78,7 +83,7 @@ class IFAN(nn.Module):
         self.embed = activated(1, deep)
         self.fuse = nn.Sequential(activated(2 * deep, deep), Residual(deep), Residual(deep), activated(deep, deep))
         self.predict = nn.Sequential(activated(deep, deep), Residual(deep), Residual(deep))
-        self.filter = FilterSteps(deep, filters, reuse_taps)
+        self.filter = FilterSteps(deep, filters, reuse_taps, pass_through)
         self.deepen = nn.Sequential(activated(deep, deep), Residual(deep, 3), activated(deep, deep))
         self.up_quarter = Up(deep, deep)
         self.up_half = Up(deep, 2 * channels)
@@ -169,30 +174,34 @@ class FilterSteps(nn.Conv2d):
     of them at once are 119 times the maps (1.8 GB for 1120 x 1680 pixels).
     """
 
-    def __init__(self, channels: int, steps: int, reuse_taps: bool) -> None:
+    def __init__(self, channels: int, steps: int, reuse_taps: bool, pass_through: bool) -> None:
         super().__init__(channels, filter_channels(channels, steps), 1)
-        self.channels, self.steps, self.reuse_taps = channels, steps, reuse_taps
+        self.channels, self.steps, self.reuse_taps, self.pass_through = channels, steps, reuse_taps, pass_through
 
     def forward(self, hidden: Tensor, maps: Tensor) -> Tensor:  # type: ignore[override]
         """Hidden features B C H W that say how to filter, and maps B C H W to be filtered -> B C H W."""
-        weights, biases = (split_steps(x, self.channels, self.steps) for x in (self.weight, self._bias()))
+        weights, biases = (split_steps(x, self.channels, self.steps) for x in (self.weight, self._biases()))
         for (taps, shift), (taps_bias, shift_bias) in zip(weights, biases, strict=True):
             predicted = F.conv2d(hidden, torch.cat([taps, shift]), torch.cat([taps_bias, shift_bias]))
-            step = predicted.split([len(taps), len(shift)], 1)
-            maps = F.leaky_relu(filter_once(maps, *step, self.reuse_taps), SLOPE)
+            filtered = filter_once(maps, predicted[:, : len(taps)], predicted[:, len(taps) :], self.reuse_taps)
+            maps = F.leaky_relu(filtered, SLOPE)
         return maps
 
     def all_filters(self, hidden: Tensor) -> Tensor:
-        """B C H W -> the filters of all steps, B `out_channels` H W."""
+        """B C H W -> what is predicted for all steps, B `out_channels` H W."""
         return F.conv2d(hidden, self.weight, self.bias)
 
     def attention_macs(self, hidden: Tensor, maps: Tensor) -> int:
         """Multiply-adds of the filtering; predicting the filters is a convolution."""
         return self.steps * 2 * TAPS * maps.numel()
 
-    def _bias(self) -> Tensor:
+    def _biases(self) -> Tensor:
         assert self.bias is not None
-        return self.bias
+        if not self.pass_through:
+            return self.bias
+        shifted = self.bias.clone()
+        shifted[1 : self.steps * self.channels * 2 * TAPS : TAPS] += 1
+        return shifted
 
 
 class Reblurring(nn.Module):
@@ -246,7 +255,7 @@ class Residual(nn.Module):
 def encoder(channels_in: int, channels: int) -> nn.Sequential:
     """B channels_in H W -> level by level, three convolutions each: full, half, quarter and eighth of the size."""
     widths = (channels, 2 * channels, 4 * channels, 4 * channels)
-    levels = []
+    levels: list[nn.Module] = []
     for before, width in zip((channels_in, *widths), widths, strict=False):
         stride = 2 if levels else 1
         levels.append(nn.Sequential(activated(before, width, stride), activated(width, width), activated(width, width)))
@@ -268,7 +277,7 @@ def filter_channels(channels: int, steps: int) -> int:
 
 def split_steps(filters: Tensor, channels: int, steps: int, dim: int = 0) -> list[tuple[Tensor, Tensor]]:
     """The taps and the biases of each step, out of all filters along `dim`."""
-    taps, shifts = filters.split([steps * channels * 2 * TAPS, steps * channels], dim)
+    taps, shifts = torch.split(filters, [steps * channels * 2 * TAPS, steps * channels], dim)
     return list(zip(taps.chunk(steps, dim), shifts.chunk(steps, dim), strict=True))
 
 
@@ -278,7 +287,8 @@ def filter_once(maps: Tensor, taps: Tensor, shift: Tensor, reuse_taps: bool = Fa
     taps: B 2*C*3 H W, those down for each channel, then those across; with `reuse_taps` these are the first again.
     shift: B C H W. Beyond the edge lies what is on it.
     """
-    down, across = taps.unflatten(1, (2, maps.shape[1], TAPS)).unbind(1)  # B C 3 H W
+    batch, channels, *size = maps.shape
+    down, across = taps.reshape(batch, 2, channels, TAPS, *size).unbind(1)  # B C 3 H W
     filtered = _three_taps(F.pad(maps, (0, 0, 1, 1), mode="replicate"), down, -2)
     across = down if reuse_taps else across
     return _three_taps(F.pad(filtered, (1, 1, 0, 0), mode="replicate"), across, -1) + shift
