@@ -237,6 +237,7 @@ def test_train_reports_resumes_and_leaves_weights_to_use(dualpix: Command, folde
     code, out, err = dualpix(*words, "steps=2")
     assert (code, err) == (0, "")
     assert "step 2 of 2: loss 0." in out and "step 2: validation psnr" in out and "run/best.safetensors" in out
+    assert "crops/s (" in out and "computing" in out and " min left" in out
     code, out, err = dualpix(*words, "steps=3")
     assert "resumed at step 2" in out and "step 3 of 3" in out
     code, out, err = dualpix(*words, "steps=3", "rate=1")

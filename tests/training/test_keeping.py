@@ -17,6 +17,7 @@ from dualpix import checkpoint, networks
 from dualpix.errors import CheckpointError, DataError, RecipeError
 from dualpix.recipes import Recipe, from_dict
 from dualpix.training import train
+from dualpix.training.clock import PARTS
 from dualpix.training.keeping import Keeper
 from dualpix.training.learner import Learner
 from dualpix.training.processes import Processes
@@ -37,6 +38,13 @@ def begun(run: Path, quick: Make) -> Iterator[tuple[Keeper, Learner]]:
     keeper.keep(learner)
     yield keeper, learner
     keeper.close()
+
+
+def take(keeper: Keeper, loss: float, **seconds: float) -> None:
+    """A step on two crops of 32 px, which took so long."""
+    keeper.count(loss, 2, 32)
+    for part, spent in seconds.items():
+        keeper.clock.seconds[part] += spent
 
 
 def log(run: Path) -> list[dict]:
@@ -66,7 +74,8 @@ def test_a_run_leaves_what_it_promises(run: Path, quick: Make, photos: Path) -> 
     progress = lines[-2]
     assert progress["step"] == 3 and progress["hours_left"] == 0 and progress["loss"] > 0
     assert progress["pictures_per_s"] > 0 and progress["sharing"] == 0
-    assert 0 < progress["feeding"] < 1 and 0 < progress["validating"] < 1
+    assert all(0 <= progress[part] < 1 for part in PARTS) and progress["computing"] > 0 and progress["validating"] > 0
+    assert sum(progress[part] for part in PARTS) == pytest.approx(1, abs=0.01)
 
     found = checkpoint.load(best)
     assert best == run / "best.safetensors" and found.name == recipe.network
@@ -199,7 +208,7 @@ def test_of_several_processes_one_writes(run: Path, quick: Make) -> None:
     told: list[dict] = []
     keeper = Keeper(run, quick(), Processes(rank=1), told.append)
     keeper.begin(learner := Learner(quick()))
-    keeper.count(0.1, 2, 32, feeding=1.0, learning=1.0, sharing=0.0)
+    take(keeper, 0.1, computing=1.0)
     keeper.report_progress(1, 1e-3)
     keeper.keep(learner)
     keeper.judge(learner, lambda network: pytest.fail("the first process validates"))
@@ -209,17 +218,18 @@ def test_of_several_processes_one_writes(run: Path, quick: Make) -> None:
 def test_progress_is_counted_since_the_last_report(run: Path, begun: tuple) -> None:
     keeper, _ = begun
     for loss in (0.1, 0.3, float("nan")):
-        keeper.count(loss, 2, 32, feeding=1.0, learning=6.0, sharing=1.0)
-    keeper.seconds["validating"] = 8.0
+        take(keeper, loss, feeding=1.0, computing=5.0, sharing=1.0, updating=1.0)
+    keeper.clock.seconds |= {"validating": 6.0, "keeping": 2.0}
     keeper.report_progress(1, 1e-3)
     line = log(run)[-1]
     assert (line["loss"], line["skipped"], line["pictures_per_s"]) == (0.2, 1, 3 * 2 / 24)
-    assert (line["feeding"], line["sharing"], line["validating"]) == pytest.approx((3 / 32, 3 / 32, 0.25), abs=1e-3)
+    expected = {"feeding": 3, "computing": 15, "sharing": 3, "updating": 3, "validating": 6, "keeping": 2}
+    assert {part: line[part] for part in PARTS} == pytest.approx({p: s / 32 for p, s in expected.items()}, abs=1e-3)
     assert line["hours_left"] == pytest.approx(2 * 8 / 3600, abs=1e-3)
-    keeper.count(float("inf"), 2, 32, feeding=1.0, learning=0.0, sharing=0.0)
+    take(keeper, float("inf"), feeding=1.0)
     keeper.report_progress(2, 1e-3, early=True)
     assert log(run)[-1]["loss"] is None
-    keeper.count(0.5, 2, 32, feeding=1.0, learning=0.0, sharing=0.0)
+    take(keeper, 0.5, updating=1.0)
     keeper.report_progress(3, 1e-3)
     assert (log(run)[-1]["loss"], log(run)[-1]["skipped"], log(run)[-1]["pictures_per_s"]) == (0.5, 1, 2)
 
@@ -228,7 +238,7 @@ def test_what_is_left_is_counted_in_pixels(run: Path, quick: Make) -> None:
     """Of 10 steps one is taken in a second; of the 9 left, 3 have four times as many pixels."""
     keeper = Keeper(run, recipe := quick(steps=10, late_steps=3, late_batch=8), Processes(), None)
     keeper.begin(Learner(recipe))
-    keeper.count(0.1, 2, 32, feeding=0.0, learning=1.0, sharing=0.0)
+    take(keeper, 0.1, computing=1.0)
     keeper.report_progress(1, 1e-3)
     keeper.close()
     assert log(run)[-1]["hours_left"] == pytest.approx((6 + 3 * 4) / 3600, abs=1e-3)

@@ -163,13 +163,16 @@ def _changes(texts: list[str]) -> dict[str, str]:
 
 def _told(line: dict[str, Any], steps: int) -> str:
     """A line of the training log, for people."""
+    from dualpix.training.clock import PARTS
+
     if "validation" in line:
         scores = ", ".join(f"{name} {value:.4g}" for name, value in line["validation"].items())
         return f"step {line['step']}: validation {scores}" + (" (best so far)" if line["best"] else "")
     if "loss" in line:
         loss = "none" if line["loss"] is None else f"{line['loss']:.5f}"
-        left = f"{60 * line['hours_left']:.0f} min left"
-        return f"step {line['step']} of {steps}: loss {loss}, {line['pictures_per_s']:.1f} crops/s, {left}"
+        shares = ", ".join(f"{part} {100 * line[part]:.0f} %" for part in PARTS if line[part] >= 0.005)
+        speed = f"{line['pictures_per_s']:.1f} crops/s ({shares}), {60 * line['hours_left']:.0f} min left"
+        return f"step {line['step']} of {steps}: loss {loss}, {speed}"
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in line.items())
 
 

@@ -6,7 +6,6 @@ matplotlib is installed), last.pt (state to resume from), best.safetensors and l
 
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -58,7 +57,7 @@ def train(
     with join() as processes, closing(Keeper(Path(folder), recipe, processes, report)) as keeper:
         for batch, _ in sizes(recipe):
             processes.share(batch)
-        learner = Learner(recipe)
+        learner = Learner(recipe, keeper.clock)
         if recipe.start and not keeper.resuming:
             learner.start_from(recipe.start)
         source, trial = open_sources(recipe, keeper.folder.parent / "scenes", photos, data, validation)
@@ -88,14 +87,12 @@ def _loop(
     if recipe.start and learner.step == 0:
         keeper.judge(learner, trial)
     while learner.step < recipe.steps and not stopping:
-        began = time.perf_counter()
-        batch = feed.batch(learner.step)
-        fed = time.perf_counter()
-        rate, size, shared = rate_at(recipe, learner.step), size_at(recipe, learner.step), processes.seconds
+        with keeper.clock.on("feeding"):
+            batch = feed.batch(learner.step)
+        rate, size = rate_at(recipe, learner.step), size_at(recipe, learner.step)
         loss, stopping = learner.learn(batch, processes, stop[0])
         reach(learner.step)
-        sharing = processes.seconds - shared
-        keeper.count(loss, *size, feeding=fed - began, learning=time.perf_counter() - fed - sharing, sharing=sharing)
+        keeper.count(loss, *size)
         ending = learner.step == recipe.steps
         due = learner.step % REPORT_EVERY == 0
         if due or stopping or ending:

@@ -18,6 +18,7 @@ from dualpix import checkpoint
 from dualpix.errors import CheckpointError, DualpixError, RecipeError
 from dualpix.files import write_whole
 from dualpix.recipes import Recipe, from_dict, to_dict
+from dualpix.training.clock import STEPPING, Clock
 from dualpix.training.curve import draw, read_log
 from dualpix.training.feed import sizes
 from dualpix.training.learner import Learner
@@ -40,7 +41,7 @@ class Keeper:
         self.folder, self.processes, self.listener = folder, processes, report
         self.best, self.last = folder / "best.safetensors", folder / "last.safetensors"
         self.losses: list[float] = []
-        self.seconds = _no_seconds()
+        self.clock = Clock()
         self.pictures, self.pixels, self.validating_s = 0, 0, 0.0
         self.spent, self.best_psnr = 0.0, -math.inf
         self.kept = self.began = time.monotonic()
@@ -60,13 +61,11 @@ class Keeper:
         if self.resuming:
             self._tell({"resumed_at_step": learner.step})
 
-    def count(self, loss: float, batch: int, crop: int, *, feeding: float, learning: float, sharing: float) -> None:
-        """A step was taken, on `batch` crops with a side of `crop`: its loss, and the seconds it spent on each."""
+    def count(self, loss: float, batch: int, crop: int) -> None:
+        """A step was taken, on `batch` crops with a side of `crop`."""
         self.losses.append(loss)
         self.pictures += batch
         self.pixels += batch * crop**2
-        for name, seconds in (("feeding", feeding), ("learning", learning), ("sharing", sharing)):
-            self.seconds[name] += seconds
 
     def report_progress(self, step: int, rate: float, early: bool = False) -> None:
         """Mean loss, speed, how the time divides, and the time left, since the last report.
@@ -76,8 +75,8 @@ class Keeper:
         if not self.losses:
             return
         finite = [loss for loss in self.losses if math.isfinite(loss)]
-        stepping = sum(seconds for name, seconds in self.seconds.items() if name != "validating")
-        total = stepping + self.seconds["validating"]
+        seconds = self.clock.read()
+        stepping, total = sum(seconds[part] for part in STEPPING), sum(seconds.values())
         left = self.recipe.steps - step
         seconds_left = _pixels_left(self.recipe, step) * stepping / max(1, self.pixels)
         seconds_left += left // self.recipe.validate_every * self.validating_s
@@ -86,13 +85,13 @@ class Keeper:
             "loss": round(math.fsum(finite) / len(finite), 6) if finite else None,
             "rate": rate,
             "pictures_per_s": round(self.pictures / stepping, 2),
-            **{name: round(seconds / total, 3) for name, seconds in self.seconds.items() if name != "learning"},
+            **{part: round(spent / total, 3) for part, spent in seconds.items()},
             "hours": round(self.hours(), 4),
             "hours_left": round(seconds_left / 3600, 3),
         }
         if len(finite) < len(self.losses):
             line["skipped"] = len(self.losses) - len(finite)
-        self.seconds, self.pictures, self.pixels = _no_seconds(), 0, 0
+        self.pictures = self.pixels = 0
         if not early:
             self.losses = []
         self.say(line)
@@ -111,13 +110,16 @@ class Keeper:
             self._draw()
         self.processes.wait()
         self.validating_s = time.perf_counter() - began
-        self.seconds["validating"] += self.validating_s
+        self.clock.seconds["validating"] += self.validating_s
 
     def keep(self, learner: Learner) -> None:
         """The state to resume from, and the weights as they are."""
         self.kept = time.monotonic()
-        if not self.processes.first:
-            return
+        if self.processes.first:
+            with self.clock.on("keeping"):
+                self._keep(learner)
+
+    def _keep(self, learner: Learner) -> None:
         state = {
             "learner": learner.state(),
             "spent": self.hours() * 3600,
@@ -232,10 +234,6 @@ def _open_log(path: Path) -> BinaryIO:
         if log.read() != b"\n":  # what wrote it was killed in the middle of a line
             log.write(b"\n")
     return log
-
-
-def _no_seconds() -> dict[str, float]:
-    return {"feeding": 0.0, "learning": 0.0, "sharing": 0.0, "validating": 0.0}
 
 
 def _pixels_left(recipe: Recipe, step: int) -> int:

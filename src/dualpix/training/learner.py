@@ -18,6 +18,7 @@ from dualpix.networks import NETWORKS, create
 from dualpix.planning import choose_device, choose_precision
 from dualpix.recipes import Recipe
 from dualpix.tables import pick
+from dualpix.training.clock import Clock
 from dualpix.training.feed import Batch, sizes
 from dualpix.training.processes import Processes
 
@@ -32,9 +33,12 @@ class Learner:
     float32 masters; with fp32 the two are the same tensors.
     """
 
-    def __init__(self, recipe: Recipe) -> None:
-        """Raises `RecipeError` for a network, its arguments, a loss or a crop that will not do."""
-        self.recipe = recipe
+    def __init__(self, recipe: Recipe, clock: Clock | None = None) -> None:
+        """clock: counts what the time of a step goes into.
+
+        Raises `RecipeError` for a network, its arguments, a loss or a crop that will not do.
+        """
+        self.recipe, self.clock = recipe, clock or Clock()
         network = _create(recipe)
         self.device = _device()
         self.precision = choose_precision(recipe.precision, self.device, hasattr(network, "correction"))
@@ -83,9 +87,22 @@ class Learner:
         A step whose loss or gradient is not finite leaves the weights as they are. Raises `RecipeError` after
         `MOST_FAILURES` of them on end.
         """
-        loss = self._gradients(batch)
-        gradients = [master.grad for master in self.masters if master.grad is not None]
-        loss, wish = processes.average(gradients, loss, float(stop))
+        with self.clock.on("computing"):
+            loss = self._gradients(batch)
+        with self.clock.on("sharing"):
+            gradients = [master.grad for master in self.masters if master.grad is not None]
+            loss, wish = processes.average(gradients, loss, float(stop))
+        with self.clock.on("updating"):
+            loss = self._update(loss)
+        if self.failures == MOST_FAILURES:
+            raise RecipeError(
+                f"The loss or its gradient has not been a number for {MOST_FAILURES} steps on end, up to step"
+                f" {self.step}; start a new run with a lower rate, or with precision=fp32."
+            )
+        return loss, wish > 0
+
+    def _update(self, loss: float) -> float:
+        """Move the weights, and return the loss; NaN if they have stayed as they are."""
         norm = nn.utils.clip_grad_norm_(self.masters, self.recipe.clip or math.inf)
         for group in self.optimiser.param_groups:
             group["lr"] = rate_at(self.recipe, self.step)
@@ -97,12 +114,7 @@ class Learner:
             loss = math.nan
             self.failures += 1
         self.step += 1
-        if self.failures == MOST_FAILURES:
-            raise RecipeError(
-                f"The loss or its gradient has not been a number for {MOST_FAILURES} steps on end, up to step"
-                f" {self.step}; start a new run with a lower rate, or with precision=fp32."
-            )
-        return loss, wish > 0
+        return loss
 
     def _gradients(self, batch: Batch) -> float:
         moved = {name: pictures.to(self.device) for name, pictures in batch.items()}

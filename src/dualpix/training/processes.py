@@ -5,7 +5,6 @@ travels through the memory of the processor (gloo), also where a GPU computes: i
 """
 
 import os
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,11 +22,10 @@ PATIENCE = timedelta(hours=2)
 
 @dataclass
 class Processes:
-    """Which of how many this one is, and the `seconds` it has spent on the others."""
+    """Which of how many this one is."""
 
     rank: int = 0
     count: int = 1
-    seconds: float = 0.0
 
     @property
     def first(self) -> bool:
@@ -69,14 +67,12 @@ class Processes:
             raise CheckpointError(f"The {self.count} processes differ in {what}; give all of them the same folder.")
 
     def _meet(self, meeting: Callable[[], object]) -> None:
-        began = time.perf_counter()
         try:
             meeting()
         except RuntimeError as error:
             raise MachineError(
                 f"Another of the {self.count} processes has ended, so this one cannot go on; its own message says why."
             ) from error
-        self.seconds += time.perf_counter() - began
 
 
 @contextmanager
