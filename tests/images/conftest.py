@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import imagecodecs
 import numpy as np
 import pytest
 import tifffile
@@ -88,8 +89,24 @@ def as_pillow_reads(name: str, content: bytes) -> Kind:
     return Kind(name, content, 8, levels / 255, tolerance=1.01 / 255)
 
 
+def netpbm(levels: np.ndarray, top: int, plain: bool = False) -> bytes:
+    kind = {(False, 1): 5, (False, 3): 6, (True, 1): 2, (True, 3): 3}[plain, levels.shape[2]]
+    start = f"P{kind}\n# a comment\n{levels.shape[1]} {levels.shape[0]}\n{top}\n".encode()
+    if plain:
+        return start + "\n".join(" ".join(map(str, row.ravel())) for row in levels).encode() + b"\n"
+    return start + levels.astype(">u2" if top > 255 else "u1").tobytes()
+
+
+def jpegxl(levels: np.ndarray) -> bytes:
+    """Lossless, so that the levels themselves are the oracle; samples of 16 bits are declared linear, so only 8."""
+    return bytes(imagecodecs.jpegxl_encode(levels, lossless=True, usecontainer=levels.ndim == 3))
+
+
 def every_kind() -> list[Kind]:
     a8, a16 = smooth(), smooth(np.uint16)
+    a10 = a16 // 64
+    one_bit = io.BytesIO()
+    Image.fromarray(a8).convert("1").save(one_bit, "PNG")
     grey = np.repeat(a16[:, :, :1], 3, axis=-1)
     palette = io.BytesIO()
     Image.fromarray(a8).quantize(64).save(palette, "PNG")
@@ -105,6 +122,25 @@ def every_kind() -> list[Kind]:
         exact("deflate.tif", tiff_by_library(a16, compression="zlib", predictor=True, rowsperstrip=8), a16),
         exact("tiles-lzw.tif", tiff_by_library(a16, compression="lzw", tile=(16, 16)), a16),
         exact("planes.tif", tiff_by_library(np.moveaxis(a8, -1, 0).copy(), planarconfig="separate", bigtiff=True), a8),
+        exact("packbits.tif", tiff_by_library(a16, compression="packbits", byteorder=">"), a16),
+        exact(
+            "zstd-big.tif", tiff_by_library(a16, compression="zstd", predictor=True, bigtiff=True, byteorder=">"), a16
+        ),
+        exact(
+            "lzw-planes.tif", tiff_by_library(np.moveaxis(a16, -1, 0).copy(), planarconfig=2, compression="lzw"), a16
+        ),
+        exact("alpha.tif", tiff_by_library(np.dstack([a16, a16[:, :, 0]]), extrasamples=[2], compression="lzw"), a16),
+        as_pillow_reads("jpeg.tif", tiff_by_library(a8, compression="jpeg", rowsperstrip=16)),
+        as_pillow_reads("jpeg-tiles.tif", tiff_by_library(a8, compression="jpeg", tile=(32, 32))),
+        as_pillow_reads("jpeg-grey.tif", tiff_by_library(a8[:, :, 0], compression="jpeg", photometric="minisblack")),
+        exact("8-bit.jxl", jpegxl(a8), a8),
+        exact("bare-grey.jxl", jpegxl(a8[:, :, 0]), np.repeat(a8[:, :, :1], 3, axis=-1)),
+        exact("16-bit.ppm", netpbm(a16, 65535), a16),
+        exact("8-bit.pgm", netpbm(a8[:, :, :1], 255), np.repeat(a8[:, :, :1], 3, axis=-1)),
+        exact("plain.ppm", netpbm(a8, 255, plain=True), a8),
+        exact("plain.pgm", netpbm(a16[:, :, :1], 65535, plain=True), grey),
+        Kind("10-bit.ppm", netpbm(a10, 1023), 16, a10 / 1023),
+        as_pillow_reads("1-bit.png", one_bit.getvalue()),
         as_pillow_reads("baseline.jpg", by_pillow(a8, "JPEG", quality=90)),
         as_pillow_reads("progressive.jpg", by_pillow(a8, "JPEG", quality=90, progressive=True)),
         as_pillow_reads("lossy.webp", by_pillow(a8, "WEBP")),

@@ -1,19 +1,26 @@
 """Commands for those who have photographs: deblur, demo, methods."""
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from dualpix import __version__
 from dualpix.cli.doors import Device, Memory, Mirror, Overwrite, Precision, Weights, counter, say
 from dualpix.errors import DualpixError
 
 
 def deblur(
-    left: Annotated[Path, typer.Argument(metavar="LEFT", help="The left view: PNG, TIFF, JPEG or WebP.")],
+    left: Annotated[Path, typer.Argument(metavar="LEFT", help="The left view: PNG, TIFF, JPEG, WebP, JPEG XL or PGM.")],
     right: Annotated[Path, typer.Argument(metavar="RIGHT", help="The right view of the same photograph.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="OUT", help="The picture to write.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="OUT", help="The picture to write; without extension, in the format of LEFT."
+        ),
+    ],
     weights: Weights = None,
     overwrite: Overwrite = False,
     memory: Memory = None,
@@ -21,6 +28,9 @@ def deblur(
     device: Device = "auto",
     mirror: Mirror = False,
     depth: Annotated[int | None, typer.Option(metavar="BITS", help="8 or 16; without it, that of the views.")] = None,
+    strip_metadata: Annotated[
+        bool, typer.Option("--strip-metadata", help="Write neither colour profile nor EXIF nor XMP.")
+    ] = False,
     anyway: Annotated[bool, typer.Option("--anyway", help="Go on if the pair looks odd, as if swapped.")] = False,
 ) -> None:
     """Deblur a pair: two views in, one sharp picture out.
@@ -32,11 +42,17 @@ def deblur(
         raise typer.BadParameter("choose 8 or 16", param_hint="--depth")
     from dualpix import checkpoint
     from dualpix.deblurring import deblur_pair
-    from dualpix.images import check_output, read_pair, write_picture
+    from dualpix.images import Metadata, check_output, read_pair, suffix_of, write_picture
 
+    output = output if output.suffix or output.is_dir() else output.with_name(output.name + suffix_of(left))
     check_output(output, overwrite, [left, right])
     pair = read_pair(left, right)
     opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
+    software = f"dualpix {__version__}, {opened.name}, weights {opened.path.stem}"
+    metadata = replace(pair["metadata"], software=software)
+    if strip_metadata:
+        metadata = Metadata(orientation=metadata.orientation)
+    check_output(output, overwrite, metadata=metadata, grey=pair["grey"])
     start = time.perf_counter()
     done = deblur_pair(
         dict(pair),
@@ -48,9 +64,9 @@ def deblur(
         strict=not anyway,
         progress=counter("band"),
     )
-    for warning in done.warnings:
-        say(f"Note: {warning}")
-    write_picture(output, done.picture, depth or pair["depth"], overwrite)
+    lost = write_picture(output, done.picture, depth or pair["depth"], overwrite, metadata, pair["grey"])
+    for note in (*done.warnings, *lost):
+        say(f"Note: {note}")
     height, width = done.picture.shape[1:]
     typer.echo(f"{output}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s ({done.plan})")
 

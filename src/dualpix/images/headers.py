@@ -1,28 +1,16 @@
 """What a picture file declares about itself, read from its first bytes: an absurd size is refused before decoding.
 
-Only PNG, TIFF, JPEG and WebP are let through, told apart by content and not by name.
+Only formats of one still picture are let through, told apart by content and not by name.
 """
 
 import os
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO
 
-from dualpix.errors import PictureError
-
-ACCEPTED = "PNG, TIFF, JPEG or WebP"
-
-
-@dataclass(frozen=True)
-class Header:
-    """`channels` 1 to 4 (2 and 4 carry alpha); `depth` 8 or 16 bits, 16 for floating-point samples too."""
-
-    format: str
-    width: int
-    height: int
-    channels: int
-    depth: int
+from dualpix.images.jpegxl import BARE, BOXED, peek_jpegxl
+from dualpix.images.netpbm import MARKS, peek_netpbm
+from dualpix.images.opening import ACCEPTED, Header, exactly, refuse
 
 
 def peek(file: BinaryIO) -> Header:
@@ -30,31 +18,20 @@ def peek(file: BinaryIO) -> Header:
     file.seek(0)
     start = file.read(16)
     if not start:
-        _refuse(file, "is empty (0 bytes); copy it again")
+        refuse(file, "is empty (0 bytes); copy it again")
     for matches, parse in SIGNATURES:
         if matches(start):
             file.seek(0)
             return parse(file)
     named = next((f" (it looks like {name})" for at, mark, name in STRANGERS if start[at:].startswith(mark)), "")
-    _refuse(file, f"is not a {ACCEPTED} file{named}; convert it to one of these, 16-bit if possible")
-
-
-def _refuse(file: BinaryIO, what: str) -> NoReturn:
-    raise PictureError(f"{file.name} {what}.")
-
-
-def _exactly(file: BinaryIO, count: int) -> bytes:
-    data = file.read(count)
-    if len(data) < count:
-        _refuse(file, "is cut short; copy it again")
-    return data
+    refuse(file, f"is not a {ACCEPTED} file{named}; convert it to one of these, 16-bit if possible")
 
 
 def _png(file: BinaryIO) -> Header:
-    chunk, width, height, bits, colour = struct.unpack(">12x4sIIBB", _exactly(file, 26))
+    chunk, width, height, bits, colour = struct.unpack(">12x4sIIBB", exactly(file, 26))
     channels = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(colour)
     if chunk != b"IHDR" or channels is None or bits not in (1, 2, 4, 8, 16):
-        _refuse(file, "has a damaged PNG header; copy it again")
+        refuse(file, "has a damaged PNG header; copy it again")
     return Header("PNG", width, height, channels, 16 if bits == 16 else 8)
 
 
@@ -67,34 +44,35 @@ def _jpeg(file: BinaryIO) -> Header:
     file.seek(2)
     while True:
         code = _jpeg_marker(file)
-        (length,) = struct.unpack(">H", _exactly(file, 2))
+        (length,) = struct.unpack(">H", exactly(file, 2))
         if length < 2 or code in (0xD9, 0xDA):
-            _refuse(file, "has a damaged JPEG header; copy it again")
+            refuse(file, "has a damaged JPEG header; copy it again")
         if code in JPEG_OTHER_FRAMES:
-            _refuse(file, "is a lossless or hierarchical JPEG; save it as PNG or TIFF")
+            refuse(file, "is a lossless or hierarchical JPEG; save it as PNG or TIFF")
         if code in JPEG_FRAMES:
-            bits, height, width, channels = struct.unpack(">BHHB", _exactly(file, 6))
+            bits, height, width, channels = struct.unpack(">BHHB", exactly(file, 6))
             if bits != 8 or channels not in (1, 3):
-                _refuse(file, f"is a JPEG of {channels} channels of {bits} bits; save it as 8-bit RGB or as PNG")
+                what = "in CMYK" if channels == 4 else f"of {channels} channels of {bits} bits"
+                refuse(file, f"is a JPEG {what}; save it as 8-bit RGB or as PNG")
             return Header("JPEG", width, height, channels, 8)
         file.seek(length - 2, os.SEEK_CUR)
 
 
 def _jpeg_marker(file: BinaryIO) -> int:
     """The code of the next marker, which any number of fill bytes 0xFF may precede."""
-    prefix, code = _exactly(file, 2)
+    prefix, code = exactly(file, 2)
     if prefix != 0xFF:
-        _refuse(file, "has a damaged JPEG header; copy it again")
+        refuse(file, "has a damaged JPEG header; copy it again")
     while code == 0xFF:
-        (code,) = _exactly(file, 1)
+        (code,) = exactly(file, 1)
     return code
 
 
 def _webp(file: BinaryIO) -> Header:
-    kind, body = _exactly(file, 20)[12:16], _exactly(file, 10)
+    kind, body = exactly(file, 20)[12:16], exactly(file, 10)
     if kind == b"VP8X":
         if body[0] & 0x02:
-            _refuse(file, "is an animation; give a still picture")
+            refuse(file, "is an animation; give a still picture")
         width, height = (int.from_bytes(body[at : at + 3], "little") + 1 for at in (4, 7))
         return Header("WebP", width, height, 4 if body[0] & 0x10 else 3, 8)
     if kind == b"VP8L" and body[0] == 0x2F:
@@ -103,7 +81,7 @@ def _webp(file: BinaryIO) -> Header:
     if kind == b"VP8 " and body[3:6] == b"\x9d\x01\x2a":
         width, height = (side & 0x3FFF for side in struct.unpack("<HH", body[6:]))
         return Header("WebP", width, height, 3, 8)
-    _refuse(file, "has a damaged WebP header; copy it again")
+    refuse(file, "has a damaged WebP header; copy it again")
 
 
 # The TIFF tags that decide whether and how the first page is read, with their defaults.
@@ -112,26 +90,31 @@ TILE_WIDTH, TILE_HEIGHT, SAMPLE_FORMAT, DNG_VERSION = 322, 323, 339, 50706
 TIFF_DEFAULTS = {SUBFILE: 0, WIDTH: 0, HEIGHT: 0, BITS: 1, COMPRESSION: 1, PHOTOMETRIC: -1, SAMPLES: 1, TILE_WIDTH: 0,
                  TILE_HEIGHT: 0, SAMPLE_FORMAT: 1, DNG_VERSION: 0}  # fmt: skip
 TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
-# None, LZW, Deflate (old and new number), PackBits, Zstandard: all decode into a buffer of the declared size.
-# JPEG inside TIFF is left out: there the embedded stream may declare a size of its own.
-TIFF_COMPRESSIONS = {1, 5, 8, 32946, 32773, 50000}
+# None, LZW, JPEG, Deflate (new and old number), PackBits, Zstandard. A segment of JPEG declares a size of its own,
+# which the reader checks; all others decode into a buffer of the declared size.
+TIFF_JPEG = 7
+TIFF_COMPRESSIONS = {1, 5, TIFF_JPEG, 8, 32946, 32773, 50000}
+GREY, RGB, YCBCR = 1, 2, 6
+TIFF_COLOURS = {0: "negative grey (white is zero)", 3: "palette colours", 5: "CMYK", 6: "uncompressed YCbCr",
+                8: "CIELab", 9: "CIELab", 10: "CIELab", 32803: "a colour filter mosaic"}  # fmt: skip
 
 
 def _tiff(file: BinaryIO) -> Header:
-    start = _exactly(file, 16)
+    start = exactly(file, 16)
     tags = _tiff_tags(file, start)
     if start[8:10] == b"CR" or tags[DNG_VERSION] or tags[SUBFILE] & 1:
-        _refuse(file, f"is a camera raw file, or its first page is only a thumbnail; export both views as {ACCEPTED}")
-    if tags[PHOTOMETRIC] not in (1, 2):
-        _refuse(file, "is a TIFF that is neither grey (black is zero) nor RGB; save it as RGB")
+        refuse(file, f"is a camera raw file, or its first page is only a thumbnail; export both views as {ACCEPTED}")
     if tags[COMPRESSION] not in TIFF_COMPRESSIONS:
-        _refuse(file, "is a TIFF with an unusual compression; save it with none, LZW or Deflate")
+        refuse(file, "is a TIFF with an unusual compression; save it with none, LZW or Deflate")
+    if tags[PHOTOMETRIC] not in {GREY, RGB} | ({YCBCR} if tags[COMPRESSION] == TIFF_JPEG else set()):
+        kind = TIFF_COLOURS.get(tags[PHOTOMETRIC], "an unknown kind of colour")
+        refuse(file, f"is a TIFF in {kind}; save it as RGB, or as grey with black as zero")
     depth = {(1, 8): 8, (1, 16): 16, (3, 16): 16, (3, 32): 16, (3, 64): 16}.get((tags[SAMPLE_FORMAT], tags[BITS]))
-    if depth is None or tags[SAMPLES] not in (1, 2, 3, 4) or (tags[PHOTOMETRIC] == 2) != (tags[SAMPLES] >= 3):
+    if depth is None or tags[SAMPLES] not in (1, 2, 3, 4) or (tags[PHOTOMETRIC] != GREY) != (tags[SAMPLES] >= 3):
         what = f"{tags[SAMPLES]} samples of {tags[BITS] if tags[BITS] > 0 else 'mixed'} bits"
-        _refuse(file, f"is a TIFF of {what}; save it as grey or RGB of 8 or 16 bits, or float in [0, 1]")
+        refuse(file, f"is a TIFF of {what}; save it as grey or RGB of 8 or 16 bits, or float in [0, 1]")
     if tags[TILE_WIDTH] * tags[TILE_HEIGHT] > max(tags[WIDTH] * tags[HEIGHT], 4096 * 4096):
-        _refuse(file, "is a TIFF with tiles larger than itself; save it again")  # a tile is decoded whole
+        refuse(file, "is a TIFF with tiles larger than itself; save it again")  # a tile is decoded whole
     return Header("TIFF", tags[WIDTH], tags[HEIGHT], tags[SAMPLES], depth)
 
 
@@ -142,11 +125,11 @@ def _tiff_tags(file: BinaryIO, start: bytes) -> dict[int, int]:
     offset_at, pointer, count_of_tags, entry = (8, "Q", "Q", "HHQ8s") if big else (4, "I", "H", "HHI4s")
     (offset,) = struct.unpack_from(order + pointer, start, offset_at)
     file.seek(min(offset, os.fstat(file.fileno()).st_size))
-    (count,) = struct.unpack(order + count_of_tags, _exactly(file, struct.calcsize(order + count_of_tags)))
+    (count,) = struct.unpack(order + count_of_tags, exactly(file, struct.calcsize(order + count_of_tags)))
     if not 0 < count <= 4096:
-        _refuse(file, "has a damaged TIFF directory; copy it again")
+        refuse(file, "has a damaged TIFF directory; copy it again")
     tags = dict(TIFF_DEFAULTS)
-    entries = _exactly(file, count * struct.calcsize(order + entry))
+    entries = exactly(file, count * struct.calcsize(order + entry))
     for code, kind, number, value in struct.iter_unpack(order + entry, entries):
         if code in tags and kind in TIFF_INTEGERS and 0 < number <= 16:
             values = _tiff_values(file, order, TIFF_INTEGERS[kind] * number, value, pointer)
@@ -160,7 +143,7 @@ def _tiff_values(file: BinaryIO, order: str, layout: str, value: bytes, pointer:
     if size > len(value):
         back = file.tell()
         file.seek(min(struct.unpack(order + pointer, value)[0], os.fstat(file.fileno()).st_size))
-        value = _exactly(file, size)
+        value = exactly(file, size)
         file.seek(back)
     return struct.unpack_from(order + layout, value)
 
@@ -170,6 +153,8 @@ SIGNATURES: list[tuple[Callable[[bytes], bool], Callable[[BinaryIO], Header]]] =
     (lambda start: start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")), _tiff),
     (lambda start: start.startswith(b"\xff\xd8\xff"), _jpeg),
     (lambda start: start.startswith(b"RIFF") and start[8:12] == b"WEBP", _webp),
+    (lambda start: start.startswith((BARE, BOXED)), peek_jpegxl),
+    (lambda start: start.startswith(MARKS), peek_netpbm),
 ]
 
 # (where, what, name): files people try, named in the refusal.
@@ -179,10 +164,9 @@ STRANGERS = [
     (0, b"GIF8", "GIF"),
     (0, b"BM", "BMP"),
     (0, b"8BPS", "Photoshop"),
-    (0, b"\xff\x0a", "JPEG XL"),
-    (0, b"\0\0\0\x0cJXL ", "JPEG XL"),
     (0, b"v/1\x01", "OpenEXR"),
-    (0, b"P5", "PGM"),
-    (0, b"P6", "PPM"),
+    (0, b"P1", "PBM"),
+    (0, b"P4", "PBM"),
+    (0, b"P7", "PAM"),
     (0, b"%PDF", "PDF"),
 ]

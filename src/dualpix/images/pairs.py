@@ -10,18 +10,24 @@ from torch import Tensor
 
 from dualpix.errors import PairError
 from dualpix.images.matching import Matches, match_blocks
+from dualpix.images.metadata import Metadata
 from dualpix.images.reading import LIMIT_MEGAPIXELS, MIN_SIDE_PX, Picture, read_picture
 from dualpix.images.writing import ENCODERS
 
 
 class Pair(TypedDict):
-    """A sample of two views, float32 3 x H x W in [0, 1], with their bit depth (8 or 16) and what reading changed."""
+    """A sample of two views, float32 3 x H x W in [0, 1], with their bit depth (8 or 16) and what reading changed.
+
+    `grey`: the files have one channel; `metadata` is that of the left view.
+    """
 
     name: str
     left: Tensor
     right: Tensor
     depth: int
     notes: list[str]
+    grey: bool
+    metadata: Metadata
 
 
 def read_pair(left: str | Path, right: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> Pair:
@@ -36,7 +42,15 @@ def read_pair(left: str | Path, right: str | Path, limit_megapixels: float = LIM
     a, b = read_picture(left, limit_megapixels), read_picture(right, limit_megapixels)
     _refuse_different_kinds(a, b)
     require_pair(a.pixels, b.pixels, f"{left} and {right}")
-    return Pair(name=_split_name(left)[0], left=a.pixels, right=b.pixels, depth=a.depth, notes=_notes(a, b))
+    return Pair(
+        name=_split_name(left)[0],
+        left=a.pixels,
+        right=b.pixels,
+        depth=a.depth,
+        notes=_notes(a, b),
+        grey=a.grey,
+        metadata=a.metadata,
+    )
 
 
 def _refuse_different_kinds(left: Picture, right: Picture) -> None:
@@ -56,9 +70,9 @@ def _size(view: Tensor) -> str:
 
 def _notes(left: Picture, right: Picture) -> list[str]:
     notes = [*left.notes, *right.notes]
-    if left.icc != right.icc:
+    if left.metadata.icc != right.metadata.icc:
         notes.append("The two views carry different colour profiles; their numbers are used as they are.")
-    if left.orientation != right.orientation:
+    if left.metadata.orientation != right.metadata.orientation:
         notes.append("The two views carry different orientations; check that they were exported in the same way.")
     return notes
 

@@ -1,6 +1,7 @@
 """Read a picture file into a float tensor, at its full depth, or say in one sentence why not."""
 
 import logging
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,11 +17,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dualpix.errors import PictureError
-from dualpix.images.headers import Header, peek
-from dualpix.images.metadata import read_metadata
+from dualpix.images.headers import TIFF_JPEG, peek
+from dualpix.images.metadata import Metadata, read_metadata
+from dualpix.images.netpbm import decode_netpbm
+from dualpix.images.opening import Header, Part
 
 # Damage is told once, by a PictureError, and not by the decoder's log as well.
-logging.getLogger("tifffile").addHandler(logging.NullHandler())
+for name in ("tifffile", "imagecodecs"):
+    logging.getLogger(name).addHandler(logging.NullHandler())
 
 MIN_SIDE_PX = 16
 LIMIT_MEGAPIXELS = 200.0
@@ -32,7 +36,7 @@ class Picture:
 
     pixels: float32, 3 x H x W in [0, 1], display-encoded; depth: 8 or 16 bits (16 for floating-point files);
     grey: the file has one channel, repeated here; notes: what was changed on reading, one sentence each;
-    icc, exif: the raw blocks of the file, None where it has none; orientation: the EXIF tag, 1 where it has none.
+    metadata: its colour profile, EXIF and XMP; format: "PNG", "TIFF", "JPEG", "WebP", "JPEG XL" or "Netpbm".
     """
 
     path: Path
@@ -40,13 +44,12 @@ class Picture:
     depth: int
     grey: bool = False
     notes: tuple[str, ...] = ()
-    icc: bytes | None = field(default=None, repr=False)
-    exif: bytes | None = field(default=None, repr=False)
-    orientation: int = 1
+    metadata: Metadata = field(default=Metadata(), repr=False)
+    format: str = "PNG"
 
 
 def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> Picture:
-    """Read a PNG, TIFF (first page), JPEG or WebP file, recognised by its content.
+    """Read a PNG, TIFF (first page), JPEG, WebP, JPEG XL, PGM or PPM file, recognised by its content.
 
     Grey becomes three equal channels and alpha is dropped, each with a note. Raises PictureError, which names the file,
     if it is missing, unreadable, empty, damaged, cut short, of another format, smaller than 16 pixels on a side, or
@@ -58,7 +61,7 @@ def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -
         header = peek(file)
         _check_size(path, header, limit_megapixels)
         array = _decode(path, file, header)
-        metadata = read_metadata(file, header.format)
+        metadata = read_metadata(file, header)
     grey, alpha = array.shape[2] < 3, array.shape[2] in (2, 4)
     notes = []
     if grey:
@@ -67,9 +70,18 @@ def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -
         notes.append(f"{path.name} has an alpha channel (transparency): it is ignored.")
     if metadata.orientation != 1:
         tag = f"orientation tag {metadata.orientation}"
-        notes.append(f"{path.name} has {tag}: it is not rotated, so that rows stay sensor rows.")
+        notes.append(f"{path.name} has {tag}: it is not rotated on reading, so that rows stay sensor rows.")
     pixels = _to_tensor(path, array[:, :, : 1 if grey else 3])
-    return Picture(path, pixels, header.depth, grey, tuple(notes), *metadata)
+    return Picture(path, pixels, header.depth, grey, tuple(notes), metadata, header.format)
+
+
+def suffix_of(path: str | Path) -> str:
+    """The usual extension of the format that a picture file really has. Raises PictureError as `read_picture` does."""
+    with _open(Path(path)) as file:
+        header = peek(file)
+    if header.format == "Netpbm":
+        return ".pgm" if header.channels == 1 else ".ppm"
+    return {"PNG": ".png", "TIFF": ".tif", "JPEG": ".jpg", "WebP": ".webp", "JPEG XL": ".jxl"}[header.format]
 
 
 def _open(path: Path) -> BinaryIO:
@@ -123,12 +135,13 @@ def _cut_short(file: BinaryIO) -> PictureError:
 
 def _load(file: BinaryIO, header: Header) -> bytes:
     """The whole file, unless it is far larger than its pixels and generous metadata can explain."""
-    allowed = header.width * header.height * 8 + 2**26
-    data = file.read(allowed + 1)
-    if len(data) > allowed:
+    # Six digits and a gap for each sample is what plain PPM may need.
+    allowed = header.width * header.height * (24 if header.format == "Netpbm" else 8) + 2**26
+    length = os.fstat(file.fileno()).st_size
+    if length > allowed:
         size = f"{header.width} x {header.height} pixels"
         raise PictureError(f"{file.name} is a far larger file than its {size} can explain; export it again.")
-    return data
+    return file.read(length)
 
 
 def _decode_png(file: BinaryIO, header: Header) -> NDArray[Any]:
@@ -159,7 +172,14 @@ def _jpeg_is_whole(data: bytes) -> bool:
 
 
 def _decode_webp(file: BinaryIO, header: Header) -> NDArray[Any]:
-    return np.asarray(imagecodecs.webp_decode(_load(file, header)))
+    data = _load(file, header)
+    if len(data) < 8 + int.from_bytes(data[4:8], "little"):
+        raise _cut_short(file)
+    return np.asarray(imagecodecs.webp_decode(data))
+
+
+def _decode_jpegxl(file: BinaryIO, header: Header) -> NDArray[Any]:
+    return np.asarray(imagecodecs.jpegxl_decode(_load(file, header), keeporientation=True))
 
 
 def _decode_tiff(file: BinaryIO, header: Header) -> NDArray[Any]:
@@ -172,8 +192,27 @@ def _decode_tiff(file: BinaryIO, header: Header) -> NDArray[Any]:
         whole = all(0 < count <= size - at for at, count in zip(offsets, counts, strict=False))
         if not whole or not len(offsets) == len(counts) == prod(page.chunked):
             raise _cut_short(file)
+        if page.compression == TIFF_JPEG:
+            _check_jpeg_segments(file, page)
         array: NDArray[Any] = np.asarray(page.asarray())
     return np.moveaxis(array, 0, -1) if array.ndim == 3 and page.planarconfig == 2 else array
+
+
+def _check_jpeg_segments(file: BinaryIO, page: Any) -> None:
+    """Each strip or tile is a JPEG of its own: it must be whole, and no larger than the directory says."""
+    width, height = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
+    for at, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        file.seek(at)
+        data = file.read(count)
+        if not _jpeg_is_whole(data):
+            raise _cut_short(file)
+        inner = peek(Part(data, file.name))
+        if inner.format != "JPEG" or inner.width > width or inner.height > height:
+            raise PictureError(f"{file.name} is damaged: a JPEG inside it has another size; copy or export it again.")
+
+
+def _decode_plain(file: BinaryIO, header: Header) -> NDArray[Any]:
+    return decode_netpbm(file, _load(file, header), header)
 
 
 DECODERS: dict[str, Callable[[BinaryIO, Header], NDArray[Any]]] = {
@@ -181,6 +220,8 @@ DECODERS: dict[str, Callable[[BinaryIO, Header], NDArray[Any]]] = {
     "TIFF": _decode_tiff,
     "JPEG": _decode_jpeg,
     "WebP": _decode_webp,
+    "JPEG XL": _decode_jpegxl,
+    "Netpbm": _decode_plain,
 }
 
 
