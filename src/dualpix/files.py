@@ -4,6 +4,9 @@ import os
 import secrets
 from pathlib import Path
 
+LEFTOVERS = ".dualpix-*.partial"
+"""The names of what a killed process had not finished, as a pattern."""
+
 
 def write_whole(path: Path, content: bytes | memoryview) -> None:
     """Write beside `path` under a hidden name that no reader takes for the file, then rename in one step.

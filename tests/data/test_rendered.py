@@ -1,5 +1,9 @@
 """The store of rendered scenes: what is read is what was rendered, whatever happens to the files."""
 
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +13,7 @@ import torch
 
 from dualpix.data.rendered import PICTURES, Rendered, store_name
 from dualpix.data.simulated import Simulated
+from dualpix.files import LEFTOVERS
 from dualpix.optics.scenes import Layout
 
 
@@ -53,6 +58,34 @@ def test_a_file_cut_short_is_rendered_again(store: Rendered) -> None:
     path = next(store.folder.iterdir())
     path.write_bytes(path.read_bytes()[:-100])
     assert torch.equal(store[5]["sharp"], whole["sharp"])
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions as Unix has them")
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o027, 0o640)])
+def test_who_may_read_a_scene_is_up_to_the_umask(store: Rendered, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        store.render(0)
+    finally:
+        os.umask(before)
+    assert next(store.folder.iterdir()).stat().st_mode & 0o777 == mode
+
+
+def test_killed_in_the_middle_there_is_no_half_scene(store: Rendered) -> None:
+    """By the system, when all is written but the name."""
+    code = f"""
+import os, pathlib, signal
+from dualpix import files
+from dualpix.data.rendered import Rendered
+from dualpix.data.simulated import Simulated
+from dualpix.files import LEFTOVERS
+files.os.replace = lambda *paths: os.kill(os.getpid(), signal.SIGKILL)
+Rendered(Simulated([], size=32, count=20, seed=1, depth=8), pathlib.Path({str(store.folder)!r})).render(3)
+"""
+    killed = subprocess.run([sys.executable, "-c", code], env=os.environ | {"OMP_NUM_THREADS": "1"}, timeout=300)
+    assert killed.returncode == -signal.SIGKILL
+    assert not store.has(3) and [path.match(LEFTOVERS) for path in store.folder.iterdir()] == [True]
+    assert torch.equal(torch.as_tensor(store[3]["left"]), torch.as_tensor(store.simulated[3]["left"]))
 
 
 def test_old_scenes_are_forgotten_and_nothing_else(store: Rendered) -> None:

@@ -15,6 +15,7 @@ import torch
 
 from dualpix import checkpoint, networks
 from dualpix.errors import CheckpointError, DataError, RecipeError
+from dualpix.files import LEFTOVERS
 from dualpix.recipes import Recipe, from_dict
 from dualpix.training import train
 from dualpix.training.clock import PARTS
@@ -57,8 +58,8 @@ def test_a_run_leaves_what_it_promises(run: Path, quick: Make, photos: Path) -> 
     best = train(recipe, run, photos=[photos], report=told.append)
     files = {"recipe.json", "log.jsonl", "curve.png", "last.pt", "best.safetensors", "last.safetensors"}
     assert {path.name for path in run.iterdir()} == files
-    assert [path.suffix for path in (run.parent / "scenes").rglob("*") if path.is_file()][:1] == [".npy"]
-    assert not list(run.parent.rglob("*.part"))
+    assert {path.suffix for path in (run.parent / "scenes").rglob("*") if path.is_file()} == {".npy"}
+    assert not list(run.parent.rglob(LEFTOVERS))
     assert from_dict(json.loads((run / "recipe.json").read_text())) == recipe
 
     lines = log(run)
@@ -189,7 +190,7 @@ def test_a_state_is_replaced_whole_or_not_at_all(run: Path, begun: tuple) -> Non
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
-    assert (run / "last.pt").read_bytes() == before and not list(run.glob("*.part"))
+    assert (run / "last.pt").read_bytes() == before and not list(run.glob(LEFTOVERS))
     keeper.keep(learner)
     assert torch.load(run / "last.pt", weights_only=True)["learner"]["step"] == 5
 
@@ -275,7 +276,7 @@ def test_a_folder_that_cannot_be_written_is_an_os_error(run: Path, quick: Make, 
 def test_scenes_far_behind_are_deleted(run: Path, quick: Make, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dualpix.training.MOST_LEFT_BEHIND", 1)
     train(quick(steps=8, fresh=0.5), run, photos=[photos])
-    kept = sorted(int(path.stem) for path in (run.parent / "scenes").rglob("*.npy"))
+    kept = sorted(int(path.stem) for path in (run.parent / "scenes").glob("*px-*/*.npy"))
     assert kept[0] == 8 // 2 - 1, "the pool begins at 4; one scene before it may stay"
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 
+from dualpix.files import LEFTOVERS
 from dualpix.recipes import Recipe, to_dict
 from dualpix.training import train
 from dualpix.training.curve import points, read_log
@@ -82,7 +83,7 @@ def test_stopped_and_killed_runs_end_as_whole_ones(
         assert not same(state(run)["learner"], state(whole)["learner"])
         train(recipe, run, photos=[photos])
         assert_as_if_nothing_had_happened(run, whole)
-        assert not list(run.glob("*.part"))
+        assert not list(run.glob(LEFTOVERS))
 
 
 def test_a_longer_run_is_a_shorter_one_resumed(quick: Callable[..., Recipe], photos: Path, tmp_path: Path) -> None:
@@ -143,4 +144,4 @@ def test_stopped_before_the_first_step_it_is_interrupted(
 
     with pytest.raises(KeyboardInterrupt):
         train(quick(pool=60), tmp_path / "run", photos=[photos], report=interrupt)
-    assert not (tmp_path / "run" / "last.pt").exists() and len(list(tmp_path.rglob("*.npy"))) == 50
+    assert not (tmp_path / "run" / "last.pt").exists() and len(list(tmp_path.rglob("*px-*/*.npy"))) == 50

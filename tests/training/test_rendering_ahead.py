@@ -11,6 +11,7 @@ import pytest
 
 from dualpix.data.rendered import Rendered
 from dualpix.data.simulated import Simulated
+from dualpix.files import LEFTOVERS
 from dualpix.training import rendering_ahead
 from dualpix.training.rendering_ahead import AHEAD, RenderingAhead, remove_leftovers
 
@@ -49,14 +50,14 @@ def test_it_renders_as_far_ahead_as_it_should(tmp_path: Path) -> None:
         wait_for(lambda: scenes(tmp_path).has(2 + AHEAD + 4))
         wait_for(lambda: process.poll() is not None)
         assert process.returncode == 0
-    assert numbers(tmp_path) == list(range(2, 2 + AHEAD + 5)) and not list(tmp_path.glob("*.part"))
+    assert numbers(tmp_path) == list(range(2, 2 + AHEAD + 5)) and not list(tmp_path.glob(LEFTOVERS))
     assert (scenes(tmp_path)._read(70) == scenes(tmp_path / "here").render(70)).all()
 
 
 def test_it_ends_in_the_middle_of_its_work(tmp_path: Path) -> None:
     with RenderingAhead(scenes(tmp_path), start=0, end=10**6) as ahead:
         wait_for(lambda: len(numbers(tmp_path)) > 2)
-    assert ahead.process.returncode == 0 and not list(tmp_path.glob("*.part"))
+    assert ahead.process.returncode == 0 and not list(tmp_path.glob(LEFTOVERS))
 
 
 PROGRAM = """
@@ -80,18 +81,21 @@ def test_it_ends_with_a_training_that_is_killed(tmp_path: Path) -> None:
         wait_for(lambda: len(numbers(tmp_path)) > 2)
         training.kill()
     wait_for(lambda: not is_there(pid))
-    assert not list(tmp_path.glob("*.part"))
+    assert not list(tmp_path.glob(LEFTOVERS))
 
 
 def test_old_leftovers_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    old, new, scene = (tmp_path / name for name in ("old.part", "new.part", "0000001.npy"))
-    for path in (old, new, scene):
+    store = tmp_path / "store"
+    store.mkdir()
+    old = [store / name for name in ("old.part", ".dualpix-0a.partial")] + [tmp_path / ".dualpix-0b.partial"]
+    new, scene = store / ".dualpix-0c.partial", store / "0000001.npy"
+    for path in (*old, new, scene):
         path.touch()
-    os.utime(old, (0, 0))
-    os.utime(scene, (0, 0))
+    for path in (*old, scene):
+        os.utime(path, (0, 0))
     remove_leftovers(tmp_path)
     remove_leftovers(tmp_path / "nowhere")
-    assert sorted(tmp_path.iterdir()) == [scene, new]
+    assert sorted(tmp_path.rglob("*")) == [store, new, scene]
     monkeypatch.setattr(rendering_ahead, "STALE_S", -1.0)
     remove_leftovers(tmp_path)
-    assert sorted(tmp_path.iterdir()) == [scene]
+    assert sorted(tmp_path.rglob("*")) == [store, scene]

@@ -1,13 +1,12 @@
 """Simulated scenes kept on disk, so that a trainer reads what another process, or an earlier run, has rendered.
 
 Scene i is a function of the simulator's settings and i alone, so it makes no difference who renders it; the store is
-only a memory. Files are written whole (temporary name, then rename) and hold bytes: C x H x W with the left, right and
-sharp pictures on top of one another.
+only a memory. Files are written whole and hold bytes: C x H x W with the left, right and sharp pictures on top of one
+another.
 """
 
+import io
 import json
-import os
-import tempfile
 import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dualpix.data.simulated import DRAWING, Simulated
+from dualpix.files import write_whole
 
 PICTURES = ("left", "right", "sharp")
 
@@ -45,14 +45,9 @@ class Rendered:
         stack = torch.cat([torch.as_tensor(sample[name]) for name in PICTURES])
         pixels = (stack * 255).round().byte().numpy()
         self.folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self.folder, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.save(file, pixels)
-            os.replace(temporary, self._path(index))
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        content = io.BytesIO()
+        np.save(content, pixels)
+        write_whole(self._path(index), content.getbuffer())
         return pixels
 
     def forget(self, before: int) -> None:

@@ -131,7 +131,7 @@ def _ahead(source: Source, step: int, recipe: Recipe, processes: Processes) -> I
     if not isinstance(source, Moving) or not processes.first:
         yield lambda step: None
         return
-    remove_leftovers(source.scenes.folder)
+    remove_leftovers(source.scenes.folder.parent)
     start, end = source.window(step)[1], source.window(recipe.steps)[1]
     if start >= end:
         yield lambda step: None

@@ -15,6 +15,7 @@ from typing import BinaryIO, NoReturn
 import torch
 
 from dualpix.data.rendered import Rendered
+from dualpix.files import LEFTOVERS
 
 AHEAD = 64  # scenes kept ready beyond the pool
 STALE_S = 3600.0
@@ -69,11 +70,12 @@ class RenderingAhead:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the unfinished files of processes that were killed while they rendered."""
-    for part in folder.glob("*.part"):
-        with suppress(OSError):
-            if time.time() - part.stat().st_mtime > STALE_S:
-                part.unlink()
+    """Delete the unfinished files, anywhere in `folder`, of processes that were killed while they wrote."""
+    for pattern in (LEFTOVERS, "*.part"):  # as they are called, and as they once were
+        for unfinished in folder.rglob(pattern):
+            with suppress(OSError):
+                if time.time() - unfinished.stat().st_mtime > STALE_S:
+                    unfinished.unlink()
 
 
 def main() -> None:
