@@ -41,8 +41,9 @@ class UNet(nn.Module):
         super().__init__()
         *skips, bottom = widths
         inputs = (channels_in, *skips)
-        self.encoder = nn.ModuleList(pair(*channels) for channels in zip(inputs, skips, strict=False))
-        self.encoder[-1].append(nn.Dropout(dropout))
+        encoder = [pair(*channels) for channels in zip(inputs, skips, strict=False)]
+        encoder[-1].append(nn.Dropout(dropout))
+        self.encoder = nn.ModuleList(encoder)
         self.pool = nn.MaxPool2d(2)
         self.bottom = pair(skips[-1], bottom).append(nn.Dropout(dropout))
         belows = (bottom, *reversed(skips))
@@ -51,7 +52,7 @@ class UNet(nn.Module):
         )
         self.head = nn.Sequential(*head(skips[0]), nn.Sigmoid())
         he_initialise(self, slope=0.0)
-        nn.init.xavier_uniform_(self.head[2].weight)
+        nn.init.xavier_uniform_(self.head.get_parameter("2.weight"))
 
     def paint(self, maps: Tensor) -> Tensor:
         skips = []

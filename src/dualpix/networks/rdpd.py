@@ -16,7 +16,7 @@ pairs beside simulated ones.
 Choices, and what to know
 * MCCNet's Table 1 (27.51 M, 612.05 G) counts another reading, here `up_kernel=3, bottom_convolutions=2,
   radius_map=False`: 27,508,623 parameters, 611.82 G multiply-adds, 612.42 G with one operation more for each bias.
-  What gives the 612.05 between is not known; that the biases of the encoder alone were counted would give it.
+  With the biases of the encoder alone it is 612.05; how Table 1 came to that is not known.
 * The distance from the centre makes a crop differ from the same place in the photograph: with `radius_map` the network
   sees the whole picture (`reach_px` is None, so it is not run in bands), and crops need their piece of `radius_of` as
   `radius`. `radius_map=False` (24,278,415 parameters) is for training on crops alone.
@@ -124,7 +124,7 @@ class RDPD(nn.Module):
         batch, frames = left.shape[:2]
         maps = torch.cat([left, right], dim=2).flatten(0, 1)  # BT 6 H W
         if self.radius_map:
-            whole = radius_of(*left.shape[-2:], like=left).expand(batch, -1, -1, -1) if radius is None else radius
+            whole = radius_of(left).expand(batch, -1, -1, -1) if radius is None else radius
             maps = torch.cat([maps, whole.repeat_interleave(frames, 0)], dim=1)  # BT 7 H W
         skips = []
         for encode in self.encoder:
@@ -138,11 +138,11 @@ class RDPD(nn.Module):
 
     def _initialise(self) -> None:
         he_initialise(self, slope=0.0)
-        nn.init.xavier_uniform_(self.head[2].weight)
+        nn.init.xavier_uniform_(self.head.get_parameter("2.weight"))
         recurrent = self.memory.recurrent.weight
         nn.init.normal_(recurrent, std=1 / math.sqrt(recurrent[0].numel()))
         with torch.no_grad():
-            _, forget, _, _ = self.memory.input.bias.chunk(4)
+            _, forget, _, _ = self.memory.get_parameter("input.bias").chunk(4)
             forget.fill_(1.0)
 
 
@@ -186,11 +186,11 @@ def hard_sigmoid(x: Tensor) -> Tensor:
     return (0.2 * x + 0.5).clamp(0, 1)
 
 
-def radius_of(height: int, width: int, like: Tensor) -> Tensor:
-    """The distance from the picture's centre, 0 there and 1 in the corners, in steps of 1/255: 1 1 H W, of the type and
-    on the device of `like`."""
-    rows = torch.arange(height, device=like.device, dtype=torch.float64) - (height - 1) / 2
-    columns = torch.arange(width, device=like.device, dtype=torch.float64) - (width - 1) / 2
+def radius_of(picture: Tensor) -> Tensor:
+    """The distance from the centre of a picture, ... H W: 0 there and 1 in the corners, in steps of 1/255; 1 1 H W."""
+    height, width = picture.shape[-2:]
+    rows = torch.arange(height, device=picture.device, dtype=torch.float64) - (height - 1) / 2
+    columns = torch.arange(width, device=picture.device, dtype=torch.float64) - (width - 1) / 2
     distance = torch.hypot(rows[:, None], columns)  # H W
-    levels = (255 * distance / distance[0, 0]).floor()
-    return (levels / 255).to(like.dtype)[None, None]
+    levels = (255 * (distance / distance[0, 0])).floor()
+    return (levels / 255).to(picture.dtype)[None, None]
