@@ -1,12 +1,13 @@
 """The command line: parse, call one journey, print. No logic; torch is loaded inside the commands, so help is quick."""
 
 from dualpix.cli.doors import app
+from dualpix.cli.importing import import_weights
 from dualpix.cli.studying import evaluate, simulate, train
 from dualpix.cli.using import deblur, demo, methods
 
 __all__ = ["app", "main"]
 
-COMMANDS = (deblur, demo, simulate, train, evaluate, methods)
+COMMANDS = (deblur, demo, simulate, train, evaluate, methods, import_weights)
 
 for command in COMMANDS:
     app.command()(command)
