@@ -59,6 +59,7 @@ def test_a_run_leaves_what_it_promises(run: Path, quick: Make, photos: Path) -> 
     files = {"recipe.json", "log.jsonl", "curve.png", "last.pt", "best.safetensors", "last.safetensors"}
     assert {path.name for path in run.iterdir()} == files
     assert {path.suffix for path in (run.parent / "scenes").rglob("*") if path.is_file()} == {".npy"}
+    assert len(list((run.parent / "scenes" / "photos").iterdir())) == 12
     assert not list(run.parent.rglob(LEFTOVERS))
     assert from_dict(json.loads((run / "recipe.json").read_text())) == recipe
 

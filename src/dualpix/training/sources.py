@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import nn
 
 from dualpix.data import Dpdd, Sample, Samples, open_dataset
 from dualpix.data.dpdd import splits
-from dualpix.data.photos import read_photos
+from dualpix.data.photos import Photos, share_photos
 from dualpix.data.rendered import Rendered, store_name
 from dualpix.data.simulated import Simulated
 from dualpix.errors import DataError
@@ -33,8 +33,8 @@ def open_sources(
 ) -> tuple[Source, Trial]:
     """Where crops come from, and the trial on held-out pictures; see `train` for `photos`, `data` and `validation`.
 
-    store: the folder that keeps rendered scenes. Raises `DataError` for both or neither of `photos` and `data`, for
-    more than one `validation` with `data`, and what opening them raises.
+    store: the folder that keeps decoded photographs and rendered scenes. Raises `DataError` for both or neither of
+    `photos` and `data`, for more than one `validation` with `data`, and what opening them raises.
     """
     if (data is None) == (not photos):
         raise DataError(
@@ -51,12 +51,13 @@ def open_sources(
 def _simulate(
     recipe: Recipe, store: Path, photos: Sequence[str | Path], validation: Sequence[str | Path]
 ) -> tuple[Source, Trial]:
-    sharp = read_photos(photos)
+    decoded = store / "photos"
+    sharp = share_photos(photos, decoded)
     count = _tenth(len(sharp))
-    held_out = read_photos(validation) if validation else sharp[-count:]
+    held_out = share_photos(validation, decoded) if validation else sharp[-count:]
     learnt = sharp if validation or len(sharp) == 1 else sharp[:-count]
 
-    def scenes(of: list[Tensor], count: int, seed: int) -> Simulated:
+    def scenes(of: Photos, count: int, seed: int) -> Simulated:
         return Simulated(
             of,
             size=recipe.scene,
