@@ -19,7 +19,7 @@ from dualpix.checkpoint import DEFAULT_WEIGHTS
 Command = Callable[..., tuple[int, str, str]]
 Views = Callable[..., tuple[np.ndarray, np.ndarray]]
 COMMAND = Path(sys.executable).with_name("dualpix")
-COMMANDS = ["deblur", "demo", "simulate", "train", "evaluate", "methods", "import-weights"]
+COMMANDS = ["deblur", "demo", "simulate", "train", "evaluate", "methods", "import-weights", "calibrate"]
 HEIGHT, WIDTH = 224, 256
 
 

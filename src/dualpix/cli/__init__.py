@@ -2,12 +2,14 @@
 
 from dualpix.cli.doors import app
 from dualpix.cli.importing import import_weights
+from dualpix.cli.measuring import calibrate
 from dualpix.cli.studying import evaluate, simulate, train
 from dualpix.cli.using import deblur, demo, methods
+from dualpix.cli.viewing import extract, inspect
 
 __all__ = ["app", "main"]
 
-COMMANDS = (deblur, demo, simulate, train, evaluate, methods, import_weights)
+COMMANDS = (deblur, demo, simulate, train, evaluate, methods, import_weights, calibrate, extract, inspect)
 
 for command in COMMANDS:
     app.command()(command)
