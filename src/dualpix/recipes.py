@@ -25,7 +25,8 @@ class Recipe:
     start: weights, by name or file, from which a new run starts; empty for random ones. They must be of this network
         with these arguments. A resumed run goes on from where it is, whatever this says.
     loss: a name in LOSSES.
-    optimiser: Adam, or AdamW with `weight_decay`. rate: its peak learning rate, reached after `warmup_steps`.
+    optimiser: Adam, AdamW with `weight_decay`, or Muon (`training.optimisers`). rate: its peak learning rate, reached
+        after `warmup_steps`.
     momentum, second_momentum: its two decay rates, often called beta.
     schedule: "stable" (constant, then a linear fall to 0 over the last `decay_steps`; a resumed run may be given
         another `steps`), "halving" (halved every `halve_every` steps) or "cosine" (to 0 at `steps`).
@@ -47,7 +48,7 @@ class Recipe:
     arguments: dict[str, Any] = Field(default_factory=dict)
     start: str = ""
     loss: str = "charbonnier"
-    optimiser: Literal["adam", "adamw"] = "adamw"
+    optimiser: Literal["adam", "adamw", "muon"] = "adamw"
     rate: Amount = 4e-4
     momentum: Decay = 0.9
     second_momentum: Decay = 0.99
@@ -118,7 +119,13 @@ RECIPES["paper"] = Recipe(
 
 # The best known for two CPU cores in hours: 20,000 steps take about 4 hours in two processes. Stop it whenever you
 # like: `steps` can be changed on resuming, and the last `decay_steps` bring the rate down.
-RECIPES["cpu"] = Recipe(sharp_aperture=4 / 22)
+RECIPES["cpu"] = Recipe(
+    optimiser="muon",
+    rate=1e-3,
+    sharp_aperture=4 / 22,
+    compressed=0.8,
+    far_px=(2.0, 24.0),
+)
 
 # Shows that everything works, nothing more: 12 steps, seconds on any machine.
 RECIPES["tiny"] = Recipe(

@@ -48,7 +48,7 @@ def test_the_rate_is_what_the_optimiser_takes(quick: Make) -> None:
     recipe = quick(warmup_steps=4, decay_steps=1)
     learner = Learner(recipe)
     learner.learn(batch(), Processes())
-    assert learner.optimiser.param_groups[0]["lr"] == recipe.rate / 4
+    assert learner.optimiser.optimiser.param_groups[0]["lr"] == recipe.rate / 4
 
 
 def test_a_step_is_that_of_plain_pytorch(quick: Make) -> None:

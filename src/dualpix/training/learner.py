@@ -20,6 +20,7 @@ from dualpix.recipes import Recipe
 from dualpix.tables import pick
 from dualpix.training.clock import Clock
 from dualpix.training.feed import Batch, sizes
+from dualpix.training.optimisers import create_optimiser
 from dualpix.training.processes import Processes
 
 MOST_FAILURES = 20
@@ -49,7 +50,7 @@ class Learner:
             self.masters = list(self.network.parameters())
         self.network.to(dtype)
         self.means = [master.detach().clone() for master in self.masters]
-        self.optimiser = _optimiser(recipe, self.masters)
+        self.optimiser = create_optimiser(recipe, self.masters)
         self.loss: Callable[[Tensor, Tensor], Tensor] = pick(LOSSES, recipe.loss, "loss")
         self.step = 0
         self.failures = 0
@@ -93,7 +94,7 @@ class Learner:
             gradients = [master.grad for master in self.masters if master.grad is not None]
             loss, wish = processes.average(gradients, loss, float(stop))
         with self.clock.on("updating"):
-            loss = self._update(loss)
+            loss = self._update(loss, processes)
         if self.failures == MOST_FAILURES:
             raise RecipeError(
                 f"The loss or its gradient has not been a number for {MOST_FAILURES} steps on end, up to step"
@@ -101,13 +102,11 @@ class Learner:
             )
         return loss, wish > 0
 
-    def _update(self, loss: float) -> float:
+    def _update(self, loss: float, processes: Processes) -> float:
         """Move the weights, and return the loss; NaN if they have stayed as they are."""
         norm = nn.utils.clip_grad_norm_(self.masters, self.recipe.clip or math.inf)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate_at(self.recipe, self.step)
         if math.isfinite(loss) and bool(torch.isfinite(norm)):
-            self.optimiser.step()
+            self.optimiser.step(rate_at(self.recipe, self.step), processes)
             self._spread()
             self.failures = 0
         else:
@@ -211,13 +210,6 @@ def _device() -> torch.device:
     if device.type == "cuda":
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     return device
-
-
-def _optimiser(recipe: Recipe, masters: list[Tensor]) -> torch.optim.Optimizer:
-    settings: dict[str, Any] = {"lr": recipe.rate, "betas": (recipe.momentum, recipe.second_momentum), "fused": True}
-    if recipe.optimiser == "adam":
-        return torch.optim.Adam(masters, **settings)
-    return torch.optim.AdamW(masters, weight_decay=recipe.weight_decay, **settings)
 
 
 def rate_at(recipe: Recipe, step: int) -> float:

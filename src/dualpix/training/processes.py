@@ -52,6 +52,15 @@ class Processes:
             tensor.copy_(mean.view_as(tensor))
         return averaged.tolist()
 
+    def add(self, tensors: Sequence[Tensor]) -> None:
+        """Replace every tensor by its sum over all processes. Raises `MachineError` if another process has ended."""
+        if self.count == 1:
+            return
+        message = torch.cat([tensor.reshape(-1).cpu() for tensor in tensors])
+        self._meet(lambda: dist.all_reduce(message))
+        for tensor, total in zip(tensors, torch.split(message, [t.numel() for t in tensors]), strict=True):
+            tensor.copy_(total.view_as(tensor))
+
     def any(self, flag: bool) -> bool:
         """Whether `flag` is set in any process; all meet here."""
         return self.average([], float(flag))[0] > 0
