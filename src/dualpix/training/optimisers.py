@@ -129,8 +129,8 @@ def _newton_schulz(matrix: Tensor) -> Tensor:
     for _ in range(ROUNDS):
         square = x @ x.T
         x = torch.addmm(x, torch.addmm(square, square, square, beta=third, alpha=fifth), x, beta=first)
-    x = x * (0.2 * max(x.shape) ** 0.5)
-    return x.T if tall else x
+    move: Tensor = x * (0.2 * max(x.shape) ** 0.5)
+    return move.T if tall else move
 
 
 def share_out(work: Sequence[float], count: int) -> list[int]:
