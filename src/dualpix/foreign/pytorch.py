@@ -1,0 +1,136 @@
+"""Weights of IFAN as its authors keep them: `torch.save` files of named tensors, read without running what is in them.
+
+Their names carry `module.` when they were saved from parallel training, and `Network.` before the deblurring network;
+`reblurNet.` comes before the network that only training needs. Inside, numbers say the scale: `conv1_1` to `conv4_3`
+extract features and `kconv...` read filters, three convolutions each at full size to an eighth; `upconv3` to `upconv1`
+lead back.
+
+The published weights were trained while the code applied the first taps twice, so they need `reuse_taps=True`. Such a
+file gives itself away: what was never used was never taught, and the biases of the second taps are still zero.
+"""
+
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from dualpix import networks
+from dualpix.errors import CheckpointError, RecipeError
+from dualpix.networks.ifan import IFAN, TAPS
+
+TRAINING_ONLY = "reblurNet."
+
+PLACES = {
+    **{f"extract.{level}.{layer}.": f"conv{level + 1}_{layer + 1}." for level in range(4) for layer in range(3)},
+    **{f"read.{level}.{layer}.": f"kconv{level + 1}_{layer + 1}." for level in range(4) for layer in range(3)},
+    "estimate.": "DME.",
+    "embed.": "conv_DME.",
+    "fuse.": "conv4_4.",
+    "predict.": "F.",
+    "filter.": "F.3.",
+    "deepen.": "conv_res.",
+    **{
+        f"up_{size}.{ours}.": f"upconv{scale}_{theirs}."
+        for scale, size in ((3, "quarter"), (2, "half"), (1, "full"))
+        for ours, theirs in (("raise_size", "u"), ("refine.0", "1"), ("refine.1", "2"))
+    },
+    "head.": "out_res.",
+    "reblur.predict.": f"{TRAINING_ONLY}RBF.",
+}
+"""What the names of our tensors begin with, and theirs."""
+
+
+def translate(path: Path, network_name: str, **arguments: Any) -> dict[str, Tensor]:
+    """See `dualpix.foreign.translate`. The training's own network is left out, unless `reblur=True` asks for it."""
+    with torch.device("meta"):
+        try:
+            network = networks.create(network_name, **arguments)
+        except (TypeError, ValueError) as error:
+            raise RecipeError(f"The network {network_name!r} cannot be made with {arguments}: {error}.") from error
+    assert isinstance(network, IFAN)
+    found = _shorten(_read(path))
+    wanted = {ours: _their_name(ours) for ours in network.state_dict()}
+    _check_names(path, set(found), set(wanted.values()), drop=network.reblur is None)
+    tensors = {}
+    for ours, like in network.state_dict().items():
+        tensors[ours] = _checked(path, wanted[ours], found[wanted[ours]], tuple(like.shape))
+    if not network.filter.reuse_taps and _second_taps_are_untaught(tensors["filter.bias"], network):
+        raise CheckpointError(
+            f"{path} was trained with the first taps of its filters used twice, as the published weights were; give"
+            " reuse_taps=True."
+        )
+    return tensors
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise CheckpointError(f"There is no weights file {path}; give the file that IFAN's authors publish.")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is not a PyTorch file of tensors alone, and anything else in one could run a program, so it is not"
+            " opened; give the file of weights that IFAN's authors publish."
+        ) from error
+    except Exception as error:  # Depending on where a file is broken, torch raises nearly anything.
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise CheckpointError(f"{path} is damaged ({reason}); get the file again.") from error
+    named = isinstance(content, dict) and all(isinstance(name, str) for name in content)
+    if not named or not all(isinstance(value, Tensor) for value in content.values()):
+        raise CheckpointError(
+            f"{path} holds no plain list of named tensors; give IFAN's weights, not a training state."
+        )
+    return dict(content)
+
+
+def _shorten(found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Without `module.` and `Network.`, if the names have them throughout."""
+    for prefix, others in (("module.", ()), ("Network.", (TRAINING_ONLY,))):
+        if all(name.startswith((prefix, *others)) for name in found):
+            found = {name.removeprefix(prefix): tensor for name, tensor in found.items()}
+    return found
+
+
+def _their_name(ours: str) -> str:
+    beginning = next(place for place in PLACES if ours.startswith(place))
+    rest = ours.removeprefix(beginning)
+    # A residual unit is two convolutions with an activation between, which counts as a layer there and not here.
+    rest = re.sub(r"units\.(\d)\.0\.0\.", r"stem.\1.0.", rest)
+    rest = re.sub(r"units\.(\d)\.1\.", r"stem.\1.2.", rest)
+    return PLACES[beginning] + rest
+
+
+def _check_names(path: Path, found: set[str], wanted: set[str], drop: bool) -> None:
+    missing = sorted(wanted - found)
+    left_over = sorted(name for name in found - wanted if not (drop and name.startswith(TRAINING_ONLY)))
+    if missing:
+        raise CheckpointError(
+            f"{path} does not hold the weights of IFAN: {len(missing)} of {len(wanted)} tensors are missing,"
+            f" {missing[0]!r} for one; give the file that its authors publish."
+        )
+    if left_over:
+        raise CheckpointError(f"{path} holds {left_over[0]!r}, which IFAN does not have; give its authors' file.")
+
+
+def _checked(path: Path, name: str, tensor: Tensor, shape: tuple[int, ...]) -> Tensor:
+    if tuple(tensor.shape) != shape:
+        sizes = (" x ".join(map(str, one)) or "()" for one in (tensor.shape, shape))
+        raise CheckpointError(
+            f"{path} does not fit: {name!r} is {next(sizes)}, and {next(sizes)} with these arguments; dual, filters and"
+            " channels must be those it was trained with."
+        )
+    if tensor.layout != torch.strided or not tensor.is_floating_point():
+        raise CheckpointError(f"{path} does not fit: {name!r} holds {tensor.dtype}, not plain floating numbers.")
+    plain = tensor.detach().to(torch.float32).contiguous().clone()
+    if not bool(plain.isfinite().all()):
+        raise CheckpointError(f"{path} holds NaN or infinity in {name!r}: such weights are broken; get the file again.")
+    return plain
+
+
+def _second_taps_are_untaught(bias: Tensor, network: IFAN) -> bool:
+    steps, channels = network.filter.steps, network.filter.channels
+    taps = bias[: steps * channels * 2 * TAPS].reshape(steps, 2, channels * TAPS)
+    return bool((taps[:, 1] == 0).all()) and bool((taps[:, 0] != 0).any())
