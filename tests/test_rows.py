@@ -13,9 +13,10 @@ ROWS = (
     ("recipes", "checkpoint", "foreign", "planning", "results"),
     ("deblurring", "methods"),
     ("evaluating",),
-    ("training", "simulating", "importing", "exporting", "demonstrating", "calibrating"),
+    ("training", "simulating", "importing", "exporting", "demonstrating", "calibrating", "extracting", "inspecting"),
     ("__init__",),
-    ("cli", "web"),
+    ("web",),
+    ("cli",),
     ("__main__",),
 )
 ROW = {unit: number for number, row in enumerate(ROWS) for unit in row}

@@ -51,6 +51,11 @@ Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, ..., or au
 Mirror = Annotated[
     bool, typer.Option("--mirror", help="Mean of four mirrored results: a little better, four times the time.")
 ]
+Layout = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="One file holds both views: side-by-side, top-bottom, raw, pixel or npz."),
+]
+Swap = Annotated[bool, typer.Option("--swap", help="Exchange the views.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]
 
 

@@ -8,19 +8,21 @@ from typing import Annotated, Any
 import typer
 
 from dualpix import __version__
-from dualpix.cli.doors import Device, Memory, Mirror, Overwrite, Precision, Weights, counter, say
+from dualpix.cli.doors import Device, Layout, Memory, Mirror, Overwrite, Precision, Swap, Weights, counter, say
 from dualpix.errors import DualpixError
 
 
 def deblur(
-    left: Annotated[Path, typer.Argument(metavar="LEFT", help="The left view: PNG, TIFF, JPEG, WebP, JPEG XL or PGM.")],
-    right: Annotated[Path, typer.Argument(metavar="RIGHT", help="The right view of the same photograph.")],
+    left: Annotated[Path, typer.Argument(metavar="LEFT", help="The left view, or a file that holds both.")],
     output: Annotated[
         Path,
         typer.Option(
             "--output", "-o", metavar="OUT", help="The picture to write; without extension, in the format of LEFT."
         ),
     ],
+    right: Annotated[Path | None, typer.Argument(metavar="RIGHT", help="The right view.")] = None,
+    layout: Layout = None,
+    swap: Swap = False,
     weights: Weights = None,
     overwrite: Overwrite = False,
     memory: Memory = None,
@@ -35,18 +37,22 @@ def deblur(
 ) -> None:
     """Deblur a pair: two views in, one sharp picture out.
 
+    Views are PNG, TIFF, JPEG, WebP, JPEG XL or PGM files; `dualpix extract --help` says what files may hold both.
+
     \b
-    Example:  dualpix deblur left.png right.png -o sharp.png
+    Examples:
+      dualpix deblur left.png right.png -o sharp.png
+      dualpix deblur photo.CR3 -o sharp.tif
     """
     if depth not in (None, 8, 16):
         raise typer.BadParameter("choose 8 or 16", param_hint="--depth")
     from dualpix import checkpoint
     from dualpix.deblurring import deblur_pair
-    from dualpix.images import Metadata, check_output, read_pair, suffix_of, write_picture
+    from dualpix.images import Metadata, check_output, open_views, turn_back, usual_suffix, write_picture
 
-    output = output if output.suffix or output.is_dir() else output.with_name(output.name + suffix_of(left))
-    check_output(output, overwrite, [left, right])
-    pair = read_pair(left, right)
+    output = output if output.suffix or output.is_dir() else output.with_name(output.name + usual_suffix(left, layout))
+    check_output(output, overwrite, [left] if right is None else [left, right])
+    pair = open_views(left, right, layout=layout, swap=swap)
     opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
     software = f"dualpix {__version__}, {opened.name}, weights {opened.path.stem}"
     metadata = replace(pair["metadata"], software=software)
@@ -64,10 +70,11 @@ def deblur(
         strict=not anyway,
         progress=counter("band"),
     )
-    lost = write_picture(output, done.picture, depth or pair["depth"], overwrite, metadata, pair["grey"])
+    picture = turn_back(done.picture, pair)
+    lost = write_picture(output, picture, depth or pair["depth"], overwrite, metadata, pair["grey"])
     for note in (*done.warnings, *lost):
         say(f"Note: {note}")
-    height, width = done.picture.shape[1:]
+    height, width = picture.shape[1:]
     typer.echo(f"{output}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s ({done.plan})")
 
 

@@ -24,12 +24,15 @@ class Matches:
     """Displacements right minus left of N trusted blocks, in pixels of a picture reduced `reduction` times.
 
     across, down: along rows and along columns, each of shape N; positive to the right and downwards.
+    rows, columns: the middles of the blocks in that picture, each of shape N.
     textured: how many blocks had enough structure to be looked for; found: how many of these the other view holds near
     the same place. Not all of these are trusted: along a straight or very soft edge anything matches.
     """
 
     across: Tensor
     down: Tensor
+    rows: Tensor
+    columns: Tensor
     textured: int
     found: int
     reduction: int
@@ -38,12 +41,14 @@ class Matches:
 def match_blocks(left: Tensor, right: Tensor) -> Matches:
     """Match half-overlapping blocks of two pictures 3 x H x W by normalised correlation of band-passed luminance."""
     reduction = max(1, round(max(left.shape[1:]) / WORKING_SIDE_PX))
-    a, b = (_blocks(_band(_luminance(view, reduction))) for view in (left, right))
+    bands = [_band(_luminance(view, reduction)) for view in (left, right)]
+    a, b = (_blocks(band) for band in bands)
+    rows, columns = _middles(bands[0])
     energy_a, energy_b = a.square().sum((1, 2)), b.square().sum((1, 2))
     textured = (torch.minimum(energy_a, energy_b) / BLOCK_PX**2).sqrt() > MIN_TEXTURE
     a, b, scale = a[textured], b[textured], (energy_a * energy_b).sqrt()[textured]
     if not len(a):
-        return Matches(a.new_zeros(0), a.new_zeros(0), 0, 0, reduction)
+        return Matches(*(a.new_zeros(0) for _ in range(4)), textured=0, found=0, reduction=reduction)
     size = 2 * BLOCK_PX
     spectrum = torch.fft.rfft2(a, s=(size, size)).conj() * torch.fft.rfft2(b, s=(size, size))
     correlation = torch.fft.irfft2(spectrum, s=(size, size)).roll((REACH_PX, REACH_PX), (1, 2))
@@ -51,7 +56,8 @@ def match_blocks(left: Tensor, right: Tensor) -> Matches:
     across, down, bends, found = _peaks(correlation[:, :span, :span] / scale[:, None, None])
     weak, strong = bends.aminmax(dim=0)
     trusted = found & (weak > MIN_BEND) & (weak > MIN_EVENNESS * strong)
-    return Matches(across[trusted], down[trusted], len(a), int(found.sum()), reduction)
+    kept = (each[trusted] for each in (across, down, rows[textured], columns[textured]))
+    return Matches(*kept, textured=len(a), found=int(found.sum()), reduction=reduction)
 
 
 def _luminance(view: Tensor, reduction: int) -> Tensor:
@@ -76,6 +82,12 @@ def _blocks(band: Tensor) -> Tensor:
     window = torch.hann_window(BLOCK_PX, periodic=False).to(band)
     blocks = band.unfold(0, BLOCK_PX, BLOCK_PX // 2).unfold(1, BLOCK_PX, BLOCK_PX // 2)
     return blocks.reshape(-1, BLOCK_PX, BLOCK_PX) * window * window[:, None]
+
+
+def _middles(band: Tensor) -> tuple[Tensor, Tensor]:
+    """Where the blocks of `_blocks` have their middles: rows and columns."""
+    down, across = (torch.arange(BLOCK_PX // 2, side - BLOCK_PX // 2 + 1, BLOCK_PX // 2) for side in band.shape)
+    return down.repeat_interleave(len(across)).float(), across.repeat(len(down)).float()
 
 
 def _peaks(correlation: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

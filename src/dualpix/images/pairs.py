@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from dualpix.errors import PairError
-from dualpix.images.matching import Matches, match_blocks
 from dualpix.images.metadata import Metadata
 from dualpix.images.reading import LIMIT_MEGAPIXELS, MIN_SIDE_PX, Picture, read_picture
 from dualpix.images.writing import ENCODERS
@@ -34,7 +33,7 @@ def read_pair(left: str | Path, right: str | Path, limit_megapixels: float = LIM
     """Read the two views of one photograph. `name` is the left file's name without extension and side mark (`_L`).
 
     Raises PictureError if one of them cannot be read (see `read_picture`), and PairError if they are one file, hold
-    the same pixels, or differ in size, bit depth or channels. What only looks odd is for `check_pair` to say.
+    the same pixels, or differ in size, bit depth or channels. What only looks odd is for `inspect_views` to say.
     """
     left, right = Path(left), Path(right)
     if left.exists() and right.exists() and left.samefile(right):
@@ -43,7 +42,7 @@ def read_pair(left: str | Path, right: str | Path, limit_megapixels: float = LIM
     _refuse_different_kinds(a, b)
     require_pair(a.pixels, b.pixels, f"{left} and {right}")
     return Pair(
-        name=_split_name(left)[0],
+        name=name_of(left),
         left=a.pixels,
         right=b.pixels,
         depth=a.depth,
@@ -89,75 +88,6 @@ def require_pair(left: Tensor, right: Tensor, names: str = "left and right") -> 
             raise PairError(f"{names}: both views must hold values in [0, 1], but one spans {low:g} to {high:g}.")
     if torch.equal(left, right):
         raise PairError(f"{names}: both views hold the same pixels; give the left and the right view, not one twice.")
-
-
-MIN_BLOCKS = 12  # fewer matched blocks than this give no opinion
-MIN_FOUND = 0.5  # of the textured blocks; real pairs give 0.95 to 1, shifted, mirrored or strange ones 0.35 or less
-MOVED_PX = 0.3  # all lengths below are in pixels of the reduced picture, about 800 wide
-SWAPPED_SHARE = 0.85  # of the moved blocks; the seven real pairs measured have 0.01 or less, swapped 0.99 or more
-VERTICAL_RATIO = 2.0  # spread of the wrong over the right axis; real pairs turned by 90 degrees give 2.7 or more
-VERTICAL_SPREAD_PX = 0.6  # stripes leave the matching along them uncertain by up to 0.4
-MISALIGNED_PX = 0.75
-STILL_PX = 0.05
-BRIGHTNESS_RATIO = 1.15
-
-
-def check_pair(left: Tensor, right: Tensor) -> list[str]:
-    """What looks odd about two views 3 x H x W in [0, 1], one sentence of advice each; empty if nothing does.
-
-    The picture cannot prove that views are swapped: swapping them is the same as moving everything behind the focal
-    plane in front of it. But most photographs are focused on the nearer things, so a pair in which almost all that
-    is out of focus moves the other way deserves a warning.
-    """
-    matches = match_blocks(left, right)
-    warnings = _check_brightness(left, right)
-    if matches.textured >= MIN_BLOCKS and matches.found < MIN_FOUND * matches.textured:
-        warnings.append(
-            "Hardly any detail of one view is found near the same place in the other: they may be of different "
-            "photographs, shifted far, or mirrored; give the two views of one photograph, unaltered."
-        )
-    elif len(matches.across) >= MIN_BLOCKS:
-        warnings += _check_directions(matches)
-    return warnings
-
-
-def _check_brightness(left: Tensor, right: Tensor) -> list[str]:
-    a, b = float(left.mean()), float(right.mean())
-    if max(a, b) <= BRIGHTNESS_RATIO * min(a, b) + 1e-3:
-        return []
-    darker, brighter = ("left", "right") if a < b else ("right", "left")
-    return [
-        f"The {brighter} view is {max(a, b) / max(min(a, b), 1e-3):.2f} times as bright as the {darker} one; "
-        "develop both views with the same settings."
-    ]
-
-
-def _check_directions(matches: Matches) -> list[str]:
-    across, down = matches.across, matches.down
-    if _spread(down) > max(VERTICAL_SPREAD_PX, VERTICAL_RATIO * _spread(across)):
-        return ["The disparity runs along columns, not rows; turn both views by a quarter turn, and the result back."]
-    warnings = []
-    shift_px = abs(float(down.median()))
-    # Strongly blurred slanted stripes seem to move a little downwards as they move across.
-    if shift_px > max(MISALIGNED_PX, 0.5 * float(across.abs().median())):
-        warnings.append(
-            f"The views are misaligned by about {shift_px * matches.reduction:.0f} pixels vertically; "
-            "use views that were neither cropped, stabilised nor rotated apart."
-        )
-    moved = (across.abs() > MOVED_PX) & (across.abs() > down.abs())
-    behind, in_front = int((moved & (across > 0)).sum()), int((moved & (across < 0)).sum())
-    if behind + in_front >= MIN_BLOCKS and in_front >= SWAPPED_SHARE * (behind + in_front):
-        warnings.append(
-            "The views look swapped, or nearly everything out of focus is nearer than the focus; "
-            "if the focus is on the foreground, exchange left and right."
-        )
-    if float(across.abs().quantile(0.98)) < STILL_PX:
-        warnings.append("The views show no disparity: either all is in focus, or both are copies of one view.")
-    return warnings
-
-
-def _spread(values: Tensor) -> float:
-    return float(values.quantile(0.9) - values.quantile(0.1))
 
 
 # Parallel folders of views: (left, right), the names DPDD and its followers use.
@@ -207,6 +137,11 @@ def _index(paths: Iterable[Path]) -> dict[str, Path]:
             raise PairError(f"{found[name]} and {path} are the same view of the same name; keep one of them.")
         found[name] = path
     return found
+
+
+def name_of(path: str | Path) -> str:
+    """The name of a photograph: that of its file without extension and side mark (`_L`)."""
+    return _split_name(Path(path))[0]
 
 
 def _split_name(path: Path) -> tuple[str, str]:

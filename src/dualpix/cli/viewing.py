@@ -1,0 +1,82 @@
+"""Commands for those who want the views themselves: extract, inspect."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dualpix.cli.doors import Layout, Overwrite, Swap, say
+
+
+def extract(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that holds both views.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="DIR | LEFT RIGHT", help="A folder, or the two files to write.")
+    ],
+    right: Annotated[Path | None, typer.Argument(metavar="RIGHT", help="With -o LEFT: the other file.")] = None,
+    layout: Layout = None,
+    swap: Swap = False,
+    overwrite: Overwrite = False,
+) -> None:
+    """Take the two views out of one file.
+
+    Reads Canon Dual Pixel RAW (CR2, CR3) and DNG with two samples, which needs `pip install 'dualpix[raw]'`; the files
+    of Google's app for Pixel phones (NAME_left.pgm beside NAME_right.pgm); NumPy's .npz with the arrays left and right;
+    and, told so by --layout, one picture with both views. Into DIR it writes NAME_L.tif and NAME_R.tif.
+
+    \b
+    Examples:
+      dualpix extract photo.CR3 -o views
+      dualpix extract both.png --layout side-by-side -o left.png right.png
+    """
+    from dualpix.extracting import extract as run
+
+    done = run(file, output, right, layout=layout, swap=swap, overwrite=overwrite)
+    for note in done.notes:
+        say(f"Note: {note}")
+    typer.echo(f"{done.left} and {done.right}: {done.size[0]} x {done.size[1]} pixels each")
+
+
+def inspect(
+    left: Annotated[Path, typer.Argument(metavar="LEFT", help="The left view, or a file that holds both.")],
+    right: Annotated[Path | None, typer.Argument(metavar="RIGHT", help="The right view.")] = None,
+    layout: Layout = None,
+    swap: Swap = False,
+    picture: Annotated[
+        Path | None, typer.Option(metavar="OUT", help="Draw the disparity: red behind the focus, blue in front.")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON.")] = False,
+) -> None:
+    """Is this a dual-pixel pair? Measure, and say so in words.
+
+    \b
+    Examples:
+      dualpix inspect left.png right.png --picture disparity.png
+      dualpix inspect photo.CR3 --json
+    """
+    from dualpix.inspecting import inspect as run
+    from dualpix.inspecting import profile_of, scale_px
+
+    done = run(left, right, layout=layout, swap=swap, picture=picture, overwrite=overwrite)
+    if as_json:
+        typer.echo(json.dumps(done.as_json(), indent=2))
+        return
+    views, found = done.views, done.found
+    height, width = views["left"].shape[1:]
+    channels = ", grey" if views["grey"] else ""
+    typer.echo(f"{'size':16} {width} x {height} pixels, {views['depth']} bits{channels}")
+    typer.echo(f"{'profile':16} {profile_of(views)}")
+    typer.echo(f"{'brightness':16} right is {found.brightness_ratio:.3f} times left")
+    for name, spread in (("along rows", found.across), ("along columns", found.down)):
+        if spread is not None:
+            words = f"{spread.low_px:+.1f} to {spread.high_px:+.1f}, median {spread.middle_px:+.1f}"
+            typer.echo(f"{name:16} {words} pixels")
+    blocks = f"{found.matches.found} of {found.matches.textured} blocks with detail found in the other view"
+    typer.echo(f"{'matched':16} {blocks}; {found.behind} behind the focus, {found.in_front} in front")
+    if picture is not None:
+        typer.echo(f"{'picture':16} {picture}, full colour at {scale_px(found):.1f} pixels")
+    typer.echo(f"{'verdict':16} {found.verdict}")
+    for sentence in (*views["notes"], *found.odd.values()):
+        say(f"Note: {sentence}")

@@ -1,0 +1,47 @@
+"""Take the two views of a photograph out of the one file that holds both."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dualpix.images import check_output, name_of, open_views, write_picture
+
+
+@dataclass(frozen=True)
+class Extracted:
+    """The files of the two views; `size`, width and height; `notes`: what was done to get them, one sentence each."""
+
+    left: Path
+    right: Path
+    size: tuple[int, int]
+    notes: tuple[str, ...]
+
+
+def extract(
+    file: str | Path,
+    left: str | Path,
+    right: str | Path | None = None,
+    *,
+    layout: str | None = None,
+    swap: bool = False,
+    overwrite: bool = False,
+) -> Extracted:
+    """Write the views in `file` to `left` and `right`, or as NAME_L.tif and NAME_R.tif into the folder `left`.
+
+    `layout` and `swap` as in `images.open_views`. They lie as `dualpix deblur` wants them, with disparity along rows,
+    at the depth of the file. Raises PictureError or PairError, also if the files cannot be written.
+    """
+    if right is None:
+        folder = Path(left)
+        folder.mkdir(parents=True, exist_ok=True)
+        left, right = (folder / f"{name_of(file)}_{side}.tif" for side in "LR")
+    outputs = Path(left), Path(right)
+    for path in outputs:
+        check_output(path, overwrite, [file])
+    views = open_views(file, layout=layout, swap=swap)
+    for path in outputs:
+        check_output(path, overwrite, [file], views["metadata"], views["grey"])
+    notes = list(views["notes"])
+    for path, view in zip(outputs, (views["left"], views["right"]), strict=True):
+        notes += write_picture(path, view, views["depth"], overwrite, views["metadata"], views["grey"])
+    height, width = views["left"].shape[1:]
+    return Extracted(*outputs, size=(width, height), notes=tuple(dict.fromkeys(notes)))

@@ -1,0 +1,102 @@
+"""Two views of a photograph, out of one file or two.
+
+To add a kind of file: one module with a reader, and one line in SOURCES.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from dualpix.errors import PairError
+from dualpix.images.pairs import read_pair
+from dualpix.images.reading import LIMIT_MEGAPIXELS, suffix_of
+from dualpix.images.views.arrays import is_arrays, read_arrays
+from dualpix.images.views.joined import read_side_by_side, read_top_bottom
+from dualpix.images.views.pixel import is_pixel, read_pixel, read_pixel_pair
+from dualpix.images.views.raw import is_raw, read_raw
+from dualpix.images.views.views import Views, turn_back
+from dualpix.tables import pick
+
+__all__ = ["SOURCES", "Source", "Views", "open_views", "turn_back", "usual_suffix"]
+
+
+class Source(NamedTuple):
+    """A kind of file with two views: its reader, from a path and the most megapixels to `Views`, and whether a file is
+    of this kind, from its path and first bytes; None where only the user can know."""
+
+    read: Callable[[Path, float], Views]
+    recognises: Callable[[Path, bytes], bool] | None = None
+
+
+SOURCES = {
+    "raw": Source(read_raw, is_raw),
+    "pixel": Source(read_pixel, is_pixel),
+    "npz": Source(read_arrays, is_arrays),
+    "side-by-side": Source(read_side_by_side),
+    "top-bottom": Source(read_top_bottom),
+}
+
+
+def open_views(
+    left: str | Path,
+    right: str | Path | None = None,
+    *,
+    layout: str | None = None,
+    swap: bool = False,
+    limit_megapixels: float = LIMIT_MEGAPIXELS,
+) -> Views:
+    """Read the two views of a photograph out of two files, or out of the one that holds both.
+
+    `layout`: the kind of that one file, a name in SOURCES; None recognises all but side-by-side and top-bottom.
+    `swap`: exchange the views. Raises PictureError or PairError, as `read_pair` does and where a file holds no two
+    views, and RecipeError for an unknown layout.
+    """
+    left, right = Path(left), None if right is None else Path(right)
+    if right is not None and layout is not None:
+        raise PairError(
+            f"{left} and {right} are two files, so there is no layout {layout!r}; give one, or leave it out."
+        )
+    if right is None:
+        views = _source_of(left, layout).read(left, limit_megapixels)
+    elif all(is_pixel(path, _start_of(path)) for path in (left, right)):
+        views = read_pixel_pair(left, right, limit_megapixels)
+    else:
+        views = Views(**read_pair(left, right, limit_megapixels), quarter_turns=0)
+    if swap:
+        views["left"], views["right"] = views["right"], views["left"]
+    return views
+
+
+def usual_suffix(left: str | Path, layout: str | None = None) -> str:
+    """The usual extension for pictures made of a file's views: that of its own format if that is written, else .tif."""
+    kind = layout or _recognise(Path(left))
+    return ".tif" if kind in ("raw", "npz") else suffix_of(left)
+
+
+def _source_of(path: Path, layout: str | None) -> Source:
+    kind = layout or _recognise(path)
+    if kind is None:
+        suffix_of(path)  # what is no picture at all is told first
+        raise PairError(
+            f"{path} is one picture; give the other view as well, or say how both lie in it: "
+            "--layout side-by-side or --layout top-bottom."
+        )
+    return pick(SOURCES, kind, "layout")
+
+
+def _recognise(path: Path) -> str | None:
+    start = _start_of(path)
+    return next(
+        (kind for kind, source in SOURCES.items() if source.recognises and source.recognises(path, start)), None
+    )
+
+
+def _start_of(path: Path) -> bytes:
+    """The first bytes of a file; none if it cannot be opened, which its reader will tell."""
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.read(64)
+    except (OSError, ValueError):
+        return b""
