@@ -86,7 +86,8 @@ def _blocks(band: Tensor) -> Tensor:
 
 def _middles(band: Tensor) -> tuple[Tensor, Tensor]:
     """Where the blocks of `_blocks` have their middles: rows and columns."""
-    down, across = (torch.arange(BLOCK_PX // 2, side - BLOCK_PX // 2 + 1, BLOCK_PX // 2) for side in band.shape)
+    counts = (max(0, side // (BLOCK_PX // 2) - 1) for side in band.shape)
+    down, across = ((torch.arange(count) + 1) * (BLOCK_PX // 2) for count in counts)
     return down.repeat_interleave(len(across)).float(), across.repeat(len(down)).float()
 
 
