@@ -12,7 +12,7 @@ ROWS = (
     ("data",),
     ("recipes", "checkpoint", "foreign", "planning", "results"),
     ("deblurring", "methods"),
-    ("evaluating",),
+    ("evaluating", "batch"),
     ("training", "simulating", "importing", "exporting", "demonstrating", "calibrating", "extracting", "inspecting"),
     ("__init__",),
     ("web",),

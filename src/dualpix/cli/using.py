@@ -9,6 +9,18 @@ import typer
 
 from dualpix import __version__
 from dualpix.cli.doors import Device, Layout, Memory, Mirror, Overwrite, Precision, Swap, Weights, counter, say
+from dualpix.cli.folders import (
+    AllowOutside,
+    DryRun,
+    Exclude,
+    Format,
+    Include,
+    Many,
+    Part,
+    ReportFile,
+    Resume,
+    deblur_many,
+)
 from dualpix.errors import DualpixError
 
 
@@ -34,8 +46,16 @@ def deblur(
         bool, typer.Option("--strip-metadata", help="Write neither colour profile nor EXIF nor XMP.")
     ] = False,
     anyway: Annotated[bool, typer.Option("--anyway", help="Go on if the pair looks odd, as if swapped.")] = False,
+    dry_run: DryRun = False,
+    include: Include = None,
+    exclude: Exclude = None,
+    resume: Resume = False,
+    report: ReportFile = None,
+    shard: Part = None,
+    suffix: Format = None,
+    allow_outside: AllowOutside = False,
 ) -> None:
-    """Deblur a pair: two views in, one sharp picture out.
+    """Deblur a pair: two views in, one sharp picture out; or a folder of pairs, or all that a manifest lists.
 
     Views are PNG, TIFF, JPEG, WebP, JPEG XL or PGM files; `dualpix extract --help` says what files may hold both.
 
@@ -43,9 +63,29 @@ def deblur(
     Examples:
       dualpix deblur left.png right.png -o sharp.png
       dualpix deblur photo.CR3 -o sharp.tif
+      dualpix deblur pairs -o sharp --resume
     """
     if depth not in (None, 8, 16):
         raise typer.BadParameter("choose 8 or 16", param_hint="--depth")
+    many = Many(dry_run, include, exclude, resume, report, shard, allow_outside)
+    if many.check(left, right, suffix):
+        from dualpix.batch import Settings
+
+        settings = Settings(
+            memory=memory,
+            precision=precision,
+            device=device,
+            mirror=mirror,
+            depth=depth,
+            strip_metadata=strip_metadata,
+            anyway=anyway,
+            layout=layout,
+            swap=swap,
+            format=suffix,
+            software=f"dualpix {__version__}",
+        )
+        deblur_many(left, output, weights, settings, many, overwrite)
+        return
     from dualpix import checkpoint
     from dualpix.deblurring import deblur_pair
     from dualpix.images import Metadata, check_output, open_views, turn_back, usual_suffix, write_picture

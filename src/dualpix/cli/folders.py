@@ -1,0 +1,191 @@
+"""The door of `dualpix deblur` for many pairs: its options, and how the work is told."""
+
+import json
+import os
+import re
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from dualpix.cli.doors import say
+from dualpix.errors import PictureError
+
+if TYPE_CHECKING:
+    from dualpix.batch import Job, Outcome, Settings, Shard, Step
+
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Folders: only list the pairs and what they would become.")]
+Include = Annotated[
+    list[str] | None, typer.Option(metavar="GLOB", help="Folders: only pairs like this, such as 'trip/*'; repeatable.")
+]
+Exclude = Annotated[list[str] | None, typer.Option(metavar="GLOB", help="Folders: no pairs like this; repeatable.")]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Folders: keep what is finished, make the rest and what has changed.")
+]
+ReportFile = Annotated[
+    Path | None, typer.Option("--json", metavar="FILE", help="Folders: write what became of each pair, as JSON Lines.")
+]
+Part = Annotated[
+    str | None, typer.Option("--shard", metavar="I/N", help="Folders: do part I (from 1) of N; others do the others.")
+]
+Format = Annotated[
+    str | None, typer.Option("--format", metavar="EXT", help="Folders: tif, png, ...; without it, that of the views.")
+]
+AllowOutside = Annotated[
+    bool, typer.Option("--allow-outside", help="Manifests: inputs may lie outside of the manifest's folder.")
+]
+
+
+class Many(NamedTuple):
+    """The options that only many pairs have."""
+
+    dry_run: bool
+    include: list[str] | None
+    exclude: list[str] | None
+    resume: bool
+    report: Path | None
+    shard: str | None
+    allow_outside: bool
+
+    def check(self, source: Path, right: Path | None, suffix: str | None) -> bool:
+        """Whether `source` holds many pairs; raises a usage error if the options do not fit that."""
+        many = source.is_dir() or source.suffix.lower() == ".jsonl"
+        if many and right is not None:
+            raise typer.BadParameter("a folder or a manifest holds both views; give only one", param_hint="RIGHT")
+        if not many and (any(self) or suffix is not None):
+            raise typer.BadParameter("these options are for a folder or a manifest (.jsonl)", param_hint="LEFT")
+        if many and not source.is_dir() and (self.include or self.exclude):
+            raise typer.BadParameter("--include and --exclude are for folders", param_hint="LEFT")
+        return many
+
+
+def deblur_many(
+    source: Path, output: Path, weights: str | None, settings: "Settings", many: Many, overwrite: bool
+) -> None:
+    """Deblur a folder or what a manifest lists. Exit codes: 0 all is there, 1 something failed, 130 interrupted."""
+    part = _shard(many.shard)
+    from dualpix import batch
+
+    settings.check()
+    jobs = batch.list_jobs(
+        source,
+        output,
+        settings,
+        include=many.include or (),
+        exclude=many.exclude or (),
+        shard=part,
+        allow_outside=many.allow_outside,
+    )
+    opened = batch.open_weights(weights)
+    if many.dry_run:
+        _list(output, batch.survey(jobs, opened, settings, resume=many.resume, overwrite=overwrite))
+        return
+    with ExitStack() as files:
+        again = many.resume or overwrite
+        report = None if many.report is None else files.enter_context(_open_report(many.report, jobs, again))
+        tally = _Tally(len(jobs), report)
+        try:
+            batch.carry_out(jobs, opened, settings, tally.add, shard=part, resume=many.resume, overwrite=overwrite)
+        finally:
+            tally.wipe()
+            if tally.counts["made"] or not sys.exc_info()[0]:
+                typer.echo(f"{_shown(output)}: {tally}")
+    if tally.counts["failed"]:
+        raise typer.Exit(1)
+
+
+def _shard(text: str | None) -> "Shard | None":
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
+    if match is None or not 1 <= int(match[1]) <= int(match[2]):
+        raise typer.BadParameter("give I/N with I from 1 to N, such as 2/8", param_hint="--shard")
+    from dualpix.batch import Shard
+
+    return Shard(int(match[1]), int(match[2]))
+
+
+def _list(output: Path, steps: "list[Step]") -> None:
+    for step in steps:
+        if step.action == "fail":
+            say(f"dualpix: {step.why}")
+            continue
+        note = {"make": "", "keep": "  (finished)", "redo": f"  (again: {step.why})"}[step.action]
+        inputs = " + ".join(str(path) for path in step.job.inputs)
+        typer.echo(_shown(f"{inputs} -> {step.job.output}{note}"))
+    actions = [step.action for step in steps]
+    make, keep, fail = actions.count("make") + actions.count("redo"), actions.count("keep"), actions.count("fail")
+    typer.echo(f"{_shown(output)}: {make} pictures to make, {keep} finished, {fail} that cannot be made")
+    if fail:
+        raise typer.Exit(1)
+
+
+def _open_report(path: Path, jobs: "list[Job]", again: bool) -> IO[str]:
+    if path.exists() and not again:
+        raise PictureError(f"{path} exists already; choose another name, or give --overwrite.")
+    taken = {os.path.realpath(file) for job in jobs for file in (*job.inputs, job.output)}
+    if os.path.realpath(path) in taken:
+        raise PictureError(f"{path} is one of the pictures; choose another name for the report.")
+    return path.open("w", encoding="utf-8")
+
+
+class _Tally:
+    """Counts outcomes, and tells them: each to the report, failures to stderr, and the time left to a terminal."""
+
+    def __init__(self, total: int, report: IO[str] | None) -> None:
+        self.total, self.report = total, report
+        self.counts = {"made": 0, "kept": 0, "failed": 0}
+        self.noted, self.known = 0, 0
+        self.began = self.first = time.monotonic()
+
+    def add(self, outcome: "Outcome") -> None:
+        self.counts[outcome.state] += 1
+        self.noted += bool(outcome.warnings)
+        if outcome.state == "failed":
+            self.wipe()
+            say(f"dualpix: {outcome.job.place}: {outcome.error}")
+        if self.report is not None:
+            self.report.write(json.dumps(outcome.as_json()) + "\n")
+            self.report.flush()
+        if not outcome.worked:
+            self.known += 1
+            self.first = time.monotonic()
+        self._show()
+
+    def _show(self) -> None:
+        done = sum(self.counts.values())
+        if not sys.stderr.isatty() or done == self.known:
+            return
+        left_s = (time.monotonic() - self.first) / (done - self.known) * (self.total - done)
+        failed = f", {self.counts['failed']} failed" if self.counts["failed"] else ""
+        line = f"{done} of {self.total} pictures{failed}, about {_duration(left_s)} left"
+        typer.echo(f"\r{line:70}", nl=False, err=True)
+
+    def wipe(self) -> None:
+        """Clear the line that counts."""
+        if sys.stderr.isatty():
+            typer.echo(f"\r{'':70}\r", nl=False, err=True)
+
+    def __str__(self) -> str:
+        parts = [f"{self.counts['made']} pictures made"]
+        parts += [f"{self.counts['kept']} were finished before"] if self.counts["kept"] else []
+        parts += [f"{self.counts['failed']} failed"] if self.counts["failed"] else []
+        left = self.total - sum(self.counts.values())
+        parts += [f"{left} left to do (--resume)"] if left else []
+        noted = f" ({self.noted} with notes, see --json)" if self.noted else ""
+        return f"{', '.join(parts)} in {_duration(time.monotonic() - self.began)}{noted}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _shown(text: object) -> str:
+    """File names may hold bytes that are no text, which stdout would refuse."""
+    return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
