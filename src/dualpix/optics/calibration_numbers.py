@@ -83,7 +83,7 @@ def of_blind(left: Tensor, right: Tensor, missing: list[str]) -> Numbers:
 def of_blur(found: Field) -> Numbers:
     blur = found.blur_px[found.good]
     out_of_focus = blur.abs() > 1
-    numbers = {"blur px": number(blur)} | _shares("blur", "px, either sign,", blur.abs(), BLUR_EDGES)
+    numbers = {"blur px": number(blur)} | _shares("blur", "px either sign", blur.abs(), BLUR_EDGES)
     numbers["share in focus"] = Number(float((~out_of_focus).double().mean()), None, None, len(blur))
     if bool(out_of_focus.any()):
         in_front = float((blur[out_of_focus] < 0).double().mean())
@@ -118,9 +118,6 @@ def of_rho(found: Field, disparity: Tensor, ratio: float, missing: list[str]) ->
     middle, fall = robust_fit(torch.stack([torch.ones_like(x), -x * x], 1), rho[split], 0.1).tolist()
     numbers["rho at the middle"] = Number(middle, None, None, int(split.sum()))
     numbers["rho's share lost at the sides"] = Number(fall / middle, None, None, int(split.sum()))
-    shift, blur = found.shift_x_px[split], found.blur_px[split]
-    aside = robust_fit(torch.stack([blur, torch.ones_like(x), x], 1), shift, 0.2)
-    numbers["decentre"] = Number(-float(aside[0]), None, None, int(split.sum()))
     return numbers | _of_slope(found, disparity)
 
 

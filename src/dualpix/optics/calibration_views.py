@@ -146,7 +146,7 @@ def _line(light: Tensor, variance: Tensor) -> tuple[float, float]:
         return 0.0, float((y * weight).sum() / weight.sum()) ** 0.5
     if square < 0:
         return float((y * weight * x * weight).sum() / (x * weight).square().sum()), 0.0
-    return shot, square**0.5
+    return abs(shot), square**0.5
 
 
 def coding_error(left: Tensor, right: Tensor, disparity: Tensor) -> float | None:
