@@ -81,9 +81,9 @@ def edge_scales(luma: Array) -> tuple[Mask, Counts, Counts]:
     """Where the reliable edges of H W are; for each of them, the last of `SCALES` before it first disappears (its
     place, 3 to 8), and at how many scales it is found."""
     found = np.stack([_canny(luma, float(scale)) for scale in SCALES])  # 9 H W
-    edges = found[:SCALES_NEEDED].all(axis=0)
+    edges: Mask = np.logical_and.reduce(found[:SCALES_NEEDED])
     at_edges = found[:, edges]  # 9 N
-    last = np.cumprod(at_edges, axis=0, dtype=np.int64).sum(axis=0) - 1
+    last: Counts = np.cumprod(at_edges, axis=0, dtype=np.int64).sum(axis=0) - 1
     return edges, last, at_edges.sum(axis=0)
 
 
@@ -95,7 +95,8 @@ def _canny(luma: Array, scale: float) -> Mask:
     enough = int(np.argmax(np.cumsum(histogram) > HIGH_SHARE * slope.size))
     high = max(float(borders[enough + 1]), LEAST_SLOPE)
     # Smoothed already, so Canny is to add nothing; "nearest" keeps it from darkening the border.
-    edges: Mask = canny(smooth, sigma=0, low_threshold=LOW_OF_HIGH * high, high_threshold=high, mode="nearest")
+    how = {"sigma": 0, "low_threshold": LOW_OF_HIGH * high, "high_threshold": high, "mode": "nearest"}
+    edges: Mask = canny(smooth, **how)  # type: ignore[no-untyped-call]
     return edges
 
 
@@ -119,7 +120,8 @@ def _slope(luma: Array, scale: float, radius: int) -> Array:
     down, across = (
         ndimage.gaussian_filter(luma, scale, order=order, radius=radius, mode="reflect") for order in ((1, 0), (0, 1))
     )
-    return np.hypot(down, across)
+    slope: Array = np.hypot(down, across)
+    return slope
 
 
 def blur_from_ratio(ratio: Array, second_px: float) -> Array:
@@ -163,7 +165,8 @@ def along_contours(edges: Mask, values: Array, found: Counts) -> Array:
     )
     trust = 1.0 + found
     system = sparse.diags_array(trust) + 2 * SMOOTHNESS * (difference.T @ difference)
-    return spsolve(system.tocsc(), trust * values, permc_spec="MMD_AT_PLUS_A").astype(np.float32)
+    smooth = spsolve(system.tocsc(), trust * values, permc_spec="MMD_AT_PLUS_A")
+    return np.asarray(smooth, dtype=np.float32)
 
 
 def _neighbouring_pairs(edges: Mask) -> tuple[Counts, Counts]:
