@@ -14,7 +14,7 @@ from dualpix.optics.render import Layer, composite, margin_px, render
 from dualpix.optics.scenes import Layout, draw_lens, draw_scene
 from dualpix.optics.sensor import Sensor, Tone, compress, compress_as_video, quantise
 
-DRAWING = 2  # raised whenever the same settings, seed and index come to give other pictures
+DRAWING = 3  # raised whenever the same settings, seed and index come to give other pictures
 SHOTS_PER_LENS = 48  # kernels are remembered for each lens; a new lens for each scene would spend its time on them
 
 
@@ -47,7 +47,7 @@ class Simulated:
             raise IndexError(f"sample {index} of {self.count}")
         lens = self.lens(index)
         rng = np.random.default_rng([self.seed, index, 0])
-        tone = Tone(contrast=float(rng.uniform(0, 0.6)))
+        tone = Tone(contrast=float(rng.uniform(0, 0.9)))
         layers = self._scene(rng, lens, tone)
         margin = (layers[0].alpha.shape[-1] - self.size) // 2
         sample = expose(

@@ -68,9 +68,9 @@ def _object(rng: np.random.Generator, far: float, layout: Layout) -> float:
     kind = rng.random()
     if kind < 0.35:
         return float(rng.normal(0, 0.5))
-    if kind < 0.75:
+    if kind < 0.85:
         return float(rng.uniform(0, far))
-    if kind < 0.88:
+    if kind < 0.93:
         return float(rng.uniform(1, 4))
     return -float(rng.uniform(1, layout.near_px if rng.random() < 0.2 else layout.near_px / 4))
 
@@ -125,7 +125,7 @@ def draw_lens(rng: np.random.Generator) -> Lens:
         rim_order=float(rng.uniform(1, 4)),
         split=float(rng.uniform(0, 0.6)),
         skew=0.25 * x if rng.random() < 0.4 else 0.0,
-        softness_px=float(rng.uniform(0.2, 0.8)),
+        softness_px=float(rng.uniform(0.1, 0.5)),
         softness_rel=float(rng.uniform(0.03, 0.12)),
         blades=8 if rng.random() < 0.3 else 0,
         clip=(0.4 * x, float(rng.uniform(-0.2, 0.2))) if clipped else (0.0, 0.0),
