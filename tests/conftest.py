@@ -1,5 +1,6 @@
 """Shared by all tests: small picture files, written by another library than the package reads with, and the command."""
 
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,3 +72,61 @@ def dualpix() -> Command:
         return done.exit_code, done.stdout, done.stderr
 
     return run
+
+
+def raw_file(
+    frames: list[np.ndarray], kind: str = "dng", black: tuple[int, ...] = (0,) * 4, tags: dict[int, tuple] | None = None
+) -> bytes:
+    """A raw file that LibRaw opens, uncompressed, RGGB, H x W uint16 frames, camera white balance 2, 1, 1.6.
+
+    "dng": one directory with as many samples a pixel as frames, in which `black` is that of the four photosites and
+    white is 15000. "cr2": one directory for each frame, named as a Canon EOS 5D Mark IV names it; LibRaw then takes
+    black as 0 and white as 65535. No camera wrote it: none of its compression, margins and maker's notes are there.
+    """
+    height, width = frames[0].shape
+    pages = [np.stack(frames, axis=-1)] if kind == "dng" else frames
+    common = {256: ("I", width), 257: ("I", height), 259: ("H", 1), 262: ("H", 32803), 278: ("I", height)}
+    common |= {
+        271: ("s", b"Canon\0"),
+        272: ("s", b"Canon EOS 5D Mark IV\0"),
+        33421: ("H", 2, 2),
+        33422: ("B", 0, 1, 1, 2),
+    }
+    if kind == "dng":
+        matrix = [part for value in (1, 0, 0, 0, 1, 0, 0, 0, 1) for part in (value, 1)]
+        common |= {50706: ("B", 1, 4, 0, 0), 50713: ("H", 2, 2), 50714: ("I", *black), 50721: ("i", *matrix)}
+        common |= {50717: ("I", *[15000] * len(frames)), 50728: ("r", 5, 10, 1, 1, 625, 1000)}
+    out = b"II*\0\x08\0\0\0"
+    for number, page in enumerate(pages):
+        samples = page.shape[2] if page.ndim == 3 else 1
+        content = page.astype("<u2").tobytes()
+        own = {258: ("H", *[16] * samples), 277: ("H", samples), 279: ("I", len(content)), 273: ("I", 0)}
+        entries = common | own | (tags or {})
+        start = len(out) + len(_directory(entries, 0, 0))
+        following = start + len(content) if number + 1 < len(pages) else 0
+        table = _directory(entries | {273: ("I", start)}, len(out), following)
+        out += table + content
+    return out
+
+
+TIFF_KINDS = {"B": (1, 1), "s": (2, 1), "H": (3, 2), "I": (4, 4), "r": (5, 8), "i": (10, 8)}
+
+
+def _directory(tags: dict[int, tuple], at: int, following: int) -> bytes:
+    fields, behind, base = b"", b"", at + 6 + 12 * len(tags)
+    for tag, (layout, *values) in sorted(tags.items()):
+        code, size = TIFF_KINDS[layout]
+        whole = (
+            values[0] if layout == "s" else struct.pack(f"<{len(values)}{ {'r': 'I'}.get(layout, layout) }", *values)
+        )
+        head = struct.pack("<HHI", tag, code, len(whole) // size)
+        fields += head + (whole.ljust(4, b"\0") if len(whole) <= 4 else struct.pack("<I", base + len(behind)))
+        behind += whole if len(whole) > 4 else b""
+        behind += b"\0" * (len(behind) % 2)
+    return struct.pack("<H", len(tags)) + fields + struct.pack("<I", following) + behind
+
+
+@pytest.fixture
+def raw() -> Callable[..., bytes]:
+    """`raw(frames, kind="dng", black=, tags=)`: the bytes of a raw file with these frames."""
+    return raw_file

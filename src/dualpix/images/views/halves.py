@@ -19,7 +19,8 @@ SUM_SHARE = 0.75  # a frame that holds less light than this of the other is one 
 BLOCKS = 16  # along the longer side, for the shading
 MIN_BLOCK_PX = 16
 MIN_LIGHT = 0.01  # of the range: darker blocks tell of the black level more than of shading
-OUTLIER = 3.0
+ROUNDS = 20
+LEAST_ERROR = 1e-4
 
 
 @dataclass(frozen=True)
@@ -110,8 +111,9 @@ def _logs(
 
 
 def _solve(system: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Least squares, twice: blocks on the edges of displaced things are left out the second time."""
-    fit = np.linalg.lstsq(system, values, rcond=None)[0]
-    error = np.abs(values - system @ fit)
-    good = error <= OUTLIER * max(float(np.median(error)), 1e-6)
-    return np.asarray(np.linalg.lstsq(system[good], values[good], rcond=None)[0])
+    """The least sum of absolute errors, which blocks on the edges of displaced things hardly change."""
+    weights = np.ones(len(values))
+    for _ in range(ROUNDS):
+        fit = np.linalg.lstsq(system * weights[:, None], values * weights, rcond=None)[0]
+        weights = 1 / np.sqrt(np.maximum(np.abs(values - system @ fit), LEAST_ERROR))
+    return np.asarray(fit)

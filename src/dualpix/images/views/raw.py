@@ -20,6 +20,7 @@ from dualpix.images.views.halves import Halves, Mosaic, split_halves
 from dualpix.images.views.views import Views, as_view
 
 DNG_VERSION, PHOTOMETRIC, MOSAIC = 50706, 262, 32803
+FILTERS = frozenset({33421, 33422})  # the colour filter array, which a developed picture does not have
 SUFFIXES = {".cr2", ".cr3", ".dng"}
 LEVELS = 60000.0  # what white is scaled to before developing, so that rounding to integers costs nothing
 ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}  # from LibRaw's turns to EXIF's
@@ -68,8 +69,8 @@ def read_raw(path: Path, limit_megapixels: float) -> Views:
     with closing(_opened(rawpy, path, 0, limit_megapixels)) as raw:
         light, part = ((frame.mosaic - frame.black)[:height, :width] for frame in (main, other))
         halves = split_halves(light, part, main.white, raw.raw_colors[:height, :width])
+        orientation = ORIENTATIONS.get(raw.sizes.flip, 1)  # developing resets it
         first, second = (_developed(rawpy, raw, half, halves.white) for half in (halves.first, halves.second))
-        orientation = ORIENTATIONS.get(raw.sizes.flip, 1)
     return Views(
         name=path.stem,
         left=as_view(first),
@@ -164,7 +165,7 @@ def _exif(path: Path) -> bytes | None:
     """What the first directory of a CR2 or DNG says; a damaged one counts as none, and CR3 files have another form."""
     try:
         with path.open("rb") as file:
-            gathered = blocks.gather(blocks.open_block(file))
+            gathered = blocks.gather(blocks.open_block(file), blocks.STORAGE | FILTERS)
             block = blocks.open_block(BytesIO(gathered))
             blocks.read_directory(block, block.first)
     except (OSError, ValueError):
