@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualpix.data.simulated import SHOTS_PER_LENS, Simulated, draw_sensor, expose
+from dualpix.data.simulated import MOST_CONTRAST, SHOTS_PER_LENS, Simulated, draw_sensor, expose
 from dualpix.optics.kernels import Lens
 from dualpix.optics.render import Layer, render
 from dualpix.optics.scenes import Layout
@@ -106,7 +106,7 @@ def test_the_views_of_files_still_average_to_the_centre(photos: list[Tensor]) ->
     data = Simulated(photos, size=48, count=3, layout=Layout(photos=1.0))
     for index in range(3):
         sample, rng = data[index], np.random.default_rng([0, index, 0])
-        contrast = float(rng.uniform(0, 0.6))  # the first draw of a sample
+        contrast = float(rng.uniform(0, MOST_CONTRAST))  # the first draw of a sample
         light = [linear(sample[key].double().numpy(), contrast) for key in ("left", "right", "center")]
         bright = light[2] > 0.01
         assert np.abs((light[0] + light[1]) / 2 - light[2])[bright].max() < 1e-4

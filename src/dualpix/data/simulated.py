@@ -15,6 +15,7 @@ from dualpix.optics.scenes import Layout, draw_lens, draw_scene
 from dualpix.optics.sensor import Sensor, Tone, compress, compress_as_video, quantise
 
 DRAWING = 3  # raised whenever the same settings, seed and index come to give other pictures
+MOST_CONTRAST = 0.9  # of the tone curve: real Canon pairs have 0.4 to 1 (results/calibration-dpdd-preview.md)
 SHOTS_PER_LENS = 48  # kernels are remembered for each lens; a new lens for each scene would spend its time on them
 
 
@@ -47,7 +48,7 @@ class Simulated:
             raise IndexError(f"sample {index} of {self.count}")
         lens = self.lens(index)
         rng = np.random.default_rng([self.seed, index, 0])
-        tone = Tone(contrast=float(rng.uniform(0, 0.9)))
+        tone = Tone(contrast=float(rng.uniform(0, MOST_CONTRAST)))
         layers = self._scene(rng, lens, tone)
         margin = (layers[0].alpha.shape[-1] - self.size) // 2
         sample = expose(
