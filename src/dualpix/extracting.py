@@ -1,9 +1,12 @@
 """Take the two views of a photograph out of the one file that holds both."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from dualpix.errors import PictureError
 from dualpix.images import check_output, name_of, open_views, write_picture
+from dualpix.images.writing import ENCODERS
 
 
 @dataclass(frozen=True)
@@ -28,12 +31,14 @@ def extract(
     """Write the views in `file` to `left` and `right`, or as NAME_L.tif and NAME_R.tif into the folder `left`.
 
     `layout` and `swap` as in `images.open_views`. They lie as `dualpix deblur` wants them, with disparity along rows,
-    at the depth of the file. Raises PictureError or PairError, also if the files cannot be written.
+    at the depth of the file. Raises PictureError or PairError, as reading does, and
+    PictureError if the files cannot be written.
     """
     if right is None:
-        folder = Path(left)
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = _made(Path(left))
         left, right = (folder / f"{name_of(file)}_{side}.tif" for side in "LR")
+    if os.path.realpath(left) == os.path.realpath(right):
+        raise PictureError(f"{left} was named for both views; give two different names.")
     outputs = Path(left), Path(right)
     for path in outputs:
         check_output(path, overwrite, [file])
@@ -45,3 +50,17 @@ def extract(
         notes += write_picture(path, view, views["depth"], overwrite, views["metadata"], views["grey"])
     height, width = views["left"].shape[1:]
     return Extracted(*outputs, size=(width, height), notes=tuple(dict.fromkeys(notes)))
+
+
+def _made(folder: Path) -> Path:
+    wanted = "give a folder, or the names of both files"
+    if folder.is_file():
+        raise PictureError(f"{folder} is a file; {wanted}.")
+    if not folder.is_dir() and folder.suffix.lower() in ENCODERS:
+        raise PictureError(f"{folder} looks like a file; {wanted}.")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise PictureError(f"The folder {folder} cannot be made: {reason}; choose another place.") from error
+    return folder

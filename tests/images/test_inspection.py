@@ -1,0 +1,66 @@
+"""What two views are said to be, in numbers and in a few words."""
+
+import pytest
+import torch
+
+from dualpix.images import check_pair, inspect_views
+from dualpix.images.inspection import EITHER, GOOD, UNKNOWN, VERDICTS
+
+
+def test_numbers_of_a_pair_whose_blur_is_known(views) -> None:
+    """All of it behind the focus by 8 px of blur, which moves the two views 4 px apart."""
+    left, right = views(8)
+    found = inspect_views(left, right * 0.98)
+    assert found.across.low_px <= found.across.middle_px <= found.across.high_px
+    assert found.across.middle_px == pytest.approx(4, rel=0.25)
+    assert abs(found.down.middle_px) < 0.2 and found.brightness_ratio == pytest.approx(0.98, abs=1e-4)
+    assert found.behind > 20 and found.in_front == 0
+    assert (found.order, found.verdict, found.odd) == ("left, right", GOOD, {})
+
+
+def test_lengths_are_those_of_the_picture_and_not_of_its_reduction(views) -> None:
+    left, right = (view.repeat_interleave(5, 1).repeat_interleave(5, 2) for view in views(3.0))
+    found = inspect_views(left, right)
+    assert found.matches.reduction == 2
+    assert found.across.middle_px == pytest.approx(5 * 1.5, rel=0.25)
+
+
+def test_each_kind_of_oddity_has_its_words(views) -> None:
+    """R6. Swapped, on its side, moved apart, one view twice, uneven, and another scene."""
+    left, right = views(0, 6)
+    noise = 0.01 * torch.randn(left.shape, generator=torch.Generator().manual_seed(0))
+    cases = {
+        "swapped": (right, left),
+        "vertical": (left.transpose(1, 2), right.transpose(1, 2)),
+        "misaligned": (left[:, 3:], right[:, :-3]),
+        "still": (left, (left + noise).clamp(0, 1)),
+        "brightness": (left, right * 0.8),
+        "strange": (left, views(0, 6, seed=1)[1]),
+    }
+    assert cases.keys() == VERDICTS.keys()
+    for kind, pair in cases.items():
+        found = inspect_views(*pair)
+        assert list(found.odd) == [kind] and found.verdict == VERDICTS[kind]
+        assert check_pair(*pair) == list(found.odd.values())
+        assert found.order == {"swapped": "swapped", "brightness": "left, right", "misaligned": "left, right"}.get(
+            kind, "unknown"
+        )
+
+
+def test_the_worst_is_said_first(views) -> None:
+    left, right = views(0, 6)
+    found = inspect_views(right, left * 0.8)
+    assert set(found.odd) == {"brightness", "swapped"} and found.verdict == VERDICTS["swapped"]
+
+
+def test_as_much_in_front_as_behind_gives_no_order(views) -> None:
+    found = inspect_views(*views(-6, 0, 6))
+    assert found.behind > 5 and found.in_front > 5
+    assert (found.order, found.verdict) == ("unknown", EITHER)
+
+
+@pytest.mark.parametrize("size", [16, 63, 70])
+def test_too_small_to_tell(views, size: int) -> None:
+    found = inspect_views(*(view[:, :size, :size] for view in views(0, 6)))
+    assert (found.order, found.verdict, found.odd) == ("unknown", UNKNOWN, {})
+    assert (found.across is None) == (len(found.matches.across) == 0)
