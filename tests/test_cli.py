@@ -15,6 +15,7 @@ from PIL import Image
 
 from dualpix import __version__, checkpoint, deblurring, demonstrating, networks
 from dualpix.checkpoint import DEFAULT_WEIGHTS
+from dualpix.evaluating.systems import SYSTEMS
 
 Command = Callable[..., tuple[int, str, str]]
 Views = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -119,16 +120,21 @@ def test_mirrored_results_are_averaged_and_it_is_said(dualpix: Command, folder: 
     assert np.abs(levels(folder / "mean.png") - 255 * expected.permute(1, 2, 0).numpy()).max() < 0.51
 
 
-def test_methods_lists_every_network_and_weights(
+def test_methods_lists_every_method_network_and_weights(
     dualpix: Command, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(checkpoint.WEIGHTS, "mine", str(folder / "w.safetensors"))
+    monkeypatch.setattr(checkpoint, "WEIGHTS", {"mccnet": str(folder / "w.safetensors")})
     code, out, _ = dualpix("methods")
-    lines = {line.split()[0]: line for line in out.splitlines() if line}
     assert code == 0
-    assert networks.NETWORKS.keys() | checkpoint.WEIGHTS.keys() <= lines.keys()
-    assert "left, right" in lines["mccnet"] and "5.52 M" in lines["mccnet"] and "980 + 85" in lines["mccnet"]
-    assert lines["mine"].split()[1] == "mccnet"
+    methods, names, weights = (part.splitlines() for part in out.split("\n\n"))
+    lines = {line.split()[0]: line for line in methods[1:]}
+    assert lines.keys() == SYSTEMS.keys()
+    for words in ("two: left, right", "5.52 M", "980 + 85", "shipped"):
+        assert words in lines["MCCNet"]
+    assert "one: center" in lines["MDP"] and lines["MDP"].endswith("no weights")
+    assert lines["oracle-map"].endswith("none needed") and "blur_px" in lines["oracle-map"]
+    assert names[0].removeprefix("networks: ").split(", ") == [*networks.NETWORKS, *networks.MAPPERS]
+    assert [line.split()[:2] for line in weights[1:]] == [["mccnet", "mccnet"]]
 
 
 @pytest.fixture
@@ -187,6 +193,11 @@ def test_evaluate_prints_the_summary_and_counts_failures(dualpix: Command, folde
     assert dualpix("evaluate", "pairs", "-m", "w.safetensors", "-m", "w.safetensors")[0] == 2
     code, out, err = dualpix("evaluate", "pairs", "-m", "w.safetensors")
     assert (code, err) == (0, "")
+    words = ["--methods", "mdp,MCCNet", "-m", "MCCNet=w.safetensors", "-o", "rows", "--scenes", "0"]
+    code, out, err = dualpix("evaluate", "pairs", *words)
+    assert (code, err) == (0, "")
+    assert "| MDP | no weights |" in out and "- MDP: no weights; train some" in out
+    assert "two: left, right" in next(line for line in out.splitlines() if line.startswith("| MCCNet | "))
 
 
 def test_a_full_disk_is_one_sentence(folder: Path) -> None:

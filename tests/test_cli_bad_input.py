@@ -143,6 +143,7 @@ def test_wrong_usage_has_a_code_of_its_own(dualpix: Command, folder: Path, words
         (["evaluate", "nowhere"], "nowhere does not exist"),
         (["evaluate", "folder.png"], "no layout"),
         (["evaluate", "p_L.png"], "is a file"),
+        (["evaluate", "p_L.png", "--methods", "MDP,KPACK"], "choose from: JNB, EBDB"),
         (["train", "tinny"], "'tiny'"),
         (["train", "tiny"], "photographs"),
         (["train", "tiny", "rte=1", "--photos", "folder.png"], "'rate'"),

@@ -222,13 +222,13 @@ def test_evaluate_compares_every_kind_of_method(root: Path, tmp_path: Path, monk
 
     files = {path.relative_to(tmp_path / "run").as_posix() for path in (tmp_path / "run").rglob("*") if path.is_file()}
     made = {f"{label}/{name}.png" for label in methods if label != "elsewhere" for name in NAMES}
-    assert files == made | {"summary.md", "pictures.csv", "comparison.png"}
+    assert files == made | {"summary.md", "pictures.csv", "methods.csv", "comparison.png"}
     with (tmp_path / "run" / "pictures.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(NAMES) * (1 + len(methods))
     counted = {row.method: row.counts for row in found.rows}
     assert counted["elsewhere"] is counted["function"] is counted["input"] is None
     assert counted["network"] is not None and counted["network"].parameters == 27
-    assert counted["network"].conv_macs == 27 * 44 * 72  # padded to the multiple of 4
+    assert counted["network"].conv_macs == 27 * 1120 * 1680
     for words in (
         "3 of them with a sharp picture",
         f"{WIDTH} x {HEIGHT} pixels",

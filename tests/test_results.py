@@ -24,6 +24,18 @@ OURS = Row(
     seconds={"a": 1.0, "b": 9.0, "c": 2.0},
     counts=Counts(5_520_879, 979_651_000_000, 12_340_000_000),
     source="network mccnet",
+    views=("left", "right"),
+    weights="shipped",
+    peak_bytes=1_234_567_890,
+)
+IDLE = Row(
+    "idle",
+    Scores("dpdd-8bit"),
+    counts=Counts(1_000_000, 2_000_000_000, 0),
+    views=("center", "blur_px"),
+    weights="none",
+    lacks="no weights",
+    advice="train some",
 )
 
 
@@ -53,7 +65,30 @@ def test_the_summary_holds_means_gains_sizes_and_the_protocol(tmp_path: Path) ->
     assert (ours["better"], ours["pictures"]) == ("2 of 3", "3 of 3")
     assert (ours["parameters"], ours["GMAC"], ours["seconds"]) == ("5.52 M", "979.7 + 12.3", "2.00")
     assert ours["gain dB"].startswith("+0.80 (")
+    assert (ours["takes"], ours["weights"], ours["protocol"]) == ("two: left, right", "shipped", "dpdd-8bit")
+    assert ours["peak GB"] == "1.23"
     assert cells(summary, "input")["gain dB"] == cells(summary, "input")["GMAC"] == ""
+
+
+def test_a_method_that_did_not_run_says_so_in_place_of_a_number(tmp_path: Path) -> None:
+    summary = table([INPUT, IDLE], tmp_path, "x")
+    line = cells(summary, "idle")
+    assert line["PSNR dB"] == "no weights" and (line["takes"], line["GMAC"]) == ("one: center + blur_px", "2.0 + 0.0")
+    assert {line[title] for title in ("SSIM", "MAE", "gain dB", "better", "pictures", "seconds")} == {""}
+    assert "## What did not run\n\n- idle: no weights; train some.\n" in summary
+    assert "peak GB" not in summary
+
+
+def test_the_methods_are_written_with_all_digits(tmp_path: Path) -> None:
+    table([INPUT, OURS, IDLE], tmp_path, "x")
+    with (tmp_path / "methods.csv").open(newline="") as file:
+        before, ours, idle = csv.DictReader(file)
+    assert (ours["parameters"], ours["conv_macs"]) == ("5520879", "979651000000")
+    assert (ours["attention_macs"], ours["peak_bytes"], ours["seconds"]) == ("12340000000", "1234567890", "2.000")
+    assert float(ours["psnr"]) == pytest.approx(np.mean([22, 30.5, 24.9]), abs=1e-6)
+    assert (ours["takes"], ours["pictures"], ours["protocol"], ours["problem"]) == ("left right", "3", "dpdd-8bit", "")
+    assert (idle["psnr"], idle["problem"], idle["pictures"]) == ("", "no weights", "0")
+    assert before["parameters"] == before["takes"] == ""
 
 
 def test_the_interval_is_that_of_the_bootstrap(tmp_path: Path) -> None:
@@ -103,4 +138,4 @@ def test_the_csv_has_a_line_for_every_picture_of_every_method(tmp_path: Path) ->
     assert {line["protocol"] for line in lines} == {"dpdd-8bit"}
     assert float(lines[3]["psnr"]) == 22 and float(lines[3]["psnr-fitted"]) == 22.5 and lines[3]["seconds"] == "1.000"
     assert lines[-1]["psnr"] == "" and lines[-1]["problem"] == 'not "a" picture'
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["pictures.csv", "summary.md"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["methods.csv", "pictures.csv", "summary.md"]

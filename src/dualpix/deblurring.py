@@ -23,9 +23,9 @@ from dualpix import checkpoint, planning
 from dualpix.checkpoint import Checkpoint
 from dualpix.data.augment import TURNS
 from dualpix.data.samples import Sample, mean_view
-from dualpix.errors import MachineError, PairError
+from dualpix.errors import CheckpointError, MachineError, PairError
 from dualpix.images import check_pair, read_pair, read_picture, require_pair
-from dualpix.networks import Network
+from dualpix.networks import MAPPERS, NETWORKS, Network
 from dualpix.planning import Plan
 
 PictureLike: TypeAlias = "str | Path | np.ndarray[Any, Any] | Tensor"
@@ -149,11 +149,16 @@ def _as_picture(picture: PictureLike, view: str) -> Tensor:
 
 
 def _open_network(weights: WeightsLike) -> Network:
-    if isinstance(weights, nn.Module):
-        return cast(Network, weights)
-    if isinstance(weights, Checkpoint):
-        return cast(Network, weights.network)
-    return cast(Network, checkpoint.load(checkpoint.DEFAULT_WEIGHTS if weights is None else weights).network)
+    if not isinstance(weights, nn.Module | Checkpoint):
+        weights = checkpoint.load(checkpoint.DEFAULT_WEIGHTS if weights is None else weights)
+    network = weights.network if isinstance(weights, Checkpoint) else weights
+    if type(network) in MAPPERS.values():
+        what = str(weights.path) if isinstance(weights, Checkpoint) else "This"
+        raise CheckpointError(
+            f"{what} is a {type(network).__name__}, which maps the blur and does not undo it; give the weights of a"
+            f" network that makes a picture: {', '.join(NETWORKS)}."
+        )
+    return cast(Network, network)
 
 
 def _pick_views(sample: Sample, names: Sequence[str]) -> list[Tensor]:
@@ -194,7 +199,7 @@ class Runner:
         # Columns past the picture's own would take part in matching along the row, and so change every pixel of it.
         masked = {"width": width} if self._masks_width and padding[1] else {}
         output = self._call(*inputs, **masked)[0, :, :height, :width].float().cpu()
-        return output + mean_view(views[0], views[1]) if self._adds_mean else output
+        return output + sum(views) / len(views) if self._adds_mean else output
 
 
 def make_plan(

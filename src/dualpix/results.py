@@ -1,4 +1,4 @@
-"""What an evaluation found, as tables: one line for each picture (CSV) and one for each method (Markdown)."""
+"""What an evaluation found, as tables: one line for each picture (CSV), and one for each method (CSV and Markdown)."""
 
 import csv
 import io
@@ -25,6 +25,9 @@ COLUMNS = {
 }
 """Title and number format of each metric."""
 
+PICTURES = ("left", "right", "center")
+NUMBERS = ("none", "one", "two", "three")
+
 RESAMPLES = 4000
 
 
@@ -45,7 +48,11 @@ class Scores:
 @dataclass(frozen=True)
 class Row:
     """One method of a table. `seconds`: by sample name; `counts`: its size and operations, known for networks only;
-    `source`: what it is, in words; `failures`: by sample name, from predicting and scoring together."""
+    `source`: what it is, in words; `failures`: by sample name, from predicting and scoring together; `views`: what it
+    takes from a sample; `weights`: where they come from; `peak_bytes`: the most memory its process had.
+
+    `lacks`: why it did not run at all, in two or three words, which stand in place of its scores; `advice`: what to do
+    about that."""
 
     method: str
     scores: Scores
@@ -53,10 +60,15 @@ class Row:
     failures: dict[str, str] = field(default_factory=dict)
     counts: Counts | None = None
     source: str = ""
+    views: tuple[str, ...] = ()
+    weights: str = ""
+    peak_bytes: int | None = None
+    lacks: str = ""
+    advice: str = ""
 
 
 def table(rows: Sequence[Row], folder: str | Path, heading: str, notes: Sequence[str] = ()) -> str:
-    """Write `pictures.csv` and `summary.md` into `folder` and return the text of the latter.
+    """Write `pictures.csv`, `methods.csv` and `summary.md` into `folder` and return the text of the last.
 
     `heading` says what was evaluated, `notes` how. The first row is the input, which the gain of the others refers to.
     """
@@ -64,6 +76,7 @@ def table(rows: Sequence[Row], folder: str | Path, heading: str, notes: Sequence
     place.mkdir(parents=True, exist_ok=True)
     summary = _summary(rows, heading, notes)
     write_whole(place / "pictures.csv", _pictures(rows).encode())
+    write_whole(place / "methods.csv", _methods(rows).encode())
     write_whole(place / "summary.md", summary.encode())
     return summary
 
@@ -82,13 +95,37 @@ def _pictures(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
+def _methods(rows: Sequence[Row]) -> str:
+    """The table with all digits, for other programs."""
+    metrics = _metrics(rows)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    costs = ["parameters", "conv_macs", "attention_macs", "seconds", "peak_bytes"]
+    writer.writerow(["method", "takes", *costs, *metrics, "pictures", "protocol", "weights", "problem"])
+    for row in rows:
+        mean, counts = row.scores.mean(), row.counts
+        numbers = [counts.parameters, counts.conv_macs, counts.attention_macs] if counts else [""] * 3
+        seconds = f"{statistics.median(row.seconds.values()):.3f}" if row.seconds else ""
+        scores = [f"{mean[metric]:.6f}" if metric in mean else "" for metric in metrics]
+        peak = "" if row.peak_bytes is None else row.peak_bytes
+        scored = [*scores, len(row.scores.pictures), row.scores.protocol, row.weights, row.lacks]
+        writer.writerow([row.method, " ".join(row.views), *numbers, seconds, peak, *scored])
+    return text.getvalue()
+
+
 def _summary(rows: Sequence[Row], heading: str, notes: Sequence[str]) -> str:
     metrics, protocol = _metrics(rows), rows[0].scores.protocol
     titles = [COLUMNS[name][0] for name in metrics]
-    head = ["method", *titles, "gain dB", "better", "pictures", "parameters", "GMAC", "seconds"]
+    measured = any(row.peak_bytes is not None for row in rows)
+    costs = ["takes", "parameters", "GMAC", "seconds", *["peak GB"] * measured]
+    head = ["method", *titles, "gain dB", "better", "pictures", *costs, "protocol", "weights"]
     total = max(len({**row.scores.pictures, **row.failures}) for row in rows)
-    lines = [_cells(row, rows[0], metrics, total) for row in rows]
+    lines = [
+        [row.method, *_scored(row, rows[0], metrics, total), *_cost(row, measured), protocol, row.weights]
+        for row in rows
+    ]
     sources = [f"- {row.method}: {row.source}" for row in rows if row.source]
+    idle = [f"- {row.method}: {row.lacks}; {row.advice}." for row in rows if row.lacks]
     failures = [f"- {row.method}, {name}: {why}" for row in rows for name, why in row.failures.items()]
     parts = [
         [f"# {heading}"],
@@ -100,28 +137,45 @@ def _summary(rows: Sequence[Row], heading: str, notes: Sequence[str]) -> str:
         [
             "gain: mean difference of PSNR to the first row (95 % bootstrap interval over pictures). better: pictures"
             " with a higher fitted PSNR than in the first row. GMAC: 10^9 multiply-accumulates, convolutions +"
-            " attention. seconds: median over pictures."
+            " attention. seconds: median over pictures. peak: of the process, Python and PyTorch included."
         ],
         ["## Methods", "", *sources] if sources else [],
+        ["## What did not run", "", *idle] if idle else [],
         ["## What failed", "", *failures] if failures else [],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
-def _cells(row: Row, reference: Row, metrics: Sequence[str], total: int) -> list[str]:
+def _scored(row: Row, reference: Row, metrics: Sequence[str], total: int) -> list[str]:
+    """The cells from the metrics to the number of pictures."""
+    if row.lacks:
+        return [row.lacks, *[""] * (len(metrics) + 2)]
     mean = row.scores.mean()
     numbers = [format(mean[name], COLUMNS[name][1]) if name in mean else "" for name in metrics]
+    compared = ["", ""]
+    if row is not reference:
+        compared = [_gain(row.scores, reference.scores), _better(row.scores, reference.scores)]
+    return [*numbers, *compared, f"{len(row.scores.pictures)} of {total}"]
+
+
+def _cost(row: Row, measured: bool) -> list[str]:
+    """The cells from what it takes to its memory; no cell for that if none was `measured`."""
     counts = row.counts
+    peak = "" if row.peak_bytes is None else f"{row.peak_bytes / 1e9:.2f}"
     return [
-        row.method,
-        *numbers,
-        "" if row is reference else _gain(row.scores, reference.scores),
-        "" if row is reference else _better(row.scores, reference.scores),
-        f"{len(row.scores.pictures)} of {total}",
+        takes(row.views),
         f"{counts.parameters / 1e6:.2f} M" if counts else "",
         f"{counts.conv_macs / 1e9:.1f} + {counts.attention_macs / 1e9:.1f}" if counts else "",
         f"{statistics.median(row.seconds.values()):.2f}" if row.seconds else "",
+        *[peak] * measured,
     ]
+
+
+def takes(views: Sequence[str]) -> str:
+    """How many views a method takes, and which: "two: left, right". What is no view, such as the true blur, is last."""
+    pictures = [view for view in views if view in PICTURES]
+    rest = [view for view in views if view not in PICTURES]
+    return " + ".join([f"{NUMBERS[len(pictures)]}: {', '.join(pictures)}", *rest]) if views else ""
 
 
 def _gain(scores: Scores, reference: Scores) -> str:

@@ -105,6 +105,9 @@ def evaluate(
         list[str] | None,
         typer.Option("--method", "-m", metavar="[LABEL=]THING", help="Weights, or pictures by others; repeatable."),
     ] = None,
+    methods: Annotated[
+        str | None, typer.Option(metavar="all|NAME,...", help="Methods of the paper's table, by name: dualpix methods.")
+    ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where pictures and tables go.")
     ] = Path("evaluation"),
@@ -113,6 +116,9 @@ def evaluate(
         list[str] | None, typer.Option(metavar="METRIC", help="One more metric, such as lpips; repeatable.")
     ] = None,
     scenes: Annotated[int, typer.Option(min=0, metavar="N", help="Rows of the comparison picture.")] = 6,
+    peak_memory: Annotated[
+        bool, typer.Option("--peak-memory", help="Measure that too: each method runs once more, on one picture.")
+    ] = False,
     overwrite: Overwrite = False,
     memory: Memory = None,
     precision: Precision = "auto",
@@ -121,19 +127,23 @@ def evaluate(
 ) -> None:
     """Run, score and compare methods on pairs.
 
-    THING is the name or file of weights, or a folder of pictures made by any other program. Writes the pictures,
-    pictures.csv, summary.md and comparison.png into FOLDER.
+    THING is the name or file of weights, or a folder of pictures made by any other program; LABEL=FILE with the name of
+    a method gives that its weights. Writes the pictures, pictures.csv, methods.csv, summary.md and comparison.png into
+    FOLDER.
 
     \b
     Examples:
       dualpix evaluate pairs
+      dualpix evaluate pairs --methods all -m DPDNet=run/best.safetensors
       dualpix evaluate DPDD -m mine=run/best.safetensors -m DPDNet=their_pictures -o results
     """
+    from dualpix.evaluating import MethodLike, choose
     from dualpix.evaluating import evaluate as run
 
+    things: dict[str, MethodLike] = {**(choose(methods) if methods is not None else {}), **_labelled(method or [])}
     done = run(
         data,
-        _labelled(method) if method else None,
+        things or None,
         output,
         protocol=protocol,
         extra=extra or (),
@@ -141,6 +151,7 @@ def evaluate(
         precision=precision,
         device=device,
         mirror=mirror,
+        peak_memory=peak_memory,
         overwrite=overwrite,
         scenes=scenes,
         progress=lambda label, at, total: counter(label)(at, total),

@@ -3,7 +3,7 @@
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -144,22 +144,26 @@ def demo(
 
 
 def methods() -> None:
-    """List the networks and the shipped weights.
+    """List the methods, the networks and the shipped weights.
 
     \b
     Example:  dualpix methods
     """
     from dualpix import checkpoint
-    from dualpix.networks import NETWORKS, create
-    from dualpix.networks.counting import count
+    from dualpix.evaluating.systems import SYSTEMS, TABLE_PX, size_of
+    from dualpix.networks import MAPPERS, NETWORKS
+    from dualpix.results import takes
 
-    height, width = 1120, 1680
-    typer.echo(f"{'network':14} {'takes':16} {'parameters':>11} {'GMAC at ' + f'{width} x {height}':>20}")
-    for name in NETWORKS:
-        network: Any = create(name)
-        counts = count(network, height, width)
-        cost = f"{counts.conv_macs / 1e9:.0f} + {counts.attention_macs / 1e9:.0f}"
-        typer.echo(f"{name:14} {', '.join(network.views):16} {counts.parameters / 1e6:9.2f} M {cost:>20}")
+    height, width = TABLE_PX
+    cost = f"GMAC at {width} x {height}"
+    typer.echo(f"{'method':14} {'takes':26} {'network':14} {'parameters':>10} {cost:>20}  weights")
+    for label, system in SYSTEMS.items():
+        counts = size_of(system.blank())
+        size = f"{counts.parameters / 1e6:.2f} M" if counts else ""
+        macs = f"{counts.conv_macs / 1e9:.0f} + {counts.attention_macs / 1e9:.0f}" if counts else ""
+        state = ("shipped" if system.weights else "none needed") if system.has_weights else "no weights"
+        typer.echo(f"{label:14} {takes(system.views):26} {system.network:14} {size:>10} {macs:>20}  {state}")
+    typer.echo(f"\nnetworks: {', '.join(NETWORKS | MAPPERS)}")
     typer.echo(f"\n{'weights':14} {'network':14} scores")
     for name in checkpoint.WEIGHTS:
         try:
