@@ -3,13 +3,14 @@
 from dualpix.cli.doors import app
 from dualpix.cli.importing import import_weights
 from dualpix.cli.measuring import calibrate
+from dualpix.cli.serving import web
 from dualpix.cli.studying import evaluate, simulate, train
 from dualpix.cli.using import deblur, demo, methods
 from dualpix.cli.viewing import extract, inspect
 
 __all__ = ["app", "main"]
 
-COMMANDS = (deblur, demo, simulate, train, evaluate, methods, import_weights, calibrate, extract, inspect)
+COMMANDS = (deblur, demo, simulate, train, evaluate, methods, import_weights, calibrate, extract, inspect, web)
 
 for command in COMMANDS:
     app.command()(command)

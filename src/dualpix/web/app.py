@@ -1,0 +1,240 @@
+"""The routes: each parses a request, asks the desk, and tells what came of it."""
+
+import asyncio
+import re
+import shutil
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from importlib import resources
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import python_multipart  # noqa: F401  # Starlette parses uploads with it, and would say so only at the first
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from dualpix.images import SOURCES
+from dualpix.web import work
+from dualpix.web.desk import Desk, Job, refusal_of
+from dualpix.web.guard import LOOPBACK, Guard, refuse
+from dualpix.web.openapi import describe
+from dualpix.web.refusals import Refusal
+
+PAGE = {
+    "/": ("index.html", "text/html; charset=utf-8"),
+    "/app.js": ("app.js", "text/javascript; charset=utf-8"),
+    "/viewer.js": ("viewer.js", "text/javascript; charset=utf-8"),
+    "/style.css": ("style.css", "text/css; charset=utf-8"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+PICTURES = {"left": work.LEFT, "right": work.RIGHT, "disparity": work.DISPARITY, "before": work.BEFORE}
+TYPES = {".png": "image/png", ".tif": "image/tiff", ".jpg": "image/jpeg"}
+FORMATS = {"png": ".png", "tif": ".tif", "jpg": ".jpg"}
+CHUNK_BYTES = 2**18
+SWEEP_S = 30.0
+
+
+def create_app(desk: Desk, hosts: frozenset[str] = LOOPBACK, any_address: bool = False) -> Guard:
+    """The whole application around `desk`; `hosts` and `any_address` as in `Guard`."""
+    doors = Doors(desk)
+    one = "/api/jobs/{job}"
+    routes = [
+        *(Route(path, static(*content), methods=["GET"]) for path, content in PAGE.items()),
+        Route("/openapi.json", doors.openapi, methods=["GET"]),
+        Route("/api/limits", doors.limits, methods=["GET"]),
+        Route("/api/jobs", doors.create, methods=["POST"]),
+        Route(one, doors.show, methods=["GET"]),
+        Route(one, doors.remove, methods=["DELETE"]),
+        *(Route(f"{one}/{verb}", doors.command(verb), methods=["POST"]) for verb in ("start", "stop", "swap")),
+        *(Route(f"{one}/{name}", doors.picture(file), methods=["GET"]) for name, file in PICTURES.items()),
+        Route(f"{one}/preview", doors.picture(work.AFTER), methods=["GET"]),
+        Route(f"{one}/result", doors.result, methods=["GET"]),
+    ]
+    handlers: dict[Any, Any] = {Refusal: _refused, HTTPException: _failed, ClientDisconnect: _left}
+    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=doors.lifespan)
+    app.router.redirect_slashes = False
+    return Guard(app, hosts, desk.limits, any_address)
+
+
+def static(name: str, kind: str) -> Callable[[Request], Response]:
+    """A door to one file of the page."""
+    content = (resources.files("dualpix.web") / "page" / name).read_bytes()
+
+    def answer(request: Request) -> Response:
+        return Response(content, headers={"content-type": kind})
+
+    return answer
+
+
+async def _refused(request: Request, refusal: Refusal) -> Response:
+    return refuse(refusal)
+
+
+async def _failed(request: Request, error: HTTPException) -> Response:
+    words = {404: "There is nothing at this address.", 405: "This address does not take that kind of request."}
+    return refuse(Refusal(error.status_code, words.get(error.status_code, f"{error.detail}".rstrip(".") + ".")))
+
+
+async def _left(request: Request, error: ClientDisconnect) -> Response:
+    return Response(status_code=400)  # Nobody is there to read it.
+
+
+class Doors:
+    """What is behind each route."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    @asynccontextmanager
+    async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        """While the server runs: throw away what has expired, now and then."""
+
+        async def sweep() -> None:
+            while True:
+                await asyncio.sleep(SWEEP_S)
+                await run_in_threadpool(self._desk.expire)
+
+        task = asyncio.create_task(sweep())
+        try:
+            yield
+        finally:
+            task.cancel()
+
+    def openapi(self, request: Request) -> Response:
+        return JSONResponse(describe(self._desk.limits))
+
+    def limits(self, request: Request) -> Response:
+        limits = self._desk.limits
+        return JSONResponse({"body_bytes": limits.body_bytes, "megapixels": limits.megapixels, "kept_s": limits.kept_s})
+
+    async def create(self, request: Request) -> Response:
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "multipart/form-data":
+            raise Refusal(415, "Send the views as multipart/form-data, in the fields left and right.")
+        await run_in_threadpool(self._desk.expire)
+        with self._desk.admit() as folder:
+            async with request.form(max_files=2, max_fields=4, max_part_size=1024) as form:
+                order = await _order(form, folder)
+                job = self._desk.add(order, _yes(form, "start", "yes"))
+        return JSONResponse(job.as_json(), 202, {"location": f"/api/jobs/{job.id}"})
+
+    def show(self, request: Request) -> Response:
+        return JSONResponse(self._job(request).as_json())
+
+    def remove(self, request: Request) -> Response:
+        self._desk.remove(self._job(request))
+        return Response(status_code=204)
+
+    def command(self, verb: str) -> Callable[[Request], Response]:
+        act = {"start": self._desk.start, "stop": self._desk.stop, "swap": self._desk.swap}[verb]
+
+        def answer(request: Request) -> Response:
+            job = self._job(request)
+            act(job)
+            return JSONResponse(job.as_json(), 202)
+
+        return answer
+
+    def picture(self, name: str) -> Callable[[Request], Response]:
+        def answer(request: Request) -> Response:
+            job = self._job(request)
+            if job.failure:
+                raise job.failure
+            path = job.order.folder / name
+            if not path.is_file():
+                raise Refusal(409, f"This picture is not there yet: the pair is {job.state}.")
+            return stream(path)
+
+        return answer
+
+    async def result(self, request: Request) -> Response:
+        job = await run_in_threadpool(self._job, request)
+        suffix, depth, strength = _wanted(request, job)
+        future = asyncio.wrap_future(self._desk.render(job, suffix, depth, strength))
+        try:
+            path = await asyncio.wait_for(future, self._desk.limits.render_s)
+        except TimeoutError:
+            raise Refusal(504, "Making the file took too long; try again.", retry_s=30) from None
+        except Exception as error:
+            raise refusal_of(error, job.order.folder) from error
+        return await run_in_threadpool(stream, path, attached=True)
+
+    def _job(self, request: Request) -> Job:
+        return self._desk.find(request.path_params["job"])
+
+
+async def _order(form: FormData, folder: Path) -> work.Order:
+    """Put the uploaded files into `folder`, under names of our own. Raises Refusal 400."""
+    unknown = sorted(set(form) - {"left", "right", "layout", "swap", "start"})
+    if unknown:
+        raise Refusal(
+            400, f"There is no field {unknown[0][:50]!r}; the fields are left, right, layout, swap and start."
+        )
+    files = {side: form[side] for side in ("left", "right") if side in form}
+    layout = str(form.get("layout") or "") or None
+    if layout not in (None, *SOURCES):
+        raise Refusal(400, f"There is no layout {str(layout)[:50]!r}; choose from: {', '.join(SOURCES)}.")
+    paths = {}
+    for side, upload in files.items():
+        if not isinstance(upload, UploadFile) or not upload.size:
+            raise Refusal(400, f"The field {side} holds no file, or an empty one.")
+        suffix = re.sub(r".*(?=\.)", "", upload.filename or "", flags=re.DOTALL).lower()
+        paths[side] = folder / work.upload_name(side, suffix)
+        await run_in_threadpool(_store, upload.file, paths[side])
+    if "left" not in paths:
+        raise Refusal(400, "Send the left view, or a file that holds both, in the field left.")
+    return work.Order(folder, paths["left"], paths.get("right"), layout, _yes(form, "swap", "no"))
+
+
+def _store(file: BinaryIO, path: Path) -> None:
+    with path.open("xb") as target:
+        shutil.copyfileobj(file, target)
+
+
+def _yes(form: FormData, name: str, otherwise: str) -> bool:
+    value = str(form.get(name, otherwise)).lower()
+    if value not in ("yes", "no", "true", "false", "1", "0"):
+        raise Refusal(400, f"The field {name} must be yes or no.")
+    return value in ("yes", "true", "1")
+
+
+def _wanted(request: Request, job: Job) -> tuple[str, int, float]:
+    """The extension, depth and strength asked for. Raises Refusal 400."""
+    query = request.query_params
+    kind, depth, strength = query.get("format", "png"), query.get("depth", "16"), query.get("strength", "1")
+    if kind not in FORMATS:
+        raise Refusal(400, f"There is no format {kind[:20]!r}; choose from: {', '.join(FORMATS)}.")
+    if depth not in ("8", "16"):
+        raise Refusal(400, "The depth must be 8 or 16.")
+    with suppress(ValueError):
+        if 0 <= float(strength) <= 1:
+            return FORMATS[kind], int(depth), float(strength)
+    raise Refusal(400, "The strength must be a number from 0, as taken, to 1, all of the result.")
+
+
+def stream(path: Path, attached: bool = False) -> StreamingResponse:
+    """A file in pieces. `attached`: to be saved, under a name the page chooses, and gone from here once it is sent.
+
+    Raises Refusal 404 if the job went away meanwhile.
+    """
+    try:
+        file = path.open("rb")
+    except FileNotFoundError as error:
+        raise refusal_of(error, path.parent) from None
+    headers = {"content-length": str(path.stat().st_size), "content-type": TYPES[path.suffix]}
+    if attached:
+        headers["content-disposition"] = "attachment"
+        with suppress(OSError):  # Where open files cannot be removed, it goes with its job.
+            path.unlink()
+
+    async def pieces() -> AsyncIterator[bytes]:
+        with file:
+            while piece := await run_in_threadpool(file.read, CHUNK_BYTES):
+                yield piece
+
+    return StreamingResponse(pieces(), headers=headers)

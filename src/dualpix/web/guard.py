@@ -1,0 +1,150 @@
+"""What every request must pass before the application sees it, and what every answer carries.
+
+Host: a page of somebody else's may point its own name at this machine (DNS rebinding); such requests carry that name.
+Origin, Sec-Fetch-Site: pages of others may not use the endpoint through the visitor's browser.
+Body: counted and timed while it arrives, whatever its header promises.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from ipaddress import ip_address
+from typing import Any
+
+from starlette.responses import JSONResponse
+
+from dualpix.web.refusals import Limits, Refusal
+
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[MutableMapping[str, Any], Receive, Send], Awaitable[None]]
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+DRAIN_S = 2.0
+HEADERS = {
+    "content-security-policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'",
+    "x-content-type-options": "nosniff",
+    "x-frame-options": "DENY",
+    "referrer-policy": "no-referrer",
+    "cross-origin-opener-policy": "same-origin",
+    "cross-origin-resource-policy": "same-origin",
+    "permissions-policy": "camera=(), microphone=(), geolocation=()",
+    "cache-control": "no-store",
+}
+
+
+class Guard:
+    """Wraps an application. `hosts`: names it may be called by; `any_address`: or by any IP address, which nobody can
+    rebind."""
+
+    def __init__(self, app: App, hosts: frozenset[str], limits: Limits, any_address: bool = False) -> None:
+        self._app, self._hosts, self._limits, self._any_address = app, hosts, limits, any_address
+
+    async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        body = Body(receive, self._limits)
+        answer = Answer(send, body)
+        try:
+            self._check(scope)
+        except Refusal as refusal:
+            await refuse(refusal)(scope, body.receive, answer.send)
+            return
+        await self._app(scope, body.receive, answer.send)
+
+    def _check(self, scope: MutableMapping[str, Any]) -> None:
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        host = headers.get("host", "")
+        if not self._is_ours(name_in(host)):
+            raise Refusal(403, f"This server does not answer to the name {host[:100]!r}; use the address it printed.")
+        origin = headers.get("origin")
+        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
+            raise Refusal(403, "Pages of other sites may not use this server.")
+        from_elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
+        if from_elsewhere and scope["path"].startswith("/api"):
+            raise Refusal(403, "Pages of other sites may not use this server.")
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > self._limits.body_bytes:
+            raise too_large(self._limits)
+
+    def _is_ours(self, name: str) -> bool:
+        return name in self._hosts or (self._any_address and is_address(name))
+
+
+def name_in(host: str) -> str:
+    """The name or address in a Host header, without port and brackets, in lower case."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
+
+
+def is_address(name: str) -> bool:
+    """Whether this is an IP address and not a name."""
+    try:
+        ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def too_large(limits: Limits) -> Refusal:
+    """The answer to an upload that is too large."""
+    return Refusal(413, f"The upload is larger than {limits.body_bytes / 1e6:g} MB; export smaller views.")
+
+
+class Body:
+    """A request's body as it arrives; `receive` raises Refusal 413 if it becomes too large, 408 if too slow."""
+
+    def __init__(self, receive: Receive, limits: Limits) -> None:
+        self._receive, self._limits = receive, limits
+        self._bytes = 0
+        self._deadline_s = time.monotonic() + limits.upload_s
+        self.is_over = False
+
+    async def receive(self) -> Message:
+        if self.is_over:
+            return await self._receive()  # Waits for the client to leave, which may take as long as it likes.
+        patience_s = min(self._limits.silence_s, self._deadline_s - time.monotonic())
+        try:
+            message = await asyncio.wait_for(self._receive(), max(patience_s, 0))
+        except TimeoutError:
+            self.is_over = True
+            raise Refusal(408, "The upload came too slowly, or stopped; try again.") from None
+        self._bytes += len(message.get("body", b""))
+        self.is_over = not message.get("more_body", False)
+        if self._bytes > self._limits.body_bytes:
+            raise too_large(self._limits)
+        return message
+
+    async def drain(self) -> None:
+        """Throw away the rest, for a moment: a client that still sends when the connection closes never reads why."""
+        end_s = time.monotonic() + DRAIN_S
+        while not self.is_over and (left_s := end_s - time.monotonic()) > 0:
+            try:
+                message = await asyncio.wait_for(self._receive(), left_s)
+            except TimeoutError:
+                return
+            self.is_over = not message.get("more_body", False)
+
+
+class Answer:
+    """An answer on its way: it gets the headers above, and waits for the rest of the body to be thrown away."""
+
+    def __init__(self, send: Send, body: Body) -> None:
+        self._send, self._body = send, body
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            await self._body.drain()
+            own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+            message = {**message, "headers": [*message.get("headers", ()), *own]}
+        await self._send(message)
+
+
+def refuse(refusal: Refusal) -> JSONResponse:
+    """The answer that says no."""
+    headers = {} if refusal.retry_s is None else {"retry-after": str(refusal.retry_s)}
+    return JSONResponse({"error": refusal.sentence}, refusal.status, headers)

@@ -1,0 +1,153 @@
+"""The HTTP endpoint, described in the OpenAPI format for programs that want to use it."""
+
+from typing import Any
+
+from dualpix import __version__
+from dualpix.images import SOURCES
+from dualpix.web.refusals import Limits
+
+Json = dict[str, Any]
+
+FILE: Json = {"type": "string", "format": "binary"}
+JOB: Json = {
+    "type": "object",
+    "required": ["id", "state", "version", "swap", "bands_done", "bands", "seconds", "notes", "status"],
+    "properties": {
+        "id": {"type": "string", "description": "Whoever knows it can see and delete the job."},
+        "state": {"type": "string", "enum": ["checking", "ready", "waiting", "running", "done", "failed"]},
+        "version": {"type": "integer", "description": "Counts the changes of its pictures."},
+        "swap": {"type": "boolean", "description": "Whether the views were exchanged."},
+        "bands_done": {"type": "integer"},
+        "bands": {"type": "integer", "description": "0 until it is known."},
+        "seconds": {"type": "number", "description": "Spent on what was done last."},
+        "check": {"type": ["object", "null"], "description": "As `dualpix inspect --json` prints."},
+        "notes": {"type": "array", "items": {"type": "string"}},
+        "plan": {"type": ["string", "null"], "description": "How it was run."},
+        "status": {"type": "integer", "description": "200, or the HTTP status that says what went wrong."},
+        "error": {"type": ["string", "null"]},
+    },
+}
+ERROR: Json = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+REASONS = {
+    "400": "A field or parameter is wrong.",
+    "403": "The request came by another name than this server's, or from a page of another site.",
+    "404": "There is no such job: it never was, was deleted, or has expired.",
+    "408": "The upload came too slowly.",
+    "409": "Not in this state.",
+    "413": "The upload is too large.",
+    "415": "Not multipart/form-data.",
+    "422": "The files are no two views of one photograph that could be read.",
+    "429": "Too many jobs at once; Retry-After says when to ask again.",
+    "503": "The memory or the disk does not suffice, or too many are connected.",
+    "504": "It took too long.",
+}
+
+
+def describe(limits: Limits) -> Json:
+    """The whole description, with the limits of this server."""
+    one = "/api/jobs/{id}"
+    size = f"At most {limits.body_bytes} bytes in all and {limits.megapixels:g} megapixels a view."
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "dualpix",
+            "version": __version__,
+            "summary": "Two views of a dual-pixel photograph in, one picture out that is sharp everywhere.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": {
+            "/api/limits": {
+                "get": _operation("limits", "What this server allows.", {"200": _json({"type": "object"})})
+            },
+            "/api/jobs": {
+                "post": _operation("create", f"Upload a pair; it is checked, and deblurred. {size}", _job("202"),
+                                   ["400", "408", "413", "415", "429", "503"]) | {"requestBody": _upload()}
+            },
+            one: {
+                "parameters": [_ID],
+                "get": _operation("show", "State and progress.", _job("200"), ["404"]),
+                "delete": _operation("remove", "Stop it and delete all its files.", {"204": {"description": "Gone."}},
+                                     ["404"]),
+            },
+            **{
+                f"{one}/{verb}": {
+                    "parameters": [_ID], "post": _operation(verb, words, _job("202"), ["404", "409", "422", "429"])
+                }
+                for verb, words in COMMANDS.items()
+            },
+            **{
+                f"{one}/{name}": {
+                    "parameters": [_ID],
+                    "get": _operation(name, words, {"200": _content(kind, FILE)}, ["404", "409", "422", "503", "504"]),
+                }
+                for name, (words, kind) in PICTURES.items()
+            },
+            f"{one}/result": {"parameters": [_ID], "get": _result()},
+        },
+        "components": {"schemas": {"Job": JOB, "Error": ERROR}},
+    }  # fmt: skip
+
+
+COMMANDS = {
+    "start": "Deblur a pair that was uploaded with start=no, or again.",
+    "stop": "Stop deblurring, between two bands; the views are kept.",
+    "swap": "Exchange the views and check them again; a result is forgotten.",
+}
+PICTURES = {
+    "left": ("The left view, reduced.", "image/jpeg"),
+    "right": ("The right view, reduced.", "image/jpeg"),
+    "disparity": ("Red is behind the focus, blue in front of it.", "image/png"),
+    "before": ("The mean of the views at full size, to look at.", "image/jpeg"),
+    "preview": ("The result at full size, to look at.", "image/jpeg"),
+}
+_ID: Json = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
+
+
+def _upload() -> Json:
+    yes = {"type": "string", "enum": ["yes", "no"]}
+    fields = {
+        "left": FILE | {"description": "The left view, or the file that holds both."},
+        "right": FILE | {"description": "The right view."},
+        "layout": {"type": "string", "enum": list(SOURCES), "description": "How one file holds both views."},
+        "swap": yes | {"default": "no", "description": "Exchange the views."},
+        "start": yes | {"default": "yes", "description": "no: only check them, until POST .../start."},
+    }
+    return {
+        "required": True,
+        "content": {"multipart/form-data": {"schema": {"type": "object", "required": ["left"], "properties": fields}}},
+    }
+
+
+def _result() -> Json:
+    parameters = [
+        _query("format", {"enum": ["png", "tif", "jpg"], "default": "png"}, "jpg always holds 8 bits."),
+        _query("depth", {"enum": [8, 16], "default": 16}, "Bits."),
+        _query("strength", {"type": "number", "minimum": 0, "maximum": 1, "default": 1}, "0 is the picture as taken."),
+    ]
+    kinds = {kind: {"schema": FILE} for kind in ("image/png", "image/tiff", "image/jpeg")}
+    words = "The result as a file, with the colour profile, EXIF and XMP of the left view."
+    answers = {"200": {"description": "The file.", "content": kinds}}
+    reasons = ["400", "404", "409", "422", "503", "504"]
+    return _operation("result", words, answers, reasons) | {"parameters": parameters}
+
+
+def _query(name: str, schema: Json, words: str) -> Json:
+    return {"name": name, "in": "query", "required": False, "schema": schema, "description": words}
+
+
+def _operation(name: str, words: str, answers: Json, reasons: list[str] | None = None) -> Json:
+    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    failures = {status: {"description": REASONS[status], "content": error} for status in ["403", *(reasons or [])]}
+    return {"operationId": name, "summary": words, "responses": {**answers, **failures}}
+
+
+def _job(status: str) -> Json:
+    return {status: _content("application/json", {"$ref": "#/components/schemas/Job"})}
+
+
+def _json(schema: Json) -> Json:
+    return _content("application/json", schema)
+
+
+def _content(kind: str, schema: Json) -> Json:
+    return {"description": "As asked.", "content": {kind: {"schema": schema}}}

@@ -1,0 +1,351 @@
+// From files to a download. The server holds the pictures; this page asks it, and shows what it says.
+
+import { Viewer } from "/viewer.js";
+
+const ASK_MS = 400;
+const ALONE = /\.(cr2|cr3|dng|npz)$/i; // files that hold both views by themselves
+const MARK = /[_-](l|r|left|right)(?=\.[^.]*$)/i;
+
+const part = (id) => document.getElementById(id);
+const viewer = new Viewer(
+  { stage: part("stage"), before: part("before"), after: part("after"), clip: part("clip"), split: part("split"),
+    handle: part("handle") },
+  showZoom,
+);
+
+let job = null; // as the server told it last
+let name = "picture";
+let lonely = null; // the one file we asked about
+let limits = null;
+let turn = 0; // counts what the user began, so that late answers to what was before are dropped
+
+// ---- asking the server
+
+async function ask(path, options) {
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw new Error("The server does not answer; is dualpix web still running?");
+  }
+  if (!answer.ok) throw new Error(await reason(answer));
+  return answer;
+}
+
+async function reason(answer) {
+  const text = await answer.text();
+  try {
+    return JSON.parse(text).error || answer.statusText;
+  } catch {
+    return text.slice(0, 200) || `The server answered ${answer.status}.`;
+  }
+}
+
+function upload(form, onProgress) { // fetch cannot tell how much has been sent
+  return new Promise((done, fail) => {
+    const request = new XMLHttpRequest();
+    request.open("POST", "/api/jobs");
+    request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
+    request.onerror = () => fail(new Error("The upload broke off; is dualpix web still running?"));
+    request.onload = () => {
+      let body = {};
+      try { body = JSON.parse(request.responseText); } catch { /* told below */ }
+      if (request.status === 202) done(body);
+      else fail(new Error(body.error || `The server answered ${request.status}.`));
+    };
+    request.send(form);
+  });
+}
+
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+// ---- files in
+
+function take(files) {
+  files = [...files];
+  hush();
+  if (!files.length) return;
+  if (files.length > 2) return complain("Those are more than two files; give the two views of one photograph.");
+  if (files.length === 1 && lonely && !part("question").hidden) files = [lonely, files[0]];
+  if (files.length === 1 && !ALONE.test(files[0].name)) return question(files[0]);
+  if (files.length === 2) files = inOrder(files);
+  begin(files);
+}
+
+// Left first, by the usual marks in the names; the check and the swap button mend what names get wrong.
+function inOrder(files) {
+  const side = (file) => (MARK.exec(file.name)?.[1] ?? "").charAt(0).toLowerCase();
+  const [a, b] = files;
+  if (side(a) === "r" || side(b) === "l") return [b, a];
+  if (side(a) || side(b) || lonely) return [a, b];
+  return a.name <= b.name ? [a, b] : [b, a];
+}
+
+function question(file) {
+  lonely = file;
+  part("lonely").textContent = file.name;
+  show("question");
+  part("asked").focus();
+}
+
+async function begin(files, layout) {
+  const mine = ++turn;
+  lonely = null;
+  if (limits && files.reduce((sum, file) => sum + file.size, 0) > limits.body_bytes) {
+    show("welcome");
+    return complain(`These files are larger than the ${Math.round(limits.body_bytes / 1e6)} MB that are allowed.`);
+  }
+  forget();
+  name = files[0].name.replace(MARK, "").replace(/\.[^.]*$/, "") || "picture";
+  part("format").value = /\.(tiff?|cr2|cr3|dng|npz)$/i.test(files[0].name) ? "tif-16" : "png-16";
+  const form = new FormData();
+  form.append("left", files[0]);
+  if (files[1]) form.append("right", files[1]);
+  if (layout) form.append("layout", layout);
+  form.append("start", "no");
+  clearPair();
+  show("pair");
+  say("Uploading");
+  try {
+    const made = await upload(form, (share) => mine === turn && bar(share, share < 1 ? "Uploading" : "Reading the views"));
+    if (mine !== turn) return void fetch(`/api/jobs/${made.id}`, { method: "DELETE" });
+    job = made;
+    history.replaceState({ name }, "", `#${job.id}`);
+    await follow(mine);
+  } catch (error) {
+    if (mine === turn) fail(error);
+  }
+}
+
+// ---- following a job
+
+async function follow(mine) {
+  for (;;) {
+    if (mine !== turn) return;
+    tell();
+    if (!["checking", "waiting", "running"].includes(job.state)) return;
+    await sleep(ASK_MS);
+    const next = await (await ask(`/api/jobs/${job.id}`)).json();
+    if (mine === turn) job = next;
+  }
+}
+
+function tell() {
+  const { state } = job;
+  if (state === "failed") throw new Error(job.error);
+  part("deblur").hidden = state !== "ready" && state !== "done";
+  part("deblur").textContent = state === "done" ? "Show the result" : "Deblur";
+  part("deblur").disabled = part("stop").disabled = false;
+  part("swap").disabled = !["ready", "done"].includes(state);
+  part("stop").hidden = !["waiting", "running"].includes(state);
+  if (state === "checking") return bar(null, "Reading the views");
+  showPair();
+  if (state === "waiting") return bar(null, "Waiting for another picture to be done");
+  if (state === "running") return bar(job.bands > 1 && job.bands_done ? job.bands_done / job.bands : null, pace());
+  part("working").hidden = true;
+  say("");
+  if (state === "done") showResult();
+}
+
+function pace() {
+  const { seconds, bands, bands_done: done } = job;
+  if (!bands) return "Deblurring: measuring what fits the memory";
+  if (bands === 1 || !done) return `Deblurring: ${clock(seconds)}`;
+  return `Deblurring: ${done} of ${bands} bands, about ${clock(seconds / done * (bands - done))} left`;
+}
+
+function clock(seconds) {
+  const whole = Math.round(seconds);
+  return whole < 60 ? `${whole} s` : `${Math.floor(whole / 60)} min ${whole % 60} s`;
+}
+
+// ---- what is seen
+
+function show(id) {
+  for (const other of ["welcome", "question", "pair", "result"]) part(other).hidden = other !== id;
+  part("again").hidden = id === "welcome";
+}
+
+function clearPair() {
+  for (const id of ["left", "right", "disparity"]) {
+    part(id).removeAttribute("src");
+    part(id).classList.remove("loaded");
+  }
+  part("views").dataset.version = "";
+  part("verdict").textContent = "Reading the views";
+  part("notes").replaceChildren();
+  part("scale").textContent = "";
+  part("deblur").hidden = part("stop").hidden = true;
+  part("swap").disabled = true;
+}
+
+const address = (picture) => `/api/jobs/${job.id}/${picture}?version=${job.version}`;
+
+function showPair() {
+  const { check } = job;
+  const shown = `${job.id} ${job.swap}`;
+  const notes = [...Object.values(check.odd), ...job.notes.filter((note) => !Object.values(check.odd).includes(note))];
+  part("notes").replaceChildren(...notes.map((note) => {
+    const item = document.createElement("li");
+    item.textContent = note.replace(/ \(--[\w-]+\)/, "");
+    item.classList.toggle("odd", Object.values(check.odd).includes(note));
+    return item;
+  }));
+  if (part("views").dataset.version === shown) return;
+  part("views").dataset.version = shown;
+  const { width, height } = check;
+  const aspect = check.quarter_turns % 2 ? height / width : width / height;
+  part("views").style.setProperty("--aspect", aspect);
+  viewer.setAspect(aspect);
+  for (const id of ["left", "right", "disparity"]) part(id).src = address(id);
+  part("verdict").textContent = check.verdict.charAt(0).toUpperCase() + check.verdict.slice(1);
+  part("scale").textContent = ` · full colour at ${check.scale_px.toFixed(1)} px`;
+}
+
+async function showResult() {
+  const mine = turn;
+  show("result");
+  part("how").textContent = job.plan ? `${job.check.width} × ${job.check.height} pixels in ${clock(job.seconds)}.` : "";
+  part("saved").textContent = "Loading both pictures";
+  try {
+    await viewer.show(address("before"), address("preview"));
+    if (mine === turn) part("stage").focus({ preventScroll: true });
+    part("saved").textContent = "";
+  } catch {
+    if (mine === turn) complain("The result cannot be shown here, but it can be downloaded.");
+  }
+}
+
+function showZoom(share, isFit) {
+  part("zoom").textContent = `${Math.round(100 * share)} %`;
+  part("fit").setAttribute("aria-pressed", isFit);
+  part("full").setAttribute("aria-pressed", !isFit && Math.abs(share - 1) < 0.005);
+}
+
+function bar(share, words) {
+  part("working").hidden = false;
+  if (share === null) part("progress").removeAttribute("value");
+  else part("progress").value = share;
+  say(words);
+}
+
+function say(words) {
+  if (part("status").textContent !== words) part("status").textContent = words;
+}
+
+function complain(words) {
+  part("alert").textContent = words;
+  part("alert").hidden = false;
+}
+
+function hush() { part("alert").hidden = true; }
+
+// A failure ends the job: back to the beginning, with the reason.
+function fail(error) {
+  forget();
+  show("welcome");
+  complain(error.message);
+}
+
+function forget() {
+  if (job) fetch(`/api/jobs/${job.id}`, { method: "DELETE" }).catch(() => {});
+  job = null;
+  history.replaceState(null, "", "/");
+}
+
+// ---- what the user does
+
+async function command(verb) {
+  const mine = ++turn;
+  hush();
+  for (const id of ["deblur", "stop", "swap"]) part(id).disabled = true;
+  try {
+    job = await (await ask(`/api/jobs/${job.id}/${verb}`, { method: "POST" })).json();
+    await follow(mine);
+  } catch (error) {
+    if (mine !== turn) return;
+    if (job?.state === "failed") return fail(error);
+    tell();
+    complain(error.message);
+  }
+}
+
+part("deblur").addEventListener("click", () => job.state === "done" ? showResult() : command("start"));
+part("stop").addEventListener("click", () => command("stop"));
+part("swap").addEventListener("click", () => command("swap"));
+part("back").addEventListener("click", () => { show("pair"); part("verdict").focus(); });
+part("again").addEventListener("click", () => {
+  turn += 1;
+  lonely = null;
+  hush();
+  forget();
+  show("welcome");
+});
+for (const button of document.querySelectorAll("[data-layout]")) {
+  button.addEventListener("click", () => begin([lonely], button.dataset.layout));
+}
+part("fit").addEventListener("click", () => viewer.fit());
+part("full").addEventListener("click", () => viewer.full());
+part("strength").addEventListener("input", (event) => {
+  viewer.strength = event.target.value / 100;
+  part("percent").textContent = `${event.target.value} %`;
+});
+part("download").addEventListener("click", async () => {
+  const [format, depth] = part("format").value.split("-");
+  const wish = new URLSearchParams({ format, depth, strength: part("strength").value / 100 });
+  part("download").disabled = true;
+  part("saved").textContent = "Writing the file";
+  hush();
+  try {
+    const answer = await ask(`/api/jobs/${job.id}/result?${wish}`);
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(await answer.blob());
+    link.download = `${name}-sharp.${format}`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+    part("saved").textContent = `Saved as ${link.download}`;
+  } catch (error) {
+    part("saved").textContent = "";
+    complain(error.message);
+  }
+  part("download").disabled = false;
+});
+
+for (const id of ["left", "right", "disparity"]) {
+  part(id).addEventListener("load", () => part(id).classList.add("loaded"));
+}
+for (const id of ["files", "other"]) {
+  part(id).addEventListener("change", (event) => {
+    const files = [...event.target.files];
+    event.target.value = "";
+    take(files);
+  });
+}
+addEventListener("dragover", (event) => {
+  event.preventDefault();
+  document.body.classList.add("dragging");
+});
+addEventListener("dragleave", (event) => event.relatedTarget || document.body.classList.remove("dragging"));
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  document.body.classList.remove("dragging");
+  if (event.dataTransfer.files.length) take(event.dataTransfer.files);
+});
+
+// ---- the beginning, or where a reload left off
+
+part("place").textContent = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)
+  ? "Everything stays on this computer."
+  : `The pictures go to ${location.hostname} and are deleted within the hour.`;
+ask("/api/limits").then((answer) => answer.json()).then((told) => { limits = told; }, () => {});
+const left = location.hash.slice(1);
+if (/^[\w-]+$/.test(left)) {
+  name = history.state?.name ?? name;
+  clearPair();
+  const mine = ++turn;
+  ask(`/api/jobs/${left}`).then((answer) => answer.json()).then((told) => {
+    job = told;
+    show("pair");
+    return follow(mine);
+  }).catch((error) => mine === turn && fail(error));
+}

@@ -1,0 +1,61 @@
+"""A real server on a free port of this machine, with the weights of a small network, and small pairs to send to it."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from dualpix import checkpoint, networks
+from dualpix.checkpoint import Checkpoint
+from dualpix.web.desk import Desk
+from dualpix.web.refusals import Limits
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from asking import Client, pair_of, running
+
+SMALL = {"fusion": False, "extraction": False}
+Start = Callable[..., Client]
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a small MCCNet's weights."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    return checkpoint.save(path, networks.create("mccnet", **SMALL), "mccnet", SMALL)
+
+
+@pytest.fixture(scope="session")
+def small(weights: Path) -> Checkpoint:
+    return checkpoint.load(weights)
+
+
+@pytest.fixture(scope="module")
+def client(small: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    """A client of a server with ordinary limits."""
+    with running(Desk(tmp_path_factory.mktemp("uploads"), small)) as made:
+        yield made
+
+
+@pytest.fixture
+def start(small: Checkpoint, tmp_path: Path) -> Iterator[Start]:
+    """`start(memory=None, body_bytes=1000, ...)`: a client of a server of its own, with these limits."""
+    (tmp_path / "uploads").mkdir()
+    opened = []
+
+    def begin(memory: str | None = None, **limits: float) -> Client:
+        context = running(Desk(tmp_path / "uploads", small, memory, Limits(**limits)))
+        opened.append(context)
+        return context.__enter__()
+
+    yield begin
+    for context in opened:
+        context.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def pair() -> dict[str, bytes]:
+    return pair_of()

@@ -1,0 +1,133 @@
+"""The page as a user meets it, in headless Chromium; and what can be said of its files without a browser."""
+
+import re
+import shutil
+from collections.abc import Callable
+from importlib import resources
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import pytest
+from asking import Client, pair_of, picture, png
+from browsing import browsing
+
+from dualpix.web.app import PAGE
+
+Start = Callable[..., Client]
+Command = Callable[..., tuple[int, str, str]]
+
+DRIVER = shutil.which("chromedriver")
+needs_chromium = pytest.mark.skipif(
+    not (DRIVER and shutil.which("chromium")), reason="needs Chromium and its driver: apt-get install chromium-driver"
+)
+LOADED = "return [...document.querySelectorAll('.frame img')].every(one => one.classList.contains('loaded'))"
+
+
+def text_of(name: str) -> str:
+    return (resources.files("dualpix.web") / "page" / name).read_text()
+
+
+def test_nothing_comes_from_other_hosts() -> None:
+    for name, _ in PAGE.values():
+        elsewhere = re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"')]*", text_of(name))
+        assert [found for found in elsewhere if "www.w3.org" not in found] == []
+        assert "innerHTML" not in text_of(name) and "eval(" not in text_of(name)
+
+
+def test_every_control_has_a_name_and_every_part_exists() -> None:
+    page = text_of("index.html")
+    ids = re.findall(r'\bid="([\w-]+)"', page)
+    assert len(set(ids)) == len(ids)
+    wanted = re.findall(r'part\("([\w-]+)"\)', text_of("app.js")) + re.findall(
+        r'(?:for|aria-labelledby|aria-describedby)="([\w-]+)"', page
+    )
+    assert set(wanted) <= set(ids)
+    for tag in re.findall(r"<(?:input|select)[^>]*>", page):
+        name = re.search(r'id="([\w-]+)"', tag)
+        assert "aria-label" in tag or (name and f'for="{name[1]}"' in page)
+    assert all("alt=" in tag for tag in re.findall(r"<img[^>]*>", page))
+    assert "style=" not in page and "onclick" not in page  # the security policy forbids both
+
+
+@needs_chromium
+def test_a_whole_visit(start: Start, weights: Path, tmp_path: Path, dualpix: Command) -> None:
+    """Choose a pair, look, swap and swap back, deblur, compare, zoom, download: the file is the command line's."""
+    client = start()
+    for side, content in pair_of(96, 128).items():
+        (tmp_path / f"walk_{side[0].upper()}.png").write_bytes(content)
+    left, right, output = (tmp_path / f"{name}.png" for name in ("walk_L", "walk_R", "out"))
+    code, _, errors = dualpix(
+        "deblur", str(left), str(right), "-o", str(output), "-w", str(weights), "--depth", "16", "--anyway"
+    )
+    assert code == 0, errors
+    with browsing(str(DRIVER), tmp_path) as page:
+        page.open(f"http://127.0.0.1:{client.port}/")
+        assert "stays on this computer" in page.text("#place")
+        page.type("#files", f"{right}\n{left}")  # the marks in the names tell which is which
+        page.wait(lambda: page.is_shown("#deblur") and page.run(LOADED))
+        assert page.text("#verdict").startswith("Too little detail")
+        for side in ("swapped", "back"):
+            page.click("#swap")
+            page.wait(lambda: page.run("return !document.querySelector('#swap').disabled") and page.run(LOADED))
+            assert client.desk is not None
+            (job,) = client.desk._jobs.values()
+            assert job.order.swap == (side == "swapped")
+        page.click("#deblur")
+        page.wait(lambda: page.run("return !document.querySelector('#stage').classList.contains('empty')"))
+        page.drag("#handle span", -150, 0)
+        split = page.run("return +document.querySelector('#split').value")
+        assert 250 < split < 450
+        assert f"inset(0px 0px 0px {split / 10}%)" == page.run("return document.querySelector('#clip').style.clipPath")
+        page.type("#split", "\ue014")  # the right arrow, for those without a mouse
+        assert page.run("return +document.querySelector('#split').value") == split + 1
+        page.click("#full")
+        for name in ("before", "after"):
+            wide = page.run(f"return document.querySelector('#{name}').getBoundingClientRect().width")
+            assert wide == pytest.approx(128)
+        page.type("#stage", "+++++++++")
+        page.type("#stage", "\ue012")
+        moved = [page.run(f"return document.querySelector('#{name}').style.transform") for name in ("before", "after")]
+        assert moved[0] == moved[1] and "scale(7.4" in moved[0]
+        page.type("#stage", "0")
+        assert page.run("return document.querySelector('#fit').getAttribute('aria-pressed')") == "true"
+        page.click("#download")
+        page.wait(lambda: (tmp_path / "walk-sharp.png").exists())
+        assert (tmp_path / "walk-sharp.png").read_bytes() == output.read_bytes()
+        page.run("const s = document.querySelector('#strength'); s.value = 0; s.dispatchEvent(new Event('input'))")
+        assert page.run("return document.querySelector('#after').style.opacity") == "0"
+        page.click("#download")
+        page.wait(lambda: (tmp_path / "walk-sharp (1).png").exists())
+        mean = np.mean([imagecodecs.png_decode(path.read_bytes()).astype(float) for path in (left, right)], axis=0)
+        mixed = imagecodecs.png_decode((tmp_path / "walk-sharp (1).png").read_bytes())
+        assert np.abs(mixed - 257 * mean).max() <= 0.51
+        page.run("location.reload()")
+        page.wait(lambda: page.is_shown("#result"))  # a reload loses nothing
+        page.click("#again")
+        page.wait(lambda: not client.desk._jobs)
+        assert page.complaints() == []
+
+
+@needs_chromium
+def test_what_goes_wrong_is_told(start: Start, tmp_path: Path) -> None:
+    """On a phone: a broken file, one file alone, a pair lying side by side, a server that has gone."""
+    client = start()
+    whole = picture(48, 58)
+    (tmp_path / "both.png").write_bytes(png(np.concatenate([whole[:, 2:], whole[:, :-2]], axis=1)))
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    with browsing(str(DRIVER), tmp_path, size=(390, 844)) as page:
+        page.open(f"http://127.0.0.1:{client.port}/")
+        page.type("#files", f"{tmp_path / 'both.png'}\n{tmp_path / 'broken.png'}")
+        page.wait(lambda: page.is_shown("#alert"))
+        assert page.is_shown("#welcome") and "right.png" in page.text("#alert")
+        page.type("#files", str(tmp_path / "both.png"))
+        page.wait(lambda: page.is_shown("#question"))
+        assert page.text("#lonely") == "both.png" and not page.is_shown("#alert")
+        page.click("[data-layout=side-by-side]")
+        page.wait(lambda: page.is_shown("#deblur") and page.run(LOADED))
+        assert page.run("return document.documentElement.scrollWidth") == 390
+        assert client.desk is not None
+        for job in list(client.desk._jobs.values()):
+            client.desk.remove(job)
+        page.click("#deblur")
+        page.wait(lambda: "no such job" in page.text("#alert"))
