@@ -20,6 +20,7 @@ PUBLIC = [
     "evaluate",
     "load",
     "open_dataset",
+    "open_views",
     "read_pair",
     "read_picture",
     "simulate",

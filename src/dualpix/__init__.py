@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # For type checkers and editors; `_HOMES` says the same to Py
     from dualpix.deblurring import deblur as deblur
     from dualpix.errors import DualpixError as DualpixError
     from dualpix.evaluating import evaluate as evaluate
+    from dualpix.images import open_views as open_views
     from dualpix.images import read_pair as read_pair
     from dualpix.images import read_picture as read_picture
     from dualpix.images import write_picture as write_picture
@@ -42,6 +43,7 @@ _HOMES = {
     "evaluate": "evaluating",
     "load": "checkpoint",
     "open_dataset": "data",
+    "open_views": "images",
     "read_pair": "images",
     "read_picture": "images",
     "simulate": "simulating",

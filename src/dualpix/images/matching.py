@@ -48,7 +48,8 @@ def match_blocks(left: Tensor, right: Tensor) -> Matches:
     textured = (torch.minimum(energy_a, energy_b) / BLOCK_PX**2).sqrt() > MIN_TEXTURE
     a, b, scale = a[textured], b[textured], (energy_a * energy_b).sqrt()[textured]
     if not len(a):
-        return Matches(*(a.new_zeros(0) for _ in range(4)), textured=0, found=0, reduction=reduction)
+        none = a.new_zeros(0)
+        return Matches(none, none, none, none, 0, 0, reduction)
     size = 2 * BLOCK_PX
     spectrum = torch.fft.rfft2(a, s=(size, size)).conj() * torch.fft.rfft2(b, s=(size, size))
     correlation = torch.fft.irfft2(spectrum, s=(size, size)).roll((REACH_PX, REACH_PX), (1, 2))
@@ -56,8 +57,8 @@ def match_blocks(left: Tensor, right: Tensor) -> Matches:
     across, down, bends, found = _peaks(correlation[:, :span, :span] / scale[:, None, None])
     weak, strong = bends.aminmax(dim=0)
     trusted = found & (weak > MIN_BEND) & (weak > MIN_EVENNESS * strong)
-    kept = (each[trusted] for each in (across, down, rows[textured], columns[textured]))
-    return Matches(*kept, textured=len(a), found=int(found.sum()), reduction=reduction)
+    places = rows[textured][trusted], columns[textured][trusted]
+    return Matches(across[trusted], down[trusted], *places, len(a), int(found.sum()), reduction)
 
 
 def _luminance(view: Tensor, reduction: int) -> Tensor:
