@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dualpix.images import SOURCES
+
 Command = Callable[..., tuple[int, str, str]]
 SMALL = ["--weights", "w.safetensors"]
 
@@ -99,3 +101,10 @@ def test_without_rawpy_the_sentence_says_what_to_install(dualpix: Command, monke
     monkeypatch.setitem(sys.modules, "rawpy", None)
     code, _, err = dualpix("inspect", "raw.dng")
     assert code == 1 and "pip install 'dualpix[raw]'" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["deblur", "extract", "inspect"])
+def test_the_help_names_every_layout(dualpix: Command, command: str) -> None:
+    code, out, _ = dualpix(command, "--help")
+    told = " ".join(out.replace("-\n", "-").split()).replace("- ", "-")
+    assert code == 0 and [name for name in SOURCES if name not in told] == []

@@ -1,5 +1,7 @@
 """What two views are said to be, in numbers and in a few words."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -64,3 +66,8 @@ def test_too_small_to_tell(views, size: int) -> None:
     found = inspect_views(*(view[:, :size, :size] for view in views(0, 6)))
     assert (found.order, found.verdict, found.odd) == ("unknown", UNKNOWN, {})
     assert (found.across is None) == (len(found.matches.across) == 0)
+
+
+def test_every_verdict_is_explained_on_a_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cameras.md").read_text()
+    assert [verdict for verdict in (*VERDICTS.values(), GOOD, EITHER, UNKNOWN) if f"| {verdict} |" not in page] == []
