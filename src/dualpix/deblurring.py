@@ -109,7 +109,7 @@ def deblur_pair(
     if strict and odd:
         raise PairError(f"{' '.join(odd)} To go on all the same, give --anyway (strict=False).")
     warnings = [*sample.get("notes", ()), *odd]
-    network = _open_network(weights)
+    network = open_network(weights)
     runner = Runner(network, precision, device)
     picture, plan = _run(runner, sample, memory, band_rows, mirror, progress)
     if runner.precision != "fp32" and not _is_finite(picture):
@@ -148,7 +148,8 @@ def _as_picture(picture: PictureLike, view: str) -> Tensor:
     return (tensor.to(torch.float32) / (top or 1)).contiguous()
 
 
-def _open_network(weights: WeightsLike) -> Network:
+def open_network(weights: WeightsLike) -> Network:
+    """The network of `weights`, as `deblur` takes them. Raises `CheckpointError` for one that makes no picture."""
     if not isinstance(weights, nn.Module | Checkpoint):
         weights = checkpoint.load(checkpoint.DEFAULT_WEIGHTS if weights is None else weights)
     network = weights.network if isinstance(weights, Checkpoint) else weights
@@ -269,10 +270,12 @@ def _out_of_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in texts)
 
 
-def run_bands(runner: Runner, views: Sequence[Tensor], plan: Plan, progress: Progress | None = None) -> Tensor:
-    """Run each band of `plan` together with the rows around it; returns float32 3 x H x W, not clipped."""
+def run_bands(
+    runner: Runner, views: Sequence[Tensor], plan: Plan, progress: Progress | None = None, channels: int = 3
+) -> Tensor:
+    """Run each band of `plan` together with the rows around it; returns float32 `channels` x H x W, not clipped."""
     height, width = views[0].shape[-2:]
-    picture = torch.empty(3, height, width)
+    picture = torch.empty(channels, height, width)
     for number, (first, last) in enumerate(plan.bands):
         if progress is not None:
             progress(number, len(plan.bands))
