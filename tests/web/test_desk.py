@@ -125,6 +125,18 @@ def test_ids_cannot_be_guessed(start: Start) -> None:
     assert len(ids) == 4 and min(map(len, ids)) >= 24
 
 
+def test_many_jobs_leave_no_files_open(start: Start) -> None:
+    """R26, in small."""
+    client, counts = start(), []
+    for number in range(25):
+        job = client.done({**pair_of(24, 24), "start": "no"})["id"]
+        assert client.get(f"/api/jobs/{job}/before").status == 200
+        assert client.ask("DELETE", f"/api/jobs/{job}").status == 204
+        if number % 12 == 0:
+            counts.append(len(list(Path("/proc/self/fd").iterdir())))
+    assert max(counts) - counts[0] <= 2
+
+
 def test_closing_forgets_everything(small: Checkpoint, tmp_path: Path) -> None:
     desk = Desk(tmp_path, small, limits=Limits())
     with desk.admit() as folder:

@@ -1,5 +1,6 @@
 """What no request gets past: names, origins, sizes and slowness (R19, R21). Each on a real connection."""
 
+import asyncio
 import socket
 import time
 from collections.abc import Callable
@@ -8,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from asking import KIND, Client, multipart, pair_of
 
-from dualpix.web.guard import is_address, name_in
+from dualpix.web.guard import LOOPBACK, Guard, Message, Receive, Send, is_address, name_in
+from dualpix.web.refusals import Limits
 
 Start = Callable[..., Client]
 
@@ -54,7 +56,9 @@ def test_the_browser_tells_who_asks(client: Client) -> None:
     assert client.get("/api/limits", host=own, origin=f"http://{own}").status == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/app.js", "/viewer.js", "/style.css", "/icon.svg", "/openapi.json", "/nothing"])
+@pytest.mark.parametrize(
+    "path", ["/", "/app.js", "/server.js", "/viewer.js", "/style.css", "/icon.svg", "/openapi.json", "/nothing"]
+)
 def test_every_answer_carries_the_strict_headers(client: Client, path: str) -> None:
     """R21."""
     headers = client.get(path).headers
@@ -65,6 +69,24 @@ def test_every_answer_carries_the_strict_headers(client: Client, path: str) -> N
     assert headers["cross-origin-resource-policy"] == "same-origin"
     assert not [name for name in headers if name.startswith("access-control")]
     assert "server" not in headers
+
+
+def test_what_has_no_body_is_answered_without_waiting_for_one() -> None:
+    """An answer in pieces listens for the end of the connection; waiting here too would take the body from it."""
+    sent: list[str] = []
+
+    async def receive() -> Message:
+        raise AssertionError("nobody may ask for a body here")
+
+    async def send(message: Message) -> None:
+        sent.append(message["type"])
+
+    async def application(scope: Message, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    scope = {"type": "http", "path": "/", "headers": [(b"host", b"localhost")]}
+    asyncio.run(Guard(application, LOOPBACK, Limits())(scope, receive, send))
+    assert sent == ["http.response.start"]
 
 
 def raw(client: Client, head: str, body: bytes = b"") -> bytes:

@@ -21,6 +21,11 @@ DRIVER = shutil.which("chromedriver")
 needs_chromium = pytest.mark.skipif(
     not (DRIVER and shutil.which("chromium")), reason="needs Chromium and its driver: apt-get install chromium-driver"
 )
+DROP = """
+const files = new DataTransfer();
+for (const name of ["a.png", "b.png", "c.png"]) files.items.add(new File(["x"], name));
+document.querySelector("#drop").dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true }));
+"""
 LOADED = "return [...document.querySelectorAll('.frame img')].every(one => one.classList.contains('loaded'))"
 
 
@@ -120,6 +125,8 @@ def test_what_goes_wrong_is_told(start: Start, tmp_path: Path) -> None:
         page.type("#files", f"{tmp_path / 'both.png'}\n{tmp_path / 'broken.png'}")
         page.wait(lambda: page.is_shown("#alert"))
         assert page.is_shown("#welcome") and "right.png" in page.text("#alert")
+        page.run(DROP)
+        page.wait(lambda: "more than two" in page.text("#alert"))
         page.type("#files", str(tmp_path / "both.png"))
         page.wait(lambda: page.is_shown("#question"))
         assert page.text("#lonely") == "both.png" and not page.is_shown("#alert")

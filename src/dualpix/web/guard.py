@@ -46,7 +46,9 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        body = Body(receive, self._limits)
+        names = dict(scope["headers"])
+        has_body = b"transfer-encoding" in names or names.get(b"content-length", b"0") != b"0"
+        body = Body(receive, self._limits, has_body)
         answer = Answer(send, body)
         try:
             self._check(scope)
@@ -98,11 +100,11 @@ def too_large(limits: Limits) -> Refusal:
 class Body:
     """A request's body as it arrives; `receive` raises Refusal 413 if it becomes too large, 408 if too slow."""
 
-    def __init__(self, receive: Receive, limits: Limits) -> None:
+    def __init__(self, receive: Receive, limits: Limits, is_there: bool) -> None:
         self._receive, self._limits = receive, limits
         self._bytes = 0
         self._deadline_s = time.monotonic() + limits.upload_s
-        self.is_over = False
+        self.is_over = not is_there
 
     async def receive(self) -> Message:
         if self.is_over:

@@ -1,10 +1,13 @@
 // From files to a download. The server holds the pictures; this page asks it, and shows what it says.
 
+import { ask, upload } from "/server.js";
 import { Viewer } from "/viewer.js";
 
 const ASK_MS = 400;
 const ALONE = /\.(cr2|cr3|dng|npz)$/i; // files that hold both views by themselves
 const MARK = /[_-](l|r|left|right)(?=\.[^.]*$)/i;
+
+const VIEWS = ["left", "right", "disparity"];
 
 const part = (id) => document.getElementById(id);
 const viewer = new Viewer(
@@ -18,44 +21,6 @@ let name = "picture";
 let lonely = null; // the one file we asked about
 let limits = null;
 let turn = 0; // counts what the user began, so that late answers to what was before are dropped
-
-// ---- asking the server
-
-async function ask(path, options) {
-  let answer;
-  try {
-    answer = await fetch(path, options);
-  } catch {
-    throw new Error("The server does not answer; is dualpix web still running?");
-  }
-  if (!answer.ok) throw new Error(await reason(answer));
-  return answer;
-}
-
-async function reason(answer) {
-  const text = await answer.text();
-  try {
-    return JSON.parse(text).error || answer.statusText;
-  } catch {
-    return text.slice(0, 200) || `The server answered ${answer.status}.`;
-  }
-}
-
-function upload(form, onProgress) { // fetch cannot tell how much has been sent
-  return new Promise((done, fail) => {
-    const request = new XMLHttpRequest();
-    request.open("POST", "/api/jobs");
-    request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
-    request.onerror = () => fail(new Error("The upload broke off; is dualpix web still running?"));
-    request.onload = () => {
-      let body = {};
-      try { body = JSON.parse(request.responseText); } catch { /* told below */ }
-      if (request.status === 202) done(body);
-      else fail(new Error(body.error || `The server answered ${request.status}.`));
-    };
-    request.send(form);
-  });
-}
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
@@ -167,7 +132,7 @@ function show(id) {
 }
 
 function clearPair() {
-  for (const id of ["left", "right", "disparity"]) {
+  for (const id of VIEWS) {
     part(id).removeAttribute("src");
     part(id).classList.remove("loaded");
   }
@@ -197,9 +162,12 @@ function showPair() {
   const aspect = check.quarter_turns % 2 ? height / width : width / height;
   part("views").style.setProperty("--aspect", aspect);
   viewer.setAspect(aspect);
-  for (const id of ["left", "right", "disparity"]) part(id).src = address(id);
+  for (const id of VIEWS) {
+    part(id).classList.remove("loaded");
+    part(id).src = address(id);
+  }
   part("verdict").textContent = check.verdict.charAt(0).toUpperCase() + check.verdict.slice(1);
-  part("scale").textContent = ` · full colour at ${check.scale_px.toFixed(1)} px`;
+  part("scale").textContent = `full colour at ${check.scale_px.toFixed(1)} px`;
 }
 
 async function showResult() {
@@ -280,6 +248,7 @@ part("again").addEventListener("click", () => {
   hush();
   forget();
   show("welcome");
+  part("files").focus();
 });
 for (const button of document.querySelectorAll("[data-layout]")) {
   button.addEventListener("click", () => begin([lonely], button.dataset.layout));
@@ -311,9 +280,7 @@ part("download").addEventListener("click", async () => {
   part("download").disabled = false;
 });
 
-for (const id of ["left", "right", "disparity"]) {
-  part(id).addEventListener("load", () => part(id).classList.add("loaded"));
-}
+for (const id of VIEWS) part(id).addEventListener("load", () => part(id).classList.add("loaded"));
 for (const id of ["files", "other"]) {
   part(id).addEventListener("change", (event) => {
     const files = [...event.target.files];
