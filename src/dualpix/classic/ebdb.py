@@ -20,12 +20,10 @@ import math
 from functools import lru_cache
 
 import numpy as np
+import scipy
+import skimage
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage, sparse
-from scipy.sparse.linalg import spsolve
-from scipy.special import ive
-from skimage.feature import canny
 from torch import Tensor
 
 from dualpix.classic.pictures import Array, colours, linear_luma
@@ -89,14 +87,14 @@ def edge_scales(luma: Array) -> tuple[Mask, Counts, Counts]:
 
 def _canny(luma: Array, scale: float) -> Mask:
     """Canny's edges with the automatic thresholds of the authors' tool: a quantile of all slopes, and a share of it."""
-    smooth = ndimage.gaussian_filter(luma, scale, mode="nearest")
-    slope = np.hypot(ndimage.sobel(smooth, axis=0), ndimage.sobel(smooth, axis=1))
+    smooth = scipy.ndimage.gaussian_filter(luma, scale, mode="nearest")
+    slope = np.hypot(scipy.ndimage.sobel(smooth, axis=0), scipy.ndimage.sobel(smooth, axis=1))
     histogram, borders = np.histogram(slope, bins=SLOPE_BINS, range=(0, max(float(slope.max()), LEAST_SLOPE)))
     enough = int(np.argmax(np.cumsum(histogram) > HIGH_SHARE * slope.size))
     high = max(float(borders[enough + 1]), LEAST_SLOPE)
     # Smoothed already, so Canny is to add nothing; "nearest" keeps it from darkening the border.
     how = {"sigma": 0, "low_threshold": LOW_OF_HIGH * high, "high_threshold": high, "mode": "nearest"}
-    edges: Mask = canny(smooth, **how)  # type: ignore[no-untyped-call]
+    edges: Mask = skimage.feature.canny(smooth, **how)  # type: ignore[no-untyped-call]
     return edges
 
 
@@ -118,7 +116,8 @@ def edge_blur(luma: Array, edges: Mask, last_scale: Counts, disc: bool = False) 
 
 def _slope(luma: Array, scale: float, radius: int) -> Array:
     down, across = (
-        ndimage.gaussian_filter(luma, scale, order=order, radius=radius, mode="reflect") for order in ((1, 0), (0, 1))
+        scipy.ndimage.gaussian_filter(luma, scale, order=order, radius=radius, mode="reflect")
+        for order in ((1, 0), (0, 1))
     )
     slope: Array = np.hypot(down, across)
     return slope
@@ -148,7 +147,7 @@ def disc_response(second_px: float) -> tuple[Array, Array]:
 
 def _disc_slope(radii: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
     z = radii**2 / (4 * scale**2)
-    return np.asarray((ive(0, z) + ive(1, z)) / scale)
+    return np.asarray((scipy.special.ive(0, z) + scipy.special.ive(1, z)) / scale)
 
 
 def along_contours(edges: Mask, values: Array, found: Counts) -> Array:
@@ -159,13 +158,13 @@ def along_contours(edges: Mask, values: Array, found: Counts) -> Array:
     """
     ones, others = _neighbouring_pairs(edges)
     count, pairs = len(values), len(ones)
-    difference = sparse.csr_array(
+    difference = scipy.sparse.csr_array(
         (np.repeat([1.0, -1.0], pairs), (np.tile(np.arange(pairs), 2), np.concatenate([ones, others]))),
         shape=(pairs, count),
     )
     trust = 1.0 + found
-    system = sparse.diags_array(trust) + 2 * SMOOTHNESS * (difference.T @ difference)
-    smooth = spsolve(system.tocsc(), trust * values, permc_spec="MMD_AT_PLUS_A")
+    system = scipy.sparse.diags_array(trust) + 2 * SMOOTHNESS * (difference.T @ difference)
+    smooth = scipy.sparse.linalg.spsolve(system.tocsc(), trust * values, permc_spec="MMD_AT_PLUS_A")
     return np.asarray(smooth, dtype=np.float32)
 
 

@@ -22,9 +22,9 @@ from functools import lru_cache
 from importlib import resources
 
 import numpy as np
+import scipy
+import skimage
 import torch
-from scipy import ndimage
-from skimage.restoration import denoise_bilateral
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -82,7 +82,7 @@ def blur_map(picture: Tensor, mode: str = "fast", holes: bool = False) -> Tensor
 def smooth(counts: Array, brightness: Array, stride: int, holes: bool) -> Array:
     """The counts of `count_atoms` made smooth within the surfaces of grey H W, for one patch each as given."""
     rows, columns = (slice(CENTRE_PX, CENTRE_PX + stride * side, stride) for side in counts.shape)
-    guide = ndimage.gaussian_filter(brightness, 1, radius=2)[rows, columns]
+    guide = scipy.ndimage.gaussian_filter(brightness, 1, radius=2)[rows, columns]
     return (
         _filled(counts, guide[None], stride)
         if holes
@@ -91,7 +91,7 @@ def smooth(counts: Array, brightness: Array, stride: int, holes: bool) -> Array:
 
 
 def _filled(counts: Array, guide: Array, stride: int) -> Array:
-    reliable = ndimage.binary_erosion(counts > RELIABLE_COUNT, np.hypot(*np.ogrid[-2:3, -2:3]) <= 2)
+    reliable = scipy.ndimage.binary_erosion(counts > RELIABLE_COUNT, np.hypot(*np.ogrid[-2:3, -2:3]) <= 2)
     if not reliable.any():
         raise PictureError(
             "No place of the picture is sharp enough to fill its empty places from;"
@@ -99,7 +99,9 @@ def _filled(counts: Array, guide: Array, stride: int) -> Array:
         )
     dense = spread(counts, reliable, guide, 15 / stride, 0.15)
     scale = dense.max()
-    evened = denoise_bilateral(dense / scale, win_size=11, sigma_color=0.1, sigma_spatial=5 / stride, mode="edge")
+    evened = skimage.restoration.denoise_bilateral(
+        dense / scale, win_size=11, sigma_color=0.1, sigma_spatial=5 / stride, mode="edge"
+    )
     return np.asarray(evened * scale, dtype=np.float32)
 
 
@@ -162,7 +164,7 @@ def _full_size(grid: Array, stride: int, shape: tuple[int, ...]) -> Array:
     """Between the patches linearly, beyond the outermost unchanged: H W."""
     rows, columns = ((np.arange(side, dtype=np.float32) - CENTRE_PX) / stride for side in shape)
     where = np.meshgrid(rows, columns, indexing="ij")
-    full: Array = ndimage.map_coordinates(grid, where, order=1, mode="nearest", output=np.float32)
+    full: Array = scipy.ndimage.map_coordinates(grid, where, order=1, mode="nearest", output=np.float32)
     return full
 
 
