@@ -54,10 +54,10 @@ class Settings:
 
 
 class Shard(NamedTuple):
-    """Part `number` (from 1) of `count` parts of the work, which different machines may do."""
+    """Part `number` (from 1) of `total` parts of the work, which different machines may do."""
 
     number: int = 1
-    count: int = 1
+    total: int = 1
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,7 @@ def list_jobs(
     else:
         found = read_manifest(source, allow_outside)
     jobs = _without_clashes([_job(one, output, settings) for one in found])
-    return jobs if shard is None else jobs[shard.number - 1 :: shard.count]
+    return jobs if shard is None else jobs[shard.number - 1 :: shard.total]
 
 
 def _job(found: Found, folder: Path, settings: Settings) -> Job:

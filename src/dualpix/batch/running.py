@@ -161,28 +161,30 @@ class _Made:
 
 def _work(steps: Sequence[Step], bench: "_Bench", report: Report) -> None:
     overlap = bench.settings.memory is None
-    behind: Future[Outcome] | None = None
+    ahead: list[Future[_Made]] = []
+    behind: list[Future[Outcome]] = []
+
+    def settle() -> None:
+        outcomes = [future.result() for future in behind]
+        behind.clear()
+        for outcome in outcomes:
+            report(outcome)
+
     with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
         try:
-            ahead = [reader.submit(bench.read, step) for step in steps[:1]]
             for number, step in enumerate(steps):
+                ahead = ahead or [reader.submit(bench.read, step)]
                 made = ahead.pop().result()
-                following = steps[number + 1 : number + 2]
                 if overlap:
-                    ahead = [reader.submit(bench.read, one) for one in following]
+                    ahead = [reader.submit(bench.read, one) for one in steps[number + 1 : number + 2]]
                 made = bench.compute(step, made)
-                last, behind = behind, None
-                if last is not None:
-                    report(last.result())
-                behind = writer.submit(bench.finish, step, made)
-                del made
+                settle()
+                behind.append(writer.submit(bench.finish, step, made))
+                del made  # it is the writer's now, and need not outlive the writing
                 if not overlap:
-                    last, behind = behind, None
-                    report(last.result())
-                    ahead = [reader.submit(bench.read, one) for one in following]
+                    settle()
         finally:
-            if behind is not None:
-                report(behind.result())
+            settle()
 
 
 class _Bench:

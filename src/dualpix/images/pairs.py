@@ -92,8 +92,8 @@ def require_pair(left: Tensor, right: Tensor, names: str = "left and right") -> 
 
 # Parallel folders of views: (left, right), the names DPDD and its followers use.
 PARALLEL_FOLDERS = [
-    ("left", "right"), ("inputL", "inputR"), ("test_l", "test_r"), ("test_l/source", "test_r/source"),
-    ("train_l/source", "train_r/source"), ("val_l/source", "val_r/source"),
+    ("left", "right"), ("l", "r"), ("L", "R"), ("inputL", "inputR"), ("test_l", "test_r"),
+    ("test_l/source", "test_r/source"), ("train_l/source", "train_r/source"), ("val_l/source", "val_r/source"),
 ]  # fmt: skip
 SIDE_MARK = re.compile(r"(?P<name>.+)[_-](?P<side>l|r|left|right)", re.IGNORECASE)
 
@@ -102,8 +102,8 @@ def find_pairs(folder: str | Path) -> list[tuple[Path, Path]]:
     """The (left, right) files of every pair in a folder, sorted by name.
 
     Pairs are files marked `_L` and `_R` (or `_left` and `_right`, either case) side by side, or files of the same name,
-    with or without these marks, in the parallel folders left and right, inputL and inputR, or test_l and test_r.
-    Raises PairError if there is none, if a view has no counterpart, or if two files claim the same place.
+    with or without these marks, in the parallel folders left and right, l and r, inputL and inputR, or test_l and
+    test_r. Raises PairError if there is none, if a view has no counterpart, or if two files claim the same place.
     """
     folder = Path(folder)
     if not folder.is_dir():
