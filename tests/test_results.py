@@ -67,6 +67,7 @@ def test_the_summary_holds_means_gains_sizes_and_the_protocol(tmp_path: Path) ->
     assert ours["gain dB"].startswith("+0.80 (")
     assert (ours["takes"], ours["weights"], ours["protocol"]) == ("two: left, right", "shipped", "dpdd-8bit")
     assert ours["peak GB"] == "1.23"
+    assert summary.count("| --- ") == 4 and summary.count("| ---: ") == 11
     assert cells(summary, "input")["gain dB"] == cells(summary, "input")["GMAC"] == ""
 
 

@@ -26,6 +26,9 @@ COLUMNS = {
 """Title and number format of each metric."""
 
 PICTURES = ("left", "right", "center")
+WORDS = ("method", "takes", "protocol", "weights")
+"""Titles of the columns that hold no numbers."""
+
 NUMBERS = ("none", "one", "two", "three")
 
 RESAMPLES = 4000
@@ -133,7 +136,7 @@ def _summary(rows: Sequence[Row], heading: str, notes: Sequence[str]) -> str:
             f"- Protocol `{protocol}`: {PROTOCOLS[protocol].words}; means over pictures.",
             *[f"- {note}" for note in notes],
         ],
-        [_line(head), _line(["---", *["---:"] * (len(head) - 1)]), *map(_line, lines)],
+        [_line(head), _line(["---" if title in WORDS else "---:" for title in head]), *map(_line, lines)],
         [
             "gain: mean difference of PSNR to the first row (95 % bootstrap interval over pictures). better: pictures"
             " with a higher fitted PSNR than in the first row. GMAC: 10^9 multiply-accumulates, convolutions +"
