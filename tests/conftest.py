@@ -79,9 +79,10 @@ def raw_file(
 ) -> bytes:
     """A raw file that LibRaw opens, uncompressed, RGGB, H x W uint16 frames, camera white balance 2, 1, 1.6.
 
-    "dng": one directory with as many samples a pixel as frames, in which `black` is that of the four photosites and
-    white is 15000. "cr2": one directory for each frame, named as a Canon EOS 5D Mark IV names it; LibRaw then takes
-    black as 0 and white as 65535. No camera wrote it: none of its compression, margins and maker's notes are there.
+    "dng": one directory with as many samples a pixel as frames, in which `black` is that of the four photosites, white
+    is 15000, and colours after the balance are those of linear sRGB. "cr2": one directory for each frame, named as a
+    Canon EOS 5D Mark IV names it; LibRaw then takes black as 0 and white as 65535. No camera wrote these: none of its
+    compression, margins and maker's notes are there.
     """
     height, width = frames[0].shape
     pages = [np.stack(frames, axis=-1)] if kind == "dng" else frames
@@ -93,7 +94,7 @@ def raw_file(
         33422: ("B", 0, 1, 1, 2),
     }
     if kind == "dng":
-        matrix = [part for value in (1, 0, 0, 0, 1, 0, 0, 0, 1) for part in (value, 1)]
+        matrix = [part for value in SRGB_OF_XYZ for part in (round(10000 * value), 10000)]
         common |= {50706: ("B", 1, 4, 0, 0), 50713: ("H", 2, 2), 50714: ("I", *black), 50721: ("i", *matrix)}
         common |= {50717: ("I", *[15000] * len(frames)), 50728: ("r", 5, 10, 1, 1, 625, 1000)}
     out = b"II*\0\x08\0\0\0"
@@ -109,6 +110,7 @@ def raw_file(
     return out
 
 
+SRGB_OF_XYZ = (3.2406, -1.5372, -0.4986, -0.9689, 1.8758, 0.0415, 0.0557, -0.2040, 1.0570)  # IEC 61966-2-1
 TIFF_KINDS = {"B": (1, 1), "s": (2, 1), "H": (3, 2), "I": (4, 4), "r": (5, 8), "i": (10, 8)}
 
 

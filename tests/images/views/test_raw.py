@@ -85,6 +85,17 @@ def test_levels_are_right_after_black_balance_and_curve(dng: Path) -> None:
             np.testing.assert_allclose(pixel, srgb(level / white), atol=0.012)
 
 
+def test_colours_are_those_of_the_camera(tmp_path: Path, raw: Raw) -> None:
+    """An even colour, red 3000, green 1500, blue 600 after the white balance of 2, 1 and 1.6."""
+    half = np.tile([[1500.0, 1500.0], [1500.0, 375.0]], (32, 48))
+    path = tmp_path / "red.dng"
+    path.write_bytes(raw([np.rint(f).astype(np.uint16) for f in (2 * half + np.arange(96) % 2, half)]))
+    views = open_views(path)
+    for name in ("left", "right"):
+        wanted = [srgb(level / (0.98 * 7500)) for level in (3000, 1500, 600)]
+        np.testing.assert_allclose(views[name][:, 30, 40], wanted, atol=0.012)
+
+
 def test_two_halves_as_two_samples_are_taken_as_they_are(tmp_path: Path, raw: Raw, dng: Path) -> None:
     """Half the light in each, and twice the exposure: the same picture as by difference."""
     floor = np.tile(np.reshape(BLACK, (2, 2)), (32, 48))
