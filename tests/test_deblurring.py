@@ -300,3 +300,19 @@ def test_the_public_face_is_this_function() -> None:
     import dualpix
 
     assert dualpix.deblur is deblurring.deblur
+
+
+@pytest.mark.parametrize("views", [("center",), ("center", "left", "right")])
+def test_in_bf16_a_correction_is_added_to_the_mean_of_whatever_views(views: tuple[str, ...]) -> None:
+    """Their mean in float32: a picture that passes through keeps all its bits."""
+
+    class Nothing(Matching):
+        def correction(self, *given: Tensor) -> Tensor:  # type: ignore[override]
+            return 0 * given[0]
+
+    network = Nothing().eval()
+    network.views = views  # type: ignore[assignment]
+    sample = pair(24, 32) | {"center": pair(24, 32, seed=1)["left"]}
+    given = [sample[view] for view in views]
+    output = deblurring.Runner(network, "bf16", "cpu")(given)  # type: ignore[arg-type]
+    torch.testing.assert_close(output, torch.stack(given).mean(0), rtol=0, atol=1e-6)

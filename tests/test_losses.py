@@ -5,7 +5,17 @@ import pytest
 import torch
 from torchmetrics.functional.image import structural_similarity_index_measure as reference_ssim
 
-from dualpix.losses import LOSSES, WANG_WEIGHTS, charbonnier, charbonnier_fourier, fourier, mix, ms_ssim, ms_ssim_loss
+from dualpix.losses import (
+    LOSSES,
+    WANG_WEIGHTS,
+    charbonnier,
+    charbonnier_fourier,
+    edges,
+    fourier,
+    mix,
+    ms_ssim,
+    ms_ssim_loss,
+)
 
 
 def pictures(height: int, width: int, noise: float = 0.1, batch: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
@@ -101,6 +111,32 @@ def test_bfloat16_input_and_autocast_still_compute_in_float32(name: str) -> None
         value = LOSSES[name](rough, target)
     assert value.dtype == torch.float32
     assert value.item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("name", "power"), [("mae", 1), ("mse", 2)])
+def test_plain_means(name: str, power: int) -> None:
+    output, target = pictures(20, 30)
+    expected = np.mean(np.abs((output - target).double().numpy()) ** power)
+    assert LOSSES[name](output, target).item() == pytest.approx(expected, rel=1e-5)
+
+
+def test_edges_are_those_of_sobel_kernels_at_three_scales() -> None:
+    """The kernels written out: as OpenCV tabulates them for 3 and 7, and those of 7 smoothed once more for 11."""
+    output, target = pictures(24, 31)
+    tables = {3: ([-1, 0, 1], [1, 2, 1]), 7: ([-1, -4, -5, 0, 5, 4, 1], [1, 6, 15, 20, 15, 6, 1])}
+    four = [1, 4, 6, 4, 1]
+    tables[11] = (np.convolve(tables[7][0], four), np.convolve(tables[7][1], four))
+    difference = (output - target).double().numpy()
+    expected = np.mean(difference**2)
+    for side, scale in ((3, 1 / 2), (7, 1 / 100), (11, 1 / 12096)):
+        slope, smooth = tables[side]
+        windows = np.lib.stride_tricks.sliding_window_view(difference, (side, side), axis=(2, 3))
+        across = 0.03 * scale * np.einsum("bchwij,i,j->bchw", windows, smooth, slope)
+        down = 0.02 * scale * np.einsum("bchwij,i,j->bchw", windows, slope, smooth)
+        expected += np.mean([across**2, down**2])
+    assert edges(output, target).item() == pytest.approx(expected, rel=1e-5)
+    with pytest.raises(ValueError, match="11 x 11"):
+        edges(output[..., :10], target[..., :10])
 
 
 def test_mix_is_the_equal_sum() -> None:

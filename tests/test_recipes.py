@@ -6,12 +6,14 @@ import re
 from dataclasses import fields, replace
 
 import pytest
+import torch
 from pydantic import ValidationError
 
 from dualpix import recipes
 from dualpix.errors import RecipeError
 from dualpix.losses import LOSSES
-from dualpix.networks import NETWORKS, create
+from dualpix.networks import MAPPERS, NETWORKS, create
+from dualpix.objectives import OBJECTIVES
 from dualpix.recipes import RECIPES, Recipe, find_recipe, from_dict, to_dict
 
 
@@ -33,13 +35,28 @@ def test_paper_is_section_4_2() -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_names_what_exists(name: str) -> None:
     recipe = RECIPES[name]
-    assert recipe.network in NETWORKS and recipe.loss in LOSSES
-    assert recipe.crop % create(recipe.network, **recipe.arguments).multiple == 0
+    assert recipe.network in NETWORKS | MAPPERS and recipe.loss in LOSSES | OBJECTIVES
+    with torch.device("meta"):
+        multiple = create(recipe.network, **recipe.arguments).multiple
+    assert recipe.crop % multiple == 0 and recipe.late_crop % multiple == 0
+
+
+def test_plus_is_a_field_and_nothing_else() -> None:
+    for name in ("dpdnet", "rdpd"):
+        assert replace(RECIPES[f"{name}+"], simulated=0.0) == RECIPES[name]
+
+
+def test_the_published_methods_learn_from_the_same_scenes() -> None:
+    fields_of_scenes = ("scene", "pool", "fresh", "seed", "sharp_aperture", "compressed", "far_px")
+    published = [recipe for name, recipe in RECIPES.items() if name not in ("paper", "tiny")]
+    assert {tuple(getattr(recipe, field) for field in fields_of_scenes) for recipe in published} == {
+        tuple(getattr(RECIPES["cpu"], field) for field in fields_of_scenes)
+    }
 
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_says_what_it_costs(name: str) -> None:
-    comment = re.search(rf'((?:^#.*\n)+)^RECIPES\["{name}"\]', inspect.getsource(recipes), re.MULTILINE)[1]
+    comment = re.search(rf'((?:^#.*\n)+)^RECIPES\["{re.escape(name)}"\]', inspect.getsource(recipes), re.MULTILINE)[1]
     stated = [int(number.replace(",", "")) for number in re.findall(r"([\d,]+) steps", comment)]
     assert RECIPES[name].steps in stated
     assert re.search(r"\b(seconds|hours|days)\b", comment)

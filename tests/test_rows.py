@@ -9,7 +9,7 @@ ROWS = (
     ("errors", "files"),
     ("tables",),
     ("images", "networks", "classic", "losses", "metrics", "optics", "figures"),
-    ("data",),
+    ("data", "objectives"),
     ("recipes", "checkpoint", "foreign", "planning", "results"),
     ("deblurring", "methods"),
     ("evaluating", "batch"),

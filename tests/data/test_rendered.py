@@ -37,6 +37,19 @@ def test_a_kept_scene_is_the_rendered_one_to_the_last_bit(store: Rendered, simul
         assert torch.equal(kept[key], wanted[key])
 
 
+def test_the_combined_view_and_the_blur_are_kept_where_they_are_wanted(simulated: Simulated, tmp_path: Path) -> None:
+    index = next(index for index in range(20) if torch.as_tensor(simulated[index]["blur_px"]).min() < 0)
+    store, wanted = Rendered(simulated, tmp_path, more=("center", "blur_px")), simulated[index]
+    fresh, kept = store[index], store[index]
+    assert set(kept) == {*PICTURES, "center", "blur_px", "name"} and kept["blur_px"].shape == (1, 32, 32)
+    for key in (*PICTURES, "center"):
+        assert torch.equal(fresh[key], kept[key]) and torch.equal(kept[key], torch.as_tensor(wanted[key]))
+    blur = torch.as_tensor(wanted["blur_px"])
+    assert torch.equal(kept["blur_px"], blur.half().float()) and torch.equal(fresh["blur_px"], kept["blur_px"])
+    assert np.load(next(tmp_path.iterdir())).shape == (14, 32, 32)
+    assert store_name(simulated, ("center",)) == store_name(simulated) + "-center"
+
+
 def test_what_is_kept_is_not_rendered_again(store: Rendered) -> None:
     store.render(0)
     path = next(store.folder.iterdir())

@@ -212,6 +212,14 @@ def test_too_many_such_steps_end_the_run(quick: Make) -> None:
         ({"arguments": {"widths": [8]}}, "widths"),
         ({"network": "mcnet", "arguments": {}}, "Did you mean 'mccnet'"),
         ({"loss": "charbonier"}, "Did you mean 'charbonnier'"),
+        ({"loss": "multi-tusk"}, "Did you mean 'multi-task'"),
+        ({"loss": "multi-task"}, "loss=multi-task does not fit the network 'mccnet-fast'"),
+        (
+            {"network": "ifan", "arguments": {}, "loss": "reblur"},
+            "needs IFAN(reblur=True); choose another loss, or other",
+        ),
+        ({"loss": "blur-map"}, "'mccnet-fast', which undoes the blur; choose from: charbonnier"),
+        ({"network": "dmenet", "arguments": {"width": 4}}, "which maps the blur; choose from: blur-map."),
     ],
 )
 def test_what_the_network_does_not_take_is_one_sentence(quick: Make, changes: dict, says: str) -> None:

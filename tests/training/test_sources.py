@@ -58,7 +58,7 @@ def write_scenes(root: Path, values: list[int], split: str = "") -> Path:
 
 
 def learnt(source: object, recipe: Recipe) -> set[int]:
-    with closing(Feed(source, recipe, ("left", "right"))) as feed:
+    with closing(Feed(source, recipe, ("left", "right", "sharp"))) as feed:
         return {round(float(crop.mean()) * 255) - 2 for step in range(40) for crop in feed.batch(step)["sharp"]}
 
 
@@ -95,7 +95,7 @@ def test_the_trial_shows_the_photographs_held_out(
     source, trial = open_sources(quick(), tmp_path, [photos])
     with pytest.raises(DataError, match="enough"):
         trial(Echo())
-    trained = [source[index] for index in range(24)]
+    trained = [source.scenes[index] for index in range(24)]
 
     def tints(samples: list[dict]) -> tuple[int, int]:
         """How many pictures show pure red, and how many pure blue, somewhere."""
@@ -192,6 +192,59 @@ def test_neither_and_both_are_refused(quick: Make, photos: Path, tmp_path: Path)
             open_sources(quick(), tmp_path, **given)
 
 
+def test_simulated_pairs_are_added_to_real_ones_if_the_recipe_says_so(
+    quick: Make, photos: Path, tmp_path: Path
+) -> None:
+    recipe, data = quick(simulated=0.5), write_scenes(tmp_path / "a", [10, 20, 30])
+    for given in ({"photos": [photos]}, {"data": data}):
+        with pytest.raises(DataError, match=r"simulated=0.5\); give both"):
+            open_sources(recipe, tmp_path, **given)
+    source, trial = open_sources(recipe, tmp_path, [photos], data)
+    assert len(source.simulated.scenes.simulated.photos) == 12 and source.share == 0.5
+    assert learnt(source.real, quick(batch=8)) == {10, 20} and tried(trial) == {30}
+
+
+def test_a_store_keeps_what_is_wanted_and_no_more(quick: Make, photos: Path, tmp_path: Path) -> None:
+    names = ("center", "sharp", "blur_px")
+    plain, whole = (open_sources(quick(), tmp_path, [photos], names=of)[0].scenes for of in (("left", "sharp"), names))
+    assert plain.more == () and whole.more == ("center", "blur_px") and plain.folder != whole.folder
+    kept, wanted = whole[0], whole.simulated[0]
+    assert torch.equal(kept["center"], wanted["center"])
+    torch.testing.assert_close(kept["blur_px"], wanted["blur_px"], rtol=1e-3, atol=1e-6)
+
+
+class Guess(Echo):
+    """Says that all of the picture is blurred by 3 px."""
+
+    views = ("center",)
+
+    def forward(self, center: torch.Tensor) -> torch.Tensor:
+        return torch.full_like(center[:, :1], 3.0)
+
+
+def test_a_network_that_maps_the_blur_is_tried_by_its_error(
+    quick: Make, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = quick(network="dmenet", arguments={})
+    blurs: list[torch.Tensor] = []
+    look_up = sources._Kept.__getitem__
+
+    def note(self: object, index: int) -> dict:
+        blurs.append(look_up(self, index)["blur_px"])
+        return look_up(self, index)
+
+    monkeypatch.setattr(sources._Kept, "__getitem__", note)
+    _, trial = open_sources(recipe, tmp_path, [photos])
+    scores = trial(Guess())
+    expected = np.mean([np.abs(3 - np.abs(blur.numpy())).mean() for blur in blurs])
+    assert len(blurs) == 3 and scores == {"blur_mae_px": pytest.approx(expected, rel=1e-5)}
+    assert sources.merit({"blur_mae_px": 1.0}) > sources.merit({"blur_mae_px": 2.0})
+    assert sources.merit({"psnr": 2.0}) > sources.merit({"psnr": 1.0})
+    _, trial = open_sources(recipe, tmp_path, data=write_scenes(tmp_path / "a", [10, 20]))
+    with pytest.raises(DataError, match="has no blur_px"):
+        trial(Guess())
+
+
 class Mean(Echo):
     """The blurry input."""
 
@@ -227,6 +280,6 @@ def test_simulated_scenes_are_learnt_by_heart(quick: Make, photos: Path, tmp_pat
     weights = train(recipe, tmp_path / "run", photos=[photos], report=told.append)
     losses = [line["loss"] for line in told if "loss" in line]
     source, _ = open_sources(recipe, tmp_path / "scenes", [photos])
-    scenes = [source[0], source[1]]
+    scenes = [source.scenes[0], source.scenes[1]]
     gained = [score(network, scenes).mean()["psnr"] for network in (checkpoint.load(weights).network, Mean())]
     assert losses[-1] < 0.9 * losses[0] and gained[0] > gained[1] + 0.3

@@ -13,7 +13,7 @@ from typing import Any
 
 from dualpix.recipes import RECIPES, Recipe
 from dualpix.tables import pick
-from dualpix.training.feed import Feed, Moving, Source, size_at, sizes
+from dualpix.training.feed import Feed, Source, pool_of, size_at, sizes
 from dualpix.training.keeping import Keeper, Report
 from dualpix.training.launching import launch
 from dualpix.training.learner import Learner, rate_at
@@ -40,8 +40,9 @@ def train(
 ) -> Path:
     """Train `recipe` (a `Recipe` or a name in RECIPES) in the run folder `folder`; the same call again resumes.
 
-    photos: folders of sharp photographs, from which dual-pixel pairs are simulated; data: or a data set of real pairs.
-    validation: with `photos`, folders of photographs for the simulated validation set; with `data`, one data set. By
+    photos: folders of sharp photographs, from which dual-pixel pairs are simulated; data: or a data set of real pairs;
+        both for a recipe that adds simulated pairs to real ones (`simulated`).
+    validation: with `data`, one other data set; without, folders of photographs for the simulated validation set. By
         default a tenth of the photographs or pairs is held out and not trained on (of DPDD, its validation split).
     report: called with the lines of the log as they are written.
 
@@ -60,11 +61,11 @@ def train(
         learner = Learner(recipe, keeper.clock)
         if recipe.start and not keeper.resuming:
             learner.start_from(recipe.start)
-        source, trial = open_sources(recipe, keeper.folder.parent / "scenes", photos, data, validation)
+        source, trial = open_sources(recipe, keeper.folder.parent / "scenes", photos, data, validation, learner.names)
         keeper.begin(learner)
         processes.agree(learner.step, f"the step that {keeper.folder} holds")
         with (
-            closing(Feed(source, recipe, learner.views, processes.share)) as feed,
+            closing(Feed(source, recipe, learner.names, processes.share)) as feed,
             _stop_on_signal() as stop,
             _ahead(source, learner.step, recipe, processes) as reach,
         ):
@@ -128,27 +129,28 @@ def _stop_on_signal() -> Iterator[list[bool]]:
 @contextmanager
 def _ahead(source: Source, step: int, recipe: Recipe, processes: Processes) -> Iterator[Callable[[int], None]]:
     """Render simulated scenes ahead, from the first process only; yields what to call with the step reached."""
-    if not isinstance(source, Moving) or not processes.first:
+    pool = pool_of(source)
+    if pool is None or not processes.first:
         yield lambda step: None
         return
-    remove_leftovers(source.scenes.folder.parent)
-    start, end = source.window(step)[1], source.window(recipe.steps)[1]
+    remove_leftovers(pool.scenes.folder.parent)
+    start, end = pool.window(step)[1], pool.window(recipe.steps)[1]
     if start >= end:
         yield lambda step: None
         return
-    with RenderingAhead(source.scenes, start, end) as ahead:
-        yield lambda step: ahead.reach(source.window(step)[1])
+    with RenderingAhead(pool.scenes, start, end) as ahead:
+        yield lambda step: ahead.reach(pool.window(step)[1])
 
 
 def _fill(source: Source, step: int, processes: Processes, keeper: Keeper, stop: list[bool]) -> None:
     """Render what is missing of the first pool, shared by all processes."""
-    if isinstance(source, Moving):
-        mine = [index for index in range(*source.window(step)) if index % processes.count == processes.rank]
-        missing = [index for index in mine if not source.scenes.has(index)]
+    if pool := pool_of(source):
+        mine = [index for index in range(*pool.window(step)) if index % processes.count == processes.rank]
+        missing = [index for index in mine if not pool.scenes.has(index)]
         for done, index in enumerate(missing, 1):
             if stop[0]:
                 break
-            source.scenes.render(index)
+            pool.scenes.render(index)
             if done % 50 == 0:
                 keeper.say({"rendering": done, "of": len(missing)})
     if processes.any(stop[0]):
@@ -156,5 +158,6 @@ def _fill(source: Source, step: int, processes: Processes, keeper: Keeper, stop:
 
 
 def _forget(source: Source, step: int, processes: Processes) -> None:
-    if isinstance(source, Moving) and processes.first:
-        source.scenes.forget(before=source.window(step)[0] - MOST_LEFT_BEHIND)
+    pool = pool_of(source)
+    if pool is not None and processes.first:
+        pool.scenes.forget(before=pool.window(step)[0] - MOST_LEFT_BEHIND)

@@ -1,4 +1,4 @@
-"""The learning curve of a run: loss and validation PSNR against steps, from its log."""
+"""The learning curve of a run: loss and the first of the validation scores against steps, from its log."""
 
 import io
 import json
@@ -8,6 +8,8 @@ from typing import Any
 
 Points = list[tuple[int, float]]
 """Step and value, in the order of steps."""
+
+TITLES = {"psnr": "PSNR, dB", "blur_mae_px": "error of the blur, px"}
 
 SMOOTHING = 40
 """The smoothed loss is the mean over this share of all reports: a fortieth, half of it on either side."""
@@ -32,10 +34,17 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 def points(lines: Iterable[dict[str, Any]]) -> tuple[Points, Points]:
-    """The reported losses and the validation PSNR in dB."""
+    """The reported losses, and the validation PSNR in dB or, of a network that maps the blur, its error in pixels."""
     lines = [line for line in lines if "step" in line]
     losses = [(line["step"], line["loss"]) for line in lines if line.get("loss") is not None]
-    return losses, [(line["step"], line["validation"]["psnr"]) for line in lines if "validation" in line]
+    return losses, [(line["step"], _score(line)[1]) for line in lines if "validation" in line]
+
+
+def _score(line: dict[str, Any]) -> tuple[str, float]:
+    """The name and the value by which validations are compared."""
+    scores = line["validation"]
+    name = "psnr" if "psnr" in scores else next(iter(scores))
+    return name, scores[name]
 
 
 def smooth(values: Sequence[float], reach: int) -> list[float]:
@@ -68,9 +77,10 @@ def draw(lines: Sequence[dict[str, Any]]) -> bytes | None:
     if scores:
         steps, values = zip(*scores, strict=True)
         right = left.twinx()
-        right.set_ylabel("validation PSNR, dB", color="tab:red")
+        name = next(_score(line)[0] for line in lines if "validation" in line)
+        right.set_ylabel(f"validation {TITLES.get(name, name)}", color="tab:red")
         right.plot(steps, values, color="tab:red", marker=".")
-        right.set_title(f"best {max(values):.2f} dB", fontsize="medium")
+        right.set_title(f"best {(max if name == 'psnr' else min)(values):.2f}", fontsize="medium")
     file = io.BytesIO()
     figure.savefig(file, format="png")
     return file.getvalue()

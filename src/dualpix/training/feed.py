@@ -15,7 +15,7 @@ from dualpix.errors import DataError
 from dualpix.recipes import Recipe
 
 Batch = dict[str, Tensor]
-"""Named pictures B 3 H W, channels-last in memory."""
+"""Named pictures B 3 H W and maps B 1 H W, channels-last in memory."""
 
 MOST_CROPS = 4096
 """Crops of a step that have random numbers of their own."""
@@ -29,11 +29,9 @@ class Source(Protocol):
 
     slow: bool
 
-    def choose(self, step: int, generator: torch.Generator) -> int:
-        """The index of a picture to cut from at this step."""
+    def draw(self, step: int, generator: torch.Generator) -> Sample:
+        """A picture to cut from at this step."""
         ...
-
-    def __getitem__(self, index: int, /) -> Sample: ...
 
 
 class Moving:
@@ -49,11 +47,8 @@ class Moving:
         oldest = int(step * self.fresh)
         return oldest, oldest + self.pool
 
-    def choose(self, step: int, generator: torch.Generator) -> int:
-        return int(torch.randint(*self.window(step), (), generator=generator))
-
-    def __getitem__(self, index: int) -> Sample:
-        return self.scenes[index]
+    def draw(self, step: int, generator: torch.Generator) -> Sample:
+        return self.scenes[int(torch.randint(*self.window(step), (), generator=generator))]
 
 
 class Fixed:
@@ -64,11 +59,28 @@ class Fixed:
     def __init__(self, samples: Samples | Sequence[Sample]) -> None:
         self.samples = samples
 
-    def choose(self, step: int, generator: torch.Generator) -> int:
-        return int(torch.randint(len(self.samples), (), generator=generator))
+    def draw(self, step: int, generator: torch.Generator) -> Sample:
+        return self.samples[int(torch.randint(len(self.samples), (), generator=generator))]
 
-    def __getitem__(self, index: int) -> Sample:
-        return self.samples[index]
+
+class Mixed:
+    """Simulated scenes beside the pictures of a data set: each crop is of a simulated one with probability `share`."""
+
+    slow = True
+
+    def __init__(self, simulated: Moving, real: Fixed, share: float) -> None:
+        self.simulated, self.real, self.share = simulated, real, share
+
+    def draw(self, step: int, generator: torch.Generator) -> Sample:
+        source = self.simulated if float(torch.rand((), generator=generator)) < self.share else self.real
+        return source.draw(step, generator)
+
+
+def pool_of(source: Source) -> Moving | None:
+    """The part of a source that is simulated, if any."""
+    if isinstance(source, Mixed):
+        return source.simulated
+    return source if isinstance(source, Moving) else None
 
 
 def sizes(recipe: Recipe) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -85,14 +97,14 @@ def size_at(recipe: Recipe, step: int) -> tuple[int, int]:
 class Feed:
     """Cuts one process's share of every batch; crop k of a step is the same whoever cuts it.
 
-    views: the names of the pictures that the network takes.
+    names: of the pictures and maps wanted: what the network takes, and what it learns from.
     share: from the number of crops in a batch to those that are this process's.
     """
 
     def __init__(
-        self, source: Source, recipe: Recipe, views: Sequence[str], share: Callable[[int], range] = range
+        self, source: Source, recipe: Recipe, names: Sequence[str], share: Callable[[int], range] = range
     ) -> None:
-        self.source, self.recipe, self.names, self.share = source, recipe, (*views, "sharp"), share
+        self.source, self.recipe, self.names, self.share = source, recipe, tuple(names), share
         most = max(len(share(batch)) for batch, _ in sizes(recipe))
         self.readers = ThreadPoolExecutor(min(most, os.cpu_count() or 1)) if source.slow else None
         self.ordered: dict[int, list[Future[Sample]]] = {}
@@ -122,11 +134,13 @@ class Feed:
         # The generator takes 32 bits; seeds are spread over them, and 0 leaves the count as it is.
         count = (step * MOST_CROPS + k) ^ (self.recipe.seed * 0x9E3779B1)
         generator = torch.Generator().manual_seed(count & 0xFFFFFFFF)
-        sample = self.source[self.source.choose(step, generator)]
-        if "sharp" not in sample:
-            raise DataError(f"The pair {sample['name']!r} has no sharp picture to learn from; take it out of the data.")
+        sample = self.source.draw(step, generator)
         if "center" in self.names and "center" not in sample:
             sample = {**sample, "center": mean_view(sample["left"], sample["right"])}
+        for name in self.names:
+            if name not in sample:
+                what = "sharp picture" if name == "sharp" else name
+                raise DataError(f"The pair {sample['name']!r} has no {what} to learn from; take it out of the data.")
         crop = augment(sample, size_at(self.recipe, step)[1], generator)
         swap = self.recipe.negate_depth and bool(torch.rand((), generator=generator) < 0.5)
         return exchange_views(crop) if swap else crop

@@ -23,7 +23,7 @@ from dualpix.training.curve import draw, read_log
 from dualpix.training.feed import sizes
 from dualpix.training.learner import Learner
 from dualpix.training.processes import Processes
-from dualpix.training.sources import Trial
+from dualpix.training.sources import Trial, merit
 
 Report = Callable[[dict[str, Any]], None]
 FREE_TO_CHANGE = {"steps", "decay_steps", "late_steps", "late_batch", "late_crop", "validate_every", "keep_minutes"}
@@ -43,7 +43,7 @@ class Keeper:
         self.losses: list[float] = []
         self.clock = Clock()
         self.pictures, self.pixels, self.validating_s = 0, 0, 0.0
-        self.spent, self.best_psnr = 0.0, -math.inf
+        self.spent, self.best_merit = 0.0, -math.inf
         self.kept = self.began = time.monotonic()
         self.log: BinaryIO | None = None
         self.resuming = (folder / "last.pt").exists()
@@ -102,10 +102,10 @@ class Keeper:
         if self.processes.first:
             network = learner.averaged()
             scores = {name: round(value, 4) for name, value in trial(network).items()}
-            better = scores["psnr"] > self.best_psnr
+            better = merit(scores) > self.best_merit
             self.say({"step": learner.step, "validation": scores, "best": better})
             if better:
-                self.best_psnr = scores["psnr"]
+                self.best_merit = merit(scores)
                 self._save(self.best, learner, scores)
             self._draw()
         self.processes.wait()
@@ -123,7 +123,7 @@ class Keeper:
         state = {
             "learner": learner.state(),
             "spent": self.hours() * 3600,
-            "best_psnr": self.best_psnr,
+            "best_merit": self.best_merit,
             "losses": self.losses,
         }
         content = io.BytesIO()
@@ -164,7 +164,8 @@ class Keeper:
         try:
             state = torch.load(path, weights_only=True)
             learner.restore(state["learner"])
-            self.spent, self.best_psnr = float(state["spent"]), float(state["best_psnr"])
+            self.spent = float(state["spent"])
+            self.best_merit = float(state["best_merit"] if "best_merit" in state else state["best_psnr"])
             self.losses = list(state.get("losses", []))
         except Exception as error:
             raise CheckpointError(

@@ -5,7 +5,9 @@ import inspect
 import json
 import math
 import os
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,7 +16,8 @@ from torch import Tensor, nn
 from dualpix import checkpoint
 from dualpix.errors import RecipeError
 from dualpix.losses import LOSSES
-from dualpix.networks import NETWORKS, create
+from dualpix.networks import MAPPERS, NETWORKS, create
+from dualpix.objectives import OBJECTIVES, Objective
 from dualpix.planning import choose_device, choose_precision
 from dualpix.recipes import Recipe
 from dualpix.tables import pick
@@ -51,13 +54,18 @@ class Learner:
         self.network.to(dtype)
         self.means = [master.detach().clone() for master in self.masters]
         self.optimiser = create_optimiser(recipe, self.masters)
-        self.loss: Callable[[Tensor, Tensor], Tensor] = pick(LOSSES, recipe.loss, "loss")
+        self.objective = self._find_objective()
         self.step = 0
         self.failures = 0
 
     @property
     def views(self) -> tuple[str, ...]:
         return tuple(self.network.views)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Of what a batch has to hold: the network's views, and what the loss compares."""
+        return tuple(dict.fromkeys((*self.views, *self.objective.needs)))
 
     def start_from(self, weights: str) -> None:
         """Take these weights, a name or a file, in place of the random ones: as masters and as running mean.
@@ -80,7 +88,7 @@ class Learner:
                 " recipe the same, or choose other weights."
             )
         first = [parameter.to(self.device) for parameter in found.network.parameters()]
-        self._take(first, first)
+        self._take(first, first, list(found.network.buffers()))
 
     def learn(self, batch: Batch, processes: Processes, stop: bool = False) -> tuple[float, bool]:
         """One step; returns the loss, a mean over all processes, and whether any of them wants to stop.
@@ -89,7 +97,7 @@ class Learner:
         `MOST_FAILURES` of them on end.
         """
         with self.clock.on("computing"):
-            loss = self._gradients(batch)
+            loss = self._gradients(batch, processes.rank)
         with self.clock.on("sharing"):
             gradients = [master.grad for master in self.masters if master.grad is not None]
             loss, wish = processes.average(gradients, loss, float(stop))
@@ -115,15 +123,62 @@ class Learner:
         self.step += 1
         return loss
 
-    def _gradients(self, batch: Batch) -> float:
+    def _gradients(self, batch: Batch, rank: int) -> float:
         moved = {name: pictures.to(self.device) for name, pictures in batch.items()}
-        loss = self.loss(self._run([moved[name] for name in self.views]), moved["sharp"])
+        with self._chance(rank):
+            loss = self.objective.compute(self.network, moved)
         self.network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if self._has_copies:
             for master, working in zip(self.masters, self.network.parameters(), strict=True):
                 master.grad = None if working.grad is None else working.grad.float()
         return loss.item()
+
+    @contextmanager
+    def _chance(self, rank: int) -> Iterator[None]:
+        """Random numbers, such as dropout takes, that seed, step and process decide: resumed, a run draws the same."""
+        with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(zlib.crc32(f"{self.recipe.seed} {self.step} {rank}".encode()))
+            yield
+
+    def _find_objective(self) -> Objective:
+        """Raises `RecipeError` for a loss that does not exist, or that the network cannot be taught by."""
+        recipe = self.recipe
+        losses: dict[str, Objective | Callable[[Tensor, Tensor], Tensor]] = {**LOSSES, **OBJECTIVES}
+        found = pick(losses, recipe.loss, "loss")
+        maps = recipe.network in MAPPERS
+        if maps != (isinstance(found, Objective) and found.maps):
+            fitting = [name for name, one in OBJECTIVES.items() if one.maps] if maps else LOSSES
+            raise RecipeError(
+                f"loss={recipe.loss} does not fit the network {recipe.network!r}, which {'maps' if maps else 'undoes'}"
+                f" the blur; choose from: {', '.join(fitting)}."
+            )
+        if isinstance(found, Objective):
+            self._try(found)
+            return found
+
+        def compute(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
+            return found(self._run([batch[name] for name in self.views]), batch["sharp"])
+
+        return Objective(("sharp",), compute)
+
+    def _try(self, objective: Objective) -> None:
+        """Whether the network makes what is compared, found out on black crops before anything is rendered."""
+        side = 2 * int(getattr(self.network, "multiple", 8))
+        black = {
+            name: torch.zeros(1, 1 if name == "blur_px" else 3, side, side, device=self.device)
+            for name in (*self.views, *objective.needs)
+        }
+        try:
+            with torch.no_grad():
+                objective.compute(self.network.eval(), black)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise RecipeError(
+                f"loss={self.recipe.loss} does not fit the network {self.recipe.network!r} with arguments="
+                f"{self.recipe.arguments}: {error}; choose another loss, or other arguments."
+            ) from error
+        finally:
+            self.network.train()
 
     def _run(self, views: list[Tensor]) -> Tensor:
         """The network's output in float32. In bf16, a picture that passes through unchanged would lose its low bits, so
@@ -164,15 +219,18 @@ class Learner:
             "masters": [master.detach() for master in self.masters],
             "means": self.means,
             "optimiser": self.optimiser.state_dict(),
+            "buffers": list(self.network.buffers()),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        self._take(state["masters"], state["means"])
+        self._take(state["masters"], state["means"], state.get("buffers", []))
         self.optimiser.load_state_dict(state["optimiser"])
         self.step = int(state["step"])
 
-    def _take(self, masters: list[Tensor], means: list[Tensor]) -> None:
+    def _take(self, masters: list[Tensor], means: list[Tensor], buffers: list[Tensor]) -> None:
         with torch.no_grad():
+            for own, other in zip(self.network.buffers(), buffers, strict=bool(buffers)):
+                own.copy_(other)
             torch._foreach_copy_(self.masters, masters)
             torch._foreach_copy_(self.means, means)
             if self._has_copies:
@@ -198,7 +256,7 @@ def _create(recipe: Recipe) -> nn.Module:
 
 def _all_arguments(network: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """With the defaults of those that are left out, and as JSON keeps them."""
-    call = inspect.signature(NETWORKS[network]).bind(**arguments)
+    call = inspect.signature((NETWORKS | MAPPERS)[network]).bind(**arguments)
     call.apply_defaults()
     plain: dict[str, Any] = json.loads(json.dumps(call.arguments))
     return plain

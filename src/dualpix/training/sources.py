@@ -2,26 +2,37 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 from torch import nn
 
 from dualpix.data import Dpdd, Sample, Samples, open_dataset
 from dualpix.data.dpdd import splits
 from dualpix.data.photos import Photos, share_photos
-from dualpix.data.rendered import Rendered, store_name
+from dualpix.data.rendered import MORE, Rendered, store_name
 from dualpix.data.simulated import Simulated
+from dualpix.deblurring import Runner
 from dualpix.errors import DataError
 from dualpix.evaluating import score
+from dualpix.networks import MAPPERS, Network
 from dualpix.optics.scenes import Layout
 from dualpix.recipes import Recipe
-from dualpix.training.feed import Fixed, Moving, Source
+from dualpix.training.feed import Fixed, Mixed, Moving, Source
 
 TRIAL_PICTURES = 24
 TRIAL_SEED = 10**6
 PROTOCOL = "dpdd-8bit"
 
 Trial = Callable[[nn.Module], dict[str, float]]
-"""Scores a network on held-out pictures: the mean `psnr`, and more."""
+"""Scores a network on held-out pictures: the mean `psnr`, and more; of one that maps the blur, `MAP_ERROR`."""
+
+MAP_ERROR = "blur_mae_px"
+"""Mean distance in pixels between the size of the blur and what a network says."""
+
+
+def merit(scores: dict[str, float]) -> float:
+    """What makes one trial better than another: the larger, the better."""
+    return -scores[MAP_ERROR] if MAP_ERROR in scores else scores["psnr"]
 
 
 def open_sources(
@@ -30,51 +41,69 @@ def open_sources(
     photos: Sequence[str | Path] = (),
     data: str | Path | None = None,
     validation: Sequence[str | Path] = (),
+    names: Sequence[str] = ("left", "right", "sharp"),
 ) -> tuple[Source, Trial]:
     """Where crops come from, and the trial on held-out pictures; see `train` for `photos`, `data` and `validation`.
 
-    store: the folder that keeps decoded photographs and rendered scenes. Raises `DataError` for both or neither of
-    `photos` and `data`, for more than one `validation` with `data`, and what opening them raises.
+    store: the folder that keeps decoded photographs and rendered scenes. names: of what crops have to hold. Raises
+    `DataError` for `photos` and `data` unless they are what the recipe needs, for more than one `validation` with
+    `data`, and what opening them raises.
     """
-    if (data is None) == (not photos):
+    if recipe.simulated and (data is None or not photos):
+        raise DataError(
+            f"This recipe adds simulated pairs to real ones (simulated={recipe.simulated:g}); give both a data set of"
+            " pairs and folders of photographs."
+        )
+    if not recipe.simulated and (data is None) == (not photos):
         raise DataError(
             "Training needs either folders of photographs to simulate pairs from, or a data set of pairs; give one of"
-            " the two."
+            " the two, or a recipe whose field `simulated` mixes them."
         )
     if data is None:
-        return _simulate(recipe, store, photos, validation)
+        return _simulate(recipe, store, photos, validation, names)
     if len(validation) > 1:
         raise DataError(f"A data set of pairs is validated on one other; {len(validation)} were given.")
-    return _read(data, validation[0] if validation else None)
+    real, trial = _read(recipe, data, validation[0] if validation else None)
+    if not recipe.simulated:
+        return real, trial
+    return Mixed(_pool(recipe, store, share_photos(photos, store / "photos"), names), real, recipe.simulated), trial
 
 
 def _simulate(
-    recipe: Recipe, store: Path, photos: Sequence[str | Path], validation: Sequence[str | Path]
+    recipe: Recipe,
+    store: Path,
+    photos: Sequence[str | Path],
+    validation: Sequence[str | Path],
+    names: Sequence[str],
 ) -> tuple[Source, Trial]:
     decoded = store / "photos"
     sharp = share_photos(photos, decoded)
     count = _tenth(len(sharp))
     held_out = share_photos(validation, decoded) if validation else sharp[-count:]
     learnt = sharp if validation or len(sharp) == 1 else sharp[:-count]
-
-    def scenes(of: Photos, count: int, seed: int) -> Simulated:
-        return Simulated(
-            of,
-            size=recipe.scene,
-            count=count,
-            seed=seed,
-            sharp_aperture=recipe.sharp_aperture,
-            depth=8,
-            compressed=recipe.compressed,
-            layout=Layout(far_px=recipe.far_px),
-        )
-
-    pool = scenes(learnt, 10**9, recipe.seed)
-    trial = _Kept(scenes(held_out, TRIAL_PICTURES, TRIAL_SEED))
-    return Moving(Rendered(pool, store / store_name(pool)), recipe), _trial(trial)
+    trial = _Kept(_scenes(recipe, held_out, TRIAL_PICTURES, TRIAL_SEED))
+    return _pool(recipe, store, learnt, names), _trial(recipe, trial)
 
 
-def _read(data: str | Path, validation: str | Path | None) -> tuple[Source, Trial]:
+def _pool(recipe: Recipe, store: Path, photos: Photos, names: Sequence[str]) -> Moving:
+    scenes, more = _scenes(recipe, photos, 10**9, recipe.seed), tuple(name for name in MORE if name in names)
+    return Moving(Rendered(scenes, store / store_name(scenes, more), more), recipe)
+
+
+def _scenes(recipe: Recipe, photos: Photos, count: int, seed: int) -> Simulated:
+    return Simulated(
+        photos,
+        size=recipe.scene,
+        count=count,
+        seed=seed,
+        sharp_aperture=recipe.sharp_aperture,
+        depth=8,
+        compressed=recipe.compressed,
+        layout=Layout(far_px=recipe.far_px),
+    )
+
+
+def _read(recipe: Recipe, data: str | Path, validation: str | Path | None) -> tuple[Fixed, Trial]:
     pairs = open_dataset(data, prefer="train")
     held_out = _validation_split(data, pairs) if validation is None else open_dataset(validation, prefer="val")
     if held_out is None:
@@ -82,7 +111,8 @@ def _read(data: str | Path, validation: str | Path | None) -> tuple[Source, Tria
         held_out = _Part(pairs, range(len(pairs) - count, len(pairs)))
         pairs = _Part(pairs, range(max(1, len(pairs) - count)))
     shown = min(TRIAL_PICTURES, len(held_out))
-    return Fixed(pairs), _trial(_Part(held_out, [number * len(held_out) // shown for number in range(shown)]))
+    shown_pairs = _Part(held_out, [number * len(held_out) // shown for number in range(shown)])
+    return Fixed(pairs), _trial(recipe, shown_pairs)
 
 
 def _validation_split(data: str | Path, pairs: Samples) -> Samples | None:
@@ -97,14 +127,31 @@ def _tenth(count: int) -> int:
     return max(1, count // 10)
 
 
-def _trial(samples: Samples) -> Trial:
+def _trial(recipe: Recipe, samples: Samples) -> Trial:
+    def trial_of_map(network: nn.Module) -> dict[str, float]:
+        return {MAP_ERROR: _map_error(network, samples)}
+
     def trial(network: nn.Module) -> dict[str, float]:
         scores = score(network, samples, PROTOCOL)
         if not scores.pictures:
             raise DataError(f"No picture could be validated on: {next(iter(scores.failures.values()))}")
         return scores.mean()
 
-    return trial
+    return trial_of_map if recipe.network in MAPPERS else trial
+
+
+def _map_error(network: nn.Module, samples: Samples) -> float:
+    runner = Runner(cast(Network, network), "fp32", "auto")
+    errors = []
+    for sample in (samples[number] for number in range(len(samples))):
+        if "blur_px" not in sample:
+            raise DataError(
+                f"The pair {sample['name']!r} has no blur_px, so a map of the blur cannot be validated on it; train"
+                " such a network on photographs, or on pairs that `dualpix simulate` made."
+            )
+        size_px = runner([sample[view] for view in runner.views])
+        errors.append(float((size_px - sample["blur_px"].abs()).abs().mean()))
+    return sum(errors) / len(errors)
 
 
 class _Kept:

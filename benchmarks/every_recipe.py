@@ -1,0 +1,185 @@
+"""Train every method for the same few minutes, and print what it came to: a proof that each row runs, not a ranking.
+
+    python benchmarks/every_recipe.py --photos photos/cid22 --validation photos/kodak --minutes 20 -o runs/rows
+
+Each recipe learns for as long, at low priority, in one process, and is validated before its first step and after its
+last one on the same simulated pictures, beside the blurred input. Rendering and validating take time of their own. The
+rate does not fall: a run so short never comes to the end of its schedule. Rows that are done are not done again; one
+that was interrupted goes on. Recipes that add simulated pairs to real ones need --data. `field=value` changes every
+recipe.
+"""
+
+import argparse
+import json
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from dualpix import checkpoint
+from dualpix.data import mean_view
+from dualpix.errors import DualpixError
+from dualpix.files import write_whole
+from dualpix.networks import MAPPERS
+from dualpix.recipes import RECIPES, Recipe, find_recipe
+from dualpix.training import train
+from dualpix.training.curve import points, read_log
+from dualpix.training.feed import Source, pool_of
+from dualpix.training.learner import Learner
+from dualpix.training.sources import MAP_ERROR, Trial, open_sources
+
+ROWS = [name for name in RECIPES if name not in ("paper", "tiny")]
+ENDLESS = 10**7
+HEADER = ("recipe", "steps", "loss first", "last", "before", "after", "blurred input", "note")
+
+
+@dataclass(frozen=True)
+class Material:
+    """What all rows learn from and are tried on."""
+
+    photos: Sequence[Path]
+    validation: Sequence[Path]
+    data: Path | None
+
+
+class Blurred(nn.Module):
+    """Does nothing."""
+
+    views, multiple, reach_px = ("left", "right"), 1, 0
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        return mean_view(left, right)
+
+
+class Unblurred(nn.Module):
+    """Says that nothing is blurred."""
+
+    views, multiple, reach_px = ("center",), 1, 0
+
+    def forward(self, center: Tensor) -> Tensor:
+        return torch.zeros_like(center[:, :1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("changes", nargs="*", metavar="FIELD=VALUE")
+    parser.add_argument("--photos", type=Path, action="append", required=True)
+    parser.add_argument("--validation", type=Path, action="append", default=[])
+    parser.add_argument("--data", type=Path, help="real pairs, for the recipes that want them too")
+    parser.add_argument("--minutes", type=float, default=20.0)
+    parser.add_argument("--row", action="append", metavar="RECIPE", help="only this one; repeatable")
+    parser.add_argument("-o", "--output", type=Path, default=Path("runs/rows"))
+    given = parser.parse_args()
+    os.nice(15)
+    material = Material(given.photos, given.validation, given.data)
+    changes = dict(text.split("=", 1) for text in given.changes)
+    found = [row_of(name, changes, material, given.minutes, given.output) for name in given.row or ROWS]
+    print("| " + " | ".join(HEADER) + " |\n|" + "---|" * len(HEADER))
+    for row in found:
+        print("| " + " | ".join(_shown(row.get(title, "")) for title in HEADER) + " |")
+
+
+def row_of(name: str, changes: dict[str, str], material: Material, minutes: float, output: Path) -> dict[str, Any]:
+    """The row as it was found once, or found now; why not, if it could not be."""
+    path = output / name / "row.json"
+    if path.exists():
+        row: dict[str, Any] = json.loads(path.read_text())
+        return row
+    print(f"{name} ...", file=sys.stderr, flush=True)
+    try:
+        # Its steps have no end but the clock's, and it is validated here.
+        recipe = replace(find_recipe(name, changes), late_steps=0, steps=ENDLESS, validate_every=ENDLESS)
+        row = measure(name, recipe, material, minutes, output / name)
+    except DualpixError as error:
+        return {"recipe": name, "note": str(error)}
+    write_whole(path, json.dumps(row, indent=2).encode())
+    return row
+
+
+def measure(name: str, recipe: Recipe, material: Material, minutes: float, run: Path) -> dict[str, Any]:
+    learner = Learner(recipe)
+    data = material.data if recipe.simulated else None
+    validation = () if data else material.validation
+    source, trial = open_sources(recipe, run.parent / "scenes", material.photos, data, validation, learner.names)
+    render_first(source)
+    nothing = Unblurred() if recipe.network in MAPPERS else Blurred()
+    before, blurred = scored(trial, learner.averaged()), scored(trial, nothing)
+    del learner
+    with stop_after(60 * minutes - spent_s(run), run):
+        train(recipe, run, photos=material.photos, data=data, validation=validation)
+    after = scored(trial, checkpoint.load(run / "last.safetensors").network)
+    losses, _ = points(read_log(run / "log.jsonl"))
+    return {
+        "recipe": name,
+        "minutes": minutes,
+        "steps": losses[-1][0],
+        "loss first": losses[0][1],
+        "last": losses[-1][1],
+        "before": before,
+        "after": after,
+        "blurred input": blurred,
+    }
+
+
+def render_first(source: Source) -> None:
+    """The scenes of the first steps, so that no row pays for them with its minutes."""
+    pool = pool_of(source)
+    if pool is None:
+        return
+    for index in range(*pool.window(0)):
+        if not pool.scenes.has(index):
+            pool.scenes.render(index)
+
+
+def scored(trial: Trial, network: nn.Module) -> str:
+    scores = trial(network)
+    return f"{scores[MAP_ERROR]:.2f} px" if MAP_ERROR in scores else f"{scores['psnr']:.2f} dB"
+
+
+def spent_s(run: Path) -> float:
+    """What an interrupted row has had of its time."""
+    if not (run / "last.pt").exists():
+        return 0.0
+    return max((3600 * line["hours"] for line in read_log(run / "log.jsonl") if "hours" in line), default=0.0)
+
+
+@contextmanager
+def stop_after(seconds: float, run: Path) -> Iterator[None]:
+    """Ask the training in `run` to stop so many seconds after it begins."""
+    begun, over = _beginnings(run), threading.Event()
+
+    def wait() -> None:
+        while _beginnings(run) == begun:
+            if over.wait(0.2):
+                return
+        if not over.wait(max(1.0, seconds)):
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    watch = threading.Thread(target=wait, daemon=True)
+    watch.start()
+    try:
+        yield
+    finally:
+        over.set()
+        watch.join()
+
+
+def _beginnings(run: Path) -> int:
+    log = run / "log.jsonl"
+    return log.read_text().count('"began_at_step"') if log.exists() else 0
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.5f}" if isinstance(value, float) else str(value)
+
+
+if __name__ == "__main__":
+    main()
