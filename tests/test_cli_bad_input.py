@@ -120,7 +120,6 @@ def test_unwritable_and_unreadable_places_are_one_sentence(dualpix: Command, fol
     [
         [],
         ["deblurr"],
-        ["deblur", "p_L.png", "-o", "out.png"],
         ["deblur", "p_L.png", "p_R.png"],
         ["deblur", *GOOD, "--depth", "12"],
         ["deblur", *GOOD, "--deep"],
