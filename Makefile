@@ -10,13 +10,14 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13 pytho
 # PyTorch comes first and pinned: its builds are large, and a looser wish could fetch a second one.
 TORCH ?= $(shell grep '^torch==' constraints.txt)
 
-.PHONY: help demo test check setup clean
+.PHONY: help demo test check docs setup clean
 
 help:
 	@echo "make demo    set up, then deblur the bundled pair: pictures in demo/"
 	@echo "make test    set up, then lint, check types and run every test"
 	@echo "make check   only lint and types"
-	@echo "make clean   remove the virtual environment"
+	@echo "make docs    set up, then build the documentation: docs/_build/html/index.html"
+	@echo "make clean   remove the virtual environment and the built documentation"
 
 demo: setup
 	$(BIN)/dualpix demo
@@ -29,6 +30,9 @@ check: setup
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 
+docs: setup
+	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
@@ -39,4 +43,4 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) docs/_build
