@@ -12,7 +12,7 @@ ROWS = (
     ("data", "objectives"),
     ("recipes", "checkpoint", "foreign", "planning", "results"),
     ("deblurring", "methods"),
-    ("evaluating", "batch"),
+    ("evaluating", "batch", "disparities"),
     ("training", "simulating", "importing", "exporting", "demonstrating", "calibrating", "extracting", "inspecting"),
     ("__init__",),
     ("web",),

@@ -17,6 +17,7 @@ PUBLIC = [
     "__version__",
     "create",
     "deblur",
+    "disparity",
     "evaluate",
     "load",
     "open_dataset",

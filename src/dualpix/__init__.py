@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # For type checkers and editors; `_HOMES` says the same to Py
     from dualpix.checkpoint import load as load
     from dualpix.data import open_dataset as open_dataset
     from dualpix.deblurring import deblur as deblur
+    from dualpix.disparities import disparity as disparity
     from dualpix.errors import DualpixError as DualpixError
     from dualpix.evaluating import evaluate as evaluate
     from dualpix.images import open_views as open_views
@@ -40,6 +41,7 @@ _HOMES = {
     "DualpixError": "errors",
     "create": "networks",
     "deblur": "deblurring",
+    "disparity": "disparities",
     "evaluate": "evaluating",
     "load": "checkpoint",
     "open_dataset": "data",

@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualpix.networks import correlation
-from dualpix.networks.correlation import correlate_rows
+from dualpix.networks.correlation import correlate_rows, log_attention
 
 
 def dense(
@@ -154,3 +154,27 @@ def test_arguments_that_do_not_fit(change: dict[str, object], message: str) -> N
     arguments: dict[str, object] = dict.fromkeys(("query", "key", "value"), torch.zeros(1, 2, 3, 4))
     with pytest.raises(ValueError, match=message):
         correlate_rows(**(arguments | change))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("full_width", "width", "max_disparity", "reach"),
+    [(37, 37, None, 4), (37, 30, 5, 5), (151, 130, 24, 9), (151, 151, 3, 8), (9, 9, None, 12)],
+)
+def test_log_attention_is_what_gathering_one_hot_values_shows(
+    full_width: int, width: int, max_disparity: int | None, reach: int
+) -> None:
+    query, key, _ = (picture.detach() for picture in maps(full_width))
+    one_hot = torch.eye(full_width)[None, :, None].expand(2, -1, 3, -1)
+    weights = correlate_rows(query, key, one_hot, max_disparity, width, scale=0.7)  # B j H i
+    found = log_attention(query, key, reach, max_disparity, width, scale=0.7).exp()
+    for place, offset in enumerate(range(-reach, reach + 1)):
+        expected = torch.zeros(2, 3, full_width)
+        for i in range(max(0, -offset), min(width, width - offset)):
+            expected[..., i] = weights[:, i + offset, :, i]
+        torch.testing.assert_close(found[:, place], expected, atol=1e-6, rtol=1e-4)
+
+
+def test_log_attention_refuses_a_negative_reach() -> None:
+    query, key, _ = maps(8)
+    with pytest.raises(ValueError, match="reach must be at least 0, not -1"):
+        log_attention(query, key, -1)

@@ -21,6 +21,7 @@ from dualpix.cli.folders import (
     Resume,
     deblur_many,
 )
+from dualpix.cli.maps import ConfidenceFile, DisparityFile, DisparityPicture, Maps
 from dualpix.errors import DualpixError
 
 
@@ -54,6 +55,9 @@ def deblur(
     shard: Part = None,
     suffix: Format = None,
     allow_outside: AllowOutside = False,
+    disparity: DisparityFile = None,
+    disparity_picture: DisparityPicture = None,
+    confidence: ConfidenceFile = None,
 ) -> None:
     """Deblur a pair: two views in, one sharp picture out; or a folder of pairs, or all that a manifest lists.
 
@@ -68,7 +72,9 @@ def deblur(
     if depth not in (None, 8, 16):
         raise typer.BadParameter("choose 8 or 16", param_hint="--depth")
     many = Many(dry_run, include, exclude, resume, report, shard, allow_outside)
+    maps = Maps(disparity, disparity_picture, confidence)
     if many.check(left, right, suffix):
+        maps.refuse()
         from dualpix.batch import Settings
 
         settings = Settings(
@@ -92,6 +98,7 @@ def deblur(
 
     output = output if output.suffix or output.is_dir() else output.with_name(output.name + usual_suffix(left, layout))
     check_output(output, overwrite, [left] if right is None else [left, right])
+    maps.check(output, overwrite, [left] if right is None else [left, right])
     pair = open_views(left, right, layout=layout, swap=swap)
     opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
     software = f"dualpix {__version__}, {opened.name}, weights {opened.path.stem}"
@@ -116,6 +123,8 @@ def deblur(
         say(f"Note: {note}")
     height, width = picture.shape[1:]
     typer.echo(f"{output}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s ({done.plan})")
+    if maps:
+        maps.write(pair, opened, metadata, overwrite, memory, device)
 
 
 def demo(

@@ -49,6 +49,39 @@ def correlate_rows(
     return F.pad(gathered, (0, full_width - width)) if width < full_width else gathered
 
 
+@torch.no_grad()
+def log_attention(
+    query: Tensor,
+    key: Tensor,
+    reach: int,
+    max_disparity: int | None = None,
+    width: int | None = None,
+    scale: float | None = None,
+) -> Tensor:
+    """Where `correlate_rows` looks: the logarithm of the weight that pixel i of `query` gives to i + k of `key`.
+
+    For k = -reach ... reach, B 2reach+1 H W; minus infinity where there is no such pixel. The weights are those over
+    the whole row, or the window, so those within `reach` may sum to less than 1. Other arguments and errors are those
+    of `correlate_rows`; no gradients.
+    """
+    _check(query, key, key, max_disparity, width)
+    if reach < 0:
+        raise ValueError(f"reach must be at least 0, not {reach}")
+    batch, channels, height, full_width = query.shape
+    width = full_width if width is None else width
+    scale = channels**-0.5 if scale is None else scale
+    q, k = (_as_rows(picture[..., :width], query.dtype) for picture in (query, key))
+    found = q.new_full((batch * height, full_width, 2 * reach + 1), -torch.inf)
+    for r, i, j, mask in _pieces(q, width if max_disparity is None else max_disparity):
+        logs = _scores(q[r, i], k[r, j], mask, scale).log_softmax(-1)
+        columns = torch.arange(i.start, i.stop, device=q.device)[:, None] - j.start
+        columns = columns + torch.arange(-reach, reach + 1, device=q.device)
+        absent = (columns < 0) | (columns >= logs.shape[-1])
+        nearby = columns.clamp(0, logs.shape[-1] - 1).expand(len(logs), -1, -1)
+        found[r, i] = logs.gather(-1, nearby).masked_fill_(absent, -torch.inf)
+    return found.view(batch, height, full_width, -1).permute(0, 3, 1, 2)
+
+
 def _check(query: Tensor, key: Tensor, value: Tensor, max_disparity: int | None, width: int | None) -> None:
     if query.shape != key.shape or query.shape[:1] + query.shape[2:] != value.shape[:1] + value.shape[2:]:
         shapes = ", ".join(str(tuple(t.shape)) for t in (query, key, value))
@@ -83,8 +116,12 @@ def _band(queries: slice, keys: slice, reach: int, like: Tensor) -> Tensor:
 
 
 def _weights(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> Tensor:
+    return _scores(query, key, mask, scale).softmax(-1)
+
+
+def _scores(query: Tensor, key: Tensor, mask: Tensor | None, scale: float) -> Tensor:
     scores = torch.bmm(query, key.transpose(1, 2)).mul_(scale)
-    return (scores if mask is None else scores.add_(mask)).softmax(-1)
+    return scores if mask is None else scores.add_(mask)
 
 
 class _Correlate(torch.autograd.Function):

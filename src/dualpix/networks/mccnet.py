@@ -38,7 +38,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualpix.networks.blocks import Merge, Upsampling, convolution, he_initialise, leaky_pair
-from dualpix.networks.correlation import correlate_rows
+from dualpix.networks.correlation import correlate_rows, log_attention
 
 
 class MCCNet(nn.Module):
@@ -113,6 +113,17 @@ class MCCNet(nn.Module):
         painted = self._paint(left, right, width)
         return painted if self.residual else painted - (left + right) / 2
 
+    def log_attention(self, left: Tensor, right: Tensor, reach_px: int, width: int | None = None) -> Tensor:
+        """Where CC1 looks, as `correlation.log_attention` tells it: 2B K H/2 W/2, offsets in columns of 2 pixels.
+
+        The left views' look at the right ones comes first. K is odd, its middle no offset; `reach_px` either way, or
+        as far as CC1 looks. Raises ValueError for a network without correlation.
+        """
+        if not self.correlation:
+            raise ValueError("this network was built without correlation")
+        maps = self.encoder2(self.pool(self.encoder1(torch.cat([left, right]))))  # 2B 64 H/2 W/2
+        return self.cc1.log_attention(maps, reach_px // 2, None if width is None else -(-width // 2))
+
     def _paint(self, left: Tensor, right: Tensor, width: int | None) -> Tensor:
         width = left.shape[-1] if width is None else width
         padding = (left.shape[-1] - width) // self.multiple * self.multiple
@@ -170,10 +181,20 @@ class CrossCorrelation(nn.Module):
         """2B C H W -> 2B C H W. The left half of the batch is correlated with the right half (S), and the right half
         with the left (S transposed).
         """
-        query = self.project(maps + self.block(maps))
+        query = self._query(maps)
         value = self.project_value(maps)
         gathered = correlate_rows(query, _other(query), _other(value), self.max_disparity, width, self.score_scale)
         return maps + gathered
+
+    def _query(self, maps: Tensor) -> Tensor:
+        projected: Tensor = self.project(maps + self.block(maps))
+        return projected
+
+    def log_attention(self, maps: Tensor, reach: int, width: int | None = None) -> Tensor:
+        """2B C H W -> 2B K H W: where either view looks in the other, `reach` columns at most."""
+        query = self._query(maps)
+        reach = reach if self.max_disparity is None else min(reach, self.max_disparity)
+        return log_attention(query, _other(query), reach, self.max_disparity, width, self.score_scale)
 
     def attention_macs(self, maps: Tensor, width: int | None = None) -> int:
         """Multiply-adds of S and of what it gathers for either view: S is counted once, as the paper makes it once."""

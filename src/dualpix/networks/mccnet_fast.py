@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualpix.networks.correlation import correlate_rows
+from dualpix.networks.correlation import correlate_rows, log_attention
 
 STRIDE = 0.1  # the picture's change for one unit of the head's output
 
@@ -94,6 +94,14 @@ class MCCNetFast(nn.Module):
         deep = self.decode_half(self.up_half(deep, self.fuse_half(half, quarter)))
         return STRIDE * F.pixel_shuffle(self.head(self.head_norm(deep)), 2)
 
+    def log_attention(self, left: Tensor, right: Tensor, reach_px: int, width: int | None = None) -> Tensor:
+        """Where the finest correlation looks, as `correlation.log_attention` tells it: 2B K H/2 W/2, offsets in columns
+        of 2 pixels. The left views' look at the right ones comes first. K is odd, its middle no offset; `reach_px`
+        either way, or as far as the window goes.
+        """
+        half = self.encode_half(self.stem(F.pixel_unshuffle(torch.cat([left, right]), 2)))  # 2B C H/2 W/2
+        return self.correlate_half.log_attention(half, reach_px // 2, None if width is None else -(-width // 2))
+
 
 class Correlation(nn.Module):
     """Correlate two views along rows and join what each gathers to its own features: 2B C H W -> B 2C H W."""
@@ -114,6 +122,12 @@ class Correlation(nn.Module):
         gathered = correlate_rows(seen, *swapped, self.max_disparity, width)  # 2B C H W
         joined = views + self.join(torch.cat([normed, gathered], 1))
         return torch.cat([joined[:batch], joined[batch:]], 1)
+
+    def log_attention(self, views: Tensor, reach: int, width: int | None) -> Tensor:
+        """2B C H W -> 2B K H W: where either view looks in the other, `reach` columns at most."""
+        seen = self.project(self.norm(views))
+        reach = min(reach, self.max_disparity)
+        return log_attention(seen, seen.roll(len(seen) // 2, 0), reach, self.max_disparity, width)
 
     def attention_macs(self, views: Tensor, width: int | None) -> int:
         """Multiply-adds of the scores and of gathering: both over every pixel's window, cut at the picture's edges."""

@@ -1,0 +1,84 @@
+"""The maps that `dualpix deblur` can write beside the picture: disparity, its picture in colours, confidence."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from dualpix.checkpoint import Checkpoint
+    from dualpix.images import Metadata, Views
+
+DisparityFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--disparity", metavar="OUT", help="Also write the disparity, 16-bit PNG or TIFF: 32768 + 512 x pixels."
+    ),
+]
+DisparityPicture = Annotated[
+    Path | None,
+    typer.Option(
+        "--disparity-picture", metavar="OUT", help="Also paint it: red behind the focus, blue in front, dark unsure."
+    ),
+]
+ConfidenceFile = Annotated[
+    Path | None, typer.Option("--confidence", metavar="OUT", help="Also write how sure it is, 16-bit PNG or TIFF.")
+]
+
+
+@dataclass(frozen=True)
+class Maps:
+    """The files asked for."""
+
+    disparity: Path | None
+    picture: Path | None
+    confidence: Path | None
+
+    def __bool__(self) -> bool:
+        return any((self.disparity, self.picture, self.confidence))
+
+    def refuse(self) -> None:
+        """For folders and manifests, whose maps would need a name each."""
+        if self:
+            raise typer.BadParameter("give it with a single pair", param_hint="--disparity")
+
+    def check(self, output: Path, overwrite: bool, inputs: list[Path]) -> None:
+        """Find out before any work is done whether all can be written."""
+        from dualpix.disparities import check_map
+        from dualpix.images import check_output
+
+        named = [path for path in (output, self.disparity, self.picture, self.confidence) if path]
+        if len({path.resolve() for path in named}) < len(named):
+            raise typer.BadParameter("give every file a name of its own", param_hint="--disparity")
+        for path in named[1:]:
+            check_output(path, overwrite, inputs, grey=path != self.picture)
+            if path != self.picture:
+                check_map(path)
+
+    def write(
+        self,
+        pair: "Views",
+        opened: "Checkpoint",
+        metadata: "Metadata",
+        overwrite: bool,
+        memory: str | None,
+        device: str,
+    ) -> None:
+        """Find the disparity and write what was asked for, lying as the picture does."""
+        from dualpix.disparities import disparity, scale_px, signed_picture, write_confidence, write_disparity
+        from dualpix.images import Metadata, turn_back, write_picture
+
+        found = disparity(pair["left"], pair["right"], opened, memory=memory, device=device)
+        plain = Metadata(orientation=metadata.orientation, software=metadata.software)
+        if self.disparity:
+            told = plain.software and f"{plain.software}; disparity in pixels = (level - 32768) / 512"
+            plane = turn_back(found.disparity_px, pair)
+            write_disparity(self.disparity, plane, replace(plain, software=told), overwrite=overwrite)
+            typer.echo(f"{self.disparity}: disparity in pixels = (level - 32768) / 512")
+        if self.picture:
+            write_picture(self.picture, turn_back(signed_picture(found), pair), 8, overwrite, plain)
+            typer.echo(f"{self.picture}: full colour at {scale_px(found):.1f} px")
+        if self.confidence:
+            write_confidence(self.confidence, turn_back(found.confidence, pair), plain, overwrite=overwrite)
+            typer.echo(f"{self.confidence}: confidence")
