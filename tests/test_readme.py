@@ -1,41 +1,76 @@
-"""What we print works: every command of the README runs on small files; the commands and links of every page exist."""
+"""What we print works: commands and Python of the README and of every page run on small files, and links lead on."""
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
-from dualpix.checkpoint import WEIGHTS
+import dualpix as package
+from dualpix.checkpoint import WEIGHTS, find
 from dualpix.data import DATASETS
+from dualpix.images import read_picture
 from dualpix.losses import LOSSES
 from dualpix.metrics import METRICS
 from dualpix.networks import NETWORKS, create
 from dualpix.networks.counting import count
-from dualpix.recipes import RECIPES
+from dualpix.recipes import RECIPES, find_recipe
 
 HOME = Path(__file__).parents[1]
 README = HOME / "README.md"
 PAGES = [README, HOME / "CONTRIBUTING.md", HOME / "CHANGELOG.md", *sorted((HOME / "docs").glob("*.md"))]
 NETWORKS_PAGE = HOME / "docs" / "networks.md"
 COMMAND = Path(sys.executable).with_name("dualpix")
+DEMO = Path(package.__file__).parent / "demo_pair"
+Command = Callable[..., tuple[int, str, str]]
+
+# Every command on a page that does not run here, and why. All others do.
+HOURS = "trains for hours; its recipe and fields are checked"
+SETS_UP = "sets up an environment, or is this test run"
+NOT_RUN = {
+    "make demo": SETS_UP,
+    "make test": SETS_UP,
+    "pip install 'dualpix[raw]'": "needs a package index; the extra is checked",
+    "pip install 'dualpix[web]'": "needs a package index; the extra is checked",
+    "dualpix web --open": "serves until it is stopped; tests/web does that",
+    "python examples/draw_simulator.py docs/images": "tests/test_docs_site.py draws into another folder",
+    "python benchmarks/table1_counts.py --write docs/table1.md": "tests/networks/test_counting_page.py compares",
+    "dualpix evaluate DATA --methods all": "a dozen large networks; tests/evaluating/test_systems.py has small ones",
+    "dualpix evaluate DATA --methods JNB,EBDB,MCCNet --method MCCNet=run/best.safetensors --peak-memory": "the same",
+    "dualpix train cpu network=mccnet rate=3e-4 --photos photos -o run": HOURS,
+    "dualpix train cpu start=mccnet-fast rate=2e-4 --photos photos -o run": HOURS,
+    "dualpix train cpu start=mccnet-fast rate=2e-4 'far_px=[2,12]' --photos photos -o run": HOURS,
+    "dualpix train cpu start=mccnet-fast rate=2e-4 --data mine -o run-mine": HOURS,
+    "dualpix train cpu start=mccnet-fast rate=2e-4 simulated=0.5 --data real --photos photos -o run-mixed": HOURS,
+    "dualpix train dpdnet --data DPDD -o run": HOURS,
+    "dualpix train dpdnet+ --data DPDD --photos photos -o run": HOURS,
+    "dualpix train mdp loss=multi-task-views rate=3e-4 --photos photos -o first": HOURS,
+    "dualpix train mdp start=first/last.safetensors --photos photos -o run": HOURS,
+}
 
 
 def blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
 
 
-def commands(page: Path) -> Iterator[list[str]]:
-    for line in "".join(blocks(page, "sh")).replace("\\\n", " ").splitlines():
+def commands_in(text: str) -> Iterator[list[str]]:
+    for line in text.replace("\\\n", " ").splitlines():
         if words := shlex.split(line, comments=True):
             yield words
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    return commands_in("".join(blocks(page, "sh")))
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +108,128 @@ def test_the_python_of_the_readme_runs(folder: Path, monkeypatch: pytest.MonkeyP
     for block in blocks(README, "python"):
         exec(compile(block, "README.md", "exec"), {})
     assert (folder / "sharp-from-python.png").is_file()
+
+
+@pytest.fixture(scope="module")
+def pantry(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the pages take for granted: the README's two views and photographs, and the same in other forms."""
+    root = tmp_path_factory.mktemp("pantry")
+    shutil.copytree(folder / "photos", root / "photos")
+    pixels = {side: np.asarray(Image.open(folder / f"{side}.png")) for side in ("left", "right")}
+    for side, view in pixels.items():
+        shutil.copy(folder / f"{side}.png", root)
+        Image.fromarray(view).save(root / f"{side}.jpg", quality=95)
+        for place in (f"views/{side}", f"test_{side[0]}/source"):
+            write_part(root / place / "a.png", DEMO / f"{side}.png")
+        for name in ("trip/a", "b"):
+            copy(folder / f"{side}.png", root / "marked" / f"{name}_{side[0].upper()}.png")
+    for place in ("views/sharp", "test_c/target"):
+        write_part(root / place / "a.png", DEMO / "sharp.png")
+    Image.fromarray(np.concatenate(list(pixels.values()), axis=1)).save(root / "both.png")
+    Image.fromarray(np.concatenate(list(pixels.values()), axis=0)).save(root / "both.jpg", quality=95)
+    package.simulate([root / "photos"], root / "pairs", count=2, size=64)
+    shutil.copytree(root / "pairs" / "center", root / "their_pictures")
+    write_part(root / "room.png", DEMO / "sharp.png", side=96)
+    np.save(root / "room.npy", np.linspace(1, 3, 96 * 96, dtype=np.float32).reshape(96, 96))
+    copy(find("mccnet-fast"), root / "run" / "best.safetensors")
+    return root
+
+
+def copy(file: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy(file, path)
+
+
+def write_part(path: Path, file: Path, side: int = 192) -> None:
+    """The same part of any picture."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = read_picture(file).pixels[:, 100 : 100 + side, 120 : 120 + side]
+    Image.fromarray((part * 255).round().byte().permute(1, 2, 0).contiguous().numpy()).save(path)
+
+
+def furnish(root: Path, pantry: Path, page: Path, raw: Callable[..., bytes]) -> None:
+    """A folder as a reader of `page` has it."""
+    shutil.copytree(pantry, root)
+    left, right = (np.asarray(Image.open(root / f"{side}.png"))[..., 1].astype(np.uint16) for side in ("left", "right"))
+    # A made DNG under the name of a CR3: no camera's own file can be had.
+    (root / "photo.CR3").write_bytes(raw([(left + right) * 20, left * 20]))
+    if page.name == "pictures.md":
+        for side in ("left", "right"):
+            tifffile.imwrite(root / f"{side}.tif", np.asarray(Image.open(root / f"{side}.png")).astype(np.uint16) * 257)
+    if page.name == "calibrate.md":
+        for name in ("left", "right", "sharp"):
+            copy(root / "views" / name / "a.png", root / f"{name}.png")
+    if page.name in ("folders.md", "index.md"):
+        shutil.rmtree(root / "pairs")
+        (root / "marked").rename(root / "pairs")
+        for name, side in (("0815", "L"), ("0815b", "R")):
+            view = np.asarray(Image.open(root / "pairs" / "trip" / f"a_{side}.png"))
+            (root / "shots").mkdir(exist_ok=True)
+            tifffile.imwrite(root / "shots" / f"{name}.tif", view)
+        (root / "pairs.jsonl").write_text("".join(blocks(page, "json")))
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page != README and blocks(page, "sh")], ids=lambda p: p.stem
+)
+def test_the_commands_of_a_page_run(
+    page: Path,
+    pantry: Path,
+    tmp_path: Path,
+    dualpix: Command,
+    raw: Callable[..., bytes],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each block in a folder of its own. What stands in the README too has run there."""
+    seen = list(commands(README))
+    for number, block in enumerate(blocks(page, "sh")):
+        words_of_block = [
+            words for words in commands_in(block) if words not in seen and shlex.join(words) not in NOT_RUN
+        ]
+        if not words_of_block:
+            continue
+        furnish(tmp_path / str(number), pantry, page, raw)
+        monkeypatch.chdir(tmp_path / str(number))
+        for words in words_of_block:
+            assert words[0] == "dualpix", f"{shlex.join(words)} is no command of ours; say in NOT_RUN why it is not run"
+            code, out, err = dualpix(*words[1:])
+            assert code == 0, f"{shlex.join(words)}\n{out}\n{err}"
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page != README and blocks(page, "py(?:thon)?")], ids=lambda p: p.stem
+)
+def test_the_python_of_a_page_runs(
+    page: Path, pantry: Path, tmp_path: Path, raw: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All blocks of a page, one after the other."""
+    furnish(tmp_path / "home", pantry, page, raw)
+    if page.name in ("python.md", "simulate.md"):
+        shutil.rmtree(tmp_path / "home" / "pairs")
+        shutil.rmtree(tmp_path / "home" / "run")
+    monkeypatch.chdir(tmp_path / "home")
+    names: dict[str, object] = {}
+    for block in blocks(page, "py(?:thon)?"):
+        exec(compile(block, page.name, "exec"), names)
+
+
+def test_the_tour_of_python_shows_every_public_name() -> None:
+    page = (HOME / "docs" / "python.md").read_text()
+    assert [name for name in package.__all__ if f"dualpix.{name}" not in page] == []
+
+
+def test_what_is_not_run_is_on_a_page_and_makes_sense() -> None:
+    printed = {shlex.join(words) for page in PAGES for words in commands(page)}
+    assert [command for command in NOT_RUN if command not in printed] == []
+    extras = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for words in map(shlex.split, NOT_RUN):
+        if words[:2] == ["dualpix", "train"]:
+            fields = dict(word.split("=", 1) for word in words[3:] if "=" in word)
+            assert find_recipe(words[2], fields)
+        elif words[0] == "python":
+            assert (HOME / words[1]).is_file()
+        elif words[0] == "pip":
+            assert re.search(r"\[(\w+)\]", words[2])[1] in extras
 
 
 @cache
