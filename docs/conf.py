@@ -18,6 +18,7 @@ html_copy_source = False
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # a page may go from its title to a heading of the third level
 default_role = "code"
+smartquotes = False  # options and messages are searched for as they are printed
 autodoc_typehints = "none"  # docstrings give shapes, units and ranges, which types cannot
 
 ITEM = re.compile(r"^`?[a-z_]+`?(, `?[a-z_]+`?)*: ")
