@@ -151,7 +151,7 @@ def _place(evidence: Tensor) -> tuple[Tensor, Tensor]:
     spread = (share * (offsets - mean) ** 2).sum(1, keepdim=True).sqrt()
     top = evidence.argmax(1, keepdim=True).clamp(1, 2 * reach - 1)
     around = torch.cat([top - 1, top, top + 1], 1)
-    before, at, after = evidence.gather(1, around).split(1, 1)
+    before, at, after = evidence.gather(1, around).chunk(3, 1)
     peak = top - reach + (0.5 * (after - before) / (2 * at - before - after).clamp_min(1e-6)).clamp(-0.5, 0.5)
     return mean.lerp(peak, share.gather(1, around).sum(1, keepdim=True)), spread
 
