@@ -93,7 +93,7 @@ def test_exchanged_views_change_the_sign() -> None:
     )
 
 
-@pytest.mark.parametrize(("name", "height", "width"), [("mccnet", 290, 42), ("mccnet-fast", 334, 38)])
+@pytest.mark.parametrize(("name", "height", "width"), [("mccnet", 178, 42), ("mccnet-fast", 178, 38)])
 def test_bands_equal_the_whole(name: str, height: int, width: int) -> None:
     torch.manual_seed(1)
     network = networks.create(name).eval()
@@ -103,6 +103,18 @@ def test_bands_equal_the_whole(name: str, height: int, width: int) -> None:
     torch.testing.assert_close(bands.disparity_px, whole.disparity_px, atol=1e-4, rtol=0)
     torch.testing.assert_close(bands.confidence, whole.confidence, atol=1e-5, rtol=0)
     assert float(whole.disparity_px.std()) > 0.01
+
+
+@pytest.mark.parametrize("name", ["mccnet", "mccnet-fast"])
+def test_a_row_reaches_as_far_as_is_said_and_hardly_less(name: str) -> None:
+    finder = Finder(even_network(name))
+    left, right = (view[None] for view in shifted_pair(2.0, height=160, width=48))
+    changed = left.clone()
+    changed[..., 80:82, :] = 1 - changed[..., 80:82, :]
+    with torch.no_grad():
+        moved = (finder(left, right) - finder(changed, right)).abs().amax((0, 1, 3)).nonzero().flatten()
+    above, below = 80 - int(moved.min()), int(moved.max()) - 81
+    assert max(above, below) <= finder.reach_px <= max(above, below) + 8
 
 
 def test_looks_are_booked_at_the_middle_of_the_two_pixels() -> None:

@@ -91,9 +91,8 @@ class Finder(nn.Module):
             )
         self.network = cast(nn.Module, network)
         self.multiple = network.multiple
-        reach_px: int | None = getattr(network, "reach_px", None)
-        around_px = 2 * (WINDOW // 2 + SPREAD * SPREAD_STEP + 2)
-        self.reach_px = None if reach_px is None else reach_px + around_px
+        attention_reach_px: int = network.attention_reach_px  # type: ignore[attr-defined]
+        self.reach_px = attention_reach_px + 2 * (WINDOW // 2 + SPREAD * SPREAD_STEP + 2)
 
     def forward(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
         """`width`: valid columns, if the rest is padding."""

@@ -229,10 +229,11 @@ def _equal_levels(sigma_px: Tensor) -> Tensor:
 
 def _quantile_levels(sigma_px: Tensor) -> Tensor:
     """The smallest value, the largest, and 32 quantiles between them of the different values, however frequent."""
-    values = sigma_px.unique().double()
+    values: Tensor = torch.unique(sigma_px).double()
     inner = torch.linspace(0, len(values) - 1, FAITHFUL_QUANTILES + 2, dtype=torch.float64)[1:-1]
     between = values[inner.floor().long()].lerp(values[inner.ceil().long()], inner.frac())
-    return torch.cat([values[:1], between, values[-1:]]).float().unique()
+    levels: Tensor = torch.unique(torch.cat([values[:1], between, values[-1:]]).float())
+    return levels
 
 
 def _spectrum(kernels: Tensor, size: Sequence[int]) -> Tensor:
@@ -240,7 +241,8 @@ def _spectrum(kernels: Tensor, size: Sequence[int]) -> Tensor:
     reach = kernels.shape[-1] // 2
     field = torch.zeros(len(kernels), *size)
     field[:, : 2 * reach + 1, : 2 * reach + 1] = kernels
-    return torch.fft.rfft2(field.roll((-reach, -reach), (1, 2)))
+    spectrum: Tensor = torch.fft.rfft2(field.roll((-reach, -reach), (1, 2)))
+    return spectrum
 
 
 @lru_cache(maxsize=16)

@@ -38,9 +38,11 @@ def colours(picture: Tensor, least_px: int) -> Array:
 
 def grey(pixels: Array) -> Array:
     """Display-encoded grey H W in [0, 1] of colours 3 H W."""
-    return np.tensordot(np.float32(GREY), pixels, axes=1)
+    return np.tensordot(np.asarray(GREY, np.float32), pixels, axes=1)
 
 
 def linear_luma(pixels: Array) -> Array:
     """Luma H W of colours 3 H W, taken to linear light by a power of 2.4; black is not quite 0."""
-    return (np.tensordot(np.float32(STUDIO_LUMA), pixels, axes=1) + np.float32(STUDIO_BLACK)) ** np.float32(GAMMA)
+    return (np.tensordot(np.asarray(STUDIO_LUMA, np.float32), pixels, axes=1) + np.float32(STUDIO_BLACK)) ** np.float32(
+        GAMMA
+    )

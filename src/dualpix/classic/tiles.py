@@ -62,7 +62,8 @@ class Tiles:
         return radius > 0
 
     def _blur(self, tile: Tensor) -> Tensor:
-        return torch.fft.irfft2(torch.fft.rfft2(tile) * self.smooth, s=self.size)
+        blurred: Tensor = torch.fft.irfft2(torch.fft.rfft2(tile) * self.smooth, s=self.size)
+        return blurred
 
 
 def _mirrored(start: int, count: int, side: int) -> tuple[Tensor, Tensor]:

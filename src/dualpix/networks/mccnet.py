@@ -124,6 +124,13 @@ class MCCNet(nn.Module):
         maps = self.encoder2(self.pool(self.encoder1(torch.cat([left, right]))))  # 2B 64 H/2 W/2
         return self.cc1.log_attention(maps, reach_px // 2, None if width is None else -(-width // 2))
 
+    @property
+    def attention_reach_px(self) -> int:
+        """Rows of the input above and below that `log_attention` of a row may depend on."""
+        encoders = 2 * (1 + 2)
+        projection = 2 * 2
+        return encoders + projection
+
     def _paint(self, left: Tensor, right: Tensor, width: int | None) -> Tensor:
         width = left.shape[-1] if width is None else width
         padding = (left.shape[-1] - width) // self.multiple * self.multiple

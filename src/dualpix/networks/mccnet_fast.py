@@ -76,6 +76,11 @@ class MCCNetFast(nn.Module):
         half, quarter, eighth, sixteenth = 2 + d[0] + d[6], d[1] + d[5], d[2] + d[4], d[3]
         return 2 * half + 4 * quarter + 8 * eighth + 16 * sixteenth + 2 * 16
 
+    @property
+    def attention_reach_px(self) -> int:
+        """Rows above and below that `log_attention` of a row may depend on: those of the stem and its blocks."""
+        return 2 * (1 + self.depths[0])
+
     def forward(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
         """`width`: number of valid columns, if the rest is padding that no correlation may look at."""
         return (left + right) / 2 + self.correction(left, right, width)
