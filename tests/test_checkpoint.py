@@ -311,8 +311,18 @@ def test_a_huge_network_is_refused_before_it_is_built(saved: Path) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path, saved: Path, value: float) -> None:
+    """R8: weights with NaN or infinity are refused, and the tensor is named."""
     tensors = safetensors.torch.load_file(saved)
     tensors["last.weight"][0, 1] = value
     broken = tmp_path / "broken.safetensors"
     safetensors.torch.save_file(tensors, broken, {"dualpix": json.dumps(checkpoint.read_card(saved))})
     refused(broken, "last.weight", "NaN")
+
+
+def test_weights_too_large_for_float32_are_refused(tmp_path: Path, saved: Path) -> None:
+    """R8: finite in the file, infinite once loaded."""
+    tensors = safetensors.torch.load_file(saved)
+    tensors["last.bias"] = tensors["last.bias"].double() + 1e300
+    broken = tmp_path / "broken.safetensors"
+    safetensors.torch.save_file(tensors, broken, {"dualpix": json.dumps(checkpoint.read_card(saved))})
+    refused(broken, "last.bias", "infinity")

@@ -198,6 +198,8 @@ def test_bf16_is_close_to_fp32_in_bands_too(network: Matching) -> None:
 
 
 def test_nan_in_bf16_is_computed_again_in_fp32() -> None:
+    """R8: and told; what is not finite in fp32 either is one error."""
+
     class Fragile(nn.Module):
         views = ("left", "right")
         multiple = 1

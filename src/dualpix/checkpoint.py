@@ -97,6 +97,7 @@ def load(path_or_name: str | Path, device: str | torch.device = "cpu") -> Checkp
     with torch.random.fork_rng(devices=[]):
         network = networks.create(name, **arguments)
     network.load_state_dict(tensors, strict=True)
+    _check_finite(network.state_dict(), str(path))  # Again: a number stored as float64 may be too large for float32.
     network.to(device=device, dtype=torch.float32).eval()
     return Checkpoint(network, name, arguments, card["recipe"], card["scores"], card["extra"], path)
 

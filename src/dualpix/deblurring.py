@@ -34,6 +34,9 @@ Progress: TypeAlias = Callable[[int, int], None]
 
 PROBE_ROWS = 16
 
+MOST_HALVINGS = 6
+"""By then bands are mostly the rows around them, and still smaller ones would hardly need less."""
+
 
 @dataclass(frozen=True)
 class Deblurred:
@@ -62,7 +65,8 @@ def deblur(
     `left`, `right`: paths of picture files, or pictures as arrays or tensors, H x W x 3 or 3 x H x W, 8 or 16-bit
     integers or floats in [0, 1], with the disparity along rows.
     `weights`: shipped weights by name, a checkpoint file, a `Checkpoint` or a network; None takes the default ones.
-    `memory`: the most the process may use ("2GB" or bytes); None leaves room for other programs.
+    `memory`: the most the process may use ("2GB" or bytes); None leaves room for other programs, and tries smaller
+    bands should the memory run out.
     `band_rows`: cut into bands of that many rows, whatever the memory; None decides.
     `precision`: "auto", "fp32" or "bf16"; `device`: "auto", "cpu", "cuda", ...
     `mirror`: the mean of four results, of the pair as it is, mirrored, upside down, and both: a little better, in four
@@ -111,13 +115,13 @@ def deblur_pair(
     warnings = [*sample.get("notes", ()), *odd]
     network = open_network(weights)
     runner = Runner(network, precision, device)
-    picture, plan = _run(runner, sample, memory, band_rows, mirror, progress)
+    picture, plan, notes = _run(runner, sample, memory, band_rows, mirror, progress)
     if runner.precision != "fp32" and not _is_finite(picture):
         warnings.append(f"{runner.precision} gave NaN or infinity for this pair, so it was computed again in fp32.")
-        picture, plan = _run(Runner(network, "fp32", device), sample, memory, band_rows, mirror, progress)
+        picture, plan, notes = _run(Runner(network, "fp32", device), sample, memory, band_rows, mirror, progress)
     if not _is_finite(picture):
         raise PairError(f"The network gives NaN or infinity for {sample['name']}; try other weights.")
-    return Deblurred(picture.clamp_(0, 1), plan, tuple(warnings))
+    return Deblurred(picture.clamp_(0, 1), plan, (*warnings, *notes))
 
 
 def _is_finite(picture: Tensor) -> bool:
@@ -216,12 +220,11 @@ def make_plan(
     """
     height, width = views[0].shape[-2:]
     reach = runner.reach_px or 0
-    probe = math.ceil(PROBE_ROWS / runner.multiple) * runner.multiple
     kept = 4 if mirror else 2  # float32 pictures besides the views: results, and what is made of them
     pictures = (2 if mirror else 1) * sum(view.nbytes for view in views) + kept * 4 * views[0].numel()
     cost = planning.measure_cost(
         lambda rows: runner([torch.zeros(view.shape[0], rows, width) for view in views]),
-        probe,
+        _probe_rows(runner),
         planning.PROCESS_BYTES + 2 * runner.weight_bytes + pictures,
     )
     if band_rows is not None:
@@ -237,6 +240,10 @@ def make_plan(
     return Plan(bands, reach, runner.precision, str(runner.device), cost.peak_bytes(tallest), mirror)
 
 
+def _probe_rows(runner: Runner) -> int:
+    return math.ceil(PROBE_ROWS / runner.multiple) * runner.multiple
+
+
 def _checked_rows(band_rows: int, height: int, runner: Runner) -> int:
     if band_rows < 1:
         raise ValueError(f"band_rows must be at least 1, not {band_rows}")
@@ -247,27 +254,59 @@ def _checked_rows(band_rows: int, height: int, runner: Runner) -> int:
 
 def _run(
     runner: Runner, sample: Sample, memory: str | int | None, rows: int | None, mirror: bool, progress: Progress | None
-) -> tuple[Tensor, Plan]:
-    """Plan and run; should the memory run out all the same, run again in bands of half the rows."""
+) -> tuple[Tensor, Plan, tuple[str, ...]]:
+    """Plan and run: the picture, how it was run, and what to tell the user of that.
+
+    Should the memory run out all the same, run again in bands of half the rows, unless the user chose them.
+    """
     views = _pick_views(sample, runner.views)
-    plan = make_plan(runner, views, memory, rows, mirror)
+    is_chosen = memory is not None or rows is not None
+    sizes: list[str] = []
     while True:
-        try:
-            if mirror:
-                return run_mirrored(runner, sample, plan, progress), plan
-            return run_bands(runner, views, plan, progress), plan
-        except (MemoryError, RuntimeError) as error:
-            if not _out_of_memory(error):
-                raise
-            tried = plan.bands[0][1] - plan.bands[0][0]
-            if runner.reach_px is None or tried <= runner.multiple:
-                raise MachineError("The memory ran out; free some, or make the picture smaller.") from None
-        plan = make_plan(runner, views, memory, tried // 2, mirror)
+        plan = _plan(runner, views, memory, rows, mirror)
+        sizes.append(plan.size)
+        picture = planning.unless_out_of_memory(partial(_run_plan, runner, sample, plan, progress))
+        if picture is not None:
+            return picture, plan, _told(sizes)
+        if is_chosen:
+            raise MachineError(
+                f"The memory ran out with {sizes[-1]}, as memory= (--memory) or band_rows= asks; give less, or leave "
+                "it out."
+            )
+        rows = _halve(runner, plan, len(sizes))
 
 
-def _out_of_memory(error: Exception) -> bool:
-    texts = ("can't allocate memory", "not enough memory")
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or any(text in str(error) for text in texts)
+def _halve(runner: Runner, plan: Plan, times: int) -> int:
+    """The rows of smaller bands than those of `plan`, for the `times`-th time."""
+    tried = plan.bands[0][1] - plan.bands[0][0]
+    if runner.reach_px is None or tried <= runner.multiple or times > MOST_HALVINGS:
+        raise MachineError(
+            f"The memory ran out even with {plan.size} (about {plan.peak_bytes / 1e9:.1f} GB); free some, or make "
+            "the picture smaller."
+        )
+    return tried // 2
+
+
+def _run_plan(runner: Runner, sample: Sample, plan: Plan, progress: Progress | None) -> Tensor:
+    if plan.mirror:
+        return run_mirrored(runner, sample, plan, progress)
+    return run_bands(runner, _pick_views(sample, runner.views), plan, progress)
+
+
+def _plan(runner: Runner, views: Sequence[Tensor], memory: str | int | None, rows: int | None, mirror: bool) -> Plan:
+    plan = planning.unless_out_of_memory(partial(make_plan, runner, views, memory, rows, mirror))
+    if plan is None:  # No band is smaller than the few rows that were run to measure what a row needs.
+        raise MachineError(
+            f"The memory ran out while trying {2 * _probe_rows(runner)} rows of the picture; free some, or make the "
+            "picture narrower."
+        )
+    return plan
+
+
+def _told(sizes: Sequence[str]) -> tuple[str, ...]:
+    if len(sizes) == 1:
+        return ()
+    return (f"The memory ran out with {sizes[0]}, so the picture was computed in {sizes[-1]}.",)
 
 
 def run_bands(

@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -39,7 +39,11 @@ FREE_SHARE = 0.6
 SCRATCH = 1.2
 """Memory inside one operation, which counting tensors does not see, as a factor on the tensors."""
 
+OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "bad_alloc")
+"""What PyTorch's RuntimeError says when it has no type of its own: its allocators on Linux and Windows, and C++."""
+
 Band = tuple[int, int]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,12 @@ class Plan:
     device: str
     peak_bytes: int
     mirror: bool = False
+
+    @property
+    def size(self) -> str:
+        """How much is computed at once."""
+        first, last = self.bands[0]
+        return f"bands of {last - first} rows" if len(self.bands) > 1 else f"all {last} rows at once"
 
     def __str__(self) -> str:
         rows = self.bands[0][1] - self.bands[0][0]
@@ -140,6 +150,17 @@ def _machine_free_bytes() -> int:
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     except (AttributeError, ValueError, OSError):
         return 4_000_000_000
+
+
+def unless_out_of_memory(work: Callable[[], Result]) -> Result | None:
+    """What `work` gives, None if the memory ran out; by then all that it held is let go of."""
+    try:
+        return work()
+    except (MemoryError, RuntimeError) as error:
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not known and not any(text in str(error) for text in OUT_OF_MEMORY):
+            raise
+    return None
 
 
 def measure_cost(run: Callable[[int], object], rows: int, other_bytes: int) -> Cost:
