@@ -75,7 +75,7 @@ def test_a_run_leaves_what_it_promises(run: Path, quick: Make, photos: Path) -> 
     assert (last["step"], last["validation"].keys()) == (3, first["validation"].keys())
     progress = lines[-2]
     assert progress["step"] == 3 and progress["hours_left"] == 0 and progress["loss"] > 0
-    assert progress["pictures_per_s"] > 0 and progress["sharing"] == 0
+    assert progress["pictures_per_s"] > 0 and progress["sharing"] < 0.05
     assert all(0 <= progress[part] < 1 for part in PARTS) and progress["computing"] > 0 and progress["validating"] > 0
     assert sum(progress[part] for part in PARTS) == pytest.approx(1, abs=0.01)
 
