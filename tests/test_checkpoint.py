@@ -222,6 +222,7 @@ def test_a_header_of_any_length_is_read(tmp_path: Path, tiny: Tiny) -> None:
 
 @pytest.mark.parametrize("how", ["zip", "legacy", "pickle", "tar"])
 def test_pickles_are_never_opened(tmp_path: Path, how: str) -> None:
+    """R9: foreign files never run code."""
     mark, path = tmp_path / "ran", tmp_path / "weights.safetensors"
     if how == "pickle":
         path.write_bytes(pickle.dumps(Harmful(mark)))
