@@ -123,7 +123,7 @@ METHODS: dict[str, ClassicMethod] = {
         weights="dmenet",
     ),
     "oracle-map": ClassicMethod(
-        "the true size of the blur, then deconvolution by Gaussians: a bound for the three above",
+        "the true size of the blur, then the same deconvolution by Gaussians",
         ("center", "blur_px"),
         by_true_map,
     ),
