@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from asking import Client, pair_of, running
+from asking import KIND, Client, multipart, pair_of, running
 
 from dualpix.checkpoint import Checkpoint
 from dualpix.cli.serving import web
@@ -58,6 +58,26 @@ def test_killed_in_the_middle_and_started_again(weights: Path, tmp_path: Path) -
             assert process.returncode == code
             assert "Traceback" not in errors
         assert not list(tmp_path.glob("dualpix-web-*"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
+def test_a_large_upload_is_not_held_in_memory(weights: Path, tmp_path: Path) -> None:
+    """R19: 120 MB that are no picture."""
+    with serving(weights, tmp_path) as (client, process):
+        assert client.done(pair_of(24, 24))["state"] in ("ready", "done")
+        before = peak_mb(process.pid)
+        start, end = multipart({"left": b"CUT", "right": pair_of(24, 24)["right"]}).split(b"CUT", 1)
+        chunks = [start, *[bytes(1_000_000)] * 120, end]
+        length = str(sum(map(len, chunks)))
+        reply = client.ask("POST", "/api/jobs", iter(chunks), content_type=KIND, content_length=length)
+        assert reply.status == 202 and client.wait(reply.json["id"])["state"] == "failed"
+        assert peak_mb(process.pid) - before < 60
+
+
+def peak_mb(process: int) -> float:
+    """The most memory that this process has ever held."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1000
 
 
 def test_only_this_machine_by_default(client: Client) -> None:
