@@ -13,6 +13,7 @@ from dualpix.data.samples import mean_view, read_sample
 from dualpix.deblurring import Progress, WeightsLike, deblur_pair
 from dualpix.errors import PictureError
 from dualpix.images import check_output, write_picture
+from dualpix.images.writing import make_folder
 from dualpix.metrics import measure
 from dualpix.planning import Plan
 
@@ -46,7 +47,7 @@ def demonstrate(
     """Deblur the bundled pair and write `result.png` (16 bit) and `side-by-side.png` (blurred, result, truth) into
     `folder`, over those of an earlier demonstration. Raises `PictureError` if that is not possible, and what `deblur`
     raises."""
-    place = _made(Path(folder))
+    place = make_folder(Path(folder))
     result, side_by_side = place / "result.png", place / "side-by-side.png"
     for path in (result, side_by_side):
         check_output(path, overwrite=True)
@@ -76,15 +77,6 @@ def beside(pictures: list[Tensor]) -> Tensor:
     """Pictures 3 x H x W side by side, with a white gap."""
     gap = torch.ones(3, pictures[0].shape[1], GAP_PX)
     return torch.cat([part for picture in pictures for part in (gap, picture)][1:], dim=2)
-
-
-def _made(folder: Path) -> Path:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or error
-        raise PictureError(f"The folder {folder} cannot be made: {reason}; choose another place.") from error
-    return folder
 
 
 def _about(pair: Mapping[str, Path]) -> str:

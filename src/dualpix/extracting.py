@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dualpix.errors import PictureError
 from dualpix.images import check_output, name_of, open_views, write_picture
-from dualpix.images.writing import ENCODERS
+from dualpix.images.writing import ENCODERS, make_folder
 
 
 @dataclass(frozen=True)
@@ -58,9 +58,4 @@ def _made(folder: Path) -> Path:
         raise PictureError(f"{folder} is a file; {wanted}.")
     if not folder.is_dir() and folder.suffix.lower() in ENCODERS:
         raise PictureError(f"{folder} looks like a file; {wanted}.")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        reason = error.strerror or error
-        raise PictureError(f"The folder {folder} cannot be made: {reason}; choose another place.") from error
-    return folder
+    return make_folder(folder)

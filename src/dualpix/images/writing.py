@@ -179,6 +179,16 @@ def _netpbm(levels: NDArray[Any], order: Order) -> bytes:
     return encode_netpbm(levels)
 
 
+def make_folder(folder: Path) -> Path:
+    """The folder, made if it is not there. Raises `PictureError` if it cannot be."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = error.strerror or error
+        raise PictureError(f"The folder {folder} cannot be made: {reason}; choose another place.") from error
+    return folder
+
+
 ENCODERS: dict[str, Callable[[NDArray[Any], Order], bytes]] = {
     ".png": _png,
     ".tif": _tiff,
