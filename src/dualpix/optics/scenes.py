@@ -112,8 +112,8 @@ def draw_lens(rng: np.random.Generator) -> Lens:
     """A random pair of point-spread functions, around those measured on a Canon 5D Mark IV at f/4.
 
     rho falls towards the sides of the frame (measured: about as 1 - x^2 / 2), where the split also loses its symmetry
-    and the rim of the lens may clip the pupil. The whole opening sits a little to the left (measured: 0.02 to 0.04 of
-    its radius; results/ tells how).
+    and the rim of the lens may clip the pupil. The whole opening sits a little to the left, which is
+    uncertain (results/real-errors.md).
     """
     x = float(rng.uniform(-1, 1))
     rho = float(rng.triangular(0.2, 0.38, 0.55)) * (1 - float(rng.uniform(0.2, 0.6)) * x * x)
