@@ -10,6 +10,7 @@ from dualpix import deblurring, networks, planning
 from dualpix.data.samples import Sample
 from dualpix.deblurring import Deblurred, deblur, deblur_pair
 from dualpix.errors import MachineError, PairError
+from dualpix.runners.pytorch import Runner
 
 
 class Matching(nn.Module):
@@ -320,5 +321,5 @@ def test_in_bf16_a_correction_is_added_to_the_mean_of_whatever_views(views: tupl
     network.views = views  # type: ignore[assignment]
     sample = pair(24, 32) | {"center": pair(24, 32, seed=1)["left"]}
     given = [sample[view] for view in views]
-    output = deblurring.Runner(network, "bf16", "cpu")(given)  # type: ignore[arg-type]
+    output = Runner(network, "bf16", "cpu")(given)  # type: ignore[arg-type]
     torch.testing.assert_close(output, torch.stack(given).mean(0), rtol=0, atol=1e-6)

@@ -19,7 +19,8 @@ def test_when_memory_runs_out_smaller_bands_are_tried(tmp_path: Path) -> None:
 import resource, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import torch
-from dualpix.deblurring import Runner, make_plan
+from dualpix.deblurring import make_plan
+from dualpix.runners.pytorch import Runner
 from test_deblurring import Matching, pair, run
 torch.set_num_threads(1)
 network, sample = Matching().eval(), pair(2000, 400)

@@ -7,7 +7,8 @@ from torch.nn import functional
 
 from dualpix.data.augment import TURNS, mirror, turn_over
 from dualpix.data.samples import Sample
-from dualpix.deblurring import Deblurred, Runner, deblur, deblur_pair, make_plan
+from dualpix.deblurring import Deblurred, deblur, deblur_pair, make_plan
+from dualpix.runners.pytorch import Runner
 
 FLIPS = [(mirror, -1), (turn_over, -2)]
 

@@ -14,11 +14,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dualpix.deblurring import PictureLike, Progress, Runner, WeightsLike, as_sample, make_plan, open_network, run_bands
+from dualpix.deblurring import PictureLike, Progress, WeightsLike, as_sample, make_plan, open_network, run_bands
 from dualpix.errors import CheckpointError, PictureError
 from dualpix.figures import signed_colours
 from dualpix.images import Metadata, require_pair, write_picture
 from dualpix.networks import NETWORKS, Network
+from dualpix.runners.pytorch import Runner
 
 REACH_PX = 32
 WINDOW = 11  # side of the window in columns of features, of 2 pixels each

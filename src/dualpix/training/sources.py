@@ -11,12 +11,12 @@ from dualpix.data.dpdd import splits
 from dualpix.data.photos import Photos, share_photos
 from dualpix.data.rendered import MORE, Rendered, store_name
 from dualpix.data.simulated import Simulated
-from dualpix.deblurring import Runner
 from dualpix.errors import DataError
 from dualpix.evaluating import score
 from dualpix.networks import MAPPERS, Network
 from dualpix.optics.scenes import Layout
 from dualpix.recipes import Recipe
+from dualpix.runners.pytorch import Runner
 from dualpix.training.feed import Fixed, Mixed, Moving, Source
 
 TRIAL_PICTURES = 24
