@@ -2,10 +2,11 @@
 
     python benchmarks/every_recipe.py --photos photos/cid22 --validation photos/kodak --minutes 20 -o runs/rows
 
-Each recipe learns for as long, at low priority, in one process, and is validated before its first step and after its
-last one on the same simulated pictures, beside the blurred input. Rendering and validating take time of their own. The
-rate does not fall: a run so short never comes to the end of its schedule. Rows that are done are not done again; one
-that was interrupted goes on. Recipes that add simulated pairs to real ones need --data. `field=value` changes every
+Each recipe learns for as long, at low priority, in one process and one thread, and is validated before its first step
+and after its last one on the same simulated pictures, beside the blurred input. Minutes are those of the processor, so
+that it does not matter what else the machine does; rendering and validating take minutes of their own. The rate does
+not fall: a run so short never comes to the end of its schedule. Rows that are done are not done again; one that was
+interrupted goes on. Recipes that add simulated pairs to real ones need --data. `field=value` changes every
 recipe.
 """
 
@@ -15,6 +16,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -38,7 +40,7 @@ from dualpix.training.sources import MAP_ERROR, Trial, open_sources
 
 ROWS = [name for name in RECIPES if name not in ("paper", "tiny")]
 ENDLESS = 10**7
-HEADER = ("recipe", "steps", "loss first", "last", "before", "after", "blurred input", "note")
+HEADER = ("recipe", "minutes", "steps", "loss first", "last", "before", "after", "blurred input", "note")
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, default=Path("runs/rows"))
     given = parser.parse_args()
     os.nice(15)
+    torch.set_num_threads(1)
     material = Material(given.photos, given.validation, given.data)
     changes = dict(text.split("=", 1) for text in given.changes)
     found = [row_of(name, changes, material, given.minutes, given.output) for name in given.row or ROWS]
@@ -113,7 +116,7 @@ def measure(name: str, recipe: Recipe, material: Material, minutes: float, run: 
     nothing = Unblurred() if recipe.network in MAPPERS else Blurred()
     before, blurred = scored(trial, learner.averaged()), scored(trial, nothing)
     del learner
-    with stop_after(60 * minutes - spent_s(run), run):
+    with stop_after(60 * minutes, run):
         train(recipe, run, photos=material.photos, data=data, validation=validation)
     after = scored(trial, checkpoint.load(run / "last.safetensors").network)
     losses, _ = points(read_log(run / "log.jsonl"))
@@ -144,24 +147,23 @@ def scored(trial: Trial, network: nn.Module) -> str:
     return f"{scores[MAP_ERROR]:.2f} px" if MAP_ERROR in scores else f"{scores['psnr']:.2f} dB"
 
 
-def spent_s(run: Path) -> float:
-    """What an interrupted row has had of its time."""
-    if not (run / "last.pt").exists():
-        return 0.0
-    return max((3600 * line["hours"] for line in read_log(run / "log.jsonl") if "hours" in line), default=0.0)
-
-
 @contextmanager
 def stop_after(seconds: float, run: Path) -> Iterator[None]:
-    """Ask the training in `run` to stop so many seconds after it begins."""
-    begun, over = _beginnings(run), threading.Event()
+    """Ask the training in `run` to stop after so many of this process's seconds, counting those of earlier runs."""
+    begun, over, account = _beginnings(run), threading.Event(), run / "spent_s.json"
+    spent = json.loads(account.read_text()) if (run / "last.pt").exists() and account.exists() else 0.0
 
     def wait() -> None:
         while _beginnings(run) == begun:
             if over.wait(0.2):
                 return
-        if not over.wait(max(1.0, seconds)):
-            os.kill(os.getpid(), signal.SIGTERM)
+        start = time.process_time()
+        while not over.wait(2.0):
+            used = spent + time.process_time() - start
+            write_whole(account, json.dumps(used).encode())
+            if used >= seconds:
+                os.kill(os.getpid(), signal.SIGTERM)
+                return
 
     watch = threading.Thread(target=wait, daemon=True)
     watch.start()
