@@ -10,6 +10,7 @@ from typing import NamedTuple
 from dualpix import planning
 from dualpix.batch.manifest import read_manifest
 from dualpix.errors import PairError, PictureError
+from dualpix.finishing import Choices
 from dualpix.images import SOURCES
 from dualpix.images.pairing import Found, find_tree
 from dualpix.images.writing import ENCODERS
@@ -17,22 +18,11 @@ from dualpix.tables import pick
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How pictures are made; the fields are the options of `dualpix deblur`. `format`: an extension, or None for that
-    of the left view (.tif for files that hold both views and are no pictures); `software`: what the note in the
-    pictures calls this program."""
+class Settings(Choices):
+    """How pictures are made: as for a single one, and `format`: an extension, or None for that of the left view (.tif
+    for files that hold both views and are no pictures)."""
 
-    memory: str | int | None = None
-    precision: str = "auto"
-    device: str = "auto"
-    mirror: bool = False
-    depth: int | None = None
-    strip_metadata: bool = False
-    anyway: bool = False
-    layout: str | None = None
-    swap: bool = False
     format: str | None = None
-    software: str = "dualpix"
 
     def check(self) -> None:
         """Raise MachineError, RecipeError or PictureError for what no picture could be made with."""

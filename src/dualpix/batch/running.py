@@ -13,9 +13,10 @@ from dualpix import checkpoint
 from dualpix.batch.jobs import Job, Settings, Shard
 from dualpix.batch.journal import History, Journal, read_journals, stamp
 from dualpix.checkpoint import Checkpoint
-from dualpix.deblurring import Deblurred, deblur_pair
+from dualpix.deblurring import Deblurred
 from dualpix.errors import DualpixError, PictureError
-from dualpix.images import Metadata, Views, check_output, open_views, turn_back, write_picture
+from dualpix.finishing import Inherited, deblur_views, finish, open_for
+from dualpix.images import Views
 
 
 class Step(NamedTuple):
@@ -154,6 +155,7 @@ class _Made:
 
     signature: str = ""
     views: Views | None = None
+    inherited: Inherited | None = None
     done: Deblurred | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     error: str = ""
@@ -198,41 +200,33 @@ class _Bench:
         start = time.perf_counter()
         signature = _signature(step.job, self.weights, self.settings)  # before reading, lest a change goes unnoticed
         try:
-            job, settings = step.job, self.settings
+            job, again = step.job, step.action == "redo"
             job.output.parent.mkdir(parents=True, exist_ok=True)
-            check_output(job.output, step.action == "redo", job.inputs)
-            views = open_views(job.left, job.right, layout=settings.layout, swap=settings.swap)
-            check_output(job.output, step.action == "redo", metadata=self._metadata(views), grey=views["grey"])
+            opened = self.weights.opened
+            views, inherited = open_for(job.output, job.left, job.right, opened, self.settings, overwrite=again)
         except Exception as error:
             return _Made(signature, error=_told(error))
-        return _Made(signature, views, seconds={"read": time.perf_counter() - start})
+        return _Made(signature, views, inherited, seconds={"read": time.perf_counter() - start})
 
     def compute(self, step: Step, made: _Made) -> _Made:
         if made.views is None:
             return made
-        start, settings = time.perf_counter(), self.settings
+        start = time.perf_counter()
         try:
-            done = deblur_pair(
-                dict(made.views),
-                self.weights.opened,
-                memory=settings.memory,
-                precision=settings.precision,
-                device=settings.device,
-                mirror=settings.mirror,
-                strict=not settings.anyway,
-            )
+            done = deblur_views(made.views, self.weights.opened, self.settings)
         except Exception as error:
             return _Made(made.signature, error=_told(error))
-        return replace(made, done=done, seconds={**made.seconds, "deblur": time.perf_counter() - start})
+        # The views have served; only the picture is to be written.
+        return replace(made, views=None, done=done, seconds={**made.seconds, "deblur": time.perf_counter() - start})
 
     def finish(self, step: Step, made: _Made) -> Outcome:
         job, start = step.job, time.perf_counter()
         entry: dict[str, Any] = {"output": job.place, "signature": made.signature}
         outcome = Outcome(job, "failed", made.error)
-        if made.views is not None and made.done is not None:
+        if made.inherited is not None and made.done is not None:
             self.journal.append({"state": "started", **entry})
             try:
-                outcome = self._write(step, made.views, made.done)
+                outcome = self._write(step, made.done, made.inherited)
                 seconds = {**made.seconds, "write": time.perf_counter() - start}
                 outcome.details["seconds"] = {name: round(value, 4) for name, value in seconds.items()}
                 entry["file"] = stamp(job.output)
@@ -241,14 +235,13 @@ class _Bench:
         self.journal.append({**outcome.as_json(), **entry})
         return outcome
 
-    def _write(self, step: Step, views: Views, done: Deblurred) -> Outcome:
-        picture, plan = turn_back(done.picture, views), done.plan
-        depth, metadata = self.settings.depth or views["depth"], self._metadata(views)
-        lost = write_picture(step.job.output, picture, depth, step.action == "redo", metadata, views["grey"])
+    def _write(self, step: Step, done: Deblurred, inherited: Inherited) -> Outcome:
+        lost = finish(step.job.output, done.picture, inherited, overwrite=step.action == "redo")
+        plan = done.plan
         details = {
-            "width": picture.shape[2],
-            "height": picture.shape[1],
-            "depth": depth,
+            "width": done.picture.shape[2],
+            "height": done.picture.shape[1],
+            "depth": inherited.depth,
             "bands": len(plan.bands),
             "precision": plan.precision,
             "device": plan.device,
@@ -256,14 +249,6 @@ class _Bench:
             "weights_sha256": self.weights.sha256,
         }
         return Outcome(step.job, "made", warnings=(*done.warnings, *lost), details=details)
-
-    def _metadata(self, views: Views) -> Metadata:
-        if self.settings.strip_metadata:
-            return Metadata(orientation=views["metadata"].orientation)
-        opened = self.weights.opened
-        return replace(
-            views["metadata"], software=f"{self.settings.software}, {opened.name}, weights {opened.path.stem}"
-        )
 
 
 def _told(error: Exception) -> str:

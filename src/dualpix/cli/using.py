@@ -1,7 +1,6 @@
 """Commands for those who have photographs: deblur, demo, methods."""
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -73,58 +72,43 @@ def deblur(
         raise typer.BadParameter("choose 8 or 16", param_hint="--depth")
     many = Many(dry_run, include, exclude, resume, report, shard, allow_outside)
     maps = Maps(disparity, disparity_picture, confidence)
-    if many.check(left, right, suffix):
-        maps.refuse()
-        from dualpix.batch import Settings
+    is_many = many.check(left, right, suffix)
+    from dualpix.batch import Settings
 
-        settings = Settings(
-            memory=memory,
-            precision=precision,
-            device=device,
-            mirror=mirror,
-            depth=depth,
-            strip_metadata=strip_metadata,
-            anyway=anyway,
-            layout=layout,
-            swap=swap,
-            format=suffix,
-            software=f"dualpix {__version__}",
-        )
-        deblur_many(left, output, weights, settings, many, overwrite)
-        return
-    from dualpix import checkpoint
-    from dualpix.deblurring import deblur_pair
-    from dualpix.images import Metadata, check_output, open_views, turn_back, usual_suffix, write_picture
-
-    output = output if output.suffix or output.is_dir() else output.with_name(output.name + usual_suffix(left, layout))
-    check_output(output, overwrite, [left] if right is None else [left, right])
-    maps.check(output, overwrite, [left] if right is None else [left, right])
-    pair = open_views(left, right, layout=layout, swap=swap)
-    opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
-    software = f"dualpix {__version__}, {opened.name}, weights {opened.path.stem}"
-    metadata = replace(pair["metadata"], software=software)
-    if strip_metadata:
-        metadata = Metadata(orientation=metadata.orientation)
-    check_output(output, overwrite, metadata=metadata, grey=pair["grey"])
-    start = time.perf_counter()
-    done = deblur_pair(
-        dict(pair),
-        opened,
+    settings = Settings(
         memory=memory,
         precision=precision,
         device=device,
         mirror=mirror,
-        strict=not anyway,
-        progress=counter("band"),
+        depth=depth,
+        strip_metadata=strip_metadata,
+        anyway=anyway,
+        layout=layout,
+        swap=swap,
+        format=suffix,
+        software=f"dualpix {__version__}",
     )
-    picture = turn_back(done.picture, pair)
-    lost = write_picture(output, picture, depth or pair["depth"], overwrite, metadata, pair["grey"])
+    if is_many:
+        maps.refuse()
+        deblur_many(left, output, weights, settings, many, overwrite)
+        return
+    from dualpix import checkpoint
+    from dualpix.finishing import deblur_views, finish, open_for
+    from dualpix.images import usual_suffix
+
+    output = output if output.suffix or output.is_dir() else output.with_name(output.name + usual_suffix(left, layout))
+    maps.check(output, overwrite, [left] if right is None else [left, right])
+    opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
+    pair, inherited = open_for(output, left, right, opened, settings, overwrite=overwrite)
+    start = time.perf_counter()
+    done = deblur_views(pair, opened, settings, counter("band"))
+    lost = finish(output, done.picture, inherited, overwrite=overwrite)
     for note in (*done.warnings, *lost):
         say(f"Note: {note}")
-    height, width = picture.shape[1:]
+    height, width = done.picture.shape[1:]
     typer.echo(f"{output}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s ({done.plan})")
     if maps:
-        maps.write(pair, opened, metadata, overwrite, memory, device)
+        maps.write(pair, opened, inherited.metadata, overwrite, memory, device)
 
 
 def demo(

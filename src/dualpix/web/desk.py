@@ -175,8 +175,7 @@ class Desk:
         with self._lock:
             self._require(job, DONE)
             assert job.checked is not None
-        software = work.note_of(self._checkpoint)
-        return self._submit(self._quick, work.render, job.order, job.checked, suffix, depth, strength, software)
+        return self._submit(self._quick, work.render, job.order, job.checked, suffix, depth, strength)
 
     def expire(self) -> None:
         """Remove what nobody has asked for in `kept_s`, and the longest unused beyond `kept_jobs`."""
@@ -218,7 +217,7 @@ class Desk:
         def run() -> str:
             if job.is_removed:
                 raise Stopped
-            job.checked = work.check(job.order)
+            job.checked = work.check(job.order, self._checkpoint)
             job.notes = tuple(job.checked.found["notes"])
             return READY
 

@@ -15,7 +15,7 @@ from torch.nn import functional
 from dualpix import __version__
 from dualpix.checkpoint import Checkpoint
 from dualpix.data.samples import mean_view
-from dualpix.deblurring import deblur_pair
+from dualpix.finishing import Choices, Inherited, deblur_views, finish, inherit
 from dualpix.images import Metadata, Views, inspect_views, open_views, turn_back, write_picture
 from dualpix.inspecting import Inspected, disparity_picture, scale_px
 
@@ -26,6 +26,7 @@ SUFFIXES = (
     ".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".jxl", ".pgm", ".ppm", ".cr2", ".cr3", ".dng", ".npz"
 )  # fmt: skip
 
+SOFTWARE = f"dualpix {__version__}"
 Progress = Callable[[int, int], None]
 
 
@@ -46,13 +47,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Checked:
-    """`found`: what `dualpix inspect --json` says, with `scale_px`, the disparity in full colour; the rest is what the
-    result inherits from the views."""
+    """`found`: what `dualpix inspect --json` says, with `scale_px`, the disparity in full colour; `inherited`: what the
+    result takes over from the views."""
 
     found: dict[str, Any]
-    metadata: Metadata
-    grey: bool
-    depth: int
+    inherited: Inherited
 
 
 def upload_name(side: str, suffix: str) -> str:
@@ -61,7 +60,7 @@ def upload_name(side: str, suffix: str) -> str:
     return f"view_{side}.pgm" if known == ".pgm" else side + known
 
 
-def check(order: Order) -> Checked:
+def check(order: Order, checkpoint: Checkpoint) -> Checked:
     """Read and compare the views; write LEFT and RIGHT (reduced), DISPARITY, and BEFORE (the mean view, full size).
 
     Raises PictureError or PairError.
@@ -69,11 +68,13 @@ def check(order: Order) -> Checked:
     views = order.open()
     found = inspect_views(views["left"], views["right"])
     for name, view in ((LEFT, views["left"]), (RIGHT, views["right"])):
-        _write_preview(order.folder / name, _reduced(view), views)
-    _write_preview(order.folder / DISPARITY, disparity_picture(views["left"], found), views, coloured=True)
-    _write_preview(order.folder / BEFORE, mean_view(views["left"], views["right"]), views)
+        _write_preview(order.folder / name, turn_back(_reduced(view), views), views)
+    painted = turn_back(disparity_picture(views["left"], found), views)
+    _write_preview(order.folder / DISPARITY, painted, views, coloured=True)
+    _write_preview(order.folder / BEFORE, turn_back(mean_view(views["left"], views["right"]), views), views)
+    inherited = inherit(views, checkpoint, Choices(software=SOFTWARE))
     told = Inspected(views, found).as_json() | {"scale_px": round(scale_px(found), 2)}
-    return Checked(told, views["metadata"], views["grey"], views["depth"])
+    return Checked(told, inherited)
 
 
 def deblur(order: Order, checkpoint: Checkpoint, memory: str | None, progress: Progress) -> tuple[str, tuple[str, ...]]:
@@ -82,28 +83,23 @@ def deblur(order: Order, checkpoint: Checkpoint, memory: str | None, progress: P
     `progress` is called between bands and may raise to stop. Raises PictureError, PairError or MachineError.
     """
     views = order.open()
-    done = deblur_pair(dict(views), checkpoint, memory=memory, progress=progress)
-    np.save(order.folder / RESULT, turn_back(done.picture, views).numpy())
+    done = deblur_views(views, checkpoint, Choices(memory=memory, anyway=True), progress)
+    np.save(order.folder / RESULT, done.picture.numpy())
     _write_preview(order.folder / AFTER, done.picture, views)
     return str(done.plan), done.warnings
 
 
-def render(order: Order, checked: Checked, suffix: str, depth: int, strength: float, software: str) -> Path:
+def render(order: Order, checked: Checked, suffix: str, depth: int, strength: float) -> Path:
     """Write the result, mixed with the mean view if `strength` is below 1, as a picture file, and return its path."""
     picture = torch.from_numpy(np.load(order.folder / RESULT))
+    metadata = checked.inherited.metadata
     if strength < 1:
         views = order.open()
         picture = torch.lerp(turn_back(mean_view(views["left"], views["right"]), views), picture, strength)
-        software += f", strength {strength:.2f}"
+        metadata = replace(metadata, software=f"{metadata.software}, strength {strength:.2f}")
     path = order.folder / f"download-{secrets.token_hex(8)}{suffix}"
-    metadata = replace(checked.metadata, software=software)
-    write_picture(path, picture, depth, metadata=metadata, grey=checked.grey)
+    finish(path, picture, replace(checked.inherited, metadata=metadata, depth=depth))
     return path
-
-
-def note_of(checkpoint: Checkpoint) -> str:
-    """The processing note that a result carries, the same as that of `dualpix deblur`."""
-    return f"dualpix {__version__}, {checkpoint.name}, weights {checkpoint.path.stem}"
 
 
 def told(error: Exception, folder: Path) -> str:
@@ -116,6 +112,9 @@ def _reduced(view: Tensor) -> Tensor:
 
 
 def _write_preview(path: Path, picture: Tensor, views: Views, coloured: bool = False) -> None:
-    """At 8 bits, with the colour profile and orientation of the views, so that browsers show what the file is."""
+    """At 8 bits, with the colour profile and orientation of the views, so that browsers show what the file is.
+
+    `picture` lies as the views do in their files.
+    """
     metadata = Metadata(icc=None if coloured else views["metadata"].icc, orientation=views["metadata"].orientation)
-    write_picture(path, turn_back(picture, views), 8, True, metadata, views["grey"] and not coloured)
+    write_picture(path, picture, 8, True, metadata, views["grey"] and not coloured)
