@@ -35,6 +35,21 @@ def test_large_matrices_move_in_parts() -> None:
     assert torch.equal(orthogonal(gradient), torch.cat([orthogonal(half) for half in gradient.chunk(2)]))
 
 
+@pytest.mark.parametrize("shape", [(20, 30), (20, 39), (20, 40), (20, 180), (90, 20), (20, 10, 3, 3)])
+def test_a_move_is_five_rounds_of_the_quintic(shape: tuple[int, ...]) -> None:
+    """As the formula says, on the singular values and in float64; rows of very different lengths, one of them zero."""
+    scales = torch.logspace(0, -4, shape[0])
+    scales[3] = 0
+    gradient = random(*shape) * scales.view(-1, *[1] * (len(shape) - 1))
+    left, values, right = torch.linalg.svd(gradient.flatten(1).double(), full_matrices=False)
+    values /= values.norm()
+    for _ in range(5):
+        values = 3.4445 * values - 4.7750 * values**3 + 2.0315 * values**5
+    expected = (left * values @ right) * 0.2 * max(gradient.flatten(1).shape) ** 0.5
+    for laid in (gradient, gradient.contiguous(memory_format=torch.channels_last) if len(shape) == 4 else gradient):
+        torch.testing.assert_close(orthogonal(laid).flatten(1).double(), expected, rtol=0, atol=1e-4)
+
+
 def test_three_steps_are_those_of_another_muon() -> None:
     """torch.optim.Muon, which computes in bf16."""
     ours = nn.Parameter(random(32, 48))
