@@ -130,7 +130,7 @@ RECIPES["cpu"] = Recipe(
     far_px=(4.0, 24.0),
 )
 
-# The paper's network by the same recipe, for what two CPU cores can do: it matches in a window, since the softmax over a
+# The paper's network by the same recipe, for what two CPU cores can do: it matches in a window, as the softmax over a
 # photograph's row is flatter than over a training crop's. 20,000 steps take about 12 hours.
 RECIPES["mccnet"] = replace(RECIPES["cpu"], network="mccnet", arguments={"max_disparity": 24})
 
