@@ -25,6 +25,9 @@ import torch
 from dualpix.errors import DualpixError
 from dualpix.training.processes import join
 
+if sys.argv[2] == "apart":
+    os.environ["LOCAL_WORLD_SIZE"] = "1"
+
 def attempt(action):
     try:
         return action()
@@ -35,6 +38,15 @@ with join() as processes:
     rank = processes.rank
     tensors = [torch.full((2, 3), 1.0 + rank), torch.tensor([10.0 * rank])]
     found = {"numbers": processes.average(tensors, rank + 0.5, 3.0), "tensors": [t.tolist() for t in tensors]}
+    found["exchanged"] = []
+    for turn in range(3):
+        pieces = [torch.full((2, 3), 10.0 * rank + turn), torch.full((3, 2, 2, 2), rank + 0.5)]
+        pieces[1] = pieces[1].to(memory_format=torch.channels_last)
+        pieces[1][:, 1] += torch.arange(3.0)[:, None, None]
+        processes.exchange(pieces, [1, 0])
+        processes.exchange(pieces[:1], [turn % 2])
+        found["exchanged"].append([piece.tolist() for piece in pieces])
+    found["in memory"] = processes.memory is not None
     found["any"] = [processes.any(False), processes.any(rank == 1), processes.any(True)]
     found["same"] = attempt(lambda: processes.agree(7, "the step"))
     found["other"] = attempt(lambda: processes.agree(7 + rank, "the step"))
@@ -101,8 +113,10 @@ def test_two_processes_are_one(quick: Callable[..., Recipe], photos: Path, tmp_p
     assert [(line["began_at_step"], line["processes"]) for line in begun] == [(0, 2), (2, 1)]
 
 
-def test_what_processes_say_to_one_another(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
-    assert launch(2, [str(tmp_path / "found")], program=["-W", "error", "-c", MEETING]) == 1
+@pytest.mark.parametrize("machines", ["together", "apart"])
+def test_what_processes_say_to_one_another(machines: str, tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    """Through memory they share, and as if they were on two machines."""
+    assert launch(2, [str(tmp_path / "found"), machines], program=["-W", "error", "-c", MEETING]) == 1
     assert capfd.readouterr().err.strip() == "the second gives up"
     first, second = (json.loads((tmp_path / f"found{rank}").read_text()) for rank in (0, 1))
     ended = first.pop("alone")
@@ -113,10 +127,14 @@ def test_what_processes_say_to_one_another(tmp_path: Path, capfd: pytest.Capture
     assert (first.pop("share"), second.pop("share")) == ([0, 1, 2], [3, 4, 5])
     assert first == second
     assert first["numbers"] == [1.0, 3.0] and first["tensors"] == [[[1.5] * 3] * 2, [5.0]]
+    counted = [[[0.5] * 2] * 2, [[0.5] * 2] * 2], [[[0.5] * 2] * 2, [[1.5] * 2] * 2], [[[0.5] * 2] * 2, [[2.5] * 2] * 2]
+    assert first["exchanged"] == [[[[10.0 + turn] * 3] * 2, list(counted)] for turn in range(3)]
+    assert first["in memory"] == (machines == "together" and sys.platform == "linux")
     assert first["any"] == [False, True, True]
     assert first["same"] is None
     assert first["other"] == "CheckpointError: The 2 processes differ in the step; give all of them the same folder."
-    assert first["threads"] == max(1, len(os.sched_getaffinity(0)) // 2)
+    cores = len(os.sched_getaffinity(0))
+    assert first["threads"] == (max(1, cores // 2) if machines == "together" else cores)
 
 
 def test_alone_nothing_is_shared() -> None:

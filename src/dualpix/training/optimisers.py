@@ -89,21 +89,23 @@ class Muon:
         self.adam = torch.optim.AdamW(others, betas=(momentum, second_momentum), weight_decay=0.0, fused=True)
         self.momentum = max(momentum, 0.95)
         self.means = [torch.zeros_like(matrix) for matrix in self.matrices]
+        self.work = [_work(matrix) for matrix in self.matrices]
 
     @torch.no_grad()
     def step(self, rate: float, processes: Processes) -> None:
         self.adam.param_groups[0]["lr"] = OTHERS * rate
         self.adam.step()
-        owners = share_out([_work(matrix) for matrix in self.matrices], processes.count)
-        moves = [torch.zeros_like(matrix) for matrix in self.matrices]
-        for matrix, mean, move, owner in zip(self.matrices, self.means, moves, owners, strict=True):
-            if matrix.grad is None:
-                continue
-            mean.lerp_(matrix.grad, 1 - self.momentum)
+        learning = [number for number, matrix in enumerate(self.matrices) if matrix.grad is not None]
+        matrices, means, work = ([many[k] for k in learning] for many in (self.matrices, self.means, self.work))
+        gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
+        torch._foreach_lerp_(means, gradients, 1 - self.momentum)
+        moves = [torch.empty_like(matrix) for matrix in matrices]
+        owners = share_out(work, processes.count)
+        for gradient, mean, move, owner in zip(gradients, means, moves, owners, strict=True):
             if owner == processes.rank:
-                move.copy_(orthogonal(matrix.grad.lerp(mean, self.momentum)))
-        processes.add(moves)
-        torch._foreach_add_(self.matrices, moves, alpha=-rate)
+                move.copy_(orthogonal(gradient.lerp(mean, self.momentum)))
+        processes.exchange(moves, owners)
+        torch._foreach_add_(matrices, moves, alpha=-rate)
 
     def state_dict(self) -> dict[str, Any]:
         return {"adam": self.adam.state_dict(), "means": self.means}
@@ -115,8 +117,10 @@ class Muon:
 
 def orthogonal(gradient: Tensor) -> Tensor:
     """The move for a gradient, out x ...: nearly orthogonal, its root mean square about 0.2."""
-    matrix = gradient.reshape(gradient.shape[0], -1)
-    return torch.cat([_newton_schulz(part) for part in _parts(matrix)]).view(gradient.shape)
+    rows = gradient if gradient.ndim == 2 else gradient.movedim(1, -1)  # as they lie in memory, channels last
+    matrix = rows.reshape(len(rows), -1)
+    move = torch.cat([_newton_schulz(part) for part in _parts(matrix)]).view(rows.shape)
+    return move if gradient.ndim == 2 else move.movedim(-1, 1)
 
 
 def _parts(matrix: Tensor) -> list[Tensor]:

@@ -1,31 +1,39 @@
 """Several processes that train one network: each takes its share of every batch, and gradients are averaged.
 
 Started by `launch` or torchrun, which set the environment these functions read; alone, they do nothing. What is shared
-travels through the memory of the processor (gloo), also where a GPU computes: it is little, once a step.
+lies in the memory of the processor, also where a GPU computes: it is little, once a step. On one machine all write to
+memory they share, if the system lets them; between machines gloo carries it.
 """
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import reduce
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
 from dualpix.errors import CheckpointError, MachineError, RecipeError
+from dualpix.training.shared_memory import SharedMemory, share_memory
 
 PATIENCE = timedelta(hours=2)
 """How long the others wait for the first process, which validates alone. One that has ended is noticed at once."""
 
+Result = TypeVar("Result")
+
 
 @dataclass
 class Processes:
-    """Which of how many this one is."""
+    """Which of how many this one is. together: whether all are on one machine."""
 
     rank: int = 0
     count: int = 1
+    together: bool = False
+    memory: SharedMemory | None = field(default=None, init=False)
 
     @property
     def first(self) -> bool:
@@ -39,27 +47,40 @@ class Processes:
         return range(self.rank * share, (self.rank + 1) * share)
 
     def average(self, tensors: Sequence[Tensor], *numbers: float) -> list[float]:
-        """Replace every tensor by its mean over all processes, and return the means of the numbers.
+        """Replace every tensor by its mean over all processes, and return the means of the numbers; all in float32.
 
-        One message carries everything, in float32. Raises `MachineError` if another process has ended.
+        Tensors have to lie alike in all processes. Raises `MachineError` if another process has ended.
         """
         if self.count == 1:
             return list(numbers)
-        message = torch.cat([*(tensor.reshape(-1).cpu() for tensor in tensors), torch.tensor(numbers)])
-        self._meet(lambda: dist.all_reduce(message))
-        *means, averaged = torch.split(message.div_(self.count), [*(t.numel() for t in tensors), len(numbers)])
-        for tensor, mean in zip(tensors, means, strict=True):
-            tensor.copy_(mean.view_as(tensor))
-        return averaged.tolist()
+        rows = self._next_page(tensors)
+        if rows is None:
+            return self._average_by_message(tensors, numbers)
+        _copy(tensors, rows[self.rank])
+        averaged = self._average_by_message([], numbers)  # here all have met, so all have written
+        for tensor, *parts in zip(tensors, *rows, strict=True):
+            tensor.copy_(reduce(torch.add, parts).div_(self.count))
+        return averaged
 
-    def add(self, tensors: Sequence[Tensor]) -> None:
-        """Replace every tensor by its sum over all processes. Raises `MachineError` if another process has ended."""
+    def exchange(self, tensors: Sequence[Tensor], owners: Sequence[int]) -> None:
+        """Replace every tensor by that of the process that owns it.
+
+        Tensors have to lie alike in all processes. Raises `MachineError` if another process has ended.
+        """
         if self.count == 1:
             return
-        message = torch.cat([tensor.reshape(-1).cpu() for tensor in tensors])
-        self._meet(lambda: dist.all_reduce(message))
-        for tensor, total in zip(tensors, torch.split(message, [t.numel() for t in tensors]), strict=True):
-            tensor.copy_(total.view_as(tensor))
+        rows = self._next_page(tensors)
+        owned = [[number for number, owner in enumerate(owners) if owner == rank] for rank in range(self.count)]
+        if rows is None:
+            for rank, numbers in enumerate(owned):
+                self._broadcast([tensors[number] for number in numbers], rank)
+            return
+        own = owned[self.rank]
+        _copy([tensors[number] for number in own], [rows[self.rank][number] for number in own])
+        self.wait()
+        for rank, numbers in enumerate(owned):
+            if rank != self.rank:
+                _copy([rows[rank][number] for number in numbers], [tensors[number] for number in numbers])
 
     def any(self, flag: bool) -> bool:
         """Whether `flag` is set in any process; all meet here."""
@@ -75,9 +96,35 @@ class Processes:
         if self.any(self.average([], float(number))[0] != number):
             raise CheckpointError(f"The {self.count} processes differ in {what}; give all of them the same folder.")
 
-    def _meet(self, meeting: Callable[[], object]) -> None:
+    def _average_by_message(self, tensors: Sequence[Tensor], numbers: Sequence[float]) -> list[float]:
+        message = torch.cat([*(tensor.reshape(-1).cpu() for tensor in tensors), torch.tensor([*numbers, 0.0])])
+        self._meet(lambda: dist.all_reduce(message))
+        *means, averaged = torch.split(message.div_(self.count), [*(t.numel() for t in tensors), len(numbers) + 1])
+        for tensor, mean in zip(tensors, means, strict=True):
+            tensor.copy_(mean.view_as(tensor))
+        return averaged.tolist()[:-1]
+
+    def _broadcast(self, tensors: Sequence[Tensor], rank: int) -> None:
+        if not tensors:
+            return
+        message = torch.cat([tensor.reshape(-1).cpu() for tensor in tensors])
+        self._meet(lambda: dist.broadcast(message, rank))
+        for tensor, told in zip(tensors, torch.split(message, [t.numel() for t in tensors]), strict=True):
+            tensor.copy_(told.view_as(tensor))
+
+    def _next_page(self, like: Sequence[Tensor]) -> list[list[Tensor]] | None:
+        """Room in memory that all share, by rank, for tensors like these; None where it has to be messages."""
+        size = sum(tensor.numel() for tensor in like)
+        if not self.together or not size:
+            return None
+        if self.memory is None or self.memory.size < size:
+            self.memory = self._meet(lambda: share_memory(self.rank, self.count, size))
+            self.together = self.memory is not None
+        return None if self.memory is None else self.memory.next_page(like)
+
+    def _meet(self, meeting: Callable[[], Result]) -> Result:
         try:
-            meeting()
+            return meeting()
         except RuntimeError as error:
             raise MachineError(
                 f"Another of the {self.count} processes has ended, so this one cannot go on; its own message says why."
@@ -98,7 +145,8 @@ def join() -> Iterator[Processes]:
     torch.set_num_threads(max(1, _cores() // int(os.environ.get("LOCAL_WORLD_SIZE", count))))
     dist.init_process_group("gloo", timeout=PATIENCE)
     try:
-        yield Processes(rank=dist.get_rank(), count=count)
+        together = int(os.environ.get("LOCAL_WORLD_SIZE", "0")) == count
+        yield Processes(dist.get_rank(), count, together)
     finally:
         dist.destroy_process_group()
 
@@ -106,3 +154,8 @@ def join() -> Iterator[Processes]:
 def _cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _copy(tensors: Sequence[Tensor], places: Sequence[Tensor]) -> None:
+    for tensor, place in zip(tensors, places, strict=True):
+        place.copy_(tensor)
