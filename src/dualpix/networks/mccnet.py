@@ -143,7 +143,7 @@ class MCCNet(nn.Module):
         quarter = self.encoder3(self.pool(half))  # 2B 64 H/4 W/4
         eighth = self.encoder4(torch.cat(self._each(self.pool(quarter)), dim=1))  # B 128 H/8 W/8
         if self.correlation:
-            half, quarter = self.cc1(half, -(-width // 2)), self.cc2(quarter, -(-width // 4))
+            half, quarter = self.cc1(half, (width + 1) // 2), self.cc2(quarter, (width + 3) // 4)
         if self.fusion:
             full, half, quarter = self.fuse(full, half, quarter)
         decoded = self.decoder3(eighth, *self._each(quarter))  # B 128 H/4 W/4

@@ -93,7 +93,7 @@ class MCCNetFast(nn.Module):
 
     def correction(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
         """What is added to the mean of the views, B 3 H W; apart, so that low precision need not round the picture."""
-        half_width, quarter_width = (None if width is None else -(-width // scale) for scale in (2, 4))
+        half_width, quarter_width = (None if width is None else (width + scale - 1) // scale for scale in (2, 4))
         fours, eights = left.shape[2] // 4, left.shape[2] // 8
         four, eight = (None if self.strip_rows is None else -(-self.strip_rows // scale) for scale in (4, 8))
         reach = [-(-depth // 2) for depth in (1 + self.depths[0], self.depths[1], self.depths[5], self.depths[6] + 1)]
