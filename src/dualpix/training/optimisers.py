@@ -96,11 +96,11 @@ class Muon:
         self.adam.param_groups[0]["lr"] = OTHERS * rate
         self.adam.step()
         learning = [number for number, matrix in enumerate(self.matrices) if matrix.grad is not None]
-        matrices, means, work = ([many[k] for k in learning] for many in (self.matrices, self.means, self.work))
+        matrices, means = [self.matrices[k] for k in learning], [self.means[k] for k in learning]
         gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
         torch._foreach_lerp_(means, gradients, 1 - self.momentum)
         moves = [torch.empty_like(matrix) for matrix in matrices]
-        owners = share_out(work, processes.count)
+        owners = share_out([self.work[k] for k in learning], processes.count)
         for gradient, mean, move, owner in zip(gradients, means, moves, owners, strict=True):
             if owner == processes.rank:
                 move.copy_(orthogonal(gradient.lerp(mean, self.momentum)))
