@@ -1,5 +1,6 @@
 """Plans: which rows are computed together, and what that needs."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -135,3 +136,10 @@ def test_bf16_is_taken_only_where_it_is_fast_and_costs_no_depth(monkeypatch: pyt
     assert planning.choose_precision("auto", CPU, adds_input=True) == ("bf16" if tiles else "fp32")
     assert planning.choose_precision("auto", CPU, adds_input=False) == "fp32"
     assert planning.choose_precision("bf16", CPU, adds_input=False) == "bf16"
+
+
+def test_a_narrow_probe_stands_for_the_whole_width() -> None:
+    def run(width: int) -> Callable[[int], torch.Tensor]:
+        return lambda rows: torch.zeros(3, rows, width) + torch.zeros(3, 8, width).sum()
+
+    assert planning.measure_cost(run(20), 16, 500, widening=5) == planning.measure_cost(run(100), 16, 500)

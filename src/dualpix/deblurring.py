@@ -30,7 +30,9 @@ PictureLike: TypeAlias = "str | Path | np.ndarray[Any, Any] | Tensor"
 WeightsLike: TypeAlias = "str | Path | Checkpoint | nn.Module | None"
 Progress: TypeAlias = Callable[[int, int], None]
 
-PROBE_ROWS = 16
+PROBE_ROWS, PROBE_WIDTH = 16, 128
+"""What is run to measure what a row needs: a few rows of full width; of networks that are run in strips, several strips
+that are narrow, for what these need is proportional to the width."""
 
 MOST_HALVINGS = 6
 """By then bands are mostly the rows around them, and still smaller ones would hardly need less."""
@@ -185,10 +187,12 @@ def make_plan(
     reach = runner.reach_px or 0
     kept = 4 if mirror else 2  # float32 pictures besides the views: results, and what is made of them
     pictures = (2 if mirror else 1) * sum(view.nbytes for view in views) + kept * 4 * views[0].numel()
+    probe_width = width if runner.strip_rows is None else min(width, PROBE_WIDTH)
     cost = planning.measure_cost(
-        lambda rows: runner([torch.zeros(view.shape[0], rows, width) for view in views]),
+        lambda rows: runner([torch.zeros(view.shape[0], rows, probe_width) for view in views]),
         _probe_rows(runner),
         planning.PROCESS_BYTES + 2 * runner.weight_bytes + pictures,
+        width / probe_width,
     )
     if band_rows is not None:
         bands = planning.split(height, _checked_rows(band_rows, height, runner), runner.multiple)
@@ -204,7 +208,8 @@ def make_plan(
 
 
 def _probe_rows(runner: Runner) -> int:
-    return math.ceil(PROBE_ROWS / runner.multiple) * runner.multiple
+    rows = PROBE_ROWS if runner.strip_rows is None else 3 * runner.strip_rows
+    return math.ceil(rows / runner.multiple) * runner.multiple
 
 
 def _checked_rows(band_rows: int, height: int, runner: Runner) -> int:

@@ -163,14 +163,15 @@ def unless_out_of_memory(work: Callable[[], Result]) -> Result | None:
     return None
 
 
-def measure_cost(run: Callable[[int], object], rows: int, other_bytes: int) -> Cost:
+def measure_cost(run: Callable[[int], object], rows: int, other_bytes: int, widening: float = 1) -> Cost:
     """Measure what `run(n)`, the network on `n` rows, needs a row, from `rows` and twice as many.
 
-    `other_bytes` is what is needed besides the network's tensors: the weights and the whole pictures.
+    `other_bytes` is what is needed besides the network's tensors: the weights and the whole pictures. `widening`: how
+    often as wide the picture is as what `run` takes.
     """
-    small, large = (_living_peak_bytes(run, count) for count in (rows, 2 * rows))
+    small, large = (widening * _living_peak_bytes(run, count) for count in (rows, 2 * rows))
     row_bytes = math.ceil(SCRATCH * max(large - small, 0) / rows)
-    return Cost(other_bytes + max(small - rows * row_bytes, 0), row_bytes)
+    return Cost(other_bytes + max(math.ceil(small) - rows * row_bytes, 0), row_bytes)
 
 
 def _living_peak_bytes(run: Callable[[int], object], rows: int) -> int:

@@ -12,6 +12,10 @@ from torch.nn import functional
 from dualpix import planning
 from dualpix.networks import Network
 
+STRIP_ROWS = 64
+"""Rows at a time of networks that can be run in strips; features of so many stay in a processor's cache, and twice as
+many were measured to be no faster."""
+
 
 class Runner:
     """A network made ready to run on rows of a picture: a copy of its own, in the precision and on the device chosen.
@@ -30,6 +34,9 @@ class Runner:
         self.views = network.views
         ready = copy.deepcopy(cast(nn.Module, network)).eval()
         ready.to(device=self.device, dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.strip_rows = STRIP_ROWS if hasattr(ready, "strip_rows") and self.device.type == "cpu" else None
+        if self.strip_rows is not None:
+            ready.strip_rows = self.strip_rows  # type: ignore[assignment]
         self.weight_bytes = sum(value.nbytes for value in ready.state_dict().values())
         self._adds_mean = adds_input and self.precision != "fp32"
         self._call: Callable[..., Tensor] = ready.correction if self._adds_mean else ready  # type: ignore[assignment]
@@ -40,9 +47,9 @@ class Runner:
         """Return the output for `views`, C x H x W each, as float32 3 x H x W on the CPU, not clipped."""
         height, width = views[0].shape[-2:]
         padding = (0, -width % self.multiple, 0, -height % self.multiple)
-        padded = [functional.pad(view[None].float(), padding, mode="replicate") for view in views]
+        padded = (functional.pad(view[None].float(), padding, mode="replicate") for view in views)
         inputs = [view.to(self.device, self.dtype, memory_format=torch.channels_last) for view in padded]
         # Columns past the picture's own would take part in matching along the row, and so change every pixel of it.
         masked = {"width": width} if self._masks_width and padding[1] else {}
         output = self._call(*inputs, **masked)[0, :, :height, :width].float().cpu()
-        return output + sum(views) / len(views) if self._adds_mean else output
+        return output.add_(sum(views), alpha=1 / len(views)) if self._adds_mean else output
