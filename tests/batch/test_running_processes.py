@@ -225,10 +225,17 @@ def test_the_commands_of_the_page_run(dualpix: Command, home: Path, make_pairs: 
         assert code == 0, f"{shlex.join(words)}\n{out}\n{err}"
 
 
+def bytes_read() -> int:
+    """What this process has read from files so far, however the system came by it."""
+    return int(re.search(r"^rchar: (\d+)$", Path("/proc/self/io").read_text(), re.MULTILINE)[1])  # type: ignore[index]
+
+
 @pytest.mark.slow
-@pytest.mark.timeout(7200)
-def test_ten_thousand_pairs_take_no_more_memory_than_a_hundred(home: Path, make_pairs: Pairs) -> None:
-    """R26. The same views under many names."""
+@pytest.mark.timeout(1800)
+def test_ten_thousand_pairs_take_no_more_memory_than_a_thousand_and_are_resumed_unread(
+    home: Path, make_pairs: Pairs
+) -> None:
+    """R26. The same views under many names. A pair costs about 20 ms of one core."""
     make_pairs(home / "views", "a")
     (home / "pairs").mkdir()
     for number in range(10_000):
@@ -242,7 +249,23 @@ def test_ten_thousand_pairs_take_no_more_memory_than_a_hundred(home: Path, make_
         seen.append((pages * os.sysconf("SC_PAGE_SIZE"), len(os.listdir("/proc/self/fd"))))
 
     jobs = batch.list_jobs("pairs", "out")
-    batch.carry_out(jobs, batch.open_weights("w.safetensors"), batch.Settings(), look)
+    weights = batch.open_weights("w.safetensors")
+    batch.carry_out(jobs, weights, batch.Settings(), look)
     assert len(seen) == 10_000
-    assert max(size for size, _ in seen[-100:]) < max(size for size, _ in seen[100:1000]) + 50e6
+    # Less than a kilobyte a pair: a picture that stayed would be 27, an outcome with its details about 2.
+    assert max(size for size, _ in seen[-100:]) < max(size for size, _ in seen[100:1000]) + 9e6
     assert max(count for _, count in seen[-100:]) <= max(count for _, count in seen[:100])
+
+    journal = home / "out" / "dualpix-journal.jsonl"
+    names = [f"{number:05}.png" for number in range(10_000)]
+    assert [line["output"] for line in lines_of(journal) if line["state"] == "made"] == names
+    one = (home / "out" / names[0]).read_bytes()
+    assert all((home / "out" / name).read_bytes() == one for name in names)
+
+    whole, before = journal.read_bytes(), bytes_read()
+    kept: list[batch.Outcome] = []
+    batch.carry_out(batch.list_jobs("pairs", "out"), weights, batch.Settings(), kept.append, resume=True)
+    assert len(kept) == 10_000 and not any(outcome.worked for outcome in kept)
+    # It looks for what is to be done twice, and each time reads the journal, but no picture.
+    assert bytes_read() - before < 2 * len(whole) + 10_000
+    assert journal.read_bytes() == whole
