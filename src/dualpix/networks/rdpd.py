@@ -191,6 +191,6 @@ def radius_of(picture: Tensor) -> Tensor:
     height, width = picture.shape[-2:]
     rows = torch.arange(height, device=picture.device, dtype=torch.float64) - (height - 1) / 2
     columns = torch.arange(width, device=picture.device, dtype=torch.float64) - (width - 1) / 2
-    distance = torch.hypot(rows[:, None], columns)  # H W
+    distance = (rows[:, None] ** 2 + columns**2).sqrt()  # H W
     levels = (255 * (distance / distance[0, 0])).floor()
     return (levels / 255).to(picture.dtype)[None, None]

@@ -124,7 +124,7 @@ class ChannelAttention(nn.Module):
             part.reshape(len(maps), self.heads, -1, maps.shape[-2] * maps.shape[-1])  # B heads C/heads H*W
             for part in self.spread(self.project(maps)).chunk(3, 1)
         )
-        likeness = F.normalize(queries, dim=-1) @ F.normalize(keys, dim=-1).mT * self.temperature
+        likeness = F.normalize(queries, dim=-1) @ F.normalize(keys, dim=-1).transpose(-1, -2) * self.temperature
         gathered = likeness.softmax(-1) @ values
         attended: Tensor = self.out(gathered.reshape(maps.shape))
         return attended
