@@ -1,14 +1,18 @@
 """JNB: the pursuit against a plain one, the count against blur, the map on known blur, and what ships for it."""
 
 from importlib import resources
+from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from scipy.interpolate import interp1d
 from scipy.ndimage import gaussian_filter
+from skimage import data
 from torch import Tensor
 
 from dualpix.classic import jnb
+from dualpix.classic.propagation import domain_transform
 from dualpix.errors import PictureError, RecipeError
 from dualpix.images import read_picture
 
@@ -92,22 +96,69 @@ def test_the_map_grows_with_the_blur(photo: Tensor, holes: bool) -> None:
 
 
 @pytest.mark.parametrize("mode", ["fast", "faithful"])
-@pytest.mark.parametrize("sigma_px", [0.5, 1])
-def test_small_blur_is_measured_on_texture(photo: Tensor, sigma_px: float, mode: str) -> None:
+@pytest.mark.parametrize(("sigma_px", "within_px"), [(0.5, 0.03), (0.7, 0.04), (1, 0.28)])
+def test_small_blur_is_measured_on_texture(photo: Tensor, sigma_px: float, within_px: float, mode: str) -> None:
+    """The curve is that of photographs together, and one photograph has more or less detail than they: this one's curve
+    parts from theirs at a pixel, where it is told for 0.74. Softer photographs are further off. That is the method's
+    own error, and nothing here could make the last bound smaller."""
     sigma_map = jnb.blur_map(blurred(photo, sigma_px), mode)
     assert sigma_map.shape == (SIDE, SIDE) and sigma_map.dtype == torch.float32
-    assert float(sigma_map.median()) == pytest.approx(sigma_px, abs=0.35)
+    assert float(sigma_map.median()) == pytest.approx(sigma_px, abs=within_px)
 
 
-def test_the_sharp_half_is_found_sharper(photo: Tensor) -> None:
-    halves = torch.cat([photo[:, :, : SIDE // 2], blurred(photo, 1.5)[:, :, SIDE // 2 :]], dim=2)
-    sigma_map = jnb.blur_map(halves)
-    assert float(sigma_map[:, : SIDE // 2 - 8].median()) + 0.25 < float(sigma_map[:, SIDE // 2 + 8 :].median())
+@pytest.mark.parametrize("name", ["astronaut", "chelsea", "coffee"])
+def test_more_blur_is_found_as_more_at_every_pixel(name: str) -> None:
+    """Of photographs that had no part in the dictionary; what they are told for differs, the order does not."""
+    pixels = getattr(data, name)()[144:256, 180:292].astype(np.float32) / 255
+    picture = torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+    maps = [jnb.blur_map(blurred(picture, sigma_px)) for sigma_px in (0, 0.5, 1, 1.5)]
+    for less, more in pairwise(maps):
+        assert float((more >= less).float().mean()) > 0.95
+    assert float((maps[-1] > maps[0] + 0.3).float().mean()) > 0.9
+
+
+def by_hand(brightness: np.ndarray) -> np.ndarray:
+    """The map of every patch, as the paper writes it: count, smooth along the picture, read the curve backwards."""
+    dictionary = jnb.load_dictionary()
+    windows = np.lib.stride_tricks.sliding_window_view(brightness.astype(float), (8, 8))
+    signals = (windows - windows.mean(axis=(2, 3), keepdims=True)).reshape(-1, 64)
+    counts = [plain_pursuit(signal, dictionary.atoms.astype(float), 16 * 1.15 / 255) for signal in signals]
+    inner = (slice(3, 3 + windows.shape[0]), slice(3, 3 + windows.shape[1]))  # a patch is about its fourth pixel
+    guide = gaussian_filter(brightness, 1, radius=2)[inner]
+    plane = np.array(counts, dtype=np.float32).reshape(1, *windows.shape[:2])
+    smoothed = domain_transform(plane, guide[None], 10, 0.2)[0]
+    by_curve = interp1d(dictionary.counts_whole, dictionary.sigmas_px, bounds_error=False, fill_value=(4, 0))
+    return np.pad(by_curve(smoothed), ((3, 4), (3, 4)), mode="edge")
+
+
+def test_the_map_is_what_the_steps_give_one_by_one(photo: Tensor) -> None:
+    """The domain transform is tested by itself, all else is written again."""
+    picture = blurred(photo, 0.6)[:, 30:54, 40:68].contiguous()
+    luminance = (torch.tensor([0.299, 0.587, 0.114])[:, None, None] * picture).sum(0)
+    expected = by_hand(luminance.numpy())
+    found = jnb.blur_map(picture, "faithful").numpy()
+    np.testing.assert_allclose(found, expected, atol=0.01)
+    assert expected.std() > 0.05
+
+
+def test_each_half_is_found_sharper_where_it_is_the_sharp_one(photo: Tensor) -> None:
+    """The same half is compared with itself, since two halves differ in detail as well."""
+    soft, middle = blurred(photo, 1.5), SIDE // 2
+    first, second = (
+        jnb.blur_map(torch.cat([left[:, :, :middle], right[:, :, middle:]], dim=2))
+        for left, right in ((photo, soft), (soft, photo))
+    )
+    for half, (sharp_map, soft_map) in (
+        (slice(0, middle - 8), (first, second)),
+        (slice(middle + 8, None), (second, first)),
+    ):
+        assert float(sharp_map[:, half].median()) + 0.35 < float(soft_map[:, half].median())
+    assert float(first[:, : middle - 8].median()) + 0.3 < float(first[:, middle + 8 :].median())
 
 
 def test_fast_is_near_faithful(photo: Tensor) -> None:
     fast, faithful = (jnb.blur_map(blurred(photo, 0.7), mode) for mode in ("fast", "faithful"))
-    assert float((fast - faithful).abs().mean()) < 0.1
+    assert float((fast - faithful).abs().mean()) < 0.04
     assert not torch.equal(fast, faithful)
 
 
@@ -116,7 +167,7 @@ def test_holes_are_filled_from_beside_them(photo: Tensor) -> None:
     picture[:, 36:76, 36:76] = picture.mean()
     inside = (slice(50, 62), slice(50, 62))
     filled, empty = (float(jnb.blur_map(picture, holes=holes)[inside].mean()) for holes in (True, False))
-    assert filled < 0.5 < empty
+    assert filled < 0.3 and empty > 0.7  # around it 0.29 is found
 
 
 def test_the_map_may_end_at_its_extremes() -> None:

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy.ndimage import convolve
+from scipy.optimize import minimize
 from skimage import data
 from torch import Tensor
 
-from dualpix.classic import joint
+from dualpix.classic import deconvolution, joint
 from dualpix.classic.deconvolution import HyperLaplacian, deconvolve
 from dualpix.classic.joint import blur_from_disparity, deblur_views, estimate_disparity
 from dualpix.errors import DataError
@@ -57,18 +59,59 @@ def test_both_views_together_restore_more_than_one(blur_px: float) -> None:
     sharp = photograph(128)
     views = seen(sharp, blur_px) + 0.003 * torch.randn(2, 3, 104, 104, generator=torch.Generator().manual_seed(0))
     truth = inner(sharp)
-    together = psnr(deblur_views(*views, even(views, blur_px), half_discs, PRIOR), truth)
-    alone = psnr(deconvolve(views[0], half_discs(blur_px)[0], PRIOR).clamp(0, 1), truth)
-    mean = psnr(deconvolve(views.mean(0), half_discs(blur_px).mean(0), PRIOR).clamp(0, 1), truth)
-    assert together > psnr(views.mean(0), truth) + 3
-    assert together > max(alone, mean) + 0.1
+    middle = (slice(None), slice(20, -20), slice(20, -20))  # which no way of going on beyond the sides can reach
+
+    def quality(picture: Tensor) -> float:
+        return psnr(picture.clamp(0, 1)[middle], truth[middle])
+
+    pair = half_discs(blur_px)
+    together = quality(deblur_views(*views, even(views, blur_px), half_discs, PRIOR))
+    alone = [quality(deconvolve(view, kernel, PRIOR)) for view, kernel in zip(views, pair, strict=True)]
+    assert together > max(alone) + 0.6
+    assert together > quality(deconvolve(views.mean(0), pair.mean(0), PRIOR)) + 1.4
+    assert together > max(quality(by_wiener(views, pair, weight)) for weight in np.geomspace(3e-3, 0.3, 13)) + 0.1
+    assert together > quality(views.mean(0)) + 4
+
+
+def by_wiener(views: Tensor, pair: Tensor, weight: float) -> Tensor:
+    """Linear least squares of both views that repeat, with a price on squared differences, in closed form."""
+    size = views.shape[-2:]
+    down, across = (4 * np.sin(np.pi * np.fft.fftfreq(side)) ** 2 for side in size)
+    total, power = np.zeros((3, *size), dtype=complex), weight * (down[:, None] + across)
+    for view, kernel in zip(views.double().numpy(), pair.double().numpy(), strict=True):
+        field = np.zeros(size)
+        field[: len(kernel), : len(kernel)] = kernel
+        spectrum = np.fft.fft2(np.roll(field, (-REACH, -REACH), (0, 1)))
+        total, power = total + spectrum.conj() * np.fft.fft2(view), power + abs(spectrum) ** 2
+    return torch.from_numpy(np.fft.ifft2(total / power).real).float()
+
+
+def test_the_solver_of_both_views_finds_what_a_general_minimiser_finds() -> None:
+    rng = np.random.default_rng(0)
+    kernels = rng.random((2, 3, 3))
+    kernels /= kernels.sum((1, 2), keepdims=True)
+    views, weight, alpha = rng.random((2, 8, 10)), 30.0, 1.5
+
+    def cost(flat: np.ndarray) -> float:
+        x = flat.reshape(8, 10)
+        data = sum(((convolve(x, k, mode="wrap") - y) ** 2).sum() for k, y in zip(kernels, views, strict=True))
+        return weight / 2 * data + sum((abs(np.roll(x, -1, axis) - x) ** alpha).sum() for axis in (0, 1))
+
+    best = minimize(cost, views.mean(0).ravel(), method="L-BFGS-B", options={"maxfun": 40000})
+    y, k = torch.from_numpy(views)[:, None], torch.from_numpy(kernels)
+    prior = HyperLaplacian(weight, alpha, (16.0,) * 50 + (256.0,) * 400)
+    spectra = deconvolution._spectrum(k, (8, 10)).to(torch.complex128)
+    found = deconvolution._solve(y.mean(0), torch.fft.rfft2(y), spectra, prior)[0].numpy()
+    assert np.abs(found - best.x.reshape(8, 10)).max() < 0.01
+    assert cost(found.ravel()) < best.fun * 1.001
 
 
 def test_the_sign_of_the_blur_matters() -> None:
+    """With the wrong one the picture is worse than the blurred one."""
     sharp = photograph(128)
     views = seen(sharp, 5.0)
     right, wrong = (psnr(deblur_views(*views, even(views, c), half_discs, PRIOR), inner(sharp)) for c in (5.0, -5.0))
-    assert right > wrong + 3
+    assert right > psnr(views.mean(0), inner(sharp)) + 2.8 > wrong + 2.8
 
 
 def test_mirrored_and_swapped_views_give_the_mirrored_picture() -> None:
@@ -76,16 +119,22 @@ def test_mirrored_and_swapped_views_give_the_mirrored_picture() -> None:
     blur_px = torch.linspace(2, 3.5, left.shape[-1]).expand(left.shape[-2:])
     straight = deblur_views(left, right, blur_px, half_discs, PRIOR)
     turned = deblur_views(right.flip(-1), left.flip(-1), blur_px.flip(-1), half_discs, PRIOR)
-    torch.testing.assert_close(turned.flip(-1), straight, atol=2e-3, rtol=0)
+    torch.testing.assert_close(turned.flip(-1), straight, atol=1e-5, rtol=0)
 
 
 def test_the_sides_do_not_ring() -> None:
+    """Half of the light at a side comes from beyond it, so no gain is asked there; but taken to repeat, the same views
+    give more than three times the error of the blurred ones."""
     sharp = photograph(128)
     views = seen(sharp, 6.0)
     restored, truth = deblur_views(*views, even(views, 6.0), half_discs, PRIOR), inner(sharp)
+    spectra = deconvolution._spectrum(half_discs(6.0), views.shape[-2:])
+    repeated = deconvolution._solve(views.mean(0), torch.fft.rfft2(views), spectra, PRIOR)
     for side in (slice(0, 8), slice(-8, None)):
-        before, after = ((one - truth)[:, :, side].square().mean() for one in (views.mean(0), restored))
-        assert float(after) < 1.2 * float(before)
+        before, after, wrapped = (
+            float((one - truth)[:, :, side].square().mean()) for one in (views.mean(0), restored, repeated)
+        )
+        assert wrapped > 3 * before and after < 1.05 * before
 
 
 def test_sharp_things_in_front_cast_no_waves_on_the_background() -> None:
@@ -100,8 +149,8 @@ def test_sharp_things_in_front_cast_no_waves_on_the_background() -> None:
     ring[28:102, 38:92] = True
     ring[40:90, 50:80] = False
     before, after = ((one - truth)[:, ring].square().mean() for one in (views.mean(0), restored))
-    assert float(after) < 1.1 * float(before)
-    assert psnr(restored, truth) > psnr(views.mean(0), truth) + 1
+    assert float(after) < 0.55 * float(before)
+    assert psnr(restored, truth) > psnr(views.mean(0), truth) + 2.8
 
 
 def test_levels_reach_both_ends_in_small_steps() -> None:
@@ -134,40 +183,61 @@ def test_disparity_is_found_to_a_fraction_of_a_pixel(disparity_px: float) -> Non
     found, confidence = estimate_disparity(*shifted(disparity_px), reach_px=8)
     assert found.shape == confidence.shape == (96, 128)
     middle = (slice(8, -8), slice(12, -12))
-    assert abs(float(found[middle].median()) - disparity_px) < 0.1
-    assert float((found[middle] - disparity_px).abs().max()) < 0.5
-    assert float(confidence[middle].mean()) > 0.8
+    # Between whole pixels the parabola through the correlations draws to the nearer one, by 0.09 px at most.
+    assert abs(float(found[middle].median()) - disparity_px) < (0.1 if disparity_px % 1 else 0.01)
+    assert float((found[middle] - disparity_px).abs().max()) < (0.15 if disparity_px % 1 else 0.05)
+    assert float(confidence[middle].mean()) > 0.95
 
 
 def test_two_depths_are_told_apart_at_their_border() -> None:
     views = shifted(0.0)
     views[:, :, :, 64:] = 0.8 * shifted(4.0)[:, :, :, 64:]
     found, _ = estimate_disparity(*views, reach_px=8)
-    assert float(found[:, 8:52].abs().max()) < 0.6
-    assert float((found[:, 76:120] - 4).abs().max()) < 0.6
+    assert float(found[:, 8:52].abs().max()) < 0.05
+    assert float((found[:, 76:120] - 4).abs().max()) < 0.3
 
 
 def test_places_without_structure_take_the_disparity_around_them_and_say_so() -> None:
     views = shifted(3.0)
     views[:, :, 30:66, 50:90] = 0.5
     found, confidence = estimate_disparity(*views, reach_px=8)
-    assert float(confidence[44:52, 66:74].mean()) < 0.4 * float(confidence[:, 8:40].mean())
-    assert float((found[44:52, 66:74] - 3).abs().max()) < 0.7
+    assert float(confidence[44:52, 66:74].mean()) < 0.2 * float(confidence[:, 8:40].mean())
+    assert float((found[44:52, 66:74] - 3).abs().max()) < 0.35
 
 
 def test_brightness_does_not_change_the_disparity() -> None:
     left, right = shifted(2.5)
     plain, _ = estimate_disparity(left, right, 8)
     shaded, _ = estimate_disparity(0.8 * left, right + 0.1, 8)
-    torch.testing.assert_close(shaded, plain, atol=0.05, rtol=0)
+    torch.testing.assert_close(shaded, plain, atol=2e-3, rtol=0)
 
 
-def test_blur_follows_from_the_disparity_of_views_with_that_blur() -> None:
+def natural(height: int = 168, width: int = 240, seed: int = 0) -> Tensor:
+    """Noise of amplitude 1 / f in every colour, the texture for which blur is computed from disparity."""
+    noise = torch.randn(3, height, width, generator=torch.Generator().manual_seed(seed))
+    frequency = torch.hypot(torch.fft.fftfreq(height)[:, None], torch.fft.rfftfreq(width))
+    frequency[0, 0] = 1
+    scene = torch.fft.irfft2(torch.fft.rfft2(noise) / frequency, s=(height, width))
+    return 0.5 + 0.15 * scene / scene.std()
+
+
+@pytest.mark.parametrize("blur_px", [3.0, -6.0, 8.0])
+def test_blur_follows_from_the_disparity_of_natural_texture_with_that_blur(blur_px: float) -> None:
+    """A tenth of a pixel of disparity, which the parabola may err, is 0.17 px of blur."""
+    for seed in range(2):
+        disparity_px, _ = estimate_disparity(*seen(natural(seed=seed), blur_px), reach_px=10)
+        found = blur_from_disparity(disparity_px, half_discs, most_px=11.0)
+        assert float(found.median()) == pytest.approx(blur_px, abs=0.26)
+        assert float((found - blur_px).abs().mean()) < 0.5
+
+
+def test_blur_follows_from_the_disparity_of_a_photograph_less_exactly() -> None:
+    """This one's detail is not that of natural texture: the peak of the correlation lies elsewhere, by up to 13 %."""
     sharp = photograph(168)
     for blur_px in (3.0, -6.0):
         disparity_px, _ = estimate_disparity(*seen(sharp, blur_px), reach_px=10)
         found = blur_from_disparity(disparity_px, half_discs, most_px=9.0)
-        assert abs(float(found.median()) - blur_px) < 0.15 * abs(blur_px)
+        assert float(found.median()) == pytest.approx(blur_px, rel=0.13)
 
 
 def test_estimated_blur_restores_a_photograph() -> None:
@@ -175,7 +245,9 @@ def test_estimated_blur_restores_a_photograph() -> None:
     views = seen(sharp, 5.0)
     disparity_px, _ = estimate_disparity(*views, reach_px=8)
     restored = deblur_views(*views, blur_from_disparity(disparity_px, half_discs, 9.0), half_discs, PRIOR)
-    assert psnr(restored, inner(sharp)) > psnr(views.mean(0), inner(sharp)) + 1.5
+    told = deblur_views(*views, even(views, 5.0), half_discs, PRIOR)
+    assert psnr(restored, inner(sharp)) > psnr(views.mean(0), inner(sharp)) + 2.8
+    assert psnr(restored, inner(sharp)) > psnr(told, inner(sharp)) - 0.1  # as good as with the true blur
 
 
 # bad input
