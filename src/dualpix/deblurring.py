@@ -185,7 +185,7 @@ def make_plan(
     """
     height, width = views[0].shape[-2:]
     reach = runner.reach_px or 0
-    kept = 4 if mirror else 2  # float32 pictures besides the views: results, and what is made of them
+    kept = 4 if mirror else 1  # float32 pictures besides the views: results, and what is made of them
     pictures = (2 if mirror else 1) * sum(view.nbytes for view in views) + kept * 4 * views[0].numel()
     probe_width = width if runner.strip_rows is None else min(width, PROBE_WIDTH)
     cost = planning.measure_cost(
@@ -223,17 +223,29 @@ def _checked_rows(band_rows: int, height: int, runner: Runner) -> int:
 def _run(
     runner: Runner, sample: Sample, memory: str | int | None, rows: int | None, mirror: bool, progress: Progress | None
 ) -> tuple[Tensor, Plan, tuple[str, ...]]:
-    """Plan and run: the picture, how it was run, and what to tell the user of that.
-
-    Should the memory run out all the same, run again in bands of half the rows, unless the user chose them.
-    """
     views = _pick_views(sample, runner.views)
+    return run_fitting(runner, views, partial(_run_plan, runner, sample, progress=progress), memory, rows, mirror)
+
+
+def run_fitting(
+    runner: Runner,
+    views: Sequence[Tensor],
+    run: Callable[[Plan], Tensor],
+    memory: str | int | None = None,
+    rows: int | None = None,
+    mirror: bool = False,
+) -> tuple[Tensor, Plan, tuple[str, ...]]:
+    """Plan for `views` and `run`: what it gives, how it was run, and what to tell the user of that.
+
+    Should the memory run out all the same, run again in bands of half the rows, unless the user chose them. Raises
+    `MachineError` if nothing fits.
+    """
     is_chosen = memory is not None or rows is not None
     sizes: list[str] = []
     while True:
         plan = _plan(runner, views, memory, rows, mirror)
         sizes.append(plan.size)
-        picture = planning.unless_out_of_memory(partial(_run_plan, runner, sample, plan, progress))
+        picture = planning.unless_out_of_memory(partial(run, plan))
         if picture is not None:
             return picture, plan, _told(sizes)
         if is_chosen:

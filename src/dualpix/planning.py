@@ -23,14 +23,14 @@ from dualpix.errors import MachineError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
-PROCESS_BYTES = 560_000_000
-"""What Python with PyTorch occupies before any picture is opened (about 250 MB), and what its allocator leaves between
+PROCESS_BYTES = 480_000_000
+"""What Python with PyTorch occupies before any picture is opened (about 330 MB), and what the allocator leaves between
 tensors, which differs by 140 MB from run to run on a busy machine."""
 
 COMFORT_BYTES = 2_400_000_000
 """Without an explicit budget, no more than this is used as long as that makes no more than `MOST_EXTRA` more work."""
 
-MOST_EXTRA = 0.5
+MOST_EXTRA = 0.25
 """Rows computed twice, as a share of the picture, above which more memory is the better bargain."""
 
 FREE_SHARE = 0.6

@@ -130,16 +130,21 @@ def _unwritable(path: Path, error: Exception) -> PictureError:
 
 
 LUMINANCE = (0.299, 0.587, 0.114)
+STRIP_ROWS = 128
 
 
 def to_levels(pixels: Tensor, depth: int, grey: bool = False) -> NDArray[Any]:
     """3 x H x W in [0, 1] (clipped) to integers of `depth` bits, H x W x 3, or H x W of luminance if `grey`."""
-    top = 2**depth - 1
-    pixels = pixels.detach().float().clamp(0, 1)
-    if grey:
-        pixels = torch.einsum("c,chw->hw", torch.tensor(LUMINANCE).to(pixels), pixels)[None]
-    rounded = (pixels * top).round().permute(1, 2, 0).cpu().numpy()
-    return np.ascontiguousarray(rounded[:, :, 0] if grey else rounded, dtype=np.uint8 if depth == 8 else np.uint16)
+    height, width = pixels.shape[1:]
+    kind = np.uint8 if depth == 8 else np.uint16
+    levels: NDArray[Any] = np.empty((height, width) if grey else (height, width, 3), kind)
+    for first in range(0, height, STRIP_ROWS):  # else the steps between would each need a whole picture's memory
+        strip = pixels[:, first : first + STRIP_ROWS].detach().float().clamp(0, 1)
+        if grey:
+            strip = torch.einsum("c,chw->hw", torch.tensor(LUMINANCE).to(strip), strip)[None]
+        rounded = (strip * (2**depth - 1)).round().permute(1, 2, 0).cpu().numpy()
+        levels[first : first + STRIP_ROWS] = rounded[:, :, 0] if grey else rounded
+    return levels
 
 
 def _write(path: Path, data: bytes) -> None:
