@@ -1,0 +1,110 @@
+"""A prepared network gives what the network gives, and less is in memory meanwhile."""
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from dualpix.networks import MAPPERS, NETWORKS, create
+from dualpix.networks.inference import PREPARED, prepared
+from dualpix.networks.mccnet_fast import MCCNetFast
+
+SMALLER = {
+    "dpdnet": {"widths": (8, 16, 32, 64, 128)},
+    "dpdnet-single": {"widths": (8, 16, 32, 64, 128)},
+    "rdpd": {"widths": (8, 16, 32, 64, 128)},
+    "mdp": {"width": 8},
+    "kpac": {"width": 8},
+    "ifan": {"channels": 8, "filters": 3},
+    "restormer": {"channels": 16, "blocks": (1, 2, 1, 1), "refinement": 1},
+}
+FAST = [
+    {},
+    {"max_disparity": 0},
+    {"max_disparity": 500},
+    {"widths": (4, 6, 10, 12), "depths": (0, 0, 0, 0, 0, 0, 0), "max_disparity": 3},
+    {"widths": (4, 6, 10, 12), "depths": (3, 1, 1, 2, 2, 1, 3), "max_disparity": 3},
+]
+
+
+def shaken(network: nn.Module) -> nn.Module:
+    """As after some training: no parameter is at a value that its initialisation favours."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter += 0.3 * parameter.std(correction=0).nan_to_num().clamp_min(0.03) * torch.randn_like(parameter)
+    return network.eval()
+
+
+def views_for(network: nn.Module, rows: int, columns: int, batch: int = 1) -> list[Tensor]:
+    torch.manual_seed(rows + columns)
+    return [torch.rand(batch, 3, rows, columns) for _ in network.views]  # type: ignore[union-attr]
+
+
+def assert_same(found: Tensor, wanted: Tensor) -> None:
+    """Within 1e-5 of the largest value."""
+    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", NETWORKS | MAPPERS)
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_every_network_gives_the_same(name: str, layout: torch.memory_format) -> None:
+    network = shaken(create(name, **SMALLER.get(name, {}))).to(memory_format=layout)  # type: ignore[call-overload]
+    multiple = network.multiple
+    views = [view.contiguous(memory_format=layout) for view in views_for(network, 3 * multiple, 5 * multiple, 2)]
+    assert_same(prepared(network)(*views), network(*views))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("arguments", FAST)
+@pytest.mark.parametrize(("rows", "columns"), [(16, 16), (16, 208), (144, 48)])
+@pytest.mark.parametrize("strip_rows", [None, 16, 24, 64])
+def test_mccnet_fast_gives_the_same(arguments: dict[str, object], rows: int, columns: int, strip_rows: int) -> None:
+    network = shaken(MCCNetFast(**arguments))  # type: ignore[arg-type]
+    views = views_for(network, rows, columns)
+    for width in (None, columns - 15, 1):
+        wanted = network.correction(*views, width)
+        network.strip_rows = strip_rows
+        assert_same(prepared(network).correction(*views, width), wanted)
+        network.strip_rows = None
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("bytes_in_a_strip", [1, 2**15, 2**30])
+def test_the_size_of_strips_does_not_matter(bytes_in_a_strip: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dualpix.networks.inference.in_place.STRIP_BYTES", bytes_in_a_strip)
+    for network in (shaken(MCCNetFast()),):
+        views = views_for(network, 80, 48)
+        assert_same(prepared(network)(*views), network(*views))
+
+
+@torch.no_grad()
+def test_changes_neither_the_views_nor_the_weights() -> None:
+    for network in (shaken(MCCNetFast()),):
+        views = views_for(network, 32, 48)
+        before = [view.clone() for view in views], {n: t.clone() for n, t in network.state_dict().items()}
+        prepared(network)(*views)
+        torch.testing.assert_close((views, dict(network.state_dict())), before, rtol=0, atol=0)
+
+
+@torch.no_grad()
+def test_low_precision_stays_near() -> None:
+    network = shaken(MCCNetFast())
+    views = views_for(network, 48, 64)
+    wanted = network.correction(*views)
+    low = prepared(network.to(torch.bfloat16)).correction(*(view.bfloat16() for view in views))
+    assert low.dtype == torch.bfloat16
+    assert (low.float() - wanted).abs().mean() < 0.05 * wanted.abs().mean()
+
+
+def test_what_a_runner_asks_for_is_as_before() -> None:
+    for kind in PREPARED:
+        network = kind()
+        ready = prepared(network)
+        for what in ("views", "multiple", "reach_px", "attention_reach_px"):
+            assert getattr(ready, what) == getattr(network, what)
+
+
+def test_a_network_without_an_entry_is_itself() -> None:
+    network = create("dpdnet-single", **SMALLER["dpdnet-single"])
+    assert prepared(network) is network
