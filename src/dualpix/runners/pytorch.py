@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from dualpix import planning
 from dualpix.networks import Network
+from dualpix.networks.inference import prepared
 
 STRIP_ROWS = 64
 """Rows at a time of networks that can be run in strips; features of so many stay in a processor's cache, and twice as
@@ -38,6 +39,8 @@ class Runner:
         if self.strip_rows is not None:
             ready.strip_rows = self.strip_rows  # type: ignore[assignment]
         self.weight_bytes = sum(value.nbytes for value in ready.state_dict().values())
+        if self.device.type == "cpu":
+            ready = prepared(ready)
         self._adds_mean = adds_input and self.precision != "fp32"
         self._call: Callable[..., Tensor] = ready.correction if self._adds_mean else ready  # type: ignore[assignment]
         self._masks_width = "width" in inspect.signature(ready.forward).parameters
