@@ -193,16 +193,17 @@ def test_bf16_keeps_the_depth_of_the_picture(network: Matching) -> None:
     assert (run(sample, network, precision="bf16").picture - mean).abs().max() > 1e-4
 
 
-def test_bf16_is_close_to_fp32_in_bands_too(network: Matching) -> None:
+@pytest.mark.parametrize(("precision", "levels"), [("bf16", 2), ("fp16", 0.5)])
+def test_16_bits_are_close_to_fp32_in_bands_too(network: Matching, precision: str, levels: float) -> None:
     sample = pair(97, 50)
     exact = run(sample, network).picture
     for rows in (97, 16):
-        fast = run(sample, network, precision="bf16", band_rows=rows)
-        assert fast.plan.precision == "bf16"
-        assert 0 < (fast.picture - exact).abs().max() < 2 / 255
+        fast = run(sample, network, precision=precision, band_rows=rows)
+        assert fast.plan.precision == precision
+        assert 0 < (fast.picture - exact).abs().max() < levels / 255
 
 
-def test_nan_in_bf16_is_computed_again_in_fp32() -> None:
+def test_nan_in_16_bits_is_computed_again_in_fp32() -> None:
     """R8: and told; what is not finite in fp32 either is one error."""
 
     class Fragile(nn.Module):
@@ -214,13 +215,15 @@ def test_nan_in_bf16_is_computed_again_in_fp32() -> None:
             self.gain = nn.Parameter(torch.tensor(gain))
 
         def forward(self, left: Tensor, right: Tensor) -> Tensor:
-            return left / (1 - self.gain) * 0.001
+            return left * self.gain / (1 - self.gain) * 0.001
 
     sample = pair(20, 24)
-    done = run(sample, Fragile(0.999), precision="bf16")  # In bf16, 0.999 is 1.
-    assert done.plan.precision == "fp32"
-    assert any("fp32" in warning for warning in done.warnings)
-    assert (done.picture - sample["left"]).abs().max() < 1e-4
+    # In bf16, 0.999 is 1; in fp16, 1e5 is infinite.
+    for precision, gain, factor in (("bf16", 0.999, 0.999), ("fp16", 1e5, -0.001)):
+        done = run(sample, Fragile(gain), precision=precision)
+        assert done.plan.precision == "fp32"
+        assert any(f"{precision} gave NaN" in warning and "fp32" in warning for warning in done.warnings)
+        assert (done.picture - (factor * sample["left"]).clamp(0, 1)).abs().max() < 1e-4
     with pytest.raises(PairError, match="other weights"):
         run(sample, Fragile(1.0), precision="bf16")
 

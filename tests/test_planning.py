@@ -135,7 +135,43 @@ def test_bf16_is_taken_only_where_it_is_fast_and_costs_no_depth(monkeypatch: pyt
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
     assert planning.choose_precision("auto", CPU, adds_input=True) == ("bf16" if tiles else "fp32")
     assert planning.choose_precision("auto", CPU, adds_input=False) == "fp32"
-    assert planning.choose_precision("bf16", CPU, adds_input=False) == "bf16"
+    for precision in ("bf16", "fp16"):
+        assert planning.choose_precision(precision, CPU, adds_input=False) == precision
+
+
+@pytest.mark.parametrize(
+    ("device", "capability", "has_bf16", "best", "to_learn_in"),
+    [
+        ("cuda", (8, 0), True, "bf16", "bf16"),
+        ("cuda", (7, 5), False, "fp16", "fp32"),
+        ("cuda", (6, 1), False, "fp32", "fp32"),
+        ("mps", None, None, "fp16", "fp32"),
+    ],
+)
+def test_gpus_take_the_best_16_bits_they_have(
+    monkeypatch: pytest.MonkeyPatch, device: str, capability: object, has_bf16: object, best: str, to_learn_in: str
+) -> None:
+    """The choice alone: no such device is needed to make it."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: has_bf16)
+    gpu = torch.device(device)
+    assert planning.choose_precision("auto", gpu, adds_input=True) == best
+    assert planning.choose_precision("auto", gpu, adds_input=True, among=("fp32", "bf16")) == to_learn_in
+    assert planning.choose_precision("auto", gpu, adds_input=False) == "fp32"
+
+
+@pytest.mark.parametrize("there", [(), ("mps",), ("cuda",), ("cuda", "mps")])
+def test_a_gpu_is_taken_if_there_is_one(monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...]) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in there)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in there)
+    assert planning.choose_device("auto").type == [*there, "cpu"][0]
+
+
+@pytest.mark.skipif(torch.backends.mps.is_available(), reason="this machine has the device that must be missing")
+def test_what_a_device_cannot_hold_is_refused() -> None:
+    """This build of PyTorch knows the device by name only, so that nothing can be made on it."""
+    with pytest.raises(MachineError, match="'mps' cannot compute in fp16"):
+        planning.choose_precision("fp16", torch.device("mps"), True)
 
 
 def test_a_narrow_probe_stands_for_the_whole_width() -> None:

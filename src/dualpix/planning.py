@@ -10,7 +10,7 @@ import math
 import os
 import re
 import weakref
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -21,7 +21,7 @@ from torch.overrides import TorchFunctionMode
 
 from dualpix.errors import MachineError
 
-PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16}
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 PROCESS_BYTES = 480_000_000
 """What Python with PyTorch occupies before any picture is opened (about 330 MB), and what the allocator leaves between
@@ -51,7 +51,7 @@ class Plan:
     """How a picture is run.
 
     `bands`: (first, last + 1) rows each band answers for; `overlap_px`: rows computed around each of them;
-    `precision`: "fp32" or "bf16"; `device`: as PyTorch writes it; `peak_bytes`: expected peak memory of the process;
+    `precision`: one of `PRECISIONS`; `device`: as PyTorch writes it; `peak_bytes`: expected peak memory of the process;
     `mirror`: whether the result is the mean over four mirrored ones.
     """
 
@@ -87,9 +87,11 @@ class Cost:
 
 
 def choose_device(device: str | torch.device) -> torch.device:
-    """Return the device called `device`; "auto" takes a GPU if there is one. Raises `MachineError` if there is none."""
+    """Return the device called `device`; "auto" takes a GPU (CUDA, else Apple's MPS) if there is one. Raises
+    `MachineError` if there is no such device."""
     if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+        return torch.device(next(name for name in there if there[name]))
     try:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen)
@@ -98,22 +100,34 @@ def choose_device(device: str | torch.device) -> torch.device:
     return chosen
 
 
-def choose_precision(precision: str, device: torch.device, adds_input: bool) -> str:
-    """Return "fp32" or "bf16". "auto" takes bf16 where the device is faster in it and the network's output is a
-    correction added to its input (`adds_input`): rounded to the 8 bits of bf16, a whole picture would band visibly."""
+def choose_precision(
+    precision: str, device: torch.device, adds_input: bool, among: Collection[str] = tuple(PRECISIONS)
+) -> str:
+    """Return one of `among`. "auto" takes 16 bits where the device is faster in them and the network's output is a
+    correction added to its input (`adds_input`): in the 8 bits that bf16 keeps, a whole picture would band visibly."""
     if precision == "auto":
-        return "bf16" if adds_input and _is_fast_in_bf16(device) else "fp32"
-    if precision not in PRECISIONS:
-        raise MachineError(f"There is no precision {precision!r}; choose from: auto, {', '.join(PRECISIONS)}.")
+        fast = [name for name in _fast_precisions(device) if name in among]
+        return fast[0] if fast and adds_input else "fp32"
+    if precision not in among:
+        raise MachineError(f"There is no precision {precision!r}; choose from: auto, {', '.join(among)}.")
+    try:
+        torch.zeros(1, device=device, dtype=PRECISIONS[precision])
+    except (RuntimeError, TypeError) as error:
+        raise MachineError(f"The device {str(device)!r} cannot compute in {precision}; use auto or fp32.") from error
     return precision
 
 
-def _is_fast_in_bf16(device: torch.device) -> bool:
+def _fast_precisions(device: torch.device) -> tuple[str, ...]:
+    """Those in which the device is faster than in fp32, the best first: bf16 cannot overflow where fp32 does not."""
     if device.type == "cuda":
-        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+        # Before compute capability 7.0 there are no matrix units, and most GPUs are slower in fp16.
+        fp16 = ("fp16",) if torch.cuda.get_device_capability(device) >= (7, 0) else ()
+        return ("bf16", *fp16) if torch.cuda.is_bf16_supported(including_emulation=False) else fp16
+    if device.type == "mps":
+        return ("fp16",)  # bf16 needs macOS 14, and is emulated on the first chips
     # With AVX-512 BF16 alone, without matrix tiles, the networks were measured to take a third longer than in fp32.
     has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return device.type == "cpu" and has_tiles is not None and bool(has_tiles())
+    return ("bf16",) if device.type == "cpu" and has_tiles is not None and has_tiles() else ()
 
 
 def parse_memory(memory: str | int) -> int:
@@ -130,6 +144,8 @@ def free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     free = [_machine_free_bytes()]
+    if device.type == "mps":  # It shares the machine's memory, up to a limit of its own.
+        free.append(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
     group = Path("/sys/fs/cgroup")
     try:
         limit, stat = (group / "memory.max").read_text().strip(), (group / "memory.stat").read_text()

@@ -43,11 +43,19 @@ app = typer.Typer(
 
 Weights = Annotated[
     str | None,
-    typer.Option("--weights", "-w", metavar="NAME|FILE", help="Shipped weights, or a .safetensors file of your own."),
+    typer.Option(
+        "--weights",
+        "-w",
+        metavar="NAME|FILE",
+        help="Shipped weights, a .safetensors file of your own, or what export wrote.",
+    ),
 ]
 Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="The most memory to use, such as 2GB.")]
-Precision = Annotated[str, typer.Option(metavar="NAME", help="fp32, bf16, or auto: the faster one.")]
-Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, ..., or auto: a GPU if there is one.")]
+Precision = Annotated[
+    str, typer.Option(metavar="NAME", help="fp32, bf16, fp16, with openvino int8, or auto: the faster one but int8.")
+]
+Engine = Annotated[str, typer.Option(metavar="NAME", help="torch, openvino, onnx, or auto: torch, or that of FILE.")]
+Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, mps, or auto: a GPU if there is one.")]
 Mirror = Annotated[
     bool, typer.Option("--mirror", help="Mean of four mirrored results: a little better, four times the time.")
 ]

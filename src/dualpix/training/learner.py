@@ -45,7 +45,9 @@ class Learner:
         self.recipe, self.clock = recipe, clock or Clock()
         network = _create(recipe)
         self.device = _device()
-        self.precision = choose_precision(recipe.precision, self.device, hasattr(network, "correction"))
+        adds_input = hasattr(network, "correction")
+        # Gradients need the range of fp32, which fp16 has not.
+        self.precision = choose_precision(recipe.precision, self.device, adds_input, among=("fp32", "bf16"))
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.masters = [p.detach().clone().requires_grad_() for p in self.network.parameters()]
