@@ -1,6 +1,7 @@
 """The disparity of the cross-correlation: right on shifted pictures, lawful under flips, the same in bands."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,11 +19,13 @@ from dualpix.disparities import (
     disparity,
     scale_px,
     signed_picture,
+    weigh,
     write_confidence,
     write_disparity,
 )
-from dualpix.errors import CheckpointError, PictureError
+from dualpix.errors import CheckpointError, MachineError, PictureError
 from dualpix.images import Metadata
+from dualpix.networks.mccnet import MCCNet
 
 
 def shifted_pair(shift_px: float, height: int = 48, width: int = 160, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -54,14 +57,20 @@ def even_network(name: str) -> nn.Module:
     return network.eval()
 
 
-@pytest.mark.parametrize("shift_px", [-5.0, -1.3, 0.7, 2.0, 3.7])
+@pytest.mark.parametrize("shift_px", [-9.0, -5.0, -1.3, 0.7, 2.0, 3.7, 12.0])
 def test_a_shifted_picture_has_its_shift_as_disparity(shift_px: float) -> None:
-    """With the shipped weights; away from the sides, where half of what is looked for lies outside."""
+    """With the shipped weights; away from the sides, where half of what is looked for lies outside.
+
+    Features lie 2 px apart: on whole pixels a look hits a feature or the middle between two, and any weights that find
+    the peak are exact there. What lies between is left to the parabola through the peak, which draws it to whole pixels
+    by up to 0.2 px, more or less as the weights make the peak pointed or round.
+    """
     found = disparity(*shifted_pair(shift_px))
+    is_whole = shift_px == round(shift_px)
     inner = found.disparity_px[0, 8:-8, 24:-24]
     assert found.disparity_px.shape == found.confidence.shape == (1, 48, 160)
-    assert abs(float(inner.median()) - shift_px) < 0.3
-    assert float((inner - shift_px).abs().mean()) < 0.5
+    assert abs(float(inner.median()) - shift_px) < (0.02 if is_whole else 0.22)
+    assert float((inner - shift_px).abs().max()) < (0.1 if is_whole else 0.26)
 
 
 def test_confidence_is_low_where_nothing_can_be_matched() -> None:
@@ -70,8 +79,8 @@ def test_confidence_is_low_where_nothing_can_be_matched() -> None:
     sure = disparity(left, right).confidence[0]
     assert float(sure.min()) >= 0
     assert float(sure.max()) <= 1
-    assert float(sure[:, 144:].max()) < 0.05
-    assert float(sure[:, 24:80].mean()) > 0.5
+    assert float(sure[:, 144:].max()) < 0.001  # without any texture it is exactly none, whatever the weights
+    assert float(sure[:, 24:80].mean()) > 0.8  # 0.90 with these weights; 1 needs looks that leave no other offset
 
 
 @pytest.mark.parametrize("name", ["mccnet", "mccnet-fast"])
@@ -89,7 +98,7 @@ def test_it_turns_with_the_pair(name: str, axes: tuple[int, ...]) -> None:
 def test_exchanged_views_change_the_sign() -> None:
     left, right = shifted_pair(2.6, height=32, width=96)
     torch.testing.assert_close(
-        disparity(left, right).disparity_px, -disparity(right, left).disparity_px, atol=1e-4, rtol=0
+        disparity(left, right).disparity_px, -disparity(right, left).disparity_px, atol=1e-5, rtol=0
     )
 
 
@@ -103,6 +112,31 @@ def test_bands_equal_the_whole(name: str, height: int, width: int) -> None:
     torch.testing.assert_close(bands.disparity_px, whole.disparity_px, atol=1e-4, rtol=0)
     torch.testing.assert_close(bands.confidence, whole.confidence, atol=1e-5, rtol=0)
     assert float(whole.disparity_px.std()) > 0.01
+
+
+class Limited(MCCNet):
+    """Runs out of memory above `most_rows` rows."""
+
+    most_rows = 1000
+
+    def log_attention(self, left: Tensor, *others: Any) -> Tensor:
+        if left.shape[-2] > self.most_rows:
+            raise MemoryError
+        return super().log_attention(left, *others)
+
+
+def test_when_memory_runs_out_smaller_bands_are_tried() -> None:
+    torch.manual_seed(1)
+    network = Limited().eval()
+    left, right = torch.rand(2, 3, 402, 42, generator=torch.Generator().manual_seed(2))
+    whole = disparity(left, right, network)
+    network.most_rows = 300
+    fitted = disparity(left, right, network)
+    torch.testing.assert_close(fitted.disparity_px, whole.disparity_px, atol=1e-4, rtol=0)
+    (told,) = fitted.warnings
+    assert whole.warnings == () and "ran out with all 402 rows at once, so the picture was computed in bands" in told
+    with pytest.raises(MachineError, match="ran out with all 402 rows at once, as memory="):
+        disparity(left, right, network, memory="9GB")
 
 
 @pytest.mark.parametrize("name", ["mccnet", "mccnet-fast"])
@@ -127,6 +161,19 @@ def test_looks_are_booked_at_the_middle_of_the_two_pixels() -> None:
         assert found.nonzero()[:, [1, 3]].tolist() == [[2, 9], [2, 10], [5, 5]]
         assert float(booked[0, 5, 0, 5]) == 0 and float(booked[0, 2, 0, 9]) == -4.5
         assert booked[0, 0, 0].isinf().nonzero().flatten().tolist() == edge
+
+
+def test_doubt_is_counted_in_pixels() -> None:
+    """Two views that are sure of places 4 px apart: half for that, and 1 / 1.25 for the 2 px by which both spread."""
+
+    def sure_of(column: int) -> Tensor:
+        looks = torch.full((1, 9, 16, 24), -9.0)
+        looks[:, 4 + column] = 0
+        return looks
+
+    for columns, expected in (((1, 1), 1.0), ((-1, 1), 0.4)):
+        _, confidence = weigh(*map(sure_of, columns), step_px=2)
+        torch.testing.assert_close(confidence, torch.full((1, 1, 16, 24), expected), atol=0.01, rtol=0)
 
 
 @pytest.mark.parametrize("network", [networks.create("dpdnet"), networks.create("mccnet", correlation=False)])

@@ -7,6 +7,7 @@ disparity. It is brought to full size by weights that stop at the picture's edge
 """
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dualpix.deblurring import PictureLike, Progress, WeightsLike, as_sample, make_plan, open_network, run_bands
+from dualpix.deblurring import PictureLike, Progress, WeightsLike, as_sample, open_network, run_bands, run_fitting
 from dualpix.errors import CheckpointError, PictureError
 from dualpix.figures import signed_colours
 from dualpix.images import Metadata, require_pair, write_picture
@@ -44,10 +45,13 @@ class Disparity:
 
     `confidence`: 0 to 1, 1 H W: how clearly one disparity stands out for a pixel, and how well the two views agree on
     it. Low where nothing has texture along the row. It orders pixels by their likely error; it is no probability.
+
+    `warnings`: what had to be done differently, one sentence each.
     """
 
     disparity_px: Tensor
     confidence: Tensor
+    warnings: tuple[str, ...] = ()
 
 
 def disparity(
@@ -69,9 +73,9 @@ def disparity(
     views = [sample["left"], sample["right"]]
     require_pair(*views)
     runner = Runner(cast(Network, Finder(open_network(weights))), "fp32", device)
-    plan = make_plan(runner, views, memory, band_rows)
-    found = run_bands(runner, views, plan, progress, channels=2)
-    return Disparity(found[:1], found[1:])
+    run = partial(run_bands, runner, views, progress=progress, channels=2)
+    found, _, notes = run_fitting(runner, views, run, memory, band_rows)
+    return Disparity(found[:1], found[1:], notes)
 
 
 class Finder(nn.Module):

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dualpix.cli.doors import say
+
 if TYPE_CHECKING:
     from dualpix.checkpoint import Checkpoint
     from dualpix.images import Metadata, Views
@@ -70,6 +72,8 @@ class Maps:
         from dualpix.images import Metadata, turn_back, write_picture
 
         found = disparity(pair["left"], pair["right"], opened, memory=memory, device=device)
+        for note in found.warnings:
+            say(f"Note: {note}")
         plain = Metadata(orientation=metadata.orientation, software=metadata.software)
         if self.disparity:
             told = plain.software and f"{plain.software}; disparity in pixels = (level - 32768) / 512"
