@@ -9,7 +9,7 @@ ROWS = (
     ("errors", "files"),
     ("tables",),
     ("images", "networks", "classic", "losses", "metrics", "optics", "figures"),
-    ("data", "objectives"),
+    ("data", "objectives", "exported"),
     ("recipes", "checkpoint", "foreign", "graphs", "planning", "results"),
     ("runners",),
     ("deblurring", "methods"),

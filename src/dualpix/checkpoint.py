@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from dualpix import networks
 from dualpix.errors import CheckpointError, DualpixError
+from dualpix.exported import ENGINE_OF, Exported, mark, read_facts
 from dualpix.files import write_whole
 
 FORMAT = 1
@@ -83,9 +84,14 @@ def save(
 def load(path_or_name: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
     """Read a checkpoint file, or the shipped weights of that name (see `WEIGHTS`).
 
+    Of a file that `dualpix export` wrote for another engine the network has only the shape, on the device "meta"; the
+    numbers stay in the file (see `exported`).
+
     Raises `CheckpointError` if the file is missing, damaged, of another kind, or does not fit the network it names.
     """
     path = find(path_or_name)
+    if path.suffix in ENGINE_OF:
+        return _load_exported(path)
     header, card = _read_header(path)
     name, arguments = card["network"], card["arguments"]
     _check_fit(path, header, name, arguments)
@@ -102,10 +108,29 @@ def load(path_or_name: str | Path, device: str | torch.device = "cpu") -> Checkp
     return Checkpoint(network, name, arguments, card["recipe"], card["scores"], card["extra"], path)
 
 
+def _load_exported(path: Path) -> Checkpoint:
+    card = _read_exported(path)
+    with torch.device("meta"):
+        network = networks.create(card["network"], **card["arguments"]).eval()
+    mark(network, Exported(path, card["precision"]))
+    return Checkpoint(network, card["network"], card["arguments"], card["recipe"], card["scores"], card["extra"], path)
+
+
+def _read_exported(path: Path) -> dict[str, Any]:
+    try:
+        card = read_facts(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is damaged ({error}); export it again with `dualpix export`.") from error
+    if not isinstance(card, dict) or not isinstance(card.get("precision"), str):
+        raise CheckpointError(f"{path} was not made by `dualpix export`: it does not say which network it holds.")
+    return _check_card(path, card)
+
+
 def read_card(path_or_name: str | Path) -> dict[str, Any]:
     """Return what a checkpoint says of itself (`network`, `arguments`, `recipe`, `scores`, `extra`), reading only its
     header. Raises `CheckpointError` as `load` does."""
-    return _read_header(find(path_or_name))[1]
+    path = find(path_or_name)
+    return _read_exported(path) if path.suffix in ENGINE_OF else _read_header(path)[1]
 
 
 def find(path_or_name: str | Path) -> Path:

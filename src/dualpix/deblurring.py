@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dualpix import checkpoint, planning
+from dualpix import checkpoint, planning, runners
 from dualpix.checkpoint import Checkpoint
 from dualpix.data.augment import TURNS
 from dualpix.data.samples import Sample, mean_view
@@ -24,7 +24,7 @@ from dualpix.errors import CheckpointError, MachineError, PairError
 from dualpix.images import check_pair, read_pair, read_picture, require_pair
 from dualpix.networks import MAPPERS, NETWORKS, Network
 from dualpix.planning import Plan
-from dualpix.runners.pytorch import Runner
+from dualpix.runners import AnyRunner
 
 PictureLike: TypeAlias = "str | Path | np.ndarray[Any, Any] | Tensor"
 WeightsLike: TypeAlias = "str | Path | Checkpoint | nn.Module | None"
@@ -57,6 +57,7 @@ def deblur(
     band_rows: int | None = None,
     precision: str = "auto",
     device: str | torch.device = "auto",
+    engine: str = "auto",
     mirror: bool = False,
     progress: Progress | None = None,
 ) -> Tensor:
@@ -64,11 +65,13 @@ def deblur(
 
     `left`, `right`: paths of picture files, or pictures as arrays or tensors, H x W x 3 or 3 x H x W, 8 or 16-bit
     integers or floats in [0, 1], with the disparity along rows.
-    `weights`: shipped weights by name, a checkpoint file, a `Checkpoint` or a network; None takes the default ones.
+    `weights`: shipped weights by name, a checkpoint file or one that `dualpix export` wrote, a `Checkpoint` or a
+    network; None takes the default ones.
     `memory`: the most the process may use ("2GB" or bytes); None leaves room for other programs, and tries smaller
     bands should the memory run out.
     `band_rows`: cut into bands of that many rows, whatever the memory; None decides.
-    `precision`: "auto", "fp32" or "bf16"; `device`: "auto", "cpu", "cuda", ...
+    `precision`: "auto", "fp32" or "bf16", with OpenVINO "int8" too; `device`: "auto", "cpu", "cuda", ...
+    `engine`: "torch", "openvino" or "onnx"; "auto" is torch, but for files that `dualpix export` wrote for another.
     `mirror`: the mean of four results, of the pair as it is, mirrored, upside down, and both: a little better, in four
     times the time.
     `progress`: called as `progress(done, total)` with the number of bands.
@@ -83,6 +86,7 @@ def deblur(
         band_rows=band_rows,
         precision=precision,
         device=device,
+        engine=engine,
         mirror=mirror,
         progress=progress,
     )
@@ -99,6 +103,7 @@ def deblur_pair(
     band_rows: int | None = None,
     precision: str = "auto",
     device: str | torch.device = "auto",
+    engine: str = "auto",
     mirror: bool = False,
     strict: bool = False,
     progress: Progress | None = None,
@@ -114,11 +119,12 @@ def deblur_pair(
         raise PairError(f"{' '.join(odd)} To go on all the same, give --anyway (strict=False).")
     warnings = [*sample.get("notes", ()), *odd]
     network = open_network(weights)
-    runner = Runner(network, precision, device)
+    runner = runners.start(network, engine, precision, device)
     picture, plan, notes = _run(runner, sample, memory, band_rows, mirror, progress)
     if runner.precision != "fp32" and not _is_finite(picture):
         warnings.append(f"{runner.precision} gave NaN or infinity for this pair, so it was computed again in fp32.")
-        picture, plan, notes = _run(Runner(network, "fp32", device), sample, memory, band_rows, mirror, progress)
+        again = runners.start(network, engine, "fp32", device)
+        picture, plan, notes = _run(again, sample, memory, band_rows, mirror, progress)
     if not _is_finite(picture):
         raise PairError(f"The network gives NaN or infinity for {sample['name']}; try other weights.")
     return Deblurred(picture.clamp_(0, 1), plan, (*warnings, *notes))
@@ -173,7 +179,7 @@ def _pick_views(sample: Sample, names: Sequence[str]) -> list[Tensor]:
 
 
 def make_plan(
-    runner: Runner,
+    runner: AnyRunner,
     views: Sequence[Tensor],
     memory: str | int | None = None,
     band_rows: int | None = None,
@@ -189,7 +195,7 @@ def make_plan(
     pictures = (2 if mirror else 1) * sum(view.nbytes for view in views) + kept * 4 * views[0].numel()
     probe_width = width if runner.strip_rows is None else min(width, PROBE_WIDTH)
     cost = planning.measure_cost(
-        lambda rows: runner([torch.zeros(view.shape[0], rows, probe_width) for view in views]),
+        lambda rows: runner.rehearse(rows, probe_width),
         _probe_rows(runner),
         planning.PROCESS_BYTES + 2 * runner.weight_bytes + pictures,
         width / probe_width,
@@ -204,15 +210,16 @@ def make_plan(
         bands = planning.choose_bands(height, runner.multiple, runner.reach_px, cost, limit, planning.COMFORT_BYTES)
     contexts = [planning.around(band, height, runner.multiple, reach) for band in bands]
     tallest = max(last - first for first, last in contexts)
-    return Plan(bands, reach, runner.precision, str(runner.device), cost.peak_bytes(tallest), mirror)
+    device = str(runner.device) if runner.engine == "torch" else f"{runner.device}, {runner.engine}"
+    return Plan(bands, reach, runner.precision, device, cost.peak_bytes(tallest), mirror)
 
 
-def _probe_rows(runner: Runner) -> int:
+def _probe_rows(runner: AnyRunner) -> int:
     rows = PROBE_ROWS if runner.strip_rows is None else 3 * runner.strip_rows
     return math.ceil(rows / runner.multiple) * runner.multiple
 
 
-def _checked_rows(band_rows: int, height: int, runner: Runner) -> int:
+def _checked_rows(band_rows: int, height: int, runner: AnyRunner) -> int:
     if band_rows < 1:
         raise ValueError(f"band_rows must be at least 1, not {band_rows}")
     if runner.reach_px is None and band_rows < height:
@@ -221,14 +228,19 @@ def _checked_rows(band_rows: int, height: int, runner: Runner) -> int:
 
 
 def _run(
-    runner: Runner, sample: Sample, memory: str | int | None, rows: int | None, mirror: bool, progress: Progress | None
+    runner: AnyRunner,
+    sample: Sample,
+    memory: str | int | None,
+    rows: int | None,
+    mirror: bool,
+    progress: Progress | None,
 ) -> tuple[Tensor, Plan, tuple[str, ...]]:
     views = _pick_views(sample, runner.views)
     return run_fitting(runner, views, partial(_run_plan, runner, sample, progress=progress), memory, rows, mirror)
 
 
 def run_fitting(
-    runner: Runner,
+    runner: AnyRunner,
     views: Sequence[Tensor],
     run: Callable[[Plan], Tensor],
     memory: str | int | None = None,
@@ -256,7 +268,7 @@ def run_fitting(
         rows = _halve(runner, plan, len(sizes))
 
 
-def _halve(runner: Runner, plan: Plan, times: int) -> int:
+def _halve(runner: AnyRunner, plan: Plan, times: int) -> int:
     """The rows of smaller bands than those of `plan`, for the `times`-th time."""
     tried = plan.bands[0][1] - plan.bands[0][0]
     if runner.reach_px is None or tried <= runner.multiple or times > MOST_HALVINGS:
@@ -267,13 +279,13 @@ def _halve(runner: Runner, plan: Plan, times: int) -> int:
     return tried // 2
 
 
-def _run_plan(runner: Runner, sample: Sample, plan: Plan, progress: Progress | None) -> Tensor:
+def _run_plan(runner: AnyRunner, sample: Sample, plan: Plan, progress: Progress | None) -> Tensor:
     if plan.mirror:
         return run_mirrored(runner, sample, plan, progress)
     return run_bands(runner, _pick_views(sample, runner.views), plan, progress)
 
 
-def _plan(runner: Runner, views: Sequence[Tensor], memory: str | int | None, rows: int | None, mirror: bool) -> Plan:
+def _plan(runner: AnyRunner, views: Sequence[Tensor], memory: str | int | None, rows: int | None, mirror: bool) -> Plan:
     plan = planning.unless_out_of_memory(partial(make_plan, runner, views, memory, rows, mirror))
     if plan is None:  # No band is smaller than the few rows that were run to measure what a row needs.
         raise MachineError(
@@ -290,7 +302,7 @@ def _told(sizes: Sequence[str]) -> tuple[str, ...]:
 
 
 def run_bands(
-    runner: Runner, views: Sequence[Tensor], plan: Plan, progress: Progress | None = None, channels: int = 3
+    runner: AnyRunner, views: Sequence[Tensor], plan: Plan, progress: Progress | None = None, channels: int = 3
 ) -> Tensor:
     """Run each band of `plan` together with the rows around it; returns float32 `channels` x H x W, not clipped."""
     height, width = views[0].shape[-2:]
@@ -306,7 +318,7 @@ def run_bands(
     return picture
 
 
-def run_mirrored(runner: Runner, sample: Sample, plan: Plan, progress: Progress | None = None) -> Tensor:
+def run_mirrored(runner: AnyRunner, sample: Sample, plan: Plan, progress: Progress | None = None) -> Tensor:
     """The mean over the four ways `sample` can lie, each run as `plan` says and turned back; as `run_bands` returns it.
 
     Whole pictures are turned, not bands, so that bands start where they would in a picture that came in like that.

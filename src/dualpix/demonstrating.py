@@ -42,6 +42,7 @@ def demonstrate(
     memory: str | int | None = None,
     precision: str = "auto",
     device: str = "auto",
+    engine: str = "auto",
     progress: Progress | None = None,
 ) -> Demonstration:
     """Deblur the bundled pair and write `result.png` (16 bit) and `side-by-side.png` (blurred, result, truth) into
@@ -54,7 +55,9 @@ def demonstrate(
     pair = bundled_pair()
     sample = read_sample("the bundled pair", pair)
     start = time.perf_counter()
-    done = deblur_pair(sample, weights, memory=memory, precision=precision, device=device, progress=progress)
+    done = deblur_pair(
+        sample, weights, memory=memory, precision=precision, device=device, engine=engine, progress=progress
+    )
     seconds = time.perf_counter() - start
     blurred, sharp = mean_view(sample["left"], sample["right"]), sample["sharp"]
     write_picture(result, done.picture, overwrite=True)

@@ -21,6 +21,7 @@ class Choices:
     memory: str | int | None = None
     precision: str = "auto"
     device: str = "auto"
+    engine: str = "auto"
     mirror: bool = False
     depth: int | None = None
     strip_metadata: bool = False
@@ -70,6 +71,7 @@ def deblur_views(views: Views, opened: Checkpoint, choices: Choices, progress: P
         memory=choices.memory,
         precision=choices.precision,
         device=choices.device,
+        engine=choices.engine,
         mirror=choices.mirror,
         strict=not choices.anyway,
         progress=progress,

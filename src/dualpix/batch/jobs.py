@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from dualpix import planning
+from dualpix import planning, runners
 from dualpix.batch.manifest import read_manifest
 from dualpix.errors import PairError, PictureError
 from dualpix.finishing import Choices
@@ -26,8 +26,7 @@ class Settings(Choices):
 
     def check(self) -> None:
         """Raise MachineError, RecipeError or PictureError for what no picture could be made with."""
-        device = planning.choose_device(self.device)
-        planning.choose_precision(self.precision, device, adds_input=False)
+        runners.check(self.engine, self.precision, self.device)
         if self.memory is not None:
             planning.parse_memory(self.memory)
         if self.layout is not None:

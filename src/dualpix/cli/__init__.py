@@ -1,6 +1,7 @@
 """The command line: parse, call one journey, print. No logic; torch is loaded inside the commands, so help is quick."""
 
 from dualpix.cli.doors import app
+from dualpix.cli.exporting import export
 from dualpix.cli.importing import import_weights
 from dualpix.cli.measuring import calibrate
 from dualpix.cli.serving import web
@@ -10,7 +11,7 @@ from dualpix.cli.viewing import extract, inspect
 
 __all__ = ["app", "main"]
 
-COMMANDS = (deblur, demo, simulate, train, evaluate, methods, import_weights, calibrate, extract, inspect, web)
+COMMANDS = (deblur, demo, simulate, train, evaluate, methods, import_weights, export, calibrate, extract, inspect, web)
 
 for command in COMMANDS:
     app.command()(command)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dualpix.cli.doors import Memory, Weights, say
+from dualpix.cli.doors import Engine, Memory, Precision, Weights, say
 from dualpix.errors import MachineError
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
@@ -18,6 +18,8 @@ def web(
     ] = "127.0.0.1",
     weights: Weights = None,
     memory: Memory = None,
+    engine: Engine = "auto",
+    precision: Precision = "auto",
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Serve a page to deblur pairs in a browser, on this machine alone.
@@ -39,7 +41,9 @@ def web(
     def tell(address: str) -> None:
         typer.echo(f"dualpix: {address}  (Ctrl-C stops)")
 
-    ended = serve(host, port, weights, memory, open_browser=open_browser, ready=tell)
+    ended = serve(
+        host, port, weights, memory, engine=engine, precision=precision, open_browser=open_browser, ready=tell
+    )
     say("Stopped.")
     if not ended.is_at_rest:
         os._exit(ended.code)  # A thread still computes, and Python would wait for it.

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dualpix.cli.doors import Device, Memory, Mirror, Overwrite, Precision, counter, say
+from dualpix.cli.doors import Device, Engine, Memory, Mirror, Overwrite, Precision, counter, say
 
 
 def simulate(
@@ -123,6 +123,7 @@ def evaluate(
     memory: Memory = None,
     precision: Precision = "auto",
     device: Device = "auto",
+    engine: Engine = "auto",
     mirror: Mirror = False,
 ) -> None:
     """Run, score and compare methods on pairs.
@@ -150,6 +151,7 @@ def evaluate(
         memory=memory,
         precision=precision,
         device=device,
+        engine=engine,
         mirror=mirror,
         peak_memory=peak_memory,
         overwrite=overwrite,

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dualpix import __version__
-from dualpix.cli.doors import Device, Layout, Memory, Mirror, Overwrite, Precision, Swap, Weights, counter, say
+from dualpix.cli.doors import Device, Engine, Layout, Memory, Mirror, Overwrite, Precision, Swap, Weights, counter, say
 from dualpix.cli.folders import (
     AllowOutside,
     DryRun,
@@ -40,6 +40,7 @@ def deblur(
     memory: Memory = None,
     precision: Precision = "auto",
     device: Device = "auto",
+    engine: Engine = "auto",
     mirror: Mirror = False,
     depth: Annotated[int | None, typer.Option(metavar="BITS", help="8 or 16; without it, that of the views.")] = None,
     strip_metadata: Annotated[
@@ -79,6 +80,7 @@ def deblur(
         memory=memory,
         precision=precision,
         device=device,
+        engine=engine,
         mirror=mirror,
         depth=depth,
         strip_metadata=strip_metadata,
@@ -117,6 +119,7 @@ def demo(
     memory: Memory = None,
     precision: Precision = "auto",
     device: Device = "auto",
+    engine: Engine = "auto",
 ) -> None:
     """Deblur the bundled pair and score it.
 
@@ -127,7 +130,15 @@ def demo(
     """
     from dualpix.demonstrating import demonstrate
 
-    done = demonstrate(output, weights, memory=memory, precision=precision, device=device, progress=counter("band"))
+    done = demonstrate(
+        output,
+        weights,
+        memory=memory,
+        precision=precision,
+        device=device,
+        engine=engine,
+        progress=counter("band"),
+    )
     if done.about:
         typer.echo(done.about)
     for words, scores in (("before", done.before), ("after", done.after)):

@@ -64,6 +64,7 @@ def evaluate(
     memory: str | int | None = None,
     precision: str = "auto",
     device: str = "auto",
+    engine: str = "auto",
     mirror: bool = False,
     peak_memory: bool = False,
     overwrite: bool = False,
@@ -74,8 +75,8 @@ def evaluate(
 
     Writes into `folder`: `<label>/<name>.png` for each method that has to run, `pictures.csv`, `methods.csv`,
     `summary.md` and `comparison.png`, which shows `scenes` of the samples. `protocol` and `extra` are those of
-    `metrics.measure`; `memory`, `precision`, `device` and `mirror` those of `deblur`. `peak_memory`: run each method
-    once more, on the first picture, to measure its memory (see `evaluating.peak`). `progress` is called as
+    `metrics.measure`; `memory`, `precision`, `device`, `engine` and `mirror` those of `deblur`. `peak_memory`: run each
+    method once more, on the first picture, to measure its memory (see `evaluating.peak`). `progress` is called as
     `progress(label, done, total)`.
 
     A picture that fails is listed, and the others go on. A row of `SYSTEMS` without weights, or that needs what the
@@ -84,7 +85,7 @@ def evaluate(
     """
     dataset = open_dataset(data) if isinstance(data, str | Path) else data
     place = _prepare(Path(folder), overwrite)
-    how = {"memory": memory, "precision": precision, "device": device, "mirror": mirror}
+    how = {"memory": memory, "precision": precision, "device": device, "engine": engine, "mirror": mirror}
     # All methods are opened, and the input is scored, before hours of work: what is wrong shows at once.
     named = {checkpoint.DEFAULT_WEIGHTS: checkpoint.DEFAULT_WEIGHTS} if methods is None else methods
     first = next((sample for _, sample in each(dataset, {})), None)

@@ -25,6 +25,8 @@ class Runner:
     added in fp32, so that the picture keeps all its bits.
     """
 
+    engine = "torch"
+
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
         adds_input = hasattr(network, "correction") and bool(getattr(network, "residual", True))
         self.device = planning.choose_device(device)
@@ -56,3 +58,7 @@ class Runner:
         masked = {"width": width} if self._masks_width and padding[1] else {}
         output = self._call(*inputs, **masked)[0, :, :height, :width].float().cpu()
         return output.add_(sum(views), alpha=1 / len(views)) if self._adds_mean else output
+
+    def rehearse(self, rows: int, width: int) -> None:
+        """Make all tensors that so many rows need, at the times when they are needed: for counting their bytes."""
+        self([torch.zeros(3, rows, width) for _ in self.views])

@@ -14,6 +14,7 @@ from typing import Any
 
 from dualpix.checkpoint import Checkpoint
 from dualpix.errors import DualpixError, MachineError
+from dualpix.finishing import Choices
 from dualpix.web import work
 from dualpix.web.refusals import Limits, Refusal
 
@@ -88,9 +89,19 @@ class Desk:
     """All jobs of one server. Two threads work: one deblurs, the other checks new pairs and writes downloads, so that
     neither waits for a long deblurring. Methods may be called from any thread."""
 
-    def __init__(self, root: Path, checkpoint: Checkpoint, memory: str | None = None, limits: Limits | None = None):
+    def __init__(
+        self,
+        root: Path,
+        checkpoint: Checkpoint,
+        memory: str | None = None,
+        limits: Limits | None = None,
+        *,
+        engine: str = "auto",
+        precision: str = "auto",
+    ) -> None:
         self.limits = limits or Limits()
-        self._root, self._checkpoint, self._memory = root, checkpoint, memory
+        self._root, self._checkpoint = root, checkpoint
+        self._choices = Choices(memory=memory, engine=engine, precision=precision, anyway=True)
         self._jobs: dict[str, Job] = {}
         self._uploading = 0
         self._lock = threading.RLock()
@@ -238,7 +249,7 @@ class Desk:
                 raise Refusal(504, f"Deblurring took longer than the {minutes} that are allowed; use smaller views.")
 
         def run() -> str:
-            job.plan, job.notes = work.deblur(job.order, self._checkpoint, self._memory, progress)
+            job.plan, job.notes = work.deblur(job.order, self._checkpoint, self._choices, progress)
             job.version += 1
             return DONE
 

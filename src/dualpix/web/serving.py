@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from dualpix import checkpoint
+from dualpix import checkpoint, runners
 from dualpix.errors import MachineError
 from dualpix.planning import parse_memory
 from dualpix.web.app import create_app
@@ -41,6 +41,8 @@ def serve(
     weights: str | None = None,
     memory: str | None = None,
     *,
+    engine: str = "auto",
+    precision: str = "auto",
     limits: Limits | None = None,
     open_browser: bool = False,
     ready: Callable[[str], None] = lambda address: None,
@@ -52,8 +54,10 @@ def serve(
     limits = limits or Limits()
     if memory is not None:
         parse_memory(memory)
+    runners.check(engine, precision, "auto")
     with bound(host, port) as listening, folder() as root:
-        desk = Desk(root, checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS), memory, limits)
+        opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
+        desk = Desk(root, opened, memory, limits, engine=engine, precision=precision)
         try:
             app = create_app(desk, LOOPBACK | names_of(host), any_address=host in ANYWHERE)
             server = _Server(configure(app, limits))

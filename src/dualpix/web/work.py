@@ -77,13 +77,13 @@ def check(order: Order, checkpoint: Checkpoint) -> Checked:
     return Checked(told, inherited)
 
 
-def deblur(order: Order, checkpoint: Checkpoint, memory: str | None, progress: Progress) -> tuple[str, tuple[str, ...]]:
+def deblur(order: Order, checkpoint: Checkpoint, choices: Choices, progress: Progress) -> tuple[str, tuple[str, ...]]:
     """Write RESULT (float32 3 x H x W, exact) and AFTER (to look at); return how it was run, and what was odd.
 
     `progress` is called between bands and may raise to stop. Raises PictureError, PairError or MachineError.
     """
     views = order.open()
-    done = deblur_views(views, checkpoint, Choices(memory=memory, anyway=True), progress)
+    done = deblur_views(views, checkpoint, choices, progress)
     np.save(order.folder / RESULT, done.picture.numpy())
     _write_preview(order.folder / AFTER, done.picture, views)
     return str(done.plan), done.warnings

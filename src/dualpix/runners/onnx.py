@@ -1,0 +1,70 @@
+"""Run a network in ONNX Runtime, on the CPU, in fp32."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from dualpix.errors import MachineError
+from dualpix.exported import exported_of, package
+from dualpix.files import write_whole
+from dualpix.graphs import graph_of
+from dualpix.graphs.engines import onnx_bytes
+from dualpix.networks import Network
+from dualpix.runners import keeping
+
+
+class Runner:
+    """A network made ready to run on rows of a picture, as `runners.check` allows."""
+
+    engine = "onnx"
+    strip_rows = None
+
+    def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
+        self.runtime = package("onnxruntime", "onnx")
+        self.device = torch.device("cpu")
+        self.precision = "fp32"
+        self.views, self.multiple = network.views, network.multiple
+        self.reach_px: int | None = getattr(network, "reach_px", None)
+        self._shape = graph_of(cast(nn.Module, network)).to("meta")
+        self.weight_bytes = sum(value.nbytes for value in self._shape.state_dict().values())
+        self._session = self._start(_content(cast(nn.Module, network)))
+
+    def __call__(self, views: Sequence[Tensor]) -> Tensor:
+        """Return the output for `views`, C x H x W each, as float32 3 x H x W, not clipped."""
+        named = {name: view[None].float().contiguous().numpy() for name, view in zip(self.views, views, strict=True)}
+        return torch.from_numpy(self._session.run(None, named)[0][0])
+
+    def rehearse(self, rows: int, width: int) -> None:
+        """Make the tensors that the engine will need at once, without contents: for counting their bytes."""
+        with torch.no_grad():
+            self._shape(*(torch.zeros(1, 3, rows, width, device="meta") for _ in self.views))
+
+    def _start(self, content: Path | bytes) -> Any:
+        options = self.runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        options.enable_cpu_mem_arena = False  # It would hold on to what the largest picture needed.
+        given = str(content) if isinstance(content, Path) else content
+        try:
+            return self.runtime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # Of types of its own, which have no common one.
+            raise MachineError("ONNX Runtime cannot read this; export it again with `dualpix export`.") from error
+
+
+def _content(network: nn.Module) -> Path | bytes:
+    """A file, that of the cache, or what is converted now."""
+    exported = exported_of(network)
+    if exported is not None:
+        return exported.path
+    kept = keeping.place(network, "fp32", ".onnx")
+    if kept.is_file():
+        return kept
+    content = onnx_bytes(graph_of(network), {})
+    with suppress(OSError):  # It need not be kept.
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(kept, content)
+    return content

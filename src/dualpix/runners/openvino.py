@@ -1,0 +1,136 @@
+"""Run a network in OpenVINO, on the CPU: in fp32, bf16, or with 8-bit convolutions."""
+
+import os
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dualpix import planning
+from dualpix.errors import MachineError
+from dualpix.exported import exported_of, package
+from dualpix.graphs import Graph, graph_of
+from dualpix.graphs.engines import openvino_model, round_to_8_bits
+from dualpix.images import read_picture
+from dualpix.networks import Network
+from dualpix.runners import keeping
+
+MOST_SHAPES = 3
+"""Compiled forms that are kept: the first band of a picture, those in its middle and the last one differ in height."""
+
+SAMPLE_PX = 320
+"""Rows and columns of the bundled pair from which the 8-bit grids are taken, if nothing else is given."""
+
+
+class Runner:
+    """A network made ready to run on rows of a picture, as `runners.check` allows.
+
+    For each size it is compiled anew, in less than a second, since what is compiled for any size takes half as long
+    again to run.
+    """
+
+    engine = "openvino"
+    strip_rows = None
+
+    def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
+        self.openvino = package("openvino", "openvino")
+        self.device = torch.device("cpu")
+        self.precision = _precision(network, precision)
+        self.views, self.multiple = network.views, network.multiple
+        self.reach_px: int | None = getattr(network, "reach_px", None)
+        self._core = self.openvino.Core()
+        self._model = self._open(cast(nn.Module, network))
+        self._shape = graph_of(cast(nn.Module, network)).to("meta")
+        self.weight_bytes = sum(value.nbytes for value in self._shape.state_dict().values())
+        self._compiled: dict[tuple[int, int], Any] = {}
+
+    def __call__(self, views: Sequence[Tensor]) -> Tensor:
+        """Return the output for `views`, C x H x W each, as float32 3 x H x W, not clipped."""
+        height, width = views[0].shape[-2:]
+        run = self._compiled.pop((height, width), None) or self._compile(height, width)
+        self._compiled[height, width] = run
+        outputs = run.infer([np.ascontiguousarray(view[None].float().numpy()) for view in views], share_inputs=True)
+        return torch.from_numpy(outputs[0][0].copy())
+
+    def rehearse(self, rows: int, width: int) -> None:
+        """Make the tensors that the engine will need at once, without contents: for counting their bytes."""
+        with torch.no_grad():
+            self._shape(*(torch.zeros(1, 3, rows, width, device="meta") for _ in self.views))
+
+    def _compile(self, height: int, width: int) -> Any:
+        while len(self._compiled) >= MOST_SHAPES:
+            del self._compiled[next(iter(self._compiled))]
+        model = self._model.clone()
+        model.reshape({port: [1, 3, height, width] for port in model.inputs})
+        hint = "f32" if self.precision == "fp32" or not _has_bf16(self._core) else "bf16"
+        settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        return self._core.compile_model(model, "CPU", settings).create_infer_request()
+
+    def _open(self, network: nn.Module) -> Any:
+        """The model of a file, of the cache, or converted now."""
+        exported = exported_of(network)
+        if exported is not None:
+            return self._read(exported.path)
+        kind = "int8" if self.precision == "int8" else "fp32"
+        kept = keeping.place(network, kind, ".xml")
+        if kept.is_file() and kept.with_suffix(".bin").is_file():
+            with suppress(RuntimeError):  # Damaged, or of another time: made again.
+                return self._core.read_model(kept)
+        graph = graph_of(network)
+        if kind == "int8":
+            round_to_8_bits(graph, [bundled_views(graph)])
+        model = openvino_model(graph, {})
+        with suppress(OSError, RuntimeError):  # It need not be kept.
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            save(self.openvino, model, kept)
+        return model
+
+    def _read(self, path: Path) -> Any:
+        try:
+            return self._core.read_model(path)
+        except RuntimeError as error:
+            raise MachineError(f"OpenVINO cannot read {path}; export it again with `dualpix export`.") from error
+
+
+def save(openvino: Any, model: Any, path: Path) -> None:
+    """Write `path` and the .bin beside it; both appear whole, and the first, without which none is read, last."""
+    partial = path.with_name(f".dualpix-{secrets.token_hex(8)}.xml")
+    try:
+        openvino.save_model(model, partial, compress_to_fp16=False)
+        os.replace(partial.with_suffix(".bin"), path.with_suffix(".bin"))
+        os.replace(partial, path)
+    finally:
+        for leftover in (partial, partial.with_suffix(".bin")):
+            leftover.unlink(missing_ok=True)
+
+
+def bundled_views(graph: Graph) -> list[Tensor]:
+    """The views that `graph` takes, from the pair inside the package."""
+    folder = Path(__file__).parents[1] / "demo_pair"
+    pair = {name: read_picture(folder / f"{name}.png").pixels[:, :SAMPLE_PX, :SAMPLE_PX] for name in ("left", "right")}
+    pair["center"] = (pair["left"] + pair["right"]) / 2
+    return [pair[name] for name in graph.views]
+
+
+def _precision(network: Network, asked: str) -> str:
+    exported = exported_of(network)
+    if exported is not None and exported.precision == "int8":
+        if asked not in ("auto", "int8"):
+            raise MachineError(
+                f"{exported.path} holds 8-bit weights, which cannot run in {asked}; leave --precision out."
+            )
+        return "int8"
+    if exported is not None and asked == "int8":
+        raise MachineError(f"{exported.path} holds no 8-bit weights; export it with --int8.")
+    if asked == "auto":
+        return planning.choose_precision("auto", torch.device("cpu"), True)
+    return asked
+
+
+def _has_bf16(core: Any) -> bool:
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
