@@ -77,7 +77,7 @@ def export(
         raise MachineError(f"Only openvino files can be of 8 bits, not {to}; leave --int8 out.")
     if photos and not int8:
         raise MachineError("Photographs are for files of 8 bits; give --int8 too.")
-    if path.is_dir() or path.exists() and not overwrite:
+    if path.is_dir() or (path.exists() and not overwrite):
         raise CheckpointError(f"{path} exists already; choose another name, or give --overwrite.")
     opened = weights if isinstance(weights, Checkpoint) else checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
     network = open_network(opened)
