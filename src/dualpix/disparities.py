@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from dualpix.deblurring import PictureLike, Progress, WeightsLike, as_sample, open_network, run_bands, run_fitting
 from dualpix.errors import CheckpointError, PictureError
+from dualpix.exported import exported_of
 from dualpix.figures import signed_colours
 from dualpix.images import Metadata, require_pair, write_picture
 from dualpix.networks import NETWORKS, Network
@@ -72,7 +73,14 @@ def disparity(
     sample = as_sample(left, right)
     views = [sample["left"], sample["right"]]
     require_pair(*views)
-    runner = Runner(cast(Network, Finder(open_network(weights))), "fp32", device)
+    network = open_network(weights)
+    exported = exported_of(network)
+    if exported is not None:
+        raise CheckpointError(
+            f"{exported.path} is for the engine {exported.engine}, which gives no disparity; give the .safetensors file"
+            " it came from."
+        )
+    runner = Runner(cast(Network, Finder(network)), "fp32", device)
     run = partial(run_bands, runner, views, progress=progress, channels=2)
     found, _, notes = run_fitting(runner, views, run, memory, band_rows)
     return Disparity(found[:1], found[1:], notes)
