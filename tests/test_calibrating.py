@@ -56,12 +56,13 @@ def test_with_the_sharp_picture_everything_is_told(files: Path) -> None:
     done = calibrate("left.png", "right.png", "sharp.png")
     numbers = done.together
     assert list(done.pairs) == ["left"] and done.pairs["left"] == numbers
-    assert numbers["rho"].value == pytest.approx(LENS.rho, rel=0.08)
+    assert numbers["rho"].value == pytest.approx(LENS.rho, rel=0.01)
     assert 0.97 < numbers["rho by matching"].value / LENS.rho < 1.2  # fine detail lies further apart than the middles
-    assert numbers["blur px"].high == pytest.approx(7, rel=0.06)
-    assert numbers["share in focus"].value == pytest.approx(1 / 3, abs=0.15)
+    assert numbers["blur px"].high == pytest.approx(7, rel=0.02)
+    # A third of the width is in focus, but windows are as wide: one column of seven lies within it, the next is torn.
+    assert 1 / 7 <= numbers["share in focus"].value <= 1 / 3
     assert numbers["share in front of what is out of focus"].value == 0
-    assert abs(numbers["shading tilt"].value) < 0.01
+    assert abs(numbers["shading tilt"].value) < 0.001
     shares = [n.value for name, n in numbers.items() if name.startswith("share of blur")]
     assert sum(shares) == pytest.approx(1)
     for number in numbers.values():
@@ -70,7 +71,8 @@ def test_with_the_sharp_picture_everything_is_told(files: Path) -> None:
 
 def test_without_it_the_rest_is_told_and_the_gap_named(scene: tuple[Tensor, Tensor, Tensor]) -> None:
     numbers, missing = measure(*scene[:2])
-    assert numbers["rho from views alone"].value == pytest.approx(LENS.rho, rel=0.2)
+    assert numbers["rho from views alone"].value == pytest.approx(LENS.rho, rel=0.08)
+    assert numbers["blur from views alone px"].value == pytest.approx(7, rel=0.03)
     assert 0.97 < numbers["disparity px"].high / (7 * LENS.rho) < 1.2
     assert "rho" not in numbers and "tone contrast" not in numbers
     assert len(missing) >= 1 and "Without SHARP" in missing[0] and "tone" in missing[0]

@@ -14,7 +14,7 @@ from dualpix.optics.calibration_blind import fit_blind
 from dualpix.optics.calibration_looks import EDGE_STEPS, FREQUENCIES, edge_profiles, moved, spectra
 from dualpix.optics.calibration_shape import Patch, find_patches, fit_shape, fit_tone
 from dualpix.optics.calibration_views import coding_error, equal_quality, fit_noise, fit_shading, match_rows
-from dualpix.optics.kernels import Lens
+from dualpix.optics.kernels import Lens, kernels
 from dualpix.optics.render import Layer, render
 from dualpix.optics.sensor import Sensor, Tone, compress, quantise
 
@@ -62,10 +62,11 @@ def plain(blur_px: float, share: float, seed: int = 0) -> tuple[Tensor, Tensor, 
 def test_our_own_blur_and_rho_come_out(blur_px: float, rho: float) -> None:
     left, right, sharp = ours(replace(TYPICAL, rho=rho), flat(blur_px))
     found = fit_field(left, right, sharp)
-    assert float(found.good.double().mean()) > 0.8
-    assert float(found.blur_px[found.good].median()) == pytest.approx(blur_px, rel=0.04)
-    assert float(found.rho[found.split].median()) == pytest.approx(rho, rel=0.05)
-    assert float(found.disparity_px[found.good].median()) == pytest.approx(rho * blur_px, rel=0.04)
+    assert float(found.good.double().mean()) > 0.95
+    assert float(found.blur_px[found.good].median()) == pytest.approx(blur_px, rel=0.02)
+    assert float(found.blur_px[found.good].std()) < 0.1 + 0.02 * abs(blur_px)
+    assert float(found.rho[found.split].median()) == pytest.approx(rho, rel=0.015)
+    assert float(found.disparity_px[found.good].median()) == pytest.approx(rho * blur_px, rel=0.01)
 
 
 @pytest.mark.parametrize(("blur_px", "share"), [(5.5, 0.5), (10.0, 0.3)])
@@ -73,16 +74,18 @@ def test_the_blur_and_rho_of_plain_half_discs_come_out(blur_px: float, share: fl
     rho = share * 8 / (3 * np.pi)
     left, right, sharp = plain(blur_px, share)
     found = fit_field(left, right, sharp)
-    assert float(found.blur_px[found.good].median()) == pytest.approx(blur_px, rel=0.06)
-    # A ramp is fitted to what is a step; the shape tells how much that matters.
-    assert float(found.rho[found.split].median()) == pytest.approx(rho, rel=0.12)
+    assert float(found.blur_px[found.good].median()) == pytest.approx(blur_px, rel=0.03)
+    # A ramp is fitted to what is a step, which gives 6 to 7 % too much; the shape, once known, takes most of it back.
+    raw = float(found.rho[found.split].median())
+    assert raw == pytest.approx(rho, rel=0.08)
     encode = Tone().encode
     patches = find_patches(*map(encode, (left, right, sharp)), found)
     shape = fit_shape(patches, Tone())
     assert shape is not None
-    assert shape.choices["split"].value > 0.8
-    assert abs(shape.choices["rim"].value) < 0.35
-    assert float(found.rho[found.split].median()) * shape.rho_ratio == pytest.approx(rho, rel=0.06)
+    assert shape.choices["split"].value > 0.95
+    assert abs(shape.choices["rim"].value) < 0.05
+    assert raw * shape.rho_ratio == pytest.approx(rho, rel=0.02)
+    assert abs(raw * shape.rho_ratio - rho) < 0.4 * abs(raw - rho)
 
 
 def test_what_is_in_focus_has_no_blur_and_no_rho() -> None:
@@ -98,7 +101,7 @@ def test_a_slope_of_blur_is_followed_from_window_to_window() -> None:
     left, right, sharp = ours(replace(TYPICAL, rho=0.4), slope)
     found = fit_field(left, right, sharp)
     wanted = 6 + 0.02 * found.x * WIDTH / 2
-    assert float((found.blur_px - wanted)[found.good].abs().mean()) < 0.4
+    assert float((found.blur_px - wanted)[found.good].abs().mean()) < 0.1  # the ends are 4.5 px apart on either side
 
 
 @pytest.mark.parametrize("down", [0.0, 0.8])
@@ -135,22 +138,29 @@ def test_softness_rim_and_split_come_out(lens: Lens) -> None:
     patches = find_patches(*map(Tone().encode, (left, right, sharp)), found)
     shape = fit_shape(patches, Tone())
     assert shape is not None and len(patches) >= 3
-    assert shape.choices["softness_rel"].value == pytest.approx(lens.softness_rel, abs=0.05)
-    assert shape.choices["rim"].value == pytest.approx(lens.rim, abs=0.35)
-    assert shape.choices["split"].value == pytest.approx(lens.split, abs=0.3)
-    assert all(
-        choice.low <= choice.value + 0.05 and choice.high >= choice.value - 0.05 for choice in shape.choices.values()
+    # Softness and rim can stand in for one another, and so can rho and a split that clips no more than it must: each
+    # alone is known to a step of its grid. What they give together, the kernels, is what has to be right.
+    assert shape.choices["softness_rel"].value == pytest.approx(lens.softness_rel, abs=0.04)
+    assert shape.choices["rim"].value == pytest.approx(lens.rim, abs=0.31)
+    assert shape.choices["split"].value == pytest.approx(lens.split, abs=0.21)
+    true, fitted, typical = (
+        kernels(replace(one, rho=lens.rho, softness_px=lens.softness_px), 11.0, reach=22)
+        for one in (lens, shape.lens, TYPICAL)
     )
+    off = float((fitted - true).abs().sum()) / 2  # the share of the light of one view that lies elsewhere
+    assert off < 0.105 and off < 0.6 * float((typical - true).abs().sum()) / 2
+    for choice in shape.choices.values():
+        assert choice.low - 1e-6 <= choice.value <= choice.high + 1e-6 and choice.high > choice.low
 
 
-@pytest.mark.parametrize("contrast", [0.0, 0.6])
+@pytest.mark.parametrize("contrast", [0.0, 0.5])
 def test_the_contrast_of_the_tone_curve_comes_out(contrast: float) -> None:
     left, right, sharp = ours(replace(TYPICAL, rho=0.4), flat(8.0))
     tone = Tone(contrast)
     shown = [quantise(tone.encode(x), 8) for x in (left, right, sharp)]
     found = fit_field(*map(Tone(0.3).decode, shown))
     choice = fit_tone(find_patches(*shown, found))
-    assert choice is not None and choice.value == pytest.approx(contrast, abs=0.12)
+    assert choice is not None and choice.value == pytest.approx(contrast, abs=0.08)  # the grid's steps are 0.2
 
 
 def test_too_few_patches_tell_no_shape() -> None:
@@ -163,9 +173,9 @@ def test_two_views_alone_tell_blur_and_rho(blur_px: float, rho: float) -> None:
     left, right, _ = ours(replace(TYPICAL, rho=rho), flat(blur_px))
     found = fit_blind(left, right)
     known = found.rho.isfinite()
-    assert float(known.double().mean()) > 0.5
-    assert float(found.blur_px[known].median()) == pytest.approx(blur_px, rel=0.15)
-    assert float(found.rho[known].median()) == pytest.approx(rho, rel=0.15)
+    assert float(known.double().mean()) > 0.9
+    assert float(found.blur_px[known].median()) == pytest.approx(blur_px, rel=0.05)
+    assert float(found.rho[known].median()) == pytest.approx(rho, rel=0.05)
 
 
 @pytest.mark.parametrize("disparity_px", [-3.4, 0.0, 1.25, 7.7])
@@ -175,8 +185,9 @@ def test_shifts_along_rows_are_found(disparity_px: float) -> None:
     right = np.fft.ifft(np.fft.fft(left, axis=1) * ramp, axis=1).real
     found = match_rows(cut(left), cut(right))
     assert bool(found.isfinite().all())
-    assert float((found - disparity_px).abs().max()) < 0.15
-    assert float(found.median()) == pytest.approx(disparity_px, abs=0.06)
+    # Between whole pixels the parabola through the correlations draws to the nearer one.
+    assert float((found - disparity_px).abs().max()) < 0.1
+    assert float(found.median()) == pytest.approx(disparity_px, abs=0.06 if disparity_px else 0.005)
 
 
 def test_what_differs_or_is_flat_is_not_matched() -> None:
@@ -191,9 +202,9 @@ def test_shading_comes_out(tilt: float, offset: float) -> None:
     left, right, _ = ours(replace(TYPICAL, rho=0.4), flat(5.0))
     shaded = Sensor(shading=tilt).expose(torch.stack([left, right])[:, None].expand(-1, 3, -1, -1) * 0.9)[:, 1]
     line = fit_shading(shaded[0] * (1 - offset), shaded[1] * (1 + offset))
-    assert line.tilt == pytest.approx(tilt, abs=0.004)
-    assert line.offset == pytest.approx(offset, abs=0.004)
-    assert abs(line.tilt - tilt) < 4 * line.tilt_error + 1e-3
+    assert line.tilt == pytest.approx(tilt, abs=0.0015)
+    assert line.offset == pytest.approx(offset, abs=0.0008)
+    assert abs(line.tilt - tilt) < 2 * line.tilt_error < 0.004
 
 
 @pytest.mark.parametrize(("shot", "read"), [(2e-4, 0.0), (0.0, 3e-3), (1e-4, 2e-3)])
@@ -204,10 +215,11 @@ def test_noise_comes_out_and_blur_does_not_pass_for_it(shot: float, read: float)
     shown = quantise(Tone().encode(noisy), 16)
     noise = fit_noise(shown[0], shown[1], Tone(), 16)
     assert noise is not None
-    for light in (0.1, 0.5):
-        assert noise.shot * light + noise.read**2 == pytest.approx(shot * light + read**2, rel=0.15)
+    for light, within in ((0.1, 0.1), (0.5, 0.03)):  # little of the picture is so dark
+        assert noise.shot * light + noise.read**2 == pytest.approx(shot * light + read**2, rel=within)
     clean = fit_noise(*quantise(Tone().encode(views[:, 1]), 8), Tone(), 8)
-    assert clean is not None and clean.shot * 0.5 + clean.read**2 < 2e-6
+    rounding = (1 / 255) ** 2 / 12
+    assert clean is not None and clean.shot * 0.5 + clean.read**2 < 0.01 * rounding
 
 
 @pytest.mark.parametrize("quality", [60, 85])
@@ -220,7 +232,8 @@ def test_the_loss_by_coding_comes_out_as_a_quality(quality: int) -> None:
     error = coding_error(coded[0][1], coded[1][1], disparity)
     assert error is not None
     found = equal_quality(coded[0], disparity, error)
-    assert found is not None and quality - 3 <= found <= quality + 22  # an upper bound
+    # An upper bound: what both views lose alike does not show. At most half of the way to no loss at all is missed.
+    assert found is not None and quality <= found <= quality + (100 - quality) / 2
     exact = coding_error(views[0][1], views[1][1], disparity)
     assert exact is not None and exact < 1e-3 and equal_quality(views[0], disparity, exact) is None
 
