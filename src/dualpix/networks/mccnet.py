@@ -134,7 +134,7 @@ class MCCNet(nn.Module):
     def _paint(self, left: Tensor, right: Tensor, width: int | None) -> Tensor:
         width = left.shape[-1] if width is None else width
         padding = (left.shape[-1] - width) // self.multiple * self.multiple
-        if padding > 0:
+        if not torch.compiler.is_exporting() and padding > 0:  # Graphs fill up to `multiple` at most.
             return F.pad(self._paint(left[..., :-padding], right[..., :-padding], width), (0, padding))
 
         views = torch.cat([left, right], dim=0 if self.correlation else 1)  # 2B 3 H W, or B 6 H W
