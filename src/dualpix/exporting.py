@@ -145,7 +145,8 @@ def _compare(path: Path, to: str, opened: Checkpoint, precision: str) -> float:
 
         def run(views: Sequence[Tensor]) -> Tensor:
             with torch.no_grad():
-                return cast(Tensor, program(*(view[None] for view in views))[0])
+                named = {name: view[None] for name, view in zip(network.views, views, strict=True)}
+                return cast(Tensor, program(**named)[0])
     else:
         with torch.device("meta"):
             shape = networks.create(opened.name, **opened.arguments)

@@ -1,5 +1,6 @@
 """Graphs in the forms of the engines."""
 
+import importlib
 import io
 import json
 import logging
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
+from dualpix.errors import MachineError
 from dualpix.exported import KEY, package
 from dualpix.graphs import FEW, Graph
 from dualpix.graphs.rounding import round_layers
@@ -20,9 +22,12 @@ from dualpix.graphs.rounding import round_layers
 def openvino_model(graph: Graph, facts: Mapping[str, Any]) -> Any:
     """An `openvino.Model` with named views of free height and width."""
     openvino = package("openvino", "openvino")
-    with _quietly(), torch.no_grad():
+    with _quietly(), torch.no_grad(), _refusing(graph):
         traced = torch.jit.trace(graph, graph.samples(), check_trace=False)
-        model = openvino.convert_model(traced)
+        # As `openvino.convert_model` does, which however reports its use over the network.
+        decoder = importlib.import_module("openvino.frontend.pytorch.ts_decoder").TorchScriptPythonDecoder(traced)
+        frontend = importlib.import_module("openvino.frontend").FrontEndManager().load_by_framework("pytorch")
+        model = frontend.convert(frontend.load(decoder))
     for port, view in zip(model.inputs, graph.views, strict=True):
         port.get_tensor().set_names({view})
         port.get_node().set_friendly_name(view)
@@ -36,10 +41,11 @@ def openvino_model(graph: Graph, facts: Mapping[str, Any]) -> Any:
 def program(graph: Graph) -> ExportedProgram:
     """A program for `torch.export.load`, with free height and width."""
     free = {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
-    with _quietly(), torch.no_grad():
+    with _quietly(), torch.no_grad(), _refusing(graph):
         return torch.export.export(
             graph,
-            graph.samples(),
+            (),
+            dict(zip(graph.views, graph.samples(), strict=True)),
             dynamic_shapes=dict.fromkeys(graph.views, free),
             strict=False,
             prefer_deferred_runtime_asserts_over_guards=True,
@@ -82,6 +88,18 @@ def round_to_8_bits(graph: Graph, sets: Sequence[Sequence[Tensor]]) -> None:
                 graph(*(view[None] for view in views))
 
     round_layers(graph, run, [f"{name}." for name in (*few, *before)])
+
+
+@contextmanager
+def _refusing(graph: Graph) -> Iterator[None]:
+    """Tell in one sentence that a network has something that engines do not."""
+    try:
+        yield
+    except Exception as error:  # Tracers and converters have dozens of types, without a common one.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise MachineError(
+            f"The network {type(graph.network).__name__} cannot be converted ({reason}); use the engine torch."
+        ) from error
 
 
 @contextmanager
