@@ -39,7 +39,7 @@ def test_all_doors_write_the_same_file(dualpix: Command, folder: Path, opened: C
     assert [outcome.state for outcome in outcomes] == ["made"]
     order = work.Order(folder, *map(Path, pair))
     checked = work.check(order, opened)
-    work.deblur(order, opened, None, lambda done, total: None)
+    work.deblur(order, opened, Choices(anyway=True), lambda done, total: None)
     page = work.render(order, checked, ".png", 8, 1.0)
     single = (folder / "single.png").read_bytes()
     assert (folder / "many" / "tagged.png").read_bytes() == single and page.read_bytes() == single
