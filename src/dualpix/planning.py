@@ -39,8 +39,10 @@ FREE_SHARE = 0.6
 SCRATCH = 1.2
 """Memory inside one operation, which counting tensors does not see, as a factor on the tensors."""
 
-OUT_OF_MEMORY = ("can't allocate memory", "not enough memory", "bad_alloc")
-"""What PyTorch's RuntimeError says when it has no type of its own: its allocators on Linux and Windows, and C++."""
+OUT_OF_MEMORY = re.compile(
+    r"can't allocate memory|not enough memory|bad_alloc|could not (create|execute) a primitive$", re.MULTILINE
+)
+"""What PyTorch's RuntimeError says when it has no type of its own: its allocators on Linux and Windows, C++, oneDNN."""
 
 Band = tuple[int, int]
 Result = TypeVar("Result")
@@ -174,7 +176,7 @@ def unless_out_of_memory(work: Callable[[], Result]) -> Result | None:
         return work()
     except (MemoryError, RuntimeError) as error:
         known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not known and not any(text in str(error) for text in OUT_OF_MEMORY):
+        if not known and not OUT_OF_MEMORY.search(str(error)):
             raise
     return None
 
