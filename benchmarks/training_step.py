@@ -3,9 +3,11 @@
     python benchmarks/training_step.py --rounds 5
 
 Plain: float32, NCHW in memory, the correlation's scores S made in full, the maps of several scales concatenated before
-they are convolved. Then the package's network and trainer in float32 and in bf16. All take the same weights, loss,
-optimiser and crops. Each round runs one step of every way, so that a busy machine is busy for all; the table shows the
-median, and the ratio is taken within each round. bf16 is the quicker only on processors with matrix tiles (AMX).
+they are convolved. Then the package's network and trainer in float32 and in bf16, with the same weights, loss,
+optimiser (Adam) and crops. Last mccnet-fast: plainly, that is NCHW and Adam, and with the recipe `cpu`, whose Muon
+takes longer for a step and fewer steps. Freed memory is kept in all of them. Each round runs one step of every way, so
+that a busy machine is busy for all; the table shows the median, and the ratio is taken within each round. bf16 is the
+quicker only on processors with matrix tiles (AMX), and left out on others unless asked for.
 """
 
 import argparse
@@ -20,8 +22,10 @@ from torch.nn import functional as F
 from dualpix.losses import LOSSES
 from dualpix.networks.blocks import Merge, upsample
 from dualpix.networks.mccnet import CrossCorrelation, MCCNet
-from dualpix.recipes import Recipe
+from dualpix.networks.mccnet_fast import MCCNetFast
+from dualpix.recipes import Recipe, find_recipe
 from dualpix.training.learner import Learner
+from dualpix.training.memory import keep_freed_memory
 from dualpix.training.processes import Processes
 
 
@@ -60,12 +64,12 @@ def make_plain(network: nn.Module) -> nn.Module:
 
 def plain_step(recipe: Recipe, batch: dict[str, Tensor]) -> Callable[[], object]:
     torch.manual_seed(recipe.seed)
-    network = make_plain(MCCNet(**recipe.arguments))
+    network = MCCNetFast() if recipe.network == "mccnet-fast" else make_plain(MCCNet(**recipe.arguments))
     optimiser = torch.optim.Adam(network.parameters(), recipe.rate)
     left, right, sharp = (batch[name].contiguous() for name in ("left", "right", "sharp"))
 
     def step() -> None:
-        optimiser.zero_grad()
+        network.zero_grad()
         LOSSES[recipe.loss](network(left, right), sharp).backward()
         optimiser.step()
 
@@ -91,6 +95,7 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=128, help="pixels")
     parser.add_argument("--threads", type=int, default=None, help="default: all")
     parser.add_argument("--window", type=int, default=None, help="max_disparity; default: the whole row, as the paper")
+    parser.add_argument("--bf16", action="store_true", help="also where there are no matrix tiles")
     parser.add_argument("--nearest", action="store_true", help="nearest instead of bilinear up-sampling")
     options = parser.parse_args()
     if options.threads:
@@ -98,15 +103,16 @@ def main() -> None:
     arguments = {"max_disparity": options.window, "upsampling": "nearest" if options.nearest else "bilinear"}
     recipe = Recipe(network="mccnet", arguments=arguments, batch=options.crops, crop=options.crop, optimiser="adam")
     batch = {name: torch.rand(options.crops, 3, options.crop, options.crop) for name in ("left", "right", "sharp")}
-    steps = {
-        "plain fp32": plain_step(recipe, batch),
-        "dualpix fp32": our_step(recipe, batch, "fp32"),
-        "dualpix bf16": our_step(recipe, batch, "bf16"),
-    }
+    fast = find_recipe("cpu", {"batch": str(options.crops), "crop": str(options.crop), "scene": str(options.crop)})
+    tiles = torch.cpu._is_amx_tile_supported()
+    keep_freed_memory()
+    steps = {"plain fp32": plain_step(recipe, batch), "dualpix fp32": our_step(recipe, batch, "fp32")}
+    if tiles or options.bf16:
+        steps["dualpix bf16"] = our_step(recipe, batch, "bf16")
+    steps |= {"mccnet-fast, plain": plain_step(fast, batch), "mccnet-fast, dualpix": our_step(fast, batch, "auto")}
     for step in steps.values():
         step()
     rounds = [{name: timed(step) for name, step in steps.items()} for _ in range(options.rounds)]
-    tiles = torch.cpu._is_amx_tile_supported()
     print(f"{options.crops} crops of {options.crop} px, {torch.get_num_threads()} threads, matrix tiles: {tiles}")
     print("| way | s / step | pictures / s | times plain |\n|---|---|---|---|")
     for name in steps:
