@@ -28,6 +28,9 @@ def openvino_model(graph: Graph, facts: Mapping[str, Any]) -> Any:
         decoder = importlib.import_module("openvino.frontend.pytorch.ts_decoder").TorchScriptPythonDecoder(traced)
         frontend = importlib.import_module("openvino.frontend").FrontEndManager().load_by_framework("pytorch")
         model = frontend.convert(frontend.load(decoder))
+        tidying = importlib.import_module("openvino._offline_transformations")
+        tidying.apply_moc_transformations(model, cf=False)
+        tidying.compress_quantize_weights_transformation(model)
     for port, view in zip(model.inputs, graph.views, strict=True):
         port.get_tensor().set_names({view})
         port.get_node().set_friendly_name(view)
