@@ -139,16 +139,24 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "limit"), [(256, 640, 1.2e9), pytest.param(1120, 1680, 2.5e9, marks=pytest.mark.slow)]
+    ("network", "height", "width", "limit"),
+    [
+        ("mccnet", 256, 640, 1.2e9),
+        ("mccnet-fast", 320, 960, 0.7e9),
+        pytest.param("mccnet", 1120, 1680, 2.5e9, marks=pytest.mark.slow),
+        pytest.param("mccnet-fast", 1120, 1680, 1e9, marks=pytest.mark.slow),
+    ],
 )
-def test_a_process_stays_within_the_memory_that_was_planned(height: int, width: int, limit: float) -> None:
+def test_a_process_stays_within_the_memory_that_was_planned(
+    network: str, height: int, width: int, limit: float
+) -> None:
     code = f"""
 import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from dualpix import networks
 from dualpix.deblurring import deblur_pair
 from test_deblurring import pair
-done = deblur_pair(pair({height}, {width}), networks.create("mccnet"), precision="fp32")
+done = deblur_pair(pair({height}, {width}), networks.create("{network}"), precision="fp32")
 sizes = dict(line.split(":") for line in open("/proc/self/status") if line.startswith("Vm"))
 print(done.plan.peak_bytes, 1024 * int(sizes["VmHWM"].split()[0]))
 """  # getrusage's peak would count the process that started this one
