@@ -1,6 +1,6 @@
 """Memory that the processes of one machine share: what one writes there, the others read, without a message.
 
-Through gloo, 22 MB of gradients take 26 ms to be averaged by two processes, and through here 10 ms.
+Averaging gradients so takes less than half of the time it takes through gloo (`results/training-step.md`).
 """
 
 import mmap
