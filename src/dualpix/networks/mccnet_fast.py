@@ -154,11 +154,9 @@ class Correlation(nn.Module):
         """The batch holds all left views, then all right views."""
         normed = self.norm(views)
         seen = self.project(normed)
-        batch = len(views) // 2
-        swapped = torch.cat([seen[batch:], seen[:batch]]), torch.cat([normed[batch:], normed[:batch]])
-        gathered = correlate_rows(seen, *swapped, self.max_disparity, width)  # 2B C H W
+        gathered = correlate_rows(seen, _swap(seen), _swap(normed), self.max_disparity, width)  # 2B C H W
         joined = views + self.join(torch.cat([normed, gathered], 1))
-        return torch.cat([joined[:batch], joined[batch:]], 1)
+        return torch.cat(joined.chunk(2), 1)
 
     def log_attention(self, views: Tensor, reach: int, width: int | None) -> Tensor:
         """2B C H W -> 2B K H W: where either view looks in the other, `reach` columns at most."""
@@ -172,6 +170,12 @@ class Correlation(nn.Module):
         reach = min(self.max_disparity, columns - 1)
         pairs = columns * (2 * reach + 1) - reach * (reach + 1)
         return 2 * batch * height * pairs * channels
+
+
+def _swap(views: Tensor) -> Tensor:
+    """Exchange the halves of the batch. Slices would do; but the backward pass of each fills the whole batch anew."""
+    left, right = views.chunk(2)
+    return torch.cat([right, left])
 
 
 class Fusion(nn.Module):
