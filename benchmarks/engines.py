@@ -5,13 +5,14 @@
 Prints a Markdown table. Times are the least of several rounds that alternate between the rows, so that what else the
 machine does meets all of them; memory is the peak of a process of its own for each row (VmHWM), with Python and the
 libraries in it. `plain` is mccnet as one writes it at first: eager PyTorch, fp32, NCHW, the scores of all rows held.
-The weights are drawn, and the same in every row of a network; the pictures are noise.
+The weights are the shipped ones where there are any, or else drawn, the same in every row; the pictures are noise.
 """
 
 import argparse
 import gc
 import multiprocessing
 import re
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dualpix import networks, runners
+from dualpix import checkpoint, networks, runners
 from dualpix.networks import mccnet
 
 
@@ -40,6 +41,8 @@ class Materialised(nn.Module):
 
 
 def network_of(name: str) -> nn.Module:
+    if name in checkpoint.WEIGHTS:
+        return checkpoint.load(name).network
     torch.manual_seed(0)
     network = networks.create(name).eval()
     with torch.no_grad():
@@ -113,6 +116,7 @@ def main() -> None:
                 started[row] = took
                 outputs[row] = output.clone()
             seconds[row] = min(seconds[row], took)
+            print(f"round {number}, {row}: {took:.2f} s", file=sys.stderr, flush=True)
             gc.collect()
     first = rows[0]
     print(f"{size[0]} x {size[1]}, {torch.get_num_threads()} threads\n")
