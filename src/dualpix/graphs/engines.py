@@ -23,7 +23,7 @@ def openvino_model(graph: Graph, facts: Mapping[str, Any]) -> Any:
     """An `openvino.Model` with named views of free height and width."""
     openvino = package("openvino", "openvino")
     with _quietly(), torch.no_grad(), _refusing(graph):
-        traced = torch.jit.trace(graph, graph.samples(), check_trace=False)
+        traced = torch.jit.trace(graph, graph.samples(), check_trace=False)  # type: ignore[no-untyped-call]
         # As `openvino.convert_model` does, which however reports its use over the network.
         decoder = importlib.import_module("openvino.frontend.pytorch.ts_decoder").TorchScriptPythonDecoder(traced)
         frontend = importlib.import_module("openvino.frontend").FrontEndManager().load_by_framework("pytorch")

@@ -32,7 +32,8 @@ class Norm(nn.Module):
         return normed.reshape(batch, height, width, channels)
 
     def forward(self, maps: Tensor) -> Tensor:
-        return self.rounding(self.pixels(maps)).permute(0, 3, 1, 2)
+        rounded: Tensor = self.rounding(self.pixels(maps))
+        return rounded.permute(0, 3, 1, 2)
 
 
 class Block(nn.Module):

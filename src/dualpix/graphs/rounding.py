@@ -66,7 +66,8 @@ class Convolution(nn.Conv2d):
         if self.step is None:
             return super().forward(maps)
         weight = torch.fake_quantize_per_channel_affine(self.weight, self.step, self.zero, 0, -128, 127)
-        return self._conv_forward(maps, weight, self.bias)
+        made: Tensor = self._conv_forward(maps, weight, self.bias)
+        return made
 
 
 def pointwise(weight: Tensor, bias: Tensor | None = None, rounded: bool = False) -> Convolution:

@@ -21,7 +21,7 @@ class Runner:
     """A network made ready to run on rows of a picture, as `runners.check` allows."""
 
     engine = "onnx"
-    strip_rows = None
+    strip_rows: int | None = None
 
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
         self.runtime = package("onnxruntime", "onnx")

@@ -38,7 +38,7 @@ class Runner:
     """
 
     engine = "openvino"
-    strip_rows = None
+    strip_rows: int | None = None
 
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
         self.openvino = package("openvino", "openvino")
