@@ -6,7 +6,8 @@ PyTorch on the processor, float32, channels-last, whole pictures (padded to what
 `networks.inference.prepared` gives them; each network in a process of its own, which also measures the machine's best
 matrix product, as a busy machine is slower. Seconds are the shortest of `--rounds`. Networks that would take too much
 time or memory take `--small HEIGHTxWIDTH`: their seconds are scaled by the number of pixels and marked "~", and their
-memory is that of the small picture. Whole-row correlation grows faster than that. Linux only.
+memory is that of the small picture. Whole-row correlation grows faster than that. With `--threads 1` seconds are those
+that the processor worked, which a busy machine lengthens little. Linux only.
 """
 
 import argparse
@@ -23,7 +24,10 @@ import torch
 from dualpix.networks import create
 from dualpix.networks.inference import prepared
 
-name, height, width, rounds = sys.argv[1], *map(int, sys.argv[2:])
+name, height, width, rounds, threads = sys.argv[1], *map(int, sys.argv[2:])
+if threads:
+    torch.set_num_threads(threads)
+now = time.process_time if threads == 1 else time.perf_counter
 torch.manual_seed(0)
 network = create(name).eval().to(memory_format=torch.channels_last)
 if hasattr(network, "strip_rows"):
@@ -33,9 +37,9 @@ network = prepared(network)
 def best(work, rounds):
     seconds = []
     for _ in range(rounds):
-        start = time.perf_counter()
+        start = now()
         work()
-        seconds.append(time.perf_counter() - start)
+        seconds.append(now() - start)
     return min(seconds)
 
 one, other = torch.rand(2, 1024, 1024)
@@ -56,10 +60,10 @@ def fitting(name: str, size: str) -> tuple[int, int]:
     return height, width
 
 
-def row(name: str, size: str, small: str | None, rounds: int) -> str:
+def row(name: str, size: str, small: str | None, rounds: int, threads: int) -> str:
     full = fitting(name, size)
     height, width = full if small is None else fitting(name, small)
-    command = [sys.executable, "-c", ONE, name, str(height), str(width), str(rounds)]
+    command = [sys.executable, "-c", ONE, name, str(height), str(width), str(rounds), str(threads)]
     done = subprocess.run(command, capture_output=True, text=True)
     counts = count(create(name), *full)
     gmac = (counts.conv_macs + counts.attention_macs) / 1e9
@@ -80,10 +84,11 @@ def main() -> None:
     parser.add_argument("--small", help="HEIGHTxWIDTH to run instead, and scale")
     parser.add_argument("--network", action="append", choices=NETWORKS, help="several times; default: all")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=0, help="default: all")
     options = parser.parse_args()
     print("| network | GMAC | s | GMAC/s | best product, GMAC/s | peak GB |\n|---|---|---|---|---|---|")
     for name in options.network or NETWORKS:
-        print(row(name, options.size, options.small, options.rounds), flush=True)
+        print(row(name, options.size, options.small, options.rounds, options.threads), flush=True)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ as it is prepared for pictures. Python's own time is what is left between the op
 """
 
 import argparse
-import copy
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -145,8 +144,10 @@ def main() -> None:
     parser.add_argument("--plain", action="store_true", help="as it is trained, not as it is prepared for pictures")
     options = parser.parse_args()
     torch.manual_seed(0)
-    dtype, (height, width) = DTYPES[options.precision], map(int, options.size.split("x"))
-    network: nn.Module = copy.deepcopy(create(options.network)).eval()
+    dtype = DTYPES[options.precision]
+    network: nn.Module = create(options.network).eval()
+    multiple: int = network.multiple  # type: ignore[assignment]
+    height, width = (-(-int(side) // multiple) * multiple for side in options.size.split("x"))
     network.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if hasattr(network, "strip_rows") and not options.plain:
         network.strip_rows = 64
