@@ -137,7 +137,9 @@ def exponent(pixels: list[float], amounts: list[float]) -> float:
 def draw(rows: list[dict[str, str]], path: Path) -> str:
     """The plot, as a file; and the exponents, as a table."""
     figure, axes = pyplot.subplots(1, 2, figsize=(10, 4.2), layout="constrained")
-    lines = ["| method | sizes, megapixels | CPU seconds grow as pixels to the power | bytes a pixel, least squares |"]
+    lines = [
+        "| method | sizes, megapixels | CPU seconds grow as pixels to the power | bytes a pixel, where run whole |"
+    ]
     lines.append("|---|---|---:|---:|")
     for number, method in enumerate(METHODS):
         mine = sorted((row for row in rows if row["method"] == method), key=lambda row: float(row["megapixels"]))
@@ -148,13 +150,12 @@ def draw(rows: list[dict[str, str]], path: Path) -> str:
         memory = [float(row["peak_gb"]) for row in mine]
         axes[0].plot(pixels, seconds, "o-", color=f"C{number}", label=method)
         axes[1].plot(pixels, memory, "o-", color=f"C{number}", label=method)
-        line(lines, method, pixels, seconds, memory)
+        whole = [(size, gb) for size, gb, row in zip(pixels, memory, mine, strict=True) if row["bands"] == "1"]
+        line(lines, method, pixels, seconds, whole)
         if parts := [float(row["correlation"]) for row in mine if row["correlation"]]:
             label = f"{method}, its correlations"
             axes[0].plot(pixels, parts, "s--", color=f"C{number}", label=label)
-            line(lines, label, pixels, parts, None)
-            rest = [whole - part for whole, part in zip(seconds, parts, strict=True)]
-            line(lines, f"{method}, the rest", pixels, rest, None)
+            line(lines, label, pixels, parts, [])
     ends = np.array([0.4, 50.0])
     axes[0].plot(ends, 3.5 * ends, ":", color="0.6", label="proportional")
     axes[0].set(xscale="log", yscale="log", xlabel="megapixels", ylabel="seconds of CPU time")
@@ -166,8 +167,11 @@ def draw(rows: list[dict[str, str]], path: Path) -> str:
     return "\n".join(lines)
 
 
-def line(lines: list[str], label: str, pixels: list[float], seconds: list[float], memory: list[float] | None) -> None:
-    slope = f"{1000 * np.polyfit(pixels, memory, 1)[0]:.0f}" if memory and len(pixels) > 1 else ""
+def line(
+    lines: list[str], label: str, pixels: list[float], seconds: list[float], whole: list[tuple[float, float]]
+) -> None:
+    sizes, peaks = [size for size, _ in whole], [gb for _, gb in whole]
+    slope = f"{1000 * np.polyfit(sizes, peaks, 1)[0]:.0f}" if len(whole) > 1 else ""
     power = f"{exponent(pixels, seconds):.2f}" if len(pixels) > 1 else ""
     lines.append(f"| {label} | {', '.join(f'{size:g}' for size in pixels)} | {power} | {slope} |")
 
