@@ -319,3 +319,15 @@ def test_a_killed_process_leaves_a_whole_picture_or_none(tmp_path: Path) -> None
             assert path.suffix == ".partial"
         else:
             assert read_picture(path).pixels.shape == (3, 400, 500)
+
+
+@pytest.mark.parametrize("height", [127, 128, 300])
+def test_tall_pictures_are_rounded_as_short_ones_are(tmp_path: Path, height: int) -> None:
+    """They are converted some rows at a time."""
+    pixels = picture(height, 16)
+    write_picture(tmp_path / "sharp.tif", pixels)
+    expected = np.rint(pixels.numpy().astype(np.float64) * 65535).transpose(1, 2, 0)
+    assert np.abs(imagecodecs.imread(tmp_path / "sharp.tif") - expected).max() <= 1
+    write_picture(tmp_path / "grey.png", pixels, 8, grey=True)
+    luminance = np.tensordot([0.299, 0.587, 0.114], pixels.numpy(), 1)
+    assert np.abs(imagecodecs.imread(tmp_path / "grey.png") - luminance * 255).max() < 0.51
