@@ -20,7 +20,18 @@ from dualpix.evaluating.systems import SYSTEMS
 Command = Callable[..., tuple[int, str, str]]
 Views = Callable[..., tuple[np.ndarray, np.ndarray]]
 COMMAND = Path(sys.executable).with_name("dualpix")
-COMMANDS = ["deblur", "demo", "simulate", "train", "evaluate", "methods", "import-weights", "export", "calibrate", "web"]
+COMMANDS = [
+    "deblur",
+    "demo",
+    "simulate",
+    "train",
+    "evaluate",
+    "methods",
+    "import-weights",
+    "export",
+    "calibrate",
+    "web",
+]
 HEIGHT, WIDTH = 224, 256
 
 
