@@ -23,8 +23,8 @@ ENGINES = ("test_runners.py", "test_exporting.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the other engines come last: once these libraries are loaded, a training that is told to stop by a signal
-    in the same process ends in a segmentation fault (seen with OpenVINO 2026.4.1; why is not known)."""
+    """Tests of the other engines come last: once these libraries are loaded, a training that a signal tells to stop in
+    the same process ends in a segmentation fault (seen with OpenVINO 2026.4.1; why is not known)."""
     items.sort(key=lambda item: item.path.name in ENGINES)
 
 
