@@ -29,10 +29,7 @@ if threads:
     torch.set_num_threads(threads)
 now = time.process_time if threads == 1 else time.perf_counter
 torch.manual_seed(0)
-network = create(name).eval().to(memory_format=torch.channels_last)
-if hasattr(network, "strip_rows"):
-    network.strip_rows = 64
-network = prepared(network)
+network = prepared(create(name).eval().to(memory_format=torch.channels_last))
 
 def best(work, rounds):
     seconds = []

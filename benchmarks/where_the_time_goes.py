@@ -149,8 +149,6 @@ def main() -> None:
     multiple: int = network.multiple  # type: ignore[assignment]
     height, width = (-(-int(side) // multiple) * multiple for side in options.size.split("x"))
     network.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if hasattr(network, "strip_rows") and not options.plain:
-        network.strip_rows = 64
     ready = network if options.plain else prepared(network)
     views = [torch.rand(1, 3, height, width).to(dtype, memory_format=torch.channels_last) for _ in ready.views]  # type: ignore
     limits = measured_limits()

@@ -16,14 +16,11 @@ Not from the paper; made for two CPU cores. What differs from `mccnet`, and why:
 Shapes: B batch, C channels, H W the picture's size.
 """
 
-from functools import partial
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualpix.networks.correlation import correlate_rows, log_attention
-from dualpix.networks.strips import in_strips
 
 STRIDE = 0.1  # the picture's change for one unit of the head's output
 
@@ -38,9 +35,6 @@ class MCCNetFast(nn.Module):
 
     views = ("left", "right")
     multiple = 16
-    strip_rows: int | None = None
-    """Rows of the picture whose finer features exist at a time; None for all, as gradients need them. Else the same is
-    computed in a fifth of the memory."""
 
     def __init__(
         self,
@@ -94,42 +88,19 @@ class MCCNetFast(nn.Module):
     def correction(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
         """What is added to the mean of the views, B 3 H W; apart, so that low precision need not round the picture."""
         half_width, quarter_width = (None if width is None else (width + scale - 1) // scale for scale in (2, 4))
-        fours, eights = left.shape[2] // 4, left.shape[2] // 8
-        four, eight = (None if self.strip_rows is None else -(-self.strip_rows // scale) for scale in (4, 8))
-        reach = [-(-depth // 2) for depth in (1 + self.depths[0], self.depths[1], self.depths[5], self.depths[6] + 1)]
-
-        see = partial(self._see_half, width=half_width), partial(self._see_quarter, width=quarter_width)
-        skip_half, lent, quarter = in_strips(see[0], (left, right), fours, reach[0], four)
-        skip_quarter, lent, eighth = in_strips(see[1], (quarter, lent), eights, reach[1], eight)
-        del quarter
-        eighth = self.encode_eighth(eighth)
-        deep = self.decode_eighth(self.up_eighth(self.bottom(self.to_sixteenth(eighth)), eighth))
-        (deep,) = in_strips(self._draw_quarter, (deep, skip_quarter), eights, reach[2], eight)
-        (drawn,) = in_strips(self._draw_half, (deep, lent, skip_half), fours, reach[3], four)
-        return drawn
-
-    # Half and quarter size hold nearly all of the memory, and look but few rows up and down.
-
-    def _see_half(self, left: Tensor, right: Tensor, width: int | None) -> tuple[Tensor, Tensor, Tensor]:
-        """The skip connection at half size, B C H/2 W/2; what it lends to that of a quarter; 2B C H/4 W/4."""
         views = torch.cat([left, right])  # 2B 3 H W
         half = self.encode_half(self.stem(F.pixel_unshuffle(views, 2)))  # 2B C H/2 W/2
-        quarter = self.to_quarter(half)
-        half = self.correlate_half(half, width)  # B 2C H/2 W/2
-        return self.fuse_half.here(half), self.fuse_quarter.there(F.avg_pool2d(half, 2)), quarter
-
-    def _see_quarter(self, quarter: Tensor, lent: Tensor, width: int | None) -> tuple[Tensor, Tensor, Tensor]:
-        """The skip connection at a quarter, B C H/4 W/4; what it lends to that of half size; B C H/8 W/8."""
-        quarter = self.correlate_quarter(self.encode_quarter(quarter), width)  # B 2C H/4 W/4
-        return self.fuse_quarter.here(quarter) + lent, self.fuse_half.there(quarter), self.to_eighth(quarter)
-
-    def _draw_quarter(self, deep: Tensor, skip: Tensor) -> tuple[Tensor]:
-        return (self.decode_quarter(self.up_quarter(deep, skip)),)
-
-    def _draw_half(self, deep: Tensor, lent: Tensor, skip: Tensor) -> tuple[Tensor]:
-        skip = skip + F.interpolate(lent, scale_factor=2.0, mode="nearest")
-        drawn = self.decode_half(self.up_half(deep, skip))
-        return (STRIDE * F.pixel_shuffle(self.head(self.head_norm(drawn)), 2),)
+        quarter = self.encode_quarter(self.to_quarter(half))  # 2B C H/4 W/4
+        half = self.correlate_half(half, half_width)  # B 2C H/2 W/2
+        quarter = self.correlate_quarter(quarter, quarter_width)  # B 2C H/4 W/4
+        skip_half = self.fuse_half.here(half) + F.interpolate(self.fuse_half.there(quarter), scale_factor=2.0)
+        skip_quarter = self.fuse_quarter.here(quarter) + self.fuse_quarter.there(F.avg_pool2d(half, 2))
+        eighth = self.encode_eighth(self.to_eighth(quarter))
+        deep = self.bottom(self.to_sixteenth(eighth))
+        deep = self.decode_eighth(self.up_eighth(deep, eighth))
+        deep = self.decode_quarter(self.up_quarter(deep, skip_quarter))
+        deep = self.decode_half(self.up_half(deep, skip_half))
+        return STRIDE * F.pixel_shuffle(self.head(self.head_norm(deep)), 2)
 
     def log_attention(self, left: Tensor, right: Tensor, reach_px: int, width: int | None = None) -> Tensor:
         """Where the finest correlation looks, as `correlation.log_attention` tells it: 2B K H/2 W/2, offsets in columns

@@ -13,10 +13,6 @@ from dualpix import planning
 from dualpix.networks import Network
 from dualpix.networks.inference import prepared
 
-STRIP_ROWS = 64
-"""Rows at a time of networks that can be run in strips; features of so many stay in a processor's cache, and twice as
-many were measured to be no faster."""
-
 
 class Runner:
     """A network made ready to run on rows of a picture: a copy of its own, in the precision and on the device chosen.
@@ -37,12 +33,10 @@ class Runner:
         self.views = network.views
         ready = copy.deepcopy(cast(nn.Module, network)).eval()
         ready.to(device=self.device, dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.strip_rows = STRIP_ROWS if hasattr(ready, "strip_rows") and self.device.type == "cpu" else None
-        if self.strip_rows is not None:
-            ready.strip_rows = self.strip_rows  # type: ignore[assignment]
         self.weight_bytes = sum(value.nbytes for value in ready.state_dict().values())
         if self.device.type == "cpu":
             ready = prepared(ready)
+        self.strip_rows: int | None = getattr(ready, "strip_rows", None)
         self._adds_mean = adds_input and self.precision != "fp32"
         self._call: Callable[..., Tensor] = ready.correction if self._adds_mean else ready  # type: ignore[assignment]
         self._masks_width = "width" in inspect.signature(ready.forward).parameters
