@@ -177,3 +177,5 @@ def test_the_command_exports_and_deblurs(opened: Checkpoint, tmp_path: Path, dua
     assert code == 0 and "cpu, openvino" in out and (tmp_path / "sharp.png").is_file()
     code, out, err = dualpix("deblur", *files, "-o", str(tmp_path / "no.png"), "-w", net, "--engine", "onnx")
     assert code == 1 and "is for the engine openvino" in err
+    code, out, err = dualpix("deblur", *files, "-o", str(tmp_path / "no.png"), "-w", net, "--disparity", "map.png")
+    assert code == 1 and "gives no disparity" in err and not (tmp_path / "no.png").exists()

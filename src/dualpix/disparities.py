@@ -73,6 +73,14 @@ def disparity(
     sample = as_sample(left, right)
     views = [sample["left"], sample["right"]]
     require_pair(*views)
+    runner = Runner(cast(Network, finder_of(weights)), "fp32", device)
+    run = partial(run_bands, runner, views, progress=progress, channels=2)
+    found, _, notes = run_fitting(runner, views, run, memory, band_rows)
+    return Disparity(found[:1], found[1:], notes)
+
+
+def finder_of(weights: WeightsLike = None) -> "Finder":
+    """The cross-correlation of these weights. Raises `CheckpointError` for those that have none, or none in reach."""
     network = open_network(weights)
     exported = exported_of(network)
     if exported is not None:
@@ -80,10 +88,7 @@ def disparity(
             f"{exported.path} is for the engine {exported.engine}, which gives no disparity; give the .safetensors file"
             " it came from."
         )
-    runner = Runner(cast(Network, Finder(network)), "fp32", device)
-    run = partial(run_bands, runner, views, progress=progress, channels=2)
-    found, _, notes = run_fitting(runner, views, run, memory, band_rows)
-    return Disparity(found[:1], found[1:], notes)
+    return Finder(network)
 
 
 class Finder(nn.Module):

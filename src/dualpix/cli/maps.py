@@ -45,9 +45,9 @@ class Maps:
         if self:
             raise typer.BadParameter("give it with a single pair", param_hint="--disparity")
 
-    def check(self, output: Path, overwrite: bool, inputs: list[Path]) -> None:
-        """Find out before any work is done whether all can be written."""
-        from dualpix.disparities import check_map
+    def check(self, output: Path, overwrite: bool, inputs: list[Path], opened: "Checkpoint") -> None:
+        """Find out before any work is done whether all can be made and written."""
+        from dualpix.disparities import check_map, finder_of
         from dualpix.images import check_output
 
         named = [path for path in (output, self.disparity, self.picture, self.confidence) if path]
@@ -57,6 +57,8 @@ class Maps:
             check_output(path, overwrite, inputs, grey=path != self.picture)
             if path != self.picture:
                 check_map(path)
+        if self:
+            finder_of(opened)
 
     def write(
         self,

@@ -99,8 +99,8 @@ def deblur(
     from dualpix.images import usual_suffix
 
     output = output if output.suffix or output.is_dir() else output.with_name(output.name + usual_suffix(left, layout))
-    maps.check(output, overwrite, [left] if right is None else [left, right])
     opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
+    maps.check(output, overwrite, [left] if right is None else [left, right], opened)
     pair, inherited = open_for(output, left, right, opened, settings, overwrite=overwrite)
     start = time.perf_counter()
     done = deblur_views(pair, opened, settings, counter("band"))
