@@ -1,5 +1,6 @@
 """Shared by all tests: small picture files, written by another library than the package reads with, and the command."""
 
+import signal
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,9 @@ Views = Callable[..., tuple[np.ndarray, np.ndarray]]
 Command = Callable[..., tuple[int, str, str]]
 SMALL = {"fusion": False, "extraction": False}
 
+# Shells start what runs in the background deaf to Ctrl-C, and so would be all processes that the tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ENGINES = ("test_runners.py", "test_exporting.py")
 
