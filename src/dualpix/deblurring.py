@@ -199,7 +199,7 @@ def make_plan(
         _probe_rows(runner),
         planning.PROCESS_BYTES + 2 * runner.weight_bytes + pictures,
         width / probe_width,
-        planning.SCRATCH if runner.strip_rows is None else 1,
+        runner.scratch,
     )
     if band_rows is not None:
         bands = planning.split(height, _checked_rows(band_rows, height, runner), runner.multiple)

@@ -22,6 +22,7 @@ class Runner:
 
     engine = "onnx"
     strip_rows: int | None = None
+    scratch = 2.8  # 1.5 (mccnet-fast) to 2.7 (mccnet, long rows) were measured
 
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
         self.runtime = package("onnxruntime", "onnx")
@@ -36,7 +37,10 @@ class Runner:
     def __call__(self, views: Sequence[Tensor]) -> Tensor:
         """Return the output for `views`, C x H x W each, as float32 3 x H x W, not clipped."""
         named = {name: view[None].float().contiguous().numpy() for name, view in zip(self.views, views, strict=True)}
-        return torch.from_numpy(self._session.run(None, named)[0][0])
+        options = self.runtime.RunOptions()
+        # Or else it would hold on to what the largest picture needed.
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        return torch.from_numpy(self._session.run(None, named, options)[0][0])
 
     def rehearse(self, rows: int, width: int) -> None:
         """Make the tensors that the engine will need at once, without contents: for counting their bytes."""
@@ -47,7 +51,7 @@ class Runner:
         options = self.runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
-        options.enable_cpu_mem_arena = False  # It would hold on to what the largest picture needed.
+        options.enable_mem_pattern = False  # Planned for one size, it is in the way of the next.
         given = str(content) if isinstance(content, Path) else content
         try:
             return self.runtime.InferenceSession(given, options, providers=["CPUExecutionProvider"])

@@ -37,6 +37,8 @@ class Runner:
         if self.device.type == "cpu":
             ready = prepared(ready)
         self.strip_rows: int | None = getattr(ready, "strip_rows", None)
+        # Of strips no operation sees more than a few rows.
+        self.scratch = planning.SCRATCH if self.strip_rows is None else 1.0
         self._adds_mean = adds_input and self.precision != "fp32"
         self._call: Callable[..., Tensor] = ready.correction if self._adds_mean else ready  # type: ignore[assignment]
         self._masks_width = "width" in inspect.signature(ready.forward).parameters
