@@ -20,9 +20,13 @@ def correlate_pixels(query: Tensor, key: Tensor, value: Tensor, max_disparity: i
     """
     device = query.device
     inside = torch.arange(query.shape[2], device=device) < width
-    if max_disparity is None:
-        return _attend(query, key, value, inside) * inside[:, None]
     batch, height, full_width = query.shape[:3]
+    if max_disparity is None:
+        # Each row as a picture of its own with one head: of this operation engines need not hold all scores at once.
+        rows = [maps.flatten(0, 1)[:, None] for maps in (query, key, value)]
+        mask = torch.where(inside, 0.0, NEVER)[None, None, None]
+        gathered = F.scaled_dot_product_attention(*rows, attn_mask=mask, scale=1.0)
+        return gathered.reshape(batch, height, full_width, value.shape[3]) * inside[:, None]
     count = (full_width + COLUMNS - 1) // COLUMNS
     spare = count * COLUMNS - full_width
     queries = F.pad(query, (0, 0, 0, spare)).reshape(batch, height, count, COLUMNS, query.shape[3])
