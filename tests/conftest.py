@@ -2,6 +2,7 @@
 
 import signal
 import struct
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from dualpix import checkpoint, cli, networks
+
+sys.path.insert(0, str(Path(__file__).parent))  # for what several tests share: small_networks
 
 Writer = Callable[..., Path]
 Views = Callable[..., tuple[np.ndarray, np.ndarray]]

@@ -2,7 +2,6 @@
 
 import inspect
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -11,19 +10,9 @@ from torch import Tensor, nn
 
 from dualpix.errors import RecipeError
 from dualpix.networks import NETWORKS, create
+from small_networks import shaken, small
 
 names = pytest.mark.parametrize("name", NETWORKS)
-
-SMALLER: dict[str, dict[str, Any]] = {
-    "dpdnet": {"widths": (8, 16, 32, 64, 128)},
-    "dpdnet-single": {"widths": (8, 16, 32, 64, 128)},
-    "rdpd": {"widths": (8, 16, 32, 64, 128)},
-    "mdp": {"width": 8},
-    "kpac": {"width": 8},
-    "ifan": {"channels": 8, "filters": 3},
-    "restormer": {"channels": 16, "blocks": (1, 2, 1, 1), "refinement": 1},
-}
-"""Arguments of those whose default size takes long; the promises do not depend on it."""
 
 LATE = ("decode_half.0", "decode_half.2", "up_full.reduce", "decode_full.0", "decode_full.2", "paint.0", "paint.2")
 
@@ -32,20 +21,6 @@ UNTAUGHT = {
     "mdp": [f"late.{v}.{layer}.{kind}" for v in ("left", "right") for layer in LATE for kind in ("weight", "bias")],
 }
 """What one sharp picture cannot teach: how to remember the one before, how to paint the views."""
-
-
-def small(name: str) -> nn.Module:
-    return create(name, **SMALLER.get(name, {}))
-
-
-def shaken(name: str) -> nn.Module:
-    """A network as after some training: no parameter is at a value that its initialisation favours."""
-    torch.manual_seed(0)
-    network = small(name)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter += 0.3 * parameter.std(correction=0).clamp_min(0.03) * torch.randn_like(parameter)
-    return network.eval()
 
 
 def views_for(network: nn.Module, rows: int, columns: int, batch: int = 1) -> list[Tensor]:
@@ -68,7 +43,7 @@ def test_says_what_it_wants(name: str) -> None:
 @torch.no_grad()
 @pytest.mark.parametrize(("rows", "columns", "batch"), [(1, 1, 1), (1, 5, 2), (7, 1, 1), (3, 2, 3)])
 def test_output_has_the_size_of_the_views(name: str, rows: int, columns: int, batch: int) -> None:
-    network = shaken(name)
+    network = shaken(small(name))
     views = views_for(network, rows, columns, batch)
     sharp = network(*views)
     assert sharp.shape == views[0].shape and sharp.dtype == torch.float32 and sharp.isfinite().all()
@@ -77,7 +52,7 @@ def test_output_has_the_size_of_the_views(name: str, rows: int, columns: int, ba
 @names
 @torch.no_grad()
 def test_pictures_of_a_batch_do_not_mix(name: str) -> None:
-    network = shaken(name)
+    network = shaken(small(name))
     views = views_for(network, 2, 3, batch=3)
     together = network(*views)
     for i in range(3):
@@ -86,7 +61,7 @@ def test_pictures_of_a_batch_do_not_mix(name: str) -> None:
 
 @names
 def test_gradients_reach_every_parameter(name: str) -> None:
-    network = shaken(name)
+    network = shaken(small(name))
     network(*views_for(network, 2, 3)).square().mean().backward()
     without = [key for key, p in network.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert without == UNTAUGHT.get(name, [])
@@ -95,7 +70,7 @@ def test_gradients_reach_every_parameter(name: str) -> None:
 @names
 @torch.no_grad()
 def test_saved_and_loaded_is_the_same(name: str, tmp_path: Path) -> None:
-    network = shaken(name)
+    network = shaken(small(name))
     save_file(network.state_dict(), tmp_path / "weights.safetensors")
     again = small(name)
     again.load_state_dict(load_file(tmp_path / "weights.safetensors"), strict=True)
@@ -106,7 +81,7 @@ def test_saved_and_loaded_is_the_same(name: str, tmp_path: Path) -> None:
 @names
 @torch.no_grad()
 def test_memory_layout_changes_nothing(name: str) -> None:
-    network = shaken(name)
+    network = shaken(small(name))
     views = views_for(network, 2, 3)
     before = network(*views)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -133,7 +108,7 @@ def test_bf16_is_finite_and_near(name: str, how: str) -> None:
 @names
 @torch.no_grad()
 def test_no_row_sees_farther_than_it_says(name: str) -> None:
-    network = shaken(name).double()
+    network = shaken(small(name)).double()
     reach, multiple = network.reach_px, network.multiple
     if reach is None:
         pytest.skip("sees the whole picture")
@@ -153,7 +128,7 @@ def test_no_row_sees_farther_than_it_says(name: str) -> None:
 @torch.no_grad()
 def test_the_valid_width_hides_the_padding_from_the_correlation(name: str) -> None:
     """What the padding holds, hundreds of columns away, changes nothing on the left."""
-    network = shaken(name)
+    network = shaken(small(name))
     if "width" not in inspect.signature(network.forward).parameters:
         pytest.skip("does not correlate along rows")
     views = views_for(network, 1, 30)
