@@ -141,9 +141,9 @@ def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
 @pytest.mark.parametrize(
     ("network", "height", "width", "limit"),
     [
-        ("mccnet", 256, 640, 1.2e9),
+        ("mccnet", 256, 640, 0.8e9),
         ("mccnet-fast", 320, 960, 0.7e9),
-        pytest.param("mccnet", 1120, 1680, 2.5e9, marks=pytest.mark.slow),
+        pytest.param("mccnet", 1120, 1680, 1e9, marks=pytest.mark.slow),
         pytest.param("mccnet-fast", 1120, 1680, 1e9, marks=pytest.mark.slow),
     ],
 )

@@ -4,20 +4,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualpix.networks import MAPPERS, NETWORKS, create
+from dualpix.networks import MAPPERS, NETWORKS
 from dualpix.networks.inference import PREPARED, prepared
+from dualpix.networks.inference.mccnet import MCCNetInStrips
 from dualpix.networks.inference.mccnet_fast import MCCNetFastInStrips
+from dualpix.networks.mccnet import MCCNet
 from dualpix.networks.mccnet_fast import MCCNetFast
+from dualpix.planning import measure_cost
+from small_networks import shaken, small
 
-SMALLER = {
-    "dpdnet": {"widths": (8, 16, 32, 64, 128)},
-    "dpdnet-single": {"widths": (8, 16, 32, 64, 128)},
-    "rdpd": {"widths": (8, 16, 32, 64, 128)},
-    "mdp": {"width": 8},
-    "kpac": {"width": 8},
-    "ifan": {"channels": 8, "filters": 3},
-    "restormer": {"channels": 16, "blocks": (1, 2, 1, 1), "refinement": 1},
-}
 FAST = [
     {},
     {"max_disparity": 0},
@@ -27,13 +22,16 @@ FAST = [
 ]
 
 
-def shaken(network: nn.Module) -> nn.Module:
-    """As after some training: no parameter is at a value that its initialisation favours."""
-    torch.manual_seed(0)
-    with torch.no_grad():
-        for parameter in network.parameters():
-            parameter += 0.3 * parameter.std(correction=0).nan_to_num().clamp_min(0.03) * torch.randn_like(parameter)
-    return network.eval()
+MCCNET = [
+    {},
+    {"max_disparity": 0},
+    {"max_disparity": 3, "value_projection": True, "score_scale": 1.0},
+    {"max_disparity": 500, "fusion_channels": (16, 32, 64), "upsampling": "nearest"},
+    {"extraction": False, "residual": False},
+    {"fusion": False, "residual": False},
+    {"correlation": False, "upsampling": "nearest"},
+    {"correlation": False, "fusion": False, "extraction": False},
+]
 
 
 def views_for(network: nn.Module, rows: int, columns: int, batch: int = 1) -> list[Tensor]:
@@ -41,16 +39,16 @@ def views_for(network: nn.Module, rows: int, columns: int, batch: int = 1) -> li
     return [torch.rand(batch, 3, rows, columns) for _ in network.views]  # type: ignore[union-attr]
 
 
-def assert_same(found: Tensor, wanted: Tensor) -> None:
-    """Within 1e-5 of the largest value."""
-    torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5 * float(wanted.abs().max()))
+def assert_same(found: Tensor, wanted: Tensor, within: float = 1e-5) -> None:
+    """`within`: as a share of the largest value."""
+    torch.testing.assert_close(found, wanted, rtol=0, atol=within * float(wanted.abs().max()))
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", NETWORKS | MAPPERS)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_every_network_gives_the_same(name: str, layout: torch.memory_format) -> None:
-    network = shaken(create(name, **SMALLER.get(name, {}))).to(memory_format=layout)  # type: ignore[call-overload]
+    network = shaken(small(name)).to(memory_format=layout)  # type: ignore[call-overload]
     multiple = network.multiple
     views = [view.contiguous(memory_format=layout) for view in views_for(network, 3 * multiple, 5 * multiple, 2)]
     assert_same(prepared(network)(*views), network(*views))
@@ -69,17 +67,49 @@ def test_mccnet_fast_gives_the_same(arguments: dict[str, object], rows: int, col
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("arguments", MCCNET)
+def test_mccnet_gives_the_same(arguments: dict[str, object]) -> None:
+    """In double precision, so that only what differs by more than rounding differs."""
+    network = shaken(MCCNet(**arguments)).double()  # type: ignore[arg-type]
+    views = [view.double() for view in views_for(network, 48, 40)]
+    for width in (None, 25, 1):
+        wanted = network.correction(*views, width), network(*views, width)
+        for step in (1, 7, 1000):
+            ready = MCCNetInStrips(network, step)  # type: ignore[arg-type]
+            assert_same(ready.correction(*views, width), wanted[0], 1e-12)
+            assert_same(ready(*views, width), wanted[1], 1e-12)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("step", [3, 8])
+def test_mccnet_slides_down_pictures_higher_than_it_sees(step: int) -> None:
+    network = shaken(MCCNet())
+    views = views_for(network, 392, 16)
+    assert_same(MCCNetInStrips(network, step)(*views), network(*views))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("arguments", [{}, {"fusion": False, "correlation": False}])
+def test_the_memory_of_mccnet_does_not_grow_with_the_height(arguments: dict[str, object]) -> None:
+    """From as many rows on as the planner tries."""
+    ready = MCCNetInStrips(MCCNet(**arguments))  # type: ignore[arg-type]
+    rows = -(-3 * ready.strip_rows // 8) * 8
+    cost = measure_cost(lambda height: ready(*views_for(ready, height, 8)), rows, 0, scratch=1)
+    of_a_picture = 8 * 3 * 4
+    assert cost.row_bytes <= 8 * of_a_picture  # Two views, what is painted, the mean; encoder 1 makes 22 of them.
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("bytes_in_a_strip", [1, 2**15, 2**30])
 def test_the_size_of_strips_does_not_matter(bytes_in_a_strip: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("dualpix.networks.inference.in_place.STRIP_BYTES", bytes_in_a_strip)
-    for network in (shaken(MCCNetFast()),):
+    for network in (shaken(MCCNet()), shaken(MCCNetFast())):
         views = views_for(network, 80, 48)
         assert_same(prepared(network)(*views), network(*views))
 
 
 @torch.no_grad()
 def test_changes_neither_the_views_nor_the_weights() -> None:
-    for network in (shaken(MCCNetFast()),):
+    for network in (shaken(MCCNet()), shaken(MCCNetFast())):
         views = views_for(network, 32, 48)
         before = [view.clone() for view in views], {n: t.clone() for n, t in network.state_dict().items()}
         prepared(network)(*views)
@@ -87,8 +117,9 @@ def test_changes_neither_the_views_nor_the_weights() -> None:
 
 
 @torch.no_grad()
-def test_low_precision_stays_near() -> None:
-    network = shaken(MCCNetFast())
+@pytest.mark.parametrize("kind", PREPARED)
+def test_low_precision_stays_near(kind: type[nn.Module]) -> None:
+    network = shaken(kind())
     views = views_for(network, 48, 64)
     wanted = network.correction(*views)
     low = prepared(network.to(torch.bfloat16)).correction(*(view.bfloat16() for view in views))
@@ -105,5 +136,5 @@ def test_what_a_runner_asks_for_is_as_before() -> None:
 
 
 def test_a_network_without_an_entry_is_itself() -> None:
-    network = create("dpdnet-single", **SMALLER["dpdnet-single"])
+    network = small("dpdnet-single")
     assert prepared(network) is network

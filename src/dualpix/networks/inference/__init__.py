@@ -7,10 +7,13 @@ from collections.abc import Callable
 
 from torch import nn
 
+from dualpix.networks.inference.mccnet import MCCNetInStrips
 from dualpix.networks.inference.mccnet_fast import MCCNetFastInStrips
+from dualpix.networks.mccnet import MCCNet
 from dualpix.networks.mccnet_fast import MCCNetFast
 
 PREPARED: dict[type[nn.Module], Callable[..., nn.Module]] = {
+    MCCNet: MCCNetInStrips,
     MCCNetFast: MCCNetFastInStrips,
 }
 

@@ -28,7 +28,7 @@ def strips(maps: Tensor) -> Iterator[tuple[int, int]]:
 
 def picture_of(maps: Tensor) -> Tensor:
     """H W C -> 1 C H W, the same memory, channels-last."""
-    return maps.permute(2, 0, 1)[None]
+    return maps[None].permute(0, 3, 1, 2)  # Not [None] last, whose stride would not look channels-last.
 
 
 def maps_of(picture: Tensor) -> Tensor:
