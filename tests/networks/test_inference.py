@@ -98,6 +98,21 @@ def test_the_memory_of_mccnet_does_not_grow_with_the_height(arguments: dict[str,
     assert cost.row_bytes <= 8 * of_a_picture  # Two views, what is painted, the mean; encoder 1 makes 22 of them.
 
 
+def test_rehearsed_mccnet_needs_as_much_memory_and_paints_again_afterwards() -> None:
+    ready = MCCNetInStrips(MCCNet(fusion=False))
+    views = views_for(ready, 384, 8)
+    before = ready(*views)
+
+    def fixed_bytes() -> int:
+        return measure_cost(lambda _: ready(*views), 1, 0, scratch=1).fixed_bytes
+
+    wanted = fixed_bytes()
+    with ready.rehearsing():
+        assert fixed_bytes() == pytest.approx(wanted, rel=0.02)
+        assert not torch.equal(ready(*views), before)
+    assert torch.equal(ready(*views), before)
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("bytes_in_a_strip", [1, 2**15, 2**30])
 def test_the_size_of_strips_does_not_matter(bytes_in_a_strip: int, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import cast
 
 import torch
@@ -39,6 +40,7 @@ class Runner:
         self.strip_rows: int | None = getattr(ready, "strip_rows", None)
         # Of strips no operation sees more than a few rows.
         self.scratch = planning.SCRATCH if self.strip_rows is None else 1.0
+        self._rehearsing: Callable[[], AbstractContextManager[None]] = getattr(ready, "rehearsing", nullcontext)
         self._adds_mean = adds_input and self.precision != "fp32"
         self._call: Callable[..., Tensor] = ready.correction if self._adds_mean else ready  # type: ignore[assignment]
         self._masks_width = "width" in inspect.signature(ready.forward).parameters
@@ -57,4 +59,5 @@ class Runner:
 
     def rehearse(self, rows: int, width: int) -> None:
         """Make all tensors that so many rows need, at the times when they are needed: for counting their bytes."""
-        self([torch.zeros(3, rows, width) for _ in self.views])
+        with self._rehearsing():
+            self([torch.zeros(3, rows, width) for _ in self.views])

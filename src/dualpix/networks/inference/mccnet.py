@@ -3,6 +3,9 @@
 Follows `MCCNet` stage by stage; see there for the paper's words, and `sliding` for how rows come about.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -28,6 +31,17 @@ class MCCNetInStrips(nn.Module):
         self.reach_px, self.attention_reach_px = network.reach_px, network.attention_reach_px
         self.residual = network.residual
         self.strip_rows = (network.reach_px + 10 * step) // 3
+        self._most_rows: int | None = None
+
+    @contextmanager
+    def rehearsing(self) -> Iterator[None]:
+        """Paint the first rows only, for which a little more than one step of the smallest maps is made: from there on
+        all repeats itself, and so does the memory."""
+        self._most_rows = (self.multiple + 3) * self.step
+        try:
+            yield
+        finally:
+            self._most_rows = None
 
     def forward(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
         painted = self._paint(left, right, width)
@@ -54,7 +68,7 @@ class MCCNetInStrips(nn.Module):
         """Views and painted picture 3 H W."""
         rows = self._slide(left, right, width)
         read = rows.reader()
-        for first in range(0, rows.height, self.step):
+        for first in range(0, min(rows.height, self._most_rows or rows.height), self.step):
             last = min(first + self.step, rows.height)
             painted[:, first:last] = read(first, last).permute(2, 0, 1)
 
