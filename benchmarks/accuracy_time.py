@@ -5,8 +5,8 @@
     python benchmarks/accuracy_time.py E/methods.csv int8=E8/methods.csv --metric ssim -o accuracy-time.png
 
 WORD=TABLE puts WORD behind the names of a table's methods: for the same weights in another engine. The line is that of
-the methods than which none is both quicker and better; dashed is the first table's blurred input. Methods that have no
-seconds or no score are left out and named.
+the methods than which none is both quicker and better; dashed is the first table's blurred input. Methods far below it
+are triangles at the lower edge. Methods that have no seconds or no score are left out and named.
 """
 
 import argparse
@@ -18,6 +18,8 @@ from typing import NamedTuple
 from matplotlib import pyplot
 
 INPUT = "input"
+SHOWN_BELOW = 0.75
+"""How far below the input, as a share of the best method's gain, the drawing reaches."""
 
 
 class Point(NamedTuple):
@@ -54,9 +56,14 @@ def draw(points: list[Point], level: float, metric: str, goal: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(9, 6), layout="constrained")
     ahead = front(points)
     axes.plot([point.seconds for point in ahead], [point.score for point in ahead], color="tab:blue", linewidth=1)
-    axes.scatter([point.seconds for point in points], [point.score for point in points], color="tab:blue", zorder=3)
-    for point in points:
-        axes.annotate(point.label, point[1:], xytext=(5, 4), textcoords="offset points", fontsize=8)
+    floor = level - SHOWN_BELOW * max(ahead[-1].score - level, 0.05)
+    for number, point in enumerate(sorted(points, key=lambda point: point.seconds)):
+        is_far_below = point.score < floor
+        label = f"{point.label} ({point.score:.1f})" if is_far_below else point.label
+        place = point.seconds, max(point.score, floor)
+        axes.scatter(*place, color="tab:blue", marker="v" if is_far_below else "o", zorder=3)
+        axes.annotate(label, place, xytext=(4, (5, -11)[number % 2]), textcoords="offset points", fontsize=8)
+    axes.margins(0.08)
     axes.axhline(level, linestyle="--", color="grey", linewidth=1)
     axes.annotate(INPUT, (min(point.seconds for point in points), level), fontsize=8, color="grey")
     axes.set(xscale="log", xlabel="seconds a picture", ylabel=metric)
