@@ -23,9 +23,9 @@ def correlate_pixels(query: Tensor, key: Tensor, value: Tensor, max_disparity: i
     batch, height, full_width = query.shape[:3]
     if max_disparity is None:
         # Each row as a picture of its own with one head: of this operation engines need not hold all scores at once.
-        rows = [maps.flatten(0, 1)[:, None] for maps in (query, key, value)]
+        one_head = [maps.flatten(0, 1)[:, None] for maps in (query, key, value)]
         mask = torch.where(inside, 0.0, NEVER)[None, None, None]
-        gathered = F.scaled_dot_product_attention(*rows, attn_mask=mask, scale=1.0)
+        gathered = F.scaled_dot_product_attention(one_head[0], one_head[1], one_head[2], attn_mask=mask, scale=1.0)
         return gathered.reshape(batch, height, full_width, value.shape[3]) * inside[:, None]
     count = (full_width + COLUMNS - 1) // COLUMNS
     spare = count * COLUMNS - full_width
