@@ -196,7 +196,7 @@ def make_plan(
     probe_width = width if runner.strip_rows is None else min(width, PROBE_WIDTH)
     cost = planning.measure_cost(
         lambda rows: runner.rehearse(rows, probe_width),
-        _probe_rows(runner),
+        _probe_rows(runner, height),
         planning.PROCESS_BYTES + 2 * runner.weight_bytes + pictures,
         width / probe_width,
         runner.scratch,
@@ -215,8 +215,8 @@ def make_plan(
     return Plan(bands, reach, runner.precision, device, cost.peak_bytes(tallest), mirror)
 
 
-def _probe_rows(runner: AnyRunner) -> int:
-    rows = PROBE_ROWS if runner.strip_rows is None else 3 * runner.strip_rows
+def _probe_rows(runner: AnyRunner, height: int) -> int:
+    rows = PROBE_ROWS if runner.strip_rows is None else min(3 * runner.strip_rows, height)
     return math.ceil(rows / runner.multiple) * runner.multiple
 
 
@@ -289,9 +289,9 @@ def _run_plan(runner: AnyRunner, sample: Sample, plan: Plan, progress: Progress 
 def _plan(runner: AnyRunner, views: Sequence[Tensor], memory: str | int | None, rows: int | None, mirror: bool) -> Plan:
     plan = planning.unless_out_of_memory(partial(make_plan, runner, views, memory, rows, mirror))
     if plan is None:  # No band is smaller than the few rows that were run to measure what a row needs.
+        tried = 2 * _probe_rows(runner, views[0].shape[1])
         raise MachineError(
-            f"The memory ran out while trying {2 * _probe_rows(runner)} rows of the picture; free some, or make the "
-            "picture narrower."
+            f"The memory ran out while trying {tried} rows of the picture; free some, or make the picture narrower."
         )
     return plan
 
