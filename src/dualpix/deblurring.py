@@ -31,8 +31,8 @@ WeightsLike: TypeAlias = "str | Path | Checkpoint | nn.Module | None"
 Progress: TypeAlias = Callable[[int, int], None]
 
 PROBE_ROWS, PROBE_WIDTH = 16, 128
-"""What is run to measure what a row needs: a few rows of full width; of networks that are run in strips, several strips
-that are narrow, for what these need is proportional to the width."""
+"""What is run to measure what a row needs: a few rows of full width; by runners that have `settled_rows` so many, but
+narrow ones, for what these need is proportional to the width."""
 
 MOST_HALVINGS = 6
 """By then bands are mostly the rows around them, and still smaller ones would hardly need less."""
@@ -193,7 +193,7 @@ def make_plan(
     reach = runner.reach_px or 0
     kept = 4 if mirror else 1  # float32 pictures besides the views: results, and what is made of them
     pictures = (2 if mirror else 1) * sum(view.nbytes for view in views) + kept * 4 * views[0].numel()
-    probe_width = width if runner.strip_rows is None else min(width, PROBE_WIDTH)
+    probe_width = width if runner.settled_rows is None else min(width, PROBE_WIDTH)
     cost = planning.measure_cost(
         lambda rows: runner.rehearse(rows, probe_width),
         _probe_rows(runner, height),
@@ -216,7 +216,7 @@ def make_plan(
 
 
 def _probe_rows(runner: AnyRunner, height: int) -> int:
-    rows = PROBE_ROWS if runner.strip_rows is None else min(3 * runner.strip_rows, height)
+    rows = PROBE_ROWS if runner.settled_rows is None else min(runner.settled_rows, height)
     return math.ceil(rows / runner.multiple) * runner.multiple
 
 

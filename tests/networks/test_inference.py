@@ -91,7 +91,7 @@ def test_mccnet_slides_down_pictures_higher_than_it_sees(step: int) -> None:
 def test_the_memory_of_mccnet_does_not_grow_with_the_height(arguments: dict[str, object]) -> None:
     """From as many rows on as the planner tries."""
     ready = MCCNetInStrips(MCCNet(**arguments))  # type: ignore[arg-type]
-    rows = -(-3 * ready.strip_rows // 8) * 8
+    rows = -(-ready.settled_rows // 8) * 8
     cost = measure_cost(lambda height: ready(*views_for(ready, height, 8)), rows, 0, scratch=1)
     of_a_picture = 8 * 3 * 4
     assert cost.row_bytes <= 8 * of_a_picture  # Two views, what is painted, the mean; encoder 1 makes 22 of them.

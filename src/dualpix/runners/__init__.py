@@ -16,14 +16,14 @@ from dualpix.runners import onnx, openvino, pytorch
 
 class AnyRunner(Protocol):
     """What runs rows of a picture. `reach_px`: rows above and below that an output pixel depends on, None for all;
-    `strip_rows`: rows that it takes at a time by itself, None for all; `scratch`: the memory it needs for tensors, as
-    a factor on their bytes."""
+    `settled_rows`: of one that takes few rows at a time by itself, so many that memory grows evenly from there on; None
+    of others; `scratch`: the memory it needs for tensors, as a factor on their bytes."""
 
     engine: str
     views: tuple[str, ...]
     multiple: int
     reach_px: int | None
-    strip_rows: int | None
+    settled_rows: int | None
     scratch: float
     weight_bytes: int
     precision: str

@@ -13,6 +13,7 @@ from dualpix.exported import exported_of, package
 from dualpix.files import write_whole
 from dualpix.graphs import graph_of
 from dualpix.graphs.engines import onnx_bytes
+from dualpix.graphs.layers import CrossCorrelation
 from dualpix.networks import Network
 from dualpix.runners import keeping
 
@@ -21,8 +22,7 @@ class Runner:
     """A network made ready to run on rows of a picture, as `runners.check` allows."""
 
     engine = "onnx"
-    strip_rows: int | None = None
-    scratch = 2.8  # 1.5 (mccnet-fast) to 2.7 (mccnet, long rows) were measured
+    settled_rows: int | None = None
 
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
         self.runtime = package("onnxruntime", "onnx")
@@ -32,6 +32,8 @@ class Runner:
         self.reach_px: int | None = getattr(network, "reach_px", None)
         self._shape = graph_of(cast(nn.Module, network)).to("meta")
         self.weight_bytes = sum(value.nbytes for value in self._shape.state_dict().values())
+        # Scores along whole rows are not among the tensors that are counted; but this engine holds them.
+        self.scratch = 2.8 if any(map(_looks_along_whole_rows, self._shape.modules())) else 2.0
         self._session = self._start(_content(cast(nn.Module, network)))
 
     def __call__(self, views: Sequence[Tensor]) -> Tensor:
@@ -57,6 +59,10 @@ class Runner:
             return self.runtime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # Of types of its own, which have no common one.
             raise MachineError("ONNX Runtime cannot read this; export it again with `dualpix export`.") from error
+
+
+def _looks_along_whole_rows(layer: nn.Module) -> bool:
+    return isinstance(layer, CrossCorrelation) and layer.max_disparity is None
 
 
 def _content(network: nn.Module) -> Path | bytes:

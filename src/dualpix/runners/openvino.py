@@ -38,7 +38,7 @@ class Runner:
     """
 
     engine = "openvino"
-    strip_rows: int | None = None
+    settled_rows: int | None = None
     scratch = planning.SCRATCH
 
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:

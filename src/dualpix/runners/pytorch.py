@@ -37,9 +37,9 @@ class Runner:
         self.weight_bytes = sum(value.nbytes for value in ready.state_dict().values())
         if self.device.type == "cpu":
             ready = prepared(ready)
-        self.strip_rows: int | None = getattr(ready, "strip_rows", None)
+        self.settled_rows: int | None = getattr(ready, "settled_rows", None)
         # Of strips no operation sees more than a few rows.
-        self.scratch = planning.SCRATCH if self.strip_rows is None else 1.0
+        self.scratch = planning.SCRATCH if self.settled_rows is None else 1.0
         self._rehearsing: Callable[[], AbstractContextManager[None]] = getattr(ready, "rehearsing", nullcontext)
         self._adds_mean = adds_input and self.precision != "fp32"
         self._call: Callable[..., Tensor] = ready.correction if self._adds_mean else ready  # type: ignore[assignment]

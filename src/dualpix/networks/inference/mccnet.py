@@ -20,8 +20,8 @@ class MCCNetInStrips(nn.Module):
     """Computes what `network` does, without gradients; for pictures one at a time, or a batch of them one by one.
 
     step: rows of every map, whatever its size, that are made at a time.
-    strip_rows: a third of the rows of the picture between the lowest seen and the highest not yet painted; memory grows
-    no further in pictures higher than that.
+    settled_rows: about as many as lie between the lowest row seen and the highest not yet painted; in pictures higher
+    than that the features need no more memory.
     """
 
     def __init__(self, network: MCCNet, step: int = 8) -> None:
@@ -30,7 +30,7 @@ class MCCNetInStrips(nn.Module):
         self.views, self.multiple = network.views, network.multiple
         self.reach_px, self.attention_reach_px = network.reach_px, network.attention_reach_px
         self.residual = network.residual
-        self.strip_rows = (network.reach_px + 10 * step) // 3
+        self.settled_rows = network.reach_px + 10 * step
         self._most_rows: int | None = None
 
     @contextmanager

@@ -23,7 +23,7 @@ class MCCNetFastInStrips(nn.Module):
 
     def __init__(self, network: MCCNetFast, strip_rows: int = 64) -> None:
         super().__init__()
-        self.strip_rows = strip_rows
+        self.strip_rows, self.settled_rows = strip_rows, 3 * strip_rows
         self.network = network
         self.views, self.multiple = network.views, network.multiple
         self.reach_px, self.attention_reach_px = network.reach_px, network.attention_reach_px
