@@ -3,23 +3,32 @@
     python benchmarks/real_errors.py DATA ours=OUTPUTS DPDNet=DATA/dpdnet_output
 
 DATA is a DPDD folder; OUTPUTS a folder with one picture for each scene, as `dualpix evaluate` leaves it. For the input
-and each method it prints the PSNR after a 3 x 4 colour fit, the same after an affine alignment to the sharp shot (what
-a camera that moved between the two shots takes away from every method), the alignment itself, and by size of detail
-(differences of Gaussians) the error and the correlation with the sharp shot.
+and each method it prints the PSNR after a 3 x 4 colour fit and the SSIM, the same after an affine alignment to the
+sharp shot (what a camera that moved between the two shots takes away from every method), the alignment itself, and by
+size of detail (differences of Gaussians) the error and the correlation with the sharp shot.
+
+Then, for each scene, by how much the combined view differs from the mean of the two views. Only coding makes it differ:
+if the errors of the three are alike and independent, a view's own is 1.22 times smaller.
 """
 
 import argparse
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import torch
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from dualpix.data import open_dataset
 from dualpix.data.outputs import PicturesIn
 from dualpix.evaluating import INPUT, blurred
+from dualpix.metrics import ssim
+from dualpix.optics.sensor import Tone
 
 SIGMAS_PX = (0.0, 0.7, 1.4, 2.8, 5.6, 11.0)
+LUMA = (0.299, 0.587, 0.114)
+TONE = Tone(contrast=0.6)  # of the preview's scenes (results/calibration-dpdd-preview.md)
 NAMES = ("shift x", "x/x", "x/y", "shift y", "y/x", "y/y")
 
 
@@ -76,6 +85,20 @@ def by_detail(output: np.ndarray, sharp: np.ndarray) -> list[tuple[float, float]
     return found
 
 
+def structure(output: np.ndarray, sharp: np.ndarray) -> float:
+    return ssim(*(torch.from_numpy(picture).permute(2, 0, 1).float() for picture in (output, sharp)))
+
+
+def disagreement(sample: dict) -> float:
+    """Root mean square of the luma of combined view minus mean of the views, in levels of 8 bits, after a fit of its
+    brightness and contrast."""
+    mean = TONE.encode((TONE.decode(sample["left"]) + TONE.decode(sample["right"])) / 2).double().numpy().ravel()
+    center = sample["center"].double().numpy()
+    slope, offset = np.polyfit(mean, center.ravel(), 1)
+    rest = center - (slope * mean + offset).reshape(center.shape)
+    return 255 * float(np.tensordot(LUMA, rest, 1).std())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
@@ -85,10 +108,12 @@ def main() -> None:
     methods |= {name: PicturesIn(folder) for name, _, folder in (text.partition("=") for text in asked.methods)}
     edges = [f"{a:g}-{b:g} px" for a, b in itertools.pairwise(SIGMAS_PX)]
     print(
-        f"| scene | method | fitted dB | aligned dB | {', '.join(NAMES)} | error (correlation): {' / '.join(edges)} |"
+        f"| scene | method | fitted dB | aligned dB | SSIM | aligned SSIM | {', '.join(NAMES)} "
+        f"| error (correlation): {' / '.join(edges)} |"
     )
-    print("|---|---|---:|---:|---|---|")
-    totals: dict[str, list[tuple[float, float]]] = {name: [] for name in methods}
+    print("|---|---|---:|---:|---:|---:|---|---|")
+    coded = []
+    totals: dict[str, list[tuple[float, ...]]] = {name: [] for name in methods}
     dataset = open_dataset(asked.data)
     for number in range(len(dataset)):
         sample = dataset[number]
@@ -97,13 +122,23 @@ def main() -> None:
             output = method(sample).permute(1, 2, 0).double().numpy()
             field, moved = align(output, sharp)
             fitted = colour_fit(output, sharp)
-            scores = psnr(fitted, sharp), psnr(colour_fit(moved, sharp), sharp)
+            scores = (
+                *(psnr(fitted, sharp), psnr(colour_fit(moved, sharp), sharp)),
+                *(structure(output, sharp), structure(moved, sharp)),
+            )
             totals[name].append(scores)
             detail = " / ".join(f"{error:.2f} ({corr:.2f})" for error, corr in by_detail(fitted, sharp))
             shown = ", ".join(f"{value:+.2f}" for value in field)
-            print(f"| {sample['name']} | {name} | {scores[0]:.2f} | {scores[1]:.2f} | {shown} | {detail} |", flush=True)
-    for name, scores in totals.items():
-        print("| mean | {} | {:.2f} | {:.2f} | | |".format(name, *np.mean(scores, axis=0)))
+            print(f"| {sample['name']} | {name} | {_cells(scores)} | {shown} | {detail} |", flush=True)
+        coded.append((sample["name"], disagreement(sample)))
+    for name, rows in totals.items():
+        print(f"| mean | {name} | {_cells(np.mean(rows, axis=0))} | | |")
+    print("\ncombined view minus mean of the views, levels of luma: " + ", ".join(f"{n} {e:.2f}" for n, e in coded))
+
+
+def _cells(scores: Sequence[float]) -> str:
+    fitted, aligned, similarity, similarity_aligned = scores
+    return f"{fitted:.2f} | {aligned:.2f} | {similarity:.4f} | {similarity_aligned:.4f}"
 
 
 if __name__ == "__main__":
