@@ -13,6 +13,7 @@ from dualpix.losses import (
     edges,
     fourier,
     mix,
+    mix_ssim,
     ms_ssim,
     ms_ssim_loss,
 )
@@ -142,6 +143,13 @@ def test_edges_are_those_of_sobel_kernels_at_three_scales() -> None:
 def test_mix_is_the_equal_sum() -> None:
     output, target = pictures(40, 40)
     assert torch.equal(mix(output, target), charbonnier(output, target) + ms_ssim_loss(output, target))
+
+
+def test_mix_ssim_takes_half_of_its_structure_from_the_finest_scale() -> None:
+    output, target = pictures(60, 52)
+    finest = reference_factor(output.double(), target.double(), luminance_too=True).mean().item()
+    expected = charbonnier(output, target) + 0.5 * ms_ssim_loss(output, target) + 0.5 * (1 - finest)
+    assert mix_ssim(output, target).item() == pytest.approx(expected.item(), abs=1e-5)
 
 
 @pytest.mark.parametrize("side", [64, 256])
