@@ -4,13 +4,14 @@ With `--sharp-too` the sharp shot is coded alike before it is compared with, as 
 
     python benchmarks/coding_robustness.py --photos photos/kodak --weights mccnet-fast runs/fast/best.safetensors
 
-H.264 (the coding of the clips that the DPDD preview was cut from) needs `pip install av`, and is left out without it.
+H.264 (the coding of the clips that the DPDD preview was cut from) needs `pip install 'dualpix[video]'`, and is left
+out without it.
 """
 
 import argparse
-import io
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -21,36 +22,14 @@ from dualpix import checkpoint
 from dualpix.data.photos import read_photos
 from dualpix.data.simulated import Simulated
 from dualpix.metrics import psnr, ssim
-from dualpix.optics.sensor import compress, compress_as_video
-
-try:
-    import av
-except ImportError:
-    av = None
-
-
-def h264(picture: Tensor, rate_factor: int) -> Tensor:
-    """A picture 3 H W in [0, 1] as a key frame of H.264, 4:2:0, would bring it back."""
-    pixels = (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
-    file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=24)
-        stream.height, stream.width = pixels.shape[:2]
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": str(rate_factor), "preset": "medium", "threads": "1"}
-        for packet in [*stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")), *stream.encode()]:
-            container.mux(packet)
-    file.seek(0)
-    with av.open(file) as container:
-        frame = next(container.decode(video=0)).to_ndarray(format="rgb24")
-    return torch.from_numpy(frame.astype(np.float32) / 255).permute(2, 0, 1)
+from dualpix.optics.coding import as_h264, as_jpeg, as_vp8
 
 
 def codings() -> dict[str, Callable[[Tensor], Tensor]]:
     table: dict[str, Callable[[Tensor], Tensor]] = {"none": lambda picture: picture}
-    table |= {f"JPEG {q}": partial(compress, quality=q, subsampling="420") for q in (85, 65)}
-    table |= {f"VP8 {q}": partial(compress_as_video, quality=q) for q in (80, 65)}
-    return table | ({f"H.264 {r}": partial(h264, rate_factor=r) for r in (12, 16, 20)} if av else {})
+    table |= {f"JPEG {q}": partial(as_jpeg, quality=q, subsampling="420") for q in (85, 65)}
+    table |= {f"VP8 {q}": partial(as_vp8, quality=q) for q in (80, 65)}
+    return table | ({f"H.264 {r}": partial(as_h264, rate_factor=r) for r in (12, 16, 20)} if find_spec("av") else {})
 
 
 def main() -> None:

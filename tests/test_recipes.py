@@ -4,12 +4,14 @@ import inspect
 import json
 import re
 from dataclasses import fields, replace
+from typing import get_args
 
 import pytest
 import torch
 from pydantic import ValidationError
 
 from dualpix import recipes
+from dualpix.data.simulated import CODECS
 from dualpix.errors import RecipeError
 from dualpix.losses import LOSSES
 from dualpix.networks import MAPPERS, NETWORKS, create
@@ -47,7 +49,7 @@ def test_plus_is_a_field_and_nothing_else() -> None:
 
 
 def test_the_published_methods_learn_from_the_same_scenes() -> None:
-    fields_of_scenes = ("scene", "pool", "fresh", "seed", "sharp_aperture", "compressed", "far_px")
+    fields_of_scenes = ("scene", "pool", "fresh", "seed", "sharp_aperture", "compressed", "codecs", "far_px")
     published = [recipe for name, recipe in RECIPES.items() if name not in ("paper", "tiny")]
     assert {tuple(getattr(recipe, field) for field in fields_of_scenes) for recipe in published} == {
         tuple(getattr(RECIPES["cpu"], field) for field in fields_of_scenes)
@@ -60,6 +62,10 @@ def test_every_recipe_says_what_it_costs(name: str) -> None:
     stated = [int(number.replace(",", "")) for number in re.findall(r"([\d,]+) steps", comment)]
     assert RECIPES[name].steps in stated
     assert re.search(r"\b(seconds|hours|days)\b", comment)
+
+
+def test_codecs_are_those_of_the_simulator() -> None:
+    assert get_args(recipes.Codec) == tuple(CODECS)
 
 
 def test_every_field_is_documented() -> None:
@@ -106,6 +112,7 @@ def test_fields_are_read_from_text_by_their_type() -> None:
         ("negate_depth=perhaps", "valid boolean"),
         ("arguments=12", "valid dictionary"),
         ('arguments={"a"', "Invalid JSON"),
+        ('codecs=["gif"]', "'jpeg', 'vp8' or 'h264'"),
         ("far_px=[1]", "Field required"),
         ("far_px=[5, 1]", "range"),
         ("far_px=[0, 1]", "greater than 0"),

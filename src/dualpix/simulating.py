@@ -59,6 +59,7 @@ def simulate(
     sharp_aperture: float = 0.0,
     depth: int = 16,
     compressed: float = 0.0,
+    codecs: Sequence[str] = ("jpeg", "vp8"),
     layout: Layout | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -67,15 +68,17 @@ def simulate(
 
     The same settings give the same pairs. If `folder` holds some of them already, only the rest is made; pairs of
     other settings are refused, or with `overwrite` replaced. `depth` is 8 or 16 bits; for `sharp_aperture`,
-    `compressed` and `layout` see `data.simulated.Simulated`. `simulation.json` holds the settings and every pair's
-    lens, whose `rho` times the blur is the disparity. Raises `DataError`, and `PictureError` for files that cannot be
-    read or written.
+    `compressed`, `codecs` and `layout` see `data.simulated.Simulated`. `simulation.json` holds the settings and every
+    pair's lens, whose `rho` times the blur is the disparity. Raises `DataError`, `PictureError` for files that cannot
+    be read or written, and `MachineError` where a codec's package is missing.
     """
     if count < 1 or size < MIN_SIDE_PX or seed < 0:
         wanted = f"1 pair or more of {MIN_SIDE_PX} px or more, and a seed from 0"
         raise DataError(f"{count} pairs of {size} px with the seed {seed} cannot be made; give {wanted}.")
     sources, place = read_photos(photos), Path(folder)
-    simulated = Simulated(sources, size, count, seed, sharp_aperture, depth, compressed, layout or Layout())
+    simulated = Simulated(
+        sources, size, count, seed, sharp_aperture, depth, compressed, layout or Layout(), tuple(codecs)
+    )
     _open_folder(place, simulated, overwrite)
     names = [simulated.name(index) for index in range(count)]
     missing = [index for index, name in enumerate(names) if not all(path.exists() for path in _paths(place, name))]
@@ -208,7 +211,9 @@ def _open_folder(folder: Path, simulated: Simulated, overwrite: bool) -> None:
 def _settings(simulated: Simulated) -> dict[str, Any]:
     """All that the pairs depend on, the photographs by a checksum."""
     photos = reduce(lambda crc, photo: crc32(photo.numpy().tobytes(), crc), simulated.photos, 0)
-    named = {key: getattr(simulated, key) for key in ("size", "seed", "depth", "sharp_aperture", "compressed")}
+    named = {
+        key: getattr(simulated, key) for key in ("size", "seed", "depth", "sharp_aperture", "compressed", "codecs")
+    }
     plain: dict[str, Any] = json.loads(json.dumps({**named, "layout": asdict(simulated.layout), "photos": photos}))
     return plain
 

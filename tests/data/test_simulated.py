@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualpix.data.simulated import MOST_CONTRAST, SHOTS_PER_LENS, Simulated, draw_sensor, expose
+from dualpix.data.simulated import CODECS, MOST_CONTRAST, SHOTS_PER_LENS, Simulated, draw_sensor, expose
+from dualpix.errors import DataError
 from dualpix.optics.kernels import Lens
 from dualpix.optics.render import Layer, render
 from dualpix.optics.scenes import Layout
@@ -166,6 +167,19 @@ def test_compressed_views_are_worse_and_the_sharp_picture_is_not_compressed(phot
     assert torch.equal(plain["sharp"], coded["sharp"]) and torch.equal(plain["blur_px"], coded["blur_px"])
     for key in ("left", "right", "center"):
         assert 1e-4 < float((plain[key] - coded[key]).abs().mean()) < 0.05
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_each_codec_can_be_the_only_one(codec: str) -> None:
+    views = {name: Simulated([], 48, 1, compressed=1, codecs=(name,))[0]["left"] for name in CODECS}
+    plain = Simulated([], 48, 1)[0]["left"]
+    assert all(not torch.equal(views[codec], other) for other in (plain, *(views[k] for k in CODECS if k != codec)))
+
+
+def test_unknown_codecs_are_refused() -> None:
+    for codecs in ((), ("jpeg", "gif")):
+        with pytest.raises(DataError, match="give one or more of jpeg, vp8, h264"):
+            Simulated([], 48, 1, codecs=codecs)
 
 
 def test_a_lens_serves_a_row_of_shots_and_another_the_next(photos: list[Tensor]) -> None:

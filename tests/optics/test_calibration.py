@@ -14,9 +14,10 @@ from dualpix.optics.calibration_blind import fit_blind
 from dualpix.optics.calibration_looks import EDGE_STEPS, FREQUENCIES, edge_profiles, moved, spectra
 from dualpix.optics.calibration_shape import Patch, find_patches, fit_shape, fit_tone
 from dualpix.optics.calibration_views import coding_error, equal_quality, fit_noise, fit_shading, match_rows
+from dualpix.optics.coding import as_jpeg
 from dualpix.optics.kernels import Lens, kernels
 from dualpix.optics.render import Layer, render
-from dualpix.optics.sensor import Sensor, Tone, compress, quantise
+from dualpix.optics.sensor import Sensor, Tone, quantise
 
 HEIGHT, WIDTH = 224, 448
 SPARE = 32
@@ -227,7 +228,7 @@ def test_the_loss_by_coding_comes_out_as_a_quality(quality: int) -> None:
     left, right, _ = ours(replace(TYPICAL, rho=0.4), flat(0.0))
     views = [Tone().encode(view).expand(3, -1, -1) for view in (left, right)]
     # Each view on a grid of its own: equal errors in both could not be seen.
-    coded = [compress(views[0], quality, "444"), compress(views[1].roll(3, 2), quality, "444").roll(-3, 2)]
+    coded = [as_jpeg(views[0], quality, "444"), as_jpeg(views[1].roll(3, 2), quality, "444").roll(-3, 2)]
     disparity = match_rows(coded[0][1], coded[1][1])
     error = coding_error(coded[0][1], coded[1][1], disparity)
     assert error is not None

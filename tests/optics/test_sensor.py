@@ -1,17 +1,15 @@
-"""Tone, shading, noise and coding, measured on flat patches and compared with the published sRGB curve."""
+"""Tone, shading and noise, measured on flat patches and compared with the published sRGB curve."""
 
-import io
 import math
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from skimage import color
 
 from dualpix.optics.kernels import Lens
 from dualpix.optics.render import Layer, render
-from dualpix.optics.sensor import Sensor, Tone, compress, compress_as_video, quantise
+from dualpix.optics.sensor import Sensor, Tone, quantise
 
 tones = pytest.mark.parametrize("contrast", [0.0, 0.3, 0.6])
 
@@ -105,27 +103,3 @@ def test_quantising_rounds_to_the_nearest_level(depth: int) -> None:
     assert torch.allclose(levels, levels.round(), atol=1e-2)
     assert float((quantise(picture, depth) - picture.clamp(0, 1)).abs().max()) <= 0.5001 / (2**depth - 1)
     assert torch.equal(quantise(quantise(picture, depth), depth), quantise(picture, depth))
-
-
-def test_coding_loses_a_little_and_less_at_high_quality() -> None:
-    y, x = torch.meshgrid(torch.arange(64), torch.arange(80), indexing="ij")
-    picture = torch.stack([x / 80, y / 64, 0.5 + 0.4 * torch.sin(x / 3)])
-    worse, better = (float((compress(picture, quality, "444") - picture).abs().mean()) for quality in (50, 95))
-    assert 0 < better < worse < 0.05
-    coarse = compress(picture, 95, "420")
-    assert coarse.shape == picture.shape and coarse.dtype == torch.float32
-    assert float((coarse - picture).abs().mean()) > better
-
-
-def test_video_coding_is_what_another_webp_reader_sees() -> None:
-    y, x = torch.meshgrid(torch.arange(64), torch.arange(80), indexing="ij")
-    picture = torch.stack([x / 80, y / 64, 0.5 + 0.4 * torch.sin(x / 3)])
-    pixels = (picture * 255).round().byte().permute(1, 2, 0).numpy()
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "WEBP", quality=60, method=4)
-    expected = torch.from_numpy(np.asarray(Image.open(file), dtype=np.float32) / 255).permute(2, 0, 1)
-    error = float((expected - picture).square().mean().sqrt())
-    ours = compress_as_video(picture, 60)
-    assert ours.shape == picture.shape and ours.dtype == torch.float32
-    assert float((ours - picture).square().mean().sqrt()) == pytest.approx(error, rel=0.2)
-    assert float((ours - expected).square().mean().sqrt()) < error / 2

@@ -9,12 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dualpix.errors import DataError
+from dualpix.optics.coding import as_h264, as_jpeg, as_vp8, video_library
 from dualpix.optics.kernels import Lens
 from dualpix.optics.render import Layer, composite, margin_px, render
 from dualpix.optics.scenes import Layout, draw_lens, draw_scene
-from dualpix.optics.sensor import Sensor, Tone, compress, compress_as_video, quantise
+from dualpix.optics.sensor import Sensor, Tone, quantise
 
-DRAWING = 3  # raised whenever the same settings, seed and index come to give other pictures
+Coding = Callable[[Tensor], Tensor]
+
+DRAWING = 4  # raised whenever the same settings, seed and index come to give other pictures
 MOST_CONTRAST = 0.9  # of the tone curve: real Canon pairs have 0.4 to 1 (results/calibration-dpdd-preview.md)
 SHOTS_PER_LENS = 48  # kernels are remembered for each lens; a new lens for each scene would spend its time on them
 
@@ -27,7 +31,9 @@ class Simulated:
     sharp_aperture: the opening of the sharp shot as a share of the blurred one's: 0 for a pinhole, 4 / 22 for the
         f/22 shot beside the f/4 shot of the DPDD data set.
     depth: 8 or 16 bits a channel.
-    compressed: share of samples whose views have been through lossy coding, a third as JPEG, the rest as video frames.
+    compressed: share of samples whose views have been through lossy coding. codecs: one or more of "jpeg", "vp8" and
+        "h264"; each as often as the others, but "h264" twice. Raises `DataError` for others, and `MachineError` for
+        "h264" without PyAV.
     """
 
     photos: Sequence[Tensor]
@@ -38,6 +44,13 @@ class Simulated:
     depth: int = 16
     compressed: float = 0.0
     layout: Layout = field(default_factory=Layout)
+    codecs: tuple[str, ...] = ("jpeg", "vp8")
+
+    def __post_init__(self) -> None:
+        if not self.codecs or not set(self.codecs) <= set(CODECS):
+            raise DataError(f"codecs={list(self.codecs)} will not do; give one or more of {', '.join(CODECS)}.")
+        if self.compressed and "h264" in self.codecs:
+            video_library()
 
     def __len__(self) -> int:
         return self.count
@@ -75,18 +88,37 @@ class Simulated:
 
     def _store(self, rng: np.random.Generator, sample: dict[str, Tensor]) -> dict[str, Tensor]:
         if rng.random() < self.compressed:
-            code = draw_coding(rng)
+            code = draw_coding(rng, self.codecs)
             sample |= {view: code(sample[view]) for view in ("left", "right", "center")}
         pictures = {name: quantise(x, self.depth) for name, x in sample.items() if name != "blur_px"}
         return {**pictures, "blur_px": sample["blur_px"]}
 
 
-def draw_coding(rng: np.random.Generator) -> Callable[[Tensor], Tensor]:
-    """A random lossy coding for the pictures of one sample."""
-    if rng.random() < 1 / 3:
-        chroma: Literal["444", "420"] = "444" if rng.random() < 0.5 else "420"
-        return partial(compress, quality=int(rng.integers(65, 95)), subsampling=chroma)
-    return partial(compress_as_video, quality=int(rng.integers(50, 96)))
+def draw_coding(rng: np.random.Generator, codecs: Sequence[str]) -> Coding:
+    """A random lossy coding, by one of these `CODECS`, for the pictures of one sample."""
+    turns = [codec for codec in codecs for _ in range(2 if codec == "h264" else 1)]
+    return CODECS[turns[rng.integers(len(turns))]](rng)
+
+
+def _draw_jpeg(rng: np.random.Generator) -> Coding:
+    subsampling: Literal["444", "420"] = "444" if rng.random() < 0.5 else "420"
+    return partial(as_jpeg, quality=int(rng.integers(75, 98)), subsampling=subsampling)
+
+
+def _draw_vp8(rng: np.random.Generator) -> Coding:
+    return partial(as_vp8, quality=int(rng.integers(60, 98)))
+
+
+def _draw_h264(rng: np.random.Generator) -> Coding:
+    return partial(as_h264, rate_factor=int(rng.integers(8, 23)))
+
+
+# Around what the DPDD previews show: a rate factor of 16, or VP8's quality of 83 (results/real-errors.md).
+CODECS: dict[str, Callable[[np.random.Generator], Coding]] = {
+    "jpeg": _draw_jpeg,
+    "vp8": _draw_vp8,
+    "h264": _draw_h264,
+}
 
 
 def draw_sensor(rng: np.random.Generator, tone: Tone) -> Sensor:

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualpix.optics.calibration import BLOCK_PX, BLOCKS, robust_fit, windows
-from dualpix.optics.sensor import Tone, compress
+from dualpix.optics.coding import as_jpeg
+from dualpix.optics.sensor import Tone
 
 REACH_PX = 16
 MIN_CORRELATION = 0.8
@@ -173,7 +174,7 @@ def equal_quality(view: Tensor, disparity: Tensor, error: float) -> float | None
     clear = view[:, 4:, 4 + REACH_PX : -REACH_PX]
     errors = []
     for quality in QUALITIES:
-        wrong = (compress(clear, quality, "444") - clear)[1]
+        wrong = (as_jpeg(clear, quality, "444") - clear)[1]
         power = F.pad(wrong.square(), (4, 0, 4, 0))
         errors.append(float(windows(power[None])[0][still].quantile(0.25)) ** 0.5)
     if error < errors[-1]:

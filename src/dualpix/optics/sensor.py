@@ -1,10 +1,8 @@
-"""From light to file: tone curve, view shading, noise, quantisation, and the lossy coding that people's files have."""
+"""From light to file: tone curve, view shading, noise and quantisation."""
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
-import imagecodecs
 import numpy as np
 import torch
 from torch import Tensor
@@ -72,28 +70,3 @@ def quantise(picture: Tensor, depth: int) -> Tensor:
     """Round display values to `depth` bits, staying float in [0, 1]."""
     levels = float(2**depth - 1)
     return (picture.clamp(0, 1) * levels).round() / levels
-
-
-def compress(picture: Tensor, quality: int, subsampling: Literal["444", "420"]) -> Tensor:
-    """A picture 3 H W in [0, 1] as JPEG of that quality would bring it back."""
-    return _tensor(
-        imagecodecs.jpeg8_decode(imagecodecs.jpeg8_encode(_bytes(picture), level=quality, subsampling=subsampling))
-    )
-
-
-def compress_as_video(picture: Tensor, quality: int) -> Tensor:
-    """A picture 3 H W in [0, 1] as a key frame of VP8 (lossy WebP) of that quality would bring it back.
-
-    VP8's key frames predict, transform and smooth block edges much as H.264's do: at quality 65 the error is that of
-    H.264 at a rate factor of 18 (both 3.6 levels on blurred Kodak scenes).
-    """
-    return _tensor(imagecodecs.webp_decode(imagecodecs.webp_encode(_bytes(picture), level=quality, lossless=False)))
-
-
-def _bytes(picture: Tensor) -> np.ndarray:
-    """Pixels H W 3."""
-    return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
-
-
-def _tensor(pixels: np.ndarray) -> Tensor:
-    return torch.from_numpy(np.asarray(pixels, dtype=np.float32) / 255).permute(2, 0, 1)

@@ -100,6 +100,7 @@ def _scenes(recipe: Recipe, photos: Photos, count: int, seed: int) -> Simulated:
         depth=8,
         compressed=recipe.compressed,
         layout=Layout(far_px=recipe.far_px),
+        codecs=recipe.codecs,
     )
 
 
