@@ -135,6 +135,26 @@ def test_stopped_before_the_first_validation_there_are_weights_all_the_same(
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+def test_a_second_sigterm_changes_nothing_and_a_second_ctrl_c_interrupts(
+    quick: Callable[..., Recipe], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run of several processes gets SIGTERM twice when all of them are signalled."""
+    monkeypatch.setattr("dualpix.training.REPORT_EVERY", 1)
+
+    def stopping(number: int) -> Callable[[dict[str, Any]], None]:
+        def report(line: dict[str, Any]) -> None:
+            if line.get("step") == 2:
+                signal.raise_signal(number)
+                signal.raise_signal(number)
+
+        return report
+
+    train(quick(steps=50), tmp_path / "ended", photos=[photos], report=stopping(signal.SIGTERM))
+    assert state(tmp_path / "ended")["learner"]["step"] == 3
+    with pytest.raises(KeyboardInterrupt):
+        train(quick(steps=50), tmp_path / "interrupted", photos=[photos], report=stopping(signal.SIGINT))
+
+
 def test_stopped_before_the_first_step_it_is_interrupted(
     quick: Callable[..., Recipe], photos: Path, tmp_path: Path
 ) -> None:

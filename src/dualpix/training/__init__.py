@@ -107,14 +107,15 @@ def _loop(
 
 @contextmanager
 def _stop_on_signal() -> Iterator[list[bool]]:
-    """A flag that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once."""
+    """A flag that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once. A second SIGTERM does not: who ends a
+    service signals all of its processes, and the first of them passes the signal on to the others."""
     stop = [False]
     if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
         yield stop
         return
 
     def ask(number: int, frame: Any) -> None:
-        if stop[0]:
+        if stop[0] and number == signal.SIGINT:
             raise KeyboardInterrupt
         stop[0] = True
 
