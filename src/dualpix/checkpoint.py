@@ -28,7 +28,7 @@ FORMAT = 1
 MAX_HEADER_BYTES = 2 * 1024 * 1024
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
-WEIGHTS = {"mccnet-fast": "mccnet-fast.safetensors"}
+WEIGHTS = {"mccnet-fast": "mccnet-fast.safetensors", "mccnet": "mccnet.safetensors"}
 DEFAULT_WEIGHTS = "mccnet-fast"
 
 
