@@ -50,14 +50,14 @@ def test_all_methods_stand_in_one_table(simulated: Path, tmp_path: Path) -> None
     assert list(rows) == ["input", *SYSTEMS, "mine"]
 
     failed = {label for label, _ in found.failures}
-    assert failed == {"JNB", "EBDB", "DPDNet", "mccnet-fast", "joint", "mine"}
+    assert failed == {"JNB", "EBDB", "DPDNet", "MCCNet", "mccnet-fast", "joint", "mine"}
     assert {name for _, name in found.failures} == {"wall"}
     assert (
         "hold the same pixels" in found.failures["mine", "wall"] and "no structure" in found.failures["joint", "wall"]
     )
     assert "no clear edge" in found.failures["EBDB", "wall"] and "no texture" in found.failures["JNB", "wall"]
     idle = {label for label, row in rows.items() if row.lacks}
-    assert idle == {"DMENet", "IFAN", "KPAC", "MDP", "DPDNet+", "RDPD+", "MCCNet", "Restormer"}
+    assert idle == {"DMENet", "IFAN", "KPAC", "MDP", "DPDNet+", "RDPD+", "Restormer"}
     assert all(row.scores.pictures.keys() >= {"face"} for label, row in rows.items() if label not in idle)
 
     own = cells(found.summary, "DPDNet")
