@@ -25,6 +25,9 @@ class Recipe:
     network, arguments: a name in NETWORKS or MAPPERS and its keyword arguments.
     start: weights, by name or file, from which a new run starts; empty for random ones. They must be of this network
         with these arguments. A resumed run goes on from where it is, whatever this says.
+    teacher: weights, by name or file, of any network that makes pictures; empty for none. What it makes of the same
+        crops takes `taught` of the sharp picture's place as the target: it has no detail that the views have lost, and
+        what is left to learn is learnt from fewer crops (Hinton et al., 2015).
     loss: a name in LOSSES or OBJECTIVES.
     optimiser: Adam, AdamW with `weight_decay`, or Muon (`training.optimisers`). rate: its peak learning rate, reached
         after `warmup_steps`.
@@ -49,6 +52,8 @@ class Recipe:
     network: str = "mccnet-fast"
     arguments: dict[str, Any] = Field(default_factory=dict)
     start: str = ""
+    teacher: str = ""
+    taught: Share = 1.0
     loss: str = "charbonnier"
     optimiser: Literal["adam", "adamw", "muon"] = "adamw"
     rate: Amount = 4e-4

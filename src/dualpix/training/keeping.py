@@ -204,6 +204,7 @@ class Keeper:
             "parameters": sum(master.numel() for master in learner.masters),
             "torch": torch.__version__,
             **({"start": self.recipe.start} if self.recipe.start else {}),
+            **({"teacher": self.recipe.teacher} if self.recipe.teacher else {}),
         }
 
     def _draw(self) -> None:

@@ -56,6 +56,7 @@ class Learner:
         self.network.to(dtype)
         self.means = [master.detach().clone() for master in self.masters]
         self.optimiser = create_optimiser(recipe, self.masters)
+        self.teacher = _find_teacher(recipe, self.device)
         self.objective = self._find_objective()
         self.step = 0
         self.failures = 0
@@ -67,7 +68,8 @@ class Learner:
     @property
     def names(self) -> tuple[str, ...]:
         """Of what a batch has to hold: the network's views, and what the loss compares."""
-        return tuple(dict.fromkeys((*self.views, *self.objective.needs)))
+        taught_by = self.teacher.views if self.teacher else ()
+        return tuple(dict.fromkeys((*self.views, *self.objective.needs, *taught_by)))
 
     def start_from(self, weights: str) -> None:
         """Take these weights, a name or a file, in place of the random ones: as masters and as running mean.
@@ -127,6 +129,8 @@ class Learner:
 
     def _gradients(self, batch: Batch, rank: int) -> float:
         moved = {name: pictures.to(self.device) for name, pictures in batch.items()}
+        if self.teacher:
+            moved["sharp"] = moved["sharp"].lerp(self._teach(self.teacher, moved), self.recipe.taught)
         with self._chance(rank):
             loss = self.objective.compute(self.network, moved)
         self.network.zero_grad()
@@ -135,6 +139,11 @@ class Learner:
             for master, working in zip(self.masters, self.network.parameters(), strict=True):
                 master.grad = None if working.grad is None else working.grad.float()
         return loss.item()
+
+    @torch.inference_mode()
+    def _teach(self, teacher: Any, batch: Mapping[str, Tensor]) -> Tensor:
+        made: Tensor = teacher(*(batch[name] for name in teacher.views))
+        return made.clamp(0, 1)
 
     @contextmanager
     def _chance(self, rank: int) -> Iterator[None]:
@@ -254,6 +263,24 @@ def _create(recipe: Recipe) -> nn.Module:
         if crop % multiple:
             raise RecipeError(f"crop={crop} will not do: {recipe.network!r} needs a multiple of {multiple}.")
     return network
+
+
+def _find_teacher(recipe: Recipe, device: torch.device) -> Any:
+    """The recipe's teacher, which does not learn, or None. Raises `RecipeError` for one that makes no pictures, or for
+    a recipe whose crops it cannot take."""
+    if not recipe.teacher:
+        return None
+    found = checkpoint.load(recipe.teacher)
+    if found.name in MAPPERS or recipe.network in MAPPERS:
+        raise RecipeError(
+            f"teacher={recipe.teacher} is of {found.name!r} and the recipe's network is {recipe.network!r}: a network"
+            " that maps blur neither teaches nor is taught; choose weights and a recipe of networks that undo it."
+        )
+    multiple = int(getattr(found.network, "multiple", 1))
+    for _, crop in sizes(recipe):
+        if crop % multiple:
+            raise RecipeError(f"crop={crop} will not do: the teacher, {found.name!r}, needs a multiple of {multiple}.")
+    return found.network.to(device).to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
 
 
 def _all_arguments(network: str, arguments: dict[str, Any]) -> dict[str, Any]:
