@@ -20,7 +20,7 @@ from dualpix import checkpoint
 from dualpix.losses import mix
 from dualpix.recipes import find_recipe
 from dualpix.training.feed import Feed
-from dualpix.training.optimisers import SMALLEST, orthogonal
+from dualpix.training.optimisers import Muon, orthogonal
 from dualpix.training.sources import open_sources
 
 RATES = (1e-3, 4e-3, 1.6e-2)
@@ -48,9 +48,10 @@ def main() -> None:
     print(f"Loss {first.item():.5f}\n")
     print("| layer | shape | weights | output | slope |" + "".join(f" {rate:g} |" for rate in RATES))
     print("|---|---|" + "---:|" * (3 + len(RATES)))
+    stepped = {id(matrix) for matrix in Muon(list(network.parameters())).matrices}
     for name, weights in network.named_parameters():
         if weights.ndim > 1:
-            slope, changes = walk(weights, loss, first.item())
+            slope, changes = walk(weights, id(weights) in stepped, loss, first.item())
             size, made = weights.detach().square().mean().sqrt(), found.get(name.removesuffix(".weight"), float("nan"))
             shape = " x ".join(map(str, weights.shape))
             print(f"| {name} | {shape} | {size:.4f} | {made:.3g} | {slope:.3f} |" + "".join(changes), flush=True)
@@ -73,10 +74,9 @@ def note(outputs: dict[str, float], name: str, layer: nn.Module, given: object, 
 
 
 @torch.no_grad()
-def walk(weights: Tensor, loss: Callable[[], Tensor], start: float) -> tuple[float, list[str]]:
+def walk(weights: Tensor, muon: bool, loss: Callable[[], Tensor], start: float) -> tuple[float, list[str]]:
     gradient = weights.grad
     assert gradient is not None
-    muon = min(weights.shape[0], weights[0].numel()) > SMALLEST
     step = orthogonal(gradient) if muon else gradient.sign()
     before, changes = weights.clone(), []
     for rate in RATES:

@@ -10,6 +10,7 @@ import torch
 
 from dualpix import checkpoint, networks
 from dualpix.errors import CheckpointError, RecipeError
+from dualpix.exporting import export
 from dualpix.recipes import Recipe
 from dualpix.training import train
 from dualpix.training.curve import points, read_log
@@ -110,3 +111,16 @@ def test_a_run_begun_anew_is_validated_once_at_its_start(
         train(quick(start=str(weights), steps=1), run, photos=[photos])
         (run / "last.pt").unlink()
     assert [step for step, _ in points(read_log(run / "log.jsonl"))[1]] == [0, 1]
+
+
+@pytest.mark.parametrize("field", ["start", "teacher"])
+def test_a_file_for_another_engine_is_refused(quick: Make, weights: Path, tmp_path: Path, field: str) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra dualpix[onnx] is not installed")
+    pytest.importorskip("onnxscript", reason="the extra dualpix[onnx] is not installed")
+    exported = export(checkpoint.load(weights), "onnx", tmp_path / "exported").path
+    with pytest.raises(RecipeError, match=rf"{field}=.*\.onnx is a file for the engine onnx") as caught:
+        if field == "start":
+            Learner(quick()).start_from(str(exported))
+        else:
+            Learner(quick(teacher=str(exported)))
+    assert "\n" not in str(caught.value)

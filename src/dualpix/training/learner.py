@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dualpix import checkpoint
 from dualpix.errors import RecipeError
+from dualpix.exported import exported_of
 from dualpix.losses import LOSSES
 from dualpix.networks import MAPPERS, NETWORKS, create
 from dualpix.objectives import OBJECTIVES, Objective
@@ -74,10 +75,10 @@ class Learner:
     def start_from(self, weights: str) -> None:
         """Take these weights, a name or a file, in place of the random ones: as masters and as running mean.
 
-        Raises `RecipeError` if they are of another network or of other arguments, `CheckpointError` if they cannot be
-        read.
+        Raises `RecipeError` if they are of another network or of other arguments or exported, `CheckpointError` if they
+        cannot be read.
         """
-        found = checkpoint.load(weights)
+        found = _load("start", weights)
         recipe = self.recipe
         if found.name != recipe.network:
             raise RecipeError(
@@ -266,11 +267,11 @@ def _create(recipe: Recipe) -> nn.Module:
 
 
 def _find_teacher(recipe: Recipe, device: torch.device) -> Any:
-    """The recipe's teacher, which does not learn, or None. Raises `RecipeError` for one that makes no pictures, or for
-    a recipe whose crops it cannot take."""
+    """The recipe's teacher, which does not learn, or None. Raises `RecipeError` for one that makes no pictures or was
+    exported, or for a recipe whose crops it cannot take."""
     if not recipe.teacher:
         return None
-    found = checkpoint.load(recipe.teacher)
+    found = _load("teacher", recipe.teacher)
     if found.name in MAPPERS or recipe.network in MAPPERS:
         raise RecipeError(
             f"teacher={recipe.teacher} is of {found.name!r} and the recipe's network is {recipe.network!r}: a network"
@@ -281,6 +282,16 @@ def _find_teacher(recipe: Recipe, device: torch.device) -> Any:
         if crop % multiple:
             raise RecipeError(f"crop={crop} will not do: the teacher, {found.name!r}, needs a multiple of {multiple}.")
     return found.network.to(device).to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
+
+
+def _load(field: str, weights: str) -> checkpoint.Checkpoint:
+    found = checkpoint.load(weights)
+    if exported := exported_of(found.network):
+        raise RecipeError(
+            f"{field}={weights} is a file for the engine {exported.engine}, which training does not use; give the"
+            " weights it was exported from."
+        )
+    return found
 
 
 def _all_arguments(network: str, arguments: dict[str, Any]) -> dict[str, Any]:
