@@ -35,7 +35,7 @@ def scenes(photos: Sequence[Tensor]) -> Simulated:
         sharp_aperture=recipe.sharp_aperture,
         depth=8,
         compressed=recipe.compressed,
-        layout=Layout(far_px=recipe.far_px),
+        layout=Layout(far_px=recipe.far_px, shade=recipe.shade),
     )
 
 

@@ -49,7 +49,7 @@ def test_plus_is_a_field_and_nothing_else() -> None:
 
 
 def test_the_published_methods_learn_from_the_same_scenes() -> None:
-    fields_of_scenes = ("scene", "pool", "fresh", "seed", "sharp_aperture", "compressed", "codecs", "far_px")
+    fields_of_scenes = ("scene", "pool", "fresh", "seed", "sharp_aperture", "compressed", "codecs", "far_px", "shade")
     published = [recipe for name, recipe in RECIPES.items() if name not in ("paper", "tiny")]
     assert {tuple(getattr(recipe, field) for field in fields_of_scenes) for recipe in published} == {
         tuple(getattr(RECIPES["cpu"], field) for field in fields_of_scenes)

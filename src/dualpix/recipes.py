@@ -43,7 +43,7 @@ class Recipe:
     seed: decides the first weights, the scenes and the crops.
     scene: side of a simulated scene, which gives many crops. pool: scenes to draw from at any time.
     fresh: new scenes for each step; the oldest leave the pool.
-    sharp_aperture, compressed, codecs, far_px: see `data.simulated.Simulated` and `optics.scenes.Layout`.
+    sharp_aperture, compressed, codecs, far_px, shade: see `data.simulated.Simulated` and `optics.scenes.Layout`.
     negate_depth: exchange the views half of the time, a scene with its depths negated.
     simulated: share of the crops that are simulated while the others are of real pairs; 0 for all of one kind.
     validate_every: steps between validations. keep_minutes: minutes between checkpoints.
@@ -81,6 +81,7 @@ class Recipe:
     compressed: Share = 0.5
     codecs: tuple[Codec, ...] = ("jpeg", "vp8")
     far_px: tuple[Length, Length] = (2.0, 20.0)
+    shade: Amount = 0.5
     negate_depth: bool = False
     simulated: Share = 0.0
     validate_every: Positive = 500

@@ -64,6 +64,20 @@ def test_single_surfaces_and_photographs_come_as_often_as_asked_for() -> None:
     assert not any(float(colour[1:].max()) == 0 for colour in none)
 
 
+def test_surfaces_are_as_dark_as_asked_for_and_else_the_same() -> None:
+    grey = torch.full((3, 100, 100), 128, dtype=torch.uint8)
+    layouts = [Layout(single=1.0, photos=1.0, shade=shade) for shade in (0.0, 2.0)]
+    light = float(Tone().decode(torch.tensor(128 / 255)))
+    lit, dark = (
+        [draw_scene(np.random.default_rng(seed), [grey], SIZE, Tone(), layout)[0] for seed in range(60)]
+        for layout in layouts
+    )
+    share = np.array([float(layer.colour.median()) / light for layer in dark])
+    assert all(0.999 <= float(layer.colour.median()) / light <= 1.106 for layer in lit)
+    assert np.exp(-2) <= share.min() < 0.2 and 0.8 < share.max() <= 1.106 and 0.3 < np.median(share) < 0.5
+    assert all(torch.equal(one.blur_px, two.blur_px) for one, two in zip(lit, dark, strict=True))
+
+
 def test_a_seed_gives_its_scene() -> None:
     for a, b in zip(scene(5), scene(5), strict=True):
         assert torch.equal(a.colour, b.colour) and torch.equal(a.alpha, b.alpha) and torch.equal(a.blur_px, b.blur_px)

@@ -118,7 +118,7 @@ def test_a_single_photograph_has_to_do_for_both(quick: Make, photos: Path, tmp_p
 
 def test_scenes_of_other_settings_have_another_place(quick: Make, photos: Path, tmp_path: Path) -> None:
     recipes = [quick(), quick(seed=1), quick(compressed=0.0), quick(far_px=(1.0, 2.0)), quick(sharp_aperture=0.2)]
-    recipes.append(quick(codecs=("jpeg",)))
+    recipes += [quick(codecs=("jpeg",)), quick(shade=1.0)]
     places = [open_sources(recipe, tmp_path, [photos])[0].scenes.folder for recipe in recipes]
     assert len(set(places)) == len(places)
     assert open_sources(quick(rate=1.0), tmp_path, [photos])[0].scenes.folder == places[0]

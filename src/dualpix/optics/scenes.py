@@ -26,6 +26,7 @@ class Layout:
     near_px: the most negative blur, of objects in front of the focal plane; most stay within a quarter of it.
     single: share of scenes that show one surface only.
     photos: share of surfaces that carry a photograph.
+    shade: each surface is darkened, in linear light, by up to e to this power, log-uniform.
     """
 
     far_px: tuple[float, float] = (2.0, 20.0)
@@ -35,6 +36,7 @@ class Layout:
     max_objects: int = 4
     photos: float = 0.72
     slant_px: float = 0.03
+    shade: float = 0.5
 
 
 def draw_scene(
@@ -82,7 +84,7 @@ def _layer(
     colour = tone.decode(_texture(rng, photos, size, layout))
     if rng.random() < 0.3:
         colour = _brighten(rng, colour)
-    return Layer(colour * float(np.exp(rng.uniform(-0.5, 0.1))), alpha, _plane(rng, size, blur_px, layout))
+    return Layer(colour * float(np.exp(rng.uniform(-layout.shade, 0.1))), alpha, _plane(rng, size, blur_px, layout))
 
 
 def _texture(rng: np.random.Generator, photos: Sequence[Tensor], size: int, layout: Layout) -> Tensor:

@@ -99,7 +99,7 @@ def _scenes(recipe: Recipe, photos: Photos, count: int, seed: int) -> Simulated:
         sharp_aperture=recipe.sharp_aperture,
         depth=8,
         compressed=recipe.compressed,
-        layout=Layout(far_px=recipe.far_px),
+        layout=Layout(far_px=recipe.far_px, shade=recipe.shade),
         codecs=recipe.codecs,
     )
 
