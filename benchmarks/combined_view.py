@@ -3,22 +3,22 @@
     python benchmarks/combined_view.py DATA --weights mccnet-fast
 
 DATA is in the DPDD layout, lossy, with the combined view coded on its own. The combined view is the mean of the two, so
-what it differs by is three independent coding errors. Both views are given a third of that difference: their mean then
-has two thirds of the coding noise (in variance) it had, and their difference what it had.
+what it differs by is coding. Both views are given a third of that difference: if the three coding errors are
+independent and of one size, their mean then has two thirds of the coding noise (in variance) it had, and their
+difference what it had.
 """
 
 import argparse
 from pathlib import Path
 
 import numpy as np
-from torch import Tensor
 
 from dualpix import checkpoint
 from dualpix.data import Dpdd
 from dualpix.deblurring import deblur_pair
-from dualpix.metrics import psnr, psnr_fitted, quantise, ssim
+from dualpix.metrics import measure
 
-SCORES = (psnr, psnr_fitted, ssim)
+SCORES = ("psnr", "psnr-fitted", "ssim")
 
 
 def main() -> None:
@@ -41,8 +41,9 @@ def compare(sample: dict, opened: checkpoint.Checkpoint) -> list[float]:
     views = {name: sample[name] for name in ("left", "right")}
     correction = (sample["center"] - (views["left"] + views["right"]) / 2) / 3
     corrected = {name: (view + correction).clamp(0, 1) for name, view in views.items()}
-    made: list[Tensor] = [deblur_pair({**pair, "name": "pair"}, opened).picture for pair in (views, corrected)]
-    return [float(score(quantise(picture, 8), sample["sharp"])) for picture in made for score in SCORES]
+    made = [deblur_pair({**pair, "name": "pair"}, opened).picture for pair in (views, corrected)]
+    scores = [measure(picture, sample["sharp"], "dpdd-8bit") for picture in made]
+    return [one[name] for one in scores for name in SCORES]
 
 
 if __name__ == "__main__":

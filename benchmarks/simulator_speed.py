@@ -20,23 +20,14 @@ from torch import Tensor
 
 from dualpix.data.photos import read_photos
 from dualpix.data.simulated import SHOTS_PER_LENS, Simulated
-from dualpix.optics.scenes import Layout
 from dualpix.recipes import RECIPES
+from dualpix.training.sources import scenes_of
 
 PAIR_PX = 128
 
 
 def scenes(photos: Sequence[Tensor]) -> Simulated:
-    recipe = RECIPES["cpu"]
-    return Simulated(
-        photos,
-        recipe.scene,
-        count=10**6,
-        sharp_aperture=recipe.sharp_aperture,
-        depth=8,
-        compressed=recipe.compressed,
-        layout=Layout(far_px=recipe.far_px, shade=recipe.shade),
-    )
+    return scenes_of(RECIPES["cpu"], photos, count=10**6, seed=0)
 
 
 def noise() -> list[Tensor]:

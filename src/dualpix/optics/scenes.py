@@ -26,7 +26,7 @@ class Layout:
     near_px: the most negative blur, of objects in front of the focal plane; most stay within a quarter of it.
     single: share of scenes that show one surface only.
     photos: share of surfaces that carry a photograph.
-    shade: each surface is darkened, in linear light, by up to e to this power, log-uniform.
+    shade: each surface's linear light is multiplied by e^-shade to e^0.1, log-uniform.
     """
 
     far_px: tuple[float, float] = (2.0, 20.0)

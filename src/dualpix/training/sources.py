@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
-from torch import nn
+from torch import Tensor, nn
 
 from dualpix.data import Dpdd, Sample, Samples, open_dataset
 from dualpix.data.dpdd import splits
@@ -81,16 +81,17 @@ def _simulate(
     count = _tenth(len(sharp))
     held_out = share_photos(validation, decoded) if validation else sharp[-count:]
     learnt = sharp if validation or len(sharp) == 1 else sharp[:-count]
-    trial = _Kept(_scenes(recipe, held_out, TRIAL_PICTURES, TRIAL_SEED))
+    trial = _Kept(scenes_of(recipe, held_out, TRIAL_PICTURES, TRIAL_SEED))
     return _pool(recipe, store, learnt, names), _trial(recipe, trial)
 
 
 def _pool(recipe: Recipe, store: Path, photos: Photos, names: Sequence[str]) -> Moving:
-    scenes, more = _scenes(recipe, photos, 10**9, recipe.seed), tuple(name for name in MORE if name in names)
+    scenes, more = scenes_of(recipe, photos, 10**9, recipe.seed), tuple(name for name in MORE if name in names)
     return Moving(Rendered(scenes, store / store_name(scenes, more), more), recipe)
 
 
-def _scenes(recipe: Recipe, photos: Photos, count: int, seed: int) -> Simulated:
+def scenes_of(recipe: Recipe, photos: Sequence[Tensor], count: int, seed: int) -> Simulated:
+    """`count` scenes as a recipe wants them, from decoded photographs."""
     return Simulated(
         photos,
         size=recipe.scene,
