@@ -34,6 +34,7 @@ def train(
     folder: str | Path = "runs/latest",
     *,
     photos: Sequence[str | Path] = (),
+    depths: str | Path | None = None,
     data: str | Path | None = None,
     validation: Sequence[str | Path] = (),
     report: Report | None = None,
@@ -42,6 +43,8 @@ def train(
 
     photos: folders of sharp photographs, from which dual-pixel pairs are simulated; data: or a data set of real pairs;
         both for a recipe that adds simulated pairs to real ones (`simulated`).
+    depths: a folder of maps of the photographs' inverse depth, see `data.photos.share_photos`; with them a recipe can
+        ask for scenes that are laid out as photographs are (`layout={"landscapes": 0.5}`).
     validation: with `data`, one other data set; without, folders of photographs for the simulated validation set. By
         default a tenth of the photographs or pairs is held out and not trained on (of DPDD, its validation split).
     report: called with the lines of the log as they are written.
@@ -61,7 +64,9 @@ def train(
         learner = Learner(recipe, keeper.clock)
         if recipe.start and not keeper.resuming:
             learner.start_from(recipe.start)
-        source, trial = open_sources(recipe, keeper.folder.parent / "scenes", photos, data, validation, learner.names)
+        source, trial = open_sources(
+            recipe, keeper.folder.parent / "scenes", photos, data, validation, learner.names, depths
+        )
         keeper.begin(learner)
         processes.agree(learner.step, f"the step that {keeper.folder} holds")
         with (
