@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from dualpix.optics.kernels import Lens, kernels, reach_px
+from dualpix.optics.kernels import Lens, reach_px
+from dualpix.optics.spreading import Axis, spread, trimmed
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ def render(layers: Sequence[Layer], lens: Lens, margin: int) -> Tensor:
     `margin` pixels are cut off each side. The first layer must be opaque everywhere.
     """
     light, cover, _ = scatter(layers[0], lens, margin)
-    views = light / cover.clamp_min(1e-6)
+    views = light.div_(cover.clamp_min_(1e-6))
     for layer in layers[1:]:
         light, cover, place = scatter(layer, lens, margin)
-        views[..., *place].mul_(1 - cover).add_(light)
+        views[..., *place].mul_(cover.neg_().add_(1)).add_(light)
     return views
 
 
@@ -59,61 +59,66 @@ def scatter(layer: Layer, lens: Lens, margin: int = 0) -> tuple[Tensor, Tensor, 
     These count from `margin` pixels inside the layer's edges; outside them the object is not seen. Cover is at most 1.
     """
     nodes = slice_radii(layer.blur_px)
-    reach = max(reach_px(lens, node) for node in nodes)
-    seen = layer.alpha > 0
-    rows, columns = (_span(seen.any(axis), reach, margin) for axis in (1, 0))
-    alpha = layer.alpha[rows.source, columns.source]
+    filled = [layer.alpha.amax(axis) > 0 for axis in (1, 0)]
+    rows, columns = (_span(seen, _reach(lens, nodes), margin) for seen in filled)
+    if len(nodes) > 1:
+        # What is hidden, or out of sight, may be blurred more than what is seen.
+        nodes = _needed(layer, nodes, rows.source, columns.source)
+        rows, columns = (_span(seen, _reach(lens, nodes), margin) for seen in filled)
+    source = rows.source, columns.source
+    alpha, target = layer.alpha[source], (rows.target, columns.target)
     if alpha.numel() == 0:
         return torch.zeros(2, 3, 0, 0), torch.zeros(2, 1, 0, 0), (slice(0, 0), slice(0, 0))
-    premultiplied = torch.cat([layer.colour[:, rows.source, columns.source] * alpha, alpha[None]])  # 4 h w
-    size = rows.transform, columns.transform
-    total = torch.zeros(2, 4, size[0], size[1] // 2 + 1, dtype=torch.complex64)
-    for blur_px, share in slices(layer.blur_px[rows.source, columns.source], nodes):
-        spectrum = torch.fft.rfft2(premultiplied if share is None else premultiplied * share, s=size)
-        total.addcmul_(spectrum[None], kernel_spectra(lens, blur_px, reach, size)[:, None])
-    scattered = torch.fft.irfft2(total, s=size)[..., rows.cut, columns.cut].clamp_min(0)
-    cover = scattered[:, 3:]
-    excess = cover.clamp_min(1)
-    return scattered[:, :3] / excess, cover / excess, (rows.target, columns.target)
+    opaque = bool(alpha.min() == 1)
+    colour = layer.colour[:, *source] if opaque else layer.colour[:, *source] * alpha
+    if len(nodes) == 1 and opaque and rows.everywhere and columns.everywhere:
+        light = spread(colour, None, [trimmed(lens, nodes[0])], rows.window, columns.window)
+        return light.clamp_min_(0), torch.ones(2, 1, *light.shape[2:]), target
+    cut = slices(layer.blur_px[source], nodes)
+    shares = None if len(nodes) == 1 else torch.stack([share for _, share in cut if share is not None])
+    pairs = [trimmed(lens, blur_px) for blur_px, _ in cut]
+    scattered = spread(torch.cat([colour, alpha[None]]), shares, pairs, rows.window, columns.window).clamp_min_(0)
+    light, cover = scattered[:, :3], scattered[:, 3:]
+    if float(cover.max()) > 1:
+        excess = cover.clamp_min(1)
+        light, cover = light / excess, cover / excess
+    return light, cover, target
 
 
 class Span(NamedTuple):
-    """One axis of a scattered object: `source` in the layer, the length of the `transform`, what to `cut` from the
-    result (which starts one reach before the source), and its place, the `target`, in the picture."""
+    """One axis of a scattered object: `source` in the layer, the `window` that is seen, from the source's first pixel,
+    and its place, the `target`, in the picture. `everywhere`: the source fills all that the window can see."""
 
     source: slice
-    transform: int
-    cut: slice
+    window: Axis
     target: slice
+    everywhere: bool
 
 
 def _span(seen: Tensor, reach: int, margin: int) -> Span:
-    """Only what is there, and within reach of the picture, is transformed, and no padding beyond what keeps the far
-    end of a cyclic convolution out of the picture."""
+    """Only what is there, and within reach of the picture."""
     length, there = len(seen), seen.nonzero()
     first, last = (int(there[0]), int(there[-1]) + 1) if len(there) else (0, 0)
     first, last = max(first, margin - reach), min(last, length - margin + reach)
     if first >= last:
-        return Span(slice(0, 0), 0, slice(0, 0), slice(0, 0))
+        return Span(slice(0, 0), Axis(0, 0), slice(0, 0), False)
     begin, end = max(margin, first - reach), min(length - margin, last + reach)
-    shift = reach - first
-    shortest = max(last + reach - begin, end + shift)
-    return Span(
-        slice(first, last), fast_size(shortest), slice(begin + shift, end + shift), slice(begin - margin, end - margin)
-    )
+    everywhere = first <= begin - reach and last >= end + reach
+    return Span(slice(first, last), Axis(begin - first, end - begin), slice(begin - margin, end - margin), everywhere)
 
 
-def kernel_spectra(lens: Lens, blur_px: float, reach: int, size: tuple[int, int]) -> Tensor:
-    """Transforms, 2 x H x (W / 2 + 1), of both views' kernels, centred on row and column `reach` of H x W.
+def _reach(lens: Lens, nodes: Sequence[float]) -> int:
+    return max(trimmed(lens, node).shape[-1] // 2 for node in nodes)
 
-    What reaches beyond H x W is cut off: it would land outside the picture.
-    """
-    pair = kernels(lens, blur_px)
-    spare = reach - pair.shape[-1] // 2
-    # Row by row first: most rows of the padded kernel are empty.
-    rows = torch.fft.rfft(F.pad(pair, (spare, 0, spare, 0)), n=size[1])
-    spectra: Tensor = torch.fft.fft(rows, n=size[0], dim=-2)
-    return spectra
+
+def _needed(layer: Layer, nodes: list[float], rows: slice, columns: slice) -> list[float]:
+    """The nodes that share in what is there in these rows and columns."""
+    blur_px, there = layer.blur_px[rows, columns], layer.alpha[rows, columns] > 0
+    low = float(torch.where(there, blur_px, torch.inf).min()) if there.numel() else torch.inf
+    high = float(torch.where(there, blur_px, -torch.inf).max()) if there.numel() else -torch.inf
+    first = max((i for i, node in enumerate(nodes) if node <= low), default=0)
+    last = min((i for i, node in enumerate(nodes) if node >= high), default=len(nodes) - 1)
+    return nodes[first : last + 1]
 
 
 def slice_radii(blur_px: Tensor) -> list[float]:
@@ -132,7 +137,7 @@ def slices(blur_px: Tensor, nodes: Sequence[float]) -> list[tuple[float, Tensor 
     cut: list[tuple[float, Tensor | None]] = []
     for before, node, after in zip([nodes[0] - 1, *nodes], nodes, [*nodes[1:], nodes[-1] + 1], strict=False):
         share = torch.minimum((blur_px - before) / (node - before), (after - blur_px) / (after - node)).clamp_min_(0)
-        if bool(share.any()):
+        if float(share.max()) > 0:
             cut.append((node, share))
     return cut
 
@@ -147,16 +152,3 @@ def nodes_between(low: float, high: float) -> list[float]:
     first = max(i for i, node in enumerate(every) if node <= low)
     last = min(i for i, node in enumerate(every) if node >= high)
     return every[first : last + 1]
-
-
-def fast_size(length: int) -> int:
-    """A length, no shorter, that Fourier transforms are quick at: a multiple of 16 without large prime factors."""
-    length = -(-length // 16) * 16
-    while True:
-        rest = length
-        for prime in (2, 3, 5, 7, 11):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return length
-        length += 16
