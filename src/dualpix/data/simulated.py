@@ -1,6 +1,6 @@
 """Simulated dual-pixel samples, drawn on the fly: photographs made into scenes and seen through a random lens."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
@@ -20,6 +20,7 @@ Coding = Callable[[Tensor], Tensor]
 
 DRAWING = 4  # raised whenever the same settings, seed and index come to give other pictures
 MOST_CONTRAST = 0.9  # of the tone curve: real Canon pairs have 0.4 to 1 (results/calibration-dpdd-preview.md)
+SHOWN = ("left", "right", "center", "sharp", "blur_px")
 SHOTS_PER_LENS = 48  # kernels are remembered for each lens; a new lens for each scene would spend its time on them
 
 
@@ -57,6 +58,10 @@ class Simulated:
 
     def __getitem__(self, index: int) -> dict[str, Tensor | str]:
         """`left`, `right`, `center`, `sharp` 3 H W in [0, 1], `blur_px` 1 H W (signed), `name`."""
+        return self.sample(index, SHOWN)
+
+    def sample(self, index: int, names: Collection[str]) -> dict[str, Tensor | str]:
+        """Of sample `index` only what is named, and `name`: each takes its time to finish."""
         if not 0 <= index < self.count:
             raise IndexError(f"sample {index} of {self.count}")
         lens = self.lens(index)
@@ -65,7 +70,7 @@ class Simulated:
         layers = self._scene(rng, lens, tone)
         margin = (layers[0].alpha.shape[-1] - self.size) // 2
         sample = expose(
-            layers, lens, margin, draw_sensor(rng, tone), self.sharp_aperture, seed=int(rng.integers(2**31))
+            layers, lens, margin, draw_sensor(rng, tone), self.sharp_aperture, int(rng.integers(2**31)), names
         )
         finished = self._store(rng, sample)
         return {**finished, "name": self.name(index)}
@@ -89,9 +94,9 @@ class Simulated:
     def _store(self, rng: np.random.Generator, sample: dict[str, Tensor]) -> dict[str, Tensor]:
         if rng.random() < self.compressed:
             code = draw_coding(rng, self.codecs)
-            sample |= {view: code(sample[view]) for view in ("left", "right", "center")}
+            sample |= {view: code(sample[view]) for view in ("left", "right", "center") if view in sample}
         pictures = {name: quantise(x, self.depth) for name, x in sample.items() if name != "blur_px"}
-        return {**pictures, "blur_px": sample["blur_px"]}
+        return sample | pictures
 
 
 def draw_coding(rng: np.random.Generator, codecs: Sequence[str]) -> Coding:
@@ -133,24 +138,29 @@ def draw_sensor(rng: np.random.Generator, tone: Tone) -> Sensor:
 
 
 def expose(
-    layers: Sequence[Layer], lens: Lens, margin: int, sensor: Sensor, sharp_aperture: float = 0.0, seed: int = 0
+    layers: Sequence[Layer],
+    lens: Lens,
+    margin: int,
+    sensor: Sensor,
+    sharp_aperture: float = 0.0,
+    seed: int = 0,
+    names: Collection[str] = SHOWN,
 ) -> dict[str, Tensor]:
-    """Photograph a scene twice, wide open and stopped down: `left`, `right`, `center`, `sharp`, `blur_px`.
+    """Photograph a scene twice, wide open and stopped down: what is named of `SHOWN`.
 
     The combined view is the mean of the two views in linear light, after noise. Pictures are display-encoded, not yet
     quantised.
     """
     generator = torch.Generator().manual_seed(seed)
     views = sensor.expose(render(layers, lens, margin), generator).clamp(0, 1)
+    light = {"left": views[0], "right": views[1]}
+    if "center" in names:
+        light["center"] = views.mean(0)
     sharp, blur_px = composite(layers, margin)
-    if sharp_aperture:
-        small = [replace(layer, blur_px=layer.blur_px * sharp_aperture) for layer in layers]
-        sharp = render(small, replace(lens, softness_px=0.2), margin).mean(0)
-    encode = sensor.tone.encode
-    return {
-        "left": encode(views[0]),
-        "right": encode(views[1]),
-        "center": encode(views.mean(0)),
-        "sharp": encode(sharp),
-        "blur_px": blur_px[None],
-    }
+    if "sharp" in names:
+        light["sharp"] = sharp
+        if sharp_aperture:
+            small = [replace(layer, blur_px=layer.blur_px * sharp_aperture) for layer in layers]
+            light["sharp"] = render(small, replace(lens, softness_px=0.2), margin).mean(0)
+    shown = {name: sensor.tone.encode(light[name]) for name in light if name in names}
+    return shown | ({"blur_px": blur_px[None]} if "blur_px" in names else {})
