@@ -31,7 +31,7 @@ class Tone:
     def decode(self, display: Tensor) -> Tensor:
         """Display values in [0, 1] -> linear light, the inverse of `encode` to 1e-4."""
         table, steps = decoding(self.contrast)
-        place = display.clamp(0, 1) * (len(table) - 1)
+        place = display.clamp(0, 1).mul_(len(table) - 1)
         below = place.int().clamp_max_(len(table) - 2)
         start, step = (x.index_select(0, below.flatten()).view_as(place) for x in (table, steps))
         return torch.addcmul(start, step, place.sub_(below))

@@ -24,10 +24,10 @@ def photo(rng: np.random.Generator, photos: Sequence[Tensor], size: int) -> Tens
     scale = min(float(rng.choice([1.0, 1.0, 1.4, 2.0])), min(source.shape[1:]) / size)
     side = min(int(size * scale), *source.shape[1:])
     crops = [_crop(rng, source, side) for _ in range(3 if rng.random() < 0.7 else 1)]
-    crop = max(crops, key=_detail).float()[None] / 255
+    crop = (max(crops, key=_detail) if len(crops) > 1 else crops[0]).float()
     if side != size:
-        crop = F.interpolate(crop, (size, size), mode="bilinear", antialias=True)
-    crop = crop[0]
+        crop = F.interpolate(crop[None], (size, size), mode="bilinear", antialias=True)[0]
+    crop = crop.div_(255)
     if rng.random() < 0.5:
         crop = crop.flip(2)
     if rng.random() < 0.1:
