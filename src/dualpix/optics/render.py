@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dualpix.optics.kernels import Lens, reach_px
-from dualpix.optics.spreading import Axis, spread, trimmed
+from dualpix.optics.spreading import STEP_PX, Axis, cost_ns, spread, trimmed
 
 
 @dataclass(frozen=True)
@@ -58,67 +58,150 @@ def scatter(layer: Layer, lens: Lens, margin: int = 0) -> tuple[Tensor, Tensor, 
 
     These count from `margin` pixels inside the layer's edges; outside them the object is not seen. Cover is at most 1.
     """
-    nodes = slice_radii(layer.blur_px)
-    filled = [layer.alpha.amax(axis) > 0 for axis in (1, 0)]
-    rows, columns = (_span(seen, _reach(lens, nodes), margin) for seen in filled)
-    if len(nodes) > 1:
-        # What is hidden, or out of sight, may be blurred more than what is seen.
-        nodes = _needed(layer, nodes, rows.source, columns.source)
-        rows, columns = (_span(seen, _reach(lens, nodes), margin) for seen in filled)
-    source = rows.source, columns.source
-    alpha, target = layer.alpha[source], (rows.target, columns.target)
-    if alpha.numel() == 0:
+    thing = _Thing(layer, lens)
+    height, width = layer.alpha.shape
+    whole = _part(thing, slice_radii(layer.blur_px), (margin, height - margin), (margin, width - margin))
+    if whole is None:
         return torch.zeros(2, 3, 0, 0), torch.zeros(2, 1, 0, 0), (slice(0, 0), slice(0, 0))
-    opaque = bool(alpha.min() == 1)
-    colour = layer.colour[:, *source] if opaque else layer.colour[:, *source] * alpha
-    if len(nodes) == 1 and opaque and rows.everywhere and columns.everywhere:
-        light = spread(colour, None, [trimmed(lens, nodes[0])], rows.window, columns.window)
-        return light.clamp_min_(0), torch.ones(2, 1, *light.shape[2:]), target
-    cut = slices(layer.blur_px[source], nodes)
-    shares = None if len(nodes) == 1 else torch.stack([share for _, share in cut if share is not None])
-    pairs = [trimmed(lens, blur_px) for blur_px, _ in cut]
-    scattered = spread(torch.cat([colour, alpha[None]]), shares, pairs, rows.window, columns.window).clamp_min_(0)
+    rows, columns = ((axis.begin, axis.begin + axis.length) for axis in (whole.rows.window, whole.columns.window))
+    target = slice(rows[0] - margin, rows[1] - margin), slice(columns[0] - margin, columns[1] - margin)
+    parts = _divided(thing, whole)
+    if len(parts) == 1:
+        scattered = _scattered(thing, whole)
+    else:
+        scattered = torch.zeros(2, 4, rows[1] - rows[0], columns[1] - columns[0])
+        for part in parts:
+            scattered[..., *part.place(rows[0], columns[0])] = _scattered(thing, part)
     light, cover = scattered[:, :3], scattered[:, 3:]
-    if float(cover.max()) > 1:
+    if not thing.flat and float(cover.max()) > 1:
         excess = cover.clamp_min(1)
         light, cover = light / excess, cover / excess
     return light, cover, target
 
 
-class Span(NamedTuple):
-    """One axis of a scattered object: `source` in the layer, the `window` that is seen, from the source's first pixel,
-    and its place, the `target`, in the picture. `everywhere`: the source fills all that the window can see."""
+class _Thing:
+    """One object as it is scattered: the ends of its `rows` and `columns` that are not empty, its premultiplied light
+    and alpha, its blur's `low` and `high`, which tell of no hidden pixels."""
+
+    def __init__(self, layer: Layer, lens: Lens) -> None:
+        self.lens, self.alpha, self.blur_px = lens, layer.alpha, layer.blur_px
+        self.opaque = bool(layer.alpha.min() == 1)
+        self.colour = layer.colour
+        self.rows, self.columns = (_ends(layer.alpha.amax(axis) > 0) for axis in (1, 0))
+        self.flat = False
+        self.low = self.high = layer.blur_px
+        if not self.opaque:
+            there = layer.alpha > 0
+            self.low, self.high = (torch.where(there, layer.blur_px, end) for end in (torch.inf, -torch.inf))
+
+    def light(self, rows: slice, columns: slice) -> Tensor:
+        """Premultiplied colour and alpha, 4 h w."""
+        alpha, colour = self.alpha[rows, columns], self.colour[:, rows, columns]
+        return torch.cat([colour if self.opaque else colour * alpha, alpha[None]])
+
+
+def _ends(seen: Tensor) -> tuple[int, int]:
+    there = seen.nonzero()
+    return (int(there[0]), int(there[-1]) + 1) if len(there) else (0, 0)
+
+
+class _Span(NamedTuple):
+    """One axis of what is scattered: the `source`, and the `window` that it is seen in, both in the layer.
+    `everywhere`: the source fills all that the window can see."""
 
     source: slice
     window: Axis
-    target: slice
     everywhere: bool
 
 
-def _span(seen: Tensor, reach: int, margin: int) -> Span:
-    """Only what is there, and within reach of the picture."""
-    length, there = len(seen), seen.nonzero()
-    first, last = (int(there[0]), int(there[-1]) + 1) if len(there) else (0, 0)
-    first, last = max(first, margin - reach), min(last, length - margin + reach)
+class _Part(NamedTuple):
+    """A window of an object and all that is needed for it."""
+
+    rows: _Span
+    columns: _Span
+    nodes: list[float]
+    reach: int
+
+    def place(self, row: int, column: int) -> tuple[slice, slice]:
+        (top, height), (left, width) = self.rows.window, self.columns.window
+        return slice(top - row, top - row + height), slice(left - column, left - column + width)
+
+    def cost_ns(self) -> float:
+        size = [span.source.stop - span.source.start for span in (self.rows, self.columns)]
+        rows, columns = (_seen_from(span) for span in (self.rows, self.columns))
+        return cost_ns(len(self.nodes), 2 * self.reach + 1, (size[0], size[1]), rows, columns)
+
+
+def _seen_from(span: _Span) -> Axis:
+    return Axis(span.window.begin - span.source.start, span.window.length)
+
+
+def _part(thing: _Thing, nodes: list[float], rows: tuple[int, int], columns: tuple[int, int]) -> _Part | None:
+    """What is seen of a thing in a window, given the nodes that may be needed. What is hidden, or out of sight, may be
+    blurred more than what is seen. None for nothing."""
+    reach = max(trimmed(thing.lens, node).shape[-1] // 2 for node in nodes)
+    down, across = _span(thing.rows, reach, *rows), _span(thing.columns, reach, *columns)
+    if down is None or across is None:
+        return None
+    if len(nodes) == 1:
+        return _Part(down, across, nodes, reach)
+    source = down.source, across.source
+    low, high = float(thing.low[source].min()), float(thing.high[source].max())
+    if low > high:
+        return None
+    first = max(i for i, node in enumerate(nodes) if node <= low)
+    last = min(i for i, node in enumerate(nodes) if node >= high)
+    if last - first + 1 == len(nodes):
+        return _Part(down, across, nodes, reach)
+    return _part(thing, nodes[first : last + 1], rows, columns)
+
+
+def _span(ends: tuple[int, int], reach: int, begin: int, end: int) -> _Span | None:
+    """Only what is there, and within reach of the window."""
+    first, last = max(ends[0], begin - reach), min(ends[1], end + reach)
     if first >= last:
-        return Span(slice(0, 0), Axis(0, 0), slice(0, 0), False)
-    begin, end = max(margin, first - reach), min(length - margin, last + reach)
+        return None
+    begin, end = max(begin, first - reach), min(end, last + reach)
     everywhere = first <= begin - reach and last >= end + reach
-    return Span(slice(first, last), Axis(begin - first, end - begin), slice(begin - margin, end - margin), everywhere)
+    return _Span(slice(first, last), Axis(begin, end - begin), everywhere)
 
 
-def _reach(lens: Lens, nodes: Sequence[float]) -> int:
-    return max(trimmed(lens, node).shape[-1] // 2 for node in nodes)
+def _divided(thing: _Thing, part: _Part) -> list[_Part]:
+    """A window in halves, and these again, where that is quicker: a smaller part of a slant has fewer nodes."""
+    if len(part.nodes) <= 2:
+        return [part]
+    windows = [(axis.begin, axis.begin + axis.length) for axis in (part.rows.window, part.columns.window)]
+    best: list[_Part] | None = None
+    least = 0.95 * part.cost_ns()
+    for number, (begin, end) in enumerate(windows):
+        middle = begin + -(-(end - begin) // (2 * STEP_PX)) * STEP_PX
+        if middle >= end:
+            continue
+        both = []
+        for half in ((begin, middle), (middle, end)):
+            rows, columns = (half, windows[1]) if number == 0 else (windows[0], half)
+            both.append(_part(thing, part.nodes, rows, columns))
+        halves = [half for half in both if half is not None]
+        cost = sum(half.cost_ns() for half in halves)
+        if cost < least:
+            best, least = halves, cost
+    return [part] if best is None else [smaller for half in best for smaller in _divided(thing, half)]
 
 
-def _needed(layer: Layer, nodes: list[float], rows: slice, columns: slice) -> list[float]:
-    """The nodes that share in what is there in these rows and columns."""
-    blur_px, there = layer.blur_px[rows, columns], layer.alpha[rows, columns] > 0
-    low = float(torch.where(there, blur_px, torch.inf).min()) if there.numel() else torch.inf
-    high = float(torch.where(there, blur_px, -torch.inf).max()) if there.numel() else -torch.inf
-    first = max((i for i, node in enumerate(nodes) if node <= low), default=0)
-    last = min((i for i, node in enumerate(nodes) if node >= high), default=len(nodes) - 1)
-    return nodes[first : last + 1]
+def _scattered(thing: _Thing, part: _Part) -> Tensor:
+    """Light and cover, 2 4 h w, of a part."""
+    source, axes = (part.rows.source, part.columns.source), (_seen_from(part.rows), _seen_from(part.columns))
+    if len(part.nodes) == 1:
+        pairs, shares = [trimmed(thing.lens, part.nodes[0])], None
+        if thing.opaque and part.rows.everywhere and part.columns.everywhere:
+            light = spread(thing.colour[:, *source], None, pairs, *axes).clamp_min_(0)
+            thing.flat = True
+            return torch.cat([light, torch.ones(2, 1, *light.shape[2:])], 1)
+    else:
+        cut = slices(thing.blur_px[source], part.nodes)
+        shares = torch.stack([share for _, share in cut if share is not None])
+        pairs = [trimmed(thing.lens, blur_px) for blur_px, _ in cut]
+    return spread(thing.light(*source), shares, pairs, *axes).clamp_min_(0)
 
 
 def slice_radii(blur_px: Tensor) -> list[float]:

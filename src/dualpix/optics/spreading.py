@@ -42,14 +42,24 @@ def spread(planes: Tensor, shares: Tensor | None, pairs: Sequence[Tensor], rows:
     """Each of `planes`, P H W, times each of `shares`, N H W (None for one of all ones), convolved with each of N
     `pairs` of kernels, and summed: 2 P h w in a window that no light from farther away than a kernel reaches."""
     side = max(pair.shape[-1] for pair in pairs)
-    # Nanoseconds for each pixel, as measured.
-    directly = 2 + 0.16 * len(pairs) * side * (side + PHASES - 1)
-    transformed = 16 + 17 * len(pairs)
     height, width = planes.shape[1:]
-    size = _transform_length(height, rows, side // 2), _transform_length(width, columns, side // 2)
-    if directly * _rounded(rows.length) * _rounded(columns.length) < transformed * size[0] * size[1]:
+    directly, transformed = _costs_ns(len(pairs), side, (height, width), rows, columns)
+    if directly < transformed:
         return _directly(planes, shares, pairs, rows, columns)
+    size = _transform_length(height, rows, side // 2), _transform_length(width, columns, side // 2)
     return _by_transforms(planes, shares, pairs, rows, columns, size)
+
+
+def cost_ns(count: int, side: int, source: tuple[int, int], rows: Axis, columns: Axis) -> float:
+    """About how long `spread` takes with so many kernels of that side."""
+    return min(_costs_ns(count, side, source, rows, columns))
+
+
+def _costs_ns(count: int, side: int, source: tuple[int, int], rows: Axis, columns: Axis) -> tuple[float, float]:
+    """As measured, for each pixel and each call: directly and by transforms."""
+    directly = (5 + 0.16 * count * side * (side + PHASES - 1)) * _rounded(rows.length) * _rounded(columns.length)
+    size = _transform_length(source[0], rows, side // 2) * _transform_length(source[1], columns, side // 2)
+    return 2e5 + directly, 2e5 + 5e4 * count + (16 + 17 * count) * size
 
 
 def _rounded(length: int) -> int:
@@ -68,13 +78,26 @@ def _directly(planes: Tensor, shares: Tensor | None, pairs: Sequence[Tensor], ro
     source = F.pad(planes, padding)[:, None]
     if shares is not None:
         source = source * F.pad(shares, padding)
-    centred = torch.stack([F.pad(pair.flip(1, 2), [reach - pair.shape[-1] // 2] * 4) for pair in pairs], 1)
-    shifted = torch.stack([F.pad(centred, (phase, PHASES - 1 - phase)) for phase in range(PHASES)], 1)
-    # With channels last, phases come out beside one another, as they lie in the picture.
-    weights = shifted.flatten(0, 1).contiguous(memory_format=torch.channels_last)
-    made = F.conv2d(source.contiguous(memory_format=torch.channels_last), weights, stride=(1, PHASES))
+    made = F.conv2d(
+        source.contiguous(memory_format=torch.channels_last), _shifted(pairs, 2 * reach + 1), stride=(1, PHASES)
+    )
     views: Tensor = made.view(len(made), 2, PHASES, height, -1).permute(1, 0, 3, 4, 2).flatten(3)
     return views[..., : rows.length, : columns.length]
+
+
+def _shifted(pairs: Sequence[Tensor], side: int) -> Tensor:
+    """Weights of `_directly`, for correlation: 2 PHASES x N x side x (side + PHASES - 1), channels last, so that phases
+    come out beside one another, as they lie in the picture."""
+    count, wide = len(pairs), side + PHASES - 1
+    weights = torch.zeros(2 * PHASES, side, wide, count)
+    each = side * wide * count
+    centred = weights.as_strided(
+        (2, PHASES, side, side, count), (PHASES * each, each + count, wide * count, count, 1)
+    )  # each phase one column further right
+    for number, pair in enumerate(pairs):
+        inner = slice((side - pair.shape[-1]) // 2, (side + pair.shape[-1]) // 2)
+        centred[:, :, inner, inner, number] = pair.flip(1, 2)[:, None]
+    return weights.permute(0, 3, 1, 2)
 
 
 def _by_transforms(
