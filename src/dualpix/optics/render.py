@@ -89,10 +89,17 @@ class _Thing:
         self.colour = layer.colour
         self.rows, self.columns = (_ends(layer.alpha.amax(axis) > 0) for axis in (1, 0))
         self.flat = False
+        self.reaches: dict[float, int] = {}
         self.low = self.high = layer.blur_px
         if not self.opaque:
             there = layer.alpha > 0
             self.low, self.high = (torch.where(there, layer.blur_px, end) for end in (torch.inf, -torch.inf))
+
+    def reach(self, node: float) -> int:
+        """How far light of that blur goes. Asked for often, and to find a lens among the remembered ones takes time."""
+        if node not in self.reaches:
+            self.reaches[node] = trimmed(self.lens, node).shape[-1] // 2
+        return self.reaches[node]
 
     def light(self, rows: slice, columns: slice) -> Tensor:
         """Premultiplied colour and alpha, 4 h w."""
@@ -139,7 +146,7 @@ def _seen_from(span: _Span) -> Axis:
 def _part(thing: _Thing, nodes: list[float], rows: tuple[int, int], columns: tuple[int, int]) -> _Part | None:
     """What is seen of a thing in a window, given the nodes that may be needed. What is hidden, or out of sight, may be
     blurred more than what is seen. None for nothing."""
-    reach = max(trimmed(thing.lens, node).shape[-1] // 2 for node in nodes)
+    reach = max(thing.reach(node) for node in nodes)
     down, across = _span(thing.rows, reach, *rows), _span(thing.columns, reach, *columns)
     if down is None or across is None:
         return None
@@ -170,22 +177,21 @@ def _divided(thing: _Thing, part: _Part) -> list[_Part]:
     """A window in halves, and these again, where that is quicker: a smaller part of a slant has fewer nodes."""
     if len(part.nodes) <= 2:
         return [part]
-    windows = [(axis.begin, axis.begin + axis.length) for axis in (part.rows.window, part.columns.window)]
-    best: list[_Part] | None = None
-    least = 0.95 * part.cost_ns()
-    for number, (begin, end) in enumerate(windows):
-        middle = begin + -(-(end - begin) // (2 * STEP_PX)) * STEP_PX
-        if middle >= end:
-            continue
-        both = []
-        for half in ((begin, middle), (middle, end)):
-            rows, columns = (half, windows[1]) if number == 0 else (windows[0], half)
-            both.append(_part(thing, part.nodes, rows, columns))
-        halves = [half for half in both if half is not None]
-        cost = sum(half.cost_ns() for half in halves)
-        if cost < least:
-            best, least = halves, cost
-    return [part] if best is None else [smaller for half in best for smaller in _divided(thing, half)]
+    rows, columns = ((axis.begin, axis.begin + axis.length) for axis in (part.rows.window, part.columns.window))
+    # Along the axis on which blur changes more.
+    blur_px = thing.blur_px[part.rows.source, part.columns.source]
+    down, across = (float((ends[0] - ends[-1]).abs().max()) for ends in (blur_px, blur_px.T))
+    begin, end = rows if down >= across else columns
+    middle = begin + -(-(end - begin) // (2 * STEP_PX)) * STEP_PX
+    if middle >= end:
+        return [part]
+    halves = []
+    for half in ((begin, middle), (middle, end)):
+        smaller = _part(thing, part.nodes, *((half, columns) if down >= across else (rows, half)))
+        halves += [] if smaller is None else [smaller]
+    if sum(half.cost_ns() for half in halves) > 0.95 * part.cost_ns():
+        return [part]
+    return [smaller for half in halves for smaller in _divided(thing, half)]
 
 
 def _scattered(thing: _Thing, part: _Part) -> Tensor:
