@@ -12,7 +12,8 @@ from scipy.signal import fftconvolve
 from torch import Tensor
 
 from dualpix.optics.kernels import Lens, kernels, reach_px
-from dualpix.optics.render import Layer, composite, fast_size, margin_px, nodes_between, render, scatter, slices
+from dualpix.optics.render import Layer, composite, margin_px, nodes_between, render, scatter, slices
+from dualpix.optics.spreading import fast_size
 
 each_lens = pytest.mark.parametrize("lens", LENSES.values(), ids=LENSES)
 any_lens = pytest.mark.parametrize("lens", (LENSES | OFF_AXIS).values(), ids=LENSES | OFF_AXIS)

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from dualpix.optics.textures import SHAPES, TEXTURES, noise, photo
+from dualpix.optics.textures import LETTERS, SHAPES, TEXTURES, letters, noise, photo
 
 Drawn = Callable[[np.random.Generator, int], Tensor]
 everything = pytest.mark.parametrize("draw", (TEXTURES | SHAPES).values(), ids=TEXTURES | SHAPES)
@@ -44,6 +45,21 @@ def test_wires_are_thin(name: str) -> None:
     for mask in drawn(SHAPES[name], 12):
         eroded = -torch.nn.functional.max_pool2d(-mask[None], 13, stride=1)[0]
         assert float(eroded.max()) < 0.01
+
+
+@pytest.mark.parametrize("size", [40, 352])
+@pytest.mark.parametrize("seed", range(8))
+def test_letters_are_printed_as_pillow_prints_whole_lines(size: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    height = float(np.exp(rng.uniform(np.log(8), np.log(80))))
+    font, sheet = ImageFont.load_default(height), Image.new("L", (size, size))
+    for line in range(int(size / height) + 1):
+        word = "".join(rng.choice(list(LETTERS + "      "), int(2.2 * size / height) + 1))
+        ImageDraw.Draw(sheet).text((0, line * height * 1.25), word, fill=255, font=font)
+    if rng.random() < 0.4:
+        sheet = sheet.rotate(float(rng.uniform(-30, 30)), Image.Resampling.BILINEAR)
+    printed = letters(np.random.default_rng(seed), size)
+    assert np.array_equal(printed.numpy() * 255, np.asarray(sheet, dtype=np.float32))
 
 
 @pytest.mark.parametrize("power", [0.8, 1.6])

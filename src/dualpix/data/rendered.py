@@ -50,7 +50,7 @@ class Rendered:
 
     def render(self, index: int) -> np.ndarray:
         """Render scene `index` and keep it."""
-        sample = self.simulated[index]
+        sample = self.simulated.sample(index, (*PICTURES, *self.more))
         pixels = torch.cat([_pack(name, torch.as_tensor(sample[name])) for name in (*PICTURES, *self.more)]).numpy()
         self.folder.mkdir(parents=True, exist_ok=True)
         content = io.BytesIO()

@@ -1,6 +1,6 @@
 """Simulated dual-pixel samples, drawn on the fly: photographs made into scenes and seen through a random lens."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Literal
@@ -20,6 +20,7 @@ from dualpix.optics.sensor import Sensor, Tone, quantise
 Coding = Callable[[Tensor], Tensor]
 
 DRAWING = 5  # raised whenever the same settings, seed and index come to give other pictures
+SHOWN = ("left", "right", "center", "sharp", "blur_px")
 SHOTS_PER_LENS = 16  # kernels are remembered for each lens; a new lens for each scene would spend its time on them
 
 
@@ -58,6 +59,10 @@ class Simulated:
 
     def __getitem__(self, index: int) -> dict[str, Tensor | str]:
         """`left`, `right`, `center`, `sharp` 3 H W in [0, 1], `blur_px` 1 H W (signed), `name`."""
+        return self.sample(index, SHOWN)
+
+    def sample(self, index: int, names: Collection[str]) -> dict[str, Tensor | str]:
+        """Of sample `index` only what is named, and `name`: each takes its time to finish."""
         if not 0 <= index < self.count:
             raise IndexError(f"sample {index} of {self.count}")
         lens = self.lens(index)
@@ -66,7 +71,13 @@ class Simulated:
         layers = self._scene(rng, lens, tone)
         margin = (layers[0].alpha.shape[-1] - self.size) // 2
         sample = expose(
-            layers, lens, margin, draw_sensor(rng, tone, self.light), self.sharp_aperture, seed=int(rng.integers(2**31))
+            layers,
+            lens,
+            margin,
+            draw_sensor(rng, tone, self.light),
+            self.sharp_aperture,
+            int(rng.integers(2**31)),
+            names,
         )
         finished = self._store(rng, sample)
         return {**finished, "name": self.name(index)}
@@ -90,9 +101,9 @@ class Simulated:
     def _store(self, rng: np.random.Generator, sample: dict[str, Tensor]) -> dict[str, Tensor]:
         if rng.random() < self.compressed:
             code = draw_coding(rng, self.codecs)
-            sample |= {view: code(sample[view]) for view in ("left", "right", "center")}
+            sample |= {view: code(sample[view]) for view in ("left", "right", "center") if view in sample}
         pictures = {name: quantise(x, self.depth) for name, x in sample.items() if name != "blur_px"}
-        return {**pictures, "blur_px": sample["blur_px"]}
+        return sample | pictures
 
 
 def draw_coding(rng: np.random.Generator, codecs: Sequence[str]) -> Coding:
@@ -123,19 +134,31 @@ CODECS: dict[str, Callable[[np.random.Generator], Coding]] = {
 
 
 def expose(
-    layers: Sequence[Layer], lens: Lens, margin: int, sensor: Sensor, sharp_aperture: float = 0.0, seed: int = 0
+    layers: Sequence[Layer],
+    lens: Lens,
+    margin: int,
+    sensor: Sensor,
+    sharp_aperture: float = 0.0,
+    seed: int = 0,
+    names: Collection[str] = SHOWN,
 ) -> dict[str, Tensor]:
-    """Photograph a scene twice, wide open and stopped down: `left`, `right`, `center`, `sharp`, `blur_px`.
+    """Photograph a scene twice, wide open and stopped down: what is named of `SHOWN`.
 
     The combined view is the mean of the two views in linear light, after noise. Pictures are display-encoded, not yet
     quantised.
     """
     generator = torch.Generator().manual_seed(seed)
     views = sensor.expose(render(layers, lens, margin), generator).clamp(0, 1)
+    light = {"left": views[0], "right": views[1]}
+    if "center" in names:
+        light["center"] = views.mean(0)
     sharp, blur_px = composite(layers, margin)
-    if sharp_aperture:
-        small = [replace(layer, blur_px=layer.blur_px * sharp_aperture) for layer in layers]
-        sharp = render(small, stopped_down(lens), margin).mean(0)
-    light = torch.stack([views[0], views[1], views.mean(0), sharp])
-    left, right, center, sharp = sensor.developer.develop(sensor.tone.encode(light))
-    return {"left": left, "right": right, "center": center, "sharp": sharp, "blur_px": blur_px[None]}
+    if "sharp" in names:
+        light["sharp"] = sharp
+        if sharp_aperture:
+            small = [replace(layer, blur_px=layer.blur_px * sharp_aperture) for layer in layers]
+            light["sharp"] = render(small, stopped_down(lens), margin).mean(0)
+    wanted = [name for name in light if name in names]
+    pictures = sensor.developer.develop(sensor.tone.encode(torch.stack([light[name] for name in wanted])))
+    shown = dict(zip(wanted, pictures, strict=True))
+    return shown | ({"blur_px": blur_px[None]} if "blur_px" in names else {})

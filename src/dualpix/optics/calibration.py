@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualpix.optics.kernels import Lens, reach_px
-from dualpix.optics.render import fast_size, kernel_spectra
+from dualpix.optics.kernels import Lens, kernels, reach_px
+from dualpix.optics.spreading import fast_size, kernel_spectra
 
 BLOCK_PX = 32
 BLOCKS = 3  # a window is so many blocks wide, and windows overlap by all but one block
@@ -100,7 +100,7 @@ class Convolver:
     def __call__(self, lens: Lens, blur_px: float) -> tuple[Tensor, Tensor]:
         """S * C and S * (C g / rho), each H x W, for the radius `blur_px`."""
         half = reach_px(lens, blur_px)
-        views = torch.fft.irfft2(self.spectrum * kernel_spectra(lens, blur_px, half, self.size), s=self.size)
+        views = torch.fft.irfft2(self.spectrum * kernel_spectra(kernels(lens, blur_px), half, self.size), s=self.size)
         rows, columns = (slice(self.reach, self.reach + side) for side in self.shape)
         left, right = views.roll((-half, -half), (1, 2))[:, rows, columns]
         return (left + right) / 2, (right - left) / (2 * lens.rho)

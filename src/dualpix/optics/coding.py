@@ -1,7 +1,7 @@
 """Lossy coding that people's files have been through. All take and give a picture 3 H W in [0, 1]."""
 
 import importlib
-import io
+from fractions import Fraction
 from typing import Any, Literal
 
 import imagecodecs
@@ -31,17 +31,15 @@ def as_h264(picture: Tensor, rate_factor: int) -> Tensor:
     """
     av = video_library()
     pixels = _pixels(picture)
-    file = io.BytesIO()
-    with av.open(file, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=24)
-        stream.height, stream.width = pixels.shape[:2]
-        stream.pix_fmt = "yuv420p"
-        stream.options = {"crf": str(rate_factor), "preset": "medium", "threads": "1"}
-        for packet in [*stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")), *stream.encode()]:
-            container.mux(packet)
-    file.seek(0)
-    with av.open(file) as container:
-        return _picture(next(container.decode(video=0)).to_ndarray(format="rgb24"))
+    # Packets go straight from coder to decoder: a file around them would take a third of the time.
+    coder, decoder = av.CodecContext.create("libx264", "w"), av.CodecContext.create("h264", "r")
+    coder.height, coder.width = pixels.shape[:2]
+    coder.pix_fmt, coder.time_base = "yuv420p", Fraction(1, 24)
+    coder.options = {"crf": str(rate_factor), "preset": "medium"}
+    coder.thread_count = decoder.thread_count = 1
+    packets = [*coder.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")), *coder.encode()]
+    (frame,) = [frame for packet in [*packets, None] for frame in decoder.decode(packet)]
+    return _picture(frame.to_ndarray(format="rgb24"))
 
 
 def video_library() -> Any:
@@ -54,7 +52,11 @@ def video_library() -> Any:
 
 def _pixels(picture: Tensor) -> np.ndarray:
     """H W 3, bytes."""
-    return (picture.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).contiguous().numpy()
+    planes = picture.clamp(0, 1).mul_(255).round_().byte().numpy()
+    pixels = np.empty((*planes.shape[1:], 3), np.uint8)
+    for number, plane in enumerate(planes):  # three times as quick as a transposition
+        pixels[..., number] = plane
+    return pixels
 
 
 def _picture(pixels: np.ndarray) -> Tensor:

@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from dualpix.optics.kernels import Lens, kernels, reach_px
+from dualpix.optics.kernels import Lens, reach_px
+from dualpix.optics.spreading import STEP_PX, Axis, cost_ns, spread, trimmed
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ def render(layers: Sequence[Layer], lens: Lens, margin: int) -> Tensor:
     `margin` pixels are cut off each side. The first layer must be opaque everywhere.
     """
     light, cover, _ = scatter(layers[0], lens, margin)
-    views = light / cover.clamp_min(1e-6)
+    views = light.div_(cover.clamp_min_(1e-6))
     for layer in layers[1:]:
         light, cover, place = scatter(layer, lens, margin)
-        views[..., *place].mul_(1 - cover).add_(light)
+        views[..., *place].mul_(cover.neg_().add_(1)).add_(light)
     return views
 
 
@@ -58,62 +58,156 @@ def scatter(layer: Layer, lens: Lens, margin: int = 0) -> tuple[Tensor, Tensor, 
 
     These count from `margin` pixels inside the layer's edges; outside them the object is not seen. Cover is at most 1.
     """
-    nodes = slice_radii(layer.blur_px)
-    reach = max(reach_px(lens, node) for node in nodes)
-    seen = layer.alpha > 0
-    rows, columns = (_span(seen.any(axis), reach, margin) for axis in (1, 0))
-    alpha = layer.alpha[rows.source, columns.source]
-    if alpha.numel() == 0:
+    thing = _Thing(layer, lens)
+    height, width = layer.alpha.shape
+    whole = _part(thing, slice_radii(layer.blur_px), (margin, height - margin), (margin, width - margin))
+    if whole is None:
         return torch.zeros(2, 3, 0, 0), torch.zeros(2, 1, 0, 0), (slice(0, 0), slice(0, 0))
-    premultiplied = torch.cat([layer.colour[:, rows.source, columns.source] * alpha, alpha[None]])  # 4 h w
-    size = rows.transform, columns.transform
-    total = torch.zeros(2, 4, size[0], size[1] // 2 + 1, dtype=torch.complex64)
-    for blur_px, share in slices(layer.blur_px[rows.source, columns.source], nodes):
-        spectrum = torch.fft.rfft2(premultiplied if share is None else premultiplied * share, s=size)
-        total.addcmul_(spectrum[None], kernel_spectra(lens, blur_px, reach, size)[:, None])
-    scattered = torch.fft.irfft2(total, s=size)[..., rows.cut, columns.cut].clamp_min(0)
-    cover = scattered[:, 3:]
-    excess = cover.clamp_min(1)
-    return scattered[:, :3] / excess, cover / excess, (rows.target, columns.target)
+    rows, columns = ((axis.begin, axis.begin + axis.length) for axis in (whole.rows.window, whole.columns.window))
+    target = slice(rows[0] - margin, rows[1] - margin), slice(columns[0] - margin, columns[1] - margin)
+    parts = _divided(thing, whole)
+    if len(parts) == 1:
+        scattered = _scattered(thing, whole)
+    else:
+        scattered = torch.zeros(2, 4, rows[1] - rows[0], columns[1] - columns[0])
+        for part in parts:
+            scattered[..., *part.place(rows[0], columns[0])] = _scattered(thing, part)
+    light, cover = scattered[:, :3], scattered[:, 3:]
+    if not thing.flat and float(cover.max()) > 1:
+        excess = cover.clamp_min(1)
+        light, cover = light / excess, cover / excess
+    return light, cover, target
 
 
-class Span(NamedTuple):
-    """One axis of a scattered object: `source` in the layer, the length of the `transform`, what to `cut` from the
-    result (which starts one reach before the source), and its place, the `target`, in the picture."""
+class _Thing:
+    """One object as it is scattered: the ends of its `rows` and `columns` that are not empty, its premultiplied light
+    and alpha, its blur's `low` and `high`, which tell of no hidden pixels."""
+
+    def __init__(self, layer: Layer, lens: Lens) -> None:
+        self.lens, self.alpha, self.blur_px = lens, layer.alpha, layer.blur_px
+        self.opaque = bool(layer.alpha.min() == 1)
+        self.colour = layer.colour
+        self.rows, self.columns = (_ends(layer.alpha.amax(axis) > 0) for axis in (1, 0))
+        self.flat = False
+        self.reaches: dict[float, int] = {}
+        self.low = self.high = layer.blur_px
+        if not self.opaque:
+            there = layer.alpha > 0
+            self.low, self.high = (torch.where(there, layer.blur_px, end) for end in (torch.inf, -torch.inf))
+
+    def reach(self, node: float) -> int:
+        """How far light of that blur goes. Asked for often, and to find a lens among the remembered ones takes time."""
+        if node not in self.reaches:
+            self.reaches[node] = trimmed(self.lens, node).shape[-1] // 2
+        return self.reaches[node]
+
+    def light(self, rows: slice, columns: slice) -> Tensor:
+        """Premultiplied colour and alpha, 4 h w."""
+        alpha, colour = self.alpha[rows, columns], self.colour[:, rows, columns]
+        return torch.cat([colour if self.opaque else colour * alpha, alpha[None]])
+
+
+def _ends(seen: Tensor) -> tuple[int, int]:
+    there = seen.nonzero()
+    return (int(there[0]), int(there[-1]) + 1) if len(there) else (0, 0)
+
+
+class _Span(NamedTuple):
+    """One axis of what is scattered: the `source`, and the `window` that it is seen in, both in the layer.
+    `everywhere`: the source fills all that the window can see."""
 
     source: slice
-    transform: int
-    cut: slice
-    target: slice
+    window: Axis
+    everywhere: bool
 
 
-def _span(seen: Tensor, reach: int, margin: int) -> Span:
-    """Only what is there, and within reach of the picture, is transformed, and no padding beyond what keeps the far
-    end of a cyclic convolution out of the picture."""
-    length, there = len(seen), seen.nonzero()
-    first, last = (int(there[0]), int(there[-1]) + 1) if len(there) else (0, 0)
-    first, last = max(first, margin - reach), min(last, length - margin + reach)
+class _Part(NamedTuple):
+    """A window of an object and all that is needed for it."""
+
+    rows: _Span
+    columns: _Span
+    nodes: list[float]
+    reach: int
+
+    def place(self, row: int, column: int) -> tuple[slice, slice]:
+        (top, height), (left, width) = self.rows.window, self.columns.window
+        return slice(top - row, top - row + height), slice(left - column, left - column + width)
+
+    def cost_ns(self) -> float:
+        size = [span.source.stop - span.source.start for span in (self.rows, self.columns)]
+        rows, columns = (_seen_from(span) for span in (self.rows, self.columns))
+        return cost_ns(len(self.nodes), 2 * self.reach + 1, (size[0], size[1]), rows, columns)
+
+
+def _seen_from(span: _Span) -> Axis:
+    return Axis(span.window.begin - span.source.start, span.window.length)
+
+
+def _part(thing: _Thing, nodes: list[float], rows: tuple[int, int], columns: tuple[int, int]) -> _Part | None:
+    """What is seen of a thing in a window, given the nodes that may be needed. What is hidden, or out of sight, may be
+    blurred more than what is seen. None for nothing."""
+    reach = max(thing.reach(node) for node in nodes)
+    down, across = _span(thing.rows, reach, *rows), _span(thing.columns, reach, *columns)
+    if down is None or across is None:
+        return None
+    if len(nodes) == 1:
+        return _Part(down, across, nodes, reach)
+    source = down.source, across.source
+    low, high = float(thing.low[source].min()), float(thing.high[source].max())
+    if low > high:
+        return None
+    first = max(i for i, node in enumerate(nodes) if node <= low)
+    last = min(i for i, node in enumerate(nodes) if node >= high)
+    if last - first + 1 == len(nodes):
+        return _Part(down, across, nodes, reach)
+    return _part(thing, nodes[first : last + 1], rows, columns)
+
+
+def _span(ends: tuple[int, int], reach: int, begin: int, end: int) -> _Span | None:
+    """Only what is there, and within reach of the window."""
+    first, last = max(ends[0], begin - reach), min(ends[1], end + reach)
     if first >= last:
-        return Span(slice(0, 0), 0, slice(0, 0), slice(0, 0))
-    begin, end = max(margin, first - reach), min(length - margin, last + reach)
-    shift = reach - first
-    shortest = max(last + reach - begin, end + shift)
-    return Span(
-        slice(first, last), fast_size(shortest), slice(begin + shift, end + shift), slice(begin - margin, end - margin)
-    )
+        return None
+    begin, end = max(begin, first - reach), min(end, last + reach)
+    everywhere = first <= begin - reach and last >= end + reach
+    return _Span(slice(first, last), Axis(begin, end - begin), everywhere)
 
 
-def kernel_spectra(lens: Lens, blur_px: float, reach: int, size: tuple[int, int]) -> Tensor:
-    """Transforms, 2 x H x (W / 2 + 1), of both views' kernels, centred on row and column `reach` of H x W.
+def _divided(thing: _Thing, part: _Part) -> list[_Part]:
+    """A window in halves, and these again, where that is quicker: a smaller part of a slant has fewer nodes."""
+    if len(part.nodes) <= 2:
+        return [part]
+    rows, columns = ((axis.begin, axis.begin + axis.length) for axis in (part.rows.window, part.columns.window))
+    # Along the axis on which blur changes more.
+    blur_px = thing.blur_px[part.rows.source, part.columns.source]
+    down, across = (float((ends[0] - ends[-1]).abs().max()) for ends in (blur_px, blur_px.T))
+    begin, end = rows if down >= across else columns
+    middle = begin + -(-(end - begin) // (2 * STEP_PX)) * STEP_PX
+    if middle >= end:
+        return [part]
+    halves = []
+    for half in ((begin, middle), (middle, end)):
+        smaller = _part(thing, part.nodes, *((half, columns) if down >= across else (rows, half)))
+        halves += [] if smaller is None else [smaller]
+    if sum(half.cost_ns() for half in halves) > 0.95 * part.cost_ns():
+        return [part]
+    return [smaller for half in halves for smaller in _divided(thing, half)]
 
-    What reaches beyond H x W is cut off: it would land outside the picture.
-    """
-    pair = kernels(lens, blur_px)
-    spare = reach - pair.shape[-1] // 2
-    # Row by row first: most rows of the padded kernel are empty.
-    rows = torch.fft.rfft(F.pad(pair, (spare, 0, spare, 0)), n=size[1])
-    spectra: Tensor = torch.fft.fft(rows, n=size[0], dim=-2)
-    return spectra
+
+def _scattered(thing: _Thing, part: _Part) -> Tensor:
+    """Light and cover, 2 4 h w, of a part."""
+    source, axes = (part.rows.source, part.columns.source), (_seen_from(part.rows), _seen_from(part.columns))
+    if len(part.nodes) == 1:
+        pairs, shares = [trimmed(thing.lens, part.nodes[0])], None
+        if thing.opaque and part.rows.everywhere and part.columns.everywhere:
+            light = spread(thing.colour[:, *source], None, pairs, *axes).clamp_min_(0)
+            thing.flat = True
+            return torch.cat([light, torch.ones(2, 1, *light.shape[2:])], 1)
+    else:
+        cut = slices(thing.blur_px[source], part.nodes)
+        shares = torch.stack([share for _, share in cut if share is not None])
+        pairs = [trimmed(thing.lens, blur_px) for blur_px, _ in cut]
+    return spread(thing.light(*source), shares, pairs, *axes).clamp_min_(0)
 
 
 def slice_radii(blur_px: Tensor) -> list[float]:
@@ -132,7 +226,7 @@ def slices(blur_px: Tensor, nodes: Sequence[float]) -> list[tuple[float, Tensor 
     cut: list[tuple[float, Tensor | None]] = []
     for before, node, after in zip([nodes[0] - 1, *nodes], nodes, [*nodes[1:], nodes[-1] + 1], strict=False):
         share = torch.minimum((blur_px - before) / (node - before), (after - blur_px) / (after - node)).clamp_min_(0)
-        if bool(share.any()):
+        if float(share.max()) > 0:
             cut.append((node, share))
     return cut
 
@@ -147,16 +241,3 @@ def nodes_between(low: float, high: float) -> list[float]:
     first = max(i for i, node in enumerate(every) if node <= low)
     last = min(i for i, node in enumerate(every) if node >= high)
     return every[first : last + 1]
-
-
-def fast_size(length: int) -> int:
-    """A length, no shorter, that Fourier transforms are quick at: a multiple of 16 without large prime factors."""
-    length = -(-length // 16) * 16
-    while True:
-        rest = length
-        for prime in (2, 3, 5, 7, 11):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return length
-        length += 16

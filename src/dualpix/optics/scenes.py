@@ -134,10 +134,19 @@ def _layer(
     rng: np.random.Generator, photos: Sequence[Tensor], alpha: Tensor, blur_px: float, tone: Tone, layout: Layout
 ) -> Layer:
     size = alpha.shape[-1]
-    colour = tone.decode(_texture(rng, photos, size, layout))
+    texture = _texture(rng, photos, size, layout)
+    seen = tuple(_ends(alpha.amax(axis) > 0) for axis in (1, 0))
+    colour = tone.decode(texture[:, *seen])
     if rng.random() < 0.3:
         colour = _brighten(rng, colour)
-    return Layer(colour * float(np.exp(rng.uniform(-layout.shade, 0.1))), alpha, _plane(rng, size, blur_px, layout))
+    whole = torch.zeros(3, size, size)  # what is not there needs no colour
+    torch.mul(colour, float(np.exp(rng.uniform(-layout.shade, 0.1))), out=whole[:, *seen])
+    return Layer(whole, alpha, _plane(rng, size, blur_px, layout))
+
+
+def _ends(seen: Tensor) -> slice:
+    there = seen.nonzero()
+    return slice(int(there[0]), int(there[-1]) + 1) if len(there) else slice(0, 0)
 
 
 def _texture(rng: np.random.Generator, photos: Sequence[Tensor], size: int, layout: Layout) -> Tensor:

@@ -4,7 +4,9 @@ Every function takes a NumPy `Generator` and a side length, and returns float32 
 (display-encoded), masks N N in [0, 1], anti-aliased.
 """
 
+import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789&%!?.,:;+-/()"
+SYMBOLS = LETTERS + "      "
 
 
 def photo(rng: np.random.Generator, photos: Sequence[Tensor], size: int, reduced: float = 1.0) -> Tensor:
@@ -24,10 +27,10 @@ def photo(rng: np.random.Generator, photos: Sequence[Tensor], size: int, reduced
     scale = min(reduced * float(rng.choice([1.0, 1.0, 1.4, 2.0])), min(source.shape[1:]) / size)
     side = min(int(size * scale), *source.shape[1:])
     crops = [_crop(rng, source, side) for _ in range(3 if rng.random() < 0.7 else 1)]
-    crop = max(crops, key=_detail).float()[None] / 255
+    crop = (max(crops, key=_detail) if len(crops) > 1 else crops[0]).float()
     if side != size:
-        crop = F.interpolate(crop, (size, size), mode="bilinear", antialias=True)
-    crop = crop[0]
+        crop = F.interpolate(crop[None], (size, size), mode="bilinear", antialias=True)[0]
+    crop = crop.div_(255)
     if rng.random() < 0.5:
         crop = crop.flip(2)
     if rng.random() < 0.1:
@@ -199,16 +202,79 @@ def net(rng: np.random.Generator, size: int) -> Tensor:
 def letters(rng: np.random.Generator, size: int) -> Tensor:
     """Random words in lines, upright or turned."""
     height = float(np.exp(rng.uniform(np.log(8), np.log(80))))
-    font = ImageFont.load_default(height)
-    sheet = Image.new("L", (size, size))
-    draw = ImageDraw.Draw(sheet)
-    for line in range(int(size / height) + 1):
-        count = int(2.2 * size / height) + 1
-        word = "".join(rng.choice(list(LETTERS + "      "), count))
-        draw.text((0, line * height * 1.25), word, fill=255, font=font)
+    count = int(2.2 * size / height) + 1
+    lines = [rng.integers(len(SYMBOLS), size=count) for _ in range(int(size / height) + 1)]
+    sheet = _printed(np.stack(lines), height, size)
     if rng.random() < 0.4:
-        sheet = sheet.rotate(float(rng.uniform(-30, 30)), Image.Resampling.BILINEAR)
-    return torch.from_numpy(np.asarray(sheet, dtype=np.float32) / 255)
+        sheet = np.asarray(Image.fromarray(sheet).rotate(float(rng.uniform(-30, 30)), Image.Resampling.BILINEAR))
+    return torch.from_numpy(sheet.astype(np.float32) / 255)
+
+
+def _printed(lines: np.ndarray, height: float, size: int) -> np.ndarray:
+    """Lines of text, rows of numbers of `SYMBOLS`, on a square sheet, bytes.
+
+    As `ImageDraw.text` prints them, but each letter is drawn once and not wherever it stands. Letters of this font
+    stand on whole pixels and only neighbours can touch, so every other letter goes on a sheet of its own.
+    """
+    # FreeType knows 64ths of a pixel, and rounds halves towards the top.
+    tops = [math.ceil(round(line * height * 1.25 * 64) / 64 - 0.5) for line in range(len(lines))]
+    lines = lines[: sum(top < size for top in tops)]
+    type_ = _cast(ImageFont.load_default(height), np.unique(lines))
+    pens = np.cumsum(type_.advance[lines], 1) - type_.advance[lines]
+    every_other = [_set(type_, lines[:, first::2], (pens + type_.left[lines])[:, first::2], size) for first in (0, 1)]
+    high = type_.ink.shape[1]
+    sheet = np.zeros((size + high, size), np.uint8)
+    for line, top in zip(_over(*every_other), tops, strict=False):
+        rows = sheet[top : top + high]
+        rows[:] = _over(rows, line)
+    return sheet[:size]
+
+
+class _Type(NamedTuple):
+    """Letters side by side: `ink`, columns x rows from the top of a line; and by number in `SYMBOLS` the `first` column
+    of each, how many are its `wide`, how far they start to the `left` of the pen, and the pen's `advance`."""
+
+    ink: np.ndarray
+    first: np.ndarray
+    wide: np.ndarray
+    left: np.ndarray
+    advance: np.ndarray
+
+
+def _cast(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, numbers: np.ndarray) -> _Type:
+    boxes = np.zeros((len(SYMBOLS), 4), np.int64)
+    advance = np.zeros(len(SYMBOLS), np.int64)
+    for number in numbers:
+        boxes[number], advance[number] = font.getbbox(SYMBOLS[number]), font.getlength(SYMBOLS[number])
+    left, wide = boxes[:, 0], boxes[:, 2] - boxes[:, 0]
+    first = np.cumsum(wide) - wide
+    row = Image.new("L", (max(1, int(wide.sum())), max(1, int(boxes[:, 3].max()))))
+    draw = ImageDraw.Draw(row)
+    for number in numbers:
+        draw.text((int(first[number] - left[number]), 0), SYMBOLS[number], fill=255, font=font)
+    return _Type(np.ascontiguousarray(np.asarray(row).T), first, wide, left, advance)
+
+
+def _set(type_: _Type, letters: np.ndarray, starts: np.ndarray, size: int) -> np.ndarray:
+    """Lines of `letters` that do not touch, from the columns `starts` on: lines x rows x size, bytes."""
+    spare = int(type_.wide.max())
+    seen, count = starts < size, len(letters)
+    line = np.broadcast_to(np.arange(count)[:, None], letters.shape)[seen]
+    letters, starts = letters[seen], starts[seen]
+    wide = type_.wide[letters]
+    within = np.arange(wide.sum()) - np.repeat(np.cumsum(wide) - wide, wide)
+    made = np.zeros((count, size + 2 * spare, type_.ink.shape[1]), np.uint8)
+    made[np.repeat(line, wide), np.repeat(starts + spare, wide) + within] = type_.ink[
+        np.repeat(type_.first[letters], wide) + within
+    ]
+    lines: np.ndarray = made[:, spare : spare + size].transpose(0, 2, 1)
+    return lines
+
+
+def _over(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Ink over ink, bytes."""
+    both: np.ndarray = 255 - ((255 - one.astype(np.uint16)) * (255 - other) + 127) // 255
+    return both
 
 
 SHAPES: dict[str, Callable[[np.random.Generator, int], Tensor]] = {
