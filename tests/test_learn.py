@@ -40,7 +40,7 @@ stage_minutes = 0.08
 fall = 0.1
 yardstick = "mccnet-fast"
 recipe = "tiny"
-fields = {{rate = {rate}, scene = 48, crop = 32, fresh = 0.5, average = 0.9, keep_minutes = 0.005, validate_every = 500}}
+fields = {{rate = {rate}, scene = 48, crop = 32, fresh = 0.5, keep_minutes = 0.005, validate_every = 500}}
 
 [networks.mccnet]
 share = 0.05
@@ -215,7 +215,7 @@ def test_status_tells_what_it_has_come_to_without_pytorch(training: Training, tm
 def test_stop_keeps_everything(training: Training) -> None:
     assert "everything is kept" in training.call("stop")
     assert training.processes() == [] and "does not run" in training.call("stop")
-    assert "it was stopped" in training.call("status")
+    assert "stopped by learn.py stop" in training.call("status")
     assert "Traceback" not in training.log()
     scenes = list((training.home() / "scenes").glob("*px-*/*.npy"))
     assert 4 <= len(scenes) < 20 + 4 + 64 + 200, "few stay behind the pool"

@@ -12,6 +12,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -68,8 +69,9 @@ class Driver:
                 gc.collect()
         except (KeyboardInterrupt, Stopped):
             pass
-        self._say("stopped; everything is kept")
-        self._doing("nothing, it was stopped")
+        asked = "learn.py stop" if (folder / "stop").exists() else "a signal"
+        self._say(f"stopped by {asked}; everything is kept")
+        self._doing(f"nothing, it was stopped by {asked}")
 
     def _read_settings(self, folder: Path) -> None:
         try:
@@ -109,11 +111,9 @@ class Driver:
             minutes = self.settings.retry_minutes
             self.not_before[plan.name] = time.monotonic() + 60 * minutes
             self._say(f"{plan.name} is in trouble and tried again in {minutes:g} minutes\n{traceback.format_exc()}")
-            try:
+            with suppress(OSError):  # the trouble may be a full disk
                 trouble.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(trouble, f"{_now()} {error}\n".encode())
-            except OSError:  # the disk may be full, which may be the trouble
-                pass
 
     def _learn(self, plan: Plan) -> None:
         """Go on with the trunk until a stage is due, and cut it."""
@@ -267,8 +267,9 @@ class Driver:
         write_json(self.settings.folder / "plan.json", {"doing": what, "since": _now()})
 
     def _say(self, text: str) -> None:
-        sys.stdout.write(f"{_now()} {text}\n")
-        sys.stdout.flush()
+        with suppress(OSError):  # a full disk is no reason to end
+            sys.stdout.write(f"{_now()} {text}\n")
+            sys.stdout.flush()
 
 
 def position(run: Path) -> tuple[int, float]:
