@@ -37,7 +37,8 @@ class Recipe:
     batch: crops for each step, over all processes. crop: their side.
     late_steps: the last steps take `late_batch` crops of `late_crop` instead; 0 for either leaves it as it is. Like
         `decay_steps` they may be changed on resuming.
-    average: decay of the running mean of the weights, which is what is validated and kept; 0 for none.
+    average: decay of the running mean of the weights, which is what is validated and kept; 0 for none. It may be
+        changed on resuming.
     clip: largest norm of the gradient; 0 for no limit.
     precision: "bf16" (bf16 weights, float32 masters), "fp32", or "auto": bf16 where the processor has matrix tiles.
     seed: decides the first weights, the scenes and the crops.
