@@ -20,6 +20,7 @@ from torch import Tensor
 
 from dualpix import checkpoint
 from dualpix.data import Dpdd
+from dualpix.data.samples import Sample
 from dualpix.deblurring import deblur_pair
 from dualpix.metrics import measure, psnr, ssim
 from dualpix.optics import kernels, render
@@ -137,8 +138,10 @@ def _scores(picture: Tensor, sharp: Tensor) -> tuple[float, float]:
     return psnr(rounded, sharp), ssim(rounded, sharp)
 
 
-def _deblurred(left: Tensor, right: Tensor, network: checkpoint.Checkpoint) -> Tensor:
-    return deblur_pair({"left": left, "right": right, "name": "pair"}, network, device="cpu").picture
+def _deblurred(sample: Sample, network: checkpoint.Checkpoint) -> Tensor:
+    # Whole and in float32 whatever the machine, so that figures can be repeated.
+    rows = sample["left"].shape[1]
+    return deblur_pair(sample, network, device="cpu", precision="fp32", band_rows=rows).picture
 
 
 def registered(picture: np.ndarray, truth: np.ndarray, tools: ModuleType) -> tuple[np.ndarray, float, float]:
@@ -183,7 +186,7 @@ def _measure_uncoded(item: Item, known: Arrays, network: checkpoint.Checkpoint, 
     views, truth = _pair(item, data)
     colours = [np.repeat(view[..., None], 3, 2) if view.ndim == 2 else view for view in views]
     left, right = (torch.from_numpy(view).float().permute(2, 0, 1).contiguous() for view in colours)
-    output = _deblurred(left, right, network).permute(1, 2, 0).double().numpy()
+    output = _deblurred({"left": left, "right": right, "name": "pair"}, network).permute(1, 2, 0).double().numpy()
     moved, *scores = registered(tools.grey(output) if truth.ndim == 2 else output, truth, tools)
     record: Record = {"input": known["input"].tolist(), "output": scores}
     if item.group == "phone":
@@ -213,7 +216,7 @@ def _preview_scores(picture: Tensor, sharp: Tensor) -> np.ndarray:
 
 def _measure_preview(item: Item, known: Arrays, network: checkpoint.Checkpoint, data: Path) -> Record:
     sample = previews(data)[item.number]
-    output = deblur_pair(sample, network, device="cpu").picture
+    output = _deblurred(sample, network)
     record: Record = {"input": known["input"].tolist(), "output": _preview_scores(output, sample["sharp"]).tolist()}
     after = _edges(output, sample["sharp"], fit=True)
     return record | {"edges before": known["edges"].tolist(), "edges after": after.tolist()}
@@ -233,7 +236,7 @@ def _edges(picture: Tensor, sharp: Tensor, fit: bool) -> np.ndarray:
 
 def _measure_scene(item: Item, known: Arrays, network: checkpoint.Checkpoint, data: Path) -> Record:
     left, right, sharp = (_floats(known[name]) for name in ("left", "right", "sharp"))
-    output = _deblurred(left, right, network)
+    output = _deblurred({"left": left, "right": right, "name": "pair"}, network)
     record: Record = {"variant": item.variant, "input": known["input"].tolist(), "output": _scores(output, sharp)}
     mean = (left + right) / 2
     if item.group == "native":

@@ -72,14 +72,26 @@ def fitted_radius(
     blurred: np.ndarray, truth: np.ndarray, decode: Callable[[np.ndarray], np.ndarray],
     encode: Callable[[np.ndarray], np.ndarray],
 ) -> np.ndarray:  # fmt: skip
-    """Radius in pixels of the disc that makes the truth most like the blurred picture, N; NaN where all do alike.
+    """Radius in pixels of the disc that makes the truth most like the blurred picture, N, at most the last of `RADII`,
+    by a parabola between these; NaN where all do alike.
 
     Both H W, display-encoded; `decode` and `encode` lead to linear light and back.
     """
     linear = decode(truth)
     off = np.stack([errors(blurred, encode(disc_blur(linear, radius)) if radius else truth) for radius in RADII])
-    radius = np.array(RADII, dtype=float)[off.argmin(0)]
-    return np.where(off.max(0) >= LEAST_CONTRAST * off.min(0), radius, np.nan)
+    return np.where(off.max(0) >= LEAST_CONTRAST * off.min(0), _lowest(off), np.nan)
+
+
+def _lowest(off: np.ndarray) -> np.ndarray:
+    """Where the errors at `RADII`, n N, are lowest: the vertex of the parabola through the three next to the least."""
+    radii, least = np.array(RADII, dtype=float), off.argmin(0)
+    inner = np.clip(least, 1, len(radii) - 2)
+    x = radii[[inner - 1, inner, inner + 1]]
+    y = np.take_along_axis(off, np.stack([inner - 1, inner, inner + 1]), 0)
+    first, last = (y[1] - y[0]) / (x[1] - x[0]), (y[2] - y[1]) / (x[2] - x[1])
+    bend = np.maximum((last - first) / (x[2] - x[0]), SMALL)
+    between = np.clip((x[0] + x[1]) / 2 - first / (2 * bend), x[0], x[2])
+    return np.where(least == inner, between, radii[least])
 
 
 def disc_blur(picture: np.ndarray, radius_px: float) -> np.ndarray:
