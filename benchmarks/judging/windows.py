@@ -91,7 +91,7 @@ def _lowest(off: np.ndarray) -> np.ndarray:
     first, last = (y[1] - y[0]) / (x[1] - x[0]), (y[2] - y[1]) / (x[2] - x[1])
     bend = np.maximum((last - first) / (x[2] - x[0]), SMALL)
     between = np.clip((x[0] + x[1]) / 2 - first / (2 * bend), x[0], x[2])
-    return np.where(least == inner, between, radii[least])
+    return np.where(least == 0, 0.0, between)
 
 
 def disc_blur(picture: np.ndarray, radius_px: float) -> np.ndarray:
