@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 
 from judging import VERSION
-from judging.figures import SHARES, Figures, Record, assembled, score, ships
+from judging.figures import SHARES, Figures, Record, Verdict, assembled, score, ships
 from judging.items import GROUPS, Item, items_of, judged
 from judging.table import table
 
@@ -42,22 +42,26 @@ def main() -> None:
     asked = parser.parse_args()
     groups = tuple(group for group in GROUPS if group in asked.only)
     figures: dict[str, Figures] = {}
+    verdicts: dict[str, Verdict] = {}
     for weights in asked.weights:
         began = time.perf_counter()
         records = measured(weights, groups, asked.data, asked.workers)
         figures[weights] = assembled(records, groups)
+        if weights != asked.weights[0] and SHARES.keys() | {"worms"} <= set(groups):
+            verdicts[weights] = ships(figures[weights], figures[asked.weights[0]])
+        if asked.out:  # after each, for the next may take long
+            asked.out.write_text(_text(figures, verdicts))
         print(f"{weights}: {_seconds(records)}; {time.perf_counter() - began:.0f} s in all", flush=True)
     print(f"\n{table(figures)}")
-    verdicts = {}
-    if SHARES.keys() | {"worms"} <= set(groups):
-        first, *others = figures
-        verdicts = {name: ships(figures[name], figures[first]) for name in others}
-        for name, verdict in verdicts.items():
-            print(f"\n{name} {'ships' if verdict.ships else 'does not ship: ' + '; '.join(verdict.objections)}.")
-    if asked.out:
-        scores = {name: {"score": score(found), **found} for name, found in figures.items()}
-        words = {name: list(verdict.objections) for name, verdict in verdicts.items()}
-        asked.out.write_text(json.dumps({"version": VERSION, "weights": scores, "objections": words}, indent=1) + "\n")
+    for name, verdict in verdicts.items():
+        print(f"\n{name} {'ships' if verdict.ships else 'does not ship: ' + '; '.join(verdict.objections)}.")
+
+
+def _text(figures: dict[str, Figures], verdicts: dict[str, Verdict]) -> str:
+    """All figures, scores and objections as JSON."""
+    weights = {name: {"score": score(found), **found} for name, found in figures.items()}
+    objections = {name: list(verdict.objections) for name, verdict in verdicts.items()}
+    return json.dumps({"version": VERSION, "weights": weights, "objections": objections}, indent=1) + "\n"
 
 
 def measured(weights: str, groups: Sequence[str], data: Path, workers: int) -> dict[str, list[Record]]:

@@ -55,8 +55,9 @@ def items_of(groups: tuple[str, ...], data: Path) -> list[Item]:
     every = [Item("phone", number) for number, flat in enumerate(flats) if not flat]
     every += [Item("previews", number) for number in range(len(previews(data)))]
     every += [Item("flat", number) for number, flat in enumerate(flats) if flat]
-    every += [Item("simulated", number, v) for number in range(len(scenes.SCENES)) for v in simulated]
-    every += [Item("kernels", number, v) for number in range(len(scenes.SCENES)) for v in scenes.KERNELS]
+    # Variant by variant, so that two processes do not make the same scene at the same time.
+    every += [Item("simulated", number, v) for v in simulated for number in range(len(scenes.SCENES))]
+    every += [Item("kernels", number, v) for v in scenes.KERNELS for number in range(len(scenes.SCENES))]
     every += [Item("native", number, "native") for number in range(len(scenes.NATIVE))]
     return [item for item in every if item.group in wanted]
 
