@@ -51,7 +51,8 @@ def main() -> None:
             verdicts[weights] = ships(figures[weights], figures[asked.weights[0]])
         if asked.out:  # after each, for the next may take long
             asked.out.write_text(_text(figures, verdicts))
-        print(f"{weights}: {_seconds(records)}; {time.perf_counter() - began:.0f} s in all", flush=True)
+        passed = time.perf_counter() - began
+        print(f"{weights}, CPU time: {_seconds(records)}; {passed:.0f} s on the clock", flush=True)
     print(f"\n{table(figures)}")
     for name, verdict in verdicts.items():
         print(f"\n{name} {'ships' if verdict.ships else 'does not ship: ' + '; '.join(verdict.objections)}.")
@@ -86,7 +87,7 @@ def _each(work: partial, items: Sequence[Item], workers: int) -> Iterator[Record
 
 
 def _seconds(records: dict[str, list[Record]]) -> str:
-    """By group, summed over processes; of them what further weights are spared."""
+    """Of the processor by group, summed over processes; of them what further weights are spared."""
     parts = []
     for group, rows in records.items():
         whole, spared = (sum(row[name] for row in rows) for name in ("seconds", "preparing"))

@@ -86,12 +86,12 @@ def opened(weights: str) -> checkpoint.Checkpoint:
 
 def judged(item: Item, weights: str, data: Path, store: Path) -> Record:
     """The record of one item: PSNR and SSIM of "input" (the mean of the views) and "output", what its group needs
-    besides, and the "seconds" it took, of them "preparing" what further weights will find in `store`."""
-    began = time.perf_counter()
+    besides, and the processor's "seconds" it took, of them "preparing" what further weights will find in `store`."""
+    began = time.process_time()
     known = prepared(item, data, store)
-    ready = time.perf_counter()
+    ready = time.process_time()
     record: Record = MEASURES[item.group](item, known, opened(weights), data)
-    done = time.perf_counter()
+    done = time.process_time()
     return record | {"seconds": done - began, "preparing": ready - began}
 
 
