@@ -2,6 +2,7 @@
 
 import copy
 import importlib
+import json
 import math
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -218,3 +219,32 @@ def test_the_table_marks_what_became_worse(judging: SimpleNamespace) -> None:
     assert "> 14 px, sides (50% of the windows): gain dB |  | +3.01 | +3.01 |" in written
     assert figures["worms"]["phone"]["3-7 px"] == 0.5
     assert judging.figures.score(figures) is None
+
+
+def test_the_first_weights_are_the_yardstick(
+    judging: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole door, with made-up records instead of measurements."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    judge = importlib.import_module("judge")
+
+    def measured(weights: str, *_: object) -> dict[str, list[dict]]:
+        decibels = 28.0 if weights == "better" else 27.0
+        shared = {"input": [24.0, 0.7, 23.5], "output": [decibels, 0.8, decibels - 0.5]}
+        shared |= {"edges before": [0.02, 0.01], "edges after": [0.01, 0.005], "seconds": 2.0, "preparing": 1.0}
+        shared |= {"radius_px": [4.0], "excess": [0.1], "power": [1.0], "x": [0.0]}
+        shared |= {"errors before": [0.01], "errors after": [0.005], "focused": [38.0, 39.0]}
+        variants = {"simulated": judging.scenes.SIMULATED, "kernels": judging.scenes.KERNELS}
+        groups = [group for group in judging.items.GROUPS if group not in judging.items.NEEDS]
+        return {group: [shared | {"variant": v} for v in variants.get(group, ("",))] for group in groups}
+
+    monkeypatch.setattr(judge, "measured", measured)
+    out = tmp_path / "out.json"
+    monkeypatch.setattr("sys.argv", ["judge.py", "old", "better", "same", "--out", str(out)])
+    judge.main()
+    said = capsys.readouterr().out
+    assert "better ships." in said
+    assert "same does not ship: the score changes by +0.000" in said
+    found = json.loads(out.read_text())
+    assert found["weights"]["better"]["score"] - found["weights"]["old"]["score"] == pytest.approx(0.5)
+    assert found["objections"]["better"] == [] and len(found["objections"]["same"]) == 1
