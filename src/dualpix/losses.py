@@ -82,6 +82,7 @@ def mix_ssim_near(output: Tensor, target: Tensor) -> Tensor:
     Where exactly a blurred surface lies cannot be known to a fraction of a pixel, for kernels are not even; what cannot
     be known would be learnt as blur. The choice is made for windows of 16 pixels, and carries no gradient.
     """
+    _check(output, target)
     return mix_ssim(output, _nearest(output.detach().float(), target.float()))
 
 
@@ -109,10 +110,10 @@ def _nearest(output: Tensor, target: Tensor) -> Tensor:
 
 
 def _contrast(picture: Tensor) -> Tensor:
-    _check(picture, picture)
-    luma = picture.float().mean(1, keepdim=True)
-    fine = luma - F.avg_pool2d(luma, 5, 1, 2, count_include_pad=False)
-    return (_gaussian(fine * fine).clamp_min(0) + 1e-6).sqrt()
+    with torch.autocast(picture.device.type, enabled=False):
+        luma = picture.float().mean(1, keepdim=True)
+        fine = luma - F.avg_pool2d(luma, 5, 1, 2, count_include_pad=False)
+        return (_gaussian(fine * fine).clamp_min(0) + 1e-6).sqrt()
 
 
 def fourier(output: Tensor, target: Tensor) -> Tensor:
