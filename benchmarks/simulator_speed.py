@@ -25,7 +25,7 @@ from torch import Tensor
 from dualpix.data.photos import read_photos
 from dualpix.data.rendered import PICTURES
 from dualpix.data.simulated import SHOTS_PER_LENS, Simulated
-from dualpix.recipes import RECIPES
+from dualpix.recipes import RECIPES, Codec
 from dualpix.training.sources import scenes_of
 
 PAIR_PX = 128
@@ -47,10 +47,10 @@ PARTS = {
 }
 
 
-def scenes(photos: Sequence[Tensor], compressed: float | None, codecs: Sequence[str]) -> Simulated:
+def scenes(photos: Sequence[Tensor], compressed: float | None, codecs: tuple[Codec, ...]) -> Simulated:
     recipe = RECIPES["cpu"]
     share = recipe.compressed if compressed is None else compressed
-    return scenes_of(replace(recipe, compressed=share, codecs=tuple(codecs)), photos, count=10**6, seed=0)
+    return scenes_of(replace(recipe, compressed=share, codecs=codecs), photos, count=10**6, seed=0)
 
 
 def noise() -> list[Tensor]:
@@ -60,7 +60,7 @@ def noise() -> list[Tensor]:
 
 def opened(asked: argparse.Namespace) -> Simulated:
     torch.set_num_threads(1)
-    return scenes(read_photos(asked.photos) if asked.photos else noise(), asked.compressed, asked.codecs)
+    return scenes(read_photos(asked.photos) if asked.photos else noise(), asked.compressed, tuple(asked.codecs))
 
 
 def work(number: int, asked: argparse.Namespace) -> tuple[int, float, float]:
