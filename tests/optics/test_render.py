@@ -222,6 +222,38 @@ def test_lone_points_land_where_convolution_puts_them(where: tuple[int, int], bl
         assert np.allclose(view[0], 0.5 * wanted, atol=1e-6)
 
 
+@pytest.mark.parametrize("opaque", [True, False])
+@pytest.mark.parametrize("tilt", [(0.06, 0.0), (0.0, -0.05), (0.03, 0.03)])
+def test_large_slanted_surfaces_are_scattered_as_if_in_one_piece(
+    rng: np.random.Generator, tilt: tuple[float, float], opaque: bool
+) -> None:
+    """Slice by slice over the whole surface, by a convolution that is not the renderer's; one corner lies flat on a
+    slice, so that a part of the surface has that one only."""
+    side, margin, lens = 300, 16, Lens(rho=0.4, skew=0.2, softness_px=0.3)
+    blur_px = slanted(2, *tilt, side, side)
+    blur_px[:200, :200] = 2.0
+    alpha = torch.ones(side, side)
+    if not opaque:
+        alpha[torch.from_numpy(gaussian_filter(rng.standard_normal((side, side)), 9)) < 0] = 0
+    colour = texture(rng, side, side)
+    light, cover, place = scatter(Layer(colour, alpha, blur_px), lens, margin)
+    cut = slices(blur_px, nodes_between(float(blur_px.min()), float(blur_px.max())))
+
+    def spread(plane: Tensor, view: int) -> np.ndarray:
+        parts = [
+            fftconvolve((plane * share).double().numpy(), kernels(lens, node)[view].double().numpy(), mode="same")
+            for node, share in cut
+            if share is not None
+        ]
+        return np.sum(parts, 0)[margin:-margin, margin:-margin][place]
+
+    for view in (0, 1):
+        wanted = spread(alpha, view)
+        excess = wanted.clip(1)
+        assert np.allclose(cover[view, 0].numpy(), wanted / excess, atol=2e-5)
+        assert np.allclose(light[view, 1].numpy(), spread(colour[1] * alpha, view) / excess, atol=2e-5)
+
+
 @pytest.mark.parametrize("blur_px", [9.0, -14.0, 28.0])
 def test_kernels_may_be_larger_than_the_picture(blur_px: float) -> None:
     alpha = torch.zeros(20, 20)

@@ -20,7 +20,7 @@ from dualpix.optics.sensor import Sensor, Tone, quantise
 Coding = Callable[[Tensor], Tensor]
 
 DRAWING = 5  # raised whenever the same settings, seed and index come to give other pictures
-SHOWN = ("left", "right", "center", "sharp", "blur_px")
+SHOWN = ("left", "right", "center", "sharp", "blur_px")  # of a sample
 SHOTS_PER_LENS = 16  # kernels are remembered for each lens; a new lens for each scene would spend its time on them
 
 
@@ -152,12 +152,12 @@ def expose(
     light = {"left": views[0], "right": views[1]}
     if "center" in names:
         light["center"] = views.mean(0)
-    sharp, blur_px = composite(layers, margin)
-    if "sharp" in names:
-        light["sharp"] = sharp
-        if sharp_aperture:
-            small = [replace(layer, blur_px=layer.blur_px * sharp_aperture) for layer in layers]
-            light["sharp"] = render(small, stopped_down(lens), margin).mean(0)
+    if "sharp" in names and sharp_aperture:
+        small = [replace(layer, blur_px=layer.blur_px * sharp_aperture) for layer in layers]
+        light["sharp"] = render(small, stopped_down(lens), margin).mean(0)
+    if "blur_px" in names or ("sharp" in names and not sharp_aperture):
+        sharp, blur_px = composite(layers, margin)
+        light.setdefault("sharp", sharp)
     wanted = [name for name in light if name in names]
     pictures = sensor.developer.develop(sensor.tone.encode(torch.stack([light[name] for name in wanted])))
     shown = dict(zip(wanted, pictures, strict=True))

@@ -36,10 +36,10 @@ def render(layers: Sequence[Layer], lens: Lens, margin: int) -> Tensor:
     `margin` pixels are cut off each side. The first layer must be opaque everywhere.
     """
     light, cover, _ = scatter(layers[0], lens, margin)
-    views = light.div_(cover.clamp_min_(1e-6))
+    views = light.div_(cover.clamp_min(1e-6))
     for layer in layers[1:]:
         light, cover, place = scatter(layer, lens, margin)
-        views[..., *place].mul_(cover.neg_().add_(1)).add_(light)
+        views[..., *place].mul_(1 - cover).add_(light)
     return views
 
 
@@ -71,24 +71,27 @@ def scatter(layer: Layer, lens: Lens, margin: int = 0) -> tuple[Tensor, Tensor, 
     else:
         scattered = torch.zeros(2, 4, rows[1] - rows[0], columns[1] - columns[0])
         for part in parts:
-            scattered[..., *part.place(rows[0], columns[0])] = _scattered(thing, part)
+            made, place = _scattered(thing, part), part.place(rows[0], columns[0])
+            scattered[:, 3:, *place] = 1
+            scattered[:, : made.shape[1], *place] = made
+    if scattered.shape[1] == 3:
+        return scattered, torch.ones(2, 1, 1, 1).expand(2, 1, *scattered.shape[2:]), target
     light, cover = scattered[:, :3], scattered[:, 3:]
-    if not thing.flat and float(cover.max()) > 1:
+    if float(cover.max()) > 1:
         excess = cover.clamp_min(1)
         light, cover = light / excess, cover / excess
     return light, cover, target
 
 
 class _Thing:
-    """One object as it is scattered: the ends of its `rows` and `columns` that are not empty, its premultiplied light
-    and alpha, its blur's `low` and `high`, which tell of no hidden pixels."""
+    """One object as it is scattered: the ends of its `rows` and `columns` that are not empty, its `light`, 4 H W, which
+    is premultiplied colour and alpha, and its blur's `low` and `high`, which tell of no hidden pixels."""
 
     def __init__(self, layer: Layer, lens: Lens) -> None:
         self.lens, self.alpha, self.blur_px = lens, layer.alpha, layer.blur_px
         self.opaque = bool(layer.alpha.min() == 1)
-        self.colour = layer.colour
+        self.light = torch.cat([layer.colour if self.opaque else layer.colour * layer.alpha, layer.alpha[None]])
         self.rows, self.columns = (_ends(layer.alpha.amax(axis) > 0) for axis in (1, 0))
-        self.flat = False
         self.reaches: dict[float, int] = {}
         self.low = self.high = layer.blur_px
         if not self.opaque:
@@ -100,11 +103,6 @@ class _Thing:
         if node not in self.reaches:
             self.reaches[node] = trimmed(self.lens, node).shape[-1] // 2
         return self.reaches[node]
-
-    def light(self, rows: slice, columns: slice) -> Tensor:
-        """Premultiplied colour and alpha, 4 h w."""
-        alpha, colour = self.alpha[rows, columns], self.colour[:, rows, columns]
-        return torch.cat([colour if self.opaque else colour * alpha, alpha[None]])
 
 
 def _ends(seen: Tensor) -> tuple[int, int]:
@@ -195,19 +193,17 @@ def _divided(thing: _Thing, part: _Part) -> list[_Part]:
 
 
 def _scattered(thing: _Thing, part: _Part) -> Tensor:
-    """Light and cover, 2 4 h w, of a part."""
+    """Light and cover, 2 4 h w, of a part; light alone, 2 3 h w, where cover is 1 throughout."""
     source, axes = (part.rows.source, part.columns.source), (_seen_from(part.rows), _seen_from(part.columns))
     if len(part.nodes) == 1:
         pairs, shares = [trimmed(thing.lens, part.nodes[0])], None
         if thing.opaque and part.rows.everywhere and part.columns.everywhere:
-            light = spread(thing.colour[:, *source], None, pairs, *axes).clamp_min_(0)
-            thing.flat = True
-            return torch.cat([light, torch.ones(2, 1, *light.shape[2:])], 1)
+            return spread(thing.light[:3, *source], None, pairs, *axes).clamp_min_(0)
     else:
         cut = slices(thing.blur_px[source], part.nodes)
         shares = torch.stack([share for _, share in cut if share is not None])
         pairs = [trimmed(thing.lens, blur_px) for blur_px, _ in cut]
-    return spread(thing.light(*source), shares, pairs, *axes).clamp_min_(0)
+    return spread(thing.light[:, *source], shares, pairs, *axes).clamp_min_(0)
 
 
 def slice_radii(blur_px: Tensor) -> list[float]:

@@ -59,7 +59,7 @@ def _costs_ns(count: int, side: int, source: tuple[int, int], rows: Axis, column
     """As measured, for each pixel and each call: directly and by transforms."""
     directly = (5 + 0.16 * count * side * (side + PHASES - 1)) * _rounded(rows.length) * _rounded(columns.length)
     size = _transform_length(source[0], rows, side // 2) * _transform_length(source[1], columns, side // 2)
-    return 2e5 + directly, 2e5 + 5e4 * count + (16 + 17 * count) * size
+    return 5e5 + directly, 3e5 + 5e4 * count + (16 + 17 * count) * size
 
 
 def _rounded(length: int) -> int:
