@@ -238,7 +238,15 @@ class Driver:
             [path for path in paths if path.is_dir()] for paths in (settings.photos, settings.validation)
         )
         _share_photos(settings.folder, run.parent)
-        train(recipe, run, photos=photos, validation=validation, left_behind=settings.left_behind, report=report)
+        train(
+            recipe,
+            run,
+            photos=photos,
+            depths=settings.depths,
+            validation=validation,
+            left_behind=settings.left_behind,
+            report=report,
+        )
         if self._stopping() or not (told or position(run)[0] >= recipe.steps):
             raise Stopped
 

@@ -31,6 +31,7 @@ class Settings:
     photos: tuple[Path, ...]
     validation: tuple[Path, ...]
     networks: tuple[Plan, ...]
+    depths: Path = Path("depths")
     nice: int = 19
     idle: bool = True
     one_core: bool = True
@@ -51,7 +52,7 @@ def read_settings(path: Path) -> Settings:
         given = tomllib.loads(path.read_text())
         plans = tuple(Plan(name, **plan) for name, plan in given.pop("networks").items())
         paths = {name: tuple(map(Path, given.pop(name))) for name in ("photos", "validation")}
-        single = {name: Path(given.pop(name)) for name in ("folder", "judge") if name in given}
+        single = {name: Path(given.pop(name)) for name in ("folder", "depths", "judge") if name in given}
         settings = Settings(**single, **paths, **given, networks=plans)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise SettingsError(f"{path} will not do: {error}.") from error

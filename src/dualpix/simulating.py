@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from dualpix.data.photos import read_photos
 from dualpix.data.samples import Sample
-from dualpix.data.simulated import Simulated, expose
+from dualpix.data.simulated import DRAWING, Simulated, expose
 from dualpix.errors import DataError
 from dualpix.files import write_whole
 from dualpix.images import read_picture, refuse_overwriting_inputs, write_picture
@@ -196,7 +196,8 @@ def _open_folder(folder: Path, simulated: Simulated, overwrite: bool) -> None:
         for path in (path for name in names for path in _paths(folder, name)):
             path.unlink(missing_ok=True)
         earlier = {}
-    wrong = [key for key, value in earlier.get("settings", settings).items() if settings.get(key) != value]
+    before = earlier.get("settings", settings)
+    wrong = [key for key in before | settings if settings.get(key) != before.get(key)]
     if wrong:
         told = ", ".join(wrong)
         raise DataError(
@@ -214,7 +215,8 @@ def _settings(simulated: Simulated) -> dict[str, Any]:
     named = {
         key: getattr(simulated, key) for key in ("size", "seed", "depth", "sharp_aperture", "compressed", "codecs")
     }
-    plain: dict[str, Any] = json.loads(json.dumps({**named, "layout": asdict(simulated.layout), "photos": photos}))
+    records = {"layout": asdict(simulated.layout), "light": asdict(simulated.light), "drawing": DRAWING}
+    plain: dict[str, Any] = json.loads(json.dumps({**named, **records, "photos": photos}))
     return plain
 
 

@@ -278,7 +278,7 @@ def test_real_pairs_are_learnt_by_heart(quick: Make, photos: Path, tmp_path: Pat
 
 def test_simulated_scenes_are_learnt_by_heart(quick: Make, photos: Path, tmp_path: Path) -> None:
     """Two scenes with blur to take away, which not every seed's are."""
-    recipe = by_heart(quick, pool=2, compressed=0.0, seed=1)
+    recipe = by_heart(quick, pool=2, compressed=0.0, seed=2)
     told: list[dict] = []
     weights = train(recipe, tmp_path / "run", photos=[photos], report=told.append)
     losses = [line["loss"] for line in told if "loss" in line]

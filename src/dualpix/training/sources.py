@@ -118,7 +118,9 @@ def scenes_of(recipe: Recipe, photos: Sequence[Tensor], count: int, seed: int) -
 def _record(kind: type[Record], field: str, settings: dict[str, Any]) -> Record:
     """The record that a recipe's `field` describes. Raises `RecipeError` for what is no field of it, or no number."""
     known = [one.name for one in fields(cast(Any, kind))]
-    numbers = {name: tuple(value) if isinstance(value, (list, tuple)) else value for name, value in settings.items()}
+    numbers: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, (list, tuple)) else value for name, value in settings.items()
+    }
     wrong = [name for name in settings if name not in known]
     wrong += [name for name, value in numbers.items() if name in known and not _like(value, getattr(kind, name, None))]
     if wrong:
