@@ -18,7 +18,7 @@ from dualpix.optics.sensor import Sensor, Tone, quantise
 
 Coding = Callable[[Tensor], Tensor]
 
-DRAWING = 4  # raised whenever the same settings, seed and index come to give other pictures
+DRAWING = 5  # raised whenever the same settings, seed and index come to give other pictures
 MOST_CONTRAST = 0.9  # of the tone curve: real Canon pairs have 0.4 to 1 (results/calibration-dpdd-preview.md)
 SHOWN = ("left", "right", "center", "sharp", "blur_px")  # of a sample
 SHOTS_PER_LENS = 48  # kernels are remembered for each lens; a new lens for each scene would spend its time on them
@@ -158,7 +158,7 @@ def expose(
         light["center"] = views.mean(0)
     if "sharp" in names and sharp_aperture:
         small = [replace(layer, blur_px=layer.blur_px * sharp_aperture) for layer in layers]
-        light["sharp"] = render(small, replace(lens, softness_px=0.2), margin).mean(0)
+        light["sharp"] = render(small, replace(lens, softness_px=0.2), margin, whole=True)[0]
     if "blur_px" in names or ("sharp" in names and not sharp_aperture):
         sharp, blur_px = composite(layers, margin)
         light.setdefault("sharp", sharp)
