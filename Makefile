@@ -1,4 +1,4 @@
-# Two commands: `make demo` deblurs the bundled pair, `make test` checks everything. Each first sets up what it needs, once.
+# `make demo` deblurs the bundled pair, `make test` checks everything. Each first sets up what it needs, once.
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -10,13 +10,15 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13 pytho
 # PyTorch comes first and pinned: its builds are large, and a looser wish could fetch a second one.
 TORCH ?= $(shell grep '^torch==' constraints.txt)
 
-.PHONY: help demo test check docs setup clean
+.PHONY: help demo test check docs learn learn-status learn-stop setup clean
 
 help:
 	@echo "make demo    set up, then deblur the bundled pair: pictures in demo/"
 	@echo "make test    set up, then lint, check types and run every test"
 	@echo "make check   only lint and types"
 	@echo "make docs    set up, then build the documentation: docs/_build/html/index.html"
+	@echo "make learn   set up, then train in the background without end, or go on with it: docs/train.md"
+	@echo "make learn-status   what that has come to;  make learn-stop   end it, with everything kept"
 	@echo "make clean   remove the virtual environment and the built documentation"
 
 demo: setup
@@ -34,6 +36,12 @@ check: setup
 
 docs: setup
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+
+learn: setup
+	@$(BIN)/python benchmarks/learn.py start
+
+learn-status learn-stop: learn-%:
+	@$(BIN)/python benchmarks/learn.py $*
 
 setup: $(READY)
 

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import shift
 from torchmetrics.functional.image import structural_similarity_index_measure as reference_ssim
 
 from dualpix.losses import (
@@ -166,3 +167,32 @@ def test_fourier_share_counts_the_plain_transform() -> None:
     expected = 0.05 * 0.5 * (np.abs(plain.real).mean() + np.abs(plain.imag).mean())
     value = charbonnier_fourier(output, target) - charbonnier(output, target)
     assert value.item() == pytest.approx(expected, rel=1e-4)
+
+
+def shifted(picture: torch.Tensor, px: float) -> torch.Tensor:
+    """Moved along the rows by a fraction of a pixel, by SciPy's splines."""
+    return torch.from_numpy(shift(picture.numpy(), (0, 0, 0, px), order=5, mode="nearest"))
+
+
+def test_a_shift_of_half_a_pixel_costs_the_near_loss_little() -> None:
+    coarse = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    target = torch.nn.functional.interpolate(coarse, scale_factor=6, mode="bicubic").clamp(0, 1)
+    for px in (0.5, -0.5):
+        output = shifted(target, px)
+        assert float(LOSSES["mix-ssim-near"](output, target)) < 0.4 * float(LOSSES["mix-ssim"](output, target))
+    far = shifted(target, 3.0)
+    assert float(LOSSES["mix-ssim-near"](far, target)) > 0.7 * float(LOSSES["mix-ssim"](far, target))
+    assert torch.equal(LOSSES["mix-ssim-near"](target, target), LOSSES["mix-ssim"](target, target))
+
+
+def test_the_calm_loss_punishes_contrast_that_is_not_there_and_no_missing_one() -> None:
+    generator = torch.Generator().manual_seed(1)
+    target = 0.5 + 0.05 * torch.randn(1, 3, 64, 64, generator=generator)
+    extra = target + 0.1 * torch.randn(1, 3, 64, 64, generator=generator)
+
+    def added(output: torch.Tensor, wanted: torch.Tensor) -> float:
+        return float(LOSSES["mix-ssim-calm"](output, wanted) - LOSSES["mix-ssim"](output, wanted))
+
+    assert added(extra, target) > 0.01
+    assert added(target, extra) == pytest.approx(0, abs=1e-6)
+    assert added(target, target) == pytest.approx(0, abs=1e-6)

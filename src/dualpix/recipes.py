@@ -37,13 +37,15 @@ class Recipe:
     batch: crops for each step, over all processes. crop: their side.
     late_steps: the last steps take `late_batch` crops of `late_crop` instead; 0 for either leaves it as it is. Like
         `decay_steps` they may be changed on resuming.
-    average: decay of the running mean of the weights, which is what is validated and kept; 0 for none.
+    average: decay of the running mean of the weights, which is what is validated and kept; 0 for none. It may be
+        changed on resuming.
     clip: largest norm of the gradient; 0 for no limit.
     precision: "bf16" (bf16 weights, float32 masters), "fp32", or "auto": bf16 where the processor has matrix tiles.
     seed: decides the first weights, the scenes and the crops.
     scene: side of a simulated scene, which gives many crops. pool: scenes to draw from at any time.
     fresh: new scenes for each step; the oldest leave the pool.
     sharp_aperture, compressed, codecs, far_px, shade: see `data.simulated.Simulated` and `optics.scenes.Layout`.
+    light, layout: fields of `optics.light.Light` and of `optics.scenes.Layout` that differ from their defaults.
     negate_depth: exchange the views half of the time, a scene with its depths negated.
     simulated: share of the crops that are simulated while the others are of real pairs; 0 for all of one kind.
     validate_every: steps between validations. keep_minutes: minutes between checkpoints.
@@ -82,6 +84,8 @@ class Recipe:
     codecs: tuple[Codec, ...] = ("jpeg", "vp8")
     far_px: tuple[Length, Length] = (2.0, 20.0)
     shade: Amount = 0.5
+    light: dict[str, Any] = Field(default_factory=dict)
+    layout: dict[str, Any] = Field(default_factory=dict)
     negate_depth: bool = False
     simulated: Share = 0.0
     validate_every: Positive = 500

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualpix.data.simulated import CODECS, MOST_CONTRAST, SHOTS_PER_LENS, Simulated, draw_sensor, expose
+from dualpix.data.simulated import CODECS, SHOTS_PER_LENS, Simulated, expose
 from dualpix.errors import DataError
 from dualpix.optics.kernels import Lens
+from dualpix.optics.light import MOST_CONTRAST
 from dualpix.optics.render import Layer, render
 from dualpix.optics.scenes import Layout
 from dualpix.optics.sensor import Sensor, Tone
@@ -189,10 +190,3 @@ def test_a_lens_serves_a_row_of_shots_and_another_the_next(photos: list[Tensor])
 
 def test_patterns_will_do_where_there_are_no_photographs() -> None:
     assert Simulated([], 40, 1)[0]["left"].shape == (3, 40, 40)
-
-
-def test_half_of_the_sensors_are_noisy() -> None:
-    sensors = [draw_sensor(np.random.default_rng(seed), Tone(0.1)) for seed in range(200)]
-    assert 0.4 < np.mean([sensor.shot > 0 for sensor in sensors]) < 0.6
-    assert all((sensor.shot > 0) == (sensor.read > 0) for sensor in sensors)
-    assert max(sensor.shot for sensor in sensors) < 2.1e-4 and max(abs(sensor.shading) for sensor in sensors) < 0.0071

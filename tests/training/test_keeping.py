@@ -100,10 +100,13 @@ def test_another_recipe_is_refused_and_the_fields_are_named(run: Path, quick: Ma
     assert "another recipe (rate 0.0004 -> 0.001, crop 32 -> 16)" in str(caught.value)
 
 
-@pytest.mark.parametrize("field", ["steps", "decay_steps", "late_steps", "validate_every", "keep_minutes"])
-def test_what_alters_no_step_taken_may_change(run: Path, quick: Make, begun: tuple, field: str) -> None:
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("steps", 7), ("decay_steps", 7), ("late_steps", 7), ("average", 0.7), ("validate_every", 7), ("keep_minutes", 7)],
+)
+def test_what_alters_no_step_taken_may_change(run: Path, quick: Make, begun: tuple, field: str, value: float) -> None:
     begun[0].close()
-    Keeper(run, quick(**{field: 7}), Processes(), None).close()
+    Keeper(run, quick(**{field: value}), Processes(), None).close()
 
 
 def test_the_length_of_a_cosine_may_not_change(run: Path, quick: Make) -> None:
@@ -274,9 +277,8 @@ def test_a_folder_that_cannot_be_written_is_an_os_error(run: Path, quick: Make, 
         train(quick(), run, photos=[photos])
 
 
-def test_scenes_far_behind_are_deleted(run: Path, quick: Make, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dualpix.training.MOST_LEFT_BEHIND", 1)
-    train(quick(steps=8, fresh=0.5), run, photos=[photos])
+def test_scenes_far_behind_are_deleted(run: Path, quick: Make, photos: Path) -> None:
+    train(quick(steps=8, fresh=0.5), run, photos=[photos], left_behind=1)
     kept = sorted(int(path.stem) for path in (run.parent / "scenes").glob("*px-*/*.npy"))
     assert kept[0] == 8 // 2 - 1, "the pool begins at 4; one scene before it may stay"
 

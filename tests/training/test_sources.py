@@ -11,8 +11,9 @@ from PIL import Image
 
 from dualpix import checkpoint
 from dualpix.data.photos import read_photos
-from dualpix.errors import DataError
+from dualpix.errors import DataError, RecipeError
 from dualpix.evaluating import score
+from dualpix.images import write_picture
 from dualpix.recipes import Recipe
 from dualpix.training import sources, train
 from dualpix.training.feed import Feed
@@ -285,3 +286,26 @@ def test_simulated_scenes_are_learnt_by_heart(quick: Make, photos: Path, tmp_pat
     scenes = [source.scenes[0], source.scenes[1]]
     gained = [score(network, scenes).mean()["psnr"] for network in (checkpoint.load(weights).network, Mean())]
     assert losses[-1] < 0.9 * losses[0] and gained[0] > gained[1] + 0.3
+
+
+def test_light_and_layout_take_their_records_fields_only(quick: Make, photos: Path, tmp_path: Path) -> None:
+    scenes = open_sources(quick(light={"rho": [0.2, 0.3]}, layout={"rough": 1}), tmp_path, [photos])[0].scenes.simulated
+    assert scenes.light.rho == (0.2, 0.3) and scenes.layout.rough == 1
+    for wrong in ({"roh": 0.2}, {"rho": 0.2}, {"rho": [0.2]}, {"one_sided": "half"}, {"one_sided": float("nan")}):
+        with pytest.raises(RecipeError, match=r"light=.* because of .*one_sided, rho"):
+            open_sources(quick(light=wrong), tmp_path, [photos])
+    with pytest.raises(RecipeError, match=r"layout=.* because of rugged.*rough"):
+        open_sources(quick(layout={"rugged": 0.5}), tmp_path, [photos])
+
+
+def test_maps_of_depth_come_with_the_photographs(quick: Make, photos: Path, tmp_path: Path) -> None:
+    maps = tmp_path / "depths" / photos.name
+    first = sorted(photos.iterdir())[0]
+    maps.mkdir(parents=True)
+    write_picture(maps / f"{first.stem}.png", torch.linspace(0, 1, 24)[:, None].expand(3, 24, 32), 8)
+    source = open_sources(quick(layout={"landscapes": 1.0}), tmp_path, [photos], depths=tmp_path / "depths")[0]
+    planes = [len(photo) for photo in source.scenes.simulated.photos]
+    assert planes.count(4) == 1 and set(planes) == {3, 4}
+    depth = source.scenes.simulated.photos[planes.index(4)][3].float()
+    assert float(depth[-4:].mean() - depth[:4].mean()) > 150
+    assert source.scenes.simulated[0]["left"].shape[0] == 3

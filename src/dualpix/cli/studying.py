@@ -57,6 +57,10 @@ def train(
         list[Path] | None,
         typer.Option(metavar="FOLDER", help="Sharp photographs to simulate pairs from; repeatable."),
     ] = None,
+    depths: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Maps of inverse depth of the photographs: FOLDER/PHOTOS/NAME.png."),
+    ] = None,
     data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Or a data set of real pairs.")] = None,
     validation: Annotated[
         list[Path] | None, typer.Option(metavar="FOLDER", help="What to validate on; repeatable.")
@@ -81,7 +85,7 @@ def train(
     chosen = find_recipe(recipe, _changes(changes or []))
     if processes > 1:
         options = [("-o", output), *(("--photos", folder) for folder in photos or ())]
-        options += [("--data", data)] if data else []
+        options += [(name, given) for name, given in (("--depths", depths), ("--data", data)) if given]
         options += [("--validation", folder) for folder in validation or ()]
         words = [recipe, *(changes or ()), *(str(word) for option in options for word in option)]
         raise typer.Exit(launch(processes, ["train", *words]))
@@ -91,7 +95,9 @@ def train(
         reached[0] = line.get("step", line.get("resumed_at_step", reached[0]))
         typer.echo(_told(line, chosen.steps))
 
-    best = run(chosen, output, photos=photos or (), data=data, validation=validation or (), report=report)
+    best = run(
+        chosen, output, photos=photos or (), depths=depths, data=data, validation=validation or (), report=report
+    )
     if 0 < reached[0] < chosen.steps:
         say(f"Stopped after step {reached[0]} of {chosen.steps}; the same command resumes.")
         raise typer.Exit(130)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, overload
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from dualpix.data.samples import check_folder, list_pictures
 from dualpix.errors import DataError
@@ -24,8 +25,8 @@ Found = TypeVar("Found")
 
 
 class Photos(Sequence[Tensor]):
-    """Photographs in files, bytes 3 x H x W each, that are mapped into memory: however many processes open them, and
-    whichever are sent to another, the machine holds one copy.
+    """Photographs in files, bytes 3 x H x W each (4 with a map of inverse depth), that are mapped into memory: however
+    many processes open them, and whichever are sent to another, the machine holds one copy.
 
     files: as `share_photos` writes them. Raises OSError or ValueError for one that is missing or damaged.
     """
@@ -58,13 +59,19 @@ def read_photos(folders: Sequence[str | Path], smallest_px: int = SMALLEST_PX) -
     return _some(photos, folders, smallest_px)
 
 
-def share_photos(folders: Sequence[str | Path], store: Path, smallest_px: int = SMALLEST_PX) -> Photos:
+def share_photos(
+    folders: Sequence[str | Path], store: Path, smallest_px: int = SMALLEST_PX, depths: str | Path | None = None
+) -> Photos:
     """Like `read_photos`, decoded once for all processes and all runs: into `store`, a file for each photograph.
 
-    Its name is a digest of the photograph's own file, so that one that has changed is decoded again. Raises OSError if
-    the store cannot be written, too.
+    depths: a folder with maps of inverse depth, grey pictures of any size, white near: `FOLDER/NAME.png` for the
+        photograph NAME of a folder called FOLDER. Photographs that have one get it as a fourth plane, sharpened along
+        their own edges.
+
+    A file's name is a digest of what is in it, so that a photograph that has changed is decoded again. Raises OSError
+    if the store cannot be written, too.
     """
-    shared = Photos([_keep(path, store) for path in _list(folders)])
+    shared = Photos([_keep(path, store, _depth_of(path, depths)) for path in _list(folders)])
     large = [file for file, photo in zip(shared.files, shared, strict=True) if min(photo.shape[1:]) >= smallest_px]
     return Photos(_some(large, folders, smallest_px))
 
@@ -84,18 +91,48 @@ def _some(photos: list[Found], folders: Sequence[str | Path], smallest_px: int) 
     return photos
 
 
-def _keep(path: Path, store: Path) -> Path:
+def _depth_of(path: Path, depths: str | Path | None) -> Path | None:
+    found = Path(depths) / path.resolve().parent.name / f"{path.stem}.png" if depths is not None else None
+    return found if found is not None and found.exists() else None
+
+
+def _keep(path: Path, store: Path, depth: Path | None) -> Path:
     """The file in `store` with the photograph decoded, made if it is not there."""
     digest = hashlib.blake2b(path.read_bytes(), digest_size=16, salt=b"%d" % DECODING)
+    if depth is not None:
+        digest.update(depth.read_bytes())
     file = store / f"{digest.hexdigest()}.npy"
     try:
         _map(file)
     except (OSError, ValueError):
+        photo = _decode(path)
+        if depth is not None:
+            inverse_depth = along_edges(read_picture(depth).pixels[:1], photo.float() / 255)
+            photo = torch.cat([photo, (inverse_depth * 255).round().to(torch.uint8)])
         content = io.BytesIO()
-        np.save(content, _decode(path).contiguous().numpy())
+        np.save(content, photo.contiguous().numpy())
         store.mkdir(parents=True, exist_ok=True)
         write_whole(file, content.getbuffer())
     return file
+
+
+def along_edges(coarse: Tensor, photo: Tensor, radius: int = 3, epsilon: float = 2e-3) -> Tensor:
+    """`coarse`, 1 h w in [0, 1], enlarged to a photograph, 3 H W, whose edges it follows (the fast guided filter, He
+    and Sun, 2015)."""
+    size = coarse.shape[-2:]
+    guide = photo.mean(0, keepdim=True)[None]
+    small = F.interpolate(guide, size, mode="area")
+    wanted = coarse[None]
+
+    def mean(plane: Tensor) -> Tensor:
+        return F.avg_pool2d(F.pad(plane, (radius,) * 4, mode="replicate"), 2 * radius + 1, 1)
+
+    slope = (mean(small * wanted) - mean(small) * mean(wanted)) / (mean(small**2) - mean(small) ** 2 + epsilon)
+    offset = mean(wanted) - slope * mean(small)
+    slope, offset = (
+        F.interpolate(mean(x), guide.shape[-2:], mode="bilinear", align_corners=False) for x in (slope, offset)
+    )
+    return (slope * guide + offset)[0].clamp(0, 1)
 
 
 def _map(file: Path) -> Tensor:

@@ -11,17 +11,17 @@ from torch import Tensor
 
 from dualpix.errors import DataError
 from dualpix.optics.coding import as_h264, as_jpeg, as_vp8, video_library
-from dualpix.optics.kernels import Lens
+from dualpix.optics.kernels import Lens, stopped_down
+from dualpix.optics.light import MOST_CONTRAST, Light, draw_lens, draw_sensor
 from dualpix.optics.render import Layer, composite, margin_px, render
-from dualpix.optics.scenes import Layout, draw_lens, draw_scene
+from dualpix.optics.scenes import Layout, draw_scene
 from dualpix.optics.sensor import Sensor, Tone, quantise
 
 Coding = Callable[[Tensor], Tensor]
 
 DRAWING = 5  # raised whenever the same settings, seed and index come to give other pictures
-MOST_CONTRAST = 0.9  # of the tone curve: real Canon pairs have 0.4 to 1 (results/calibration-dpdd-preview.md)
 SHOWN = ("left", "right", "center", "sharp", "blur_px")  # of a sample
-SHOTS_PER_LENS = 48  # kernels are remembered for each lens; a new lens for each scene would spend its time on them
+SHOTS_PER_LENS = 16  # kernels are remembered for each lens; a new lens for each scene would spend its time on them
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class Simulated:
     compressed: float = 0.0
     layout: Layout = field(default_factory=Layout)
     codecs: tuple[str, ...] = ("jpeg", "vp8")
+    light: Light = field(default_factory=Light)
 
     def __post_init__(self) -> None:
         if not self.codecs or not set(self.codecs) <= set(CODECS):
@@ -70,7 +71,13 @@ class Simulated:
         layers = self._scene(rng, lens, tone)
         margin = (layers[0].alpha.shape[-1] - self.size) // 2
         sample = expose(
-            layers, lens, margin, draw_sensor(rng, tone), self.sharp_aperture, int(rng.integers(2**31)), names
+            layers,
+            lens,
+            margin,
+            draw_sensor(rng, tone, self.light),
+            self.sharp_aperture,
+            int(rng.integers(2**31)),
+            names,
         )
         finished = self._store(rng, sample)
         return {**finished, "name": self.name(index)}
@@ -81,12 +88,12 @@ class Simulated:
 
     def lens(self, index: int) -> Lens:
         """The lens of sample `index`, whose `rho` turns its `blur_px` into disparity in pixels."""
-        return draw_lens(np.random.default_rng([self.seed, index // SHOTS_PER_LENS, 1]))
+        return draw_lens(np.random.default_rng([self.seed, index // SHOTS_PER_LENS, 1]), self.light)
 
     def _scene(self, rng: np.random.Generator, lens: Lens, tone: Tone) -> list[Layer]:
         """Layers just wide enough for their own blur."""
         margin = 48
-        layers = draw_scene(rng, self.photos, self.size + 2 * margin, tone, self.layout)
+        layers = draw_scene(rng, self.photos, self.size + 2 * margin, tone, self.layout, lens.rho)
         spare = margin - min(margin, margin_px(lens, layers))
         inner = slice(spare, self.size + 2 * margin - spare)
         return [Layer(x.colour[:, inner, inner], x.alpha[inner, inner], x.blur_px[inner, inner]) for x in layers]
@@ -126,17 +133,6 @@ CODECS: dict[str, Callable[[np.random.Generator], Coding]] = {
 }
 
 
-def draw_sensor(rng: np.random.Generator, tone: Tone) -> Sensor:
-    """A clean or a noisy sensor, half and half, with a trace of opposite shading."""
-    noisy = rng.random() < 0.5
-    return Sensor(
-        tone=tone,
-        shading=float(rng.uniform(-0.007, 0.007)),
-        shot=float(10 ** rng.uniform(-6, -3.7)) if noisy else 0.0,
-        read=float(10 ** rng.uniform(-4.5, -2.7)) if noisy else 0.0,
-    )
-
-
 def expose(
     layers: Sequence[Layer],
     lens: Lens,
@@ -158,9 +154,11 @@ def expose(
         light["center"] = views.mean(0)
     if "sharp" in names and sharp_aperture:
         small = [replace(layer, blur_px=layer.blur_px * sharp_aperture) for layer in layers]
-        light["sharp"] = render(small, replace(lens, softness_px=0.2), margin, whole=True)[0]
+        light["sharp"] = render(small, stopped_down(lens), margin, whole=True)[0]
     if "blur_px" in names or ("sharp" in names and not sharp_aperture):
         sharp, blur_px = composite(layers, margin)
         light.setdefault("sharp", sharp)
-    shown = {name: sensor.tone.encode(light[name]) for name in light if name in names}
+    wanted = [name for name in light if name in names]
+    pictures = sensor.developer.develop(sensor.tone.encode(torch.stack([light[name] for name in wanted])))
+    shown = dict(zip(wanted, pictures, strict=True))
     return shown | ({"blur_px": blur_px[None]} if "blur_px" in names else {})

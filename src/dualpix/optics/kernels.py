@@ -1,12 +1,17 @@
-"""Point-spread functions of the two half apertures: k_L = C (1 - g), k_R = C (1 + g), C even and g odd in u.
+"""Point-spread functions of the two half apertures: k_L = C (1 - g), k_R = C (1 + g), each of sum 1.
 
 Pupil coordinates (u, w) fill the unit disc; a point with signed blur radius c lands at image offset c (u, w), so one
-formula serves both sides of the focal plane. Then (k_L + k_R) / 2 = C, k_R mirrors k_L, and the disparity
-d = x_R - x_L = rho c with rho = 2 E[u g] for every c: behind the focal plane content lies further right in R.
+formula serves both sides of the focal plane. The disparity is d = x_R - x_L = rho c with rho = 2 E[u g] for every c:
+behind the focal plane content lies further right in R.
+
+Two families of pupils. In the even one C is even and g odd in u, so k_R mirrors k_L. In the one-sided one (`Lens.side`)
+each view sees what lies on its side of a line through the pupil, the line stands off the centre, and what a view
+misses in area it is given back in brightness: the narrow view is a crescent, the broad one nearly the whole opening, as
+at the sides of a phone's pictures (Xin et al., ICCV 2021, measured on their kernels).
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import torch
@@ -29,6 +34,15 @@ class Lens:
     clip: (x, y) centre of a second unit-and-a-bit disc that clips the pupil off axis ("cat's eye"), (0, 0) for none.
     decentre: how far the whole opening lies off the lens's centre along u, in units of its radius: both views of a
         point move by decentre * c against its sharp place.
+    side: None for the even family. A number chooses the one-sided one: the right view sees what lies at u > -side,
+        the left one the rest, across an edge as wide as `rho` asks. It counts in full below a blur radius of 8 px and
+        shrinks beyond, to a half at 15 px.
+    rim_growth: what is added to `rim` for each 10 px of signed blur radius, as spherical aberration does.
+    shade: tilts of the pupil's transmission for both views, exponents at its edge: along w, upright (u^2 - w^2) and
+        diagonal (2 u w).
+    uneven: the same tilts, of one sign for the left view and of the other for the right one.
+    aberrations: transverse, in pixels at the pupil's edge: spherical, coma along u and w, astigmatism upright and
+        diagonal. They add to the blur whatever its radius is.
     """
 
     rho: float = 0.4
@@ -41,24 +55,33 @@ class Lens:
     skew: float = 0.0
     clip: tuple[float, float] = (0.0, 0.0)
     decentre: float = 0.0
+    side: float | None = None
+    rim_growth: float = 0.0
+    shade: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    uneven: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    aberrations: tuple[float, float, float, float, float] = (0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 @lru_cache(maxsize=64)
-def pupil(lens: Lens, samples: int = 96) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Samples of the pupil: u, w, the weights of the centre view (sum 1) and g, each a flat tensor.
+def pupil(lens: Lens, samples: int = 96, blur_px: float = 0.0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Samples of the pupil: u, w, the weights of the mean of both views (sum 1) and g, each a flat tensor.
 
-    g is scaled so that 2 E[u g] equals `lens.rho` on these very samples, and limited to [-1, 1]; a `rho` beyond
-    what the shape can give raises ValueError.
+    2 E[u g] equals `lens.rho` on these very samples, and g lies in [-1, 1] with mean 0; a `rho` beyond what the shape
+    can give raises ValueError. `blur_px` matters only to lenses whose pupil changes with it.
     """
     axis = (torch.arange(samples, dtype=torch.float64) + 0.5) * (2 / samples) - 1
     w, u = torch.meshgrid(axis, axis, indexing="ij")
-    weight = _opening(lens, u, w)
+    weight = _opening(lens, u, w, blur_px)
     keep = weight > 0
     u, w, weight = u[keep], w[keep], weight[keep] / weight.sum()
-    return u.float(), w.float(), weight.float(), _split(lens, u, weight).float()
+    if lens.side is not None:
+        weight, g = _one_sided(lens, u, w, weight, blur_px)
+    else:
+        g = _split(lens, u, weight)
+    return u.float(), w.float(), weight.float(), g.float()
 
 
-def _opening(lens: Lens, u: Tensor, w: Tensor) -> Tensor:
+def _opening(lens: Lens, u: Tensor, w: Tensor, blur_px: float) -> Tensor:
     radius = torch.hypot(u, w)
     inside = radius <= 1
     if lens.blades:
@@ -71,7 +94,50 @@ def _opening(lens: Lens, u: Tensor, w: Tensor) -> Tensor:
         inside &= torch.hypot(u - lens.clip[0], w - lens.clip[1]) <= 1.15
     q = radius.clamp_min(1e-9) ** (2 * lens.rim_order)
     rise = 2 * q / (1 + q)
-    return inside * (1 - lens.rim * (1 - rise) if lens.rim >= 0 else 1 + lens.rim * rise)
+    rim = max(-0.9, min(0.9, lens.rim + lens.rim_growth * blur_px / 10)) if lens.rim_growth else lens.rim
+    opening = inside * (1 - rim * (1 - rise) if rim >= 0 else 1 + rim * rise)
+    return opening * _tilts(lens.shade, u, w).exp() if any(lens.shade) else opening
+
+
+def _tilts(amounts: tuple[float, float, float], u: Tensor, w: Tensor) -> Tensor:
+    return amounts[0] * w + amounts[1] * (u * u - w * w) + amounts[2] * 2 * u * w
+
+
+def _one_sided(lens: Lens, u: Tensor, w: Tensor, weight: Tensor, blur_px: float) -> tuple[Tensor, Tensor]:
+    """Weights of the mean of both views, and g, with the dividing edge as wide as rho asks."""
+    assert lens.side is not None
+    line = u + lens.side * max(0.25, 1 - max(0.0, abs(blur_px) - 8) / 14)
+    tilt = _tilts(lens.uneven, u, w)
+
+    def views_of(width: float) -> tuple[Tensor, Tensor]:
+        left, right = (weight * torch.sigmoid(sign * (4 * line / width + tilt)) for sign in (-1, 1))
+        return left / left.sum(), right / right.sum()
+
+    def rho_of(width: float) -> float:
+        left, right = views_of(width)
+        return float((u * (right - left)).sum())
+
+    low, high = 1e-2, 1e3
+    if rho_of(low) < lens.rho:
+        raise ValueError(f"rho={lens.rho} is more than this pupil can give ({rho_of(low):.3f}); choose a smaller rho")
+    for _ in range(40):
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if rho_of(middle) < lens.rho else (middle, high)
+    left, right = views_of(low)
+    both = left + right
+    return both / 2, (right - left) / both
+
+
+def largest_rho(lens: Lens) -> float:
+    """The largest `rho` that a lens of this shape can have in focus and at a blur radius of 30 px to both sides."""
+    for rho in torch.linspace(0.84, 0.04, 41).tolist():
+        try:
+            for blur_px in (-30.0, 0.0, 30.0):
+                pupil(replace(lens, rho=rho), 32, blur_px)
+        except ValueError:
+            continue
+        return float(rho)
+    raise ValueError(f"no rho of 0.04 or more is possible with {lens}")
 
 
 def _split(lens: Lens, u: Tensor, weight: Tensor) -> Tensor:
@@ -95,9 +161,17 @@ def _split(lens: Lens, u: Tensor, weight: Tensor) -> Tensor:
     return g_of(high)
 
 
+def stopped_down(lens: Lens) -> Lens:
+    """The same lens with a small opening, for the mean of both views: no more one-sided, and rid of its aberrations."""
+    straight = Lens(rho=min(lens.rho, 0.1), rim=lens.rim, rim_order=lens.rim_order, blades=lens.blades, clip=lens.clip)
+    return replace(straight, softness_px=0.2, softness_rel=lens.softness_rel, decentre=lens.decentre)
+
+
 def reach_px(lens: Lens, blur_px: float) -> int:
     """How far a kernel reaches from its centre, in whole pixels."""
-    return int(abs(blur_px) * (1 + abs(lens.decentre)) + 3 * _softness(lens, blur_px) + 2)
+    spherical, *others = (abs(amount) for amount in lens.aberrations)
+    farthest = abs(blur_px) * (1 + abs(lens.decentre)) + spherical + 2 * sum(others)
+    return int(farthest + 3 * _softness(lens, blur_px) + 2)
 
 
 def _softness(lens: Lens, blur_px: float) -> float:
@@ -113,9 +187,10 @@ def kernels(lens: Lens, blur_px: float, reach: int | None = None) -> Tensor:
     them in place.
     """
     reach = reach_px(lens, blur_px) if reach is None else reach
-    u, w, weight, g = pupil(lens, _samples(blur_px))
+    u, w, weight, g = pupil(lens, _samples(blur_px), blur_px if _changes(lens) else 0.0)
     size = 2 * reach + 1
-    x, y = reach + blur_px * (u + lens.decentre), reach + blur_px * w
+    aside, down = _transverse(lens, u, w)
+    x, y = reach + blur_px * (u + lens.decentre) + aside, reach + blur_px * w + down
     left_edge, top_edge = x.floor(), y.floor()
     views = torch.stack([weight * (1 - g), weight * (1 + g)])
     out = torch.zeros(2, size * size)
@@ -124,6 +199,23 @@ def kernels(lens: Lens, blur_px: float, reach: int | None = None) -> Tensor:
             index = ((top_edge + dy) * size + left_edge + dx).long().clamp(0, size * size - 1)
             out.index_add_(1, index, views * (wx * wy))
     return _soften(out.view(2, size, size), _softness(lens, blur_px))
+
+
+def _changes(lens: Lens) -> bool:
+    """Whether the pupil depends on the blur."""
+    return bool(lens.side or lens.rim_growth)
+
+
+def _transverse(lens: Lens, u: Tensor, w: Tensor) -> tuple[Tensor | float, Tensor | float]:
+    """Where a ray through (u, w) misses its place, in pixels along u and w (Welford, Aberrations of Optical Systems,
+    1986). Spherical aberration is balanced by defocus and coma by a shift, so the picture stays where it is."""
+    if not any(lens.aberrations):
+        return 0.0, 0.0
+    spherical, along_u, along_w, upright, diagonal = lens.aberrations
+    radial = 3 * spherical * (u * u + w * w - 2 / 3)
+    aside = along_u * (3 * u * u + w * w - 1) + along_w * 2 * u * w + upright * u + diagonal * w
+    down = along_w * (u * u + 3 * w * w - 1) + along_u * 2 * u * w - upright * w + diagonal * u
+    return radial * u + aside, radial * w + down
 
 
 def _samples(blur_px: float) -> int:

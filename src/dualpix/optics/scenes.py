@@ -6,16 +6,16 @@ at f/4, widened: blur behind the focal plane prevails, up to 20 px and more, and
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from dualpix.optics.kernels import Lens
+from dualpix.optics.landscapes import draw_landscape, with_depth
 from dualpix.optics.render import Layer
 from dualpix.optics.sensor import Tone
-from dualpix.optics.textures import SHAPES, TEXTURES, photo
+from dualpix.optics.textures import SHAPES, TEXTURES, photo, rough, rough_photo
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,13 @@ class Layout:
     single: share of scenes that show one surface only.
     photos: share of surfaces that carry a photograph.
     shade: each surface's linear light is multiplied by e^-shade to e^0.1, log-uniform.
+    balanced: share of scenes whose blur is drawn by its disparity, each of `DISPARITIES_PX` as often as the others.
+    behind: of these surfaces, those behind the focal plane.
+    native: share of scenes as a camera's own pixels show them: blur of 0.3 to 3 px, and photographs reduced until they
+        are sharp.
+    landscapes: share of scenes that are one photograph with its map of depth, where photographs have one.
+    reduced: least factor by which photographs are reduced.
+    rough: share of surfaces of fine texture without edges, such as bark, plaster, asphalt, foliage and rock.
     """
 
     far_px: tuple[float, float] = (2.0, 20.0)
@@ -37,16 +44,42 @@ class Layout:
     photos: float = 0.72
     slant_px: float = 0.03
     shade: float = 0.5
+    balanced: float = 0.0
+    behind: float = 0.7
+    native: float = 0.0
+    landscapes: float = 0.0
+    rough: float = 0.0
+    reduced: float = 1.0
+
+
+SHAPE_SHARES = (0.2, 0.35, 0.22, 0.1, 0.05, 0.08)
+
+NATIVE_BLUR_PX = (0.3, 3.0)
+
+DISPARITIES_PX = ((0.0, 0.4), (0.4, 1.5), (1.5, 3.5), (3.5, 8.0))
+"""About the quartiles of what DPDD's test pictures show, at their size (a public study of 2026)."""
 
 
 def draw_scene(
-    rng: np.random.Generator, photos: Sequence[Tensor], size: int, tone: Tone, layout: Layout | None = None
+    rng: np.random.Generator,
+    photos: Sequence[Tensor],
+    size: int,
+    tone: Tone,
+    layout: Layout | None = None,
+    rho: float = 0.4,
 ) -> list[Layer]:
     """Layers from back to front, `size` pixels square, the first opaque.
 
-    `photos` are bytes, 3 H W each, display-encoded. Surfaces are in linear light as `tone` decodes them.
+    `photos` are bytes, 3 H W each, display-encoded. Surfaces are in linear light as `tone` decodes them. `rho`, the
+    lens's disparity per blur radius, matters only where the layout draws blur by its disparity.
     """
     layout = layout or Layout()
+    if rng.random() < layout.landscapes and (mapped := with_depth(photos)):
+        return draw_landscape(rng, mapped, size, tone, rho, layout.far_tail_px)
+    if rng.random() < layout.balanced:
+        return _balanced_scene(rng, photos, size, tone, layout, rho)
+    if rng.random() < layout.native:
+        layout = replace(layout, far_px=NATIVE_BLUR_PX, far_tail_px=NATIVE_BLUR_PX[1], near_px=4.0, reduced=2.0)
     tail = rng.random() < 0.1
     far = layout.far_tail_px if tail else layout.far_px[1]
     far = float(np.exp(rng.uniform(np.log(layout.far_px[0]), np.log(far))))
@@ -54,11 +87,31 @@ def draw_scene(
     layers = [_layer(rng, photos, everywhere, _background(rng, far), tone, layout)]
     if rng.random() < layout.single:
         return layers
-    shapes = list(SHAPES)
     for _ in range(int(rng.integers(1, layout.max_objects + 1))):
-        shape = shapes[rng.choice(len(shapes), p=[0.2, 0.35, 0.22, 0.1, 0.05, 0.08])]
-        layers.append(_layer(rng, photos, SHAPES[shape](rng, size), _object(rng, far, layout), tone, layout))
+        layers.append(_layer(rng, photos, _shape(rng, size), _object(rng, far, layout), tone, layout))
     return [layers[0]] + sorted(layers[1:], key=lambda layer: -float(layer.blur_px.mean()))
+
+
+def _balanced_scene(
+    rng: np.random.Generator, photos: Sequence[Tensor], size: int, tone: Tone, layout: Layout, rho: float
+) -> list[Layer]:
+    count = 1 if rng.random() < layout.single else int(rng.integers(2, layout.max_objects + 2))
+    blurs = [_blur_of_disparity(rng, layout, rho) for _ in range(count)]
+    farthest = int(np.argmax(blurs))
+    masks = [torch.ones(size, size) if number == farthest else _shape(rng, size) for number in range(count)]
+    layers = [_layer(rng, photos, mask, blur, tone, layout) for mask, blur in zip(masks, blurs, strict=True)]
+    return [layers.pop(farthest), *sorted(layers, key=lambda layer: -float(layer.blur_px.mean()))]
+
+
+def _blur_of_disparity(rng: np.random.Generator, layout: Layout, rho: float) -> float:
+    low, high = DISPARITIES_PX[rng.integers(len(DISPARITIES_PX))]
+    blur_px = min(float(rng.uniform(low, high)) / rho, layout.far_tail_px)
+    return float(blur_px) if rng.random() < layout.behind else -float(min(blur_px, layout.far_px[1]))
+
+
+def _shape(rng: np.random.Generator, size: int) -> Tensor:
+    shapes = list(SHAPES)
+    return SHAPES[shapes[rng.choice(len(shapes), p=SHAPE_SHARES)]](rng, size)
 
 
 def _background(rng: np.random.Generator, far: float) -> float:
@@ -97,8 +150,10 @@ def _ends(seen: Tensor) -> slice:
 
 
 def _texture(rng: np.random.Generator, photos: Sequence[Tensor], size: int, layout: Layout) -> Tensor:
+    if rng.random() < layout.rough:
+        return rough_photo(rng, photos, size) if photos and rng.random() < 0.6 else rough(rng, size)
     if photos and rng.random() < layout.photos:
-        return photo(rng, photos, size)
+        return photo(rng, photos, size, layout.reduced)
     names = list(TEXTURES)
     return TEXTURES[names[rng.choice(len(names), p=[0.2, 0.25, 0.2, 0.35])]](rng, size)
 
@@ -112,33 +167,8 @@ def _brighten(rng: np.random.Generator, colour: Tensor) -> Tensor:
 def _plane(rng: np.random.Generator, size: int, blur_px: float, layout: Layout) -> Tensor:
     """A plane of blur with `blur_px` in the middle, slanted more often up-down (floors) than sideways."""
     if rng.random() < 0.4:
-        return torch.full((size, size), blur_px)
+        return torch.full((size, size), float(blur_px))
     slant = layout.slant_px * np.exp(rng.uniform(np.log(0.1), 0))
     angle = rng.uniform(0, 2 * np.pi) if rng.random() < 0.6 else np.pi / 2 * rng.choice([-1, 1])
     axis = torch.arange(size, dtype=torch.float32) - (size - 1) / 2
     return blur_px + float(slant * np.sin(angle)) * axis[:, None] + float(slant * np.cos(angle)) * axis[None, :]
-
-
-def draw_lens(rng: np.random.Generator) -> Lens:
-    """A random pair of point-spread functions, around those measured on a Canon 5D Mark IV at f/4.
-
-    rho falls towards the sides of the frame (measured: about as 1 - x^2 / 2), where the split also loses its symmetry
-    and the rim of the lens may clip the pupil. The whole opening sits a little to the left, which is
-    uncertain (results/real-errors.md).
-    """
-    x = float(rng.uniform(-1, 1))
-    rho = float(rng.triangular(0.2, 0.38, 0.55)) * (1 - float(rng.uniform(0.2, 0.6)) * x * x)
-    rim = float(rng.uniform(-0.3, 0.2) if rng.random() < 0.7 else rng.uniform(-0.6, 0.5))
-    clipped = rng.random() < 0.3
-    return Lens(
-        rho=max(rho, 0.12),
-        rim=rim,
-        rim_order=float(rng.uniform(1, 4)),
-        split=float(rng.uniform(0, 0.6)),
-        skew=0.25 * x if rng.random() < 0.4 else 0.0,
-        softness_px=float(rng.uniform(0.1, 0.5)),
-        softness_rel=float(rng.uniform(0.03, 0.12)),
-        blades=8 if rng.random() < 0.3 else 0,
-        clip=(0.4 * x, float(rng.uniform(-0.2, 0.2))) if clipped else (0.0, 0.0),
-        decentre=float(rng.normal(-0.03, 0.02)),
-    )

@@ -1,11 +1,13 @@
 """From light to file: tone curve, view shading, noise and quantisation."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from dualpix.optics.developer import Developer, smooth
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,16 @@ class Sensor:
 
     shading: m at the sides of the frame; the views are multiplied by 1 - m x and 1 + m x, x in [-1, 1] over the width.
     shot, read: noise variance is shot x + read^2, x in [0, 1] linear, independent for the two views.
+    grain_px: deviation of the Gaussian that has smoothed the noise, as demosaicing does; its variance stays.
+    developer: what is done to all pictures after the tone curve.
     """
 
     tone: Tone = Tone()
     shading: float = 0.0
     shot: float = 0.0
     read: float = 0.0
+    grain_px: float = 0.0
+    developer: Developer = field(default_factory=Developer)
 
     def expose(self, views: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Views 2 3 H W in linear light, with shading and noise, not yet encoded. Their mean is the combined view."""
@@ -67,7 +73,11 @@ class Sensor:
         if self.shot == 0 and self.read == 0:
             return exposed
         deviation = (self.shot * exposed.clamp_min(0) + self.read**2).sqrt()
-        return exposed + deviation * torch.randn(exposed.shape, generator=generator)
+        noise = torch.randn(exposed.shape, generator=generator)
+        if self.grain_px:
+            noise = smooth(noise, self.grain_px)
+            noise = noise / noise.std().clamp_min(1e-6)
+        return exposed + deviation * noise
 
 
 def quantise(picture: Tensor, depth: int) -> Tensor:

@@ -18,10 +18,13 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789&%!?.,:
 SYMBOLS = LETTERS + "      "
 
 
-def photo(rng: np.random.Generator, photos: Sequence[Tensor], size: int) -> Tensor:
-    """A crop of a random photograph (bytes 3 H W), usually the sharpest of three; scale and mirroring are random."""
+def photo(rng: np.random.Generator, photos: Sequence[Tensor], size: int, reduced: float = 1.0) -> Tensor:
+    """A crop of a random photograph (bytes 3 H W), usually the sharpest of three; scale and mirroring are random.
+
+    reduced: the least factor by which it is reduced, where it is large enough.
+    """
     source = photos[int(rng.integers(len(photos)))]
-    scale = min(float(rng.choice([1.0, 1.0, 1.4, 2.0])), min(source.shape[1:]) / size)
+    scale = min(reduced * float(rng.choice([1.0, 1.0, 1.4, 2.0])), min(source.shape[1:]) / size)
     side = min(int(size * scale), *source.shape[1:])
     crops = [_crop(rng, source, side) for _ in range(3 if rng.random() < 0.7 else 1)]
     crop = (max(crops, key=_detail) if len(crops) > 1 else crops[0]).float()
@@ -37,12 +40,49 @@ def photo(rng: np.random.Generator, photos: Sequence[Tensor], size: int) -> Tens
 
 def _crop(rng: np.random.Generator, source: Tensor, side: int) -> Tensor:
     top, left = (int(rng.integers(length - side + 1)) for length in source.shape[1:])
-    return source[:, top : top + side, left : left + side]
+    return source[:3, top : top + side, left : left + side]
 
 
 def _detail(crop: Tensor) -> float:
     green = crop[1, ::2, ::2].float()
     return float(green.diff(dim=0).abs().mean() + green.diff(dim=1).abs().mean())
+
+
+def rough_photo(rng: np.random.Generator, photos: Sequence[Tensor], size: int) -> Tensor:
+    """Of twelve small crops of photographs the one with detail in every part, mirrored on all sides up to `size`."""
+    side = size // 2
+    sources = [photos[int(rng.integers(len(photos)))] for _ in range(12)]
+    crops = [_crop(rng, source, min(side, *source.shape[1:])) for source in sources]
+    crop = max(crops, key=_least_detail).float()[None] / 255
+    while crop.shape[-1] < size or crop.shape[-2] < size:
+        crop = torch.cat([crop, crop.flip(3)], 3)
+        crop = torch.cat([crop, crop.flip(2)], 2)
+    top, left = (int(rng.integers(length - size + 1)) for length in crop.shape[-2:])
+    return crop[0, :, top : top + size, left : left + size]
+
+
+def _least_detail(crop: Tensor) -> float:
+    """That of the least detailed sixteenth, beside the most detailed one: large where detail is everywhere alike."""
+    green = crop[1].float()
+    slopes = (green.diff(dim=0)[:, :-1].abs() + green.diff(dim=1)[:-1].abs())[None, None]
+    parts = F.adaptive_avg_pool2d(slopes, 4)
+    return float(parts.min() ** 2 / parts.max().clamp_min(1e-3))
+
+
+def rough(rng: np.random.Generator, size: int) -> Tensor:
+    """Ridged or plain noise of a random spectrum, stretched and turned: bark, plaster, asphalt, foliage, rock."""
+    field = noise(rng, size, float(rng.uniform(0.3, 1.3)))
+    if rng.random() < 0.5:
+        coarse = noise(rng, size, float(rng.uniform(0.8, 1.8)))
+        field = field * (0.3 + (coarse.abs() if rng.random() < 0.5 else torch.sigmoid(2 * coarse)))
+    if rng.random() < 0.4:
+        field = -field.abs() * float(rng.uniform(1, 2))
+    if rng.random() < 0.5:  # bark and planks run one way
+        long = int(size * rng.uniform(0.15, 0.6))
+        field = F.interpolate(field[None, None, :long], (size, size), mode="bilinear", align_corners=False)[0, 0]
+        field = field.T if rng.random() < 0.5 else field
+    shade = noise(rng, size, 2.0) * float(rng.uniform(0, 0.08))
+    return _two_colours(rng, (field * float(rng.uniform(0.08, 0.35)) + 0.5 + shade).clamp(0, 1))
 
 
 def flat(rng: np.random.Generator, size: int) -> Tensor:

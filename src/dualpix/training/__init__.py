@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,7 @@ from dualpix.training.sources import Trial, open_sources
 __all__ = ["launch", "train"]
 
 REPORT_EVERY = 20
-MOST_LEFT_BEHIND = 10_000
-"""Scenes that stay on disk after leaving the pool, for other runs with the same settings: 6 GB at 256 px."""
+MOST_LEFT_BEHIND = 10_000  # 6 GB at 256 px
 
 
 def train(
@@ -34,16 +34,21 @@ def train(
     folder: str | Path = "runs/latest",
     *,
     photos: Sequence[str | Path] = (),
+    depths: str | Path | None = None,
     data: str | Path | None = None,
     validation: Sequence[str | Path] = (),
+    left_behind: int = MOST_LEFT_BEHIND,
     report: Report | None = None,
 ) -> Path:
     """Train `recipe` (a `Recipe` or a name in RECIPES) in the run folder `folder`; the same call again resumes.
 
     photos: folders of sharp photographs, from which dual-pixel pairs are simulated; data: or a data set of real pairs;
         both for a recipe that adds simulated pairs to real ones (`simulated`).
+    depths: a folder of maps of the photographs' inverse depth, see `data.photos.share_photos`; with them a recipe can
+        ask for scenes that are laid out as photographs are (`layout={"landscapes": 0.5}`).
     validation: with `data`, one other data set; without, folders of photographs for the simulated validation set. By
         default a tenth of the photographs or pairs is held out and not trained on (of DPDD, its validation split).
+    left_behind: scenes that stay on disk after leaving the pool, for other runs with the same settings.
     report: called with the lines of the log as they are written.
 
     Returns the weights to use: `best.safetensors`, the running mean with the highest validation PSNR (or, if the run
@@ -61,7 +66,9 @@ def train(
         learner = Learner(recipe, keeper.clock)
         if recipe.start and not keeper.resuming:
             learner.start_from(recipe.start)
-        source, trial = open_sources(recipe, keeper.folder.parent / "scenes", photos, data, validation, learner.names)
+        source, trial = open_sources(
+            recipe, keeper.folder.parent / "scenes", photos, data, validation, learner.names, depths
+        )
         keeper.begin(learner)
         processes.agree(learner.step, f"the step that {keeper.folder} holds")
         with (
@@ -70,7 +77,8 @@ def train(
             _ahead(source, learner.step, recipe, processes) as reach,
         ):
             _fill(source, learner.step, processes, keeper, stop)
-            _loop(learner, feed, trial, keeper, processes, stop, reach)
+            forget = partial(_forget, source, processes, left_behind)
+            _loop(learner, feed, trial, keeper, processes, stop, reach, forget)
     return keeper.best if keeper.best.exists() else keeper.last
 
 
@@ -82,6 +90,7 @@ def _loop(
     processes: Processes,
     stop: list[bool],
     reach: Callable[[int], None],
+    forget: Callable[[int], None],
 ) -> None:
     recipe = learner.recipe
     stopping = False
@@ -102,7 +111,7 @@ def _loop(
             keeper.judge(learner, trial)
         if keeper.is_time() or stopping or ending:
             keeper.keep(learner)
-            _forget(feed.source, learner.step, processes)
+            forget(learner.step)
 
 
 @contextmanager
@@ -158,7 +167,7 @@ def _fill(source: Source, step: int, processes: Processes, keeper: Keeper, stop:
         raise KeyboardInterrupt
 
 
-def _forget(source: Source, step: int, processes: Processes) -> None:
+def _forget(source: Source, processes: Processes, left_behind: int, step: int) -> None:
     pool = pool_of(source)
     if pool is not None and processes.first:
-        pool.scenes.forget(before=pool.window(step)[0] - MOST_LEFT_BEHIND)
+        pool.scenes.forget(before=pool.window(step)[0] - left_behind)

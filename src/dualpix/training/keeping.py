@@ -26,9 +26,10 @@ from dualpix.training.processes import Processes
 from dualpix.training.sources import Trial, merit
 
 Report = Callable[[dict[str, Any]], None]
-FREE_TO_CHANGE = {"steps", "decay_steps", "late_steps", "late_batch", "late_crop", "validate_every", "keep_minutes"}
+FREE_TO_CHANGE = {"steps", "decay_steps", "late_steps", "late_batch", "late_crop"}
+FREE_TO_CHANGE |= {"average", "validate_every", "keep_minutes"}
 """Fields that a resumed run may change: before the last steps, which some of them govern, none alters a step that has
-been taken, except `steps` of a cosine."""
+been taken, except `steps` of a cosine; the running mean is beside the steps, and none depends on it."""
 
 
 class Keeper:

@@ -1,8 +1,10 @@
 """What a run learns from, and what it is tried on: never the same photographs."""
 
+import math
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import cast
+from typing import Any, TypeVar, cast
 
 from torch import Tensor, nn
 
@@ -11,9 +13,10 @@ from dualpix.data.dpdd import splits
 from dualpix.data.photos import Photos, share_photos
 from dualpix.data.rendered import MORE, Rendered, store_name
 from dualpix.data.simulated import Simulated
-from dualpix.errors import DataError
+from dualpix.errors import DataError, RecipeError
 from dualpix.evaluating import score
 from dualpix.networks import MAPPERS, Network
+from dualpix.optics.light import Light
 from dualpix.optics.scenes import Layout
 from dualpix.recipes import Recipe
 from dualpix.runners.pytorch import Runner
@@ -22,6 +25,8 @@ from dualpix.training.feed import Fixed, Mixed, Moving, Source
 TRIAL_PICTURES = 24
 TRIAL_SEED = 10**6
 PROTOCOL = "dpdd-8bit"
+
+Record = TypeVar("Record", Layout, Light)
 
 Trial = Callable[[nn.Module], dict[str, float]]
 """Scores a network on held-out pictures: the mean `psnr`, and more; of one that maps the blur, `MAP_ERROR`."""
@@ -42,8 +47,10 @@ def open_sources(
     data: str | Path | None = None,
     validation: Sequence[str | Path] = (),
     names: Sequence[str] = ("left", "right", "sharp"),
+    depths: str | Path | None = None,
 ) -> tuple[Source, Trial]:
-    """Where crops come from, and the trial on held-out pictures; see `train` for `photos`, `data` and `validation`.
+    """Where crops come from, and the trial on held-out pictures; see `train` for `photos`, `depths`, `data` and
+    `validation`.
 
     store: the folder that keeps decoded photographs and rendered scenes. names: of what crops have to hold. Raises
     `DataError` for `photos` and `data` unless they are what the recipe needs, for more than one `validation` with
@@ -60,13 +67,14 @@ def open_sources(
             " the two, or a recipe whose field `simulated` mixes them."
         )
     if data is None:
-        return _simulate(recipe, store, photos, validation, names)
+        return _simulate(recipe, store, photos, validation, names, depths)
     if len(validation) > 1:
         raise DataError(f"A data set of pairs is validated on one other; {len(validation)} were given.")
     real, trial = _read(recipe, data, validation[0] if validation else None)
     if not recipe.simulated:
         return real, trial
-    return Mixed(_pool(recipe, store, share_photos(photos, store / "photos"), names), real, recipe.simulated), trial
+    shared = share_photos(photos, store / "photos", depths=depths)
+    return Mixed(_pool(recipe, store, shared, names), real, recipe.simulated), trial
 
 
 def _simulate(
@@ -75,11 +83,12 @@ def _simulate(
     photos: Sequence[str | Path],
     validation: Sequence[str | Path],
     names: Sequence[str],
+    depths: str | Path | None,
 ) -> tuple[Source, Trial]:
     decoded = store / "photos"
-    sharp = share_photos(photos, decoded)
+    sharp = share_photos(photos, decoded, depths=depths)
     count = _tenth(len(sharp))
-    held_out = share_photos(validation, decoded) if validation else sharp[-count:]
+    held_out = share_photos(validation, decoded, depths=depths) if validation else sharp[-count:]
     learnt = sharp if validation or len(sharp) == 1 else sharp[:-count]
     trial = _Kept(scenes_of(recipe, held_out, TRIAL_PICTURES, TRIAL_SEED))
     return _pool(recipe, store, learnt, names), _trial(recipe, trial)
@@ -100,9 +109,31 @@ def scenes_of(recipe: Recipe, photos: Sequence[Tensor], count: int, seed: int) -
         sharp_aperture=recipe.sharp_aperture,
         depth=8,
         compressed=recipe.compressed,
-        layout=Layout(far_px=recipe.far_px, shade=recipe.shade),
+        layout=_record(Layout, "layout", {"far_px": recipe.far_px, "shade": recipe.shade, **recipe.layout}),
         codecs=recipe.codecs,
+        light=_record(Light, "light", recipe.light),
     )
+
+
+def _record(kind: type[Record], field: str, settings: dict[str, Any]) -> Record:
+    """The record that a recipe's `field` describes. Raises `RecipeError` for what is no field of it, or no number."""
+    known = [one.name for one in fields(cast(Any, kind))]
+    numbers = {name: tuple(value) if isinstance(value, (list, tuple)) else value for name, value in settings.items()}
+    wrong = [name for name in settings if name not in known]
+    wrong += [name for name, value in numbers.items() if name in known and not _like(value, getattr(kind, name, None))]
+    if wrong:
+        raise RecipeError(
+            f"{field}={settings} will not do because of {', '.join(wrong)}; give numbers, and ranges of two numbers,"
+            f" for any of: {', '.join(known)}."
+        )
+    return kind(**numbers)
+
+
+def _like(value: Any, default: Any) -> bool:
+    """Whether a setting is a number where the default is one, or so many numbers."""
+    if isinstance(default, tuple):
+        return isinstance(value, tuple) and len(value) == len(default) and all(map(_like, value, default))
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _read(recipe: Recipe, data: str | Path, validation: str | Path | None) -> tuple[Fixed, Trial]:

@@ -1,0 +1,42 @@
+"""What a raw converter does after the blur, to all pictures of a pair alike: sharpening, and light lifted in places."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Developer:
+    """sharpening: strength of an unsharp mask of deviation `radius_px`, 0 for none.
+
+    local_tone: deviation of a smooth field, in stops, by which the exponent of the tone curve differs over the picture;
+    `seed` decides the field.
+    """
+
+    sharpening: float = 0.0
+    radius_px: float = 1.0
+    local_tone: float = 0.0
+    seed: int = 0
+
+    def develop(self, pictures: Tensor) -> Tensor:
+        """N 3 H W display values in [0, 1], with the same done to each."""
+        if self.local_tone:
+            grid = torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(self.seed))
+            field = F.interpolate(grid * self.local_tone, pictures.shape[-2:], mode="bicubic", align_corners=True)
+            pictures = pictures.clamp(0, 1) ** torch.exp2(field)
+        if self.sharpening:
+            pictures = pictures + self.sharpening * (pictures - smooth(pictures, self.radius_px))
+        return pictures.clamp(0, 1) if self.sharpening else pictures
+
+
+def smooth(pictures: Tensor, sigma_px: float) -> Tensor:
+    """N C H W under a Gaussian of that deviation, cut at three of them; beyond the edges the edge pixels go on."""
+    half = max(1, int(3 * sigma_px + 0.5))
+    x = torch.arange(-half, half + 1, dtype=pictures.dtype)
+    weights = torch.exp(-0.5 * (x / sigma_px) ** 2)
+    weights = (weights / weights.sum())[None, None]
+    padded = F.pad(pictures.flatten(0, 1)[:, None], (half,) * 4, mode="replicate")
+    across = F.conv2d(padded, weights[..., None, :])
+    return F.conv2d(across, weights[..., None]).view(pictures.shape)
