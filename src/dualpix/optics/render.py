@@ -64,7 +64,7 @@ def scatter(
     """
     thing, views = _Thing(layer, lens, whole), 1 if whole else 2
     height, width = layer.alpha.shape
-    all_of_it = _part(thing, slice_radii(layer.blur_px), (margin, height - margin), (margin, width - margin))
+    all_of_it = _part(thing, slice_radii(layer.blur_px), (margin, height - margin), (margin, width - margin), False)
     if all_of_it is None:
         return torch.zeros(views, 3, 0, 0), torch.zeros(views, 1, 0, 0), (slice(0, 0), slice(0, 0))
     rows, columns = (
@@ -148,24 +148,25 @@ def _seen_from(span: _Span) -> Axis:
     return Axis(span.window.begin - span.source.start, span.window.length)
 
 
-def _part(thing: _Thing, nodes: list[float], rows: tuple[int, int], columns: tuple[int, int]) -> _Part | None:
+def _part(
+    thing: _Thing, nodes: list[float], rows: tuple[int, int], columns: tuple[int, int], made: bool = True
+) -> _Part | None:
     """What is seen of a thing in a window, given the nodes that may be needed. What is hidden, or out of sight, may be
-    blurred more than what is seen. None for nothing."""
-    reach = max(thing.reach(node) for node in nodes)
+    blurred more than what is seen. None for nothing. made: kernels may be made to learn how far exactly they reach."""
+    reach = max(thing.reach(node) if made else reach_px(thing.lens, node) for node in nodes)
     down, across = _span(thing.rows, reach, *rows), _span(thing.columns, reach, *columns)
     if down is None or across is None:
         return None
-    if len(nodes) == 1:
-        return _Part(down, across, nodes, reach)
-    source = down.source, across.source
-    low, high = float(thing.low[source].min()), float(thing.high[source].max())
-    if low > high:
-        return None
-    first = max(i for i, node in enumerate(nodes) if node <= low)
-    last = min(i for i, node in enumerate(nodes) if node >= high)
-    if last - first + 1 == len(nodes):
-        return _Part(down, across, nodes, reach)
-    return _part(thing, nodes[first : last + 1], rows, columns)
+    if len(nodes) > 1:
+        source = down.source, across.source
+        low, high = float(thing.low[source].min()), float(thing.high[source].max())
+        if low > high:
+            return None
+        first = max(i for i, node in enumerate(nodes) if node <= low)
+        last = min(i for i, node in enumerate(nodes) if node >= high)
+        if last - first + 1 < len(nodes):
+            return _part(thing, nodes[first : last + 1], rows, columns, made)
+    return _Part(down, across, nodes, reach) if made else _part(thing, nodes, rows, columns)
 
 
 def _span(ends: tuple[int, int], reach: int, begin: int, end: int) -> _Span | None:
