@@ -31,7 +31,7 @@ from dualpix.training.sources import scenes_of
 PAIR_PX = 128
 
 
-PROFILED = 64  # scenes
+PROFILED = 64  # scenes, in a row, which no other part of this has seen: kernels are remembered
 
 PARTS = {
     "scenes drawn": ("scenes.py", "draw_scene"),
@@ -78,8 +78,9 @@ def work(number: int, asked: argparse.Namespace) -> tuple[int, float, float]:
 def profile(asked: argparse.Namespace) -> dict[str, float]:
     """Milliseconds of CPU time a scene, by `PARTS`."""
     simulated, profiler = opened(asked), cProfile.Profile(time.process_time)
-    simulated.sample(PROFILED, PICTURES)
-    profiler.runcall(lambda: [simulated.sample(index, PICTURES) for index in range(PROFILED)])
+    first = 10**6 - PROFILED
+    simulated.sample(first - SHOTS_PER_LENS, PICTURES)
+    profiler.runcall(lambda: [simulated.sample(first + number, PICTURES) for number in range(PROFILED)])
     seconds = {(Path(file).name, name): cost[3] for (file, _, name), cost in pstats.Stats(profiler).stats.items()}  # type: ignore[attr-defined]
     return {part: seconds.get(place, 0.0) / PROFILED * 1000 for part, place in PARTS.items()}
 

@@ -107,6 +107,18 @@ def test_a_blurred_object_in_front_of_a_sharp_one_lets_it_through_softly(rng: np
     assert 0.1 < float(cover[(cover > 0.05) & (cover < 0.95)].mean()) < 0.9
 
 
+@any_lens
+@pytest.mark.parametrize("blur_px", [0.6, -3.3, 11.0])
+def test_the_whole_aperture_sees_the_mean_of_its_halves(rng: np.random.Generator, lens: Lens, blur_px: float) -> None:
+    """Of one surface. Where one hides another, halves look past its edge differently."""
+    for layer in (plane(texture(rng), blur_px), plane(texture(rng), blur_px, disc_and_bar())):
+        (light, cover, place), (halves, covers, same) = (scatter(layer, lens, MARGIN, one) for one in (True, False))
+        assert place == same and light.shape[0] == cover.shape[0] == 1
+        assert torch.allclose(light[0], halves.mean(0), atol=3e-6)
+        assert torch.allclose(cover[0], covers.mean(0), atol=3e-6)
+    assert render(crowd(rng), lens, MARGIN, whole=True).shape == (1, 3, SIDE, SIDE)
+
+
 # Symmetries.
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import Literal
 
 import numpy as np
@@ -88,7 +88,7 @@ class Simulated:
 
     def lens(self, index: int) -> Lens:
         """The lens of sample `index`, whose `rho` turns its `blur_px` into disparity in pixels."""
-        return draw_lens(np.random.default_rng([self.seed, index // SHOTS_PER_LENS, 1]), self.light)
+        return _lens(self.seed, index // SHOTS_PER_LENS, self.light)
 
     def _scene(self, rng: np.random.Generator, lens: Lens, tone: Tone) -> list[Layer]:
         """Layers just wide enough for their own blur."""
@@ -104,6 +104,12 @@ class Simulated:
             sample |= {view: code(sample[view]) for view in ("left", "right", "center") if view in sample}
         pictures = {name: quantise(x, self.depth) for name, x in sample.items() if name != "blur_px"}
         return sample | pictures
+
+
+@lru_cache(maxsize=16)
+def _lens(seed: int, number: int, light: Light) -> Lens:
+    """To find what disparity a lens can have takes as long as a picture; so lenses are remembered."""
+    return draw_lens(np.random.default_rng([seed, number, 1]), light)
 
 
 def draw_coding(rng: np.random.Generator, codecs: Sequence[str]) -> Coding:
@@ -154,7 +160,7 @@ def expose(
         light["center"] = views.mean(0)
     if "sharp" in names and sharp_aperture:
         small = [replace(layer, blur_px=layer.blur_px * sharp_aperture) for layer in layers]
-        light["sharp"] = render(small, stopped_down(lens), margin).mean(0)
+        light["sharp"] = render(small, stopped_down(lens), margin, whole=True)[0]
     if "blur_px" in names or ("sharp" in names and not sharp_aperture):
         sharp, blur_px = composite(layers, margin)
         light.setdefault("sharp", sharp)

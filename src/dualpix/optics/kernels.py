@@ -11,6 +11,7 @@ at the sides of a phone's pictures (Xin et al., ICCV 2021, measured on their ker
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
@@ -120,10 +121,8 @@ def _one_sided(lens: Lens, u: Tensor, w: Tensor, weight: Tensor, blur_px: float)
     low, high = 1e-2, 1e3
     if rho_of(low) < lens.rho:
         raise ValueError(f"rho={lens.rho} is more than this pupil can give ({rho_of(low):.3f}); choose a smaller rho")
-    for _ in range(40):
-        middle = math.sqrt(low * high)
-        low, high = (low, middle) if rho_of(middle) < lens.rho else (middle, high)
-    left, right = views_of(low)
+    sharpness = _root(lambda log: rho_of(math.exp(-log)) - lens.rho, -math.log(high), -math.log(low))
+    left, right = views_of(math.exp(-sharpness))
     both = left + right
     return both / 2, (right - left) / both
 
@@ -155,10 +154,28 @@ def _split(lens: Lens, u: Tensor, weight: Tensor) -> Tensor:
     low, high = 0.0, 1e4
     if rho_of(high) < lens.rho:
         raise ValueError(f"rho={lens.rho} is more than this pupil can give ({rho_of(high):.3f}); choose a smaller rho")
+    reached = 2.0
+    while reached < high and rho_of(reached) < lens.rho:
+        low, reached = reached, 2 * reached
+    high = min(reached, high)
+    return g_of(_root(lambda gain: rho_of(gain) - lens.rho, low, high))
+
+
+def _root(rising: Callable[[float], float], low: float, high: float) -> float:
+    """Where a rising function, negative at `low` and not at `high`, is 0 to 1e-10, by regula falsi as in Illinois
+    (Dowell and Jarratt, BIT 1971): every look at a whole pupil takes time, and halving needs dozens."""
+    at_low, at_high, moved = rising(low), rising(high), 0
     for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if rho_of(middle) < lens.rho else (low, middle)
-    return g_of(high)
+        middle = (low * at_high - high * at_low) / (at_high - at_low) if at_high > at_low else (low + high) / 2
+        value = rising(middle)
+        if abs(value) < 1e-10:
+            return middle
+        if value < 0:
+            low, at_low, at_high = middle, value, at_high / 2 if moved < 0 else at_high
+        else:
+            high, at_high, at_low = middle, value, at_low / 2 if moved > 0 else at_low
+        moved = -1 if value < 0 else 1
+    return high
 
 
 def stopped_down(lens: Lens) -> Lens:

@@ -30,15 +30,16 @@ def margin_px(lens: Lens, layers: Sequence[Layer]) -> int:
     return max(reach_px(lens, float(layer.blur_px.abs().max())) for layer in layers)
 
 
-def render(layers: Sequence[Layer], lens: Lens, margin: int) -> Tensor:
+def render(layers: Sequence[Layer], lens: Lens, margin: int, whole: bool = False) -> Tensor:
     """The left and right view, 2 x 3 x H x W in linear light, of `layers` given from back to front.
 
-    `margin` pixels are cut off each side. The first layer must be opaque everywhere.
+    `margin` pixels are cut off each side. The first layer must be opaque everywhere. whole: one view instead,
+    1 x 3 x H x W, through the whole aperture.
     """
-    light, cover, _ = scatter(layers[0], lens, margin)
+    light, cover, _ = scatter(layers[0], lens, margin, whole)
     views = light.div_(cover.clamp_min(1e-6))
     for layer in layers[1:]:
-        light, cover, place = scatter(layer, lens, margin)
+        light, cover, place = scatter(layer, lens, margin, whole)
         views[..., *place].mul_(1 - cover).add_(light)
     return views
 
@@ -53,29 +54,34 @@ def composite(layers: Sequence[Layer], margin: int) -> tuple[Tensor, Tensor]:
     return colour[:, *inner], blur_px[inner]
 
 
-def scatter(layer: Layer, lens: Lens, margin: int = 0) -> tuple[Tensor, Tensor, tuple[slice, slice]]:
+def scatter(
+    layer: Layer, lens: Lens, margin: int = 0, whole: bool = False
+) -> tuple[Tensor, Tensor, tuple[slice, slice]]:
     """Premultiplied light, 2 3 h w, and cover, 2 1 h w, of one object in both views, and their rows and columns.
 
     These count from `margin` pixels inside the layer's edges; outside them the object is not seen. Cover is at most 1.
+    whole: in the one view through the whole aperture.
     """
-    thing = _Thing(layer, lens)
+    thing, views = _Thing(layer, lens, whole), 1 if whole else 2
     height, width = layer.alpha.shape
-    whole = _part(thing, slice_radii(layer.blur_px), (margin, height - margin), (margin, width - margin))
-    if whole is None:
-        return torch.zeros(2, 3, 0, 0), torch.zeros(2, 1, 0, 0), (slice(0, 0), slice(0, 0))
-    rows, columns = ((axis.begin, axis.begin + axis.length) for axis in (whole.rows.window, whole.columns.window))
+    all_of_it = _part(thing, slice_radii(layer.blur_px), (margin, height - margin), (margin, width - margin), False)
+    if all_of_it is None:
+        return torch.zeros(views, 3, 0, 0), torch.zeros(views, 1, 0, 0), (slice(0, 0), slice(0, 0))
+    rows, columns = (
+        (axis.begin, axis.begin + axis.length) for axis in (all_of_it.rows.window, all_of_it.columns.window)
+    )
     target = slice(rows[0] - margin, rows[1] - margin), slice(columns[0] - margin, columns[1] - margin)
-    parts = _divided(thing, whole)
+    parts = _divided(thing, all_of_it)
     if len(parts) == 1:
-        scattered = _scattered(thing, whole)
+        scattered = _scattered(thing, all_of_it)
     else:
-        scattered = torch.zeros(2, 4, rows[1] - rows[0], columns[1] - columns[0])
+        scattered = torch.zeros(views, 4, rows[1] - rows[0], columns[1] - columns[0])
         for part in parts:
             made, place = _scattered(thing, part), part.place(rows[0], columns[0])
             scattered[:, 3:, *place] = 1
             scattered[:, : made.shape[1], *place] = made
     if scattered.shape[1] == 3:
-        return scattered, torch.ones(2, 1, 1, 1).expand(2, 1, *scattered.shape[2:]), target
+        return scattered, torch.ones(1, 1, 1, 1).expand(views, 1, *scattered.shape[2:]), target
     light, cover = scattered[:, :3], scattered[:, 3:]
     if float(cover.max()) > 1:
         excess = cover.clamp_min(1)
@@ -87,7 +93,8 @@ class _Thing:
     """One object as it is scattered: the ends of its `rows` and `columns` that are not empty, its `light`, 4 H W, which
     is premultiplied colour and alpha, and its blur's `low` and `high`, which tell of no hidden pixels."""
 
-    def __init__(self, layer: Layer, lens: Lens) -> None:
+    def __init__(self, layer: Layer, lens: Lens, whole: bool) -> None:
+        self.whole = whole
         self.lens, self.alpha, self.blur_px = lens, layer.alpha, layer.blur_px
         self.opaque = bool(layer.alpha.min() == 1)
         self.light = torch.cat([layer.colour if self.opaque else layer.colour * layer.alpha, layer.alpha[None]])
@@ -101,7 +108,7 @@ class _Thing:
     def reach(self, node: float) -> int:
         """How far light of that blur goes. Asked for often, and to find a lens among the remembered ones takes time."""
         if node not in self.reaches:
-            self.reaches[node] = trimmed(self.lens, node).shape[-1] // 2
+            self.reaches[node] = trimmed(self.lens, node, self.whole).shape[-1] // 2
         return self.reaches[node]
 
 
@@ -141,24 +148,25 @@ def _seen_from(span: _Span) -> Axis:
     return Axis(span.window.begin - span.source.start, span.window.length)
 
 
-def _part(thing: _Thing, nodes: list[float], rows: tuple[int, int], columns: tuple[int, int]) -> _Part | None:
+def _part(
+    thing: _Thing, nodes: list[float], rows: tuple[int, int], columns: tuple[int, int], made: bool = True
+) -> _Part | None:
     """What is seen of a thing in a window, given the nodes that may be needed. What is hidden, or out of sight, may be
-    blurred more than what is seen. None for nothing."""
-    reach = max(thing.reach(node) for node in nodes)
+    blurred more than what is seen. None for nothing. made: kernels may be made to learn how far exactly they reach."""
+    reach = max(thing.reach(node) if made else reach_px(thing.lens, node) for node in nodes)
     down, across = _span(thing.rows, reach, *rows), _span(thing.columns, reach, *columns)
     if down is None or across is None:
         return None
-    if len(nodes) == 1:
-        return _Part(down, across, nodes, reach)
-    source = down.source, across.source
-    low, high = float(thing.low[source].min()), float(thing.high[source].max())
-    if low > high:
-        return None
-    first = max(i for i, node in enumerate(nodes) if node <= low)
-    last = min(i for i, node in enumerate(nodes) if node >= high)
-    if last - first + 1 == len(nodes):
-        return _Part(down, across, nodes, reach)
-    return _part(thing, nodes[first : last + 1], rows, columns)
+    if len(nodes) > 1:
+        source = down.source, across.source
+        low, high = float(thing.low[source].min()), float(thing.high[source].max())
+        if low > high:
+            return None
+        first = max(i for i, node in enumerate(nodes) if node <= low)
+        last = min(i for i, node in enumerate(nodes) if node >= high)
+        if last - first + 1 < len(nodes):
+            return _part(thing, nodes[first : last + 1], rows, columns, made)
+    return _Part(down, across, nodes, reach) if made else _part(thing, nodes, rows, columns)
 
 
 def _span(ends: tuple[int, int], reach: int, begin: int, end: int) -> _Span | None:
@@ -196,13 +204,13 @@ def _scattered(thing: _Thing, part: _Part) -> Tensor:
     """Light and cover, 2 4 h w, of a part; light alone, 2 3 h w, where cover is 1 throughout."""
     source, axes = (part.rows.source, part.columns.source), (_seen_from(part.rows), _seen_from(part.columns))
     if len(part.nodes) == 1:
-        pairs, shares = [trimmed(thing.lens, part.nodes[0])], None
+        pairs, shares = [trimmed(thing.lens, part.nodes[0], thing.whole)], None
         if thing.opaque and part.rows.everywhere and part.columns.everywhere:
             return spread(thing.light[:3, *source], None, pairs, *axes).clamp_min_(0)
     else:
         cut = slices(thing.blur_px[source], part.nodes)
         shares = torch.stack([share for _, share in cut if share is not None])
-        pairs = [trimmed(thing.lens, blur_px) for blur_px, _ in cut]
+        pairs = [trimmed(thing.lens, blur_px, thing.whole) for blur_px, _ in cut]
     return spread(thing.light[:, *source], shares, pairs, *axes).clamp_min_(0)
 
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from dualpix.optics.kernels import Lens, kernels
 
-PHASES = 8  # neighbouring pixels that one step of a direct convolution makes: with two views, 16 lanes of a processor
+LANES = 16  # of a processor: as many pixels, in as many views as there are, are made in one step of a convolution
 STEP_PX = (
     64  # windows of direct convolutions are rounded up to it: for each new size the library first writes a program
 )
@@ -28,9 +28,14 @@ class Axis(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def trimmed(lens: Lens, blur_px: float) -> Tensor:
-    """`kernels` without their rim where next to nothing lands: 2 x K x K, K odd. Do not change them in place."""
+def trimmed(lens: Lens, blur_px: float, whole: bool = False) -> Tensor:
+    """`kernels` without their rim where next to nothing lands: 2 x K x K, K odd. Do not change them in place.
+
+    whole: of their mean, that of the whole aperture, 1 x K x K.
+    """
     pair = kernels(lens, blur_px)
+    if whole:
+        pair = pair.mean(0, keepdim=True)
     middle = pair.shape[-1] // 2
     lanes = (pair.sum(1) + pair.sum(2)).amax(0).double()
     rims = (lanes + lanes.flip(0))[:middle].cumsum(0)
@@ -40,7 +45,7 @@ def trimmed(lens: Lens, blur_px: float) -> Tensor:
 
 def spread(planes: Tensor, shares: Tensor | None, pairs: Sequence[Tensor], rows: Axis, columns: Axis) -> Tensor:
     """Each of `planes`, P H W, times each of `shares`, N H W (None for one of all ones), convolved with each of N
-    `pairs` of kernels, and summed: 2 P h w in a window that no light from farther away than a kernel reaches."""
+    `pairs` of kernels, or single ones, and summed: 2 P h w, or 1 P h w, in a window."""
     side = max(pair.shape[-1] for pair in pairs)
     height, width = planes.shape[1:]
     directly, transformed = _costs_ns(len(pairs), side, (height, width), rows, columns)
@@ -57,7 +62,7 @@ def cost_ns(count: int, side: int, source: tuple[int, int], rows: Axis, columns:
 
 def _costs_ns(count: int, side: int, source: tuple[int, int], rows: Axis, columns: Axis) -> tuple[float, float]:
     """As measured, for each pixel and each call: directly and by transforms."""
-    directly = (5 + 0.16 * count * side * (side + PHASES - 1)) * _rounded(rows.length) * _rounded(columns.length)
+    directly = (5 + 0.16 * count * side * (side + LANES // 2 - 1)) * _rounded(rows.length) * _rounded(columns.length)
     size = _transform_length(source[0], rows, side // 2) * _transform_length(source[1], columns, side // 2)
     return 5e5 + directly, 3e5 + 5e4 * count + (16 + 17 * count) * size
 
@@ -67,10 +72,12 @@ def _rounded(length: int) -> int:
 
 
 def _directly(planes: Tensor, shares: Tensor | None, pairs: Sequence[Tensor], rows: Axis, columns: Axis) -> Tensor:
-    """With steps of `PHASES` pixels along the rows and as many shifted copies of each kernel as outputs, because
+    """With steps of several pixels along the rows and as many shifted copies of each kernel as outputs, because
     libraries are slow at convolutions with two outputs."""
     reach = max(pair.shape[-1] for pair in pairs) // 2
     height, width = _rounded(rows.length), _rounded(columns.length)
+    views = len(pairs[0])
+    phases = LANES // views
     padding = (
         *(reach - columns.begin, columns.begin + width + reach - planes.shape[2]),
         *(reach - rows.begin, rows.begin + height + reach - planes.shape[1]),
@@ -79,20 +86,20 @@ def _directly(planes: Tensor, shares: Tensor | None, pairs: Sequence[Tensor], ro
     if shares is not None:
         source = source * F.pad(shares, padding)
     made = F.conv2d(
-        source.contiguous(memory_format=torch.channels_last), _shifted(pairs, 2 * reach + 1), stride=(1, PHASES)
+        source.contiguous(memory_format=torch.channels_last), _shifted(pairs, 2 * reach + 1, phases), stride=(1, phases)
     )
-    views: Tensor = made.view(len(made), 2, PHASES, height, -1).permute(1, 0, 3, 4, 2).flatten(3)
-    return views[..., : rows.length, : columns.length]
+    pictures: Tensor = made.view(len(made), views, phases, height, -1).permute(1, 0, 3, 4, 2).flatten(3)
+    return pictures[..., : rows.length, : columns.length]
 
 
-def _shifted(pairs: Sequence[Tensor], side: int) -> Tensor:
-    """Weights of `_directly`, for correlation: 2 PHASES x N x side x (side + PHASES - 1), channels last, so that phases
+def _shifted(pairs: Sequence[Tensor], side: int, phases: int) -> Tensor:
+    """Weights of `_directly`, for correlation: LANES x N x side x (side + phases - 1), channels last, so that phases
     come out beside one another, as they lie in the picture."""
-    count, wide = len(pairs), side + PHASES - 1
-    weights = torch.zeros(2 * PHASES, side, wide, count)
+    count, wide = len(pairs), side + phases - 1
+    weights = torch.zeros(LANES, side, wide, count)
     each = side * wide * count
     centred = weights.as_strided(
-        (2, PHASES, side, side, count), (PHASES * each, each + count, wide * count, count, 1)
+        (LANES // phases, phases, side, side, count), (phases * each, each + count, wide * count, count, 1)
     )  # each phase one column further right
     for number, pair in enumerate(pairs):
         inner = slice((side - pair.shape[-1]) // 2, (side + pair.shape[-1]) // 2)
