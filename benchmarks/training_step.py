@@ -5,9 +5,10 @@
 Plain: float32, NCHW in memory, the correlation's scores S made in full, the maps of several scales concatenated before
 they are convolved. Then the package's network and trainer in float32 and in bf16, with the same weights, loss,
 optimiser (Adam) and crops. Last mccnet-fast: plainly, that is NCHW and Adam, and with the recipe `cpu`, whose Muon
-takes longer for a step and fewer steps, in both precisions too (`--fast`: these two alone). Freed memory is kept in all of them. Each round runs one step of every way, so
-that a busy machine is busy for all; the table shows the median, and the ratio is taken within each round. bf16 is
-left out on processors without instructions for it unless asked for; last comes what `auto` is decided by there.
+takes longer for a step and fewer steps, in both precisions too (`--fast`: these two alone). Freed memory is kept in all
+of them. Each round runs one step of every way, so that a busy machine is busy for all; the table shows the median, and
+the ratio is taken within each round. bf16 is left out on processors without instructions for it unless asked for; the
+last line says by what `auto` decides there.
 """
 
 import argparse

@@ -9,7 +9,6 @@ import torch
 
 from dualpix import rates
 
-
 HAS_BF16 = rates.has_bf16  # the real one, before what all tests share takes its place
 
 
