@@ -5,9 +5,10 @@
 Plain: float32, NCHW in memory, the correlation's scores S made in full, the maps of several scales concatenated before
 they are convolved. Then the package's network and trainer in float32 and in bf16, with the same weights, loss,
 optimiser (Adam) and crops. Last mccnet-fast: plainly, that is NCHW and Adam, and with the recipe `cpu`, whose Muon
-takes longer for a step and fewer steps. Freed memory is kept in all of them. Each round runs one step of every way, so
-that a busy machine is busy for all; the table shows the median, and the ratio is taken within each round. bf16 is the
-quicker only on processors with matrix tiles (AMX), and left out on others unless asked for.
+takes longer for a step and fewer steps, in both precisions too (`--fast`: these two alone). Freed memory is kept in all
+of them. Each round runs one step of every way, so that a busy machine is busy for all; the table shows the median, and
+the ratio is taken within each round. bf16 is left out on processors without instructions for it unless asked for; the
+last line says by what `auto` decides there.
 """
 
 import argparse
@@ -23,6 +24,7 @@ from dualpix.losses import LOSSES
 from dualpix.networks.blocks import Merge, upsample
 from dualpix.networks.mccnet import CrossCorrelation, MCCNet
 from dualpix.networks.mccnet_fast import MCCNetFast
+from dualpix.rates import bf16_gain, has_bf16
 from dualpix.recipes import Recipe, find_recipe
 from dualpix.training.learner import Learner
 from dualpix.training.memory import keep_freed_memory
@@ -95,7 +97,8 @@ def main() -> None:
     parser.add_argument("--crop", type=int, default=128, help="pixels")
     parser.add_argument("--threads", type=int, default=None, help="default: all")
     parser.add_argument("--window", type=int, default=None, help="max_disparity; default: the whole row, as the paper")
-    parser.add_argument("--bf16", action="store_true", help="also where there are no matrix tiles")
+    parser.add_argument("--bf16", action="store_true", help="also where the processor has no instructions for it")
+    parser.add_argument("--fast", action="store_true", help="only mccnet-fast with the recipe cpu, in both precisions")
     parser.add_argument("--nearest", action="store_true", help="nearest instead of bilinear up-sampling")
     options = parser.parse_args()
     if options.threads:
@@ -104,21 +107,25 @@ def main() -> None:
     recipe = Recipe(network="mccnet", arguments=arguments, batch=options.crops, crop=options.crop, optimiser="adam")
     batch = {name: torch.rand(options.crops, 3, options.crop, options.crop) for name in ("left", "right", "sharp")}
     fast = find_recipe("cpu", {"batch": str(options.crops), "crop": str(options.crop), "scene": str(options.crop)})
-    tiles = torch.cpu._is_amx_tile_supported()
+    precisions = ("fp32", "bf16") if options.bf16 or has_bf16() else ("fp32",)
     keep_freed_memory()
-    steps = {"plain fp32": plain_step(recipe, batch), "dualpix fp32": our_step(recipe, batch, "fp32")}
-    if tiles or options.bf16:
-        steps["dualpix bf16"] = our_step(recipe, batch, "bf16")
-    steps |= {"mccnet-fast, plain": plain_step(fast, batch), "mccnet-fast, dualpix": our_step(fast, batch, "auto")}
+    steps = {}
+    if not options.fast:
+        steps["plain fp32"] = plain_step(recipe, batch)
+        steps |= {f"dualpix {precision}": our_step(recipe, batch, precision) for precision in precisions}
+        steps["mccnet-fast, plain"] = plain_step(fast, batch)
+    steps |= {f"mccnet-fast, dualpix {precision}": our_step(fast, batch, precision) for precision in precisions}
+    first = next(iter(steps))
     for step in steps.values():
         step()
     rounds = [{name: timed(step) for name, step in steps.items()} for _ in range(options.rounds)]
-    print(f"{options.crops} crops of {options.crop} px, {torch.get_num_threads()} threads, matrix tiles: {tiles}")
-    print("| way | s / step | pictures / s | times plain |\n|---|---|---|---|")
+    print(f"{options.crops} crops of {options.crop} px, {torch.get_num_threads()} threads, torch {torch.__version__}")
+    print(f"| way | s / step | pictures / s | times {first} |\n|---|---|---|---|")
     for name in steps:
         seconds = median(one[name] for one in rounds)
-        ratio = median(one["plain fp32"] / one[name] for one in rounds)
+        ratio = median(one[first] / one[name] for one in rounds)
         print(f"| {name} | {seconds:.2f} | {options.crops / seconds:.1f} | {ratio:.2f} |")
+    print(f"bf16_gain: {bf16_gain(learning=True)} learning, {bf16_gain()} otherwise")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from dualpix import checkpoint, cli, networks
+from dualpix import checkpoint, cli, networks, rates
 
 sys.path.insert(0, str(Path(__file__).parent))  # for what several tests share: small_networks
 
@@ -33,6 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of the other engines come last: once these libraries are loaded, a training that a signal tells to stop in
     the same process ends in a segmentation fault (seen with OpenVINO 2026.4.1; why is not known)."""
     items.sort(key=lambda item: item.path.name in ENGINES)
+
+
+@pytest.fixture(autouse=True)
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test's numbers depend on how fast the machine is in bf16 just now, nor on what the user's cache says of it."""
+    monkeypatch.setattr(rates, "has_bf16", lambda: False)
 
 
 @pytest.fixture

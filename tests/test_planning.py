@@ -1,12 +1,13 @@
 """Plans: which rows are computed together, and what that needs."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from dualpix import planning
+from dualpix import planning, rates
 from dualpix.errors import MachineError
 from dualpix.planning import Cost
 
@@ -130,13 +131,33 @@ def test_unknown_devices_and_precisions_are_refused() -> None:
         planning.choose_precision("fp8", CPU, True)
 
 
-@pytest.mark.parametrize("tiles", [True, False])
-def test_bf16_is_taken_only_where_it_is_fast_and_costs_no_depth(monkeypatch: pytest.MonkeyPatch, tiles: bool) -> None:
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles)
-    assert planning.choose_precision("auto", CPU, adds_input=True) == ("bf16" if tiles else "fp32")
-    assert planning.choose_precision("auto", CPU, adds_input=False) == "fp32"
+@pytest.mark.parametrize(
+    ("gain", "taken"), [(None, "fp32"), (0.5, "fp32"), (1.149, "fp32"), (1.15, "bf16"), (2, "bf16")]
+)
+def test_bf16_is_taken_only_where_it_is_fast_and_costs_no_depth(gain: float | None, taken: str) -> None:
+    assert planning.choose_precision("auto", CPU, adds_input=True, gain=gain) == taken
+    assert planning.choose_precision("auto", CPU, adds_input=True, among=("fp32",), gain=gain) == "fp32"
+    assert planning.choose_precision("auto", CPU, adds_input=False, gain=gain) == "fp32"
     for precision in ("bf16", "fp16"):
-        assert planning.choose_precision(precision, CPU, adds_input=False) == precision
+        assert planning.choose_precision(precision, CPU, adds_input=False, gain=gain) == precision
+
+
+def test_bf16_is_measured_only_where_that_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(rates, "bf16_gain", lambda learning: asked.append(learning) or 1.4)
+    assert planning.bf16_gain("auto", CPU, adds_input=False) is None
+    assert planning.bf16_gain("auto", torch.device("cuda"), adds_input=True) is None
+    assert planning.bf16_gain("fp32", CPU, adds_input=True) is planning.bf16_gain("bf16", CPU, adds_input=True) is None
+    assert asked == []
+    assert planning.bf16_gain("auto", CPU, adds_input=True) == 1.4
+    assert planning.bf16_gain("auto", CPU, adds_input=True, learning=True) == 1.4
+    assert asked == [False, True]
+
+
+def test_a_plan_says_what_was_measured() -> None:
+    plan = planning.Plan(((0, 30),), 8, "bf16", "cpu", 900_000_000, gain=1.62)
+    assert str(plan) == "whole, bf16 on cpu (bf16 measured 1.6 times as fast as fp32), about 0.9 GB"
+    assert str(replace(plan, precision="fp32", gain=None)) == "whole, fp32 on cpu, about 0.9 GB"
 
 
 @pytest.mark.parametrize(

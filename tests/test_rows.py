@@ -7,7 +7,7 @@ import pytest
 
 ROWS = (
     ("errors", "files"),
-    ("tables",),
+    ("tables", "rates"),
     ("images", "networks", "classic", "losses", "metrics", "optics", "figures"),
     ("data", "objectives", "exported"),
     ("recipes", "checkpoint", "foreign", "graphs", "planning", "results"),

@@ -212,7 +212,7 @@ def make_plan(
     contexts = [planning.around(band, height, runner.multiple, reach) for band in bands]
     tallest = max(last - first for first, last in contexts)
     device = str(runner.device) if runner.engine == "torch" else f"{runner.device}, {runner.engine}"
-    return Plan(bands, reach, runner.precision, device, cost.peak_bytes(tallest), mirror)
+    return Plan(bands, reach, runner.precision, device, cost.peak_bytes(tallest), mirror, runner.gain)
 
 
 def _probe_rows(runner: AnyRunner, height: int) -> int:

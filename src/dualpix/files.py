@@ -1,4 +1,4 @@
-"""Write a file whole or not at all."""
+"""Write a file whole or not at all; and where to keep what can be made again."""
 
 import os
 import secrets
@@ -25,3 +25,9 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+def cache_folder() -> Path:
+    """The folder in the user's cache for what takes long to find out or to make; it need not exist, and may be deleted
+    at any time. Raises RuntimeError for a user without a home."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dualpix"

@@ -19,9 +19,13 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from dualpix import rates
 from dualpix.errors import MachineError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+LEAST_GAIN = 1.15
+"""How many times as fast as fp32 bf16 has to be on a processor, so that it is taken."""
 
 PROCESS_BYTES = 480_000_000
 """What Python with PyTorch occupies before any picture is opened (about 330 MB), and what the allocator leaves between
@@ -54,7 +58,8 @@ class Plan:
 
     `bands`: (first, last + 1) rows each band answers for; `overlap_px`: rows computed around each of them;
     `precision`: one of `PRECISIONS`; `device`: as PyTorch writes it; `peak_bytes`: expected peak memory of the process;
-    `mirror`: whether the result is the mean over four mirrored ones.
+    `mirror`: whether the result is the mean over four mirrored ones; `gain`: how many times as fast bf16 was measured
+    to be as fp32 on this processor, None if that played no part.
     """
 
     bands: tuple[Band, ...]
@@ -63,6 +68,7 @@ class Plan:
     device: str
     peak_bytes: int
     mirror: bool = False
+    gain: float | None = None
 
     @property
     def size(self) -> str:
@@ -74,7 +80,8 @@ class Plan:
         rows = self.bands[0][1] - self.bands[0][0]
         how = "whole" if len(self.bands) == 1 else f"{len(self.bands)} bands of {rows} rows"
         how += ", mean of 4 mirrored" if self.mirror else ""
-        return f"{how}, {self.precision} on {self.device}, about {self.peak_bytes / 1e9:.1f} GB"
+        why = "" if self.gain is None else f" (bf16 measured {self.gain:.1f} times as fast as fp32)"
+        return f"{how}, {self.precision} on {self.device}{why}, about {self.peak_bytes / 1e9:.1f} GB"
 
 
 @dataclass(frozen=True)
@@ -103,12 +110,20 @@ def choose_device(device: str | torch.device) -> torch.device:
 
 
 def choose_precision(
-    precision: str, device: torch.device, adds_input: bool, among: Collection[str] = tuple(PRECISIONS)
+    precision: str,
+    device: torch.device,
+    adds_input: bool,
+    among: Collection[str] = tuple(PRECISIONS),
+    gain: float | None = None,
 ) -> str:
     """Return one of `among`. "auto" takes 16 bits where the device is faster in them and the network's output is a
-    correction added to its input (`adds_input`): in the 8 bits that bf16 keeps, a whole picture would band visibly."""
+    correction added to its input (`adds_input`): in the 8 bits that bf16 keeps, a whole picture would band visibly.
+
+    gain: what `bf16_gain` says; on a processor bf16 is taken from `LEAST_GAIN` on. Raises `MachineError` for a
+    precision that is not among them, or that the device lacks.
+    """
     if precision == "auto":
-        fast = [name for name in _fast_precisions(device) if name in among]
+        fast = [name for name in _fast_precisions(device, gain) if name in among]
         return fast[0] if fast and adds_input else "fp32"
     if precision not in among:
         raise MachineError(f"There is no precision {precision!r}; choose from: auto, {', '.join(among)}.")
@@ -119,7 +134,21 @@ def choose_precision(
     return precision
 
 
-def _fast_precisions(device: torch.device) -> tuple[str, ...]:
+def bf16_gain(precision: str, device: torch.device, adds_input: bool, learning: bool = False) -> float | None:
+    """How many times as fast as fp32 bf16 is, measured (`rates.bf16_gain`), if that is what `choose_precision` has to
+    know for these; None otherwise."""
+    if precision != "auto" or device.type != "cpu" or not adds_input:
+        return None
+    return rates.bf16_gain(learning)
+
+
+def has_tiles() -> bool:
+    """Whether the processor has matrix tiles (AMX)."""
+    ask = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return ask is not None and bool(ask())
+
+
+def _fast_precisions(device: torch.device, gain: float | None) -> tuple[str, ...]:
     """Those in which the device is faster than in fp32, the best first: bf16 cannot overflow where fp32 does not."""
     if device.type == "cuda":
         # Before compute capability 7.0 there are no matrix units, and most GPUs are slower in fp16.
@@ -127,9 +156,7 @@ def _fast_precisions(device: torch.device) -> tuple[str, ...]:
         return ("bf16", *fp16) if torch.cuda.is_bf16_supported(including_emulation=False) else fp16
     if device.type == "mps":
         return ("fp16",)  # bf16 needs macOS 14, and is emulated on the first chips
-    # With AVX-512 BF16 alone, without matrix tiles, the networks were measured to take a third longer than in fp32.
-    has_tiles = getattr(torch.cpu, "_is_amx_tile_supported", None)
-    return ("bf16",) if device.type == "cpu" and has_tiles is not None and has_tiles() else ()
+    return ("bf16",) if device.type == "cpu" and gain is not None and gain >= LEAST_GAIN else ()
 
 
 def parse_memory(memory: str | int) -> int:

@@ -40,7 +40,8 @@ class Recipe:
     average: decay of the running mean of the weights, which is what is validated and kept; 0 for none. It may be
         changed on resuming.
     clip: largest norm of the gradient; 0 for no limit.
-    precision: "bf16" (bf16 weights, float32 masters), "fp32", or "auto": bf16 where the processor has matrix tiles.
+    precision: "bf16" (bf16 weights, float32 masters), "fp32", or "auto": bf16 where it is measured to be the
+        faster (`rates`).
     seed: decides the first weights, the scenes and the crops.
     scene: side of a simulated scene, which gives many crops. pool: scenes to draw from at any time.
     fresh: new scenes for each step; the oldest leave the pool.

@@ -274,3 +274,17 @@ def test_noise_stays_finite_and_in_range() -> None:
 def test_a_map_that_is_none_is_refused_in_one_sentence(sigma: Tensor, message: str) -> None:
     with pytest.raises(DataError, match=message):
         deblur_by_map(photograph(height=40, width=50), sigma)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_plane_just_as_far_as_is_still_kept_is_not_left_to_its_last_bit(sign: int) -> None:
+    """Planes three levels apart, as maps in steps have them, and `foreign` of three."""
+    _, picture, _ = example()
+    place = torch.zeros(picture.shape[-2:])
+    place[:, picture.shape[-1] // 2 :] = 3
+    kernels = [gaussian(0.5 + level)[None] for level in range(5)]
+    exact = deconvolve_levels(picture[None], kernels, place, CERTAIN, foreign=3)
+    rounded = deconvolve_levels(picture[None], kernels, place * (1 + sign * 1e-7), CERTAIN, foreign=3)
+    torch.testing.assert_close(rounded, exact, atol=1e-4, rtol=0)
+    farther = deconvolve_levels(picture[None], kernels, place * 1.01, CERTAIN, foreign=3)
+    assert float((farther - exact).abs().max()) > 0.01

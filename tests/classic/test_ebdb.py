@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import skimage
 import torch
+from scipy import ndimage
 from scipy.ndimage import gaussian_filter
 from scipy.special import erf
 from torch import Tensor
@@ -112,6 +114,75 @@ def test_an_edge_alone_is_measured_at_the_coarsest_scale() -> None:
     edges, last, found = ebdb.edge_scales(luma_of(gaussian_step(1)))
     assert set(np.flatnonzero(edges.any(axis=0))) <= {MIDDLE - 1, MIDDLE}
     assert set(last) == {8} and set(found) == {9}
+
+
+def noisy(picture: Tensor, seed: int | None) -> Tensor:
+    """Off by 1e-7 either way, about the last bit of a float32 pixel: as far as processors differ."""
+    if seed is None:
+        return picture
+    signs = torch.rand(picture.shape, generator=torch.Generator().manual_seed(seed)).sub(0.5).sign()
+    return (picture + 1e-7 * signs).clamp(0, 1)
+
+
+def perfect_step(sigma_px: float, left: float = 0.15, right: float = 0.65) -> Tensor:
+    """A step half-way between columns 31 and 32, whose slopes on either side are equal."""
+    profile = 0.5 + 0.5 * erf((OFFSETS_PX + 0.5) / (np.sqrt(2) * sigma_px))
+    return picture_of(np.tile(left + (right - left) * profile, (SIDE, 1)))
+
+
+@pytest.mark.parametrize("seed", [None, 0, 1, 2, 3])
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("levels", [(0.15, 0.65), (0.65, 0.15), (0.5, 0.5005)])
+def test_no_last_bit_decides_which_side_of_a_perfect_step_is_the_edge(
+    levels: tuple[float, float], turned: bool, seed: int | None
+) -> None:
+    picture = noisy(perfect_step(1, *levels), seed)
+    luma = linear_luma((picture.transpose(1, 2) if turned else picture).numpy())
+    edges, last, found = ebdb.edge_scales(luma.T if turned else luma)
+    expected = np.zeros((SIDE, SIDE), dtype=bool)
+    expected[1:-1, [MIDDLE - 1, MIDDLE]] = True  # Canny's own rule: equals stand; the border has no neighbours
+    np.testing.assert_array_equal(edges, expected)
+    assert set(last) == {8} and set(found) == {9}
+
+
+@pytest.mark.parametrize("seed", [None, 0, 1])
+@pytest.mark.parametrize("sigma_px", [1, 2])
+def test_a_perfect_step_has_the_blur_that_it_was_given(sigma_px: float, seed: int | None) -> None:
+    """Half a pixel beside its middle a Gaussian edge is flatter, and the more so at the finer scale."""
+    second_px = 2.5
+    slopes = [np.exp(-0.125 / (sigma_px**2 + scale**2)) / np.hypot(sigma_px, scale) for scale in (1, second_px)]
+    square = (slopes[0] / slopes[1]) ** 2
+    expected = float(np.sqrt((second_px**2 - square) / (square - 1)))
+    sigma_map = ebdb.blur_map(noisy(perfect_step(sigma_px), seed))
+    torch.testing.assert_close(sigma_map, torch.full((SIDE, SIDE), expected), rtol=0.01, atol=0)
+    assert expected == pytest.approx(sigma_px, rel=0.15)
+
+
+@pytest.mark.parametrize("seed", [None, 0, 1, 2])
+def test_an_even_ramp_ties_in_slope_threshold_and_ratio_and_still_gives_one_answer(seed: int | None) -> None:
+    """All slopes are the greatest slope, and the two of the ratio are one."""
+    luma = np.tile(np.linspace(0.1, 0.8, SIDE), (SIDE, 1))
+    picture = noisy(picture_of(luma), seed)
+    inner = (slice(1, -1), slice(16, -16))
+    edges, _, _ = ebdb.edge_scales(linear_luma(picture.numpy()))
+    assert edges[inner].all()
+    for place in (3, 5, 8):
+        whole = np.full((SIDE, SIDE), np.nan)
+        whole[edges] = ebdb.edge_blur(linear_luma(picture.numpy()), edges, np.full(np.count_nonzero(edges), place))
+        assert (whole[inner] == 5).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.5])
+def test_without_ties_the_edges_are_those_of_skimage(scale: float) -> None:
+    luma = gaussian_filter(np.random.default_rng(8).random((90, 110)), 1.5)
+    smooth = gaussian_filter(luma, scale, mode="nearest")
+    slope = np.hypot(*(ndimage.sobel(smooth, axis=axis) for axis in (0, 1)))
+    borders = np.linspace(0, slope.max(), 65)
+    high = next(border for border in borders[1:] if np.mean(slope < border) > 0.7)
+    how = {"sigma": 0, "low_threshold": 0.4 * high, "high_threshold": high, "mode": "nearest"}
+    expected = skimage.feature.canny(smooth, **how)
+    assert 200 < np.count_nonzero(expected) < 4000
+    assert np.count_nonzero(ebdb._canny(luma, scale) != expected) <= 2
 
 
 def test_edges_close_together_are_measured_at_a_finer_scale() -> None:

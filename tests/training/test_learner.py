@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from dualpix import networks
+from dualpix import networks, rates
 from dualpix.errors import RecipeError
 from dualpix.recipes import Recipe
 from dualpix.training.learner import MOST_FAILURES, Learner, rate_at
@@ -226,3 +226,18 @@ def test_what_the_network_does_not_take_is_one_sentence(quick: Make, changes: di
     with pytest.raises(RecipeError) as caught:
         Learner(quick(**changes))
     assert says in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("own", "others", "expected"), [(2.0, 2.0, "bf16"), (2.0, 1.0, "fp32"), (1.0, 2.0, "fp32")])
+def test_processes_learn_in_bf16_only_if_all_found_it_faster(
+    quick: Make, monkeypatch: pytest.MonkeyPatch, own: float, others: float, expected: str
+) -> None:
+    class Two(Processes):
+        def any(self, flag: bool) -> bool:
+            return flag or others < 1.15
+
+    monkeypatch.setattr(rates, "bf16_gain", lambda learning: own if learning else None)
+    learner = Learner(quick(precision="auto"), processes=Two())
+    assert learner.precision == expected and learner.gain == own
+    assert next(learner.network.parameters()).dtype == {"bf16": torch.bfloat16, "fp32": torch.float32}[expected]
+    assert Learner(quick(precision="fp32")).gain is None

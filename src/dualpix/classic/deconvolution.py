@@ -37,6 +37,7 @@ FAST_STEP_PX = 0.3  # of sigma; finer levels, blended, change the result by less
 FAITHFUL_QUANTILES = 32
 TILE_PX = 256
 SMALLEST_BORDER_PX = 16
+SAME_LEVEL = 1e-3  # a plane that lies just as far away as is still kept shall not be left to its last bit
 TABLE_REACH = 2.0  # differences of neighbours stay within [-1, 1], but for ringing
 TABLE_STEPS = 1 << 14
 
@@ -129,7 +130,8 @@ def deconvolve_levels(
 
 def _alien(place: Tensor, level: int, foreign: float, spreads: Tensor, tiles: Tiles) -> Tensor:
     """Which pixels h w a level cannot explain: those of other levels, and what is blurred over it from in front."""
-    behind, in_front = place > level + foreign, place < level - foreign
+    most = foreign + SAME_LEVEL
+    behind, in_front = place > level + most, place < level - most
     if not bool(in_front.any()):
         return behind
     covered = behind | tiles.spread((spreads[place.round().long()] + 1) * in_front)

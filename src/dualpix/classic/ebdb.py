@@ -13,6 +13,8 @@ Choices left open, or ours:
 - The formula takes the blur for a Gaussian. For a disc of radius r, which is what a lens gives, it returns r / 2 up to
   r = 2 px but r itself above 6 px, because the middle of a disc's line spread is flat. `disc=True` puts that right by
   the slopes of discs (`disc_response`), and returns the Gaussian of equal variance, r / 2.
+- Slopes that differ by no more than `ROUNDING` are equal, and equals stand: of a perfect step both columns are edge.
+  Without that, the rounding of pixels would choose one of them anew at every scale.
 - `fast` and `faithful` are the same: four seconds of one core at 1120 x 1680 leave nothing worth a difference.
 """
 
@@ -21,7 +23,6 @@ from functools import lru_cache
 
 import numpy as np
 import scipy
-import skimage
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
@@ -38,6 +39,8 @@ HIGH_SHARE = 0.7  # of all pixels have a slope below Canny's upper threshold
 LOW_OF_HIGH = 0.4
 SLOPE_BINS = 64
 LEAST_SLOPE = 1e-4  # by Sobel's sums: less than one level of 8 bits gives, even in the shadows
+ROUNDING = 2e-6  # of Sobel's sums: ten times the last bit of a float32 pixel, passed through both filters
+ROUNDING_PER_PX = 3e-7  # the same of slopes by a Gaussian's derivative
 FIRST_PX = 1.0
 SECOND_OF_SCALE = 0.5
 LEAST_EXCESS = 1e-3  # of the squared ratio over 1
@@ -53,6 +56,7 @@ NEIGHBOURS = ((0, 1), (1, -1), (1, 0), (1, 1))  # the other four are the same pa
 
 Mask = NDArray[np.bool_]
 Counts = NDArray[np.int64]
+Slopes = NDArray[np.float64]
 
 
 def blur_map(picture: Tensor, mode: str = "fast", disc: bool = False) -> Tensor:
@@ -87,15 +91,42 @@ def edge_scales(luma: Array) -> tuple[Mask, Counts, Counts]:
 
 def _canny(luma: Array, scale: float) -> Mask:
     """Canny's edges with the automatic thresholds of the authors' tool: a quantile of all slopes, and a share of it."""
-    smooth = scipy.ndimage.gaussian_filter(luma, scale, mode="nearest")
-    slope = np.hypot(scipy.ndimage.sobel(smooth, axis=0), scipy.ndimage.sobel(smooth, axis=1))
+    # In float64, so that what is rounded is the picture alone, of which `ROUNDING` is the bound.
+    smooth = scipy.ndimage.gaussian_filter(luma.astype(np.float64), scale, mode="nearest")
+    down, across = (scipy.ndimage.sobel(smooth, axis=axis) for axis in (0, 1))
+    slope = np.hypot(down, across)
     histogram, borders = np.histogram(slope, bins=SLOPE_BINS, range=(0, max(float(slope.max()), LEAST_SLOPE)))
     enough = int(np.argmax(np.cumsum(histogram) > HIGH_SHARE * slope.size))
     high = max(float(borders[enough + 1]), LEAST_SLOPE)
-    # Smoothed already, so Canny is to add nothing; "nearest" keeps it from darkening the border.
-    how = {"sigma": 0, "low_threshold": LOW_OF_HIGH * high, "high_threshold": high, "mode": "nearest"}
-    edges: Mask = skimage.feature.canny(smooth, **how)  # type: ignore[no-untyped-call]
+    # Where most slopes are the greatest, `high` is the greatest one itself, which only its own last bit would reach.
+    thin = _crests(down, across, slope, LOW_OF_HIGH * high - ROUNDING)
+    labels, count = scipy.ndimage.label(thin, np.ones((3, 3)))
+    strong = np.zeros(count + 1, dtype=bool)
+    strong[labels[thin & (slope >= high - ROUNDING)]] = True
+    edges: Mask = strong[labels]
     return edges
+
+
+def _crests(down: Slopes, across: Slopes, slope: Slopes, least: float) -> Mask:
+    """Where the `slope` H W is at least `least` and no smaller than before and behind, one pixel along its direction;
+    never on the border. Between pixels it is interpolated."""
+    width = slope.shape[1]
+    inner = np.zeros(slope.shape, dtype=bool)
+    inner[1:-1, 1:-1] = slope[1:-1, 1:-1] >= least
+    places = np.flatnonzero(inner)
+    steps_down, steps_across = down.flat[places], across.flat[places]
+    one_down, one_across = (np.where(step < 0, -1, 1) for step in (steps_down, steps_across))
+    sizes = np.abs(steps_down), np.abs(steps_across)
+    straight = np.where(sizes[0] > sizes[1], one_down * width, one_across)
+    slant = np.minimum(*sizes) / np.maximum(*sizes)
+    stands = np.ones(len(places), dtype=bool)
+    for way in (1, -1):
+        ahead = slope.flat[places + way * straight]
+        aslant = slope.flat[places + way * (one_down * width + one_across)]
+        stands &= slope.flat[places] + ROUNDING >= ahead + slant * (aslant - ahead)
+    crests = np.zeros(slope.shape, dtype=bool)
+    crests.flat[places[stands]] = True
+    return crests
 
 
 def edge_blur(luma: Array, edges: Mask, last_scale: Counts, disc: bool = False) -> Array:
@@ -107,23 +138,27 @@ def edge_blur(luma: Array, edges: Mask, last_scale: Counts, disc: bool = False) 
         radius = 2 * math.ceil(2 * second_px) + 1
         chosen = last_scale == place
         first, second = (_slope(luma, scale, radius)[edges][chosen] for scale in (FIRST_PX, second_px))
-        sigma_px[chosen] = blur_from_ratio(first / np.maximum(second, np.finfo(np.float32).tiny), second_px)
+        # In the middle of an even ramp the two are equal: blur without end, but for a last bit that makes it none.
+        equal = np.abs(first - second) <= ROUNDING_PER_PX
+        ratio = np.where(equal, np.nextafter(1, 2), first / np.maximum(second, np.finfo(np.float32).tiny))
+        sigma_px[chosen] = blur_from_ratio(ratio, second_px)
         if disc:
             radii, responses = disc_response(second_px)
             sigma_px[chosen] = np.interp(sigma_px[chosen], responses, radii / 2)
     return np.minimum(sigma_px, np.float32(MOST_PX))
 
 
-def _slope(luma: Array, scale: float, radius: int) -> Array:
+def _slope(luma: Array, scale: float, radius: int) -> Slopes:
+    exact = luma.astype(np.float64)
     down, across = (
-        scipy.ndimage.gaussian_filter(luma, scale, order=order, radius=radius, mode="reflect")
+        scipy.ndimage.gaussian_filter(exact, scale, order=order, radius=radius, mode="reflect")
         for order in ((1, 0), (0, 1))
     )
-    slope: Array = np.hypot(down, across)
+    slope: Slopes = np.hypot(down, across)
     return slope
 
 
-def blur_from_ratio(ratio: Array, second_px: float) -> Array:
+def blur_from_ratio(ratio: Array | Slopes, second_px: float) -> Array:
     """Sigma in pixels of a Gaussian edge whose slope at scale 1 is `ratio` times that at `second_px`; 0 where no
     Gaussian gives such a ratio."""
     square = ratio.astype(np.float64) ** 2

@@ -17,7 +17,8 @@ from dualpix.runners import onnx, openvino, pytorch
 class AnyRunner(Protocol):
     """What runs rows of a picture. `reach_px`: rows above and below that an output pixel depends on, None for all;
     `settled_rows`: of one that takes few rows at a time by itself, so many that memory grows evenly from there on; None
-    of others; `scratch`: the memory it needs for tensors, as a factor on their bytes."""
+    of others; `scratch`: the memory it needs for tensors, as a factor on their bytes;
+    `gain`: that by which the precision was chosen, see `planning.Plan`."""
 
     engine: str
     views: tuple[str, ...]
@@ -25,6 +26,7 @@ class AnyRunner(Protocol):
     reach_px: int | None
     settled_rows: int | None
     scratch: float
+    gain: float | None
     weight_bytes: int
     precision: str
     device: torch.device

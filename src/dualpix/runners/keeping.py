@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import os
 from importlib import metadata
 from pathlib import Path
 from typing import cast
 
 from torch import nn
 
+from dualpix.files import cache_folder
 from dualpix.networks import Network
 
 PACKAGES = ("torch", "openvino", "onnx", "onnxscript")
@@ -20,8 +20,7 @@ def place(network: nn.Module, precision: str, suffix: str) -> Path:
     for name, value in network.state_dict().items():
         print_.update(name.encode())
         print_.update(value.detach().cpu().contiguous().numpy().tobytes())
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "dualpix" / f"{type(network).__name__.lower()}-{precision}-{print_.hexdigest()[:16]}{suffix}"
+    return cache_folder() / f"{type(network).__name__.lower()}-{precision}-{print_.hexdigest()[:16]}{suffix}"
 
 
 def _versions() -> list[str]:

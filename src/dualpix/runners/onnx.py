@@ -28,6 +28,7 @@ class Runner:
         self.runtime = package("onnxruntime", "onnx")
         self.device = torch.device("cpu")
         self.precision = "fp32"
+        self.gain: float | None = None
         self.views, self.multiple = network.views, network.multiple
         self.reach_px: int | None = getattr(network, "reach_px", None)
         self._shape = graph_of(cast(nn.Module, network)).to("meta")

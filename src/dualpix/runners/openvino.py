@@ -39,6 +39,7 @@ class Runner:
 
     engine = "openvino"
     settled_rows: int | None = None
+    gain: float | None = None
     scratch = planning.SCRATCH
 
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
@@ -148,7 +149,8 @@ def _precision(network: Network, asked: str) -> str:
     if exported is not None and asked == "int8":
         raise MachineError(f"{exported.path} holds no 8-bit weights; export it with --int8.")
     if asked == "auto":
-        return planning.choose_precision("auto", torch.device("cpu"), True)
+        # What PyTorch was measured to gain says nothing of this engine.
+        return "bf16" if planning.has_tiles() else "fp32"
     return asked
 
 

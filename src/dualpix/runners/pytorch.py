@@ -27,7 +27,8 @@ class Runner:
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
         adds_input = hasattr(network, "correction") and bool(getattr(network, "residual", True))
         self.device = planning.choose_device(device)
-        self.precision = planning.choose_precision(precision, self.device, adds_input)
+        self.gain = planning.bf16_gain(precision, self.device, adds_input)
+        self.precision = planning.choose_precision(precision, self.device, adds_input, gain=self.gain)
         self.dtype = planning.PRECISIONS[self.precision]
         self.multiple = network.multiple
         self.reach_px: int | None = getattr(network, "reach_px", None)

@@ -63,7 +63,7 @@ def train(
     with join() as processes, closing(Keeper(Path(folder), recipe, processes, report)) as keeper:
         for batch, _ in sizes(recipe):
             processes.share(batch)
-        learner = Learner(recipe, keeper.clock)
+        learner = Learner(recipe, keeper.clock, processes)
         if recipe.start and not keeper.resuming:
             learner.start_from(recipe.start)
         source, trial = open_sources(

@@ -202,6 +202,7 @@ class Keeper:
             "threads": torch.get_num_threads(),
             "device": str(learner.device),
             "precision": learner.precision,
+            **({} if learner.gain is None else {"bf16_gain": learner.gain}),
             "parameters": sum(master.numel() for master in learner.masters),
             "torch": torch.__version__,
             **({"start": self.recipe.start} if self.recipe.start else {}),

@@ -19,7 +19,7 @@ from dualpix.exported import exported_of
 from dualpix.losses import LOSSES
 from dualpix.networks import MAPPERS, NETWORKS, create
 from dualpix.objectives import OBJECTIVES, Objective
-from dualpix.planning import choose_device, choose_precision
+from dualpix.planning import bf16_gain, choose_device, choose_precision
 from dualpix.recipes import Recipe
 from dualpix.tables import pick
 from dualpix.training.clock import Clock
@@ -38,8 +38,8 @@ class Learner:
     float32 masters; with fp32 the two are the same tensors.
     """
 
-    def __init__(self, recipe: Recipe, clock: Clock | None = None) -> None:
-        """clock: counts what the time of a step goes into.
+    def __init__(self, recipe: Recipe, clock: Clock | None = None, processes: Processes | None = None) -> None:
+        """clock: counts what the time of a step goes into. processes: those that make one of their own, to agree with.
 
         Raises `RecipeError` for a network, its arguments, a loss or a crop that will not do.
         """
@@ -48,7 +48,11 @@ class Learner:
         self.device = _device()
         adds_input = hasattr(network, "correction")
         # Gradients need the range of fp32, which fp16 has not.
-        self.precision = choose_precision(recipe.precision, self.device, adds_input, among=("fp32", "bf16"))
+        self.gain = bf16_gain(recipe.precision, self.device, adds_input, learning=True)
+        self.precision = choose_precision(recipe.precision, self.device, adds_input, ("fp32", "bf16"), self.gain)
+        # Each measures for itself, and all have to learn in the same.
+        if (processes or Processes()).any(self.precision == "fp32"):
+            self.precision = "fp32"
         dtype = torch.bfloat16 if self.precision == "bf16" else torch.float32
         self.network = network.to(self.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.masters = [p.detach().clone().requires_grad_() for p in self.network.parameters()]
