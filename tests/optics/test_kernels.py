@@ -30,6 +30,7 @@ OFF_AXIS = {
     "skewed": Lens(rho=0.3, split=0.5, skew=0.25),
     "clipped aside": Lens(rho=0.3, clip=(0.45, 0.2)),
     "seven blades": Lens(rho=0.4, blades=7),
+    "one-sided": Lens(rho=0.5, side=0.4, uneven=(0.1, 0.1, -0.1)),
     "everything": Lens(0.3, 0.3, 2.0, 0.6, 0.5, 0.08, 6, -0.2, (-0.4, 0.1), 0.05),
 }
 
