@@ -242,7 +242,7 @@ class Driver:
             recipe,
             run,
             photos=photos,
-            depths=settings.depths,
+            depths=settings.depths if settings.depths.is_dir() else None,
             validation=validation,
             left_behind=settings.left_behind,
             report=report,

@@ -298,6 +298,14 @@ def test_light_and_layout_take_their_records_fields_only(quick: Make, photos: Pa
         open_sources(quick(layout={"rugged": 0.5}), tmp_path, [photos])
 
 
+def test_maps_of_depth_that_are_not_there_are_told(quick: Make, photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere"):
+        open_sources(quick(), tmp_path, [photos], depths=tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=rf"no map of depth.*{photos.name}.NAME.png"):
+        open_sources(quick(), tmp_path, [photos], depths=tmp_path / "empty")
+
+
 def test_maps_of_depth_come_with_the_photographs(quick: Make, photos: Path, tmp_path: Path) -> None:
     maps = tmp_path / "depths" / photos.name
     first = sorted(photos.iterdir())[0]

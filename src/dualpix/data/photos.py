@@ -71,7 +71,8 @@ def share_photos(
     A file's name is a digest of what is in it, so that a photograph that has changed is decoded again. Raises OSError
     if the store cannot be written, too.
     """
-    shared = Photos([_keep(path, store, _depth_of(path, depths)) for path in _list(folders)])
+    maps = None if depths is None else check_folder(depths)
+    shared = Photos([_keep(path, store, _depth_of(path, maps)) for path in _list(folders)])
     large = [file for file, photo in zip(shared.files, shared, strict=True) if min(photo.shape[1:]) >= smallest_px]
     return Photos(_some(large, folders, smallest_px))
 
@@ -91,9 +92,11 @@ def _some(photos: list[Found], folders: Sequence[str | Path], smallest_px: int) 
     return photos
 
 
-def _depth_of(path: Path, depths: str | Path | None) -> Path | None:
-    found = Path(depths) / path.resolve().parent.name / f"{path.stem}.png" if depths is not None else None
-    return found if found is not None and found.exists() else None
+def _depth_of(photo: Path, depths: Path | None) -> Path | None:
+    if depths is None:
+        return None
+    found = depths / photo.resolve().parent.name / f"{photo.stem}.png"
+    return found if found.exists() else None
 
 
 def _keep(path: Path, store: Path, depth: Path | None) -> Path:

@@ -16,6 +16,7 @@ from dualpix.data.simulated import Simulated
 from dualpix.errors import DataError, RecipeError
 from dualpix.evaluating import score
 from dualpix.networks import MAPPERS, Network
+from dualpix.optics.landscapes import with_depth
 from dualpix.optics.light import Light
 from dualpix.optics.scenes import Layout
 from dualpix.recipes import Recipe
@@ -87,6 +88,11 @@ def _simulate(
 ) -> tuple[Source, Trial]:
     decoded = store / "photos"
     sharp = share_photos(photos, decoded, depths=depths)
+    if depths is not None and not with_depth(sharp):
+        raise DataError(
+            f"{depths} holds no map of depth for any of the photographs; they are looked for as"
+            f" {Path(depths) / Path(photos[0]).resolve().name / 'NAME.png'} and so on."
+        )
     count = _tenth(len(sharp))
     held_out = share_photos(validation, decoded, depths=depths) if validation else sharp[-count:]
     learnt = sharp if validation or len(sharp) == 1 else sharp[:-count]
