@@ -5,6 +5,8 @@ import shutil
 import subprocess
 from contextlib import suppress
 
+from dualpix.priority import lower_priority
+
 
 def make_way(nice: int, idle: bool, one_core: bool) -> None:
     """Before any thread is started, as a thread inherits these from the one that starts it.
@@ -12,8 +14,7 @@ def make_way(nice: int, idle: bool, one_core: bool) -> None:
     idle: computes only where no other process wants to, and reads and writes likewise. one_core: the last one allowed.
     What the system does not know or allow is left out.
     """
-    with suppress(OSError):
-        os.nice(max(0, nice - os.nice(0)))
+    lower_priority(max(0, nice - os.nice(0)))
     if one_core and hasattr(os, "sched_setaffinity"):
         with suppress(OSError):
             os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})

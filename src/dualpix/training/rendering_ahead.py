@@ -16,6 +16,7 @@ import torch
 
 from dualpix.data.rendered import Rendered
 from dualpix.files import LEFTOVERS
+from dualpix.priority import lower_priority
 
 AHEAD = 64  # scenes kept ready beyond the pool
 STALE_S = 3600.0
@@ -84,8 +85,7 @@ def main() -> None:
     """The other process: reads the scenes, then one number after another, from stdin."""
     signal.signal(signal.SIGTERM, _leave)
     torch.set_num_threads(1)
-    if hasattr(os, "nice"):
-        os.nice(5)
+    lower_priority(5)
     scenes, start, end = pickle.load(sys.stdin.buffer)
     reached: list[int | None] = [start]
     threading.Thread(target=_listen, args=(sys.stdin.buffer, reached), daemon=True).start()
