@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from dualpix.images import check_pair, inspect_views
+import dualpix
+from dualpix.images import check_pair, inspect_views, read_picture
 from dualpix.images.inspection import EITHER, GOOD, UNKNOWN, VERDICTS
 
 
@@ -66,6 +67,52 @@ def test_too_small_to_tell(views, size: int) -> None:
     found = inspect_views(*(view[:, :size, :size] for view in views(0, 6)))
     assert (found.order, found.verdict, found.odd) == ("unknown", UNKNOWN, {})
     assert (found.across is None) == (len(found.matches.across) == 0)
+
+
+def bundled() -> tuple[torch.Tensor, torch.Tensor]:
+    """The pair inside the package, 640 x 480: small enough that nothing is reduced, which would even out the noise; at
+    a third of its contrast."""
+    folder = Path(dualpix.__file__).parent / "demo_pair"
+    return tuple(0.33 + 0.33 * read_picture(folder / f"{name}.png").pixels for name in ("left", "right"))
+
+
+def noisy(view: torch.Tensor, sigma: float, seed: int) -> torch.Tensor:
+    """With independent noise of `sigma` of 255 levels."""
+    noise = torch.randn(view.shape, generator=torch.Generator().manual_seed(seed))
+    return (view + sigma / 255 * noise).clamp(0, 1)
+
+
+@pytest.mark.parametrize("sigma", [5, 12, 20, 30])
+def test_noise_does_not_make_a_pair_look_strange(sigma: float) -> None:
+    """20 is about ISO 25,600 of a full frame, unprocessed."""
+    left, right = bundled()
+    clean = inspect_views(left, right)
+    found = inspect_views(noisy(left, sigma, 1), noisy(right, sigma, 2))
+    assert found.odd == {} and found.order == clean.order == "left, right"
+    assert found.matches.found >= 0.95 * found.matches.textured
+    assert 0.1 * clean.matches.textured < found.matches.textured <= 1.05 * clean.matches.textured
+    assert found.across.middle_px == pytest.approx(clean.across.middle_px, abs=0.5)
+
+
+@pytest.mark.parametrize("sigma", [5, 12, 20, 30])
+@pytest.mark.parametrize("kind", ["upside down", "mirrored", "shifted"])
+def test_different_pictures_are_strange_under_noise_too(kind: str, sigma: float) -> None:
+    left, right = bundled()
+    other = {"upside down": right.flip(1), "mirrored": right.flip(2), "shifted": right.roll(100, 2)}[kind]
+    assert "strange" in inspect_views(noisy(left, sigma, 1), noisy(other, sigma, 2)).odd
+
+
+@pytest.mark.parametrize("sigma", [5, 12, 20])
+def test_noise_hides_neither_swapped_views_nor_a_pair_on_its_side(sigma: float) -> None:
+    left, right = (noisy(view, sigma, seed) for seed, view in enumerate(bundled()))
+    assert list(inspect_views(right, left).odd) == ["swapped"]
+    assert list(inspect_views(left.transpose(1, 2), right.transpose(1, 2)).odd) == ["vertical"]
+
+
+@pytest.mark.parametrize("sigma", [20, 60])
+def test_noise_alone_is_too_little_to_tell(sigma: float) -> None:
+    found = inspect_views(*(noisy(torch.full((3, 480, 640), 0.4), sigma, seed) for seed in (1, 2)))
+    assert found.verdict == UNKNOWN and found.odd == {} and found.matches.textured == 0
 
 
 def test_every_verdict_is_explained_on_a_page() -> None:

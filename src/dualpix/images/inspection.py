@@ -120,7 +120,10 @@ def _check_brightness(left: Tensor, right: Tensor) -> dict[str, str]:
 
 def _check_directions(matches: Matches, behind: int, in_front: int) -> dict[str, str]:
     across, down = matches.across, matches.down
-    if _width(down) > max(VERTICAL_SPREAD_PX, VERTICAL_RATIO * _width(across)):
+    # Under noise a few blocks stray, which spreads what little they are, but moves no more of them down than across.
+    fallen = int(((down.abs() > MOVED_PX) & (down.abs() > across.abs())).sum())
+    is_wide = _width(down) > max(VERTICAL_SPREAD_PX, VERTICAL_RATIO * _width(across))
+    if is_wide and fallen >= max(MIN_BLOCKS, behind + in_front):
         advice = "turn both views by a quarter turn, and the result back"
         return {"vertical": f"The disparity runs along columns, not rows; {advice}."}
     odd = {}

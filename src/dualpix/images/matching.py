@@ -13,9 +13,12 @@ BLOCK_PX = 64
 REACH_PX = 12
 WORKING_SIDE_PX = 800
 MIN_TEXTURE = 0.004  # root mean square of the band-passed luminance
+MIN_OF_NOISE = 1.0  # energy of structure over that of noise: with less, a block looks like no other for its noise alone
 MIN_CORRELATION = 0.7
 MIN_BEND = 0.005  # drop of the correlation one pixel from its peak, both sides together, along either axis
 MIN_EVENNESS = 0.05  # of the drops along the two axes: below that, the weaker one tells of noise more than of place
+NORMAL_MEDIAN = 0.6745  # of the absolute value, in standard deviations
+CROSS_GAIN = 6.0  # root of the sum of squares of (1, -2, 1) x (1, -2, 1)
 LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
 
 
@@ -25,8 +28,9 @@ class Matches:
 
     across, down: along rows and along columns, each of shape N; positive to the right and downwards.
     rows, columns: the middles of the blocks in that picture, each of shape N.
-    textured: how many blocks had enough structure to be looked for; found: how many of these the other view holds near
-    the same place. Not all of these are trusted: along a straight or very soft edge anything matches.
+    textured: how many blocks had enough structure, beyond their noise, to be looked for; found: how many of these the
+    other view holds near the same place. Not all of these are trusted: along a straight or very soft edge anything
+    matches.
     """
 
     across: Tensor
@@ -39,26 +43,47 @@ class Matches:
 
 
 def match_blocks(left: Tensor, right: Tensor) -> Matches:
-    """Match half-overlapping blocks of two pictures 3 x H x W by normalised correlation of band-passed luminance."""
+    """Match half-overlapping blocks of two pictures 3 x H x W by normalised correlation of band-passed luminance.
+
+    Noise is each view's own, so it adds to the energy of a block and nothing to what two of them have in common: it is
+    estimated and taken off, lest a noisy pair correlate as little as two pictures of different things.
+    """
     reduction = max(1, round(max(left.shape[1:]) / WORKING_SIDE_PX))
-    bands = [_band(_luminance(view, reduction)) for view in (left, right)]
-    a, b = (_blocks(band) for band in bands)
-    rows, columns = _middles(bands[0])
-    energy_a, energy_b = a.square().sum((1, 2)), b.square().sum((1, 2))
-    textured = (torch.minimum(energy_a, energy_b) / BLOCK_PX**2).sqrt() > MIN_TEXTURE
-    a, b, scale = a[textured], b[textured], (energy_a * energy_b).sqrt()[textured]
-    if not len(a):
-        none = a.new_zeros(0)
+    greys = torch.stack([_luminance(view, reduction) for view in (left, right)])
+    blocks = torch.stack([_blocks(_band(grey)) for grey in greys])  # 2 N S S
+    rows, columns = _middles(greys[0])
+    energy = blocks.square().sum((2, 3))  # 2 N
+    likely = _is_textured(energy)
+    blocks, energy, rows, columns = blocks[:, likely], energy[:, likely], rows[likely], columns[likely]
+    if len(rows):
+        common = _correlation(*blocks)
+        # What both views share is no noise, however fine it is.
+        apart = (energy.sum(0) - 2 * common.flatten(1).amax(1)).clamp_min(0)
+        noise = torch.minimum(torch.stack([_noise_energy(grey) for grey in greys])[:, likely], apart)
+        energy = energy - noise
+        textured = _is_textured(energy) & (energy > MIN_OF_NOISE * noise).all(0)
+        common, energy, rows, columns = common[textured], energy[:, textured], rows[textured], columns[textured]
+    if not len(rows):
+        none = energy.new_zeros(0)
         return Matches(none, none, none, none, 0, 0, reduction)
-    size = 2 * BLOCK_PX
-    spectrum = torch.fft.rfft2(a, s=(size, size)).conj() * torch.fft.rfft2(b, s=(size, size))
-    correlation = torch.fft.irfft2(spectrum, s=(size, size)).roll((REACH_PX, REACH_PX), (1, 2))
-    span = 2 * REACH_PX + 1
-    across, down, bends, found = _peaks(correlation[:, :span, :span] / scale[:, None, None])
+    across, down, bends, found = _peaks(common / energy.prod(0).sqrt()[:, None, None])
     weak, strong = bends.aminmax(dim=0)
     trusted = found & (weak > MIN_BEND) & (weak > MIN_EVENNESS * strong)
-    places = rows[textured][trusted], columns[textured][trusted]
-    return Matches(across[trusted], down[trusted], *places, len(a), int(found.sum()), reduction)
+    places = rows[trusted], columns[trusted]
+    return Matches(across[trusted], down[trusted], *places, len(rows), int(found.sum()), reduction)
+
+
+def _is_textured(energy: Tensor) -> Tensor:
+    """Whether both views 2 N have structure."""
+    return (energy.amin(0).clamp_min(0) / BLOCK_PX**2).sqrt() > MIN_TEXTURE
+
+
+def _correlation(a: Tensor, b: Tensor) -> Tensor:
+    """Of blocks N S S, for displacements up to `REACH_PX` either way: N K K."""
+    size, span = 2 * BLOCK_PX, 2 * REACH_PX + 1
+    spectrum = torch.fft.rfft2(a, s=(size, size)).conj() * torch.fft.rfft2(b, s=(size, size))
+    whole: Tensor = torch.fft.irfft2(spectrum, s=(size, size)).roll((REACH_PX, REACH_PX), (1, 2))
+    return whole[:, :span, :span]
 
 
 def _luminance(view: Tensor, reduction: int) -> Tensor:
@@ -78,11 +103,34 @@ def _band(grey: Tensor) -> Tensor:
 
 
 def _blocks(band: Tensor) -> Tensor:
-    if min(band.shape) < BLOCK_PX:
-        return band.new_zeros(0, BLOCK_PX, BLOCK_PX)
-    window = torch.hann_window(BLOCK_PX, periodic=False).to(band)
-    blocks = band.unfold(0, BLOCK_PX, BLOCK_PX // 2).unfold(1, BLOCK_PX, BLOCK_PX // 2)
-    return blocks.reshape(-1, BLOCK_PX, BLOCK_PX) * window * window[:, None]
+    return _cut(band) * _window().to(band)
+
+
+def _window() -> Tensor:
+    line = torch.hann_window(BLOCK_PX, periodic=False)
+    return line * line[:, None]
+
+
+def _cut(plane: Tensor) -> Tensor:
+    """Half-overlapping blocks N x BLOCK_PX x BLOCK_PX of a plane H x W; none of a smaller one."""
+    if min(plane.shape) < BLOCK_PX:
+        return plane.new_zeros(0, BLOCK_PX, BLOCK_PX)
+    blocks = plane.unfold(0, BLOCK_PX, BLOCK_PX // 2).unfold(1, BLOCK_PX, BLOCK_PX // 2)
+    return blocks.reshape(-1, BLOCK_PX, BLOCK_PX)
+
+
+def _noise_energy(grey: Tensor) -> Tensor:
+    """What white noise adds to the energy of each of the N windowed blocks of the band-passed `grey` H W."""
+    point = torch.zeros(BLOCK_PX, BLOCK_PX)
+    point[BLOCK_PX // 2, BLOCK_PX // 2] = 1
+    return _band(point).square().sum() * _window().square().sum() * _noise(grey).square()
+
+
+def _noise(grey: Tensor) -> Tensor:
+    """Standard deviation of white noise in each block: from second differences across both axes, in which structure is
+    weak (Immerkaer, "Fast noise variance estimation", 1996), by their median, which skips the few sharp places."""
+    cross = F.pad(grey[None], (1, 1, 1, 1), mode="replicate")[0].diff(n=2, dim=0).diff(n=2, dim=1)
+    return _cut(cross.abs()).flatten(1).median(1).values / (NORMAL_MEDIAN * CROSS_GAIN)
 
 
 def _middles(band: Tensor) -> tuple[Tensor, Tensor]:
