@@ -130,7 +130,7 @@ def detail(picture: Tensor) -> float:
 
 
 def test_the_sharp_picture_is_in_focus_or_stopped_down(photos: list[Tensor]) -> None:
-    layout = Layout(far_px=(9.0, 12.0), photos=1.0, single=1.0)
+    layout = Layout(balanced=0.0, native=0.0, rough=0.0, far_px=(9.0, 12.0), photos=1.0, single=1.0)
     pinhole, stopped = (Simulated(photos, 64, 1, seed=2, sharp_aperture=a, layout=layout)[0] for a in (0.0, 0.4))
     assert torch.equal(pinhole["left"], stopped["left"])
     assert detail(pinhole["sharp"]) > 1.1 * detail(stopped["sharp"]) > 1.3 * detail(pinhole["center"])
@@ -149,7 +149,7 @@ def test_what_is_in_focus_is_already_sharp() -> None:
 @pytest.mark.parametrize("side", [1, -1])
 def test_the_sign_of_blur_is_the_sign_of_disparity(photos: list[Tensor], side: int) -> None:
     """Behind the focal plane content lies further right in the right view; found by trying shifts."""
-    layout = Layout(far_px=(8.0, 12.0), photos=1.0, single=1.0, slant_px=0.001)
+    layout = Layout(balanced=0.0, native=0.0, rough=0.0, far_px=(8.0, 12.0), photos=1.0, single=1.0, slant_px=0.001)
     data, found = Simulated(photos, 96, 40, seed=1, layout=layout), 0
     for index in range(8):
         sample, rho = data[index], data.lens(index).rho

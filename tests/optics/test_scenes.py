@@ -1,5 +1,7 @@
 """Random scenes and lenses: lawful, decided by their seed, and spread as the layout says."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -9,6 +11,7 @@ from dualpix.optics.scenes import DISPARITIES_PX, Layout, draw_scene
 from dualpix.optics.sensor import Tone
 
 SIZE = 80
+PLAIN = Layout(balanced=0.0, native=0.0, landscapes=0.0, rough=0.0)
 
 
 def scene(seed: int, layout: Layout | None = None, rho: float = 0.4) -> list:
@@ -42,7 +45,7 @@ def test_blur_stays_flat_or_tilted_as_a_plane_in_space_is() -> None:
 
 
 def test_blur_has_the_spread_that_is_asked_for() -> None:
-    layout = Layout(far_px=(6.0, 10.0), far_tail_px=14.0, near_px=5.0, slant_px=0.0, single=0.0)
+    layout = replace(PLAIN, far_px=(6.0, 10.0), far_tail_px=14.0, near_px=5.0, slant_px=0.0, single=0.0)
     scenes = [scene(seed, layout) for seed in range(60)]
     behind = np.array([float(layers[0].blur_px.mean()) for layers in scenes])
     assert behind.max() <= 14 and 0.7 < np.mean(behind > 3.5) < 0.95
@@ -52,11 +55,11 @@ def test_blur_has_the_spread_that_is_asked_for() -> None:
 
 
 def test_single_surfaces_and_photographs_come_as_often_as_asked_for() -> None:
-    assert all(len(scene(seed, Layout(single=1.0))) == 1 for seed in range(10))
-    assert all(len(scene(seed, Layout(single=0.0))) > 1 for seed in range(10))
+    assert all(len(scene(seed, replace(PLAIN, single=1.0))) == 1 for seed in range(10))
+    assert all(len(scene(seed, replace(PLAIN, single=0.0))) > 1 for seed in range(10))
     red = torch.zeros(3, 100, 100, dtype=torch.uint8)
     red[0] = 255
-    layouts = [Layout(single=1.0, photos=share) for share in (0.0, 1.0)]
+    layouts = [replace(PLAIN, single=1.0, photos=share) for share in (0.0, 1.0)]
     rngs = [np.random.default_rng(seed) for seed in range(10)]
     none, all_red = ([draw_scene(rng, [red], SIZE, Tone(), layout)[0].colour for rng in rngs] for layout in layouts)
     assert all(float(colour[1:].max()) == 0 for colour in all_red)
@@ -65,7 +68,7 @@ def test_single_surfaces_and_photographs_come_as_often_as_asked_for() -> None:
 
 def test_surfaces_are_as_dark_as_asked_for_and_else_the_same() -> None:
     grey = torch.full((3, 100, 100), 128, dtype=torch.uint8)
-    layouts = [Layout(single=1.0, photos=1.0, shade=shade) for shade in (0.0, 2.0)]
+    layouts = [replace(PLAIN, single=1.0, photos=1.0, shade=shade) for shade in (0.0, 2.0)]
     light = float(Tone().decode(torch.tensor(128 / 255)))
     lit, dark = (
         [draw_scene(np.random.default_rng(seed), [grey], SIZE, Tone(), layout)[0] for seed in range(60)]

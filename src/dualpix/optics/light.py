@@ -43,8 +43,8 @@ class Light:
     uneven: float = 0.15
     decentre: float = 0.0
     noisy: float = 0.5
-    shot: tuple[float, float] = (1e-6, 2e-4)
-    grainy: float = 0.0
+    shot: tuple[float, float] = (1e-6, 1e-2)
+    grainy: float = 0.5
     sharpened: float = 0.0
     local_tone: float = 0.0
 

@@ -44,11 +44,11 @@ class Layout:
     photos: float = 0.72
     slant_px: float = 0.03
     shade: float = 0.5
-    balanced: float = 0.0
+    balanced: float = 0.1
     behind: float = 0.7
-    native: float = 0.0
-    landscapes: float = 0.0
-    rough: float = 0.0
+    native: float = 0.1
+    landscapes: float = 0.5
+    rough: float = 0.25
     reduced: float = 1.0
 
 
