@@ -1,5 +1,6 @@
 """Shared by all tests: small picture files, written by another library than the package reads with, and the command."""
 
+import os
 import signal
 import struct
 import sys
@@ -35,10 +36,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: item.path.name in ENGINES)
 
 
-@pytest.fixture(autouse=True)
-def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test's numbers depend on how fast the machine is in bf16 just now, nor on what the user's cache says of it."""
-    monkeypatch.setattr(rates, "has_bf16", lambda: False)
+def pytest_configure() -> None:
+    """No test's numbers depend on how fast the machine is in bf16 just now, nor on what the user's cache says of it;
+    those of processes that tests start neither."""
+    os.environ[rates.SWITCH] = "1"
 
 
 @pytest.fixture

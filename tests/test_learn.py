@@ -177,7 +177,8 @@ def test_a_stage_has_weights_whose_rate_fell(training: Training) -> None:
     step, fall = record(stage)["step"], record(stage)["fall"]
     assert found.extra["step"] == step + fall and fall == max(1, round(step / 10))
     assert training.lines("stage-001", "rate")[-1] == pytest.approx(1e-4 / fall)
-    assert training.lines("trunk-001", "rate")[-1] == 1e-4
+    training.wait_for(lambda: training.lines("trunk-001", "rate"))
+    assert set(training.lines("trunk-001", "rate")) == {1e-4}
     assert not (stage / "last.pt").exists(), "large, and of no more use"
 
 
@@ -191,7 +192,7 @@ def test_the_other_network_is_taught_by_the_stage(training: Training) -> None:
 
 def test_the_trunk_goes_on_from_where_it_stood(training: Training) -> None:
     training.wait_for(lambda: "finished" in record(training.home() / "stage-002"))
-    assert training.lines("trunk-001", "began_at_step")[2] == record(training.home() / "stage-001")["step"]
+    assert record(training.home() / "stage-001")["step"] in training.lines("trunk-001", "began_at_step")
     assert record(training.home() / "stage-002")["step"] > record(training.home() / "stage-001")["step"]
 
 

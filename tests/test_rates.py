@@ -9,7 +9,7 @@ import torch
 
 from dualpix import rates
 
-HAS_BF16 = rates.has_bf16  # the real one, before what all tests share takes its place
+HAS_BF16 = rates.has_bf16  # the real one, before fixtures take its place
 
 
 class Clock:
@@ -32,6 +32,7 @@ class Never(Clock):
 @pytest.fixture(autouse=True)
 def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A machine with bf16, of which nothing is known yet; where its cache is."""
+    monkeypatch.delenv(rates.SWITCH)
     monkeypatch.setattr(rates, "has_bf16", lambda: True)
     monkeypatch.setattr(rates, "_known", {})
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -144,6 +145,7 @@ def test_a_cache_that_cannot_be_written_is_no_error(cache: Path, monkeypatch: py
 
 
 def test_without_instructions_for_bf16_nothing_is_measured(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(rates.SWITCH, raising=False)
     monkeypatch.setattr(rates, "has_bf16", lambda: False)
     assert rates.bf16_gain(False, Never()) is rates.bf16_gain(True, Never()) is None
     assert not cache.exists()
@@ -165,3 +167,9 @@ def test_bf16_needs_the_processor_and_the_library(
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: tiles, raising=False)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: library)
     assert HAS_BF16() is expected
+
+
+def test_a_switch_in_the_environment_keeps_to_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(rates.SWITCH, "1")
+    monkeypatch.setattr(rates, "has_bf16", lambda: True)
+    assert rates.bf16_gain(timed=lambda step: pytest.fail("measured")) is None

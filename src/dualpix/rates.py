@@ -30,6 +30,9 @@ LAYERS = ((48, 40), (96, 24))  # channels as networks have them; so few rows and
 ROUNDS = 5
 ENOUGH_S = 0.4  # of measuring, however few rounds that makes on a slow or a busy machine
 HOPELESS = 0.5  # below which the first round is the last one: emulated bf16 can take ten times as long
+SWITCH = "DUALPIX_NO_BF16"
+"""Set to anything in the environment, it keeps `auto` at fp32, and nothing is measured."""
+
 LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 """Variables of the environment that keep PyTorch from using all that the processor has."""
 
@@ -49,7 +52,7 @@ def bf16_gain(learning: bool = False, timed: Timed = seconds_of) -> float | None
     learning: forward and backward, not forward alone. timed: gives the seconds of a step. Takes a fraction of a second
     the first time, and then comes from the cache, for as long as processor, PyTorch and number of threads are the same.
     """
-    if not has_bf16():
+    if os.environ.get(SWITCH) or not has_bf16():
         return None
     circumstances = _circumstances(learning)
     text = json.dumps(circumstances, sort_keys=True)
