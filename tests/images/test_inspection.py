@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import dualpix
 from dualpix.images import check_pair, inspect_views, read_picture
 from dualpix.images.inspection import EITHER, GOOD, UNKNOWN, VERDICTS
+from dualpix.optics.light import Light, draw_lens
+from dualpix.optics.render import Layer, render
 
 
 def test_numbers_of_a_pair_whose_blur_is_known(views) -> None:
@@ -118,3 +121,19 @@ def test_noise_alone_is_too_little_to_tell(sigma: float) -> None:
 def test_every_verdict_is_explained_on_a_page() -> None:
     page = (Path(__file__).parents[2] / "docs" / "cameras.md").read_text()
     assert [verdict for verdict in (*VERDICTS.values(), GOOD, EITHER, UNKNOWN) if f"| {verdict} |" not in page] == []
+
+
+def test_wide_blur_through_unlike_halves_is_a_pair_still() -> None:
+    """Hardly any fine detail is common to the two kernels, so it is looked for at half the size; other scenes are
+    refused there too."""
+    lens = draw_lens(np.random.default_rng([7, 0, 1]), Light(one_sided=1.0))
+    cells = np.random.default_rng(0).random((80, 80, 3), dtype=np.float32)
+    pairs = []
+    for turn in range(2):
+        colour = torch.from_numpy(np.rot90(cells, turn).repeat(4, 0).repeat(4, 1).copy()).permute(2, 0, 1)
+        plane = Layer(colour, torch.ones(320, 320), torch.full((320, 320), 9.0))
+        pairs.append(render([plane], lens, 32).clamp(0, 1))
+    for left, right in pairs:
+        assert inspect_views(left, right).matches.reduction == 2
+        assert inspect_views(left, right).odd == {}
+    assert list(inspect_views(pairs[0][0], pairs[1][1]).odd) == ["strange"]

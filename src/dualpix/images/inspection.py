@@ -7,6 +7,7 @@ from torch import Tensor
 from dualpix.images.matching import Matches, match_blocks
 
 MIN_BLOCKS = 12  # fewer matched blocks than this give no opinion
+MIN_COARSE_BLOCKS = 6  # a picture of 256 px has nine of them at half size
 MIN_FOUND = 0.5  # of the textured blocks; real pairs give 0.95 to 1, shifted, mirrored or strange ones 0.35 or less
 MOVED_PX = 0.3  # all lengths below are in pixels of the reduced picture, about 800 wide
 SWAPPED_SHARE = 0.85  # of the moved blocks; the seven real pairs measured have 0.01 or less, swapped 0.99 or more
@@ -92,10 +93,15 @@ def check_pair(left: Tensor, right: Tensor) -> list[str]:
 def inspect_views(left: Tensor, right: Tensor) -> Inspection:
     """Compare two views 3 x H x W in [0, 1]."""
     matches = match_blocks(left, right)
+    if _are_few(matches, MIN_BLOCKS):
+        # The halves of a sharply split lens leave wide blur little fine detail in common, but all of its coarse detail.
+        coarser = match_blocks(left, right, coarser=2)
+        enough = coarser.textured >= MIN_COARSE_BLOCKS and not _are_few(coarser, MIN_COARSE_BLOCKS)
+        matches = coarser if enough else matches
     moved = (matches.across.abs() > MOVED_PX) & (matches.across.abs() > matches.down.abs())
     behind, in_front = int((moved & (matches.across > 0)).sum()), int((moved & (matches.across < 0)).sum())
     odd = _check_brightness(left, right)
-    if matches.textured >= MIN_BLOCKS and matches.found < MIN_FOUND * matches.textured:
+    if _are_few(matches, MIN_BLOCKS):
         odd["strange"] = (
             "Hardly any detail of one view is found near the same place in the other: they may be of different "
             "photographs, shifted far, or mirrored; give the two views of one photograph, unaltered."
@@ -105,6 +111,11 @@ def inspect_views(left: Tensor, right: Tensor) -> Inspection:
     across, down = (_spread(values * matches.reduction) for values in (matches.across, matches.down))
     ratio = float(right.mean()) / max(float(left.mean()), 1e-6)
     return Inspection(matches, across, down, behind, in_front, ratio, odd)
+
+
+def _are_few(matches: Matches, least: int) -> bool:
+    """Whether of enough blocks with structure hardly any was found."""
+    return matches.textured >= least and matches.found < MIN_FOUND * matches.textured
 
 
 def _check_brightness(left: Tensor, right: Tensor) -> dict[str, str]:

@@ -42,13 +42,15 @@ class Matches:
     reduction: int
 
 
-def match_blocks(left: Tensor, right: Tensor) -> Matches:
+def match_blocks(left: Tensor, right: Tensor, coarser: int = 1) -> Matches:
     """Match half-overlapping blocks of two pictures 3 x H x W by normalised correlation of band-passed luminance.
+
+    `coarser`: how many times further than usual the pictures are reduced first.
 
     Noise is each view's own, so it adds to the energy of a block and nothing to what two of them have in common: it is
     estimated and taken off, lest a noisy pair correlate as little as two pictures of different things.
     """
-    reduction = max(1, round(max(left.shape[1:]) / WORKING_SIDE_PX))
+    reduction = coarser * max(1, round(max(left.shape[1:]) / WORKING_SIDE_PX))
     greys = torch.stack([_luminance(view, reduction) for view in (left, right)])
     blocks = torch.stack([_blocks(_band(grey)) for grey in greys])  # 2 N S S
     rows, columns = _middles(greys[0])
