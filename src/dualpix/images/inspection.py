@@ -94,7 +94,7 @@ def inspect_views(left: Tensor, right: Tensor) -> Inspection:
     """Compare two views 3 x H x W in [0, 1]."""
     matches = match_blocks(left, right)
     if _are_few(matches, MIN_BLOCKS):
-        # The halves of a sharply split lens leave wide blur little fine detail in common, but all of its coarse detail.
+        # Kernels of unlike shape leave wide blur little fine detail in common, but all of its coarse detail.
         coarser = match_blocks(left, right, coarser=2)
         enough = coarser.textured >= MIN_COARSE_BLOCKS and not _are_few(coarser, MIN_COARSE_BLOCKS)
         matches = coarser if enough else matches

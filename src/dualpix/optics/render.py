@@ -98,7 +98,7 @@ class _Thing:
         self.lens, self.alpha, self.blur_px = lens, layer.alpha, layer.blur_px
         self.opaque = bool(layer.alpha.min() == 1)
         self.light = torch.cat([layer.colour if self.opaque else layer.colour * layer.alpha, layer.alpha[None]])
-        self.rows, self.columns = (_ends(layer.alpha.amax(axis) > 0) for axis in (1, 0))
+        self.rows, self.columns = (ends(layer.alpha.amax(axis) > 0) for axis in (1, 0))
         self.reaches: dict[float, int] = {}
         self.low = self.high = layer.blur_px
         if not self.opaque:
@@ -112,7 +112,8 @@ class _Thing:
         return self.reaches[node]
 
 
-def _ends(seen: Tensor) -> tuple[int, int]:
+def ends(seen: Tensor) -> tuple[int, int]:
+    """The first place and the one behind the last where something is seen; (0, 0) for nothing."""
     there = seen.nonzero()
     return (int(there[0]), int(there[-1]) + 1) if len(there) else (0, 0)
 

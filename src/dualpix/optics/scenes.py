@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from dualpix.optics.landscapes import draw_landscape, with_depth
-from dualpix.optics.render import Layer
+from dualpix.optics.render import Layer, ends
 from dualpix.optics.sensor import Tone
 from dualpix.optics.textures import SHAPES, TEXTURES, photo, rough, rough_photo
 
@@ -135,18 +135,13 @@ def _layer(
 ) -> Layer:
     size = alpha.shape[-1]
     texture = _texture(rng, photos, size, layout)
-    seen = tuple(_ends(alpha.amax(axis) > 0) for axis in (1, 0))
+    seen = tuple(slice(*ends(alpha.amax(axis) > 0)) for axis in (1, 0))
     colour = tone.decode(texture[:, *seen])
     if rng.random() < 0.3:
         colour = _brighten(rng, colour)
     whole = torch.zeros(3, size, size)  # what is not there needs no colour
     torch.mul(colour, float(np.exp(rng.uniform(-layout.shade, 0.1))), out=whole[:, *seen])
     return Layer(whole, alpha, _plane(rng, size, blur_px, layout))
-
-
-def _ends(seen: Tensor) -> slice:
-    there = seen.nonzero()
-    return slice(int(there[0]), int(there[-1]) + 1) if len(there) else slice(0, 0)
 
 
 def _texture(rng: np.random.Generator, photos: Sequence[Tensor], size: int, layout: Layout) -> Tensor:

@@ -44,8 +44,8 @@ def train(
 
     photos: folders of sharp photographs, from which dual-pixel pairs are simulated; data: or a data set of real pairs;
         both for a recipe that adds simulated pairs to real ones (`simulated`).
-    depths: a folder of maps of the photographs' inverse depth, see `data.photos.share_photos`; with them a recipe can
-        ask for scenes that are laid out as photographs are (`layout={"landscapes": 0.5}`).
+    depths: a folder of maps of the photographs' inverse depth, see `data.photos.share_photos`; with them the
+        share `landscapes` of `optics.scenes.Layout` of the scenes is laid out as the photographs are.
     validation: with `data`, one other data set; without, folders of photographs for the simulated validation set. By
         default a tenth of the photographs or pairs is held out and not trained on (of DPDD, its validation split).
     left_behind: scenes that stay on disk after leaving the pool, for other runs with the same settings.

@@ -26,6 +26,7 @@ from dualpix.training.feed import Fixed, Mixed, Moving, Source
 TRIAL_PICTURES = 24
 TRIAL_SEED = 10**6
 PROTOCOL = "dpdd-8bit"
+PHOTOS = "photos"  # where in the store decoded photographs lie
 
 Record = TypeVar("Record", Layout, Light)
 
@@ -74,8 +75,7 @@ def open_sources(
     real, trial = _read(recipe, data, validation[0] if validation else None)
     if not recipe.simulated:
         return real, trial
-    shared = share_photos(photos, store / "photos", depths=depths)
-    return Mixed(_pool(recipe, store, shared, names), real, recipe.simulated), trial
+    return Mixed(_pool(recipe, store, _shared(photos, store, depths), names), real, recipe.simulated), trial
 
 
 def _simulate(
@@ -86,18 +86,23 @@ def _simulate(
     names: Sequence[str],
     depths: str | Path | None,
 ) -> tuple[Source, Trial]:
-    decoded = store / "photos"
-    sharp = share_photos(photos, decoded, depths=depths)
+    sharp = _shared(photos, store, depths)
+    count = _tenth(len(sharp))
+    held_out = share_photos(validation, store / PHOTOS, depths=depths) if validation else sharp[-count:]
+    learnt = sharp if validation or len(sharp) == 1 else sharp[:-count]
+    trial = _Kept(scenes_of(recipe, held_out, TRIAL_PICTURES, TRIAL_SEED))
+    return _pool(recipe, store, learnt, names), _trial(recipe, trial)
+
+
+def _shared(photos: Sequence[str | Path], store: Path, depths: str | Path | None) -> Photos:
+    """The photographs to learn from. Raises `DataError` where `depths` has a map of none of them."""
+    sharp = share_photos(photos, store / PHOTOS, depths=depths)
     if depths is not None and not with_depth(sharp):
         raise DataError(
             f"{depths} holds no map of depth for any of the photographs; they are looked for as"
             f" {Path(depths) / Path(photos[0]).resolve().name / 'NAME.png'} and so on."
         )
-    count = _tenth(len(sharp))
-    held_out = share_photos(validation, decoded, depths=depths) if validation else sharp[-count:]
-    learnt = sharp if validation or len(sharp) == 1 else sharp[:-count]
-    trial = _Kept(scenes_of(recipe, held_out, TRIAL_PICTURES, TRIAL_SEED))
-    return _pool(recipe, store, learnt, names), _trial(recipe, trial)
+    return sharp
 
 
 def _pool(recipe: Recipe, store: Path, photos: Photos, names: Sequence[str]) -> Moving:
