@@ -42,6 +42,21 @@ def pytest_configure() -> None:
     os.environ[rates.SWITCH] = "1"
 
 
+FAILED: list[pytest.TestReport] = []
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.failed:
+        FAILED.append(report)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """When a process of the tests ends in a mistake of pytest itself, that hides what had failed before it."""
+    if exitstatus == pytest.ExitCode.INTERNAL_ERROR and not hasattr(session.config, "workerinput"):
+        for report in FAILED:
+            print(f"\nFAILED before: {report.nodeid} ({report.when})\n{report.longreprtext}")
+
+
 @pytest.fixture
 def write_png() -> Writer:
     """`write_png(path, value, width=, height=)`: an 8-bit RGB PNG of one grey `value` (0..255), or of a given array."""

@@ -31,7 +31,7 @@ def judge(stage: Stage, script: Path, yardstick: str, minutes: float, stopping: 
                 start_new_session=True,  # so that its own processes can be ended with it
             )
         try:
-            while process.poll() is None:
+            while not _ended(process.pid):
                 if stopping():
                     return stage
                 if time.monotonic() > deadline:
@@ -39,9 +39,14 @@ def judge(stage: Stage, script: Path, yardstick: str, minutes: float, stopping: 
                 time.sleep(LOOK_S)
         finally:
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
+                os.killpg(process.pid, signal.SIGKILL)  # what it started and left behind
             process.wait()
     except OSError as error:
         return stage.note(judged={"failed": str(error)})
     code = process.returncode
     return stage.note(judged={"failed": f"exit code {code}"} if code else {"exit": 0})
+
+
+def _ended(process: int) -> bool:
+    """Whether it has ended. How is not asked for yet: until then no other process group can have its number."""
+    return os.waitid(os.P_PID, process, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
