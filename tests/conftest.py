@@ -52,9 +52,10 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """When a process of the tests ends in a mistake of pytest itself, that hides what had failed before it."""
-    if exitstatus == pytest.ExitCode.INTERNAL_ERROR and not hasattr(session.config, "workerinput"):
+    terminal = session.config.pluginmanager.get_plugin("terminalreporter")
+    if exitstatus == pytest.ExitCode.INTERNAL_ERROR and terminal is not None:
         for report in FAILED:
-            print(f"\nFAILED before: {report.nodeid} ({report.when})\n{report.longreprtext}")
+            terminal.write_line(f"\nFAILED before: {report.nodeid} ({report.when})\n{report.longreprtext}")
 
 
 @pytest.fixture
