@@ -47,6 +47,7 @@ class Recipe:
     fresh: new scenes for each step; the oldest leave the pool.
     sharp_aperture, compressed, codecs, far_px, shade: see `data.simulated.Simulated` and `optics.scenes.Layout`.
     light, layout: fields of `optics.light.Light` and of `optics.scenes.Layout` that differ from their defaults.
+    augment: mirror crops at random, left to right (with the views exchanged) and up to down.
     negate_depth: exchange the views half of the time, a scene with its depths negated.
     simulated: share of the crops that are simulated while the others are of real pairs; 0 for all of one kind.
     validate_every: steps between validations. keep_minutes: minutes between checkpoints.
@@ -87,6 +88,7 @@ class Recipe:
     shade: Amount = 0.5
     light: dict[str, Any] = Field(default_factory=dict)
     layout: dict[str, Any] = Field(default_factory=dict)
+    augment: bool = True
     negate_depth: bool = False
     simulated: Share = 0.0
     validate_every: Positive = 500

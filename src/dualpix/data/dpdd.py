@@ -48,6 +48,11 @@ class Dpdd:
         extras = [f"with {key}" if key in files else f"without {key}" for key in ("center", "sharp")]
         self.found = f"{len(self)} scenes of DPDD, split {split!r}, {' and '.join(extras)} pictures"
 
+    @property
+    def files(self) -> list[Path]:
+        """All of its pictures, scene by scene."""
+        return [path for paths in self.scenes for path in paths.values()]
+
     def __len__(self) -> int:
         return len(self.scenes)
 
