@@ -150,7 +150,7 @@ class Keeper:
                 self._keep(learner)
 
     def _keep(self, learner: Learner) -> None:
-        """The state comes last: whatever is there at a step, the weights and the log of that step are there too."""
+        """Killed between the files, a run has a state that is ahead of its weights; `begin` looks at that."""
         state = {
             "learner": learner.state(),
             "spent": self.hours() * 3600,
@@ -159,10 +159,10 @@ class Keeper:
             "precision": learner.precision,
             "origin": dict(self.origin),
         }
-        self._save(self.last, learner, {})
         if self.log is not None:
             self.log.settle()
         _write(self.folder / "last.pt", pack(state))
+        self._save(self.last, learner, {})
         self._draw()
 
     def is_time(self) -> bool:
