@@ -1,9 +1,11 @@
 """A run that was interrupted, in whatever way, ends as one that was not: bit for bit."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -267,3 +269,22 @@ def test_a_run_says_what_it_learnt_from_and_that_it_was_given_something_else(
     (note,) = (line["note"] for line in told if "note" in line)
     assert note.startswith("the data (photos) are others than this run has had so far")
     assert note in [line.get("note") for line in lines_of(run)]
+
+
+def test_nobody_has_to_read_what_a_training_prints(quick: Callable[..., Recipe], photos: Path, tmp_path: Path) -> None:
+    """As in `dualpix train ... | head`, and on a full disk."""
+    words = ["train", "tiny", "steps=3", "validate_every=1", "--photos", str(photos), "-o"]
+    command = [sys.executable, "-W", "error", "-m", "dualpix"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [*command, *words, tmp_path / "full"], stdout=full, stderr=subprocess.PIPE, env=environment
+        )
+    process = subprocess.Popen(
+        [*command, *words, tmp_path / "head"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    )
+    process.stdout.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(timeout=300), said, ended.returncode, ended.stderr) == (0, b"", 0, b"")
+    assert state(tmp_path / "full")["learner"]["step"] == state(tmp_path / "head")["learner"]["step"] == 3
