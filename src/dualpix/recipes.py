@@ -110,12 +110,13 @@ class Recipe:
 
 RECIPES: dict[str, Recipe] = {}
 
-# Section 4.2 of the paper, exactly. DPDD has 350 training pictures cut into 7000 patches (20 each, as DPDNet does) and
-# the paper gives no batch size; 8 is assumed: 875 steps an epoch, 200 epochs, halved every 60. 175,000 steps: days on a
+# Section 4.2 of the paper, as far as it goes. DPDD has 350 training pictures cut into 7000 patches (20 each, as DPDNet
+# does) and the paper gives no batch size; 8 is assumed: 875 steps an epoch, 200 epochs, halved every 60. Otherwise than
+# there, crops are at random places, and validation is on 24 whole pictures (docs/paper.md). 175,000 steps: days on a
 # GPU, months on two CPU cores. Expected on DPDD: 25.85 dB, SSIM 0.802 (the paper's Table 1; not reproduced here).
 RECIPES["paper"] = Recipe(
     network="mccnet",
-    arguments={"residual": False},
+    arguments={"residual": False, "score_scale": 1.0},
     loss="mix",
     optimiser="adam",
     rate=1e-4,
@@ -131,6 +132,7 @@ RECIPES["paper"] = Recipe(
     clip=0.0,
     precision="fp32",
     compressed=0.0,
+    augment=False,
     validate_every=875,
 )
 
