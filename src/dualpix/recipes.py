@@ -116,7 +116,7 @@ RECIPES: dict[str, Recipe] = {}
 # GPU, months on two CPU cores. Expected on DPDD: 25.85 dB, SSIM 0.802 (the paper's Table 1; not reproduced here).
 RECIPES["paper"] = Recipe(
     network="mccnet",
-    arguments={"residual": False, "score_scale": 1.0},
+    arguments={"residual": False, "score_scale": 1.0, "extraction_residual": False},
     loss="mix",
     optimiser="adam",
     rate=1e-4,
