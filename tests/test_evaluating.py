@@ -296,3 +296,38 @@ def test_evaluate_takes_the_mean_of_mirrored_results(root: Path, tmp_path: Path)
     expected = score(partial(deblur_pair, weights=Tiny(), mirror=True), Folder(root)).mean()
     assert mean.rows[1].scores.mean() == pytest.approx(expected, rel=1e-4)
     assert once.rows[1].scores.mean()["psnr"] != pytest.approx(expected["psnr"], rel=1e-4)
+
+
+def test_pictures_that_equal_the_truth_are_left_out_of_means_in_db(root: Path, tmp_path: Path) -> None:
+    for number, sample in enumerate(Folder(root)):
+        changed = (sample["sharp"] * 0.9 + 0.1 * torch.rand(sample["sharp"].shape)) if number else sample["sharp"]
+        save(tmp_path / "theirs" / f"{sample['name']}.png", changed)
+    done = evaluate(root, {"theirs": tmp_path / "theirs"}, tmp_path / "out", protocol="dpdd-8bit")
+    scores = done.rows[1].scores
+    others = [as_array(tmp_path / "theirs" / f"{name}.png") for name in NAMES[1:]]
+    truths = [as_array(root / "sharp" / f"{name}.png") for name in NAMES[1:]]
+    expected = np.mean([peak_signal_noise_ratio(a, b, data_range=1.0) for a, b in zip(truths, others, strict=True)])
+    assert scores.mean()["psnr"] == pytest.approx(expected, abs=1e-6) and scores.mean()["psnr-fitted"] < 40
+    assert scores.pictures[NAMES[0]]["psnr"] == scores.pictures[NAMES[0]]["psnr-fitted"] == float("inf")
+    assert "- theirs, PSNR dB: 1 of 3 pictures equal the sharp one; the mean is that of the others." in done.summary
+    assert "- theirs, PSNR fitted dB: 1 of 3" in done.summary and "inf" not in done.summary.split("## Left out")[0]
+    all_equal = score(root / "sharp", Folder(root))
+    assert all_equal.mean()["psnr"] == float("inf") and all_equal.equal() == {"psnr": 3, "psnr-fitted": 3}
+
+
+@pytest.mark.parametrize("what", ["sharp", "left", "center"])
+def test_grey_pictures_are_not_compared_with_colour(root: Path, tmp_path: Path, what: str) -> None:
+    (root / what).mkdir(exist_ok=True)
+    Image.open(root / "sharp" / "cafe.png").convert("L").save(root / what / "cafe.png")
+    done = evaluate(root, {"same": blurred}, tmp_path / "out")
+    assert len(done.rows[1].scores.pictures) == 2
+    (why,) = {why for (label, _), why in done.failures.items() if label == "same"}
+    assert "'cafe' must all be grey or all in colour" in why and f"{what}/cafe.png has one channel" in why
+
+
+def test_a_grey_result_is_not_compared_with_colour(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    for name in NAMES:
+        Image.open(root / "sharp" / f"{name}.png").convert("L").save(tmp_path / "theirs" / f"{name}.png")
+    scores = score(tmp_path / "theirs", Folder(root))
+    assert not scores.pictures and all("is grey, but" in why for why in scores.failures.values())

@@ -32,6 +32,8 @@ def test_paper_is_section_4_2() -> None:
     network = create(paper.network, **paper.arguments)
     assert (network.fusion, network.correlation, network.extraction) == (True, True, True)
     assert network.residual is False, "the paper's network paints the picture itself"
+    assert not network.encoder3[1].residual and network.cc1.score_scale == 1, "as 3.2 and 3.3 have it"
+    assert paper.augment is False and RECIPES["cpu"].augment is True
 
 
 @pytest.mark.parametrize("name", RECIPES)

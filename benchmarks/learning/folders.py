@@ -110,12 +110,14 @@ def read_log(run: Path) -> list[Line]:
 def _lines(path: Path) -> Iterator[Line]:
     if not path.exists():
         return
-    with path.open() as file:
+    with path.open("rb") as file:
         for text in file:
             try:
-                yield json.loads(text)
-            except ValueError:  # what wrote it was killed in the middle of a line
+                line = json.loads(text)
+            except (ValueError, RecursionError):  # what wrote it was killed in the middle of a line
                 continue
+            if isinstance(line, dict) and all(type(line.get(name, 0)) is int for name in ("step", "began_at_step")):
+                yield line
 
 
 def last_of(lines: list[Line], key: str) -> Any:

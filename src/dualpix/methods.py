@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dualpix import checkpoint
-from dualpix.classic import MAPS
+from dualpix.classic import MAPS, require
 from dualpix.classic.deconvolution import Mode, deblur_by_map
 from dualpix.classic.joint import blur_from_disparity, deblur_views, estimate_disparity
 from dualpix.data import Sample
@@ -32,12 +32,19 @@ class ClassicMethod:
     views: what it takes from the sample.
     run: the method itself.
     weights: the name in `checkpoint.WEIGHTS` of the network in it, if it has one.
+    needs: the entry of `classic.MAPS` in it, whose packages are optional, if it has one.
     """
 
     about: str
     views: tuple[str, ...]
     run: Callable[[Sample], Tensor]
     weights: str | None = None
+    needs: str | None = None
+
+    def require(self) -> None:
+        """Raises `MachineError` if an optional package that it needs cannot be imported."""
+        if self.needs is not None:
+            require(self.needs)
 
     @property
     def lacks(self) -> str:
@@ -110,11 +117,13 @@ METHODS: dict[str, ClassicMethod] = {
         "defocus map by sparse codes of small patches (Shi et al., CVPR 2015), then deconvolution",
         ("center",),
         partial(by_map, name="jnb"),
+        needs="jnb",
     ),
     "ebdb": ClassicMethod(
         "defocus map by edges blurred again (Karaali and Jung, TIP 2018), then deconvolution",
         ("center",),
         partial(by_map, name="ebdb"),
+        needs="ebdb",
     ),
     "dmenet": ClassicMethod(
         "defocus map by a network (Lee et al., CVPR 2019), then deconvolution",

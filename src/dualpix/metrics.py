@@ -5,6 +5,7 @@ Everything is computed in float64 over every pixel and channel, with no border c
 rounding are part of a `Protocol`, because they change the numbers.
 """
 
+import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,26 +23,34 @@ C2 = 0.03**2
 UNIFORM_SIZE = 7
 GAUSS_SIZE = 11
 GAUSS_SIGMA = 1.5
+FIT_ERROR = 1e-6  # what a fit of equal pictures may leave; a step of sixteen bits is fifteen times as large
 FIT_STRIDE = 7  # every seventh pixel fixes twelve numbers well enough
 
 
 def psnr(output: Tensor, target: Tensor) -> float:
     """Peak signal-to-noise ratio in dB for a peak of 1, from the mean square over all pixels and channels.
 
-    Infinite for equal pictures. For a batch, the mean of each picture's value, as every paper on DPDD reports it.
+    Infinite for equal pictures. For a batch, the mean of each picture's value, as every paper on DPDD reports it; see
+    `mean_decibels`.
     """
     outputs, targets = _pictures(output, target)
-    return _mean([_decibels(x, y) for x, y in zip(outputs, targets, strict=True)])
+    return mean_decibels([_decibels(x, y) for x, y in zip(outputs, targets, strict=True)])
 
 
 def psnr_fitted(output: Tensor, target: Tensor) -> float:
     """PSNR in dB after the least-squares affine change of colour (3 x 4 for RGB) of the output to the target.
 
     The two shots of a DPDD scene differ in exposure by a few levels, which a network that never saw DPDD cannot know.
-    The fit uses every seventh pixel in row order and its result is clipped to [0, 1].
+    The fit uses every seventh pixel in row order and its result is clipped to [0, 1]. Infinite where it makes the
+    pictures equal.
     """
     outputs, targets = _pictures(output, target)
-    return _mean([_decibels(_colour_fit(x, y), y) for x, y in zip(outputs, targets, strict=True)])
+    return mean_decibels([_fitted_decibels(x, y) for x, y in zip(outputs, targets, strict=True)])
+
+
+def _fitted_decibels(x: Tensor, y: Tensor) -> float:
+    fitted = _colour_fit(x, y)
+    return math.inf if float((fitted - y).abs().max()) < FIT_ERROR else _decibels(fitted, y)
 
 
 def mae(output: Tensor, target: Tensor) -> float:
@@ -154,6 +163,13 @@ def _pictures(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         )
     shape = (-1, *output.shape[-3:])
     return output.detach().double().reshape(shape), target.detach().double().reshape(shape)
+
+
+def mean_decibels(values: Sequence[float]) -> float:
+    """The mean of the values of several pictures, without those equal to their targets, which would make it infinite;
+    infinite if all are."""
+    finite = [value for value in values if value != math.inf]
+    return _mean(finite) if finite else math.inf
 
 
 def _mean(values: Sequence[float]) -> float:

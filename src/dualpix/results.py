@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from dualpix.files import write_whole
-from dualpix.metrics import PROTOCOLS
+from dualpix.metrics import PROTOCOLS, mean_decibels
 from dualpix.networks.counting import Counts
 
 COLUMNS = {
@@ -24,6 +24,8 @@ COLUMNS = {
     "lpips": ("LPIPS", ".4f"),
 }
 """Title and number format of each metric."""
+
+DECIBELS = ("psnr", "psnr-fitted")
 
 PICTURES = ("left", "right", "center")
 WORDS = ("method", "takes", "protocol", "weights")
@@ -43,9 +45,18 @@ class Scores:
     failures: dict[str, str] = field(default_factory=dict)
 
     def mean(self) -> dict[str, float]:
-        """Each metric's mean over the pictures that were scored; empty if none was."""
+        """Each metric's mean over the pictures that were scored; empty if none was. One in dB, which is infinite for a
+        picture equal to the truth, is that of the others (see `equal`)."""
         names = next(iter(self.pictures.values()), {})
-        return {name: statistics.fmean(picture[name] for picture in self.pictures.values()) for name in names}
+        values = {name: [picture[name] for picture in self.pictures.values()] for name in names}
+        return {
+            name: (mean_decibels if name in DECIBELS else statistics.fmean)(found) for name, found in values.items()
+        }
+
+    def equal(self) -> dict[str, int]:
+        """How many pictures a mean in dB leaves out, by its metric, because they equal the truth; only if any do."""
+        counts = {name: sum(picture.get(name) == math.inf for picture in self.pictures.values()) for name in DECIBELS}
+        return {name: count for name, count in counts.items() if count}
 
 
 @dataclass(frozen=True)
@@ -129,6 +140,12 @@ def _summary(rows: Sequence[Row], heading: str, notes: Sequence[str]) -> str:
     ]
     sources = [f"- {row.method}: {row.source}" for row in rows if row.source]
     idle = [f"- {row.method}: {row.lacks}; {row.advice}." for row in rows if row.lacks]
+    equal = [
+        f"- {row.method}, {COLUMNS[name][0]}: {count} of {len(row.scores.pictures)} pictures equal the sharp one"
+        f"{' after the fit' if name == 'psnr-fitted' else ''}; the mean is that of the others."
+        for row in rows
+        for name, count in row.scores.equal().items()
+    ]
     failures = [f"- {row.method}, {name}: {why}" for row in rows for name, why in row.failures.items()]
     parts = [
         [f"# {heading}"],
@@ -142,6 +159,7 @@ def _summary(rows: Sequence[Row], heading: str, notes: Sequence[str]) -> str:
             " with a higher fitted PSNR than in the first row. GMAC: 10^9 multiply-accumulates, convolutions +"
             " attention. seconds: median over pictures. peak: of the process, Python and PyTorch included."
         ],
+        ["## Left out of means", "", *equal] if equal else [],
         ["## Methods", "", *sources] if sources else [],
         ["## What did not run", "", *idle] if idle else [],
         ["## What failed", "", *failures] if failures else [],
@@ -183,6 +201,8 @@ def takes(views: Sequence[str]) -> str:
 
 def _gain(scores: Scores, reference: Scores) -> str:
     gains = [ours["psnr"] - theirs["psnr"] for ours, theirs in _both(scores, reference)]
+    # Without pictures that equal the truth, as in the means, unless all do.
+    gains = [gain for gain in gains if math.isfinite(gain)] or [gain for gain in gains if not math.isnan(gain)]
     if not gains:
         return ""
     mean = f"{statistics.fmean(gains):+.2f}"

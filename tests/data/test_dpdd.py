@@ -80,6 +80,49 @@ def test_names_with_nothing_in_common_are_paired_by_order(tmp_path: Path, write_
     assert [grey(sample["right"]) for sample in Dpdd(tmp_path)] == [12, 22, 32]
 
 
+def number(write_png, root: Path, names: dict[str, list[str]], values: dict[str, list[int]]) -> Path:
+    places = {"left": "inputL", "right": "inputR", "center": "inputC", "sharp": "target"}
+    for kind, stems in names.items():
+        for stem, value in zip(stems, values.get(kind, range(1, len(stems) + 1)), strict=True):
+            write_png(root / places[kind] / f"{stem}.png", 10 * value + KINDS[kind])
+    return root
+
+
+@pytest.mark.parametrize("kind", ["right", "center", "sharp"])
+def test_numbers_pair_whatever_zeros_stand_before_them(tmp_path: Path, write_png, kind: str) -> None:
+    """In sorted order, 10 stands before 2, but 010 behind 002."""
+    plain, padded = ["1", "2", "10", "11"], ["001", "002", "010", "011"]
+    names = {"left": plain, "right": plain, "sharp": plain} | {kind: padded}
+    data = Dpdd(number(write_png, tmp_path, names, {}))
+    assert len(data) == 4
+    for sample in data:
+        scenes = {one: grey(sample[one]) // 10 for one in names}
+        assert set(scenes.values()) == {1 + plain.index(sample["name"])}
+
+
+def test_sharp_shots_with_numbers_of_their_own_follow_in_the_order_of_numbers(tmp_path: Path, write_png) -> None:
+    names = {"left": ["s1", "s9", "s15"], "right": ["s1", "s9", "s15"], "sharp": ["s2", "s8", "s100"]}
+    for sample in Dpdd(number(write_png, tmp_path, names, {})):
+        assert grey(sample["sharp"]) // 10 == grey(sample["left"]) // 10
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("right", ["2", "3", "4", "5"]),
+        ("right", ["a", "b", "c", "d"]),
+        ("right", ["5", "6", "7", "8"]),
+        ("sharp", ["001", "002", "003", "005"]),
+        ("sharp", ["2", "3", "4", "5"]),
+        ("sharp", ["1", "01", "3", "4"]),
+    ],
+)
+def test_names_that_do_not_agree_are_refused(tmp_path: Path, write_png, kind: str, names: list[str]) -> None:
+    given = {"left": ["1", "2", "3", "4"], "right": ["1", "2", "3", "4"], "sharp": ["1", "2", "3", "4"]} | {kind: names}
+    with pytest.raises(DataError, match=r"must have the same name, or the same numbers in it.* meets "):
+        Dpdd(number(write_png, tmp_path, given, {}))
+
+
 def test_empty_folders_are_reported(tmp_path: Path) -> None:
     for place in ("inputL", "inputR", "target"):
         (tmp_path / place).mkdir()

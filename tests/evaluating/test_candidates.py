@@ -1,5 +1,6 @@
 """What is compared is opened first: own weights in a row of the table, and what does not fit, in one sentence."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,10 @@ import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+from typer.testing import CliRunner
 
 from dualpix import checkpoint
+from dualpix.cli import app
 from dualpix.data import Folder
 from dualpix.deblurring import deblur
 from dualpix.errors import CheckpointError, DataError
@@ -146,3 +149,16 @@ def test_a_map_of_the_blur_that_is_none_is_one_sentence(simulated: Path, tmp_pat
         Folder(tmp_path)[0]
     np.save(tmp_path / "blur" / "a.npy", np.arange(384).reshape(16, 24) - 100)
     assert float(Folder(tmp_path)[0]["blur_px"][0, 2, 3]) == 51 - 100
+
+
+def test_a_missing_package_is_told_once_and_not_for_each_picture(
+    simulated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("dualpix.classic.")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "scipy", None)
+    done = evaluate(simulated, choose("JNB"), tmp_path / "out")
+    assert done.rows[1].lacks == "no package" and not done.failures and not (tmp_path / "out" / "JNB").exists()
+    assert done.summary.count("pip install") == 1 and "JNB: no package; The classic methods need" in done.summary
+    end = CliRunner().invoke(app, ["evaluate", str(simulated), "--methods", "JNB", "-o", str(tmp_path / "cli")])
+    assert end.exit_code == 1 and end.stderr.count("pip install 'dualpix[classic]'") == 1

@@ -28,7 +28,7 @@ MCCNET = [
     {"max_disparity": 3, "value_projection": True, "score_scale": 1.0},
     {"max_disparity": 500, "fusion_channels": (16, 32, 64), "upsampling": "nearest"},
     {"extraction": False, "residual": False},
-    {"fusion": False, "residual": False},
+    {"fusion": False, "residual": False, "extraction_residual": False},
     {"correlation": False, "upsampling": "nearest"},
     {"correlation": False, "fusion": False, "extraction": False},
 ]

@@ -57,6 +57,7 @@ SWITCHES: list[dict[str, Any]] = [
     {"extraction": False},
     {"max_disparity": 3},
     {"residual": False, "upsampling": "nearest", "slope": 0.1, "score_scale": 1.0},
+    {"residual": False, "score_scale": 1.0, "extraction_residual": False},
 ]
 
 
@@ -69,6 +70,19 @@ def test_every_variant_runs_and_learns(arguments: dict[str, Any]) -> None:
     (sharp - 0.5).square().mean().backward()
     without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().max() > 0]
     assert without == []
+
+
+@torch.no_grad()
+def test_what_extraction_merges_is_its_output_where_the_paper_says_so() -> None:
+    """The weights of both readings are the same ones, so shipped weights keep their meaning."""
+    text, ours = MCCNet(extraction_residual=False), MCCNet()
+    assert {k: v.shape for k, v in text.state_dict().items()} == {k: v.shape for k, v in ours.state_dict().items()}
+    maps = torch.rand(1, 64, 8, 8)
+    for network, expected in ((text, torch.zeros_like(maps)), (ours, maps)):
+        extract = network.encoder3[1]
+        torch.nn.init.zeros_(extract.merge.weight)
+        torch.nn.init.zeros_(extract.merge.bias)
+        assert torch.equal(extract(maps), expected)
 
 
 def test_the_residual_starts_at_the_mean_of_the_views() -> None:

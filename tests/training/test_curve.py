@@ -66,3 +66,24 @@ def test_there_may_be_nothing_to_draw() -> None:
 def test_without_matplotlib_there_is_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert draw([report(20, 0.3)]) is None
+
+
+DEEP = "[" * 100_000
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        b"[1, 2]", b"3", b"null", b'"text"', b"\xff\xfe", b"{", DEEP.encode(), b'{"step": "many", "loss": 1}',
+        b'{"step": 20, "loss": "low"}', b'{"step": 20, "loss": [1]}', b'{"step": 40, "validation": {}}',
+        b'{"step": 40, "validation": null}', b'{"step": 40, "validation": {"psnr": "high"}}', b'{"began_at_step": "x"}',
+        b'{"step": -3, "loss": 1}', b'{"step": true, "loss": 1}', b'{"step": 20, "loss": 1' + b"0" * 400 + b"}",
+    ],
+)  # fmt: skip
+def test_lines_that_say_nothing_a_log_can_say_are_passed_over(tmp_path: Path, bad: bytes) -> None:
+    good = [json.dumps(line).encode() for line in (report(20, 0.3), validation(20, 25), report(40, 0.2))]
+    path = tmp_path / "log.jsonl"
+    path.write_bytes(b"\n".join([good[0], bad, good[1], bad, good[2], bad]))
+    lines = read_log(path)
+    assert lines == [json.loads(line) for line in good]
+    assert points(lines) == ([(20, 0.3), (40, 0.2)], [(20, 25)]) and draw(lines) is not None

@@ -1,8 +1,11 @@
 """A run that was interrupted, in whatever way, ends as one that was not: bit for bit."""
 
 import json
+import os
+import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +14,8 @@ from typing import Any
 import pytest
 import torch
 
+import dualpix
+from dualpix import checkpoint
 from dualpix.files import LEFTOVERS
 from dualpix.recipes import Recipe, to_dict
 from dualpix.training import train
@@ -165,3 +170,121 @@ def test_stopped_before_the_first_step_it_is_interrupted(
     with pytest.raises(KeyboardInterrupt):
         train(quick(pool=60), tmp_path / "run", photos=[photos], report=interrupt)
     assert not (tmp_path / "run" / "last.pt").exists() and len(list(tmp_path.rglob("*px-*/*.npy"))) == 50
+
+
+def lines_of(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def said(run: Path) -> list[tuple[int, str]]:
+    """What each line of the log about a step is, in order."""
+    return [(line["step"], "score" if "validation" in line else "loss") for line in lines_of(run) if "step" in line]
+
+
+def test_killed_between_its_last_files_a_run_ends_as_a_whole_one(
+    quick: Callable[..., Recipe], photos: Path, tmp_path: Path
+) -> None:
+    """The state is written before the weights: a run that died in between has nothing left to do but these."""
+    recipe = quick(steps=3, validate_every=2, keep_minutes=0.0)
+    whole, run = tmp_path / "whole", tmp_path / "run"
+    train(recipe, whole, photos=[photos])
+    train(replace(recipe, steps=2), tmp_path / "shorter", photos=[photos])
+    for name in ("behind", "missing", "cut"):
+        shutil.rmtree(run, ignore_errors=True)
+        shutil.copytree(whole, run)
+        weights = run / "last.safetensors"
+        if name == "behind":
+            shutil.copy(tmp_path / "shorter" / "last.safetensors", weights)
+        else:
+            weights.write_bytes(weights.read_bytes()[:900]) if name == "cut" else weights.unlink()
+        train(recipe, run, photos=[photos])
+        own, other = (checkpoint.load(folder / "last.safetensors") for folder in (run, whole))
+        assert same(own.network.state_dict(), other.network.state_dict()) and own.extra["step"] == 3
+        assert said(run) == said(whole)
+
+
+def test_each_line_stands_once_whatever_was_learnt_again(
+    quick: Callable[..., Recipe], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dualpix.training.REPORT_EVERY", 2)
+    recipe = quick(steps=8, validate_every=3, average=0.5, keep_minutes=9.0)
+    train(recipe, tmp_path / "whole", photos=[photos])
+    run = tmp_path / "run"
+    train(replace(recipe, steps=4), run, photos=[photos])
+    kept = (run / "last.pt").read_bytes()
+    train(recipe, run, photos=[photos])
+    (run / "last.pt").write_bytes(kept)  # as if killed before the state of step 8 was written
+    with (run / "log.jsonl").open("ab") as file:
+        file.write(b'[1, 2]\n\xff\xfe\n{"step": 9, "lo')
+    train(recipe, run, photos=[photos])
+    at_the_end_of_four = [(4, "score")]
+    assert [one for one in said_of(run) if one not in at_the_end_of_four] == said(tmp_path / "whole")
+    assert not list(run.glob(LEFTOVERS))
+
+    (run / "last.pt").unlink()
+    train(recipe, run, photos=[photos])
+    assert said(run) == said(tmp_path / "whole"), "begun anew, nothing is left of what was before"
+
+
+def said_of(run: Path) -> list[tuple[int, str]]:
+    return [(line["step"], "score" if "validation" in line else "loss") for line in read_log(run / "log.jsonl")[1:]
+            if "step" in line]  # fmt: skip
+
+
+def test_a_terminal_that_is_closed_stops_a_run_with_everything_kept(
+    quick: Callable[..., Recipe], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dualpix.training.REPORT_EVERY", 1)
+
+    def hang_up(line: dict[str, Any]) -> None:
+        if line.get("step") == 2:
+            signal.raise_signal(signal.SIGHUP)
+
+    train(quick(steps=50), tmp_path / "run", photos=[photos], report=hang_up)
+    assert state(tmp_path / "run")["learner"]["step"] == 3
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        train(quick(steps=5), tmp_path / "on", photos=[photos], report=hang_up)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert state(tmp_path / "on")["learner"]["step"] == 5
+
+
+def test_a_run_says_what_it_learnt_from_and_that_it_was_given_something_else(
+    quick: Callable[..., Recipe], photos: Path, tmp_path: Path
+) -> None:
+    run, moved = tmp_path / "run", tmp_path / "elsewhere"
+    weights = train(quick(steps=1), run, photos=[photos])
+    began = lines_of(run)[0]
+    assert (
+        began["version"] == dualpix.__version__ and began["command"] and set(began["data"]) == {"photos", "validation"}
+    )
+    assert checkpoint.read_card(weights)["extra"]["data"] == began["data"]
+    photos.rename(moved)
+    told: list[dict] = []
+    train(quick(steps=2), run, photos=[moved], report=told.append)
+    assert not [line for line in told if "note" in line], "the same photographs in another place"
+    (moved / "00.png").write_bytes((moved / "01.png").read_bytes())
+    train(quick(steps=3), run, photos=[moved], report=told.append)
+    (note,) = (line["note"] for line in told if "note" in line)
+    assert note.startswith("the data (photos) are others than this run has had so far")
+    assert note in [line.get("note") for line in lines_of(run)]
+
+
+def test_nobody_has_to_read_what_a_training_prints(quick: Callable[..., Recipe], photos: Path, tmp_path: Path) -> None:
+    """As in `dualpix train ... | head`, and on a full disk."""
+    words = ["train", "tiny", "steps=3", "validate_every=1", "--photos", str(photos), "-o"]
+    command = [sys.executable, "-W", "error", "-m", "dualpix"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [*command, *words, tmp_path / "full"], stdout=full, stderr=subprocess.PIPE, env=environment
+        )
+    process = subprocess.Popen(
+        [*command, *words, tmp_path / "head"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    )
+    process.stdout.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    assert (process.wait(timeout=300), said, ended.returncode, ended.stderr) == (0, b"", 0, b"")
+    assert state(tmp_path / "full")["learner"]["step"] == state(tmp_path / "head")["learner"]["step"] == 3

@@ -5,6 +5,7 @@ To add a map: one file here and one line in `MAPS`.
 
 from collections.abc import Callable
 from importlib import import_module
+from typing import Any
 
 from torch import Tensor
 
@@ -15,17 +16,21 @@ def _in(module: str) -> Callable[..., Tensor]:
     """`blur_map` of a module of this package, imported when first called: it needs the extra `classic`."""
 
     def blur_map(picture: Tensor, mode: str = "fast") -> Tensor:
-        try:
-            method = import_module(f"dualpix.classic.{module}").blur_map
-        except ModuleNotFoundError as error:
-            raise MachineError(
-                f"The classic methods need an optional package that cannot be imported ({error}); install it with:"
-                " pip install 'dualpix[classic]'."
-            ) from error
-        sigma_px: Tensor = method(picture, mode)
+        sigma_px: Tensor = require(module).blur_map(picture, mode)
         return sigma_px
 
     return blur_map
+
+
+def require(name: str) -> Any:
+    """The module of the map called `name`. Raises `MachineError` if a package that it needs cannot be imported."""
+    try:
+        return import_module(f"dualpix.classic.{name}")
+    except ImportError as error:
+        raise MachineError(
+            f"The classic methods need an optional package that cannot be imported ({error}); install it with:"
+            " pip install 'dualpix[classic]'."
+        ) from error
 
 
 MAPS: dict[str, Callable[..., Tensor]] = {"jnb": _in("jnb"), "ebdb": _in("ebdb")}

@@ -1,5 +1,6 @@
 """What all commands share: the application, how errors are told, and the options that mean the same everywhere."""
 
+import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -70,6 +71,14 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exist
 def say(text: str) -> None:
     """Print to stderr, which is for people; stdout is for results."""
     typer.echo(text, err=True)
+
+
+def show(text: str) -> None:
+    """Print to stdout what is not worth hours of work: where nobody reads it, or the disk is full, go on in silence."""
+    try:
+        typer.echo(text)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - as long as the process; Python would complain of the old one
 
 
 @app.callback(invoke_without_command=True)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dualpix.cli.doors import Device, Engine, Memory, Mirror, Overwrite, Precision, counter, say
+from dualpix.cli.doors import Device, Engine, Memory, Mirror, Overwrite, Precision, counter, say, show
 
 
 def simulate(
@@ -69,8 +69,8 @@ def train(
 ) -> None:
     """Train a network by a recipe.
 
-    The weights to use are best.safetensors in FOLDER. Ctrl-C stops after the current step with everything kept; the
-    same command resumes.
+    The weights to use are best.safetensors in FOLDER. Ctrl-C, or closing the terminal, stops after the current step
+    with everything kept; the same command resumes.
 
     \b
     Examples:
@@ -93,7 +93,7 @@ def train(
 
     def report(line: dict[str, Any]) -> None:
         reached[0] = line.get("step", line.get("resumed_at_step", reached[0]))
-        typer.echo(_told(line, chosen.steps))
+        show(_told(line, chosen.steps))
 
     best = run(
         chosen, output, photos=photos or (), depths=depths, data=data, validation=validation or (), report=report
@@ -102,7 +102,7 @@ def train(
         say(f"Stopped after step {reached[0]} of {chosen.steps}; the same command resumes.")
         raise typer.Exit(130)
     if reached[0]:  # Silent in all but the first of several processes.
-        typer.echo(f"{best}: ready for `dualpix deblur --weights`")
+        show(f"{best}: ready for `dualpix deblur --weights`")
 
 
 def evaluate(
@@ -167,6 +167,10 @@ def evaluate(
     typer.echo(done.summary)
     for (label, name), warning in done.warnings.items():
         say(f"Note: {label}, {name}: {warning}")
+    idle = [row for row in done.rows if row.lacks]
+    if idle and len(idle) == len(done.rows) - 1:  # all but the input
+        say(f"dualpix: nothing could run: {'; '.join(f'{row.method} has {row.lacks}, {row.advice}' for row in idle)}.")
+        raise typer.Exit(1)
     if done.failures:
         say(f"dualpix: {len(done.failures)} pictures failed; {done.folder / 'summary.md'} says why.")
         raise typer.Exit(1)

@@ -18,8 +18,10 @@ SIGNED_MAPS = ("blur_px", "disparity_px")
 """Maps whose sign says which side of the focal plane a point is on."""
 
 
-def augment(sample: Sample, crop_px: int, generator: torch.Generator, *, negate_depth: bool = False) -> Sample:
-    """A random crop of `crop_px` x `crop_px`, then each mirror with probability one half.
+def augment(
+    sample: Sample, crop_px: int, generator: torch.Generator, *, negate_depth: bool = False, mirrors: bool = True
+) -> Sample:
+    """A random crop of `crop_px` x `crop_px`, then each mirror with probability one half, unless not `mirrors`.
 
     With `negate_depth` the views alone are exchanged half the time as well. The draws come from `generator` only, the
     same number whatever their outcome. Raises `DataError` if a picture is smaller than the crop.
@@ -27,7 +29,7 @@ def augment(sample: Sample, crop_px: int, generator: torch.Generator, *, negate_
     sample = random_crop(sample, crop_px, generator)
     turns = (mirror, turn_over, exchange_views) if negate_depth else (mirror, turn_over)
     for turn, chosen in zip(turns, torch.rand(len(turns), generator=generator) < 0.5, strict=True):
-        sample = turn(sample) if chosen else sample
+        sample = turn(sample) if chosen and (mirrors or turn is exchange_views) else sample
     return sample
 
 

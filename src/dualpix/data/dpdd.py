@@ -4,10 +4,12 @@ The authors' own, `<split>_l/source`, `<split>_r/source`, `<split>_c/source` (th
 (the sharp pictures), and that of Restormer's download, `inputL`, `inputR`, `inputC` and `target`, either directly in
 the root or in a folder for each split.
 
-A scene's blurred and sharp pictures have different names (two shots, counted by the camera), so they are paired by
-their place in sorted order, which reproduces the authors' own lists in all three splits.
+The blurred pictures of a scene have one name, or at least the same numbers in it. Its sharp picture is another shot
+with another number, so where the numbers are not the same ones, the sharp pictures are paired by their place in the
+order of numbers, which reproduces the authors' own lists in all three splits.
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -32,7 +34,8 @@ class Dpdd:
     """The scenes of one split, in sorted order; a map from index to sample.
 
     `center` is read where the set has it and made from the views where not; `sharp` is absent if there is no folder
-    of targets. Raises `DataError` when the views are missing or the folders hold different numbers of pictures.
+    of targets. Raises `DataError` when the views are missing, when the folders hold different numbers of pictures, or
+    when their names do not agree.
 
         >>> Dpdd("DPDD", split="test")[0]["sharp"].shape  # doctest: +SKIP
         torch.Size([3, 1120, 1680])
@@ -43,10 +46,15 @@ class Dpdd:
         folders = _find_folders(path, split)
         files = {key: list_pictures(folder) for key, folder in folders.items()}
         _check_counts(folders, files)
-        _check_names(files)
+        files |= {key: _in_order(files["left"], files[key], key) for key in files if key != "left"}
         self.scenes = [dict(zip(files, row, strict=True)) for row in zip(*files.values(), strict=True)]
         extras = [f"with {key}" if key in files else f"without {key}" for key in ("center", "sharp")]
         self.found = f"{len(self)} scenes of DPDD, split {split!r}, {' and '.join(extras)} pictures"
+
+    @property
+    def files(self) -> list[Path]:
+        """All of its pictures, scene by scene."""
+        return [path for paths in self.scenes for path in paths.values()]
 
     def __len__(self) -> int:
         return len(self.scenes)
@@ -82,22 +90,35 @@ def _check_counts(folders: Mapping[str, Path], files: Mapping[str, list[Path]]) 
     if len(set(counts.values())) > 1 or not counts["left"]:
         listed = ", ".join(f"{counts[key]} in {folder}" for key, folder in folders.items())
         problem = "different numbers of" if any(counts.values()) else "no"
-        raise DataError(
-            f"Scenes are paired by their place in sorted order, but there are {problem} pictures: {listed}."
-        )
+        raise DataError(f"Every scene has one picture in each folder, but there are {problem} pictures: {listed}.")
 
 
-def _check_names(files: Mapping[str, list[Path]]) -> None:
-    """Different scenes missing from two folders leave the counts equal and pairs wrong; names tell, where they agree.
+def _in_order(left: list[Path], others: list[Path], key: str) -> list[Path]:
+    """`others`, each at the place of the left view it belongs to: by name, else by the numbers in the names, and sharp
+    pictures with other numbers, or none, by the order of these."""
+    for same in (bare_name, _numbers):
+        wanted, found = [same(path) for path in left], {same(path): path for path in others}
+        if len(found) == len(others) and set(found) == set(wanted):
+            return [found[name] for name in wanted]
+    shared = len({_numbers(path) for path in left} & {_numbers(path) for path in others} - {()})
+    if key == "sharp" and 2 * shared <= len(left):
+        by_number = sorted(others, key=_natural)
+        places = sorted(range(len(left)), key=lambda place: _natural(left[place]))
+        return [by_number[places.index(place)] for place in range(len(left))]
+    names = [{bare_name(path) for path in paths} for paths in (left, others)]
+    same = bare_name if names[0] & names[1] else _numbers
+    first = next((place for place, path in enumerate(others) if same(path) != same(left[place])), 0)
+    raise DataError(
+        f"The pictures of a scene must have the same name, or the same numbers in it, but in sorted order"
+        f" {left[first]} meets {others[first]}; look for a missing file near them, or rename them alike."
+    )
 
-    Names that have nothing in common say nothing, as with the sharp pictures.
-    """
-    left = [bare_name(path) for path in files["left"]]
-    for key in files.keys() & {"right", "center"}:
-        names = [bare_name(path) for path in files[key]]
-        if names != left and set(names) & set(left):
-            first = next(index for index, name in enumerate(names) if name != left[index])
-            raise DataError(
-                f"The blurred pictures of a scene must have the same name, but in sorted order"
-                f" {files['left'][first]} meets {files[key][first]}; look for a missing file near them."
-            )
+
+def _numbers(path: Path) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"[0-9]+", bare_name(path)))
+
+
+def _natural(path: Path) -> tuple[str | int, ...]:
+    """A key that sorts a2 before a10; words and numbers take turns."""
+    words = re.split(r"([0-9]+)", bare_name(path))
+    return tuple(int(word) if place % 2 else word for place, word in enumerate(words))

@@ -37,6 +37,13 @@ class Folder:
         sharp = sum("sharp" in paths for paths in self.scenes.values())
         self.found = f"{len(self)} pairs, {sharp} of them with a sharp picture, in {path}"
 
+    @property
+    def files(self) -> list[Path]:
+        """All of its pictures and maps, pair by pair."""
+        blurs = {name: self.root / "blur" / f"{name}.npy" for name in self.names}
+        more = {name: [blur] if blur.is_file() else [] for name, blur in blurs.items()}
+        return [path for name in self.names for path in (*self.scenes[name].values(), *more[name])]
+
     def __len__(self) -> int:
         return len(self.names)
 

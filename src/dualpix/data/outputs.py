@@ -13,7 +13,8 @@ class PicturesIn:
     """A folder of pictures as a method: from a sample to the picture in the file of its name.
 
     `<name>.png` (or another suffix) comes first, else the only `<name>_*`, as in `<name>_mymethod.png`. Raises
-    `DataError` if there is no such folder and, when called, `PictureError` if no file, or more than one, fits.
+    `DataError` if there is no such folder and, when called, `PictureError` if no file, or more than one, fits, or for a
+    grey picture of a sample in colour.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -24,7 +25,10 @@ class PicturesIn:
     def __call__(self, sample: Sample) -> Tensor:
         name = sample["name"]
         self._taken[name] = self.find(name)
-        return read_picture(self._taken[name]).pixels
+        picture = read_picture(self._taken[name])
+        if picture.grey and not _is_grey(sample):
+            raise PictureError(f"{self._taken[name]} is grey, but {name} is in colour; save the result in colour.")
+        return picture.pixels
 
     def find(self, name: str) -> Path:
         """The file of the sample called `name`."""
@@ -48,3 +52,8 @@ class PicturesIn:
             for name, path in self._taken.items()
             if owners.get(path, name) != name
         }
+
+
+def _is_grey(sample: Sample) -> bool:
+    like: Tensor = sample["sharp"] if "sharp" in sample else sample["left"]
+    return bool((like == like[:1]).all())

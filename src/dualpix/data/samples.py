@@ -57,9 +57,18 @@ def bare_name(path: Path) -> str:
 def read_sample(name: str, paths: dict[str, Path]) -> Sample:
     """Read the pictures of one scene; `paths` has `left` and `right`, and may have `center` and `sharp`.
 
-    Raises `PictureError` for a file that cannot be read and `PairError` for pictures of different sizes.
+    Raises `PictureError` for a file that cannot be read and `PairError` for pictures of different sizes, or of which
+    some are grey and others in colour.
     """
-    pictures = {key: read_picture(path).pixels for key, path in paths.items()}
+    read = {key: read_picture(path) for key, path in paths.items()}
+    if grey := [str(paths[key]) for key, picture in read.items() if picture.grey]:
+        coloured = [str(paths[key]) for key, picture in read.items() if not picture.grey]
+        if coloured:
+            raise PairError(
+                f"The pictures of {name!r} must all be grey or all in colour, but {' and '.join(grey)} has one channel"
+                f" and {' and '.join(coloured)} three; save them alike."
+            )
+    pictures = {key: picture.pixels for key, picture in read.items()}
     if len({picture.shape for picture in pictures.values()}) > 1:
         sizes = ", ".join(f"{paths[key]} is {p.shape[-1]} x {p.shape[-2]}" for key, p in pictures.items())
         raise PairError(f"The pictures of {name!r} must all have the same size, but {sizes} (width x height).")

@@ -15,7 +15,7 @@ from dualpix import checkpoint
 from dualpix.checkpoint import Checkpoint
 from dualpix.data import Sample
 from dualpix.deblurring import deblur_pair
-from dualpix.errors import CheckpointError, DataError
+from dualpix.errors import CheckpointError, DataError, MachineError
 from dualpix.evaluating.predicting import Method
 from dualpix.evaluating.systems import SYSTEMS, System
 from dualpix.methods import METHODS, by_mapper
@@ -103,6 +103,17 @@ def _open_system(label: str, system: System, how: Mapping[str, Any], opened: Che
         )
     if not system.weights:
         method = METHODS[system.method]
+        try:
+            method.require()
+        except MachineError as error:
+            return Candidate(
+                label,
+                views=method.views,
+                weights="none needed",
+                source=str(system),
+                lacks="no package",
+                advice=str(error)[:-1],
+            )
         return Candidate(label, method, views=method.views, weights="none needed", source=str(system))
     shipped = opened is None
     opened = opened or checkpoint.load(system.weights)

@@ -28,6 +28,9 @@ Choices the paper leaves open
 * LeakyReLU has slope 0.2. Maps are up-sampled bilinearly (`upsampling`; "nearest" is quicker to train) and reduced by
   averaging. Convolutions pad with zeros.
 * Extraction blocks double their channels inside, as in their source [10]; within the fusion they do not.
+* They add their input to what comes out, as that source does. `extraction_residual=False` is the paper's text, whose
+  1 x 1 convolution "forms the output".
+* Encoder 3 takes the map of encoder 2 as it is, not what CC1 makes of it.
 * Without correlation the encoder sees both views as six channels, and there is one skip for each scale, not two.
 
 Letters: B batch, H and W rows and columns, C channels; 2B stacks the left views over the right ones.
@@ -58,6 +61,7 @@ class MCCNet(nn.Module):
         fusion: bool = True,
         correlation: bool = True,
         extraction: bool = True,
+        extraction_residual: bool = True,
         max_disparity: int | None = None,
         residual: bool = True,
         slope: float = 0.2,
@@ -75,7 +79,9 @@ class MCCNet(nn.Module):
         views = 2 if correlation else 1
 
         def extract(channels: int) -> nn.Module:
-            return MultiScaleExtraction(channels, 2 * channels, slope) if extraction else nn.Identity()
+            if not extraction:
+                return nn.Identity()
+            return MultiScaleExtraction(channels, 2 * channels, slope, extraction_residual)
 
         self.encoder1 = leaky_pair((6 // views, 16, 32), slope=slope)
         self.encoder2 = leaky_pair((32, 64, 64), slope=slope)
@@ -88,7 +94,9 @@ class MCCNet(nn.Module):
             self.cc2 = CrossCorrelation(64, quarter_disparity, score_scale, value_projection, slope)
         skips = (32, 64, 64)
         if fusion:
-            self.fuse = MultiScaleFusion(skips, fusion_channels, extraction, upsampling, slope)
+            self.fuse = MultiScaleFusion(
+                skips, fusion_channels, extraction, upsampling, slope, extraction_residual=extraction_residual
+            )
             skips = fusion_channels
         self.decoder3 = Decoder(128, (skips[2],) * views, 128, upsampling, slope)
         self.decoder2 = Decoder(128, (skips[1],) * views, 64, upsampling, slope)
@@ -217,10 +225,14 @@ def _other(maps: Tensor) -> Tensor:
 
 
 class MultiScaleExtraction(nn.Module):
-    """3.3: 3 x 3 and 5 x 5 convolutions side by side and concatenated, twice; `inner` channels each the second time."""
+    """3.3: 3 x 3 and 5 x 5 convolutions side by side and concatenated, twice; `inner` channels each the second time.
 
-    def __init__(self, channels: int, inner: int, slope: float) -> None:
+    residual: whether the input is added to what comes out.
+    """
+
+    def __init__(self, channels: int, inner: int, slope: float, residual: bool = True) -> None:
         super().__init__()
+        self.residual = residual
         self.first3, self.first5 = convolution(channels, channels, 3), convolution(channels, channels, 5)
         self.second3, self.second5 = convolution(2 * channels, inner, 3), convolution(2 * channels, inner, 5)
         self.merge = Merge((inner, inner), channels, (0, 0))
@@ -232,7 +244,7 @@ class MultiScaleExtraction(nn.Module):
         second = [self.activate(convolve(first)) for convolve in (self.second3, self.second5)]
         del first  # At full size, this is where the memory needed is greatest.
         merged: Tensor = self.merge(second)
-        return merged.add_(maps)
+        return merged.add_(maps) if self.residual else merged
 
 
 class MultiScaleFusion(nn.Module):
@@ -245,12 +257,14 @@ class MultiScaleFusion(nn.Module):
         extraction: bool,
         upsampling: Upsampling,
         slope: float,
+        *,
+        extraction_residual: bool = True,
     ) -> None:
         super().__init__()
         self.scales = nn.ModuleList()
         for scale, (inner, out) in enumerate(zip((16, 32, 64), channels_out, strict=True)):
             doublings = (0 - scale, 1 - scale, 2 - scale)
-            extract = MultiScaleExtraction(inner, inner, slope) if extraction else nn.Identity()
+            extract = MultiScaleExtraction(inner, inner, slope, extraction_residual) if extraction else nn.Identity()
             merge = Merge(channels, inner, doublings, upsampling)
             self.scales.append(nn.Sequential(merge, extract, convolution(inner, out, 1)))
 

@@ -14,14 +14,16 @@ from typing import Any
 
 from dualpix.recipes import RECIPES, Recipe
 from dualpix.tables import pick
+from dualpix.training.checking import check_pairs
 from dualpix.training.feed import Feed, Source, pool_of, size_at, sizes
 from dualpix.training.keeping import Keeper, Report
-from dualpix.training.launching import launch
+from dualpix.training.launching import hang_up, launch
 from dualpix.training.learner import Learner, rate_at
 from dualpix.training.memory import keep_freed_memory
+from dualpix.training.origin import origin
 from dualpix.training.processes import Processes, join
 from dualpix.training.rendering_ahead import RenderingAhead, remove_leftovers
-from dualpix.training.sources import Trial, open_sources
+from dualpix.training.sources import Data, Trial, open_sources
 
 __all__ = ["launch", "train"]
 
@@ -35,15 +37,16 @@ def train(
     *,
     photos: Sequence[str | Path] = (),
     depths: str | Path | None = None,
-    data: str | Path | None = None,
-    validation: Sequence[str | Path] = (),
+    data: Data | None = None,
+    validation: Sequence[Data] = (),
     left_behind: int = MOST_LEFT_BEHIND,
     report: Report | None = None,
 ) -> Path:
     """Train `recipe` (a `Recipe` or a name in RECIPES) in the run folder `folder`; the same call again resumes.
 
     photos: folders of sharp photographs, from which dual-pixel pairs are simulated; data: or a data set of real pairs;
-        both for a recipe that adds simulated pairs to real ones (`simulated`).
+        both for a recipe that adds simulated pairs to real ones (`simulated`). data is a folder that `open_dataset`
+        takes, or any `data.Samples`.
     depths: a folder of maps of the photographs' inverse depth, see `data.photos.share_photos`; with them the
         share `landscapes` of `optics.scenes.Layout` of the scenes is laid out as the photographs are.
     validation: with `data`, one other data set; without, folders of photographs for the simulated validation set. By
@@ -52,24 +55,30 @@ def train(
     report: called with the lines of the log as they are written.
 
     Returns the weights to use: `best.safetensors`, the running mean with the highest validation PSNR (or, if the run
-    was stopped before its first validation, `last.safetensors`). Ctrl-C or SIGTERM ends the run after the current step
-    with everything kept; KeyboardInterrupt is raised if that was before the first step. Started several times over by
-    `launch` or torchrun, the processes share every batch. Raises `RecipeError` for a recipe that does not fit the
-    network, its `start` or the run in the folder, `DataError` for unusable data, `CheckpointError` for a damaged
-    `last.pt` or `start`, `MachineError` if another of several processes has ended.
+    was stopped before its first validation, `last.safetensors`). Ctrl-C, SIGTERM or SIGHUP ends the run after the
+    current step with everything kept; KeyboardInterrupt is raised if that was before the first step. Started several
+    times over by `launch` or torchrun, the processes share every batch.
+
+    Raises `RecipeError` for a recipe that does not fit the network, its `start` or the run in the folder, or if a
+    training is going on there, `DataError` for unusable data, `CheckpointError` for a `last.pt` or `start` that cannot
+    be used, `MachineError` if another of several processes has ended.
     """
     recipe = pick(RECIPES, recipe, "recipe") if isinstance(recipe, str) else recipe
     keep_freed_memory()
     with join() as processes, closing(Keeper(Path(folder), recipe, processes, report)) as keeper:
         for batch, _ in sizes(recipe):
             processes.share(batch)
-        learner = Learner(recipe, keeper.clock, processes)
+        learner = Learner(recipe, keeper.clock, processes, keeper.precision)
         if recipe.start and not keeper.resuming:
             learner.start_from(recipe.start)
         source, trial = open_sources(
             recipe, keeper.folder.parent / "scenes", photos, data, validation, learner.names, depths
         )
-        keeper.begin(learner)
+        known = origin(source, trial)
+        if processes.first and not keeper.knows(known["data"]):
+            check_pairs(source, trial, recipe, learner.names, partial(_checking, keeper))
+        processes.wait()
+        keeper.begin(learner, known)
         processes.agree(learner.step, f"the step that {keeper.folder} holds")
         with (
             closing(Feed(source, recipe, learner.names, processes.share)) as feed,
@@ -97,8 +106,12 @@ def _loop(
     if recipe.start and learner.step == 0:
         keeper.judge(learner, trial)
     while learner.step < recipe.steps and not stopping:
-        with keeper.clock.on("feeding"):
-            batch = feed.batch(learner.step)
+        try:
+            with keeper.clock.on("feeding"):
+                batch = feed.batch(learner.step)
+        except Exception:  # such as that of a file that has gone since it was looked at
+            keeper.keep(learner)
+            raise
         rate, size = rate_at(recipe, learner.step), size_at(recipe, learner.step)
         loss, stopping = learner.learn(batch, processes, stop[0])
         reach(learner.step)
@@ -116,8 +129,9 @@ def _loop(
 
 @contextmanager
 def _stop_on_signal() -> Iterator[list[bool]]:
-    """A flag that Ctrl-C or SIGTERM sets; a second Ctrl-C interrupts at once. A second SIGTERM does not: who ends a
-    service signals all of its processes, and the first of them passes the signal on to the others."""
+    """A flag that Ctrl-C, SIGTERM or a terminal that is closed sets; a second Ctrl-C interrupts at once. A second
+    SIGTERM does not: who ends a service signals all of its processes, and the first of them passes the signal on to the
+    others."""
     stop = [False]
     if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
         yield stop
@@ -128,7 +142,7 @@ def _stop_on_signal() -> Iterator[list[bool]]:
             raise KeyboardInterrupt
         stop[0] = True
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM, *hang_up())}
     try:
         yield stop
     finally:
@@ -150,6 +164,11 @@ def _ahead(source: Source, step: int, recipe: Recipe, processes: Processes) -> I
         return
     with RenderingAhead(pool.scenes, start, end) as ahead:
         yield lambda step: ahead.reach(pool.window(step)[1])
+
+
+def _checking(keeper: Keeper, done: int, total: int) -> None:
+    if done % 50 == 0:
+        keeper.tell({"checking": done, "of": total})
 
 
 def _fill(source: Source, step: int, processes: Processes, keeper: Keeper, stop: list[bool]) -> None:

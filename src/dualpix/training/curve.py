@@ -1,10 +1,11 @@
 """The learning curve of a run: loss and the first of the validation scores against steps, from its log."""
 
 import io
-import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
+
+from dualpix.training.log import as_if_never_interrupted
 
 Points = list[tuple[int, float]]
 """Step and value, in the order of steps."""
@@ -18,19 +19,9 @@ SMOOTHING = 40
 def read_log(path: Path) -> list[dict[str, Any]]:
     """The lines of a log as if it had never been interrupted: what was learnt again after a restart counts once.
 
-    A line that a killed process left unfinished is passed over.
+    A line that a killed process left unfinished is passed over, and so is any that says nothing a log can say.
     """
-    lines: list[dict[str, Any]] = []
-    for text in path.read_text().splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        begin = line.get("began_at_step", line.get("resumed_at_step"))
-        if begin is not None:
-            lines = [earlier for earlier in lines if begin and earlier.get("step", 0) <= begin]
-        lines.append(line)
-    return lines
+    return [line for _, line in as_if_never_interrupted(path.read_bytes()) if line is not None]
 
 
 def points(lines: Iterable[dict[str, Any]]) -> tuple[Points, Points]:

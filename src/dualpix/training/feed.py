@@ -94,6 +94,12 @@ def size_at(recipe: Recipe, step: int) -> tuple[int, int]:
     return sizes(recipe)[step >= recipe.steps - recipe.late_steps]
 
 
+def lack(sample: Sample, names: Sequence[str]) -> str:
+    """What a sample does not have of what a crop has to hold, "" if it has all; a centre view can be made."""
+    missing = [name for name in names if name not in sample and name != "center"]
+    return f"no {'sharp picture' if missing[0] == 'sharp' else missing[0]} to learn from" if missing else ""
+
+
 class Feed:
     """Cuts one process's share of every batch; crop k of a step is the same whoever cuts it.
 
@@ -137,10 +143,8 @@ class Feed:
         sample = self.source.draw(step, generator)
         if "center" in self.names and "center" not in sample:
             sample = {**sample, "center": mean_view(sample["left"], sample["right"])}
-        for name in self.names:
-            if name not in sample:
-                what = "sharp picture" if name == "sharp" else name
-                raise DataError(f"The pair {sample['name']!r} has no {what} to learn from; take it out of the data.")
-        crop = augment(sample, size_at(self.recipe, step)[1], generator)
+        if why := lack(sample, self.names):
+            raise DataError(f"The pair {sample['name']!r} has {why}; take it out of the data.")
+        crop = augment(sample, size_at(self.recipe, step)[1], generator, mirrors=self.recipe.augment)
         swap = self.recipe.negate_depth and bool(torch.rand((), generator=generator) < 0.5)
         return exchange_views(crop) if swap else crop

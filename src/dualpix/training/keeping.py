@@ -1,16 +1,14 @@
 """What a training run leaves on disk, and what it says."""
 
-import io
 import json
 import math
 import os
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 
@@ -22,8 +20,11 @@ from dualpix.training.clock import STEPPING, Clock
 from dualpix.training.curve import draw, read_log
 from dualpix.training.feed import sizes
 from dualpix.training.learner import Learner
+from dualpix.training.log import Log
+from dualpix.training.origin import changes
 from dualpix.training.processes import Processes
 from dualpix.training.sources import Trial, merit
+from dualpix.training.state import number, pack, part, unpack
 
 Report = Callable[[dict[str, Any]], None]
 FREE_TO_CHANGE = {"steps", "decay_steps", "late_steps", "late_batch", "late_crop"}
@@ -35,7 +36,8 @@ been taken, except `steps` of a cosine; the running mean is beside the steps, an
 class Keeper:
     """The run folder. Only the first process writes; the others get a keeper that reads and is silent.
 
-    Raises `RecipeError` if the folder holds a run with another recipe, or one that is going on.
+    It is locked before anything in it is looked at. Raises `RecipeError` if it holds a run with another recipe, or one
+    that is going on, `CheckpointError` for a state that cannot be resumed from.
     """
 
     def __init__(self, folder: Path, recipe: Recipe, processes: Processes, report: Report | None) -> None:
@@ -46,21 +48,48 @@ class Keeper:
         self.pictures, self.pixels, self.validating_s = 0, 0, 0.0
         self.spent, self.best_merit = 0.0, -math.inf
         self.kept = self.began = time.monotonic()
-        self.log: BinaryIO | None = None
-        self.resuming = (folder / "last.pt").exists()
-        self.recipe = self._agreed(recipe)
+        self.origin: Mapping[str, Any] = {}
+        self.has_begun = False
+        self.most_steps = recipe.steps
+        self.log = Log(folder / "log.jsonl") if processes.first else None
+        try:
+            processes.wait()
+            self.resuming = (folder / "last.pt").exists()
+            self.recipe = self._agreed(recipe)
+            self.state = self._read() if self.resuming else {}
+        except BaseException:
+            self.close()
+            raise
 
-    def begin(self, learner: Learner) -> None:
-        """Make the folder ready, and bring the learner to where the run stopped if it has begun."""
+    @property
+    def precision(self) -> str:
+        """What the run has learnt in so far; "" if that is not known."""
+        return str(self.state.get("precision", ""))
+
+    def knows(self, data: Mapping[str, str]) -> bool:
+        """Whether the run has learnt from data with these fingerprints before."""
+        return bool(data) and dict(self.state.get("origin", {}).get("data", {})) == dict(data)
+
+    def begin(self, learner: Learner, origin: Mapping[str, Any] | None = None) -> None:
+        """Make the folder ready, and bring the learner to where the run stopped if it has begun.
+
+        origin: what `training.origin.origin` says, to be kept beside the weights.
+        """
+        self.origin = origin or {}
+        before = self.state.get("origin", {})
         if self.resuming:
             self._resume(learner)
-        if self.processes.first:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.log = _open_log(self.folder / "log.jsonl")
+        if self.log is not None:
+            self.has_begun = True
+            self.log.undo(learner.step if self.resuming else None)
             _write(self.folder / "recipe.json", json.dumps(to_dict(self.recipe), indent=2).encode())
-            self._note({"began_at_step": learner.step, **self._circumstances(learner)})
+            self._note({"began_at_step": learner.step, **self._circumstances(learner), **self.origin})
+            if self.resuming and not self._has_weights_of(learner.step):
+                self._save(self.last, learner, {})
         if self.resuming:
-            self._tell({"resumed_at_step": learner.step})
+            self.tell({"resumed_at_step": learner.step})
+            if before and origin and (told := changes(before, origin)):
+                self.say({"note": told})
 
     def count(self, loss: float, batch: int, crop: int) -> None:
         """A step was taken, on `batch` crops with a side of `crop`."""
@@ -121,15 +150,18 @@ class Keeper:
                 self._keep(learner)
 
     def _keep(self, learner: Learner) -> None:
+        """Killed between the files, a run has a state that is ahead of its weights; `begin` looks at that."""
         state = {
             "learner": learner.state(),
             "spent": self.hours() * 3600,
             "best_merit": self.best_merit,
             "losses": self.losses,
+            "precision": learner.precision,
+            "origin": dict(self.origin),
         }
-        content = io.BytesIO()
-        torch.save(state, content)
-        _write(self.folder / "last.pt", content.getbuffer())
+        if self.log is not None:
+            self.log.settle()
+        _write(self.folder / "last.pt", pack(state))
         self._save(self.last, learner, {})
         self._draw()
 
@@ -143,35 +175,57 @@ class Keeper:
     def say(self, line: dict[str, Any]) -> None:
         """Add a line to the log, and tell the listener."""
         self._note(line)
-        self._tell(line)
+        self.tell(line)
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Let go of the folder; of one that was made for a run that has not begun, nothing stays."""
         if self.log is not None:
-            self.log.close()
+            self.log.close(abandon=not self.has_begun)
 
     def _note(self, line: dict[str, Any]) -> None:
         if self.log is not None:
-            timed = {"time": datetime.now(UTC).isoformat(timespec="seconds"), **line}
-            self.log.write(json.dumps(timed).encode() + b"\n")
-            self.log.flush()
+            self.log.add({"time": datetime.now(UTC).isoformat(timespec="seconds"), **line})
 
-    def _tell(self, line: dict[str, Any]) -> None:
+    def tell(self, line: dict[str, Any]) -> None:
+        """Let the listener know, without a line in the log."""
         if self.processes.first and self.listener:
             self.listener(line)
+
+    def _read(self) -> dict[str, Any]:
+        """The state in the folder, all but the learner's part known to be what it should."""
+        path = self.folder / "last.pt"
+        try:
+            state = unpack(path)
+            state["spent"] = number(part(state, "spent"), "time", 0)
+            name = "best_merit" if "best_merit" in state else "best_psnr"
+            state["best_merit"] = number(part(state, name), name)
+            losses = state.get("losses", [])
+            if not isinstance(losses, list) or not all(isinstance(loss, float) for loss in losses):
+                raise ValueError("its losses are no numbers")
+            if state.get("precision", "") not in ("", "fp32", "bf16") or not isinstance(state.get("origin", {}), dict):
+                raise ValueError("it is of another version of dualpix")
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
+        except ValueError as error:
+            raise _unusable(path, error) from error
+        return state
 
     def _resume(self, learner: Learner) -> None:
         path = self.folder / "last.pt"
         try:
-            state = torch.load(path, weights_only=True)
-            learner.restore(state["learner"])
-            self.spent = float(state["spent"])
-            self.best_merit = float(state["best_merit"] if "best_merit" in state else state["best_psnr"])
-            self.losses = list(state.get("losses", []))
-        except Exception as error:
-            raise CheckpointError(
-                f"{path} is damaged or of another kind, so the run cannot be resumed; delete it to start again."
-            ) from error
+            learner.restore(part(self.state, "learner"), self.most_steps)
+        except ValueError as error:
+            raise _unusable(path, error) from error
+        self.spent, self.best_merit = self.state["spent"], self.state["best_merit"]
+        self.losses = list(self.state.get("losses", []))
+        self.state = {}  # as large as the network several times over
+
+    def _has_weights_of(self, step: int) -> bool:
+        """Whether `last.safetensors` is whole and of that step; a killed run may have left it behind its state."""
+        try:
+            return bool(checkpoint.load(self.last).extra.get("step") == step)
+        except CheckpointError:
+            return False
 
     def _agreed(self, recipe: Recipe) -> Recipe:
         """The recipe, once it is known to be that of the run in the folder; where that one started stays true."""
@@ -180,6 +234,7 @@ class Keeper:
             return recipe
         try:
             own = _read_recipe(path)
+            self.most_steps = max(own.steps, recipe.steps)
             recipe = replace(recipe, start=own.start)
             before, now = (json.loads(json.dumps(to_dict(r))) for r in (own, recipe))
         except (ValueError, TypeError, DualpixError) as error:
@@ -210,34 +265,26 @@ class Keeper:
         }
 
     def _draw(self) -> None:
-        picture = draw(read_log(self.folder / "log.jsonl"))
-        if picture is not None:
-            _write(self.folder / "curve.png", picture)
+        """A picture for people, which must not end a training, whatever is in the log or with matplotlib."""
+        try:
+            picture = draw(read_log(self.folder / "log.jsonl"))
+            if picture is not None:
+                _write(self.folder / "curve.png", picture)
+        except Exception as error:
+            self.say({"note": f"curve.png could not be drawn: {' '.join(str(error).split()) or type(error).__name__}"})
 
     def _save(self, path: Path, learner: Learner, scores: dict[str, float]) -> None:
-        extra = {"step": learner.step, "hours": round(self.hours(), 3), "precision": learner.precision}
+        extra = {"step": learner.step, "hours": round(self.hours(), 3), "precision": learner.precision, **self.origin}
         recipe = self.recipe
         checkpoint.save(
             path, learner.averaged(), recipe.network, recipe.arguments, to_dict(recipe), scores, extra=extra
         )
 
 
-def _open_log(path: Path) -> BinaryIO:
-    """Ready for another line; raises `RecipeError` if a training that is going on writes to it."""
-    log = path.open("a+b")
-    with suppress(ImportError):  # a system without such locks
-        import fcntl
-
-        try:
-            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.close()
-            raise RecipeError(f"A training is going on in {path.parent}; name another run folder.") from None
-    if log.seek(0, os.SEEK_END):
-        log.seek(-1, os.SEEK_END)
-        if log.read() != b"\n":  # what wrote it was killed in the middle of a line
-            log.write(b"\n")
-    return log
+def _unusable(path: Path, why: ValueError) -> CheckpointError:
+    return CheckpointError(
+        f"{path} cannot be resumed from: {why}; delete it to start again, or name another run folder."
+    )
 
 
 def _pixels_left(recipe: Recipe, step: int) -> int:

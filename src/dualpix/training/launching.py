@@ -38,7 +38,7 @@ def launch(count: int, argv: Sequence[str], program: Sequence[str] = ("-m", "dua
     shown = running[0].text()
     for failed in (one for one in running if one.process.returncode):
         if failed.text() not in shown:
-            sys.stderr.write(failed.text())
+            _show(failed.text())
             shown += failed.text()
     codes = [one.process.returncode for one in running]
     killed = [rank for rank, code in enumerate(codes) if code == -9 and not running[rank].ended_by_us]
@@ -48,6 +48,13 @@ def launch(count: int, argv: Sequence[str], program: Sequence[str] = ("-m", "dua
             " use fewer processes, or a smaller batch or crop."
         )
     return next((abs(code) for code in codes if code), 0)
+
+
+def _show(text: str) -> None:
+    """On stderr, if anybody listens: nobody may be left waiting for the reader of a pipe because of it."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(text)
+        sys.stderr.flush()
 
 
 class _Running:
@@ -82,8 +89,7 @@ class _Running:
             for line in pipe:
                 self.lines.append(line)
                 if aloud:
-                    sys.stderr.write(line)
-                    sys.stderr.flush()
+                    _show(line)
 
 
 def _wait(running: Sequence[_Running]) -> None:
@@ -107,13 +113,19 @@ def _pass_on_signals(running: Sequence[_Running]) -> Iterator[None]:
             with suppress(ProcessLookupError):
                 one.process.send_signal(number)
 
-    numbers = [signal.SIGINT, signal.SIGTERM] + ([signal.SIGHUP] if hasattr(signal, "SIGHUP") else [])
+    numbers = [signal.SIGINT, signal.SIGTERM, *hang_up()]
     before = {number: signal.signal(number, pass_on) for number in numbers}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def hang_up() -> list[signal.Signals]:
+    """The signal of a terminal that is closed, where there is one and nohup has not said to go on without it."""
+    number = getattr(signal, "SIGHUP", None)
+    return [number] if number is not None and signal.getsignal(number) != signal.SIG_IGN else []
 
 
 def _free_port() -> int:

@@ -26,6 +26,7 @@ from dualpix.training.clock import Clock
 from dualpix.training.feed import Batch, sizes
 from dualpix.training.optimisers import create_optimiser
 from dualpix.training.processes import Processes
+from dualpix.training.state import number, part, tensors_like
 
 MOST_FAILURES = 20
 """Steps on end without a usable gradient after which a run is given up."""
@@ -38,8 +39,11 @@ class Learner:
     float32 masters; with fp32 the two are the same tensors.
     """
 
-    def __init__(self, recipe: Recipe, clock: Clock | None = None, processes: Processes | None = None) -> None:
+    def __init__(
+        self, recipe: Recipe, clock: Clock | None = None, processes: Processes | None = None, precision: str = ""
+    ) -> None:
         """clock: counts what the time of a step goes into. processes: those that make one of their own, to agree with.
+        precision: the one that a resumed run has learnt in, which it keeps where the recipe leaves the choice open.
 
         Raises `RecipeError` for a network, its arguments, a loss or a crop that will not do.
         """
@@ -48,8 +52,9 @@ class Learner:
         self.device = _device()
         adds_input = hasattr(network, "correction")
         # Gradients need the range of fp32, which fp16 has not.
-        self.gain = bf16_gain(recipe.precision, self.device, adds_input, learning=True)
-        self.precision = choose_precision(recipe.precision, self.device, adds_input, ("fp32", "bf16"), self.gain)
+        wanted = precision if precision and recipe.precision == "auto" else recipe.precision
+        self.gain = bf16_gain(wanted, self.device, adds_input, learning=True)
+        self.precision = choose_precision(wanted, self.device, adds_input, ("fp32", "bf16"), self.gain)
         # Each measures for itself, and all have to learn in the same.
         if (processes or Processes()).any(self.precision == "fp32"):
             self.precision = "fp32"
@@ -232,16 +237,25 @@ class Learner:
     def state(self) -> dict[str, Any]:
         return {
             "step": self.step,
+            "failures": self.failures,
             "masters": [master.detach() for master in self.masters],
             "means": self.means,
             "optimiser": self.optimiser.state_dict(),
             "buffers": list(self.network.buffers()),
         }
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self._take(state["masters"], state["means"], state.get("buffers", []))
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step = int(state["step"])
+    def restore(self, state: Any, most: float = math.inf) -> None:
+        """Go on from a state, of at most so many steps. Raises ValueError, and changes nothing, for one that cannot be
+        of this network and this optimiser."""
+        step = int(number(part(state, "step"), "step", 0, most))
+        failures = int(number(state.get("failures", 0), "failures", 0, MOST_FAILURES))
+        masters = tensors_like(part(state, "masters"), self.masters, "weights")
+        means = tensors_like(part(state, "means"), self.means, "running means")
+        own = list(self.network.buffers())
+        buffers = tensors_like(state.get("buffers", own), own, "buffers")
+        self.optimiser.load_state_dict(part(state, "optimiser"), step)
+        self._take(masters, means, buffers)
+        self.step, self.failures = step, failures
 
     def _take(self, masters: list[Tensor], means: list[Tensor], buffers: list[Tensor]) -> None:
         with torch.no_grad():

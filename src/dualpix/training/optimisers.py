@@ -13,6 +13,7 @@ from torch import Tensor
 
 from dualpix.recipes import Recipe
 from dualpix.training.processes import Processes
+from dualpix.training.state import adam_like, part, tensors_like
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic whose repetition brings singular values near 1 (Jordan et al.)."""
@@ -41,7 +42,8 @@ class Optimiser(Protocol):
 
     def state_dict(self) -> dict[str, Any]: ...
 
-    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+    def load_state_dict(self, state: Any, step: int) -> None:
+        """Go on from a state after `step` steps. Raises ValueError, and changes nothing, if it does not fit."""
 
 
 def create_optimiser(recipe: Recipe, masters: Sequence[Tensor]) -> Optimiser:
@@ -72,8 +74,8 @@ class Plain:
     def state_dict(self) -> dict[str, Any]:
         return self.optimiser.state_dict()
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.optimiser.load_state_dict(state)
+    def load_state_dict(self, state: Any, step: int) -> None:
+        self.optimiser.load_state_dict(adam_like(state, self.optimiser, step))
 
 
 class Muon:
@@ -110,9 +112,10 @@ class Muon:
     def state_dict(self) -> dict[str, Any]:
         return {"adam": self.adam.state_dict(), "means": self.means}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.adam.load_state_dict(state["adam"])
-        torch._foreach_copy_(self.means, state["means"])
+    def load_state_dict(self, state: Any, step: int) -> None:
+        means = tensors_like(part(state, "means"), self.means, "means of the gradient")
+        self.adam.load_state_dict(adam_like(part(state, "adam"), self.adam, step))
+        torch._foreach_copy_(self.means, means)
 
 
 def orthogonal(gradient: Tensor) -> Tensor:

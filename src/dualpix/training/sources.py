@@ -2,9 +2,9 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeAlias, TypeVar, cast
 
 from torch import Tensor, nn
 
@@ -15,6 +15,7 @@ from dualpix.data.rendered import MORE, Rendered, store_name
 from dualpix.data.simulated import Simulated
 from dualpix.errors import DataError, RecipeError
 from dualpix.evaluating import score
+from dualpix.evaluating.scoring import found
 from dualpix.networks import MAPPERS, Network
 from dualpix.optics.landscapes import with_depth
 from dualpix.optics.light import Light
@@ -29,6 +30,9 @@ PROTOCOL = "dpdd-8bit"
 PHOTOS = "photos"  # where in the store decoded photographs lie
 
 Record = TypeVar("Record", Layout, Light)
+
+Data: TypeAlias = str | Path | Samples
+"""A data set of pairs, or the folder it is in."""
 
 Trial = Callable[[nn.Module], dict[str, float]]
 """Scores a network on held-out pictures: the mean `psnr`, and more; of one that maps the blur, `MAP_ERROR`."""
@@ -46,8 +50,8 @@ def open_sources(
     recipe: Recipe,
     store: Path,
     photos: Sequence[str | Path] = (),
-    data: str | Path | None = None,
-    validation: Sequence[str | Path] = (),
+    data: Data | None = None,
+    validation: Sequence[Data] = (),
     names: Sequence[str] = ("left", "right", "sharp"),
     depths: str | Path | None = None,
 ) -> tuple[Source, Trial]:
@@ -69,7 +73,10 @@ def open_sources(
             " the two, or a recipe whose field `simulated` mixes them."
         )
     if data is None:
-        return _simulate(recipe, store, photos, validation, names, depths)
+        folders = [place for place in validation if isinstance(place, str | Path)]
+        if len(folders) != len(validation):
+            raise DataError("A training on photographs is validated on others; name their folders, not a data set.")
+        return _simulate(recipe, store, photos, folders, names, depths)
     if len(validation) > 1:
         raise DataError(f"A data set of pairs is validated on one other; {len(validation)} were given.")
     real, trial = _read(recipe, data, validation[0] if validation else None)
@@ -149,21 +156,29 @@ def _like(value: Any, default: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _read(recipe: Recipe, data: str | Path, validation: str | Path | None) -> tuple[Fixed, Trial]:
-    pairs = open_dataset(data, prefer="train")
-    held_out = _validation_split(data, pairs) if validation is None else open_dataset(validation, prefer="val")
+def _read(recipe: Recipe, data: Data, validation: Data | None) -> tuple[Fixed, Trial]:
+    pairs = _open(data, "train")
+    held_out = _validation_split(data, pairs) if validation is None else _open(validation, "val")
     if held_out is None:
         count = _tenth(len(pairs))
-        held_out = _Part(pairs, range(len(pairs) - count, len(pairs)))
-        pairs = _Part(pairs, range(max(1, len(pairs) - count)))
+        held_out = Part(pairs, range(len(pairs) - count, len(pairs)))
+        pairs = Part(pairs, range(max(1, len(pairs) - count)))
     shown = min(TRIAL_PICTURES, len(held_out))
-    shown_pairs = _Part(held_out, [number * len(held_out) // shown for number in range(shown)])
+    shown_pairs = Part(held_out, [number * len(held_out) // shown for number in range(shown)])
     return Fixed(pairs), _trial(recipe, shown_pairs)
 
 
-def _validation_split(data: str | Path, pairs: Samples) -> Samples | None:
+def _open(data: Data, prefer: str) -> Samples:
+    """Raises `DataError` for an empty data set, and what opening one raises."""
+    pairs = open_dataset(data, prefer=prefer) if isinstance(data, str | Path) else data
+    if not len(pairs):
+        raise DataError("The data set holds no pairs; give one that does.")
+    return pairs
+
+
+def _validation_split(data: Data, pairs: Samples) -> Samples | None:
     """That of DPDD; None if there is none, as in a folder of one split, which answers to the names of all."""
-    if not isinstance(pairs, Dpdd) or "val" not in splits(Path(data)):
+    if not isinstance(data, str | Path) or not isinstance(pairs, Dpdd) or "val" not in splits(Path(data)):
         return None
     own = Dpdd(data, "val")
     return own if own.scenes != pairs.scenes else None
@@ -174,16 +189,23 @@ def _tenth(count: int) -> int:
 
 
 def _trial(recipe: Recipe, samples: Samples) -> Trial:
-    def trial_of_map(network: nn.Module) -> dict[str, float]:
-        return {MAP_ERROR: _map_error(network, samples)}
+    return Tried(samples, recipe.network in MAPPERS)
 
-    def trial(network: nn.Module) -> dict[str, float]:
-        scores = score(network, samples, PROTOCOL)
+
+@dataclass(frozen=True)
+class Tried:
+    """The trial on these samples; maps: of a network that maps the blur."""
+
+    samples: Samples
+    maps: bool
+
+    def __call__(self, network: nn.Module) -> dict[str, float]:
+        if self.maps:
+            return {MAP_ERROR: _map_error(network, self.samples)}
+        scores = score(network, self.samples, PROTOCOL)
         if not scores.pictures:
             raise DataError(f"No picture could be validated on: {next(iter(scores.failures.values()))}")
         return scores.mean()
-
-    return trial_of_map if recipe.network in MAPPERS else trial
 
 
 def _map_error(network: nn.Module, samples: Samples) -> float:
@@ -205,6 +227,7 @@ class _Kept:
 
     def __init__(self, scenes: Simulated) -> None:
         self.scenes = scenes
+        self.files = getattr(scenes.photos, "files", None)
         self.found = "simulated scenes"
         self.kept: dict[int, Sample] = {}
 
@@ -217,12 +240,12 @@ class _Kept:
         return self.kept[index]
 
 
-class _Part:
+class Part:
     """Some of the samples of a data set, by their numbers."""
 
     def __init__(self, samples: Samples, numbers: Sequence[int]) -> None:
         self.samples, self.numbers = samples, numbers
-        self.found = f"{len(numbers)} of {samples.found}"
+        self.found = f"{len(numbers)} of {found(samples)}"
 
     def __len__(self) -> int:
         return len(self.numbers)

@@ -119,7 +119,9 @@ def _extracted(maps: Rows, extract: nn.Module) -> Rows:
 
     def make(first: int, last: int) -> Tensor:
         seen = around_first(first, last)
-        extracted = F.linear(convolve(seen, extract.second5, slope), of5, extract.merge.bias).add_(read(first, last))
+        extracted = F.linear(convolve(seen, extract.second5, slope), of5, extract.merge.bias)
+        if extract.residual:
+            extracted.add_(read(first, last))
         add_product(extracted, convolve(seen[1:-1], extract.second3, slope), of3.t())
         return extracted
 

@@ -1,0 +1,81 @@
+"""Every pair is looked at before the first step: one that is damaged or too small would end a run hours later."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from dualpix.data import Sample, Samples
+from dualpix.errors import DataError
+from dualpix.evaluating.predicting import sentence
+from dualpix.networks import MAPPERS
+from dualpix.recipes import Recipe
+from dualpix.training.feed import Fixed, Source, lack, sizes
+from dualpix.training.sources import Trial
+
+SHOWN = 4
+
+
+def check_pairs(
+    source: Source, trial: Trial, recipe: Recipe, names: Sequence[str], progress: Callable[[int, int], None]
+) -> None:
+    """Read every real pair that is learnt from or tried on, and let `progress` know after each.
+
+    names: of what a crop has to hold. Raises `DataError` that names those that will not do, and why.
+    """
+    real = source if isinstance(source, Fixed) else getattr(source, "real", None)
+    if real is None:
+        return
+    crop = max(side for _, side in sizes(recipe))
+    tried: Samples | None = getattr(trial, "samples", None)
+    sets = [(real.samples, partial(_complaint, names=names, crop=crop))]
+    if tried is not None:
+        truth = "blur_px" if recipe.network in MAPPERS else "sharp"
+        sets.append((tried, partial(_complaint, names=(truth,), crop=1)))
+    total, done, wrong = sum(len(samples) for samples, _ in sets), 0, dict[str, str]()
+    for samples, complain in sets:
+        for name, why in _looked_at(samples, complain):
+            done += 1
+            progress(done, total)
+            if why:
+                wrong[name] = why
+    if wrong:
+        shown = "; ".join(f"{name}: {why.rstrip('.')}" for name, why in list(wrong.items())[:SHOWN])
+        more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
+        raise DataError(f"{len(wrong)} of {total} pairs will not do ({shown}{more}); take them out of the data.")
+
+
+def _looked_at(samples: Samples | Sequence[Sample], complain: Callable[[Sample], str]) -> Iterator[tuple[str, str]]:
+    def look(number: int) -> tuple[str, str]:
+        try:
+            sample = samples[number]
+            return str(sample.get("name", number + 1)), complain(sample)
+        except Exception as error:
+            return f"pair {number + 1}", sentence(error)
+
+    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    try:
+        yield from pool.map(look, range(len(samples)))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _complaint(sample: Sample, names: Sequence[str], crop: int) -> str:
+    """Why nothing can be learnt from a sample, "" if something can."""
+    if why := lack(sample, names):
+        return why
+    pictures = {name: thing for name, thing in sample.items() if isinstance(thing, Tensor)}
+    if missing := [name for name in ("left", "right") if name not in pictures]:
+        return f"it has no {' and no '.join(missing)}"
+    height, width = pictures["left"].shape[-2:]
+    for name, picture in pictures.items():
+        if picture.ndim != 3 or picture.shape[-2:] != (height, width):
+            return f"{name} is {tuple(picture.shape)} and left {tuple(pictures['left'].shape)}"
+        if not bool(torch.isfinite(picture).all()):
+            return f"{name} holds NaN or infinity"
+    if min(height, width) < crop:
+        return f"it is {width} x {height} (width x height), smaller than the crop of {crop}"
+    return ""

@@ -1,0 +1,88 @@
+"""Where a run comes from: which dualpix, started how, on which data. It stands in the log and beside the weights."""
+
+import shlex
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from dualpix.data.fingerprints import fingerprint
+from dualpix.training.feed import Fixed, Source, pool_of
+from dualpix.training.sources import Part, Trial
+
+PACKAGE = Path(__file__).parents[1]
+
+
+def origin(source: Source, trial: Trial) -> dict[str, Any]:
+    """`version` and, in a checkout, `commit` of dualpix; the `command`; and `data`, from what it is for to the
+    fingerprint of it."""
+    commit = _commit()
+    return {
+        "version": str(import_module("dualpix").__version__),
+        **({"commit": commit} if commit else {}),
+        "command": _command(),
+        "data": data_of(source, trial),
+    }
+
+
+def data_of(source: Source, trial: Trial) -> dict[str, str]:
+    """The fingerprints of what is learnt from, `photos` and `pairs`, and of what it is tried on, `validation`."""
+    pool = pool_of(source)
+    real = source if isinstance(source, Fixed) else getattr(source, "real", None)
+    used = {
+        "photos": pool.scenes.simulated.photos if pool else None,
+        "pairs": real.samples if real else None,
+        "validation": getattr(trial, "samples", None),
+    }
+    return {name: fingerprint(_whole(data)) for name, data in used.items() if data is not None}
+
+
+def _whole(data: Any) -> Any:
+    """The data set that some samples were taken from."""
+    return _whole(data.samples) if isinstance(data, Part) else data
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """One sentence on what a resumed run is told to go on with that it did not have before; "" if there is nothing."""
+    data = [
+        name for name in now["data"] if name in before.get("data", {}) and before["data"][name] != now["data"][name]
+    ]
+    told = []
+    if data:
+        told.append(f"the data ({', '.join(data)}) are others than this run has had so far")
+    if before.get("version", now["version"]) != now["version"]:
+        told.append(f"dualpix is {now['version']} and was {before['version']}")
+    return f"{'; '.join(told)}: what is learnt from here on is not what the run would have learnt." if told else ""
+
+
+def _command() -> str:
+    """As it was typed, without the name of the user's home."""
+    program, *words = sys.argv or [""]
+    typed = shlex.join([Path(program).name, *words])
+    with suppress(RuntimeError):  # a user without a home
+        return typed.replace(str(Path.home()), "~")
+    return typed
+
+
+def _commit() -> str:
+    """Of the checkout that this package lies in, "-dirty" if its files differ from it; "" elsewhere."""
+    root = PACKAGE.parents[1]
+    if not (root / ".git").exists() or PACKAGE.parent.name != "src":
+        return ""
+    with suppress(OSError, subprocess.SubprocessError):
+        command = [
+            "git",
+            "--no-optional-locks",
+            "-C",
+            str(root),
+            "describe",
+            "--always",
+            "--dirty",
+            "--exclude=*",
+            "--abbrev=40",
+        ]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    return ""

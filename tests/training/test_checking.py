@@ -1,0 +1,103 @@
+"""Pairs that will not do are found before the first step, in folders and in data sets of the user's own."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from dualpix.data import Dpdd
+from dualpix.errors import DataError, PictureError
+from dualpix.recipes import Recipe
+from dualpix.training import train
+
+Make = Callable[..., Recipe]
+
+
+@pytest.fixture
+def pairs(tmp_path: Path) -> Path:
+    """Twenty pairs of 48 px in DPDD's folders."""
+    for number in range(20):
+        for folder in ("inputL", "inputR", "target"):
+            (tmp_path / "pairs" / folder).mkdir(parents=True, exist_ok=True)
+            pixels = np.random.default_rng([number, len(folder), ord(folder[-1])]).integers(0, 255, (48, 48, 3))
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / "pairs" / folder / f"{number:03d}.png")
+    return tmp_path / "pairs"
+
+
+def shrink(pairs: Path, name: str) -> None:
+    for folder in ("inputL", "inputR", "target"):
+        path = pairs / folder / name
+        Image.open(path).crop((0, 0, 40, 24)).save(path)
+
+
+def cut(pairs: Path, name: str) -> None:
+    path = pairs / "inputR" / name
+    path.write_bytes(path.read_bytes()[:-400])
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [(shrink, r"001: it is 40 x 24 \(width x height\), smaller than the crop of 32"), (cut, r"inputR/001\.png")],
+)
+def test_pairs_that_will_not_do_are_found_before_the_first_step(
+    pairs: Path, tmp_path: Path, quick: Make, damage: Callable, says: str
+) -> None:
+    damage(pairs, "001.png")
+    with pytest.raises(DataError, match=f"1 of 20 pairs will not do .*{says}.*; take them out of the data"):
+        train(quick(), tmp_path / "run", data=pairs)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_damaged_pair_to_be_tried_on_is_found_too(pairs: Path, tmp_path: Path, quick: Make) -> None:
+    (pairs / "target" / "019.png").write_bytes(b"no picture")
+    with pytest.raises(DataError, match=r"1 of 20 pairs will not do .*019\.png"):
+        train(quick(), tmp_path / "run", data=pairs)
+
+
+def test_a_pair_that_goes_bad_on_the_way_loses_no_step(pairs: Path, tmp_path: Path, quick: Make) -> None:
+    def spoil(line: dict[str, Any]) -> None:
+        if line.get("step") == 2:
+            for path in (pairs / "inputL").iterdir():
+                path.write_bytes(b"gone")
+
+    recipe = quick(steps=50, validate_every=2)
+    with pytest.raises(PictureError, match="is not a PNG"):
+        train(recipe, tmp_path / "run", data=pairs, report=spoil)
+    assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["learner"]["step"] >= 2
+
+
+class Own:
+    """A data set of the user's own, which has no files."""
+
+    found = "twelve pairs of noise"
+
+    def __init__(self, height: int = 40) -> None:
+        self.height, self.read = height, 0
+
+    def __len__(self) -> int:
+        return 12
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        self.read += 1
+        noise = torch.Generator().manual_seed(index)
+        names = ("left", "right", "sharp")
+        return {"name": f"noise {index}"} | {n: torch.rand(3, self.height, 40, generator=noise) for n in names}
+
+
+def test_a_data_set_of_the_users_own_is_learnt_from(tmp_path: Path, quick: Make) -> None:
+    own = Own()
+    assert train(quick(steps=2), tmp_path / "run", data=own, validation=[Own()]).exists()
+    assert train(quick(steps=2), tmp_path / "other", data=own).exists()
+    with pytest.raises(DataError, match=r"11 of 12 pairs will not do .*noise 0: it is 40 x 20"):
+        train(quick(), tmp_path / "small", data=Own(height=20))
+
+
+def test_a_folder_and_its_data_set_are_the_same(pairs: Path, tmp_path: Path, quick: Make) -> None:
+    train(quick(steps=1), tmp_path / "one", data=pairs)
+    told: list[dict[str, Any]] = []
+    train(quick(steps=2), tmp_path / "one", data=Dpdd(pairs, "train"), report=told.append)
+    assert told[0] == {"resumed_at_step": 1} and not any("note" in line for line in told)
