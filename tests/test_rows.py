@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 ROWS = (
-    ("errors", "files", "priority"),
+    ("errors", "files", "limits", "priority"),
     ("tables", "rates"),
     ("images", "networks", "classic", "losses", "metrics", "optics", "figures"),
     ("data", "objectives", "exported"),
