@@ -1,4 +1,4 @@
-"""What this process may use of the machine: the memory and the cores that control groups, affinity and `ulimit` leave it.
+"""What this process may use of the machine: the memory and cores that control groups, affinity and `ulimit` leave it.
 
 A control group (man 7 cgroups) may be of version 1 or 2, and stand below others that have limits of their own: the
 tightest one counts. `/proc/self/cgroup` names it, as seen from outside of a container; from inside only the files of a
