@@ -7,7 +7,7 @@ import pytest
 
 ROWS = (
     ("errors", "files", "limits", "priority"),
-    ("tables", "rates"),
+    ("tables", "rates", "modes"),
     ("images", "networks", "classic", "losses", "metrics", "optics", "figures"),
     ("data", "objectives", "exported"),
     ("recipes", "checkpoint", "foreign", "graphs", "planning", "results"),
@@ -48,8 +48,10 @@ def imported_units(tree: ast.AST) -> list[tuple[str, int]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: write imports in full, from dualpix..."
             whole = node.module or ""
-            # `from dualpix import images` means the file images; `from dualpix import deblur` the public face.
-            names = [f"dualpix.{alias.name}" if alias.name in ROW else "dualpix" for alias in node.names]
+            # `from dualpix import images` means the file images; `from dualpix import deblur` the public face, which
+            # is there before any file, with the version.
+            names = [alias.name for alias in node.names if alias.name != "__version__"]
+            names = [f"dualpix.{name}" if name in ROW else "dualpix" for name in names]
             units += [(name, node.lineno) for name in (names if whole == "dualpix" else [whole])]
     inside = [(name.split("."), line) for name, line in units if name.split(".")[0] == "dualpix"]
     return [(parts[1] if len(parts) > 1 else "__init__", line) for parts, line in inside]

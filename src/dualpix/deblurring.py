@@ -22,6 +22,7 @@ from dualpix.data.augment import TURNS
 from dualpix.data.samples import Sample, mean_view
 from dualpix.errors import CheckpointError, MachineError, PairError
 from dualpix.images import check_pair, read_pair, read_picture, require_pair
+from dualpix.modes import settled
 from dualpix.networks import MAPPERS, NETWORKS, Network
 from dualpix.planning import Plan
 from dualpix.runners import AnyRunner
@@ -48,6 +49,7 @@ class Deblurred:
     warnings: tuple[str, ...]
 
 
+@settled()
 def deblur(
     left: PictureLike,
     right: PictureLike,
@@ -91,10 +93,11 @@ def deblur(
         progress=progress,
     )
     for warning in done.warnings:
-        python_warnings.warn(warning, stacklevel=2)
+        python_warnings.warn(warning, stacklevel=3)  # past `settled`
     return done.picture
 
 
+@settled()
 def deblur_pair(
     sample: Sample,
     weights: WeightsLike = None,
@@ -178,6 +181,7 @@ def _pick_views(sample: Sample, names: Sequence[str]) -> list[Tensor]:
     return [known[name] if name in known else mean_view(sample["left"], sample["right"]) for name in names]
 
 
+@settled()
 def make_plan(
     runner: AnyRunner,
     views: Sequence[Tensor],
@@ -302,6 +306,7 @@ def _told(sizes: Sequence[str]) -> tuple[str, ...]:
     return (f"The memory ran out with {sizes[0]}, so the picture was computed in {sizes[-1]}.",)
 
 
+@settled()
 def run_bands(
     runner: AnyRunner, views: Sequence[Tensor], plan: Plan, progress: Progress | None = None, channels: int = 3
 ) -> Tensor:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from dualpix.errors import DualpixError
+from dualpix.modes import settled
 from dualpix.tables import pick
 
 C1 = 0.01**2
@@ -25,6 +26,7 @@ GAUSS_SIGMA = 1.5
 FIT_STRIDE = 7  # every seventh pixel fixes twelve numbers well enough
 
 
+@settled()
 def psnr(output: Tensor, target: Tensor) -> float:
     """Peak signal-to-noise ratio in dB for a peak of 1, from the mean square over all pixels and channels.
 
@@ -34,6 +36,7 @@ def psnr(output: Tensor, target: Tensor) -> float:
     return _mean([_decibels(x, y) for x, y in zip(outputs, targets, strict=True)])
 
 
+@settled()
 def psnr_fitted(output: Tensor, target: Tensor) -> float:
     """PSNR in dB after the least-squares affine change of colour (3 x 4 for RGB) of the output to the target.
 
@@ -44,12 +47,14 @@ def psnr_fitted(output: Tensor, target: Tensor) -> float:
     return _mean([_decibels(_colour_fit(x, y), y) for x, y in zip(outputs, targets, strict=True)])
 
 
+@settled()
 def mae(output: Tensor, target: Tensor) -> float:
     """Mean absolute error over all pixels and channels, on the [0, 1] scale."""
     outputs, targets = _pictures(output, target)
     return float((outputs - targets).abs().mean())
 
 
+@settled()
 def ssim(output: Tensor, target: Tensor) -> float:
     """Structural similarity by the DPDD protocol: 7 x 7 uniform window, sample covariance, mean over the RGB channels.
 
@@ -62,6 +67,7 @@ def ssim(output: Tensor, target: Tensor) -> float:
     return _structural_similarity(output, target, window, pixels / (pixels - 1))
 
 
+@settled()
 def ssim_wang(output: Tensor, target: Tensor) -> float:
     """Structural similarity of Wang et al. (TIP 2004): 11 x 11 Gaussian window, sigma 1.5, mean over the RGB channels.
 
@@ -73,6 +79,7 @@ def ssim_wang(output: Tensor, target: Tensor) -> float:
     return _structural_similarity(output, target, window, 1.0)
 
 
+@settled()
 def lpips(output: Tensor, target: Tensor) -> float:
     """Learned perceptual distance (Zhang et al., CVPR 2018) with AlexNet, version 0.1: 0 for equal pictures.
 

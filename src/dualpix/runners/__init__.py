@@ -7,7 +7,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from dualpix import planning
+from dualpix import modes, planning
 from dualpix.errors import MachineError
 from dualpix.exported import exported_of
 from dualpix.networks import Network
@@ -80,6 +80,7 @@ def start(network: Network, engine: str, precision: str, device: str | torch.dev
             f"{exported.path} is for the engine {exported.engine}, and {engine} cannot run it; leave --engine out."
         )
     chosen = exported.engine if exported is not None else "torch" if engine == "auto" else engine
+    modes.check_fork(chosen)
     check(chosen, precision, device)
     if chosen == "torch":
         return pytorch.Runner(network, precision, device)

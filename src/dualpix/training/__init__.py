@@ -12,6 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from dualpix.modes import settled
 from dualpix.recipes import RECIPES, Recipe
 from dualpix.tables import pick
 from dualpix.training.feed import Feed, Source, pool_of, size_at, sizes
@@ -29,6 +32,7 @@ REPORT_EVERY = 20
 MOST_LEFT_BEHIND = 10_000  # 6 GB at 256 px
 
 
+@settled()
 def train(
     recipe: Recipe | str = "cpu",
     folder: str | Path = "runs/latest",
@@ -60,7 +64,7 @@ def train(
     """
     recipe = pick(RECIPES, recipe, "recipe") if isinstance(recipe, str) else recipe
     keep_freed_memory()
-    with join() as processes, closing(Keeper(Path(folder), recipe, processes, report)) as keeper:
+    with torch.enable_grad(), join() as processes, closing(Keeper(Path(folder), recipe, processes, report)) as keeper:
         for batch, _ in sizes(recipe):
             processes.share(batch)
         learner = Learner(recipe, keeper.clock, processes)
