@@ -48,12 +48,8 @@ import dualpix
 for module in pkgutil.walk_packages(dualpix.__path__, "dualpix."):
     if not module.name.endswith("__main__"):
         importlib.import_module(module.name)
-from dualpix.exporting import export
-from dualpix.checkpoint import save
-from dualpix.networks import create
-network = create("dpdnet", widths=(2, 2, 2, 2, 2))
-save("w.safetensors", network, "dpdnet", {"widths": [2, 2, 2, 2, 2]})
-print(export("w.safetensors", "torch", "net").facts["version"])
+from dualpix import checkpoint, exporting
+print(exporting._facts(checkpoint.load("mccnet-fast"), "fp32")["version"])
 Image.fromarray(np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)).save("p.png")
 dualpix.simulate(["p.png"], "pairs", count=1, size=64)
 """

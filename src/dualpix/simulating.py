@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dualpix import __version__
 from dualpix.data.photos import read_photos
 from dualpix.data.samples import Sample
 from dualpix.data.simulated import DRAWING, Simulated, expose
