@@ -50,10 +50,11 @@ for module in pkgutil.walk_packages(dualpix.__path__, "dualpix."):
         importlib.import_module(module.name)
 from dualpix import checkpoint, exporting
 print(exporting._facts(checkpoint.load("mccnet-fast"), "fp32")["version"])
-Image.fromarray(np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)).save("p.png")
-dualpix.simulate(["p.png"], "pairs", count=1, size=64)
+Image.fromarray(np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)).save("photos/p.png")
+dualpix.simulate(["photos"], "pairs", count=1, size=64)
 """
     command = [sys.executable, "-W", "ignore", "-c", code]
+    (tmp_path / "photos").mkdir()
     places = {"PYTHONPATH": str(HOME / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=tmp_path, env=os.environ | places, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -7,7 +7,7 @@ import pytest
 
 ROWS = (
     ("errors", "files", "limits", "priority"),
-    ("tables", "rates", "modes"),
+    ("tables", "rates", "modes", "threads"),
     ("images", "networks", "classic", "losses", "metrics", "optics", "figures"),
     ("data", "objectives", "exported"),
     ("recipes", "checkpoint", "foreign", "graphs", "planning", "results"),

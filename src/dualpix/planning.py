@@ -91,6 +91,10 @@ class Cost:
     fixed_bytes: int
     row_bytes: int
 
+    def besides(self, other_bytes: int) -> "Cost":
+        """The same, where so much more is needed however many rows are run."""
+        return Cost(self.fixed_bytes + other_bytes, self.row_bytes)
+
     def peak_bytes(self, rows: int) -> int:
         return self.fixed_bytes + rows * self.row_bytes
 

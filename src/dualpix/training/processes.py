@@ -17,7 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dualpix import limits
+from dualpix import limits, threads
 from dualpix.errors import CheckpointError, MachineError, RecipeError
 from dualpix.training.shared_memory import SharedMemory, share_memory
 
@@ -141,6 +141,9 @@ def join() -> Iterator[Processes]:
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
+        # Whatever is free now: on resuming the same number of threads gives the same weights, bit for bit.
+        if threads.chosen() is None and torch.get_num_threads() > limits.cores():
+            torch.set_num_threads(limits.cores())
         yield Processes()
         return
     torch.set_num_threads(max(1, limits.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", count))))
