@@ -7,6 +7,8 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `dualpix.threads` has it; before torch, which reads it
+
 import numpy as np
 import pytest
 import tifffile

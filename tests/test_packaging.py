@@ -1,6 +1,9 @@
 """The files around the package agree with it, and with one another."""
 
+import os
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -27,6 +30,35 @@ def test_everything_that_is_needed_is_pinned() -> None:
 
 def test_the_citation_has_the_version_of_the_package() -> None:
     assert re.search(r"^version: (.+)$", (HOME / "CITATION.cff").read_text(), re.MULTILINE)[1] == dualpix.__version__
+
+
+def test_the_sources_run_without_being_installed(tmp_path: Path) -> None:
+    """As from PYTHONPATH, or frozen without metadata: nothing may ask for the metadata of this package."""
+    code = """
+import importlib.metadata as metadata, pkgutil, importlib
+find = metadata.Distribution.from_name.__func__
+def from_name(cls, name):
+    if name == "dualpix":
+        raise metadata.PackageNotFoundError(name)
+    return find(cls, name)
+metadata.Distribution.from_name = classmethod(from_name)
+import numpy as np
+from PIL import Image
+import dualpix
+for module in pkgutil.walk_packages(dualpix.__path__, "dualpix."):
+    if not module.name.endswith("__main__"):
+        importlib.import_module(module.name)
+from dualpix import checkpoint, exporting
+print(exporting._facts(checkpoint.load("mccnet-fast"), "fp32")["version"])
+Image.fromarray(np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)).save("photos/p.png")
+dualpix.simulate(["photos"], "pairs", count=1, size=64)
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    (tmp_path / "photos").mkdir()
+    places = {"PYTHONPATH": str(HOME / "src"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | places, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == dualpix.__version__
 
 
 def test_the_licence_is_whole() -> None:

@@ -1,7 +1,12 @@
 """Engines: all give what PyTorch gives, at odd sizes and in bands, and say what they cannot do."""
 
+import os
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -77,6 +82,62 @@ def test_what_is_converted_is_kept_and_a_damaged_copy_is_made_again(network: nn.
         twin.load_state_dict(network.state_dict())
         assert torch.equal(picture(twin, sample, precision="fp32", engine="openvino"), expected)
         assert kept.stat().st_size > 1000
+
+
+@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+def test_a_copy_that_can_be_read_but_computes_something_else_is_made_again(
+    network: nn.Module, cache: Path, engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip(INSTALLED[engine], reason=f"the extra dualpix[{engine}] is not installed")
+    sample = pair(20, 36)
+    expected = picture(network, sample, precision="fp32", engine=engine)
+    (kept,) = cache.glob("mccnetfast-fp32-*." + {"openvino": "bin", "onnx": "onnx"}[engine])
+    good = kept.read_bytes()
+    weights = cast(nn.Conv2d, next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))).weight
+    old = weights.detach().numpy().tobytes()
+    assert old in good
+    kept.write_bytes(good.replace(old, (weights * 1.5).detach().numpy().tobytes()))
+    if engine == "onnx":  # Converting takes a minute, and the first test did that.
+        monkeypatch.setattr(runners.onnx, "onnx_bytes", lambda graph, facts: good)
+    twin = create("mccnet-fast", **SMALL)
+    twin.load_state_dict(network.state_dict())
+    assert torch.equal(picture(twin, sample, precision="fp32", engine=engine), expected)
+    assert kept.read_bytes() == good
+
+
+UNDER_A_LOCALE = """
+import locale, sys
+locale.setlocale(locale.LC_ALL, "de_DE.UTF-8")
+import torch, dualpix
+from dualpix.networks import create
+torch.manual_seed(0)
+network = create("mccnet-fast", widths=(4, 4, 8, 8), depths=(1, 1, 0, 0, 0, 0, 0)).eval()
+for parameter in network.parameters():
+    parameter.data += 0.1 * torch.randn_like(parameter)
+left, right = torch.rand(2, 3, 24, 36)
+one, other = (dualpix.deblur(left, right, network, engine=engine, precision="fp32") for engine in ("openvino", "torch"))
+print(float((one - other).abs().max()))
+print(locale.setlocale(locale.LC_NUMERIC))
+"""
+
+
+def test_a_locale_with_decimal_commas_spoils_no_file(tmp_path: Path) -> None:
+    """OpenVINO writes the small numbers of a model as the C library does."""
+    pytest.importorskip("openvino", reason="the extra dualpix[openvino] is not installed")
+    made = shutil.which("localedef") and subprocess.run(
+        ["localedef", "-i", "de_DE", "-f", "UTF-8", str(tmp_path / "de_DE.UTF-8")], capture_output=True
+    )
+    if not (tmp_path / "de_DE.UTF-8").is_dir():
+        pytest.skip(f"no locale with decimal commas can be made here: {made}")
+    places = {"LOCPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    command = [sys.executable, "-W", "ignore", "-c", UNDER_A_LOCALE]
+    done = subprocess.run(command, env=os.environ | places, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    difference, left_in_force = done.stdout.split()
+    assert float(difference) < 1e-5 and left_in_force == "de_DE.UTF-8"
+    (kept,) = (tmp_path / "cache" / "dualpix").glob("*.xml")
+    numbers = re.findall(r'(?:eps|coeff)="([^"]*)"', kept.read_text())
+    assert numbers and not [number for number in numbers if "," in number]
 
 
 def test_nonsense_is_noticed_when_converting() -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from dualpix.data.samples import bare_name, list_pictures
 from dualpix.errors import DataError, PairError
 from dualpix.images import read_pair, read_picture
+from dualpix.modes import settled
 from dualpix.optics.calibration import align, fit_field
 from dualpix.optics.calibration_numbers import (
     MIN_WINDOWS,
@@ -61,6 +62,7 @@ class Calibration:
         return text.getvalue()
 
 
+@settled()
 def calibrate(
     left: str | Path,
     right: str | Path,

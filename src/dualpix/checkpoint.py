@@ -23,6 +23,7 @@ from dualpix import networks
 from dualpix.errors import CheckpointError, DualpixError
 from dualpix.exported import ENGINE_OF, Exported, mark, read_facts
 from dualpix.files import write_whole
+from dualpix.modes import settled
 
 FORMAT = 1
 MAX_HEADER_BYTES = 2 * 1024 * 1024
@@ -81,6 +82,7 @@ def save(
     return Path(path)
 
 
+@settled()
 def load(path_or_name: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
     """Read a checkpoint file, or the shipped weights of that name (see `WEIGHTS`).
 

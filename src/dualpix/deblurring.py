@@ -4,7 +4,6 @@ The only place where pictures are cut into full-width bands and put together aga
 networks match along whole rows.
 """
 
-import math
 import warnings as python_warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,23 +15,21 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dualpix import checkpoint, planning, runners
+from dualpix import checkpoint, planning, runners, threads
 from dualpix.checkpoint import Checkpoint
 from dualpix.data.augment import TURNS
 from dualpix.data.samples import Sample, mean_view
 from dualpix.errors import CheckpointError, MachineError, PairError
 from dualpix.images import check_pair, read_pair, read_picture, require_pair
+from dualpix.modes import settled
 from dualpix.networks import MAPPERS, NETWORKS, Network
 from dualpix.planning import Plan
 from dualpix.runners import AnyRunner
+from dualpix.runners.memory import cost_of, probe_rows
 
 PictureLike: TypeAlias = "str | Path | np.ndarray[Any, Any] | Tensor"
 WeightsLike: TypeAlias = "str | Path | Checkpoint | nn.Module | None"
 Progress: TypeAlias = Callable[[int, int], None]
-
-PROBE_ROWS, PROBE_WIDTH = 16, 128
-"""What is run to measure what a row needs: a few rows of full width; by runners that have `settled_rows` so many, but
-narrow ones, for what these need is proportional to the width."""
 
 MOST_HALVINGS = 6
 """By then bands are mostly the rows around them, and still smaller ones would hardly need less."""
@@ -48,6 +45,7 @@ class Deblurred:
     warnings: tuple[str, ...]
 
 
+@settled()
 def deblur(
     left: PictureLike,
     right: PictureLike,
@@ -91,10 +89,11 @@ def deblur(
         progress=progress,
     )
     for warning in done.warnings:
-        python_warnings.warn(warning, stacklevel=2)
+        python_warnings.warn(warning, stacklevel=3)  # past `settled`
     return done.picture
 
 
+@settled()
 def deblur_pair(
     sample: Sample,
     weights: WeightsLike = None,
@@ -119,6 +118,7 @@ def deblur_pair(
         raise PairError(f"{' '.join(odd)} To go on all the same, give --anyway (strict=False).")
     warnings = [*sample.get("notes", ()), *odd]
     network = open_network(weights)
+    threads.follow()
     runner = runners.start(network, engine, precision, device)
     picture, plan, notes = _run(runner, sample, memory, band_rows, mirror, progress)
     if runner.precision != "fp32" and not _is_finite(picture):
@@ -178,6 +178,7 @@ def _pick_views(sample: Sample, names: Sequence[str]) -> list[Tensor]:
     return [known[name] if name in known else mean_view(sample["left"], sample["right"]) for name in names]
 
 
+@settled()
 def make_plan(
     runner: AnyRunner,
     views: Sequence[Tensor],
@@ -193,14 +194,7 @@ def make_plan(
     reach = runner.reach_px or 0
     kept = 4 if mirror else 1  # float32 pictures besides the views: results, and what is made of them
     pictures = (2 if mirror else 1) * sum(view.nbytes for view in views) + kept * 4 * views[0].numel()
-    probe_width = width if runner.settled_rows is None else min(width, PROBE_WIDTH)
-    cost = planning.measure_cost(
-        lambda rows: runner.rehearse(rows, probe_width),
-        _probe_rows(runner, height),
-        planning.PROCESS_BYTES + 2 * runner.weight_bytes + pictures,
-        width / probe_width,
-        runner.scratch,
-    )
+    cost = cost_of(runner, height, width).besides(planning.PROCESS_BYTES + 2 * runner.weight_bytes + pictures)
     if band_rows is not None:
         bands = planning.split(height, _checked_rows(band_rows, height, runner), runner.multiple)
     elif memory is not None:
@@ -213,11 +207,6 @@ def make_plan(
     tallest = max(last - first for first, last in contexts)
     device = str(runner.device) if runner.engine == "torch" else f"{runner.device}, {runner.engine}"
     return Plan(bands, reach, runner.precision, device, cost.peak_bytes(tallest), mirror, runner.gain)
-
-
-def _probe_rows(runner: AnyRunner, height: int) -> int:
-    rows = PROBE_ROWS if runner.settled_rows is None else min(runner.settled_rows, height)
-    return math.ceil(rows / runner.multiple) * runner.multiple
 
 
 def _checked_rows(band_rows: int, height: int, runner: AnyRunner) -> int:
@@ -289,7 +278,7 @@ def _run_plan(runner: AnyRunner, sample: Sample, plan: Plan, progress: Progress 
 def _plan(runner: AnyRunner, views: Sequence[Tensor], memory: str | int | None, rows: int | None, mirror: bool) -> Plan:
     plan = planning.unless_out_of_memory(partial(make_plan, runner, views, memory, rows, mirror))
     if plan is None:  # No band is smaller than the few rows that were run to measure what a row needs.
-        tried = 2 * _probe_rows(runner, views[0].shape[1])
+        tried = 2 * probe_rows(runner, views[0].shape[1])
         raise MachineError(
             f"The memory ran out while trying {tried} rows of the picture; free some, or make the picture narrower."
         )
@@ -302,6 +291,7 @@ def _told(sizes: Sequence[str]) -> tuple[str, ...]:
     return (f"The memory ran out with {sizes[0]}, so the picture was computed in {sizes[-1]}.",)
 
 
+@settled()
 def run_bands(
     runner: AnyRunner, views: Sequence[Tensor], plan: Plan, progress: Progress | None = None, channels: int = 3
 ) -> Tensor:

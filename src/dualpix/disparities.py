@@ -20,6 +20,7 @@ from dualpix.errors import CheckpointError, PictureError
 from dualpix.exported import exported_of
 from dualpix.figures import signed_colours
 from dualpix.images import Metadata, require_pair, write_picture
+from dualpix.modes import settled
 from dualpix.networks import NETWORKS, Network
 from dualpix.runners.pytorch import Runner
 
@@ -55,6 +56,7 @@ class Disparity:
     warnings: tuple[str, ...] = ()
 
 
+@settled()
 def disparity(
     left: PictureLike,
     right: PictureLike,

@@ -2,6 +2,10 @@
 
 import importlib
 import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,12 @@ ENGINE_OF = {".onnx": "onnx", ".xml": "openvino"}
 
 KEY = "dualpix"
 """The key of our facts in the metadata of every form."""
+
+REPORTING = {"ORT_DISABLE_TELEMETRY": "1"}
+"""Variables of the environment that keep engines from reporting their use; what the user set stays."""
+
+REPORTERS = ("openvino_telemetry",)
+"""Packages that report the use of others, which do without where they are missing."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +53,31 @@ def exported_of(network: object) -> Exported | None:
 
 
 def package(name: str, extra: str) -> Any:
-    """The package of an engine. Raises MachineError if it is not installed."""
+    """The package of an engine, loaded so that it reports nothing to anybody. Raises MachineError if it is not
+    installed."""
     try:
-        return importlib.import_module(name)
+        with _unreported():
+            return importlib.import_module(name)
     except ImportError as error:
         raise MachineError(
             f"This needs the package {name}, which is not installed; install it with `pip install 'dualpix[{extra}]'`."
         ) from error
+
+
+@contextmanager
+def _unreported() -> Iterator[None]:
+    """What is imported here finds none of `REPORTERS`: OpenVINO would look up an analytics host, and ONNX Runtime would
+    keep events to be sent in the user's cache, both as soon as they are imported."""
+    for name, value in REPORTING.items():
+        os.environ.setdefault(name, value)
+    hidden = {name: sys.modules[name] for name in REPORTERS if name in sys.modules}
+    sys.modules.update(dict.fromkeys(REPORTERS))  # type: ignore[arg-type]  # None: not to be imported
+    try:
+        yield
+    finally:
+        for name in REPORTERS:
+            del sys.modules[name]
+        sys.modules.update(hidden)
 
 
 def read_facts(path: Path) -> dict[str, Any] | None:

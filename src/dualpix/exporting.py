@@ -6,14 +6,13 @@ What is written is opened again and compared with the network on pictures of odd
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
-from dualpix import checkpoint, networks
+from dualpix import __version__, checkpoint, networks
 from dualpix.checkpoint import Checkpoint
 from dualpix.data.photos import read_photos
 from dualpix.data.simulated import Simulated
@@ -24,6 +23,7 @@ from dualpix.files import write_whole
 from dualpix.graphs import Graph, graph_of
 from dualpix.graphs.engines import onnx_bytes, openvino_model, program_bytes, round_to_8_bits
 from dualpix.images.writing import make_folder
+from dualpix.modes import settled
 from dualpix.networks import Network
 from dualpix.runners import onnx, openvino, pytorch
 from dualpix.tables import pick
@@ -52,6 +52,7 @@ class Export:
     facts: dict[str, Any]
 
 
+@settled()
 def export(
     weights: str | Path | Checkpoint | None = None,
     to: str = "onnx",
@@ -118,7 +119,7 @@ def _facts(opened: Checkpoint, precision: str) -> dict[str, Any]:
         "extra": opened.extra,
         "licence": opened.extra.get("licence", "unknown"),
         "precision": precision,
-        "version": metadata.version("dualpix"),
+        "version": __version__,
     }
 
 

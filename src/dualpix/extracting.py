@@ -7,6 +7,7 @@ from pathlib import Path
 from dualpix.errors import PictureError
 from dualpix.images import check_output, name_of, open_views, write_picture
 from dualpix.images.writing import ENCODERS, make_folder
+from dualpix.modes import settled
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class Extracted:
     notes: tuple[str, ...]
 
 
+@settled()
 def extract(
     file: str | Path,
     left: str | Path,

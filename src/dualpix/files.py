@@ -1,7 +1,11 @@
 """Write a file whole or not at all; and where to keep what can be made again."""
 
+import locale
 import os
 import secrets
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 LEFTOVERS = ".dualpix-*.partial"
@@ -25,6 +29,23 @@ def write_whole(path: Path, content: bytes | memoryview) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+_LOCALE = threading.RLock()
+
+
+@contextmanager
+def decimal_points() -> Iterator[None]:
+    """While libraries written in C or C++ write or read a text, numbers have points, as the file's format has them,
+    and not the commas that the caller's locale may ask for."""
+    with _LOCALE:
+        before = locale.setlocale(locale.LC_NUMERIC)
+        locale.setlocale(locale.LC_NUMERIC, "C")
+        try:
+            yield
+        finally:
+            with suppress(locale.Error):
+                locale.setlocale(locale.LC_NUMERIC, before)
 
 
 def cache_folder() -> Path:

@@ -7,8 +7,10 @@ from typing import Any
 from dualpix import checkpoint, networks
 from dualpix.errors import CheckpointError
 from dualpix.foreign import translate
+from dualpix.modes import settled
 
 
+@settled()
 def import_weights(
     path: str | Path,
     network_name: str,

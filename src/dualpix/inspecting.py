@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from dualpix.images import Inspection, Views, check_output, inspect_views, open_views, write_picture
 from dualpix.images.metadata import is_srgb
+from dualpix.modes import settled
 
 REACH_BLOCKS = 1.5  # how far around its middle a block's colour fades out
 BLOCK_STEP_PX = 32
@@ -65,6 +66,7 @@ def profile_of(views: Views) -> str:
     return "sRGB" if is_srgb(icc) else "not sRGB; the numbers are used as they are"
 
 
+@settled()
 def inspect(
     left: str | Path,
     right: str | Path | None = None,

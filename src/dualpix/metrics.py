@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from dualpix.errors import DualpixError
+from dualpix.modes import settled
 from dualpix.tables import pick
 
 C1 = 0.01**2
@@ -27,6 +28,7 @@ FIT_ERROR = 1e-6  # what a fit of equal pictures may leave; a step of sixteen bi
 FIT_STRIDE = 7  # every seventh pixel fixes twelve numbers well enough
 
 
+@settled()
 def psnr(output: Tensor, target: Tensor) -> float:
     """Peak signal-to-noise ratio in dB for a peak of 1, from the mean square over all pixels and channels.
 
@@ -37,6 +39,7 @@ def psnr(output: Tensor, target: Tensor) -> float:
     return mean_decibels([_decibels(x, y) for x, y in zip(outputs, targets, strict=True)])
 
 
+@settled()
 def psnr_fitted(output: Tensor, target: Tensor) -> float:
     """PSNR in dB after the least-squares affine change of colour (3 x 4 for RGB) of the output to the target.
 
@@ -53,12 +56,14 @@ def _fitted_decibels(x: Tensor, y: Tensor) -> float:
     return math.inf if float((fitted - y).abs().max()) < FIT_ERROR else _decibels(fitted, y)
 
 
+@settled()
 def mae(output: Tensor, target: Tensor) -> float:
     """Mean absolute error over all pixels and channels, on the [0, 1] scale."""
     outputs, targets = _pictures(output, target)
     return float((outputs - targets).abs().mean())
 
 
+@settled()
 def ssim(output: Tensor, target: Tensor) -> float:
     """Structural similarity by the DPDD protocol: 7 x 7 uniform window, sample covariance, mean over the RGB channels.
 
@@ -71,6 +76,7 @@ def ssim(output: Tensor, target: Tensor) -> float:
     return _structural_similarity(output, target, window, pixels / (pixels - 1))
 
 
+@settled()
 def ssim_wang(output: Tensor, target: Tensor) -> float:
     """Structural similarity of Wang et al. (TIP 2004): 11 x 11 Gaussian window, sigma 1.5, mean over the RGB channels.
 
@@ -82,6 +88,7 @@ def ssim_wang(output: Tensor, target: Tensor) -> float:
     return _structural_similarity(output, target, window, 1.0)
 
 
+@settled()
 def lpips(output: Tensor, target: Tensor) -> float:
     """Learned perceptual distance (Zhang et al., CVPR 2018) with AlexNet, version 0.1: 0 for equal pictures.
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-from dualpix import rates
+from dualpix import limits, rates
 from dualpix.errors import MachineError
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -90,6 +90,10 @@ class Cost:
 
     fixed_bytes: int
     row_bytes: int
+
+    def besides(self, other_bytes: int) -> "Cost":
+        """The same, where so much more is needed however many rows are run."""
+        return Cost(self.fixed_bytes + other_bytes, self.row_bytes)
 
     def peak_bytes(self, rows: int) -> int:
         return self.fixed_bytes + rows * self.row_bytes
@@ -169,18 +173,14 @@ def parse_memory(memory: str | int) -> int:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that is free for this process now: of the GPU, or of the machine and the container it runs in."""
+    """Memory that is free for this process now: of the GPU, or of the machine and what limits this process there."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     free = [_machine_free_bytes()]
     if device.type == "mps":  # It shares the machine's memory, up to a limit of its own.
         free.append(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
-    group = Path("/sys/fs/cgroup")
-    try:
-        limit, stat = (group / "memory.max").read_text().strip(), (group / "memory.stat").read_text()
-        free.append(int(limit) - int(re.search(r"^anon (\d+)$", stat, re.MULTILINE)[1]))  # type: ignore[index]
-    except (OSError, ValueError, TypeError):
-        pass  # No container, or one without a limit ("max").
+    limited = limits.free_bytes()
+    free += [] if limited is None else [limited]
     return max(min(free), 0)
 
 

@@ -9,7 +9,6 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from zlib import crc32
@@ -19,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dualpix import __version__
 from dualpix.data.photos import read_photos
 from dualpix.data.samples import Sample
 from dualpix.data.simulated import DRAWING, Simulated, expose
@@ -26,6 +26,7 @@ from dualpix.errors import DataError
 from dualpix.files import write_whole
 from dualpix.images import read_picture, refuse_overwriting_inputs, write_picture
 from dualpix.images.reading import MIN_SIDE_PX
+from dualpix.modes import settled
 from dualpix.optics.camera import CAMERAS, Camera
 from dualpix.optics.depth import blur_from_depth, layers_from_blur
 from dualpix.optics.kernels import Lens, reach_px
@@ -49,6 +50,7 @@ class Simulation:
     made: int
 
 
+@settled()
 def simulate(
     photos: Sequence[str | Path],
     folder: str | Path,
@@ -89,6 +91,7 @@ def simulate(
     return Simulation(place, names, len(missing))
 
 
+@settled()
 def simulate_photo(
     photo: str | Path,
     depth: str | Path,
@@ -118,10 +121,11 @@ def simulate_photo(
     sample = simulate_from_depth(picture.pixels, read_depth(depth), chosen, lens, sharp_aperture=sharp_aperture)
     _write(place, {**sample, "name": name}, depth=16)
     card.parent.mkdir(exist_ok=True)
-    _write_json(card, {"made_by": f"dualpix {version('dualpix')}", "camera": asdict(chosen), "lens": asdict(lens)})
+    _write_json(card, {"made_by": f"dualpix {__version__}", "camera": asdict(chosen), "lens": asdict(lens)})
     return Simulation(place, [name], 1)
 
 
+@settled()
 def simulate_from_depth(
     picture: Tensor,
     depth_m: Tensor,
@@ -206,7 +210,7 @@ def _open_folder(folder: Path, simulated: Simulated, overwrite: bool) -> None:
         )
     lenses = {simulated.name(index): asdict(simulated.lens(index)) for index in range(simulated.count)}
     pairs = earlier.get("pairs", {}) | lenses
-    _write_json(folder / CARD, {"made_by": f"dualpix {version('dualpix')}", "settings": settings, "pairs": pairs})
+    _write_json(folder / CARD, {"made_by": f"dualpix {__version__}", "settings": settings, "pairs": pairs})
 
 
 def _settings(simulated: Simulated) -> dict[str, Any]:

@@ -42,3 +42,6 @@ def export(
     facts = done.facts
     typer.echo(f"{done.path}: {facts['network']}, {facts['precision']}, licence {facts['licence']}")
     typer.echo(f"greatest difference from the network: {done.difference:.2g} (white is 1), at {sizes} pixels")
+    if to == "openvino":
+        hint = 'compile_model(file, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})'
+        typer.echo(f"run it with {hint}: without that, processors with bf16 compute in it")

@@ -23,6 +23,7 @@ from dualpix.evaluating.peak import can_measure, peak_bytes
 from dualpix.evaluating.predicting import Method, Predictions, blurred, each, predict
 from dualpix.evaluating.scoring import found, score
 from dualpix.evaluating.systems import SYSTEMS, TABLE_PX, System, choose, size_of
+from dualpix.modes import settled
 from dualpix.results import Row, Scores, table
 
 __all__ = [
@@ -54,6 +55,7 @@ class Evaluation:
     warnings: dict[tuple[str, str], str]
 
 
+@settled()
 def evaluate(
     data: str | Path | Samples,
     methods: Mapping[str, MethodLike] | None = None,

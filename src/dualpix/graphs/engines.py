@@ -1,6 +1,5 @@
 """Graphs in the forms of the engines."""
 
-import importlib
 import io
 import json
 import logging
@@ -25,10 +24,10 @@ def openvino_model(graph: Graph, facts: Mapping[str, Any]) -> Any:
     with _quietly(), torch.no_grad(), _refusing(graph):
         traced = torch.jit.trace(graph, graph.samples(), check_trace=False)  # type: ignore[no-untyped-call]
         # As `openvino.convert_model` does, which however reports its use over the network.
-        decoder = importlib.import_module("openvino.frontend.pytorch.ts_decoder").TorchScriptPythonDecoder(traced)
-        frontend = importlib.import_module("openvino.frontend").FrontEndManager().load_by_framework("pytorch")
+        decoder = package("openvino.frontend.pytorch.ts_decoder", "openvino").TorchScriptPythonDecoder(traced)
+        frontend = package("openvino.frontend", "openvino").FrontEndManager().load_by_framework("pytorch")
         model = frontend.convert(frontend.load(decoder))
-        tidying = importlib.import_module("openvino._offline_transformations")
+        tidying = package("openvino._offline_transformations", "openvino")
         tidying.apply_moc_transformations(model, cf=False)
         tidying.compress_quantize_weights_transformation(model)
     for port, view in zip(model.inputs, graph.views, strict=True):

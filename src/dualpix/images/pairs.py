@@ -12,6 +12,7 @@ from dualpix.errors import PairError
 from dualpix.images.metadata import Metadata
 from dualpix.images.reading import LIMIT_MEGAPIXELS, MIN_SIDE_PX, Picture, read_picture
 from dualpix.images.writing import ENCODERS
+from dualpix.modes import settled
 
 
 class Pair(TypedDict):
@@ -29,6 +30,7 @@ class Pair(TypedDict):
     metadata: Metadata
 
 
+@settled()
 def read_pair(left: str | Path, right: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> Pair:
     """Read the two views of one photograph. `name` is the left file's name without extension and side mark (`_L`).
 

@@ -21,6 +21,7 @@ from dualpix.images.headers import TIFF_JPEG, peek
 from dualpix.images.metadata import Metadata, read_metadata
 from dualpix.images.netpbm import decode_netpbm
 from dualpix.images.opening import Header, Part
+from dualpix.modes import settled
 
 # Damage is told once, by a PictureError, and not by the decoder's log as well.
 for name in ("tifffile", "imagecodecs"):
@@ -48,6 +49,7 @@ class Picture:
     format: str = "PNG"
 
 
+@settled()
 def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> Picture:
     """Read a PNG, TIFF (first page), JPEG, WebP, JPEG XL, PGM or PPM file, recognised by its content.
 

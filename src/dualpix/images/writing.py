@@ -21,11 +21,13 @@ from dualpix.images.embedding import UNTAGGED, Order, byte_order, check_metadata
 from dualpix.images.jpegxl import declare_srgb
 from dualpix.images.metadata import Metadata
 from dualpix.images.netpbm import encode_netpbm
+from dualpix.modes import settled
 
 JPEG_QUALITY = 95
 JPEGXL_EFFORT = 3
 
 
+@settled()
 def write_picture(
     path: str | Path,
     pixels: Tensor,

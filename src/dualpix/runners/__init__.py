@@ -1,16 +1,19 @@
 """A network made ready to run on rows of a picture; one file for each engine. The only place that pads pictures."""
 
-from collections.abc import Callable, Sequence
+import os
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, cast
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
-from dualpix import planning
+from dualpix import modes, planning
 from dualpix.errors import MachineError
 from dualpix.exported import exported_of
 from dualpix.networks import Network
+from dualpix.rates import SWITCH
 from dualpix.runners import onnx, openvino, pytorch
 
 
@@ -50,7 +53,7 @@ ENGINES: dict[str, Callable[[Network, str, str | torch.device], AnyRunner]] = {
 PRECISIONS = {"torch": tuple(planning.PRECISIONS), "openvino": ("fp32", "bf16", "int8"), "onnx": ("fp32",)}
 
 _KEPT: WeakKeyDictionary[nn.Module, tuple[object, AnyRunner]] = WeakKeyDictionary()
-"""What other engines have made ready last, since it took them seconds."""
+"""What was made ready last of each network: other engines take seconds, and plans made for it stay with it."""
 
 
 def check(engine: str, precision: str, device: str | torch.device) -> None:
@@ -80,12 +83,30 @@ def start(network: Network, engine: str, precision: str, device: str | torch.dev
             f"{exported.path} is for the engine {exported.engine}, and {engine} cannot run it; leave --engine out."
         )
     chosen = exported.engine if exported is not None else "torch" if engine == "auto" else engine
+    modes.check_fork(chosen)
     check(chosen, precision, device)
-    if chosen == "torch":
-        return pytorch.Runner(network, precision, device)
     module = cast(nn.Module, network)
-    state = chosen, precision, torch.get_num_threads(), [(id(p), p._version) for p in module.parameters()]
+    state = chosen, precision, str(device), torch.get_num_threads(), os.environ.get(SWITCH), *_contents(module)
     kept = _KEPT.get(module)
     if kept is None or kept[0] != state:
         kept = _KEPT[module] = state, ENGINES[chosen](network, precision, device)
     return kept[1]
+
+
+PARTS = {"_parameters", "_buffers", "_modules", "training"}
+
+
+def _contents(module: nn.Module) -> Iterator[object]:
+    """All that a result depends on: weights, and what else the layers were given.
+
+    The versions of tensors alone do not tell, for what changes `.data` does not count them up.
+    """
+    for layer in module.modules():
+        for name, value in vars(layer).items():
+            if name not in PARTS:
+                yield name, value if isinstance(value, int | float | str | tuple | None) else id(value)
+    for tensor in (*module.parameters(), *module.buffers()):
+        yield id(tensor), tensor._version
+        if not tensor.is_meta:
+            flat = tensor.detach().to("cpu").contiguous().view(-1)
+            yield zlib.crc32(memoryview(flat.view(torch.uint8).numpy()))

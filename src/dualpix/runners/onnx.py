@@ -35,20 +35,40 @@ class Runner:
         self.weight_bytes = sum(value.nbytes for value in self._shape.state_dict().values())
         # Scores along whole rows are not among the tensors that are counted; but this engine holds them.
         self.scratch = 2.8 if any(map(_looks_along_whole_rows, self._shape.modules())) else 2.0
-        self._session = self._start(_content(cast(nn.Module, network)))
+        self._session = self._open(cast(nn.Module, network))
 
     def __call__(self, views: Sequence[Tensor]) -> Tensor:
         """Return the output for `views`, C x H x W each, as float32 3 x H x W, not clipped."""
+        return self._infer(self._session, views)
+
+    def _infer(self, session: Any, views: Sequence[Tensor]) -> Tensor:
         named = {name: view[None].float().contiguous().numpy() for name, view in zip(self.views, views, strict=True)}
         options = self.runtime.RunOptions()
         # Or else it would hold on to what the largest picture needed.
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        return torch.from_numpy(self._session.run(None, named, options)[0][0])
+        return torch.from_numpy(session.run(None, named, options)[0][0])
 
     def rehearse(self, rows: int, width: int) -> None:
         """Make the tensors that the engine will need at once, without contents: for counting their bytes."""
         with torch.no_grad():
             self._shape(*(torch.zeros(1, 3, rows, width, device="meta") for _ in self.views))
+
+    def _open(self, network: nn.Module) -> Any:
+        """The session of a file, of the cache, or of what is converted now."""
+        exported = exported_of(network)
+        if exported is not None:
+            return self._start(exported.path)
+        kept = keeping.place(network, "fp32", ".onnx")
+        if kept.is_file():
+            with suppress(MachineError, RuntimeError):  # Damaged, or of another time: made again.
+                session = self._start(kept)
+                if keeping.agrees(lambda views: self._infer(session, views), network, "fp32"):
+                    return session
+        content = onnx_bytes(graph_of(network), {})
+        with suppress(OSError):  # It need not be kept.
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(kept, content)
+        return self._start(content)
 
     def _start(self, content: Path | bytes) -> Any:
         options = self.runtime.SessionOptions()
@@ -64,18 +84,3 @@ class Runner:
 
 def _looks_along_whole_rows(layer: nn.Module) -> bool:
     return isinstance(layer, CrossCorrelation) and layer.max_disparity is None
-
-
-def _content(network: nn.Module) -> Path | bytes:
-    """A file, that of the cache, or what is converted now."""
-    exported = exported_of(network)
-    if exported is not None:
-        return exported.path
-    kept = keeping.place(network, "fp32", ".onnx")
-    if kept.is_file():
-        return kept
-    content = onnx_bytes(graph_of(network), {})
-    with suppress(OSError):  # It need not be kept.
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(kept, content)
-    return content

@@ -2,7 +2,7 @@
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from dualpix import planning
 from dualpix.errors import MachineError
 from dualpix.exported import exported_of, package
+from dualpix.files import decimal_points
 from dualpix.graphs import Graph, graph_of
 from dualpix.graphs.engines import openvino_model, round_to_8_bits
-from dualpix.images import read_picture
 from dualpix.networks import Network, mccnet_fast
 from dualpix.runners import keeping
 
@@ -59,8 +59,7 @@ class Runner:
         height, width = views[0].shape[-2:]
         run = self._compiled.pop((height, width), None) or self._compile(height, width)
         self._compiled[height, width] = run
-        outputs = run.infer([np.ascontiguousarray(view[None].float().numpy()) for view in views], share_inputs=True)
-        return torch.from_numpy(outputs[0][0].copy())
+        return _infer(run, views)
 
     def rehearse(self, rows: int, width: int) -> None:
         """Make the tensors that the engine will need at once, without contents: for counting their bytes."""
@@ -70,13 +69,20 @@ class Runner:
     def _compile(self, height: int, width: int) -> Any:
         while len(self._compiled) >= MOST_SHAPES:
             del self._compiled[next(iter(self._compiled))]
-        model = self._model.clone()
-        model.reshape({port: [1, 3, height, width] for port in model.inputs})
         # What is not of 8 bits may be of 16 where features are normalised; elsewhere that erred ten times more.
         is_normalised = isinstance(self._shape.network, mccnet_fast.MCCNetFast) and _has_bf16(self._core)
-        hint = "bf16" if self.precision == "bf16" or (self.precision == "int8" and is_normalised) else "f32"
+        is_half = self.precision == "bf16" or (self.precision == "int8" and is_normalised)
+        return self._compile_in("bf16" if is_half else "f32", height, width)
+
+    def _compile_in(self, hint: str, height: int, width: int) -> Any:
+        model = self._model.clone()
+        model.reshape({port: [1, 3, height, width] for port in model.inputs})
         settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
-        return self._core.compile_model(model, "CPU", settings).create_infer_request()
+        with decimal_points():
+            return self._core.compile_model(model, "CPU", settings).create_infer_request()
+
+    def _compiled_once(self, hint: str) -> Callable[[Sequence[Tensor]], Tensor]:
+        return lambda views: _infer(self._compile_in(hint, *views[0].shape[-2:]), views)
 
     def _open(self, network: nn.Module) -> Any:
         """The model of a file, of the cache, or converted now."""
@@ -87,7 +93,9 @@ class Runner:
         kept = keeping.place(network, kind, ".xml")
         if kept.is_file() and kept.with_suffix(".bin").is_file():
             with suppress(RuntimeError):  # Damaged, or of another time: made again.
-                return self._core.read_model(kept)
+                self._model = self._read_model(kept)
+                if keeping.agrees(self._compiled_once("f32"), network, kind):
+                    return self._model
         graph = graph_of(network)
         if kind == "int8":
             round_to_8_bits(graph, [bundled_views(graph)])
@@ -111,9 +119,13 @@ class Runner:
                 f"OpenVINO computes {type(graph.network).__name__} wrongly here (by {error:.2g}); use the engine torch."
             )
 
+    def _read_model(self, path: Path) -> Any:
+        with decimal_points():
+            return self._core.read_model(path)
+
     def _read(self, path: Path) -> Any:
         try:
-            return self._core.read_model(path)
+            return self._read_model(path)
         except RuntimeError as error:
             raise MachineError(f"OpenVINO cannot read {path}; export it again with `dualpix export`.") from error
 
@@ -122,7 +134,8 @@ def save(openvino: Any, model: Any, path: Path) -> None:
     """Write `path` and the .bin beside it; both appear whole, and the first, without which none is read, last."""
     partial = path.with_name(f".dualpix-{secrets.token_hex(8)}.xml")
     try:
-        openvino.save_model(model, partial, compress_to_fp16=False)
+        with decimal_points():
+            openvino.save_model(model, partial, compress_to_fp16=False)
         os.replace(partial.with_suffix(".bin"), path.with_suffix(".bin"))
         os.replace(partial, path)
     finally:
@@ -132,10 +145,12 @@ def save(openvino: Any, model: Any, path: Path) -> None:
 
 def bundled_views(graph: Graph) -> list[Tensor]:
     """The views that `graph` takes, from the pair inside the package."""
-    folder = Path(__file__).parents[1] / "demo_pair"
-    pair = {name: read_picture(folder / f"{name}.png").pixels[:, :SAMPLE_PX, :SAMPLE_PX] for name in ("left", "right")}
-    pair["center"] = (pair["left"] + pair["right"]) / 2
-    return [pair[name] for name in graph.views]
+    return [view[:, :SAMPLE_PX, :SAMPLE_PX] for view in keeping.bundled_views(graph.views)]
+
+
+def _infer(run: Any, views: Sequence[Tensor]) -> Tensor:
+    outputs = run.infer([np.ascontiguousarray(view[None].float().numpy()) for view in views], share_inputs=True)
+    return torch.from_numpy(outputs[0][0].copy())
 
 
 def _precision(network: Network, asked: str) -> str:

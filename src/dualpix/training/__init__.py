@@ -12,6 +12,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from dualpix.modes import settled
 from dualpix.recipes import RECIPES, Recipe
 from dualpix.tables import pick
 from dualpix.training.checking import check_pairs
@@ -31,6 +34,7 @@ REPORT_EVERY = 20
 MOST_LEFT_BEHIND = 10_000  # 6 GB at 256 px
 
 
+@settled()
 def train(
     recipe: Recipe | str = "cpu",
     folder: str | Path = "runs/latest",
@@ -65,7 +69,7 @@ def train(
     """
     recipe = pick(RECIPES, recipe, "recipe") if isinstance(recipe, str) else recipe
     keep_freed_memory()
-    with join() as processes, closing(Keeper(Path(folder), recipe, processes, report)) as keeper:
+    with torch.enable_grad(), join() as processes, closing(Keeper(Path(folder), recipe, processes, report)) as keeper:
         for batch, _ in sizes(recipe):
             processes.share(batch)
         learner = Learner(recipe, keeper.clock, processes, keeper.precision)

@@ -1,6 +1,5 @@
 """Batches of crops. Every batch is a function of the recipe and the step alone, so a resumed run sees the same ones."""
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Protocol
@@ -8,6 +7,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from dualpix import limits
 from dualpix.data import Sample, Samples, mean_view
 from dualpix.data.augment import augment, exchange_views
 from dualpix.data.rendered import Rendered
@@ -112,7 +112,7 @@ class Feed:
     ) -> None:
         self.source, self.recipe, self.names, self.share = source, recipe, tuple(names), share
         most = max(len(share(batch)) for batch, _ in sizes(recipe))
-        self.readers = ThreadPoolExecutor(min(most, os.cpu_count() or 1)) if source.slow else None
+        self.readers = ThreadPoolExecutor(min(most, limits.cores())) if source.slow else None
         self.ordered: dict[int, list[Future[Sample]]] = {}
 
     def batch(self, step: int) -> Batch:

@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from dualpix import limits, threads
 from dualpix.errors import CheckpointError, MachineError, RecipeError
 from dualpix.training.shared_memory import SharedMemory, share_memory
 
@@ -140,20 +141,18 @@ def join() -> Iterator[Processes]:
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
+        # Whatever is free now: on resuming the same number of threads gives the same weights, bit for bit.
+        if threads.chosen() is None and torch.get_num_threads() > limits.cores():
+            torch.set_num_threads(limits.cores())
         yield Processes()
         return
-    torch.set_num_threads(max(1, _cores() // int(os.environ.get("LOCAL_WORLD_SIZE", count))))
+    torch.set_num_threads(max(1, limits.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", count))))
     dist.init_process_group("gloo", timeout=PATIENCE)
     try:
         together = int(os.environ.get("LOCAL_WORLD_SIZE", "0")) == count
         yield Processes(dist.get_rank(), count, together)
     finally:
         dist.destroy_process_group()
-
-
-def _cores() -> int:
-    """Cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _copy(tensors: Sequence[Tensor], places: Sequence[Tensor]) -> None:

@@ -15,6 +15,7 @@ from dualpix.images.views.joined import read_side_by_side, read_top_bottom
 from dualpix.images.views.pixel import is_pixel, read_pixel, read_pixel_pair
 from dualpix.images.views.raw import is_raw, read_raw
 from dualpix.images.views.views import Views, turn_back
+from dualpix.modes import settled
 from dualpix.tables import pick
 
 __all__ = ["SOURCES", "Source", "Views", "open_views", "turn_back", "usual_suffix"]
@@ -37,6 +38,7 @@ SOURCES = {
 }
 
 
+@settled()
 def open_views(
     left: str | Path,
     right: str | Path | None = None,

@@ -1,0 +1,104 @@
+"""What a caller has set PyTorch to, kept out of what is computed here.
+
+A picture is the same inside a program's autocast, with float64 by default, in inference mode, and in a forked process.
+"""
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from dualpix.errors import MachineError
+
+ENGINES = {"openvino": "openvino", "onnx": "onnxruntime"}
+"""Packages with threads of their own, by the engine that they are."""
+
+
+class _Globals(NamedTuple):
+    """Settings that hold for the whole process."""
+
+    dtype: torch.dtype
+    matmul: str
+
+
+PLAIN = _Globals(torch.float32, "highest")
+
+_lock = threading.Lock()
+_inside: list[_Globals] = []  # what the caller had when the first of those came in who are inside now
+_count = 0
+_forked: frozenset[str] | None = None  # engines that were loaded when this process was forked
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    """Compute as in a fresh process: float32 by default, on the processor by default, nothing in less precision than it
+    is written in, tensors that gradients may go through; and where threads are gone, in one.
+
+    Also a decorator. Nothing is changed for other threads but the default type and the precision of products, and those
+    only if the caller changed them.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
+        for device in ("cpu", "cuda", "mps"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        if torch.is_inference_mode_enabled():
+            stack.enter_context(torch.inference_mode(False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        stack.enter_context(_plain_globals())
+        if _forked is not None and torch.get_num_threads() > 1:
+            torch.set_num_threads(1)  # those of the process that was forked are not here, and would be waited for
+        yield
+
+
+def check_fork(engine: str) -> None:
+    """Raise `MachineError` if this process was forked from one that had loaded the engine, whose threads are gone."""
+    if _forked is not None and ENGINES.get(engine) in _forked:
+        raise MachineError(
+            f"This process was forked from one that had loaded the engine {engine}, whose threads do not come along;"
+            ' start it with multiprocessing.get_context("spawn"), or take the engine torch.'
+        )
+
+
+@contextmanager
+def _plain_globals() -> Iterator[None]:
+    global _count
+    with _lock:
+        if _count == 0:
+            _inside[:] = [_globals()]
+        _count += 1
+        _set(PLAIN)
+    try:
+        yield
+    finally:
+        with _lock:
+            _count -= 1
+            if _count == 0:
+                _set(_inside.pop())
+
+
+def _globals() -> _Globals:
+    return _Globals(torch.get_default_dtype(), torch.get_float32_matmul_precision())
+
+
+def _set(asked: _Globals) -> None:
+    if torch.get_default_dtype() != asked.dtype:
+        torch.set_default_dtype(asked.dtype)
+    if torch.get_float32_matmul_precision() != asked.matmul:
+        torch.set_float32_matmul_precision(asked.matmul)
+
+
+def _after_fork() -> None:
+    global _forked, _lock
+    _forked = frozenset(name for name in ENGINES.values() if name in sys.modules)
+    _lock = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
