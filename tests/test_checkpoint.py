@@ -327,3 +327,50 @@ def test_weights_too_large_for_float32_are_refused(tmp_path: Path, saved: Path) 
     broken = tmp_path / "broken.safetensors"
     safetensors.torch.save_file(tensors, broken, {"dualpix": json.dumps(checkpoint.read_card(saved))})
     refused(broken, "last.bias", "infinity")
+
+
+@pytest.mark.parametrize("value", [-5, True, 1.5, "8", None, [1], 10**9])
+def test_arguments_that_no_tensor_depends_on_are_checked_too(tmp_path: Path, value: object) -> None:
+    """Fault 73: such a file loaded, and failed inside the computation."""
+    arguments = {"widths": [2, 2, 2, 2], "depths": [1, 0, 0, 0, 0, 0, 0], "max_disparity": 4}
+    network = networks.create("mccnet-fast", **arguments)
+    path = checkpoint.save(tmp_path / "fast.safetensors", network, "mccnet-fast", arguments)
+    refused(edit_card(path, arguments=arguments | {"max_disparity": value}), "edited.safetensors", "max_disparity")
+    refused(edit_card(path, arguments=arguments | {"depths": [10**8] * 7}), "depths")  # or else it built on and on
+    refused(edit_card(path, arguments={"name": "mccnet"}), "'name'")
+
+
+def test_what_a_tensor_declares_is_a_record_of_numbers(saved: Path) -> None:
+    def declare(**changes: Any) -> Path:
+        return rewrite(saved, lambda header: header["last.bias"].update(changes))
+
+    for shape in (["3"], [True], [3.0], [-3], "3", None, {"3": 3}):
+        refused(declare(shape=shape), "'last.bias' is unreadable")
+    for offsets in ([0], [0, 4, 8], [0, "12"], [0, 1e3], None):
+        refused(declare(data_offsets=offsets), "'last.bias' is unreadable")
+    for dtype in (32, None):
+        refused(declare(dtype=dtype), "'last.bias' is unreadable")
+    for dtype in ("I32", "F9", "C64", "BOOL"):
+        refused(declare(dtype=dtype), "'last.bias' holds", dtype)
+
+
+def test_what_a_file_says_is_told_in_one_line(saved: Path) -> None:
+    """Fault 76: a name of 100,000 characters, or one that breaks lines, is cut."""
+
+    def rename(header: dict[str, Any]) -> None:
+        header["a\n\x1b[2J" * 20_000] = header.pop("last.bias")
+        header["last.bias"] = header["first.bias"]
+
+    message = refused(rewrite(saved, rename), "edited.safetensors")
+    assert len(message) <= 600 and message.isprintable()
+
+
+def test_json_of_every_strange_kind(saved: Path) -> None:
+    text = json.dumps({"format": 1, "network": "tiny", "arguments": {}, "recipe": {}, "scores": {}, "extra": {}})
+    for wrong in (
+        "[" * 100_000,
+        text.replace('"scores": {}', '"scores": {"psnr": 1e999}'),
+        text[:-1] + ', "format": 1}',
+    ):
+        path = rewrite(saved, lambda header, wrong=wrong: header["__metadata__"].update(dualpix=wrong))
+        refused(path, "description is not valid JSON")

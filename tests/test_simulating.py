@@ -239,13 +239,21 @@ def _bad_depths(folder: Path) -> dict[str, str]:
     np.savez(folder / "many.npz", a=np.zeros((4, 4)))
     (folder / "many.npz").rename(folder / "many.npy")
     (folder / "text.npy").write_text("no array")
+    (folder / "zip.npy").write_bytes(b"PK\x03\x04" + bytes(200))
+    np.save(folder / "good.npy", np.zeros((4, 25)))
+    for name, shape in (("huge.npy", b"(99999, 99999)"), ("negative.npy", b"(-1, 25)")):
+        content = (folder / "good.npy").read_bytes()
+        (folder / name).write_bytes(content.replace(b"(4, 25)", shape).replace(b" " * (len(shape) - 7) + b"\n", b"\n"))
     np.save(folder / "objects.npy", np.array([[{}, {}]], dtype=object), allow_pickle=True)
     Image.new("L", (20, 20)).save(folder / "eight.png")
     Image.new("RGB", (20, 20)).save(folder / "colour.png")
     return {
         "flat.npy": "must hold height x width numbers",
         "words.npy": "must hold height x width numbers",
-        "many.npy": "must hold height x width numbers",
+        "many.npy": "damaged or no NumPy array",
+        "zip.npy": "damaged or no NumPy array",
+        "huge.npy": "damaged or no NumPy array",
+        "negative.npy": "damaged or no NumPy array",
         "text.npy": "damaged or no NumPy array",
         "objects.npy": "damaged or no NumPy array",
         "eight.png": "must be grey with 16 bits",

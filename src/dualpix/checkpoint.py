@@ -20,14 +20,16 @@ import torch
 from torch import Tensor, nn
 
 from dualpix import networks
-from dualpix.errors import CheckpointError, DualpixError
+from dualpix.errors import CheckpointError, DualpixError, reason_of
 from dualpix.exported import ENGINE_OF, Exported, mark, read_facts
-from dualpix.files import write_whole
+from dualpix.files import parse_json, write_whole
 from dualpix.modes import settled
 
 FORMAT = 1
 MAX_HEADER_BYTES = 2 * 1024 * 1024
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+FLOATING = {"F64", "F32", "F16", "BF16"}
+"""The names in a file of the kinds of numbers that a weight may be stored as."""
 
 WEIGHTS = {"mccnet-fast": "mccnet-fast.safetensors", "mccnet": "mccnet.safetensors"}
 DEFAULT_WEIGHTS = "mccnet-fast"
@@ -96,11 +98,11 @@ def load(path_or_name: str | Path, device: str | torch.device = "cpu") -> Checkp
         return _load_exported(path)
     header, card = _read_header(path)
     name, arguments = card["network"], card["arguments"]
-    _check_fit(path, header, name, arguments)
+    _check_fit(path, header, name, _shape_of(path, name, arguments))
     try:
         tensors = safetensors.torch.load(path.read_bytes())
     except (OSError, safetensors.SafetensorError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}); get the file again.") from error
+        raise CheckpointError(f"{path} is damaged ({reason_of(error)}); get the file again.") from error
     _check_finite(tensors, str(path))
     with torch.random.fork_rng(devices=[]):
         network = networks.create(name, **arguments)
@@ -112,8 +114,7 @@ def load(path_or_name: str | Path, device: str | torch.device = "cpu") -> Checkp
 
 def _load_exported(path: Path) -> Checkpoint:
     card = _read_exported(path)
-    with torch.device("meta"):
-        network = networks.create(card["network"], **card["arguments"]).eval()
+    network = _shape_of(path, card["network"], card["arguments"]).eval()
     mark(network, Exported(path, card["precision"]))
     return Checkpoint(network, card["network"], card["arguments"], card["recipe"], card["scores"], card["extra"], path)
 
@@ -122,7 +123,8 @@ def _read_exported(path: Path) -> dict[str, Any]:
     try:
         card = read_facts(path)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is damaged ({error}); export it again with `dualpix export`.") from error
+        reason = reason_of(error)
+        raise CheckpointError(f"{path} is damaged ({reason}); export it again with `dualpix export`.") from error
     if not isinstance(card, dict) or not isinstance(card.get("precision"), str):
         raise CheckpointError(f"{path} was not made by `dualpix export`: it does not say which network it holds.")
     return _check_card(path, card)
@@ -220,8 +222,8 @@ def _refuse_pickle(path: Path, start: bytes) -> None:
 
 def _parse(path: Path, text: bytes | str, part: str) -> dict[str, Any]:
     try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        value = parse_json(text)
+    except ValueError as error:
         raise CheckpointError(f"{path} is damaged: its {part} is not valid JSON; get the file again.") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} is damaged: its {part} is not a JSON object; get the file again.")
@@ -229,17 +231,24 @@ def _parse(path: Path, text: bytes | str, part: str) -> dict[str, Any]:
 
 
 def _check_length(path: Path, header: dict[str, Any], data_bytes: int) -> None:
-    ends = []
     for key, entry in header.items():
-        try:
-            [int(size) for size in entry["shape"]]
-            ends.append(int(entry["data_offsets"][1]))
-        except (KeyError, IndexError, TypeError, ValueError, OverflowError) as error:
-            raise CheckpointError(f"{path} is damaged: its entry {key!r} is unreadable; get the file again.") from error
+        if not _is_entry(entry):
+            raise CheckpointError(f"{path} is damaged: its entry {key!r} is unreadable; get the file again.")
+    ends = [entry["data_offsets"][1] for entry in header.values()]
     if max(ends, default=0) > data_bytes:
         raise CheckpointError(
             f"{path} is truncated: it declares {max(ends)} bytes of weights and holds {data_bytes}; get the file again."
         )
+
+
+def _is_entry(entry: Any) -> bool:
+    """Whether it describes a tensor: a dtype, sizes and two offsets, and no true or false among the numbers."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str):
+        return False
+    lists = [entry.get("shape"), entry.get("data_offsets")]
+    if not all(isinstance(numbers, list) and all(type(n) is int and n >= 0 for n in numbers) for numbers in lists):
+        return False
+    return len(entry["data_offsets"]) == 2
 
 
 def _check_card(path: Path, card: dict[str, Any]) -> dict[str, Any]:
@@ -254,20 +263,24 @@ def _check_card(path: Path, card: dict[str, Any]) -> dict[str, Any]:
     return card
 
 
-def _check_fit(path: Path, header: dict[str, Any], name: str, arguments: dict[str, Any]) -> None:
-    """Refuse, before any tensor is read or allocated, a file whose tensors are not those of the network it names."""
+def _shape_of(path: Path, name: str, arguments: dict[str, Any]) -> nn.Module:
+    """The network that a file names, without numbers."""
     try:
         with torch.device("meta"):
-            expected = {
-                key: tuple(value.shape) for key, value in networks.create(name, **arguments).state_dict().items()
-            }
+            return networks.create(name, **arguments)
     except DualpixError as error:
         raise CheckpointError(f"{path} cannot be used: {error}") from error
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise CheckpointError(f"{path} has arguments that network {name!r} does not take: {error}.") from error
-    for key, shape in expected.items():
+
+
+def _check_fit(path: Path, header: dict[str, Any], name: str, network: nn.Module) -> None:
+    """Refuse, before any tensor is read or allocated, a file whose tensors are not those of the network it names."""
+    expected = network.state_dict()
+    for key, value in expected.items():
         if key not in header:
             raise CheckpointError(f"{path} does not fit network {name!r}: the tensor {key!r} is missing from the file.")
+        if (header[key]["dtype"] in FLOATING) != value.is_floating_point():
+            raise CheckpointError(f"{path} is damaged: {key!r} holds {header[key]['dtype']}; get the file again.")
+        shape = tuple(value.shape)
         if tuple(header[key]["shape"]) != shape:
             raise CheckpointError(
                 f"{path} does not fit network {name!r}: {key!r} has shape {_by(header[key]['shape'])} in the file and "

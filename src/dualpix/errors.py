@@ -1,8 +1,35 @@
 """The errors this package raises on purpose: one sentence that says what was given, what is accepted and what to do."""
 
+import re
+
+LONGEST_MESSAGE, LONGEST_REASON = 600, 200
+"""Characters: of a message, and of what another package says inside one."""
+
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+"""What breaks a line or steers a terminal, and may stand in the name of a file or of a tensor."""
+
 
 class DualpixError(Exception):
-    """Anything a user can put right. The command line prints its text and exits non-zero, without a traceback."""
+    """Anything a user can put right. The command line prints its text and exits non-zero, without a traceback.
+
+    Messages name what stood in a file, so here each becomes one line of a length that a person reads.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_shortened(CONTROL.sub(" ", message), LONGEST_MESSAGE))
+
+
+def reason_of(error: BaseException) -> str:
+    """What an error of another package says, to stand inside a sentence of ours: its first line, without the full stop
+    and cut to a readable length, or the name of its kind."""
+    first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    return _shortened(CONTROL.sub(" ", first), LONGEST_REASON).rstrip(".")
+
+
+def _shortened(text: str, most: int) -> str:
+    """With the middle left out if it is too long: files are named at the beginning, advice stands at the end."""
+    half = (most - 5) // 2
+    return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"
 
 
 class PictureError(DualpixError):

@@ -1,7 +1,6 @@
 """Files of other engines, as `dualpix export` writes them: which is which, and what a network from one carries."""
 
 import importlib
-import json
 import os
 import sys
 from collections.abc import Iterator
@@ -13,7 +12,8 @@ from xml.etree import ElementTree
 
 from torch import nn
 
-from dualpix.errors import MachineError
+from dualpix.errors import MachineError, reason_of
+from dualpix.files import parse_json
 
 ENGINE_OF = {".onnx": "onnx", ".xml": "openvino"}
 """The engine that runs files of a suffix."""
@@ -89,16 +89,21 @@ def read_facts(path: Path) -> dict[str, Any] | None:
         text = _openvino_text(path)
     else:
         runtime = package("onnxruntime", "onnx")
+        options = runtime.SessionOptions()
+        # Or else it would already compute what does not depend on the views, however large the file makes that.
+        options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
+        options.log_severity_level = 4
         try:
-            text = runtime.InferenceSession(str(path)).get_modelmeta().custom_metadata_map.get(KEY)
+            session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            text = session.get_modelmeta().custom_metadata_map.get(KEY)
         except Exception as error:  # Of types of its own, which have no common one.
             raise ValueError("ONNX Runtime cannot read it") from error
-    return None if text is None else json.loads(text)
+    return None if text is None else parse_json(text)
 
 
 def _openvino_text(path: Path) -> str | None:
     try:
         found = ElementTree.parse(path).find(f"rt_info/{KEY}")
-    except ElementTree.ParseError as error:
-        raise ValueError(str(error)) from error
+    except (ElementTree.ParseError, LookupError, RecursionError) as error:  # An encoding may be one that is not known.
+        raise ValueError(reason_of(error)) from error
     return None if found is None else found.get("value")

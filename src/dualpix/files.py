@@ -1,12 +1,15 @@
-"""Write a file whole or not at all; and where to keep what can be made again."""
+"""Write a file whole or not at all, read JSON that anyone may have written, and where to keep what can be made anew."""
 
+import json
 import locale
+import math
 import os
 import secrets
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 LEFTOVERS = ".dualpix-*.partial"
 """The names of what a killed process had not finished, as a pattern."""
@@ -46,6 +49,32 @@ def decimal_points() -> Iterator[None]:
         finally:
             with suppress(locale.Error):
                 locale.setlocale(locale.LC_NUMERIC, before)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a JSON text from a file.
+
+    Raises ValueError for whatever is not JSON, and for what Python's reader takes in its own way: nesting too deep, an
+    object with a key given twice, and numbers such as 1e999, which would become infinite.
+    """
+    try:
+        return json.loads(text, parse_float=_finite, object_pairs_hook=_object)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise ValueError(f"{text[:20]} is too large a number")
+    return number
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is given twice")
+    return found
 
 
 def cache_folder() -> Path:

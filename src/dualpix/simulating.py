@@ -25,6 +25,7 @@ from dualpix.data.simulated import DRAWING, Simulated, expose
 from dualpix.errors import DataError
 from dualpix.files import write_whole
 from dualpix.images import read_picture, refuse_overwriting_inputs, write_picture
+from dualpix.images.npy import read_npy
 from dualpix.images.reading import MIN_SIDE_PX
 from dualpix.modes import settled
 from dualpix.optics.camera import CAMERAS, Camera
@@ -168,8 +169,8 @@ def read_depth(path: str | Path) -> Tensor:
     if path.suffix.lower() != ".npy":
         raise DataError(f"{path} is no depth map; give a .npy file in metres, or a 16-bit grey PNG in millimetres.")
     try:
-        depth_m = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        depth_m = read_npy(path)
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is damaged or no NumPy array"
         raise DataError(f"{path} cannot be read: {reason}.") from None
     if getattr(depth_m, "ndim", 0) != 2 or depth_m.dtype.kind not in "fiu":

@@ -147,5 +147,5 @@ def test_unknown_names_are_answered_with_the_table() -> None:
 
 def test_arguments_reach_the_constructor() -> None:
     assert create("mccnet", max_disparity=5).cc1.max_disparity == 5  # type: ignore[union-attr]
-    with pytest.raises(TypeError, match="disparity"):
+    with pytest.raises(RecipeError, match="disparity"):
         create("mccnet", disparity=5)

@@ -15,6 +15,7 @@ from torch import Tensor
 from dualpix.data.samples import Sample, bare_name, check_folder, list_pictures, read_sample
 from dualpix.errors import DataError
 from dualpix.images import find_pairs
+from dualpix.images.npy import read_npy
 
 MARKS = {"center": "_C", "sharp": "_sharp"}
 
@@ -63,8 +64,8 @@ def looks_like_pairs(root: Path) -> bool:
 def _read_blur(path: Path, like: Tensor) -> Tensor:
     """The map in a NumPy file, 1 H W float32, of the size of `like`, C H W."""
     try:
-        blur_px = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        blur_px = read_npy(path)
+    except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read as the map of a blur: it is damaged or no NumPy array.") from error
     good = getattr(blur_px, "shape", None) == like.shape[1:] and blur_px.dtype.kind in "fiu"
     if not good or not np.isfinite(blur_px).all():

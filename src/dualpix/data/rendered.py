@@ -18,6 +18,7 @@ from torch import Tensor
 
 from dualpix.data.simulated import DRAWING, Simulated
 from dualpix.files import write_whole
+from dualpix.images.npy import read_npy
 
 PICTURES = ("left", "right", "sharp")
 MAP = "blur_px"
@@ -66,9 +67,8 @@ class Rendered:
 
     def _read(self, index: int) -> np.ndarray:
         try:
-            pixels: np.ndarray = np.load(self._path(index))
-            return pixels
-        except (OSError, ValueError, EOFError):
+            return read_npy(self._path(index)).copy()
+        except (OSError, ValueError):
             return self.render(index)
 
     def _path(self, index: int) -> Path:

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from dualpix import networks
-from dualpix.errors import CheckpointError, RecipeError
+from dualpix.errors import CheckpointError, reason_of
 from dualpix.networks.rdpd import ConvLSTM
 
 Shapes = dict[str, tuple[int, ...]]
@@ -57,12 +57,7 @@ class Found:
 def translate(path: Path, network_name: str, **arguments: Any) -> dict[str, Tensor]:
     """See `dualpix.foreign.translate`."""
     with torch.device("meta"):
-        try:
-            network = networks.create(network_name, **arguments)
-        except (TypeError, ValueError) as error:
-            raise RecipeError(
-                f"The network {network_name!r} cannot be made with arguments={arguments}: {error}."
-            ) from error
+        network = networks.create(network_name, **arguments)
     wanted = list(_layers_of(network))
     with _opened(path) as file:
         try:
@@ -74,7 +69,7 @@ def translate(path: Path, network_name: str, **arguments: Any) -> dict[str, Tens
                 for part, tensor in place.tensors.items()
             }
         except DAMAGED as error:
-            raise CheckpointError(f"{path} is damaged ({error}); get the file again.") from error
+            raise CheckpointError(f"{path} is damaged ({reason_of(error)}); get the file again.") from error
     _turn_colours(tensors, wanted)
     return {key: tensors[key] for key in network.state_dict()}
 
@@ -114,7 +109,7 @@ def _opened(path: Path) -> Any:
             raise CheckpointError(f"{path} is not an HDF5 file; give the .hdf5 or .h5 file that Keras wrote.")
         return h5py.File(path, "r")
     except OSError as error:
-        raise CheckpointError(f"{path} is truncated or damaged ({error}); get the file again.") from error
+        raise CheckpointError(f"{path} is truncated or damaged ({reason_of(error)}); get the file again.") from error
 
 
 def _layers_in(path: Path, file: Any) -> Iterator[Found]:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from dualpix import networks
-from dualpix.errors import CheckpointError, RecipeError
+from dualpix.errors import CheckpointError, reason_of
 from dualpix.networks.ifan import IFAN, TAPS
 
 TRAINING_ONLY = "reblurNet."
@@ -46,10 +46,7 @@ PLACES = {
 def translate(path: Path, network_name: str, **arguments: Any) -> dict[str, Tensor]:
     """See `dualpix.foreign.translate`. The training's own network is left out, unless `reblur=True` asks for it."""
     with torch.device("meta"):
-        try:
-            network = networks.create(network_name, **arguments)
-        except (TypeError, ValueError) as error:
-            raise RecipeError(f"The network {network_name!r} cannot be made with {arguments}: {error}.") from error
+        network = networks.create(network_name, **arguments)
     assert isinstance(network, IFAN)
     found = _shorten(_read(path))
     wanted = {ours: _their_name(ours) for ours in network.state_dict()}
@@ -76,8 +73,7 @@ def _read(path: Path) -> dict[str, Tensor]:
             " opened; give the file of weights that IFAN's authors publish."
         ) from error
     except Exception as error:  # Depending on where a file is broken, torch raises nearly anything.
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise CheckpointError(f"{path} is damaged ({reason}); get the file again.") from error
+        raise CheckpointError(f"{path} is damaged ({reason_of(error)}); get the file again.") from error
     named = isinstance(content, dict) and all(isinstance(name, str) for name in content)
     if not named or not all(isinstance(value, Tensor) for value in content.values()):
         raise CheckpointError(

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
+from dualpix.errors import RecipeError, reason_of
+from dualpix.networks.arguments import check
 from dualpix.networks.dmenet import DMENet
 from dualpix.networks.dpdnet import DPDNet, DPDNetSingle
 from dualpix.networks.ifan import IFAN
@@ -63,9 +65,16 @@ MAPPERS: dict[str, Callable[..., nn.Module]] = {
 }
 
 
-def create(name: str, **arguments: Any) -> nn.Module:
+def create(name: str, /, **arguments: Any) -> nn.Module:
     """A fresh network of either table: `create("mccnet", max_disparity=24)`.
 
-    An unknown name raises `RecipeError`, which lists all.
+    Arguments are compared with the annotations of the network's constructor before it is built. Raises `RecipeError`
+    for an unknown name, and lists all; and for arguments that the network does not take.
     """
-    return pick(NETWORKS | MAPPERS, name, "network")(**arguments)
+    maker = pick(NETWORKS | MAPPERS, name, "network")
+    try:
+        check(maker, arguments)
+        return maker(**arguments)
+    except (TypeError, ValueError, RuntimeError, LookupError, ArithmeticError) as error:
+        reason = reason_of(error)
+        raise RecipeError(f"The network {name!r} cannot be made with arguments={arguments}: {reason}.") from error

@@ -33,9 +33,13 @@ Choices the paper leaves open
 Letters: B batch, H and W rows and columns, C channels.
 """
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from dualpix.networks.arguments import Channels
 from dualpix.networks.blocks import he_initialise, upsample
 
 SLOPE = 0.2
@@ -61,7 +65,9 @@ class DMENet(nn.Module):
     # 8 + 4 + 2 + 1; decoder 3 * (8 + 4 + 2) + 1; refinement 7 * 2; last layers 3.
     reach_px = 193
 
-    def __init__(self, *, width: int = 64, largest_px: float = 14.0) -> None:
+    def __init__(
+        self, *, width: Annotated[Channels, Field(ge=2)] = 64, largest_px: Annotated[float, Field(gt=0, le=1000)] = 14.0
+    ) -> None:
         super().__init__()
         self.largest_px = largest_px
         deep = (width, 2 * width, 4 * width, 8 * width, 8 * width)  # channels at 1, 1/2, 1/4, 1/8, 1/16

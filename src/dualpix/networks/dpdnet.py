@@ -27,9 +27,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dualpix.networks.arguments import Channels, Kernel, Share
 from dualpix.networks.blocks import convolution, he_initialise, upsample
 
-Widths = tuple[int, int, int, int, int]
+Widths = tuple[Channels, Channels, Channels, Channels, Channels]
 
 
 class UNet(nn.Module):
@@ -81,7 +82,9 @@ class DPDNet(UNet):
 
     views = ("left", "right")
 
-    def __init__(self, *, widths: Widths = (64, 128, 256, 512, 1024), up_kernel: int = 2, dropout: float = 0.4) -> None:
+    def __init__(
+        self, *, widths: Widths = (64, 128, 256, 512, 1024), up_kernel: Kernel = 2, dropout: Share = 0.4
+    ) -> None:
         """widths: channels at full size, 1/2, 1/4, 1/8 and 1/16. up_kernel: of the convolution after each up-sampling.
         dropout: share of the features at 1/8 and 1/16 that training leaves out, as `torch.manual_seed` has it.
         """
@@ -96,7 +99,9 @@ class DPDNetSingle(UNet):
 
     views = ("center",)
 
-    def __init__(self, *, widths: Widths = (64, 128, 256, 512, 1024), up_kernel: int = 2, dropout: float = 0.4) -> None:
+    def __init__(
+        self, *, widths: Widths = (64, 128, 256, 512, 1024), up_kernel: Kernel = 2, dropout: Share = 0.4
+    ) -> None:
         super().__init__(3, widths, up_kernel, dropout)
 
     def forward(self, center: Tensor) -> Tensor:

@@ -39,10 +39,14 @@ Choices, where paper and published code differ or leave it open
 Letters: B batch, C channels, H W the picture's size.
 """
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dualpix.networks.arguments import Channels, Depth
 from dualpix.networks.blocks import convolution
 
 SLOPE = 0.1
@@ -66,8 +70,8 @@ class IFAN(nn.Module):
         self,
         *,
         dual: bool = False,
-        filters: int = 17,
-        channels: int = 32,
+        filters: Annotated[Depth, Field(ge=1)] = 17,
+        channels: Channels = 32,
         reuse_taps: bool = False,
         pass_through: bool = False,
         reblur: bool = False,

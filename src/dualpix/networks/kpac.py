@@ -27,12 +27,14 @@ Choices the paper leaves open
 Letters: B batch, H and W rows and columns, C channels.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dualpix.networks.arguments import Channels
 from dualpix.networks.blocks import convolution, leaky_pair
 
 SLOPE = 0.2
@@ -56,7 +58,9 @@ class KPAC(nn.Module):
     multiple = 4
     reach_px = None
 
-    def __init__(self, *, levels: Literal[2, 3] = 2, dual: bool = False, width: int = 48) -> None:
+    def __init__(
+        self, *, levels: Literal[2, 3] = 2, dual: bool = False, width: Annotated[Channels, Field(ge=4)] = 48
+    ) -> None:
         super().__init__()
         if levels not in (2, 3):
             raise ValueError(f"levels must be 2 or 3, not {levels}")

@@ -40,6 +40,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dualpix.networks.arguments import Channels, Disparity, Slope
 from dualpix.networks.blocks import Merge, Upsampling, convolution, he_initialise, leaky_pair
 from dualpix.networks.correlation import correlate_rows, log_attention
 
@@ -62,13 +63,13 @@ class MCCNet(nn.Module):
         correlation: bool = True,
         extraction: bool = True,
         extraction_residual: bool = True,
-        max_disparity: int | None = None,
+        max_disparity: Disparity | None = None,
         residual: bool = True,
-        slope: float = 0.2,
+        slope: Slope = 0.2,
         upsampling: Upsampling = "bilinear",
         score_scale: float | None = None,
         value_projection: bool = False,
-        fusion_channels: tuple[int, int, int] = (32, 64, 64),
+        fusion_channels: tuple[Channels, Channels, Channels] = (32, 64, 64),
     ) -> None:
         """max_disparity: columns of the half-size features that CC1 looks either way, so twice as many pixels of the
         picture; CC2, at quarter size, takes half as many columns. None for the whole row.

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dualpix.networks.arguments import Channels, Depth, Disparity
 from dualpix.networks.correlation import correlate_rows, log_attention
 
 STRIDE = 0.1  # the picture's change for one unit of the head's output
@@ -39,9 +40,9 @@ class MCCNetFast(nn.Module):
     def __init__(
         self,
         *,
-        widths: tuple[int, int, int, int] = (40, 80, 160, 192),
-        depths: tuple[int, int, int, int, int, int, int] = (1, 2, 3, 3, 2, 2, 2),
-        max_disparity: int = 8,
+        widths: tuple[Channels, Channels, Channels, Channels] = (40, 80, 160, 192),
+        depths: tuple[Depth, Depth, Depth, Depth, Depth, Depth, Depth] = (1, 2, 3, 3, 2, 2, 2),
+        max_disparity: Disparity = 8,
     ) -> None:
         super().__init__()
         half, quarter, eighth, sixteenth = widths

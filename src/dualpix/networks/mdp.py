@@ -32,6 +32,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from dualpix.networks.arguments import Channels, Kernel
 from dualpix.networks.blocks import convolution, he_initialise, upsample
 from dualpix.networks.dpdnet import SameConvolution, head, pair
 
@@ -55,7 +56,7 @@ class MDP(nn.Module):
     # decoders 4 + 3; up-sampling, and the pixel below that its convolution sees, twice 8 + 4 + 2 + 1.
     reach_px = 91
 
-    def __init__(self, *, width: int = 64, up_kernel: int = 2) -> None:
+    def __init__(self, *, width: Channels = 64, up_kernel: Kernel = 2) -> None:
         super().__init__()
         self.encoder1 = pair(3, width)
         self.encoder2 = pair(width, 2 * width)

@@ -35,11 +35,13 @@ Letters: B batch, T frames, H and W rows and columns, C channels.
 import math
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
+from dualpix.networks.arguments import Depth, Kernel, Share
 from dualpix.networks.blocks import convolution, he_initialise
 from dualpix.networks.dpdnet import Up, Widths, head, pair, reach_px
 
@@ -74,11 +76,11 @@ class RDPD(nn.Module):
         self,
         *,
         widths: Widths = (32, 64, 128, 256, 512),
-        up_kernel: int = 2,
-        bottom_convolutions: int = 1,
+        up_kernel: Kernel = 2,
+        bottom_convolutions: Annotated[Depth, Field(ge=1)] = 1,
         radius_map: bool = True,
         output: Output = "linear",
-        dropout: float = 0.4,
+        dropout: Share = 0.4,
     ) -> None:
         """widths: channels at full size, 1/2, 1/4, 1/8 and 1/16. up_kernel: of the convolution after each up-sampling.
         bottom_convolutions: before the memory. radius_map: see the distance from the picture's centre too.

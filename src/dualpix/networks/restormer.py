@@ -26,9 +26,14 @@ views by quarters and mirrors them without exchanging them; `data.augment` does 
 Letters: B batch, C channels, H W the picture's size.
 """
 
+from typing import Annotated
+
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from dualpix.networks.arguments import Channels, Depth
 
 
 class Restormer(nn.Module):
@@ -45,14 +50,16 @@ class Restormer(nn.Module):
     def __init__(
         self,
         *,
-        channels: int = 48,
-        blocks: tuple[int, int, int, int] = (4, 6, 6, 8),
-        refinement: int = 4,
-        heads: tuple[int, int, int, int] = (1, 2, 4, 8),
-        expansion: float = 2.66,
+        channels: Channels = 48,
+        blocks: tuple[Depth, Depth, Depth, Depth] = (4, 6, 6, 8),
+        refinement: Depth = 4,
+        heads: tuple[Channels, Channels, Channels, Channels] = (1, 2, 4, 8),
+        expansion: Annotated[float, Field(ge=0.5, le=16)] = 2.66,
     ) -> None:
         super().__init__()
-        full, half, quarter, deepest = (channels * 2**level for level in range(4))
+        full, half, quarter, deepest = widths = tuple(channels * 2**level for level in range(4))
+        if channels % 2 or any(width % count for width, count in zip(widths, heads, strict=True)):
+            raise ValueError(f"channels must be even, and {widths} must divide by heads={heads}")
 
         def transform(width: int, level: int, depth: int | None = None) -> nn.Sequential:
             depth = blocks[level] if depth is None else depth

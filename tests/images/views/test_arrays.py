@@ -1,6 +1,8 @@
 """Two views in one .npz file."""
 
 import io
+import tracemalloc
+import warnings
 import zipfile
 from pathlib import Path
 
@@ -50,6 +52,19 @@ def archive(**members: bytes) -> bytes:
     return buffer.getvalue()
 
 
+def packed(method: int, *names: str, content: bytes) -> bytes:
+    """An archive whose entries are packed in one way, and may have the same name."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", method) as file, warnings.catch_warnings(action="ignore"):
+        for name in names:
+            file.writestr(f"{name}.npy", content)
+    return buffer.getvalue()
+
+
+def grey(shape: str, data: bytes = b"", *, more: str = "") -> bytes:
+    return member(f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, {more}}}", data)
+
+
 def saved(**arrays: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
@@ -58,6 +73,7 @@ def saved(**arrays: np.ndarray) -> bytes:
 
 BOMB = member("{'descr': '|u1', 'fortran_order': False, 'shape': (60000, 60000, 3), }")
 OBJECTS = member("{'descr': '|O', 'fortran_order': False, 'shape': (24, 32), }", b"cos\nsystem\n(S'false'\ntR.")
+LONG_2_0 = b"\x93NUMPY\x02\0" + (2**32 - 1).to_bytes(4, "little") + b" " * 2**20
 GOOD = COLOUR[0]
 
 
@@ -77,6 +93,19 @@ GOOD = COLOUR[0]
         (archive(left=BOMB, right=BOMB), PictureError, "more than the limit of 200 megapixels"),
         (archive(left=OBJECTS, right=OBJECTS), PictureError, "left in .* is object"),
         (archive(left=b"", right=b""), PictureError, "is damaged or cut short"),
+        (packed(zipfile.ZIP_BZIP2, "left", "right", content=BOMB), PictureError, "packed as NumPy never packs it"),
+        (packed(zipfile.ZIP_LZMA, "left", "right", content=BOMB), PictureError, "packed as NumPy never packs it"),
+        (packed(zipfile.ZIP_STORED, "left", "left", content=BOMB), PictureError, "more than one array called left"),
+        (archive(left=grey("(-1, 100)", bytes(5000)), right=b""), PictureError, "every side must have 1 or more"),
+        (archive(left=grey("(-50, -100)", bytes(5000)), right=b""), PictureError, "every side must have 1 or more"),
+        (archive(left=grey("(0, 100)"), right=b""), PictureError, "every side must have 1 or more"),
+        (archive(left=grey("(True, 100)", bytes(100)), right=b""), PictureError, "every side must have 1 or more"),
+        (archive(left=grey(f"({10**400}, 2)"), right=b""), PictureError, "more than the limit of 200 megapixels"),
+        (archive(left=grey("(20, 20)", bytes(10**6)), right=b""), PictureError, "left is not as long as it declares"),
+        (archive(left=grey("(20, 20)", bytes(399)), right=b""), PictureError, "left is not as long as it declares"),
+        (archive(left=grey("(20, 20)", more=" " * 20000), right=b""), PictureError, "its array is too long"),
+        (archive(left=LONG_2_0, right=b""), PictureError, "its array is too long"),
+        (archive(left=grey("(20, 20)", more="-" * 9000), right=b""), PictureError, "its array is damaged"),
         (saved(left=GOOD, right=GOOD)[:700], PictureError, "is damaged or cut short"),
     ],
 )
@@ -86,6 +115,25 @@ def test_bad_files_are_refused(tmp_path: Path, content: bytes, error: type[Dualp
     with pytest.raises(error, match=message) as caught:
         open_views(tmp_path / "pair.npz")
     assert "pair.npz" in str(caught.value)
+    assert "\n" not in str(caught.value) and len(str(caught.value)) <= 600
+
+
+def test_what_inflates_is_measured_before_it_does(tmp_path: Path) -> None:
+    """Faults 53 and 68: megabytes of zeros in some kilobytes, whatever the header says of them."""
+    zeros = bytes(2**24)
+    contents = [
+        packed(method, "left", "right", content=grey(shape, zeros))
+        for method, shape in ((zipfile.ZIP_DEFLATED, "(-1, 100)"), (zipfile.ZIP_BZIP2, "(10000, 10000)"))
+    ]
+    del zeros
+    for content in contents:
+        (tmp_path / "pair.npz").write_bytes(content)
+        tracemalloc.start()
+        with pytest.raises(PictureError):
+            open_views(tmp_path / "pair.npz")
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert most < 2**21
 
 
 def test_damage_anywhere_gives_our_own_errors(tmp_path: Path) -> None:

@@ -1,18 +1,21 @@
 """Two views as NumPy arrays in one .npz file, under the names left and right."""
 
 import zipfile
+from math import prod
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dualpix.errors import PairError, PictureError
+from dualpix.errors import PairError, PictureError, reason_of
 from dualpix.images.metadata import Metadata
+from dualpix.images.npy import as_array, read_layout
 from dualpix.images.pairs import require_pair
 from dualpix.images.views.views import Views, as_view
 
 DEPTHS = {"|u1": 8, "<u2": 16, ">u2": 16, "<f2": 16, "<f4": 16, "<f8": 16, ">f4": 16, ">f8": 16}
+ENCRYPTED = 1  # a bit among the flags of an entry
 ACCEPTED = "H x W, H x W x 3 or 3 x H x W, of uint8, uint16, or floats in [0, 1]"
 
 
@@ -32,9 +35,7 @@ def read_arrays(path: Path, limit_megapixels: float) -> Views:
     except PictureError:
         raise
     except Exception as error:  # decoders meet hostile bytes here
-        raise PictureError(
-            f"{path} is damaged or cut short ({error or type(error).__name__}); save it again."
-        ) from error
+        raise PictureError(f"{path} is damaged or cut short ({reason_of(error)}); save it again.") from error
     if left.shape != right.shape or left.dtype != right.dtype:
         kinds = f"{left.dtype} {left.shape} and {right.dtype} {right.shape}"
         raise PairError(f"The arrays left and right in {path} differ ({kinds}); save both views in the same way.")
@@ -53,28 +54,31 @@ def read_arrays(path: Path, limit_megapixels: float) -> Views:
 
 
 def _read(archive: zipfile.ZipFile, path: Path, name: str, limit_megapixels: float) -> NDArray[Any]:
-    """One array, whose header is checked before anything of its size is allocated."""
-    if f"{name}.npy" not in archive.namelist():
+    """One array, whose entry and header are checked before anything of its size is inflated."""
+    entries = [entry for entry in archive.infolist() if entry.filename == f"{name}.npy"]
+    if not entries:
         there = ", ".join(member.removesuffix(".npy") for member in archive.namelist()[:6]) or "none"
         raise PictureError(f"{path} holds no array called {name} (it has: {there}); save it with left= and right=.")
-    with archive.open(f"{name}.npy") as file:
-        shape, columns_first, dtype = _header(file)
+    (entry,) = entries if len(entries) == 1 else _refuse(path, f"holds more than one array called {name}")
+    # Of all methods, Python's zipfile bounds what one read inflates for these two only.
+    if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & ENCRYPTED:
+        _refuse(path, f"holds the array {name} packed as NumPy never packs it")
+    with archive.open(entry) as file:
+        layout = read_layout(file)
+        shape, dtype = layout.shape, layout.dtype
         if dtype.str not in DEPTHS or not (len(shape) == 2 or (len(shape) == 3 and 3 in (shape[0], shape[2]))):
             raise PictureError(f"The array {name} in {path} is {dtype} {shape}; give {ACCEPTED}.")
-        count = int(np.prod([int(side) for side in shape], dtype=object))
-        if count > limit_megapixels * 1e6 * (3 if len(shape) == 3 else 1):
+        if prod(shape) > limit_megapixels * 1e6 * (3 if len(shape) == 3 else 1):
             limit = f"the limit of {limit_megapixels:g} megapixels"
             raise PictureError(f"The array {name} in {path} declares {shape}, more than {limit}; is it damaged?")
-        data = file.read(count * dtype.itemsize)
-    array = np.frombuffer(data, dtype, count).reshape(shape, order="F" if columns_first else "C")
+        if entry.file_size != file.tell() + layout.size:
+            raise PictureError(f"{path} is damaged: its array {name} is not as long as it declares; save it again.")
+        array = as_array(file.read(layout.size), layout)
     return array.transpose(1, 2, 0) if array.ndim == 3 and array.shape[2] != 3 else array
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = np.lib.format.read_magic(file)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(file)
-    return np.lib.format.read_array_header_2_0(file)
+def _refuse(path: Path, what: str) -> NoReturn:
+    raise PictureError(f"{path} {what}; save it again with np.savez.")
 
 
 def _scaled(array: NDArray[Any]) -> NDArray[Any]:
