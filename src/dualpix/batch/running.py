@@ -15,7 +15,7 @@ from dualpix.batch.journal import History, Journal, read_journals, stamp
 from dualpix.checkpoint import Checkpoint
 from dualpix.deblurring import Deblurred
 from dualpix.errors import DualpixError, PictureError
-from dualpix.finishing import Inherited, deblur_views, finish, open_for
+from dualpix.finishing import Inherited, deblur_views, finish, open_for, size_in_file
 from dualpix.images import Views
 
 
@@ -238,9 +238,10 @@ class _Bench:
     def _write(self, step: Step, done: Deblurred, inherited: Inherited) -> Outcome:
         lost = finish(step.job.output, done.picture, inherited, overwrite=step.action == "redo")
         plan = done.plan
+        width, height = size_in_file(step.job.output, done.picture, inherited)
         details = {
-            "width": done.picture.shape[2],
-            "height": done.picture.shape[1],
+            "width": width,
+            "height": height,
             "depth": inherited.depth,
             "bands": len(plan.bands),
             "precision": plan.precision,

@@ -95,7 +95,7 @@ def deblur(
         deblur_many(left, output, weights, settings, many, overwrite)
         return
     from dualpix import checkpoint
-    from dualpix.finishing import deblur_views, finish, open_for
+    from dualpix.finishing import deblur_views, finish, open_for, size_in_file
     from dualpix.images import usual_suffix
 
     output = output if output.suffix or output.is_dir() else output.with_name(output.name + usual_suffix(left, layout))
@@ -107,7 +107,7 @@ def deblur(
     lost = finish(output, done.picture, inherited, overwrite=overwrite)
     for note in (*done.warnings, *lost):
         say(f"Note: {note}")
-    height, width = done.picture.shape[1:]
+    width, height = size_in_file(output, done.picture, inherited)
     typer.echo(f"{output}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s ({done.plan})")
     if maps:
         maps.write(pair, opened, inherited.metadata, overwrite, memory, device)

@@ -63,7 +63,7 @@ def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -
         array = _decode(path, file, header)
         metadata = read_metadata(file, header)
     grey, alpha = array.shape[2] < 3, array.shape[2] in (2, 4)
-    notes = []
+    notes = [f"{path.name}: {note}" for note in metadata.left_out]
     if grey:
         notes.append(f"{path.name} is grey: its one channel stands for red, green and blue.")
     if alpha:

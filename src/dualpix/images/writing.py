@@ -55,12 +55,21 @@ def write_picture(
         raise PictureError(f"{path} was not written: {suffix} ends at {limit} pixels on a side; choose .png or .tif.")
     if not torch.isfinite(pixels).all():
         raise PictureError(f"{path} was not written: the picture holds values that are not finite (NaN or Inf).")
-    if suffix in UNTAGGED or metadata.is_bare:
-        pixels, metadata = upright(pixels, metadata.orientation), replace(metadata, orientation=1)
+    pixels, metadata = as_stored(path, pixels, metadata)
     levels = to_levels(pixels, depth if suffix in SIXTEEN_BIT else 8, grey and suffix not in THREE_CHANNELS)
-    metadata, notes = select(metadata, suffix, 1 if levels.ndim == 2 else 3)
+    metadata, notes = select(metadata, suffix, 1 if levels.ndim == 2 else 3, (levels.shape[1], levels.shape[0]))
     _write(path, embed(ENCODERS[suffix](levels, byte_order(metadata.exif)), suffix, metadata))
     return notes
+
+
+def as_stored(path: Path, pixels: Tensor, metadata: Metadata) -> tuple[Tensor, Metadata]:
+    """The picture C x H x W as it lies in a file of that name: upright where the file tells no orientation."""
+    if path.suffix.lower() not in UNTAGGED and not metadata.is_bare:
+        return pixels, metadata
+    density = metadata.density
+    if density and metadata.orientation in (5, 6, 7, 8):
+        density = density[1], density[0]
+    return upright(pixels, metadata.orientation), replace(metadata, orientation=1, density=density)
 
 
 def upright(pixels: Tensor, orientation: int) -> Tensor:
