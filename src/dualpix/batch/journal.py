@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from dualpix.errors import PictureError
-from dualpix.files import LEFTOVERS
+from dualpix.files import remove_leftovers
 
 NAME = "dualpix-journal"
 
@@ -99,7 +99,7 @@ class Journal:
         common = files.enter_context((self.folder / f"{NAME}.jsonl").open("ab+"))
         if _lock(common):
             for place in folders:
-                _remove_leftovers(place)
+                remove_leftovers(place)
         elif shard == (1, 1):
             raise busy
         if shard == (1, 1):
@@ -158,8 +158,3 @@ def _lock(file: IO[bytes], shared: bool = False) -> bool:
         else:
             return True
     return False
-
-
-def _remove_leftovers(folder: Path) -> None:
-    for path in folder.glob(LEFTOVERS):
-        path.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 import io
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dualpix.errors import PictureError
-from dualpix.files import write_whole
+from dualpix.files import require_writable, write_together
 from dualpix.images.embedding import UNTAGGED, Order, byte_order, check_metadata, embed, select
 from dualpix.images.jpegxl import declare_srgb
 from dualpix.images.metadata import Metadata
@@ -43,12 +43,34 @@ def write_picture(
     PictureError as `check_output` does, and if the picture holds NaN or Inf, is too large for the format, or the disk
     refuses it.
     """
-    path = Path(path)
+    return write_pictures([Path(path)], [pixels], depth, overwrite, metadata, grey)
+
+
+def write_pictures(
+    paths: Sequence[Path],
+    pictures: Sequence[Tensor],
+    depth: int = 16,
+    overwrite: bool = False,
+    metadata: Metadata | None = None,
+    grey: bool = False,
+) -> list[str]:
+    """`write_picture` for several that belong together: all of them are written or none."""
+    encoded, notes = [], []
+    for path, pixels in zip(paths, pictures, strict=True):
+        data, lost = _encoded(path, pixels, depth, overwrite, metadata or Metadata(), grey)
+        encoded.append((path, data))
+        notes += lost
+    _write(encoded, overwrite)
+    return list(dict.fromkeys(notes))
+
+
+def _encoded(
+    path: Path, pixels: Tensor, depth: int, overwrite: bool, metadata: Metadata, grey: bool
+) -> tuple[bytes, list[str]]:
     if pixels.ndim != 3 or len(pixels) != 3 or not pixels.is_floating_point():
         raise ValueError(f"pixels must be a float tensor 3 x H x W, not {pixels.dtype} {tuple(pixels.shape)}")
     if depth not in (8, 16):
         raise ValueError(f"depth must be 8 or 16, not {depth}")
-    metadata = metadata or Metadata()
     check_output(path, overwrite, metadata=metadata, grey=grey)
     suffix = path.suffix.lower()
     if max(pixels.shape) > (limit := LONGEST_SIDE_PX.get(suffix, 2**31 - 1)):
@@ -58,8 +80,7 @@ def write_picture(
     pixels, metadata = as_stored(path, pixels, metadata)
     levels = to_levels(pixels, depth if suffix in SIXTEEN_BIT else 8, grey and suffix not in THREE_CHANNELS)
     metadata, notes = select(metadata, suffix, 1 if levels.ndim == 2 else 3, (levels.shape[1], levels.shape[0]))
-    _write(path, embed(ENCODERS[suffix](levels, byte_order(metadata.exif)), suffix, metadata))
-    return notes
+    return embed(ENCODERS[suffix](levels, byte_order(metadata.exif)), suffix, metadata), notes
 
 
 def as_stored(path: Path, pixels: Tensor, metadata: Metadata) -> tuple[Tensor, Metadata]:
@@ -103,7 +124,7 @@ def check_output(
         raise PictureError(f"{path} is a folder; give the name of a file to write.")
     refuse_overwriting_inputs(path, inputs)
     if os.path.exists(path) and not overwrite:
-        raise PictureError(f"{path} exists already; choose another name, or give --overwrite (overwrite=True).")
+        raise _exists(path)
     _check_folder(path)
 
 
@@ -115,6 +136,10 @@ def refuse_overwriting_inputs(output: str | Path, inputs: Iterable[str | Path]) 
 
 
 def _check_folder(path: Path) -> None:
+    try:
+        require_writable(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
     folder = Path(os.path.realpath(path)).parent
     if not os.path.isdir(folder):
         raise PictureError(f"{path} cannot be written: the folder {folder} does not exist; create it first.")
@@ -131,6 +156,10 @@ def _check_folder(path: Path) -> None:
             pass
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def _exists(path: Path) -> PictureError:
+    return PictureError(f"{path} exists already; choose another name, or give --overwrite (overwrite=True).")
 
 
 def _unwritable(path: Path, error: Exception) -> PictureError:
@@ -156,11 +185,15 @@ def to_levels(pixels: Tensor, depth: int, grey: bool = False) -> NDArray[Any]:
     return levels
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(files: Sequence[tuple[Path, bytes]], overwrite: bool) -> None:
     try:
-        write_whole(path, data)
+        write_together(files, overwrite)
+    except FileExistsError as error:  # another wrote it while this one was made
+        named = next((path for path, _ in files if os.path.realpath(path) == error.filename2), files[0][0])
+        raise _exists(named) from error
     except OSError as error:
-        raise _unwritable(path, error) from error
+        named = next((path for path, _ in files if str(path) == str(error.filename)), files[0][0])
+        raise _unwritable(named, error) from error
 
 
 def _png(levels: NDArray[Any], order: Order) -> bytes:
