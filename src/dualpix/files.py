@@ -154,6 +154,20 @@ def _sweep_once(folder: Path) -> None:
         remove_leftovers(folder)
 
 
+def legible(text: str) -> str:
+    """The text as it can be written in UTF-8: bytes of file names that are none, such as a Latin-1 e-acute, become
+    `\\xe9`; those that only the locale takes for none become the letters they are."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "backslashreplace").decode()
+
+
+def name_in_any_locale(name: str) -> str:
+    """A file name as Python holds it under a UTF-8 locale, so that what is kept of it holds under others too."""
+    return os.fsencode(name).decode("utf-8", "surrogateescape")
+
+
 def cache_folder() -> Path:
     """The folder in the user's cache for what takes long to find out or to make; it need not exist, and may be deleted
     at any time. Raises RuntimeError for a user without a home."""

@@ -15,6 +15,7 @@ from dualpix.batch.journal import History, Journal, read_journals, stamp
 from dualpix.checkpoint import Checkpoint
 from dualpix.deblurring import Deblurred
 from dualpix.errors import DualpixError, PictureError
+from dualpix.files import name_in_any_locale
 from dualpix.finishing import Inherited, deblur_views, finish, open_for, size_in_file
 from dualpix.images import Views
 
@@ -53,9 +54,9 @@ class Outcome:
         job = self.job
         return {
             "state": self.state,
-            "output": str(job.output),
-            "left": str(job.left),
-            "right": None if job.right is None else str(job.right),
+            "output": name_in_any_locale(str(job.output)),
+            "left": name_in_any_locale(str(job.left)),
+            "right": None if job.right is None else name_in_any_locale(str(job.right)),
             **self.details,
             "warnings": list(self.warnings),
             "error": self.error or None,
@@ -81,7 +82,10 @@ def survey(
     only with `overwrite`. Raises PictureError if outputs exist and neither is given.
     """
     histories = read_journals(jobs[0].folder) if jobs and resume else {}
-    steps = [_decide(job, histories.get(job.place, History()), weights, settings, resume, overwrite) for job in jobs]
+    steps = [
+        _decide(job, histories.get(name_in_any_locale(job.place), History()), weights, settings, resume, overwrite)
+        for job in jobs
+    ]
     there = [step.job for step in steps if step.action == "fail" and not step.why]
     if there:
         raise PictureError(
@@ -113,7 +117,7 @@ def _decide(job: Job, history: History, weights: Weights, settings: Settings, re
 
 def _signature(job: Job, weights: Weights, settings: Settings) -> str:
     """What a finished picture depends on, as a hash."""
-    inputs = [(path.name, stamp(path)) for path in job.inputs]
+    inputs = [(name_in_any_locale(path.name), stamp(path)) for path in job.inputs]
     return hashlib.sha256(json.dumps([inputs, weights.sha256, settings.shaping()]).encode()).hexdigest()
 
 
@@ -221,7 +225,7 @@ class _Bench:
 
     def finish(self, step: Step, made: _Made) -> Outcome:
         job, start = step.job, time.perf_counter()
-        entry: dict[str, Any] = {"output": job.place, "signature": made.signature}
+        entry: dict[str, Any] = {"output": name_in_any_locale(job.place), "signature": made.signature}
         outcome = Outcome(job, "failed", made.error)
         if made.inherited is not None and made.done is not None:
             self.journal.append({"state": "started", **entry})

@@ -1,5 +1,6 @@
 """The command line: parse, call one journey, print. No logic; torch is loaded inside the commands, so help is quick."""
 
+from dualpix.cli import streams
 from dualpix.cli.doors import app
 from dualpix.cli.exporting import export
 from dualpix.cli.importing import import_weights
@@ -19,4 +20,5 @@ for command in COMMANDS:
 
 def main() -> None:
     """Run the command line."""
+    streams.prepare()
     app(prog_name="dualpix")

@@ -13,6 +13,7 @@ import typer
 
 from dualpix.cli.doors import say
 from dualpix.errors import PictureError
+from dualpix.files import legible
 
 if TYPE_CHECKING:
     from dualpix.batch import Job, Outcome, Settings, Shard, Step
@@ -92,7 +93,7 @@ def deblur_many(
         finally:
             tally.wipe()
             if tally.counts["made"] or not sys.exc_info()[0]:
-                typer.echo(f"{_shown(output)}: {tally}")
+                typer.echo(f"{legible(str(output))}: {tally}")
     if tally.counts["failed"]:
         raise typer.Exit(1)
 
@@ -115,10 +116,10 @@ def _list(output: Path, steps: "list[Step]") -> None:
             continue
         note = {"make": "", "keep": "  (finished)", "redo": f"  (again: {step.why})"}[step.action]
         inputs = " + ".join(str(path) for path in step.job.inputs)
-        typer.echo(_shown(f"{inputs} -> {step.job.output}{note}"))
+        typer.echo(legible(f"{inputs} -> {step.job.output}{note}"))
     actions = [step.action for step in steps]
     make, keep, fail = actions.count("make") + actions.count("redo"), actions.count("keep"), actions.count("fail")
-    typer.echo(f"{_shown(output)}: {make} pictures to make, {keep} finished, {fail} that cannot be made")
+    typer.echo(f"{legible(str(output))}: {make} pictures to make, {keep} finished, {fail} that cannot be made")
     if fail:
         raise typer.Exit(1)
 
@@ -184,8 +185,3 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _shown(text: object) -> str:
-    """File names may hold bytes that are no text, which stdout would refuse."""
-    return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
