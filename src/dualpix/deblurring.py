@@ -20,7 +20,7 @@ from dualpix import checkpoint, planning, runners
 from dualpix.checkpoint import Checkpoint
 from dualpix.data.augment import TURNS
 from dualpix.data.samples import Sample, mean_view
-from dualpix.errors import CheckpointError, MachineError, PairError
+from dualpix.errors import CheckpointError, MachineError, PairError, memory_told
 from dualpix.images import check_pair, read_pair, read_picture, require_pair
 from dualpix.networks import MAPPERS, NETWORKS, Network
 from dualpix.planning import Plan
@@ -112,6 +112,18 @@ def deblur_pair(
 
     `strict`: what looks odd about the pair raises `PairError` before any work is done.
     """
+    with memory_told():
+        return _deblurred(sample, weights, (memory, band_rows, mirror), (engine, precision, device), strict, progress)
+
+
+def _deblurred(
+    sample: Sample,
+    weights: WeightsLike,
+    limits: tuple[str | int | None, int | None, bool],
+    machine: tuple[str, str, str | torch.device],
+    strict: bool,
+    progress: Progress | None,
+) -> Deblurred:
     left, right = sample["left"], sample["right"]
     require_pair(left, right)
     odd = check_pair(left, right)
@@ -119,12 +131,12 @@ def deblur_pair(
         raise PairError(f"{' '.join(odd)} To go on all the same, give --anyway (strict=False).")
     warnings = [*sample.get("notes", ()), *odd]
     network = open_network(weights)
-    runner = runners.start(network, engine, precision, device)
-    picture, plan, notes = _run(runner, sample, memory, band_rows, mirror, progress)
+    runner = runners.start(network, *machine)
+    picture, plan, notes = _run(runner, sample, *limits, progress)
     if runner.precision != "fp32" and not _is_finite(picture):
         warnings.append(f"{runner.precision} gave NaN or infinity for this pair, so it was computed again in fp32.")
-        again = runners.start(network, engine, "fp32", device)
-        picture, plan, notes = _run(again, sample, memory, band_rows, mirror, progress)
+        again = runners.start(network, machine[0], "fp32", machine[2])
+        picture, plan, notes = _run(again, sample, *limits, progress)
     if not _is_finite(picture):
         raise PairError(f"The network gives NaN or infinity for {sample['name']}; try other weights.")
     return Deblurred(picture.clamp_(0, 1), plan, (*warnings, *notes))

@@ -1,5 +1,10 @@
 """The errors this package raises on purpose: one sentence that says what was given, what is accepted and what to do."""
 
+import errno
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class DualpixError(Exception):
     """Anything a user can put right. The command line prints its text and exits non-zero, without a traceback."""
@@ -27,3 +32,35 @@ class CheckpointError(DualpixError):
 
 class MachineError(DualpixError):
     """The memory, precision or device that was asked for cannot be had here."""
+
+
+OUT_OF_MEMORY = re.compile(
+    r"can't allocate memory|cannot allocate memory|not enough memory|out of memory|bad_alloc|failed to map segment"
+    r"|can't start new thread|could not (create|execute) a primitive$",
+    re.MULTILINE | re.IGNORECASE,
+)
+"""What says so where there is no type for it: PyTorch's allocators on Linux and Windows, C++, the loader, oneDNN."""
+
+MEMORY_RAN_OUT = "The memory ran out; free some, or use smaller pictures."
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether that is what an error says, of whatever library it comes."""
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    return isinstance(error, RuntimeError | ImportError) and bool(OUT_OF_MEMORY.search(str(error)))
+
+
+@contextmanager
+def memory_told() -> Iterator[None]:
+    """Inside, memory that runs out raises MachineError, which says so in one sentence."""
+    try:
+        yield
+    except DualpixError:
+        raise
+    except Exception as error:
+        if not ran_out_of_memory(error):
+            raise
+        raise MachineError(MEMORY_RAN_OUT) from error

@@ -14,7 +14,7 @@ from dualpix.batch.jobs import Job, Settings, Shard
 from dualpix.batch.journal import History, Journal, read_journals, stamp
 from dualpix.checkpoint import Checkpoint
 from dualpix.deblurring import Deblurred
-from dualpix.errors import DualpixError, PictureError
+from dualpix.errors import DualpixError, PictureError, ran_out_of_memory
 from dualpix.files import name_in_any_locale
 from dualpix.finishing import Inherited, deblur_views, finish, open_for, size_in_file
 from dualpix.images import Views
@@ -259,7 +259,7 @@ class _Bench:
 def _told(error: Exception) -> str:
     if isinstance(error, DualpixError):
         return str(error)
-    if isinstance(error, MemoryError):
+    if ran_out_of_memory(error):
         return "The memory ran out; free some, or give --memory."
     if isinstance(error, OSError):
         return f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from dualpix import __version__
-from dualpix.errors import DualpixError
+from dualpix.errors import MEMORY_RAN_OUT, DualpixError, ran_out_of_memory
 
 
 class Doors(TyperGroup):
@@ -19,17 +19,24 @@ class Doors(TyperGroup):
             return super().invoke(ctx)
         except DualpixError as error:
             message = str(error)
-        except MemoryError:
-            message = "The memory ran out; free some, or use smaller pictures."
-        except OSError as error:
-            if isinstance(error, BrokenPipeError):
-                raise
-            message = f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
         except KeyboardInterrupt:
             say("Stopped.")
             raise typer.Exit(130) from None
+        except Exception as error:
+            message = _told(error)
+            if not message:
+                raise
         say(f"dualpix: {message}")
         raise typer.Exit(1)
+
+
+def _told(error: Exception) -> str:
+    """What is to be said of an error that is not of our own; nothing of a mistake of the program."""
+    if ran_out_of_memory(error):
+        return MEMORY_RAN_OUT
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        return f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
+    return ""
 
 
 app = typer.Typer(
