@@ -40,6 +40,10 @@ AllowOutside = Annotated[
 ]
 
 
+OPTIONS = {"dry_run": "--dry-run", "include": "--include", "exclude": "--exclude", "resume": "--resume",
+           "report": "--json", "shard": "--shard", "allow_outside": "--allow-outside"}  # fmt: skip
+
+
 class Many(NamedTuple):
     """The options that only many pairs have."""
 
@@ -56,8 +60,11 @@ class Many(NamedTuple):
         many = source.is_dir() or source.suffix.lower() == ".jsonl"
         if many and right is not None:
             raise typer.BadParameter("a folder or a manifest holds both views; give only one", param_hint="RIGHT")
-        if not many and (any(self) or suffix is not None):
-            raise typer.BadParameter("these options are for a folder or a manifest (.jsonl)", param_hint="LEFT")
+        given = [OPTIONS[name] for name, value in self._asdict().items() if value]
+        given += ["--format"] if suffix is not None else []
+        if not many and given:
+            what = f"only for a folder or a manifest (.jsonl), and {source} is neither"
+            raise typer.BadParameter(what, param_hint=", ".join(given))
         if many and not source.is_dir() and (self.include or self.exclude):
             raise typer.BadParameter("--include and --exclude are for folders", param_hint="LEFT")
         return many

@@ -39,7 +39,9 @@ def check_metadata(path: Path, metadata: Metadata) -> None:
     """Raise PictureError if `path` cannot hold the colour profile, without which the colours would be wrong."""
     if path.suffix.lower() == SRGB_ONLY and not is_srgb(metadata.icc):
         what = "the views carry a colour profile other than sRGB, which a .jxl written here cannot hold"
-        raise PictureError(f"{path} was not written: {what}; choose .png or .tif, or give --strip-metadata.")
+        raise PictureError(
+            f"{path} was not written: {what}; choose .png or .tif, or leave the metadata out (--strip-metadata)."
+        )
 
 
 def select(metadata: Metadata, suffix: str, channels: int, size: tuple[int, int]) -> tuple[Metadata, list[str]]:

@@ -15,12 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dualpix.errors import PictureError
+from dualpix.errors import PictureError, memory_told
 from dualpix.files import require_writable, write_together
 from dualpix.images.embedding import UNTAGGED, Order, byte_order, check_metadata, embed, select
+from dualpix.images.given import PictureLike, as_picture
 from dualpix.images.jpegxl import declare_srgb
 from dualpix.images.metadata import Metadata
 from dualpix.images.netpbm import encode_netpbm
+from dualpix.images.opening import as_path
 
 JPEG_QUALITY = 95
 JPEGXL_EFFORT = 3
@@ -28,22 +30,26 @@ JPEGXL_EFFORT = 3
 
 def write_picture(
     path: str | Path,
-    pixels: Tensor,
+    pixels: PictureLike,
     depth: int = 16,
     overwrite: bool = False,
     metadata: Metadata | None = None,
     grey: bool = False,
 ) -> list[str]:
-    """Write `pixels` (3 x H x W, any float type, clipped to [0, 1]) in the format that the extension says.
+    """Write `pixels` in the format that the extension says.
 
-    `depth` is 8 or 16 bits; JPEG (quality 95, 4:4:4) and WebP (lossless) always hold 8, JPEG XL is lossless. `grey`:
-    one channel is written, the luminance. `metadata` is written along; if all it has is an orientation, or the format
-    cannot hold that, the picture is turned upright instead. Returns a sentence for each block that the format cannot
-    hold. The file appears at once and whole: a failure or an interrupt leaves what was there before. Raises
-    PictureError as `check_output` does, and if the picture holds NaN or Inf, is too large for the format, or the disk
-    refuses it.
+    `pixels`: what `deblur` takes: arrays, tensors or Pillow images, 3 x H x W, H x W x 3, or H x W, which is written as
+    grey; uint8, uint16, or any floats, which are clipped to [0, 1]. `depth` is 8 or 16 bits; JPEG (quality 95, 4:4:4)
+    and WebP (lossless) always hold 8, JPEG XL is lossless. `grey`: one channel is written, the luminance. `metadata` is
+    written along, without what is not true of the new file; if all it has is an orientation, or the format cannot hold
+    that, the picture is turned upright instead. Returns a sentence for each part that is left out. The file appears at
+    once and whole: a failure or an interrupt leaves what was there before. Raises PictureError as `check_output` does,
+    and if the picture is of another kind, holds NaN or Inf, is too large for the format, or the disk refuses it.
     """
-    return write_pictures([Path(path)], [pixels], depth, overwrite, metadata, grey)
+    with memory_told():
+        given = as_picture(pixels)
+        grey = grey or (given.grey and not isinstance(pixels, str | os.PathLike))
+        return write_pictures([as_path(path)], [given.pixels], depth, overwrite, metadata, grey)
 
 
 def write_pictures(
@@ -67,10 +73,8 @@ def write_pictures(
 def _encoded(
     path: Path, pixels: Tensor, depth: int, overwrite: bool, metadata: Metadata, grey: bool
 ) -> tuple[bytes, list[str]]:
-    if pixels.ndim != 3 or len(pixels) != 3 or not pixels.is_floating_point():
-        raise ValueError(f"pixels must be a float tensor 3 x H x W, not {pixels.dtype} {tuple(pixels.shape)}")
     if depth not in (8, 16):
-        raise ValueError(f"depth must be 8 or 16, not {depth}")
+        raise PictureError(f"{path} was not written: there is no depth of {depth} bits; choose 8 or 16.")
     check_output(path, overwrite, metadata=metadata, grey=grey)
     suffix = path.suffix.lower()
     if max(pixels.shape) > (limit := LONGEST_SIDE_PX.get(suffix, 2**31 - 1)):
@@ -113,7 +117,7 @@ def check_output(
     Raises PictureError for an unknown extension, one that cannot hold the colours, a folder, one of the `inputs`, an
     existing file without `overwrite`, and a folder that is missing or cannot be written to.
     """
-    path = Path(path)
+    path = as_path(path)
     if path.suffix.lower() not in ENCODERS:
         raise PictureError(f"{path} has no known picture extension; end it in one of: {', '.join(ENCODERS)}.")
     if path.suffix.lower() == ".pgm" and not grey:
