@@ -34,6 +34,11 @@ class MachineError(DualpixError):
     """The memory, precision or device that was asked for cannot be had here."""
 
 
+def how_to_install(extra: str) -> str:
+    """What brings the packages of an extra: no package index has dualpix itself, so it is said of a checkout."""
+    return f"pip install -e '.[{extra}]' in the folder of dualpix's sources"
+
+
 OUT_OF_MEMORY = re.compile(
     r"can't allocate memory|cannot allocate memory|not enough memory|out of memory|bad_alloc|failed to map segment"
     r"|can't start new thread|could not (create|execute) a primitive$",

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 from torch import nn
 
-from dualpix.errors import MachineError
+from dualpix.errors import MachineError, how_to_install
 
 ENGINE_OF = {".onnx": "onnx", ".xml": "openvino"}
 """The engine that runs files of a suffix."""
@@ -48,7 +48,7 @@ def package(name: str, extra: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise MachineError(
-            f"This needs the package {name}, which is not installed; install it with `pip install 'dualpix[{extra}]'`."
+            f"This needs the package {name}, which is not installed; install it with: {how_to_install(extra)}."
         ) from error
 
 

@@ -8,7 +8,7 @@ from importlib import import_module
 
 from torch import Tensor
 
-from dualpix.errors import MachineError
+from dualpix.errors import MachineError, how_to_install
 
 
 def _in(module: str) -> Callable[..., Tensor]:
@@ -20,7 +20,7 @@ def _in(module: str) -> Callable[..., Tensor]:
         except ModuleNotFoundError as error:
             raise MachineError(
                 f"The classic methods need an optional package that cannot be imported ({error}); install it with:"
-                " pip install 'dualpix[classic]'."
+                f" {how_to_install('classic')}."
             ) from error
         sigma_px: Tensor = method(picture, mode)
         return sigma_px
