@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from dualpix import checkpoint
 from dualpix.batch.jobs import Job, Settings, Shard
-from dualpix.batch.journal import History, Journal, read_journals, stamp
+from dualpix.batch.journal import History, Journal, fingerprint, read_journals, stamp
 from dualpix.checkpoint import Checkpoint
 from dualpix.deblurring import Deblurred
 from dualpix.errors import DualpixError, PictureError, ran_out_of_memory
@@ -77,7 +77,7 @@ def survey(
 ) -> list[Step]:
     """Say what is to be done for each job. Writes nothing.
 
-    `resume`: what the journals call finished is kept if input files (size, time of change), weights and settings are
+    `resume`: what the journals call finished is kept if input files (size, time, fingerprint), weights and settings are
     the same and the output is as it was left; what is not is made again. A file that is not a run's own is replaced
     only with `overwrite`. Raises PictureError if outputs exist and neither is given.
     """
@@ -117,7 +117,7 @@ def _decide(job: Job, history: History, weights: Weights, settings: Settings, re
 
 def _signature(job: Job, weights: Weights, settings: Settings) -> str:
     """What a finished picture depends on, as a hash."""
-    inputs = [(name_in_any_locale(path.name), stamp(path)) for path in job.inputs]
+    inputs = [(name_in_any_locale(path.name), stamp(path), fingerprint(path)) for path in job.inputs]
     return hashlib.sha256(json.dumps([inputs, weights.sha256, settings.shaping()]).encode()).hexdigest()
 
 

@@ -108,7 +108,7 @@ def integer(entry: Entry, order: str) -> int:
 
 def density_of(directory: Directory, order: str) -> tuple[float, float]:
     """Pixels per inch across and down; 0 where that is not told."""
-    per_inch = {2: 1.0, 3: 2.54}.get(_number(directory.get(RESOLUTION_UNIT), order, 2.0), 0.0)
+    per_inch = {2: 1.0, 3: 2.54}.get(int(_number(directory.get(RESOLUTION_UNIT), order, 2.0)), 0.0)
     across, down = (_number(directory.get(tag), order, 0.0) for tag in (X_RESOLUTION, Y_RESOLUTION))
     return across * per_inch, down * per_inch
 
