@@ -75,7 +75,7 @@ def read_metadata(file: BinaryIO, header: Header) -> Metadata:
         density=_density(found),
         left_out=(*notes, *more),
     )
-    return replace(metadata, **_lie(metadata, header))
+    return replace(metadata, orientation=_orientation(metadata, header))
 
 
 def _sound_exif(exif: bytes | None) -> tuple[bytes | None, list[str]]:
@@ -104,16 +104,16 @@ def _density(found: dict[str, bytes]) -> tuple[float, float] | None:
     return (across, down) if across > 0 and down > 0 else None
 
 
-def _lie(metadata: Metadata, header: Header) -> dict[str, int]:
-    """The orientation: of JPEG XL its own header decides; else EXIF, and where that says nothing, XMP."""
+def _orientation(metadata: Metadata, header: Header) -> int:
+    """Of JPEG XL its own header decides; else EXIF, and where that says nothing, XMP."""
     if header.format == "JPEG XL":
-        return {"orientation": header.orientation}
+        return header.orientation
     if metadata.exif is not None:
         block = blocks.open_block(BytesIO(metadata.exif))
         first = blocks.read_directory(block, block.first)
         if blocks.ORIENTATION in first:
-            return {"orientation": blocks.orientation_of(first, block.order)}
-    return {"orientation": orientation_of(metadata.xmp) or header.orientation}
+            return blocks.orientation_of(first, block.order)
+    return orientation_of(metadata.xmp) or header.orientation
 
 
 def orientation_of(packet: bytes | None) -> int | None:
@@ -153,8 +153,8 @@ def _png_chunk(kind: bytes, data: bytes) -> tuple[str, bytes]:
     if kind == b"pHYs" and len(data) == 9 and data[8] == 1:  # per metre; else it only tells the shape of a pixel
         return _per_inch(*(count * INCH_M for count in struct.unpack(">II", data[:8])))
     if data.startswith(PNG_IPTC_MARK):
-        packed = data[len(PNG_IPTC_MARK) :]
-        return "photoshop", photoshop.from_text(_inflate(packed[1:]) if kind == b"zTXt" else packed)
+        text = data[len(PNG_IPTC_MARK) :]
+        return "photoshop", photoshop.from_text(_inflate(text[1:]) if kind == b"zTXt" else text)
     if not data.startswith(PNG_XMP_MARK):
         return "", b""
     packed, rest = data[len(PNG_XMP_MARK)], data[len(PNG_XMP_MARK) + 2 :]

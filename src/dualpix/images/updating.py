@@ -64,8 +64,8 @@ def _updated_exif(metadata: Metadata, suffix: str, size: tuple[int, int]) -> tup
         if changes or stored:
             exif = blocks.amend(exif, changes, stored)
     except ValueError as error:
-        exif, notes = _updated_exif(replace(metadata, exif=None), suffix, size)
-        return exif, [f"The EXIF block cannot be used ({error}): it is left out.", *notes]
+        fresh, notes = _updated_exif(replace(metadata, exif=None), suffix, size)
+        return fresh, [f"The EXIF block cannot be used ({error}): it is left out.", *notes]
     return (exif if given or changes else None), notes
 
 
