@@ -178,3 +178,9 @@ def test_a_real_process_fails_without_a_traceback(folder: Path) -> None:
     done = subprocess.run([COMMAND, *words], capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
     assert "Traceback" not in done.stderr and "text.png" in done.stderr
+
+
+def test_options_for_folders_are_named_where_there_is_none(dualpix: Command, folder: Path) -> None:
+    code, _, err = dualpix("deblur", "p_L.png", "p_R.png", "-o", "o.png", "--resume", "--json", "x", "--format", "png")
+    assert code == 2 and "--resume, --json, --format: only for a folder or a manifest" in err
+    assert "--dry-run" not in err and "--shard" not in err

@@ -3,13 +3,14 @@
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
 from dualpix import deblurring, networks, planning
 from dualpix.data.samples import Sample
 from dualpix.deblurring import Deblurred, deblur, deblur_pair
-from dualpix.errors import MachineError, PairError
+from dualpix.errors import DualpixError, MachineError, PairError
 from dualpix.runners.pytorch import Runner
 
 
@@ -275,8 +276,11 @@ SPOILED = {value: torch.where(GOOD[0, 3, 4] == GOOD, torch.tensor(value), GOOD) 
     [
         (GOOD, GOOD[:, :20], r"\(3, 24, 32\) and \(3, 20, 32\)"),
         (GOOD, GOOD.double(), "different types"),
-        (GOOD, GOOD[:1], "right view has shape 1 x 24 x 32"),
-        (GOOD[0], GOOD[0], "left view has shape 24 x 32"),
+        (GOOD, GOOD[:1], "differ in channels"),
+        (GOOD[0], GOOD[0], "same pixels"),
+        (GOOD[:2], GOOD[:2], "left view has shape 2 x 24 x 32"),
+        (None, GOOD, "left view is of type NoneType"),
+        (GOOD.numpy().tolist(), GOOD, "left view is of type list"),
         (GOOD[None], GOOD[None], "left view has shape 1 x 3 x 24 x 32"),
         (GOOD, SPOILED[np.nan], r"in \[0, 1\]"),
         (SPOILED[np.inf], GOOD, r"in \[0, 1\]"),
@@ -290,8 +294,23 @@ SPOILED = {value: torch.where(GOOD[0, 3, 4] == GOOD, torch.tensor(value), GOOD) 
     ],
 )
 def test_pictures_that_are_no_pair_are_refused(network: Matching, left: Tensor, right: Tensor, words: str) -> None:
-    with pytest.raises(PairError, match=words):
+    with pytest.raises(DualpixError, match=words):
         deblur(left, right, network)
+
+
+def test_pillow_images_and_grey_arrays_of_either_byte_order_are_deblurred(network: Matching) -> None:
+    left = np.rint(noise(1, 24, 32)[0].numpy() * 65535).astype(np.uint16)
+    right = np.roll(left, 2, axis=1)
+    expected = deblur(*(torch.from_numpy(view / 65535).float().expand(3, -1, -1) for view in (left, right)), network)
+    for kind in (">u2", "<u2"):
+        torch.testing.assert_close(deblur(left.astype(kind), right.astype(kind), network), expected)
+    torch.testing.assert_close(deblur(Image.fromarray(left), Image.fromarray(right), network), expected)
+
+
+@pytest.mark.parametrize("weights", [3, [], b"mccnet"])
+def test_what_are_no_weights_is_told(weights: object) -> None:
+    with pytest.raises(DualpixError, match="Weights cannot be a"):
+        deblur(GOOD, GOOD.roll(1, 2), weights)  # type: ignore[arg-type]
 
 
 def test_bad_requests_are_refused(network: Matching) -> None:
@@ -302,7 +321,7 @@ def test_bad_requests_are_refused(network: Matching) -> None:
         run(sample, network, precision="fp64")
     with pytest.raises(MachineError):
         run(sample, network, memory="lots")
-    with pytest.raises(ValueError, match="band_rows"):
+    with pytest.raises(MachineError, match="band_rows"):
         run(sample, network, band_rows=0)
 
 

@@ -8,10 +8,10 @@ import warnings as python_warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias, cast
+from typing import TypeAlias, cast
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -19,15 +19,14 @@ from dualpix import checkpoint, planning, runners, threads
 from dualpix.checkpoint import Checkpoint
 from dualpix.data.augment import TURNS
 from dualpix.data.samples import Sample, mean_view
-from dualpix.errors import CheckpointError, MachineError, PairError
-from dualpix.images import check_pair, read_pair, read_picture, require_pair
+from dualpix.errors import CheckpointError, MachineError, PairError, memory_told
+from dualpix.images import PictureLike, as_picture, inspect_views, read_pair, require_pair
 from dualpix.modes import settled
 from dualpix.networks import MAPPERS, NETWORKS, Network
 from dualpix.planning import Plan
 from dualpix.runners import AnyRunner
 from dualpix.runners.memory import cost_of, probe_rows
 
-PictureLike: TypeAlias = "str | Path | np.ndarray[Any, Any] | Tensor"
 WeightsLike: TypeAlias = "str | Path | Checkpoint | nn.Module | None"
 Progress: TypeAlias = Callable[[int, int], None]
 
@@ -38,11 +37,12 @@ MOST_HALVINGS = 6
 @dataclass(frozen=True)
 class Deblurred:
     """`picture`: float32 RGB 3 x H x W in [0, 1] on the CPU; `plan`: how it was run; `warnings`: what looks odd about
-    the pair, or had to be done differently, one sentence each."""
+    the pair, or had to be done differently, one sentence each; `verdict`: what `inspect` says of the pair."""
 
     picture: Tensor
     plan: Plan
     warnings: tuple[str, ...]
+    verdict: str = ""
 
 
 @settled()
@@ -61,8 +61,8 @@ def deblur(
 ) -> Tensor:
     """Return the sharp picture of a pair, float32 RGB 3 x H x W in [0, 1].
 
-    `left`, `right`: paths of picture files, or pictures as arrays or tensors, H x W x 3 or 3 x H x W, 8 or 16-bit
-    integers or floats in [0, 1], with the disparity along rows.
+    `left`, `right`: paths of picture files, Pillow images, or arrays or tensors, H x W x 3 or 3 x H x W, or H x W in
+    grey, 8 or 16-bit integers or floats in [0, 1], with the disparity along rows.
     `weights`: shipped weights by name, a checkpoint file or one that `dualpix export` wrote, a `Checkpoint` or a
     network; None takes the default ones.
     `memory`: the most the process may use ("2GB" or bytes); None leaves room for other programs, and tries smaller
@@ -74,11 +74,13 @@ def deblur(
     times the time.
     `progress`: called as `progress(done, total)` with the number of bands.
 
-    What looks odd about the pair is given as a Python warning. Raises `PictureError`, `PairError`, `CheckpointError`
-    or `MachineError`.
+    What looks odd about the pair is given as a Python warning, and does not stop it. Raises `PictureError`,
+    `PairError`, `CheckpointError` or `MachineError`.
     """
+    with memory_told():
+        sample = as_sample(left, right)
     done = deblur_pair(
-        as_sample(left, right),
+        sample,
         weights,
         memory=memory,
         band_rows=band_rows,
@@ -111,23 +113,36 @@ def deblur_pair(
 
     `strict`: what looks odd about the pair raises `PairError` before any work is done.
     """
+    with memory_told():
+        return _deblurred(sample, weights, (memory, band_rows, mirror), (engine, precision, device), strict, progress)
+
+
+def _deblurred(
+    sample: Sample,
+    weights: WeightsLike,
+    limits: tuple[str | int | None, int | None, bool],
+    machine: tuple[str, str, str | torch.device],
+    strict: bool,
+    progress: Progress | None,
+) -> Deblurred:
     left, right = sample["left"], sample["right"]
     require_pair(left, right)
-    odd = check_pair(left, right)
+    found = inspect_views(left, right)
+    odd = list(found.odd.values())
     if strict and odd:
         raise PairError(f"{' '.join(odd)} To go on all the same, give --anyway (strict=False).")
     warnings = [*sample.get("notes", ()), *odd]
     network = open_network(weights)
     threads.follow()
-    runner = runners.start(network, engine, precision, device)
-    picture, plan, notes = _run(runner, sample, memory, band_rows, mirror, progress)
+    runner = runners.start(network, *machine)
+    picture, plan, notes = _run(runner, sample, *limits, progress)
     if runner.precision != "fp32" and not _is_finite(picture):
         warnings.append(f"{runner.precision} gave NaN or infinity for this pair, so it was computed again in fp32.")
-        again = runners.start(network, engine, "fp32", device)
-        picture, plan, notes = _run(again, sample, memory, band_rows, mirror, progress)
+        again = runners.start(network, machine[0], "fp32", machine[2])
+        picture, plan, notes = _run(again, sample, *limits, progress)
     if not _is_finite(picture):
         raise PairError(f"The network gives NaN or infinity for {sample['name']}; try other weights.")
-    return Deblurred(picture.clamp_(0, 1), plan, (*warnings, *notes))
+    return Deblurred(picture.clamp_(0, 1), plan, (*warnings, *notes), found.verdict)
 
 
 def _is_finite(picture: Tensor) -> bool:
@@ -136,30 +151,23 @@ def _is_finite(picture: Tensor) -> bool:
 
 def as_sample(left: PictureLike, right: PictureLike) -> Sample:
     """Read, or convert to float32 RGB 3 x H x W in [0, 1], the two views. Raises `PictureError` or `PairError`."""
-    if isinstance(left, str | Path) and isinstance(right, str | Path):
-        return dict(read_pair(left, right))
-    if not isinstance(left, str | Path) and not isinstance(right, str | Path) and left.dtype != right.dtype:
-        raise PairError(f"The views have different types, {left.dtype} and {right.dtype}; give both in the same type.")
-    return {"left": _as_picture(left, "left"), "right": _as_picture(right, "right"), "name": "pair"}
-
-
-def _as_picture(picture: PictureLike, view: str) -> Tensor:
-    if isinstance(picture, str | Path):
-        return read_picture(picture).pixels
-    tensor = picture.detach().cpu() if isinstance(picture, Tensor) else torch.from_numpy(np.array(picture))
-    if tensor.ndim == 3 and tensor.shape[0] != 3 and tensor.shape[2] == 3:
-        tensor = tensor.permute(2, 0, 1)
-    if tensor.ndim != 3 or tensor.shape[0] != 3:
-        shape = " x ".join(map(str, tensor.shape))
-        raise PairError(f"The {view} view has shape {shape}; give H x W x 3 or 3 x H x W, in RGB.")
-    top = {torch.uint8: 255, torch.uint16: 65535}.get(tensor.dtype)
-    if top is None and not tensor.is_floating_point():
-        raise PairError(f"The {view} view has type {tensor.dtype}; give uint8, uint16, or floats in [0, 1].")
-    return (tensor.to(torch.float32) / (top or 1)).contiguous()
+    if isinstance(left, str | PathLike) and isinstance(right, str | PathLike):
+        return dict(read_pair(Path(left), Path(right)))
+    a, b = as_picture(left, "left view"), as_picture(right, "right view")
+    if a.kind != b.kind and "file" not in (a.kind, b.kind):
+        raise PairError(f"The views have different types, {a.kind} and {b.kind}; give both in the same type.")
+    if a.grey != b.grey:
+        kinds = " and ".join("grey" if view.grey else "in colour" for view in (a, b))
+        raise PairError(f"The views differ in channels ({kinds}); give both in the same way.")
+    views = {"left": a.pixels, "right": b.pixels}
+    return {name: view.cpu().to(torch.float32).contiguous() for name, view in views.items()} | {"name": "pair"}
 
 
 def open_network(weights: WeightsLike) -> Network:
     """The network of `weights`, as `deblur` takes them. Raises `CheckpointError` for one that makes no picture."""
+    if not isinstance(weights, nn.Module | Checkpoint | str | PathLike | None):
+        what = type(weights).__name__
+        raise CheckpointError(f"Weights cannot be a {what}; give a name, a file, a `Checkpoint` or a network.")
     if not isinstance(weights, nn.Module | Checkpoint):
         weights = checkpoint.load(checkpoint.DEFAULT_WEIGHTS if weights is None else weights)
     network = weights.network if isinstance(weights, Checkpoint) else weights
@@ -211,7 +219,7 @@ def make_plan(
 
 def _checked_rows(band_rows: int, height: int, runner: AnyRunner) -> int:
     if band_rows < 1:
-        raise ValueError(f"band_rows must be at least 1, not {band_rows}")
+        raise MachineError(f"band_rows must be at least 1, not {band_rows}; leave it out to have it chosen.")
     if runner.reach_px is None and band_rows < height:
         raise MachineError("This network sees the whole picture, so it cannot be run in bands; leave band_rows out.")
     return band_rows
@@ -251,10 +259,8 @@ def run_fitting(
         if picture is not None:
             return picture, plan, _told(sizes)
         if is_chosen:
-            raise MachineError(
-                f"The memory ran out with {sizes[-1]}, as memory= (--memory) or band_rows= asks; give less, or leave "
-                "it out."
-            )
+            asked = "band_rows=" if rows is not None else "memory= (--memory)"
+            raise MachineError(f"The memory ran out with {sizes[-1]}, as {asked} asks; give less, or leave it out.")
         rows = _halve(runner, plan, len(sizes))
 
 

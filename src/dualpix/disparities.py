@@ -15,11 +15,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from dualpix.deblurring import PictureLike, Progress, WeightsLike, as_sample, open_network, run_bands, run_fitting
+from dualpix.deblurring import Progress, WeightsLike, as_sample, open_network, run_bands, run_fitting
 from dualpix.errors import CheckpointError, PictureError
 from dualpix.exported import exported_of
 from dualpix.figures import signed_colours
-from dualpix.images import Metadata, require_pair, write_picture
+from dualpix.images import Metadata, PictureLike, require_pair, write_picture
 from dualpix.modes import settled
 from dualpix.networks import NETWORKS, Network
 from dualpix.runners.pytorch import Runner

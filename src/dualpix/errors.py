@@ -1,6 +1,9 @@
 """The errors this package raises on purpose: one sentence that says what was given, what is accepted and what to do."""
 
+import errno
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 LONGEST_MESSAGE, LONGEST_REASON = 600, 200
 """Characters: of a message, and of what another package says inside one."""
@@ -54,3 +57,40 @@ class CheckpointError(DualpixError):
 
 class MachineError(DualpixError):
     """The memory, precision or device that was asked for cannot be had here."""
+
+
+def how_to_install(extra: str) -> str:
+    """What brings the packages of an extra: no package index has dualpix itself, so it is said of a checkout."""
+    return f"pip install -e '.[{extra}]' in the folder of dualpix's sources"
+
+
+OUT_OF_MEMORY = re.compile(
+    r"can't allocate memory|cannot allocate memory|not enough memory|out of memory|bad_alloc|failed to map segment"
+    r"|can't start new thread|could not (create|execute) a primitive$",
+    re.MULTILINE | re.IGNORECASE,
+)
+"""What says so where there is no type for it: PyTorch's allocators on Linux and Windows, C++, the loader, oneDNN."""
+
+MEMORY_RAN_OUT = "The memory ran out; free some, or use smaller pictures."
+
+
+def ran_out_of_memory(error: BaseException) -> bool:
+    """Whether that is what an error says, of whatever library it comes."""
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+        return True
+    return isinstance(error, RuntimeError | ImportError) and bool(OUT_OF_MEMORY.search(str(error)))
+
+
+@contextmanager
+def memory_told() -> Iterator[None]:
+    """Inside, memory that runs out raises MachineError, which says so in one sentence."""
+    try:
+        yield
+    except DualpixError:
+        raise
+    except Exception as error:
+        if not ran_out_of_memory(error):
+            raise
+        raise MachineError(MEMORY_RAN_OUT) from error

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 from torch import nn
 
-from dualpix.errors import MachineError, reason_of
+from dualpix.errors import MachineError, how_to_install, reason_of
 from dualpix.files import parse_json
 
 ENGINE_OF = {".onnx": "onnx", ".xml": "openvino"}
@@ -60,7 +60,7 @@ def package(name: str, extra: str) -> Any:
             return importlib.import_module(name)
     except ImportError as error:
         raise MachineError(
-            f"This needs the package {name}, which is not installed; install it with `pip install 'dualpix[{extra}]'`."
+            f"This needs the package {name}, which is not installed; install it with: {how_to_install(extra)}."
         ) from error
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dualpix.errors import PictureError
-from dualpix.images import check_output, name_of, open_views, write_picture
-from dualpix.images.writing import ENCODERS, make_folder
+from dualpix.images import check_output, name_of, open_views
+from dualpix.images.writing import ENCODERS, make_folder, write_pictures
 from dualpix.modes import settled
 
 
@@ -34,7 +34,7 @@ def extract(
 
     `layout` and `swap` as in `images.open_views`. They lie as `dualpix deblur` wants them, with disparity along rows,
     at the depth of the file. Raises PictureError or PairError, as reading does, and
-    PictureError if the files cannot be written.
+    PictureError if the files cannot be written; both are there afterwards, or none.
     """
     if right is None:
         folder = _made(Path(left))
@@ -47,9 +47,9 @@ def extract(
     views = open_views(file, layout=layout, swap=swap)
     for path in outputs:
         check_output(path, overwrite, [file], views["metadata"], views["grey"])
-    notes = list(views["notes"])
-    for path, view in zip(outputs, (views["left"], views["right"]), strict=True):
-        notes += write_picture(path, view, views["depth"], overwrite, views["metadata"], views["grey"])
+    both = views["left"], views["right"]
+    lost = write_pictures(outputs, both, views["depth"], overwrite, views["metadata"], views["grey"])
+    notes = [*views["notes"], *lost]
     height, width = views["left"].shape[1:]
     return Extracted(*outputs, size=(width, height), notes=tuple(dict.fromkeys(notes)))
 

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from dualpix.files import legible
+
 CELL_PX = 240
 GAP_PX = 8
 LABEL_PX = 28
@@ -169,7 +171,7 @@ def _with_label(text: str, column: Tensor) -> Tensor:
     """`column` with a line of dark text on white above it, cut short where it does not fit."""
     width = column.shape[2]
     font = ImageFont.load_default(FONT_PX)
-    shown = text
+    shown = legible(text)
     while shown and font.getlength(shown) > width:
         shown = shown.removesuffix("...")[:-1] + "..." if len(shown) > 4 else ""
     strip = Image.new("L", (width, LABEL_PX), 255)

@@ -11,6 +11,7 @@ from torch import Tensor
 from dualpix.checkpoint import Checkpoint
 from dualpix.deblurring import Deblurred, Progress, deblur_pair
 from dualpix.images import Metadata, Views, check_output, open_views, turn_back, write_picture
+from dualpix.images.writing import as_stored
 
 
 @dataclass(frozen=True)
@@ -83,3 +84,9 @@ def finish(output: Path, picture: Tensor, inherited: Inherited, *, overwrite: bo
     """Write `picture` (3 x H x W, lying as in the files) with all it takes over; returns a sentence for each block that
     the format cannot hold. Raises what `write_picture` does."""
     return write_picture(output, picture, inherited.depth, overwrite, inherited.metadata, inherited.grey)
+
+
+def size_in_file(output: Path, picture: Tensor, inherited: Inherited) -> tuple[int, int]:
+    """Width and height of the file that `finish` writes, in which the picture may be turned upright."""
+    stored, _ = as_stored(output, picture[:1], inherited.metadata)
+    return stored.shape[2], stored.shape[1]

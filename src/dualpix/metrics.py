@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from dualpix.errors import DualpixError
+from dualpix.errors import DualpixError, how_to_install
 from dualpix.modes import settled
 from dualpix.tables import pick
 
@@ -234,7 +234,7 @@ def _alexnet_lpips() -> Any:
     except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision made for another torch
         raise DualpixError(
             f"The metric lpips needs an optional package that cannot be imported ({error}); install it with:"
-            " pip install 'dualpix[lpips]'."
+            f" {how_to_install('lpips')}."
         ) from error
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it calls torchvision by names that are on their way out

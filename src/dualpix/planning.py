@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
 from dualpix import limits, rates
-from dualpix.errors import MachineError
+from dualpix.errors import MachineError, ran_out_of_memory
 
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -42,11 +42,6 @@ FREE_SHARE = 0.6
 
 SCRATCH = 1.2
 """Memory inside one operation, which counting tensors does not see, as a factor on the tensors."""
-
-OUT_OF_MEMORY = re.compile(
-    r"can't allocate memory|not enough memory|bad_alloc|could not (create|execute) a primitive$", re.MULTILINE
-)
-"""What PyTorch's RuntimeError says when it has no type of its own: its allocators on Linux and Windows, C++, oneDNN."""
 
 Band = tuple[int, int]
 Result = TypeVar("Result")
@@ -202,8 +197,7 @@ def unless_out_of_memory(work: Callable[[], Result]) -> Result | None:
     try:
         return work()
     except (MemoryError, RuntimeError) as error:
-        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
-        if not known and not OUT_OF_MEMORY.search(str(error)):
+        if not ran_out_of_memory(error):
             raise
     return None
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dualpix.files import write_whole
+from dualpix.files import legible, write_whole
 from dualpix.metrics import PROTOCOLS, mean_decibels
 from dualpix.networks.counting import Counts
 
@@ -85,12 +85,13 @@ def table(rows: Sequence[Row], folder: str | Path, heading: str, notes: Sequence
     """Write `pictures.csv`, `methods.csv` and `summary.md` into `folder` and return the text of the last.
 
     `heading` says what was evaluated, `notes` how. The first row is the input, which the gain of the others refers to.
+    File names that are no text are made `legible`.
     """
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    summary = _summary(rows, heading, notes)
-    write_whole(place / "pictures.csv", _pictures(rows).encode())
-    write_whole(place / "methods.csv", _methods(rows).encode())
+    summary = legible(_summary(rows, heading, notes))
+    write_whole(place / "pictures.csv", legible(_pictures(rows)).encode())
+    write_whole(place / "methods.csv", legible(_methods(rows)).encode())
     write_whole(place / "summary.md", summary.encode())
     return summary
 

@@ -80,6 +80,21 @@ def test_what_fails_is_told_and_the_others_go_on(home: Path, make_pairs: Pairs) 
     assert states(run(resume=True)) == ["kept", "made", "made", "kept", "made"]
 
 
+def test_pictures_of_another_source_are_not_taken_for_finished(home: Path) -> None:
+    """Its files have the same names, sizes and times."""
+    for number, folder in enumerate(("pairs", "others")):
+        (home / folder).mkdir()
+        for side in "LR":
+            shift = 40 * number + (side == "R")
+            levels = np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8)
+            path = home / folder / f"a_{side}.pgm"
+            path.write_bytes(b"P5\n48 48\n255\n" + np.roll(levels, shift, axis=1).tobytes())
+            os.utime(path, (10**9, 10**9))
+    run()
+    assert states(run(resume=True)) == ["kept"]
+    assert states(run("others", resume=True)) == ["made"]
+
+
 def test_a_second_run_does_what_has_changed(home: Path, make_pairs: Pairs) -> None:
     """R15."""
     make_pairs(home / "pairs", "a", "b", "c")

@@ -26,9 +26,9 @@ NOTE = "dualpix 0.1.0, mccnet, weights test"
 MAKER, MAKER_AT = 37500, 600
 
 
-def exif_block(order: str = "<", thumbnail: int = 50) -> bytes:
-    """An EXIF block as cameras write it, by hand: exposure, place, a thumbnail, and a maker's note at byte 600 that
-    holds the place of its own second half, counted from the start of the block."""
+def exif_block(order: str = "<", thumbnail: int = 0) -> bytes:
+    """An EXIF block as cameras write it, by hand: exposure, place, perhaps a thumbnail, and a maker's note at byte 600
+    that holds the place of its own second half, counted from the start of the block."""
 
     def directory(base: int, entries: dict[int, tuple[int, int, bytes]], follow: int = 0) -> bytes:
         fields, behind = b"", b""
@@ -53,7 +53,11 @@ def exif_block(order: str = "<", thumbnail: int = 50) -> bytes:
     first |= {305: word(b"Camera 1.0"), 34665: long(300), 34853: long(450), 282: (5, 1, ratio)}
     exposure = {33434: (5, 1, ratio), 34855: (3, 1, struct.pack(order + "H", 800)), MAKER: (7, len(note), note)}
     place = {1: word(b"N"), 2: (5, 3, 3 * ratio)}
-    block = {"<": b"II*\0", ">": b"MM\0*"}[order] + struct.pack(order + "I", 8) + directory(8, first, 520)
+    block = (
+        {"<": b"II*\0", ">": b"MM\0*"}[order]
+        + struct.pack(order + "I", 8)
+        + directory(8, first, 520 if thumbnail else 0)
+    )
     block = block.ljust(300, b"\0") + directory(300, exposure)
     at = block.index(note)
     block = block[:at] + b"\0" * len(note) + block[at + len(note) :]
@@ -235,9 +239,12 @@ def test_what_a_jpeg_is_too_small_for(tmp_path: Path) -> None:
     """A profile may take many segments; EXIF and XMP may not."""
     noise = random.Random(1).randbytes(200_000)
     profile = ICC[:128] + noise
-    metadata = Metadata(profile, exif_block(thumbnail=80_000), b"<x>" + noise + b"</x>", 6, NOTE)
+    # Behind the blanked thumbnail of the block stands a part that no directory names.
+    exif = exif_block(thumbnail=80_000) + b"a part of its own"
+    metadata = Metadata(profile, exif, b"<x>" + noise.hex().encode() + b"</x>", 6, NOTE)
     notes = write_picture(tmp_path / "out.jpg", zeros(), metadata=metadata)
-    assert ["thumbnail" in note for note in notes] == [True, False] and "XMP packet is too long" in notes[1]
+    assert "thumbnail" in notes[0] and "what its main directories do not name is left out" in notes[1]
+    assert "XMP packet is too long" in notes[2] and len(notes) == 3
     icc, tags, xmp = found(tmp_path / "out.jpg")
     assert icc == profile and xmp is None and read_picture(tmp_path / "out.jpg").metadata.icc == profile
     assert tags[274] == 6 and tags[305] == NOTE and tags.get_ifd(ExifTags.IFD.Exif)[34855] == 800

@@ -114,3 +114,11 @@ def test_no_pairs_is_an_error(tmp_path: Path) -> None:
         find_tree(tmp_path)
     with pytest.raises(PairError, match="not a folder"):
         find_tree(tmp_path / "a.png")
+
+
+def test_links_that_lead_nowhere_are_found_and_cost_nothing(tmp_path: Path) -> None:
+    for side in "LR":
+        (tmp_path / f"a_{side}.png").symlink_to(tmp_path / "missing")
+        (tmp_path / f"b_{side}.png").symlink_to(tmp_path / f"b_{side}.png")
+        (tmp_path / f"c_{side}.png").touch()
+    assert [found.place.name for found in find_tree(tmp_path)] == ["a", "b", "c"]

@@ -112,11 +112,11 @@ def test_other_float_types_and_gradients_are_no_obstacle(tmp_path: Path, dtype: 
     assert float(read_picture(path).pixels.mean()) == pytest.approx(0.5, abs=1e-5)
 
 
-def test_wrong_tensors_are_a_mistake_of_the_program(tmp_path: Path) -> None:
-    for wrong in (torch.rand(20, 30), torch.rand(1, 3, 20, 30), torch.rand(20, 30, 3), torch.ones(3, 20, 30).byte()):
-        with pytest.raises(ValueError, match="3 x H x W"):
+def test_wrong_tensors_and_depths_are_told(tmp_path: Path) -> None:
+    for wrong in (torch.rand(2, 20, 30), torch.rand(1, 3, 20, 30), torch.ones(3, 20, 30).int()):
+        with pytest.raises(PictureError, match="give"):
             write_picture(tmp_path / "a.png", wrong)
-    with pytest.raises(ValueError, match="8 or 16"):
+    with pytest.raises(PictureError, match="8 or 16"):
         write_picture(tmp_path / "a.png", picture(), depth=12)
     assert not list(tmp_path.iterdir())
 

@@ -5,6 +5,7 @@ both lines are on the disk before work goes on; a line that was cut short counts
 journal of its own, since appending is not atomic on network disks; all of them are read.
 """
 
+import hashlib
 import json
 import os
 import time
@@ -15,9 +16,10 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from dualpix.errors import PictureError
-from dualpix.files import LEFTOVERS
+from dualpix.files import remove_leftovers
 
 NAME = "dualpix-journal"
+LOOK_BYTES = 2**16
 
 
 class JournalError(PictureError):
@@ -38,6 +40,21 @@ def stamp(path: Path) -> Stamp | None:
     except (OSError, ValueError):
         return None
     return Stamp(status.st_size, status.st_mtime_ns)
+
+
+def fingerprint(path: Path) -> str | None:
+    """What tells a file from another of the same stamp: its beginning, middle and end, as a hash; None if there is
+    none."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            content = hashlib.sha256()
+            for at in (0, size // 2, max(0, size - LOOK_BYTES)):
+                file.seek(at)
+                content.update(file.read(LOOK_BYTES))
+            return content.hexdigest()
+    except (OSError, ValueError):
+        return None
 
 
 @dataclass
@@ -99,7 +116,7 @@ class Journal:
         common = files.enter_context((self.folder / f"{NAME}.jsonl").open("ab+"))
         if _lock(common):
             for place in folders:
-                _remove_leftovers(place)
+                remove_leftovers(place)
         elif shard == (1, 1):
             raise busy
         if shard == (1, 1):
@@ -158,8 +175,3 @@ def _lock(file: IO[bytes], shared: bool = False) -> bool:
         else:
             return True
     return False
-
-
-def _remove_leftovers(folder: Path) -> None:
-    for path in folder.glob(LEFTOVERS):
-        path.unlink(missing_ok=True)

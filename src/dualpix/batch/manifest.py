@@ -61,7 +61,7 @@ def _read(line: bytes, folder: Path, where: str, allow_outside: bool) -> Found:
         if given and not allow_outside and not _is_inside(given, folder):
             raise PairError(f"{where}: {given} is outside of the manifest's folder; if you trust it: --allow-outside.")
     if entry.get("output") is None:
-        return Found(_place_of(Path(entry["left"])), left, right)
+        return Found(_place_of(Path(_path(entry["left"], "left", where))), left, right)
     output = Path(os.path.normpath(_path(entry["output"], "output", where)))
     if _leads_out(output) or not output.name:
         raise PairError(f"{where}: the output {entry['output']} must lie inside the output folder.")
@@ -79,13 +79,13 @@ def _leads_out(path: Path) -> bool:
 
 
 def _path(value: Any, key: str, where: str) -> str:
+    """A path as this system's functions take it, whatever the locale."""
     if not isinstance(value, str) or not value or "\0" in value:
         raise PairError(f"{where}: {key} must be the path of a file.")
     try:
-        os.fsencode(value)
+        return os.fsdecode(value.encode("utf-8", "surrogateescape"))
     except UnicodeError as error:
         raise PairError(f"{where}: {key} must be the path of a file.") from error
-    return value
 
 
 def _is_inside(path: Path, folder: Path) -> bool:

@@ -11,11 +11,12 @@ from typing import Any, Literal, NamedTuple
 
 from dualpix import checkpoint
 from dualpix.batch.jobs import Job, Settings, Shard
-from dualpix.batch.journal import History, Journal, read_journals, stamp
+from dualpix.batch.journal import History, Journal, fingerprint, read_journals, stamp
 from dualpix.checkpoint import Checkpoint
 from dualpix.deblurring import Deblurred
-from dualpix.errors import DualpixError, PictureError
-from dualpix.finishing import Inherited, deblur_views, finish, open_for
+from dualpix.errors import DualpixError, PictureError, ran_out_of_memory
+from dualpix.files import name_in_any_locale
+from dualpix.finishing import Inherited, deblur_views, finish, open_for, size_in_file
 from dualpix.images import Views
 
 
@@ -53,9 +54,9 @@ class Outcome:
         job = self.job
         return {
             "state": self.state,
-            "output": str(job.output),
-            "left": str(job.left),
-            "right": None if job.right is None else str(job.right),
+            "output": name_in_any_locale(str(job.output)),
+            "left": name_in_any_locale(str(job.left)),
+            "right": None if job.right is None else name_in_any_locale(str(job.right)),
             **self.details,
             "warnings": list(self.warnings),
             "error": self.error or None,
@@ -76,12 +77,15 @@ def survey(
 ) -> list[Step]:
     """Say what is to be done for each job. Writes nothing.
 
-    `resume`: what the journals call finished is kept if input files (size, time of change), weights and settings are
+    `resume`: what the journals call finished is kept if input files (size, time, fingerprint), weights and settings are
     the same and the output is as it was left; what is not is made again. A file that is not a run's own is replaced
     only with `overwrite`. Raises PictureError if outputs exist and neither is given.
     """
     histories = read_journals(jobs[0].folder) if jobs and resume else {}
-    steps = [_decide(job, histories.get(job.place, History()), weights, settings, resume, overwrite) for job in jobs]
+    steps = [
+        _decide(job, histories.get(name_in_any_locale(job.place), History()), weights, settings, resume, overwrite)
+        for job in jobs
+    ]
     there = [step.job for step in steps if step.action == "fail" and not step.why]
     if there:
         raise PictureError(
@@ -113,7 +117,7 @@ def _decide(job: Job, history: History, weights: Weights, settings: Settings, re
 
 def _signature(job: Job, weights: Weights, settings: Settings) -> str:
     """What a finished picture depends on, as a hash."""
-    inputs = [(path.name, stamp(path)) for path in job.inputs]
+    inputs = [(name_in_any_locale(path.name), stamp(path), fingerprint(path)) for path in job.inputs]
     return hashlib.sha256(json.dumps([inputs, weights.sha256, settings.shaping()]).encode()).hexdigest()
 
 
@@ -221,7 +225,7 @@ class _Bench:
 
     def finish(self, step: Step, made: _Made) -> Outcome:
         job, start = step.job, time.perf_counter()
-        entry: dict[str, Any] = {"output": job.place, "signature": made.signature}
+        entry: dict[str, Any] = {"output": name_in_any_locale(job.place), "signature": made.signature}
         outcome = Outcome(job, "failed", made.error)
         if made.inherited is not None and made.done is not None:
             self.journal.append({"state": "started", **entry})
@@ -238,9 +242,10 @@ class _Bench:
     def _write(self, step: Step, done: Deblurred, inherited: Inherited) -> Outcome:
         lost = finish(step.job.output, done.picture, inherited, overwrite=step.action == "redo")
         plan = done.plan
+        width, height = size_in_file(step.job.output, done.picture, inherited)
         details = {
-            "width": done.picture.shape[2],
-            "height": done.picture.shape[1],
+            "width": width,
+            "height": height,
             "depth": inherited.depth,
             "bands": len(plan.bands),
             "precision": plan.precision,
@@ -254,7 +259,7 @@ class _Bench:
 def _told(error: Exception) -> str:
     if isinstance(error, DualpixError):
         return str(error)
-    if isinstance(error, MemoryError):
+    if ran_out_of_memory(error):
         return "The memory ran out; free some, or give --memory."
     if isinstance(error, OSError):
         return f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."

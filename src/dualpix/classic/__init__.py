@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from dualpix.errors import MachineError
+from dualpix.errors import MachineError, how_to_install
 
 
 def _in(module: str) -> Callable[..., Tensor]:
@@ -29,7 +29,7 @@ def require(name: str) -> Any:
     except ImportError as error:
         raise MachineError(
             f"The classic methods need an optional package that cannot be imported ({error}); install it with:"
-            " pip install 'dualpix[classic]'."
+            f" {how_to_install('classic')}."
         ) from error
 
 

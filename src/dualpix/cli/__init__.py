@@ -1,6 +1,7 @@
 """The command line: parse, call one journey, print. No logic; torch is loaded inside the commands, so help is quick."""
 
 from dualpix import threads
+from dualpix.cli import streams
 from dualpix.cli.doors import app
 from dualpix.cli.exporting import export
 from dualpix.cli.importing import import_weights
@@ -20,6 +21,7 @@ for command in COMMANDS:
 
 def main() -> None:
     """Run the command line."""
+    streams.prepare()
     threads.prepare()
     threads.watch()
     app(prog_name="dualpix")

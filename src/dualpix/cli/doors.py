@@ -2,14 +2,16 @@
 
 import os
 import sys
+import threading
+import time
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
 import typer
 from typer.core import TyperGroup
 
 from dualpix import __version__
-from dualpix.errors import DualpixError
+from dualpix.errors import MEMORY_RAN_OUT, DualpixError, ran_out_of_memory
 
 
 class Doors(TyperGroup):
@@ -20,17 +22,24 @@ class Doors(TyperGroup):
             return super().invoke(ctx)
         except DualpixError as error:
             message = str(error)
-        except MemoryError:
-            message = "The memory ran out; free some, or use smaller pictures."
-        except OSError as error:
-            if isinstance(error, BrokenPipeError):
-                raise
-            message = f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
         except KeyboardInterrupt:
             say("Stopped.")
             raise typer.Exit(130) from None
+        except Exception as error:
+            message = _told(error)
+            if not message:
+                raise
         say(f"dualpix: {message}")
         raise typer.Exit(1)
+
+
+def _told(error: Exception) -> str:
+    """What is to be said of an error that is not of our own; nothing of a mistake of the program."""
+    if ran_out_of_memory(error):
+        return MEMORY_RAN_OUT
+    if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
+        return f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
+    return ""
 
 
 app = typer.Typer(
@@ -41,6 +50,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+
+STATUS_WIDTH = 60
 
 Weights = Annotated[
     str | None,
@@ -93,6 +104,46 @@ def describe(
     if version:
         typer.echo(f"dualpix {__version__}")
         raise typer.Exit()
+
+
+class Status:
+    """A line on a terminal that says what is being done, and for how long; nothing in logs and pipes. A context."""
+
+    def __init__(self) -> None:
+        self.words, self.since = "", time.monotonic()
+        self.shown = sys.stderr.isatty()
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._tick, daemon=True)
+
+    def tell(self, words: str) -> None:
+        """From now on it is this that is being done."""
+        self.words, self.since = words, time.monotonic()
+        self._show()
+
+    def count(self, done: int, total: int) -> None:
+        """The same, for bands of a picture."""
+        if total > 1 and done < total:
+            self.tell(f"computing band {done + 1} of {total}")
+
+    def _show(self) -> None:
+        if self.shown:
+            seconds = time.monotonic() - self.since
+            typer.echo(f"\r{self.words} ({seconds:.0f} s)".ljust(STATUS_WIDTH), nl=False, err=True)
+
+    def _tick(self) -> None:
+        while not self.over.wait(1):
+            self._show()
+
+    def __enter__(self) -> Self:
+        if self.shown:
+            self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        if self.shown:
+            self.thread.join()
+            typer.echo(f"\r{'':{STATUS_WIDTH}}\r", nl=False, err=True)
 
 
 def counter(what: str) -> Callable[[int, int], None]:

@@ -13,6 +13,7 @@ import typer
 
 from dualpix.cli.doors import say
 from dualpix.errors import PictureError
+from dualpix.files import legible
 
 if TYPE_CHECKING:
     from dualpix.batch import Job, Outcome, Settings, Shard, Step
@@ -39,6 +40,10 @@ AllowOutside = Annotated[
 ]
 
 
+OPTIONS = {"dry_run": "--dry-run", "include": "--include", "exclude": "--exclude", "resume": "--resume",
+           "report": "--json", "shard": "--shard", "allow_outside": "--allow-outside"}  # fmt: skip
+
+
 class Many(NamedTuple):
     """The options that only many pairs have."""
 
@@ -55,8 +60,11 @@ class Many(NamedTuple):
         many = source.is_dir() or source.suffix.lower() == ".jsonl"
         if many and right is not None:
             raise typer.BadParameter("a folder or a manifest holds both views; give only one", param_hint="RIGHT")
-        if not many and (any(self) or suffix is not None):
-            raise typer.BadParameter("these options are for a folder or a manifest (.jsonl)", param_hint="LEFT")
+        given = [OPTIONS[name] for name, value in self._asdict().items() if value]
+        given += ["--format"] if suffix is not None else []
+        if not many and given:
+            what = f"only for a folder or a manifest (.jsonl), and {source} is neither"
+            raise typer.BadParameter(what, param_hint=", ".join(given))
         if many and not source.is_dir() and (self.include or self.exclude):
             raise typer.BadParameter("--include and --exclude are for folders", param_hint="LEFT")
         return many
@@ -92,7 +100,7 @@ def deblur_many(
         finally:
             tally.wipe()
             if tally.counts["made"] or not sys.exc_info()[0]:
-                typer.echo(f"{_shown(output)}: {tally}")
+                typer.echo(f"{legible(str(output))}: {tally}")
     if tally.counts["failed"]:
         raise typer.Exit(1)
 
@@ -115,10 +123,10 @@ def _list(output: Path, steps: "list[Step]") -> None:
             continue
         note = {"make": "", "keep": "  (finished)", "redo": f"  (again: {step.why})"}[step.action]
         inputs = " + ".join(str(path) for path in step.job.inputs)
-        typer.echo(_shown(f"{inputs} -> {step.job.output}{note}"))
+        typer.echo(legible(f"{inputs} -> {step.job.output}{note}"))
     actions = [step.action for step in steps]
     make, keep, fail = actions.count("make") + actions.count("redo"), actions.count("keep"), actions.count("fail")
-    typer.echo(f"{_shown(output)}: {make} pictures to make, {keep} finished, {fail} that cannot be made")
+    typer.echo(f"{legible(str(output))}: {make} pictures to make, {keep} finished, {fail} that cannot be made")
     if fail:
         raise typer.Exit(1)
 
@@ -184,8 +192,3 @@ def _duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
-def _shown(text: object) -> str:
-    """File names may hold bytes that are no text, which stdout would refuse."""
-    return str(text).encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -20,7 +20,7 @@ def import_weights(
 ) -> None:
     """Translate weights of others into a file for `--weights`.
 
-    Reads DPDNet's and RDPD's Keras files (.hdf5, .h5), which needs `pip install 'dualpix[foreign]'`, and IFAN's
+    Reads DPDNet's and RDPD's Keras files (.hdf5, .h5), which needs `pip install -e '.[foreign]'`, and IFAN's
     PyTorch files. Nothing in a file is executed.
 
     \b

@@ -1,5 +1,6 @@
 """The maps that `dualpix deblur` can write beside the picture: disparity, its picture in colours, confidence."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -51,7 +52,7 @@ class Maps:
         from dualpix.images import check_output
 
         named = [path for path in (output, self.disparity, self.picture, self.confidence) if path]
-        if len({path.resolve() for path in named}) < len(named):
+        if len({os.path.realpath(path) for path in named}) < len(named):
             raise typer.BadParameter("give every file a name of its own", param_hint="--disparity")
         for path in named[1:]:
             check_output(path, overwrite, inputs, grey=path != self.picture)

@@ -31,13 +31,13 @@ def calibrate(
       dualpix calibrate test_l/source test_r/source test_c/target -o camera.csv
     """
     from dualpix.calibrating import calibrate as run
-    from dualpix.files import write_whole
+    from dualpix.files import legible, write_whole
 
     if output is not None and output.exists() and not overwrite:
         raise DataError(f"{output} exists already; choose another file, or give --overwrite.")
     done = run(left, right, sharp, anyway=anyway, progress=counter("pair"))
     if output is not None:
-        write_whole(output, done.csv().encode())
+        write_whole(output, legible(done.csv()).encode())
     typer.echo(f"{'quantity':46} {'value':>9} {'10 %':>9} {'90 %':>9} {'from':>7}")
     for name, number in done.together.items():
         ends = ("" if end is None else f"{end:.3g}" for end in (number.low, number.high))

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from dualpix.cli.doors import Engine, Memory, Precision, Weights, say
-from dualpix.errors import MachineError
+from dualpix.errors import MachineError, how_to_install
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
@@ -24,7 +24,8 @@ def web(
 ) -> None:
     """Serve a page to deblur pairs in a browser, on this machine alone.
 
-    Needs `pip install 'dualpix[web]'`. Ctrl-C stops it. The page's HTTP endpoint is described at /openapi.json.
+    Needs `pip install -e '.[web]'` in the folder of the sources. Ctrl-C stops it. The page's HTTP endpoint is described
+    at /openapi.json.
 
     \b
     Example:  dualpix web --open
@@ -34,7 +35,7 @@ def web(
     except ModuleNotFoundError as error:
         if str(error.name).startswith("dualpix"):
             raise
-        raise MachineError(f"The page needs {error.name}; install it with: pip install 'dualpix[web]'.") from None
+        raise MachineError(f"The page needs {error.name}; install it with: {how_to_install('web')}.") from None
     if host not in LOCAL:
         say(f"Note: whoever can reach {host} can use this page, unencrypted and without a password.")
 

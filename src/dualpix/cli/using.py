@@ -7,7 +7,20 @@ from typing import Annotated
 import typer
 
 from dualpix import __version__
-from dualpix.cli.doors import Device, Engine, Layout, Memory, Mirror, Overwrite, Precision, Swap, Weights, counter, say
+from dualpix.cli.doors import (
+    Device,
+    Engine,
+    Layout,
+    Memory,
+    Mirror,
+    Overwrite,
+    Precision,
+    Status,
+    Swap,
+    Weights,
+    counter,
+    say,
+)
 from dualpix.cli.folders import (
     AllowOutside,
     DryRun,
@@ -95,19 +108,27 @@ def deblur(
         deblur_many(left, output, weights, settings, many, overwrite)
         return
     from dualpix import checkpoint
-    from dualpix.finishing import deblur_views, finish, open_for
+    from dualpix.finishing import deblur_views, finish, open_for, size_in_file
     from dualpix.images import usual_suffix
+    from dualpix.images.inspection import EITHER, UNKNOWN
 
     output = output if output.suffix or output.is_dir() else output.with_name(output.name + usual_suffix(left, layout))
     opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
     maps.check(output, overwrite, [left] if right is None else [left, right], opened)
-    pair, inherited = open_for(output, left, right, opened, settings, overwrite=overwrite)
-    start = time.perf_counter()
-    done = deblur_views(pair, opened, settings, counter("band"))
-    lost = finish(output, done.picture, inherited, overwrite=overwrite)
+    with Status() as status:
+        status.tell("reading")
+        pair, inherited = open_for(output, left, right, opened, settings, overwrite=overwrite)
+        height, width = pair["left"].shape[1:]
+        status.tell(f"computing {width} x {height} pixels")
+        start = time.perf_counter()
+        done = deblur_views(pair, opened, settings, status.count)
+        status.tell("writing")
+        lost = finish(output, done.picture, inherited, overwrite=overwrite)
     for note in (*done.warnings, *lost):
         say(f"Note: {note}")
-    height, width = done.picture.shape[1:]
+    if done.verdict in (EITHER, UNKNOWN):
+        say(f"Note: Of this pair `dualpix inspect` says: {done.verdict}.")
+    width, height = size_in_file(output, done.picture, inherited)
     typer.echo(f"{output}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s ({done.plan})")
     if maps:
         maps.write(pair, opened, inherited.metadata, overwrite, memory, device)

@@ -21,7 +21,7 @@ def extract(
 ) -> None:
     """Take the two views out of one file.
 
-    Reads Canon Dual Pixel RAW (CR2, CR3) and DNG with two samples, which needs `pip install 'dualpix[raw]'`; the files
+    Reads Canon Dual Pixel RAW (CR2, CR3) and DNG with two samples, which needs `pip install -e '.[raw]'`; the files
     of Google's app for Pixel phones (NAME_left.pgm beside NAME_right.pgm); NumPy's .npz with the arrays left and right;
     and, told so by --layout, one picture with both views. Into DIR it writes NAME_L.tif and NAME_R.tif.
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -95,7 +96,7 @@ def _some(photos: list[Found], folders: Sequence[str | Path], smallest_px: int) 
 def _depth_of(photo: Path, depths: Path | None) -> Path | None:
     if depths is None:
         return None
-    found = depths / photo.resolve().parent.name / f"{photo.stem}.png"
+    found = depths / Path(os.path.realpath(photo)).parent.name / f"{photo.stem}.png"
     return found if found.exists() else None
 
 

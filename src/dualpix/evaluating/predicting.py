@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dualpix.data import Sample, Samples, mean_view
 from dualpix.deblurring import Deblurred, deblur_pair
-from dualpix.errors import DualpixError, PictureError
+from dualpix.errors import MEMORY_RAN_OUT, DualpixError, PictureError, ran_out_of_memory
 from dualpix.images import write_picture
 
 Method: TypeAlias = Callable[[Sample], Tensor | Deblurred]
@@ -108,5 +108,7 @@ def checked(output: Tensor | Deblurred, sample: Sample) -> Tensor:
 
 def sentence(error: Exception) -> str:
     """One line that says what went wrong; for anything but our own errors, with its type."""
+    if ran_out_of_memory(error):
+        return MEMORY_RAN_OUT
     text = " ".join(str(error).split())
     return text if isinstance(error, DualpixError) else f"{type(error).__name__}: {text}"

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from dualpix import networks
-from dualpix.errors import CheckpointError, reason_of
+from dualpix.errors import CheckpointError, how_to_install, reason_of
 from dualpix.networks.rdpd import ConvLSTM
 
 Shapes = dict[str, tuple[int, ...]]
@@ -102,7 +102,7 @@ def _opened(path: Path) -> Any:
     except ImportError as error:
         raise CheckpointError(
             f"Reading {path} needs an optional package that cannot be imported ({error}); install it with:"
-            " pip install 'dualpix[foreign]'."
+            f" {how_to_install('foreign')}."
         ) from error
     try:
         if not h5py.is_hdf5(path):

@@ -1,5 +1,6 @@
 """The only files that touch picture files: read, write, and find and check the two views of a photograph."""
 
+from dualpix.images.given import Given, PictureLike, as_picture
 from dualpix.images.inspection import Inspection, check_pair, inspect_views
 from dualpix.images.metadata import Metadata
 from dualpix.images.pairs import Pair, find_pairs, name_of, read_pair, require_pair
@@ -9,11 +10,14 @@ from dualpix.images.writing import check_output, refuse_overwriting_inputs, writ
 
 __all__ = [
     "SOURCES",
+    "Given",
     "Inspection",
     "Metadata",
     "Pair",
     "Picture",
+    "PictureLike",
     "Views",
+    "as_picture",
     "check_output",
     "check_pair",
     "find_pairs",

@@ -10,20 +10,21 @@ from contextlib import suppress
 from typing import BinaryIO, NamedTuple
 
 ORIENTATION, SOFTWARE = 274, 305
+X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 EXIF_DIRECTORY, GPS_DIRECTORY, INTEROP_DIRECTORY, MAKER_NOTE = 34665, 34853, 40965, 37500
 SUBDIRECTORIES = (EXIF_DIRECTORY, GPS_DIRECTORY, INTEROP_DIRECTORY)
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
-SHORT, LONG, ASCII = 3, 4, 2
+ASCII, SHORT, LONG, RATIONAL = 2, 3, 4, 5
 LARGEST_VALUE = 2**23
 LARGEST_DIRECTORY = 2**25  # all its values; many entries may point to the same bytes
 MOST_ENTRIES = 4096
 FARTHEST_NOTE = 32768
 
 # Tags of a first directory that tell how pixels are stored, and so belong to a file and not to its photograph; among
-# them XMP and the colour profile, which travel by themselves, Photoshop's layers, and what makes a DNG.
+# them what travels by itself (XMP, the colour profile, IPTC, Photoshop's resources), layers, and what makes a DNG.
 STORAGE = frozenset(
     [*range(254, 269), 273, *range(277, 282), 284, *range(288, 294), 297, 301, 317, *range(320, 348), *range(512, 521),
-     *range(529, 533), 700, *range(32995, 32999), 34675, 37724, *range(50706, 50900)]
+     *range(529, 533), 700, *range(32995, 32999), 33723, 34377, 34675, 37724, *range(50706, 50900)]
 )  # fmt: skip
 
 
@@ -57,6 +58,14 @@ def open_block(file: BinaryIO) -> Block:
     order = "<" if start[:2] == b"II" else ">"
     (first,) = struct.unpack_from(order + ("Q" if big else "I"), start, 8 if big else 4)
     return Block(file, order, big, first)
+
+
+def check(stream: bytes) -> None:
+    """Raise ValueError, with the reason, unless this can be read and amended as an EXIF block."""
+    block = open_block(io.BytesIO(stream))
+    if block.big:
+        raise ValueError("it is a BigTIFF, which EXIF is not")
+    read_directory(block, block.first)
 
 
 def read_directory(block: Block, offset: int) -> Directory:
@@ -95,6 +104,31 @@ def integer(entry: Entry, order: str) -> int:
     if layout is None:
         raise ValueError("not an integer")
     return int(struct.unpack_from(order + layout, entry.value)[0])
+
+
+def density_of(directory: Directory, order: str) -> tuple[float, float]:
+    """Pixels per inch across and down; 0 where that is not told."""
+    per_inch = {2: 1.0, 3: 2.54}.get(int(_number(directory.get(RESOLUTION_UNIT), order, 2.0)), 0.0)
+    across, down = (_number(directory.get(tag), order, 0.0) for tag in (X_RESOLUTION, Y_RESOLUTION))
+    return across * per_inch, down * per_inch
+
+
+def _number(entry: Entry | None, order: str, otherwise: float) -> float:
+    """The first value of an entry, `otherwise` if there is none that makes sense."""
+    try:
+        if entry is not None and entry.kind == RATIONAL:
+            above, below = struct.unpack_from(order + "II", entry.value)
+            return above / below if below else otherwise
+        return otherwise if entry is None else integer(entry, order)
+    except (ValueError, struct.error):
+        return otherwise
+
+
+def density(across: float, down: float, order: str) -> Directory:
+    """The entries for so many pixels per inch."""
+    ratios = (struct.pack(order + "II", round(value * 1000), 1000) for value in (across, down))
+    entries = zip((X_RESOLUTION, Y_RESOLUTION), (Entry(RATIONAL, ratio) for ratio in ratios), strict=True)
+    return {**dict(entries), RESOLUTION_UNIT: short(2, order)}
 
 
 def orientation_of(directory: Directory, order: str) -> int:

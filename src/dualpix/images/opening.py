@@ -1,8 +1,10 @@
 """What every header reader shares: the record it fills in, and how it reads on or refuses."""
 
 import io
+import os
 from dataclasses import dataclass
-from typing import BinaryIO, NoReturn
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn
 
 from dualpix.errors import PictureError
 
@@ -22,6 +24,13 @@ class Header:
     channels: int
     depth: int
     orientation: int = 1
+
+
+def as_path(thing: Any) -> Path:
+    """The path of a file, given as text or as a path. Raises PictureError for anything else."""
+    if isinstance(thing, str | os.PathLike):
+        return Path(thing)
+    raise PictureError(f"A {type(thing).__name__} is not the path of a picture file; give text or a pathlib.Path.")
 
 
 def refuse(file: BinaryIO, what: str) -> NoReturn:

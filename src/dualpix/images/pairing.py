@@ -96,10 +96,15 @@ def _walk(root: Path, leave_out: Path | None) -> Iterator[_File]:
             folders.append((folder / name, *_enter(name, inner, place, side)))
         for entry in entries:
             path = Path(entry.path)
-            if path.suffix.lower() in ENCODERS.keys() | BOTH_VIEWS and entry.is_file():
+            if path.suffix.lower() in ENCODERS.keys() | BOTH_VIEWS and _is_file(entry):
                 match = SIDE_MARK.fullmatch(path.stem)
                 own = side or (match["side"][0].lower() if match else "")
                 yield _File(path, place / (name_of(path) if own else path.stem), own)
+
+
+def _is_file(entry: "os.DirEntry[str]") -> bool:
+    """A link that leads nowhere is one too: its reader tells of it."""
+    return entry.is_file(follow_symlinks=False) or (entry.is_symlink() and not os.path.isdir(entry.path))
 
 
 def _enter(name: str, siblings: set[str], place: Path, side: str) -> tuple[Path, str]:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from dualpix.errors import PairError
 from dualpix.images.metadata import Metadata
+from dualpix.images.opening import as_path
 from dualpix.images.reading import LIMIT_MEGAPIXELS, MIN_SIDE_PX, Picture, read_picture
 from dualpix.images.writing import ENCODERS
 from dualpix.modes import settled
@@ -37,7 +38,7 @@ def read_pair(left: str | Path, right: str | Path, limit_megapixels: float = LIM
     Raises PictureError if one of them cannot be read (see `read_picture`), and PairError if they are one file, hold
     the same pixels, or differ in size, bit depth or channels. What only looks odd is for `inspect_views` to say.
     """
-    left, right = Path(left), Path(right)
+    left, right = as_path(left), as_path(right)
     if left.exists() and right.exists() and left.samefile(right):
         raise PairError(f"{left} was given as both views; give the left and the right view of one photograph.")
     a, b = read_picture(left, limit_megapixels), read_picture(right, limit_megapixels)

@@ -20,7 +20,7 @@ from dualpix.errors import PictureError
 from dualpix.images.headers import TIFF_JPEG, peek
 from dualpix.images.metadata import Metadata, read_metadata
 from dualpix.images.netpbm import decode_netpbm
-from dualpix.images.opening import Header, Part
+from dualpix.images.opening import Header, Part, as_path
 from dualpix.modes import settled
 
 # Damage is told once, by a PictureError, and not by the decoder's log as well.
@@ -58,14 +58,14 @@ def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -
     floating-point with values that are not finite or outside [0, 1]; and, before anything is decoded, if it declares
     more than `limit_megapixels`.
     """
-    path = Path(path)
+    path = as_path(path)
     with _open(path) as file:
         header = peek(file)
         _check_size(path, header, limit_megapixels)
         array = _decode(path, file, header)
         metadata = read_metadata(file, header)
     grey, alpha = array.shape[2] < 3, array.shape[2] in (2, 4)
-    notes = []
+    notes = [f"{path.name}: {note}" for note in metadata.left_out]
     if grey:
         notes.append(f"{path.name} is grey: its one channel stands for red, green and blue.")
     if alpha:
@@ -79,7 +79,7 @@ def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -
 
 def suffix_of(path: str | Path) -> str:
     """The usual extension of the format that a picture file really has. Raises PictureError as `read_picture` does."""
-    with _open(Path(path)) as file:
+    with _open(as_path(path)) as file:
         header = peek(file)
     if header.format == "Netpbm":
         return ".pgm" if header.channels == 1 else ".ppm"

@@ -3,7 +3,7 @@
 import io
 import os
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dualpix.errors import PictureError
-from dualpix.files import write_whole
+from dualpix.errors import PictureError, memory_told
+from dualpix.files import require_writable, write_together
 from dualpix.images.embedding import UNTAGGED, Order, byte_order, check_metadata, embed, select
+from dualpix.images.given import PictureLike, as_picture
 from dualpix.images.jpegxl import declare_srgb
 from dualpix.images.metadata import Metadata
 from dualpix.images.netpbm import encode_netpbm
+from dualpix.images.opening import as_path
 from dualpix.modes import settled
 
 JPEG_QUALITY = 95
@@ -30,39 +32,71 @@ JPEGXL_EFFORT = 3
 @settled()
 def write_picture(
     path: str | Path,
-    pixels: Tensor,
+    pixels: PictureLike,
     depth: int = 16,
     overwrite: bool = False,
     metadata: Metadata | None = None,
     grey: bool = False,
 ) -> list[str]:
-    """Write `pixels` (3 x H x W, any float type, clipped to [0, 1]) in the format that the extension says.
+    """Write `pixels` in the format that the extension says.
 
-    `depth` is 8 or 16 bits; JPEG (quality 95, 4:4:4) and WebP (lossless) always hold 8, JPEG XL is lossless. `grey`:
-    one channel is written, the luminance. `metadata` is written along; if all it has is an orientation, or the format
-    cannot hold that, the picture is turned upright instead. Returns a sentence for each block that the format cannot
-    hold. The file appears at once and whole: a failure or an interrupt leaves what was there before. Raises
-    PictureError as `check_output` does, and if the picture holds NaN or Inf, is too large for the format, or the disk
-    refuses it.
+    `pixels`: what `deblur` takes: arrays, tensors or Pillow images, 3 x H x W, H x W x 3, or H x W, which is written as
+    grey; uint8, uint16, or any floats, which are clipped to [0, 1]. `depth` is 8 or 16 bits; JPEG (quality 95, 4:4:4)
+    and WebP (lossless) always hold 8, JPEG XL is lossless. `grey`: one channel is written, the luminance. `metadata` is
+    written along, without what is not true of the new file; if all it has is an orientation, or the format cannot hold
+    that, the picture is turned upright instead. Returns a sentence for each part that is left out. The file appears at
+    once and whole: a failure or an interrupt leaves what was there before. Raises PictureError as `check_output` does,
+    and if the picture is of another kind, holds NaN or Inf, is too large for the format, or the disk refuses it.
     """
-    path = Path(path)
-    if pixels.ndim != 3 or len(pixels) != 3 or not pixels.is_floating_point():
-        raise ValueError(f"pixels must be a float tensor 3 x H x W, not {pixels.dtype} {tuple(pixels.shape)}")
+    with memory_told():
+        given = as_picture(pixels)
+        grey = grey or (given.grey and not isinstance(pixels, str | os.PathLike))
+        return write_pictures([as_path(path)], [given.pixels], depth, overwrite, metadata, grey)
+
+
+def write_pictures(
+    paths: Sequence[Path],
+    pictures: Sequence[Tensor],
+    depth: int = 16,
+    overwrite: bool = False,
+    metadata: Metadata | None = None,
+    grey: bool = False,
+) -> list[str]:
+    """`write_picture` for several that belong together: all of them are written or none."""
+    encoded, notes = [], []
+    for path, pixels in zip(paths, pictures, strict=True):
+        data, lost = _encoded(path, pixels, depth, overwrite, metadata or Metadata(), grey)
+        encoded.append((path, data))
+        notes += lost
+    _write(encoded, overwrite)
+    return list(dict.fromkeys(notes))
+
+
+def _encoded(
+    path: Path, pixels: Tensor, depth: int, overwrite: bool, metadata: Metadata, grey: bool
+) -> tuple[bytes, list[str]]:
     if depth not in (8, 16):
-        raise ValueError(f"depth must be 8 or 16, not {depth}")
-    metadata = metadata or Metadata()
+        raise PictureError(f"{path} was not written: there is no depth of {depth} bits; choose 8 or 16.")
     check_output(path, overwrite, metadata=metadata, grey=grey)
     suffix = path.suffix.lower()
     if max(pixels.shape) > (limit := LONGEST_SIDE_PX.get(suffix, 2**31 - 1)):
         raise PictureError(f"{path} was not written: {suffix} ends at {limit} pixels on a side; choose .png or .tif.")
     if not torch.isfinite(pixels).all():
         raise PictureError(f"{path} was not written: the picture holds values that are not finite (NaN or Inf).")
-    if suffix in UNTAGGED or metadata.is_bare:
-        pixels, metadata = upright(pixels, metadata.orientation), replace(metadata, orientation=1)
+    pixels, metadata = as_stored(path, pixels, metadata)
     levels = to_levels(pixels, depth if suffix in SIXTEEN_BIT else 8, grey and suffix not in THREE_CHANNELS)
-    metadata, notes = select(metadata, suffix, 1 if levels.ndim == 2 else 3)
-    _write(path, embed(ENCODERS[suffix](levels, byte_order(metadata.exif)), suffix, metadata))
-    return notes
+    metadata, notes = select(metadata, suffix, 1 if levels.ndim == 2 else 3, (levels.shape[1], levels.shape[0]))
+    return embed(ENCODERS[suffix](levels, byte_order(metadata.exif)), suffix, metadata), notes
+
+
+def as_stored(path: Path, pixels: Tensor, metadata: Metadata) -> tuple[Tensor, Metadata]:
+    """The picture C x H x W as it lies in a file of that name: upright where the file tells no orientation."""
+    if path.suffix.lower() not in UNTAGGED and not metadata.is_bare:
+        return pixels, metadata
+    density = metadata.density
+    if density and metadata.orientation in (5, 6, 7, 8):
+        density = density[1], density[0]
+    return upright(pixels, metadata.orientation), replace(metadata, orientation=1, density=density)
 
 
 def upright(pixels: Tensor, orientation: int) -> Tensor:
@@ -85,7 +119,7 @@ def check_output(
     Raises PictureError for an unknown extension, one that cannot hold the colours, a folder, one of the `inputs`, an
     existing file without `overwrite`, and a folder that is missing or cannot be written to.
     """
-    path = Path(path)
+    path = as_path(path)
     if path.suffix.lower() not in ENCODERS:
         raise PictureError(f"{path} has no known picture extension; end it in one of: {', '.join(ENCODERS)}.")
     if path.suffix.lower() == ".pgm" and not grey:
@@ -96,7 +130,7 @@ def check_output(
         raise PictureError(f"{path} is a folder; give the name of a file to write.")
     refuse_overwriting_inputs(path, inputs)
     if os.path.exists(path) and not overwrite:
-        raise PictureError(f"{path} exists already; choose another name, or give --overwrite (overwrite=True).")
+        raise _exists(path)
     _check_folder(path)
 
 
@@ -108,6 +142,10 @@ def refuse_overwriting_inputs(output: str | Path, inputs: Iterable[str | Path]) 
 
 
 def _check_folder(path: Path) -> None:
+    try:
+        require_writable(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
     folder = Path(os.path.realpath(path)).parent
     if not os.path.isdir(folder):
         raise PictureError(f"{path} cannot be written: the folder {folder} does not exist; create it first.")
@@ -124,6 +162,10 @@ def _check_folder(path: Path) -> None:
             pass
     except OSError as error:
         raise _unwritable(path, error) from error
+
+
+def _exists(path: Path) -> PictureError:
+    return PictureError(f"{path} exists already; choose another name, or give --overwrite (overwrite=True).")
 
 
 def _unwritable(path: Path, error: Exception) -> PictureError:
@@ -149,11 +191,15 @@ def to_levels(pixels: Tensor, depth: int, grey: bool = False) -> NDArray[Any]:
     return levels
 
 
-def _write(path: Path, data: bytes) -> None:
+def _write(files: Sequence[tuple[Path, bytes]], overwrite: bool) -> None:
     try:
-        write_whole(path, data)
+        write_together(files, overwrite)
+    except FileExistsError as error:  # another wrote it while this one was made
+        named = next((path for path, _ in files if os.path.realpath(path) == error.filename2), files[0][0])
+        raise _exists(named) from error
     except OSError as error:
-        raise _unwritable(path, error) from error
+        named = next((path for path, _ in files if str(path) == str(error.filename)), files[0][0])
+        raise _unwritable(named, error) from error
 
 
 def _png(levels: NDArray[Any], order: Order) -> bytes:

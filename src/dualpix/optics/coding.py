@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dualpix.errors import MachineError
+from dualpix.errors import MachineError, how_to_install
 
 
 def as_jpeg(picture: Tensor, quality: int, subsampling: Literal["444", "420"]) -> Tensor:
@@ -47,7 +47,7 @@ def video_library() -> Any:
     try:
         return importlib.import_module("av")
     except ImportError as error:
-        raise MachineError("Coding as H.264 needs PyAV; install it with: pip install 'dualpix[video]'.") from error
+        raise MachineError(f"Coding as H.264 needs PyAV; install it with: {how_to_install('video')}.") from error
 
 
 def _pixels(picture: Tensor) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What a run learns from, and what it is tried on: never the same photographs."""
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -107,7 +108,7 @@ def _shared(photos: Sequence[str | Path], store: Path, depths: str | Path | None
     if depths is not None and not with_depth(sharp):
         raise DataError(
             f"{depths} holds no map of depth for any of the photographs; they are looked for as"
-            f" {Path(depths) / Path(photos[0]).resolve().name / 'NAME.png'} and so on."
+            f" {Path(depths) / Path(os.path.realpath(photos[0])).name / 'NAME.png'} and so on."
         )
     return sharp
 

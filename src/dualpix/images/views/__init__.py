@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dualpix.errors import PairError
+from dualpix.images.opening import as_path
 from dualpix.images.pairs import read_pair
 from dualpix.images.reading import LIMIT_MEGAPIXELS, suffix_of
 from dualpix.images.views.arrays import is_arrays, read_arrays
@@ -53,7 +54,7 @@ def open_views(
     `swap`: exchange the views. Raises PictureError or PairError, as `read_pair` does and where a file holds no two
     views, and RecipeError for an unknown layout.
     """
-    left, right = Path(left), None if right is None else Path(right)
+    left, right = as_path(left), None if right is None else as_path(right)
     if right is not None and layout is not None:
         raise PairError(
             f"{left} and {right} are two files, so there is no layout {layout!r}; give one, or leave it out."

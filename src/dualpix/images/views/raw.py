@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dualpix.errors import PictureError
+from dualpix.errors import PictureError, how_to_install
 from dualpix.images import exif as blocks
 from dualpix.images.metadata import Metadata
 from dualpix.images.views.curve import encode_srgb
@@ -87,7 +87,7 @@ def _rawpy() -> ModuleType:
     try:
         import rawpy
     except ImportError:
-        how = "pip install 'dualpix[raw]'"
+        how = how_to_install("raw")
         raise PictureError(f"Camera raw files are read by rawpy, which is not installed; get it by: {how}.") from None
     return rawpy
 

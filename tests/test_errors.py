@@ -1,0 +1,66 @@
+"""Memory that runs out anywhere is told in one sentence. Real processes: only a limit makes it run out."""
+
+import errno
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+
+from dualpix.errors import MachineError, memory_told, ran_out_of_memory
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+        RuntimeError("[enforce fail at alloc_cpu.cpp:127] err == 0. DefaultCPUAllocator: can't allocate memory: you"),
+        RuntimeError("std::bad_alloc"),
+        RuntimeError("could not create a primitive"),
+        RuntimeError("can't start new thread"),
+        OSError(errno.ENOMEM, "Cannot allocate memory"),
+        ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+    ],
+)
+def test_what_says_that_the_memory_ran_out(error: Exception) -> None:
+    assert ran_out_of_memory(error)
+    with (
+        pytest.raises(MachineError, match=r"^The memory ran out; free some, or use smaller pictures\.$"),
+        memory_told(),
+    ):
+        raise error
+
+
+@pytest.mark.parametrize("error", [RuntimeError("shapes do not fit"), OSError(errno.ENOSPC, "full"), ValueError("x")])
+def test_other_errors_stay_what_they_are(error: Exception) -> None:
+    with pytest.raises(type(error)), memory_told():
+        raise error
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not keep to such limits")
+def test_memory_that_runs_out_outside_of_the_bands_is_one_sentence(folder: Path) -> None:
+    """Limits from so little that the views are hardly read to so much that they are compared."""
+    noise = np.random.default_rng(0).integers(0, 65535, (700, 1000, 3), dtype=np.uint16)
+    for number, side in enumerate("LR"):
+        tifffile.imwrite(folder / f"big_{side}.tif", np.roll(noise, 2 * number, axis=1))
+    code = """
+import os, resource, sys
+import torch, dualpix.deblurring, dualpix.finishing, dualpix.batch
+from dualpix.cli import app
+from dualpix.images import open_views
+now = 4096 * int(open("/proc/self/statm").read().split()[0])
+for more in (20, 60, 100):
+    if not os.fork():
+        resource.setrlimit(resource.RLIMIT_AS, (now + more * 10**6,) * 2)
+        app(["deblur", "big_L.tif", "big_R.tif", "-o", "o.tif", "-w", "w.safetensors", "--anyway"], prog_name="dualpix")
+    print(os.waitpid(-1, 0)[1] >> 8, flush=True)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    lines = [line for line in done.stderr.splitlines() if not line.startswith("Note")]
+    assert done.stdout.split() == ["1"] * 3, done.stderr
+    assert len(lines) == 3 and all(line.startswith("dualpix: ") and line.endswith(".") for line in lines), done.stderr
+    assert not (folder / "o.tif").exists()
