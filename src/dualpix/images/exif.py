@@ -80,7 +80,7 @@ def read_directory(block: Block, offset: int) -> Directory:
 
 
 def _read(block: Block, offset: int, count: int) -> bytes:
-    if offset >= 2**63:
+    if offset > block.file.seek(0, io.SEEK_END):
         raise ValueError("a damaged offset")
     block.file.seek(offset)
     data = block.file.read(count)

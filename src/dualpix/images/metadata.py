@@ -13,6 +13,7 @@ import imagecodecs
 
 from dualpix.errors import PictureError
 from dualpix.images import exif as blocks
+from dualpix.images.jpeg import segments
 from dualpix.images.jpegxl import BOXED, boxes
 from dualpix.images.opening import Header
 
@@ -100,18 +101,14 @@ def _inflate(data: bytes) -> bytes:
 
 def _jpeg(file: BinaryIO) -> Found:
     exif, profile = b"", {}
-    file.seek(2)
-    while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] not in (0xD9, 0xDA):
-        if head[1] == 0xFF:
-            file.seek(-3, 1)
-            continue
-        data = file.read(max(0, int.from_bytes(head[2:], "big") - 2))
-        if head[1] == 0xE1 and data.startswith(EXIF_MARK):
+    for code, _, length, _ in segments(file):
+        data = file.read(length)
+        if code == 0xE1 and data.startswith(EXIF_MARK):
             if len(exif) <= LARGEST_BYTES:  # a long one is spread over several segments
                 exif += data.removeprefix(EXIF_MARK)
-        elif head[1] == 0xE1 and data.startswith(XMP_MARK):
+        elif code == 0xE1 and data.startswith(XMP_MARK):
             yield "xmp", data.removeprefix(XMP_MARK)
-        elif head[1] == 0xE2 and data.startswith(ICC_MARK) and len(data) > 14:
+        elif code == 0xE2 and data.startswith(ICC_MARK) and len(data) > 14:
             profile[data[12]] = data[14:]
             parts = data[13]
             if len(profile) == parts:

@@ -14,6 +14,7 @@ class Header:
     """`channels` 1 to 4 (2 and 4 carry alpha); `depth` 8 or 16 bits, 16 for floating-point samples too.
 
     `orientation` is that of the header itself, which only JPEG XL has; elsewhere it is a matter of the metadata.
+    `notes`: what is odd about it though it can be read; half sentences, to follow the name of the file.
     """
 
     format: str
@@ -22,6 +23,7 @@ class Header:
     channels: int
     depth: int
     orientation: int = 1
+    notes: tuple[str, ...] = ()
 
 
 def refuse(file: BinaryIO, what: str) -> NoReturn:

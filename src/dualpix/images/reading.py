@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import prod
@@ -17,10 +16,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dualpix.errors import PictureError
-from dualpix.images.headers import TIFF_JPEG, peek
+from dualpix.images.headers import TIFF_JPEG, TIFF_PLAIN, peek
+from dualpix.images.jpeg import decode_jpeg
 from dualpix.images.metadata import Metadata, read_metadata
 from dualpix.images.netpbm import decode_netpbm
 from dualpix.images.opening import Header, Part
+from dualpix.images.png import check_png
 
 # Damage is told once, by a PictureError, and not by the decoder's log as well.
 for name in ("tifffile", "imagecodecs"):
@@ -63,7 +64,7 @@ def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -
         array = _decode(path, file, header)
         metadata = read_metadata(file, header)
     grey, alpha = array.shape[2] < 3, array.shape[2] in (2, 4)
-    notes = []
+    notes = [f"{path.name} {note}" for note in header.notes]
     if grey:
         notes.append(f"{path.name} is grey: its one channel stands for red, green and blue.")
     if alpha:
@@ -148,27 +149,15 @@ def _decode_png(file: BinaryIO, header: Header) -> NDArray[Any]:
     data = _load(file, header)
     if b"IEND\xaeB`\x82" not in data:
         raise _cut_short(file)
+    check_png(file, data, header)
     return np.asarray(imagecodecs.png_decode(data))
 
 
 def _decode_jpeg(file: BinaryIO, header: Header) -> NDArray[Any]:
-    data = _load(file, header)
-    if not _jpeg_is_whole(data):
+    array = decode_jpeg(_load(file, header))
+    if array is None:
         raise _cut_short(file)
-    return np.asarray(imagecodecs.jpeg8_decode(data))
-
-
-JPEG_MARKER = re.compile(rb"\xff+([^\x00\xff\x01\xd0-\xd7])", re.DOTALL)
-
-
-def _jpeg_is_whole(data: bytes) -> bool:
-    """Whether the end marker follows the scans. The decoder would fill what is missing with grey and say nothing."""
-    at = 2
-    while marker := JPEG_MARKER.search(data, at):
-        if marker[1] == b"\xd9":
-            return True
-        at = marker.end() + max(2, int.from_bytes(data[marker.end() : marker.end() + 2], "big"))
-    return False
+    return array
 
 
 def _decode_webp(file: BinaryIO, header: Header) -> NDArray[Any]:
@@ -189,13 +178,26 @@ def _decode_tiff(file: BinaryIO, header: Header) -> NDArray[Any]:
             raise PictureError(f"{file.name} is a TIFF whose first page is not one plain picture; save it as flat RGB.")
         offsets, counts, size = page.dataoffsets, page.databytecounts, tiff.filehandle.size
         # The decoder would fill segments that are missing or empty with zeros.
-        whole = all(0 < count <= size - at for at, count in zip(offsets, counts, strict=False))
+        whole = all(at > 0 and 0 < count <= size - at for at, count in zip(offsets, counts, strict=False))
         if not whole or not len(offsets) == len(counts) == prod(page.chunked):
             raise _cut_short(file)
+        if page.compression == TIFF_PLAIN and not _strips_are_long_enough(page):
+            raise PictureError(f"{file.name} is damaged: its strips are shorter than its pixels; save it again.")
         if page.compression == TIFF_JPEG:
             _check_jpeg_segments(file, page)
         array: NDArray[Any] = np.asarray(page.asarray())
     return np.moveaxis(array, 0, -1) if array.ndim == 3 and page.planarconfig == 2 else array
+
+
+def _strips_are_long_enough(page: Any) -> bool:
+    """Whether each strip or tile without compression has a byte for all it holds; the decoder reads on behind it."""
+    width, height = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
+    row = width * page.bitspersample // 8 * (1 if page.planarconfig == 2 else page.samplesperpixel)
+    down = -(-page.imagelength // height)
+    last = height if page.is_tiled else page.imagelength - (down - 1) * height
+    across = page.chunked[-2] if page.is_tiled else 1
+    rows = [last if number // across % down == down - 1 else height for number in range(len(page.databytecounts))]
+    return all(count >= row * high for count, high in zip(page.databytecounts, rows, strict=True))
 
 
 def _check_jpeg_segments(file: BinaryIO, page: Any) -> None:
@@ -204,11 +206,11 @@ def _check_jpeg_segments(file: BinaryIO, page: Any) -> None:
     for at, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         file.seek(at)
         data = file.read(count)
-        if not _jpeg_is_whole(data):
-            raise _cut_short(file)
         inner = peek(Part(data, file.name))
         if inner.format != "JPEG" or inner.width > width or inner.height > height:
             raise PictureError(f"{file.name} is damaged: a JPEG inside it has another size; copy or export it again.")
+        if decode_jpeg(data, page.jpegtables) is None:
+            raise _cut_short(file)
 
 
 def _decode_plain(file: BinaryIO, header: Header) -> NDArray[Any]:
