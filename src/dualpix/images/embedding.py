@@ -20,8 +20,8 @@ from dualpix.images.metadata import (
     Metadata,
     finished,
     fits_channels,
-    is_srgb,
 )
+from dualpix.images.profiles import is_srgb
 
 LONGEST_SEGMENT = 65533  # of a JPEG, without marker and length
 HOLDS_NOTHING = (".pgm", ".ppm")

@@ -3,7 +3,7 @@
 Only formats of one still picture are let through, told apart by content and not by name.
 """
 
-import os
+import re
 import struct
 from collections.abc import Callable
 from typing import BinaryIO
@@ -11,7 +11,7 @@ from typing import BinaryIO
 from dualpix.images import jpeg, png
 from dualpix.images.jpegxl import BARE, BOXED, peek_jpegxl
 from dualpix.images.netpbm import MARKS, peek_netpbm
-from dualpix.images.opening import ACCEPTED, Header, exactly, refuse
+from dualpix.images.opening import ACCEPTED, Header, exactly, length_of, refuse
 
 
 def peek(file: BinaryIO) -> Header:
@@ -24,8 +24,24 @@ def peek(file: BinaryIO) -> Header:
         if matches(start):
             file.seek(0)
             return parse(file)
-    named = next((f" (it looks like {name})" for at, mark, name in STRANGERS if start[at:].startswith(mark)), "")
+    kind = stranger(start)
+    named = f" (it looks like {kind})" if kind else ""
     refuse(file, f"is not a {ACCEPTED} file{named}; convert it to one of these, 16-bit if possible")
+
+
+PLAUSIBLE = re.compile(rb"P\d(\s+\d|\s*#)")
+
+
+def looks_like_picture(start: bytes) -> bool:
+    """Whether a file with these first 16 bytes is of a format that is read."""
+    if start.startswith(MARKS):  # two letters, with which a text may begin as well
+        return PLAUSIBLE.match(start) is not None
+    return any(matches(start) for matches, _ in SIGNATURES)
+
+
+def stranger(start: bytes) -> str | None:
+    """The kind of a file with these first 16 bytes, if it is one that people try and that is not read."""
+    return next((name for at, mark, name in STRANGERS if start[at:].startswith(mark)), None)
 
 
 def _webp(file: BinaryIO) -> Header:
@@ -84,7 +100,7 @@ def _tiff_tags(file: BinaryIO, start: bytes) -> dict[int, int]:
     big = 43 in start[2:4]
     offset_at, pointer, count_of_tags, entry = (8, "Q", "Q", "HHQ8s") if big else (4, "I", "H", "HHI4s")
     (offset,) = struct.unpack_from(order + pointer, start, offset_at)
-    file.seek(min(offset, os.fstat(file.fileno()).st_size))
+    file.seek(min(offset, length_of(file)))
     (count,) = struct.unpack(order + count_of_tags, exactly(file, struct.calcsize(order + count_of_tags)))
     if not 0 < count <= 4096:
         refuse(file, "has a damaged TIFF directory; copy it again")
@@ -107,7 +123,7 @@ def _tiff_values(file: BinaryIO, order: str, layout: str, value: bytes, pointer:
     size = struct.calcsize(order + layout)
     if size > len(value):
         back = file.tell()
-        file.seek(min(struct.unpack(order + pointer, value)[0], os.fstat(file.fileno()).st_size))
+        file.seek(min(struct.unpack(order + pointer, value)[0], length_of(file)))
         value = exactly(file, size)
         file.seek(back)
     return struct.unpack_from(order + layout, value)

@@ -190,11 +190,6 @@ def finished(metadata: Metadata) -> Metadata:
     return replace(metadata, exif=exif, xmp=xmp)
 
 
-def is_srgb(icc: bytes | None) -> bool:
-    """Whether a profile calls itself sRGB; a picture without one is taken to be sRGB."""
-    return icc is None or any("sRGB".encode(coding) in icc for coding in ("ascii", "utf-16-be"))
-
-
 def fits_channels(icc: bytes | None, channels: int) -> bool:
     """Whether a profile is for pictures of that many channels; what is no profile at all is left to its reader."""
     return icc is None or icc[36:40] != b"acsp" or icc[16:20] == (b"GRAY" if channels == 1 else b"RGB ")

@@ -1,9 +1,8 @@
 """Read a picture file into a float tensor, at its full depth, or say in one sentence why not."""
 
 import logging
-import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from math import prod
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,12 +15,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from dualpix.errors import PictureError
+from dualpix.images.colours import tell_colours
 from dualpix.images.headers import TIFF_JPEG, TIFF_PLAIN, peek
 from dualpix.images.jpeg import decode_jpeg
 from dualpix.images.metadata import Metadata, read_metadata
 from dualpix.images.netpbm import decode_netpbm
-from dualpix.images.opening import Header, Part
+from dualpix.images.opening import Header, Part, length_of
 from dualpix.images.png import check_png
+from dualpix.images.several import pictures_in
 
 # Damage is told once, by a PictureError, and not by the decoder's log as well.
 for name in ("tifffile", "imagecodecs"):
@@ -29,6 +30,7 @@ for name in ("tifffile", "imagecodecs"):
 
 MIN_SIDE_PX = 16
 LIMIT_MEGAPIXELS = 200.0
+SURE_BITS = 12
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,21 +61,70 @@ def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -
     """
     path = Path(path)
     with _open(path) as file:
-        header = peek(file)
-        _check_size(path, header, limit_megapixels)
-        array = _decode(path, file, header)
-        metadata = read_metadata(file, header)
-    grey, alpha = array.shape[2] < 3, array.shape[2] in (2, 4)
-    notes = [f"{path.name} {note}" for note in header.notes]
-    if grey:
-        notes.append(f"{path.name} is grey: its one channel stands for red, green and blue.")
-    if alpha:
-        notes.append(f"{path.name} has an alpha channel (transparency): it is ignored.")
-    if metadata.orientation != 1:
-        tag = f"orientation tag {metadata.orientation}"
-        notes.append(f"{path.name} has {tag}: it is not rotated on reading, so that rows stay sensor rows.")
+        picture = _read(path, file, limit_megapixels)
+        count = len(pictures_in(file))
+    if count < 2:
+        return picture
+    return replace(
+        picture, notes=(*picture.notes, f"{path.name} holds {count} pictures of one size: the first is used.")
+    )
+
+
+def read_pictures(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> list[Picture]:
+    """All pictures of a file that have the size of its first: pages of a TIFF, pictures of a JPEG (.mpo) or of a PPM.
+
+    Raises PictureError as `read_picture` does.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        first = _read(path, file, limit_megapixels)
+        return [first, *(_read(path, part, limit_megapixels) for part in pictures_in(file)[1:])]
+
+
+def count_pictures(path: str | Path) -> int:
+    """How many pictures `read_pictures` finds; 0 where there is no picture at all."""
+    try:
+        with _open(Path(path)) as file:
+            return len(pictures_in(file))
+    except PictureError:
+        return 0
+
+
+def _read(path: Path, file: BinaryIO, limit_megapixels: float) -> Picture:
+    header = peek(file)
+    _check_size(path, header, limit_megapixels)
+    array = _decode(path, file, header)
+    metadata, told = tell_colours(file, header, read_metadata(file, header))
+    grey = array.shape[2] < 3
+    notes = [f"{path.name} {note}" for note in (*header.notes, *told, *_notes(array, metadata, header))]
     pixels = _to_tensor(path, array[:, :, : 1 if grey else 3])
     return Picture(path, pixels, header.depth, grey, tuple(notes), metadata, header.format)
+
+
+def _notes(array: NDArray[Any], metadata: Metadata, header: Header) -> list[str]:
+    """What was changed on reading H x W x channels, or looks odd: half sentences, to follow the name of the file."""
+    notes = []
+    if array.shape[2] < 3:
+        notes.append("is grey: its one channel stands for red, green and blue.")
+    if array.shape[2] in (2, 4):
+        notes.append("has an alpha channel (transparency): it is ignored.")
+    if metadata.orientation != 1:
+        tag = f"orientation tag {metadata.orientation}"
+        notes.append(f"has {tag}: it is not rotated on reading, so that rows stay sensor rows.")
+    if header.format == "TIFF" and array.dtype.kind == "f" and metadata.icc is None:
+        notes.append("holds floating-point numbers without a colour profile: they are taken as sRGB, not linear light.")
+    return notes + low_bits(array[:, :, : 1 if array.shape[2] < 3 else 3])
+
+
+def low_bits(array: NDArray[Any]) -> list[str]:
+    """Half a sentence on integers of 16 bits that use only the lowest of them, as raw numbers of a sensor do."""
+    highest = int(array.max()) if array.dtype == np.uint16 else 0
+    bits = highest.bit_length()
+    # Dark photographs end below 13 or 14 bits too, but seldom just below.
+    if 0 < bits <= SURE_BITS or (bits < 15 and highest > 0.95 * 2**bits):
+        what = f"uses only the lowest {bits} of its 16 bits (no value is above {highest})"
+        return [f"{what}, so it is very dark; if white is {2**bits - 1}, scale it to 65535 first."]
+    return []
 
 
 def suffix_of(path: str | Path) -> str:
@@ -138,7 +189,7 @@ def _load(file: BinaryIO, header: Header) -> bytes:
     """The whole file, unless it is far larger than its pixels and generous metadata can explain."""
     # Six digits and a gap for each sample is what plain PPM may need.
     allowed = header.width * header.height * (24 if header.format == "Netpbm" else 8) + 2**26
-    length = os.fstat(file.fileno()).st_size
+    length = length_of(file)
     if length > allowed:
         size = f"{header.width} x {header.height} pixels"
         raise PictureError(f"{file.name} is a far larger file than its {size} can explain; export it again.")
