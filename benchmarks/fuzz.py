@@ -51,21 +51,21 @@ class TooSlow(BaseException):
 
 @contextmanager
 def time_limit(seconds: int) -> Iterator[None]:
-    """Raises TooSlow after that many seconds, where the system has alarms and a reader lets Python run."""
+    """Raises TooSlow after that many seconds of the processor's work, where the system counts them."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise TooSlow
 
-    if not hasattr(signal, "SIGALRM"):
+    if not hasattr(signal, "SIGPROF"):
         yield
         return
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.alarm(seconds)
+    before = signal.signal(signal.SIGPROF, stop)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
     try:
         yield
     finally:
-        signal.alarm(0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def complaint(read: Callable[[Path], Any], path: Path) -> str:
@@ -78,7 +78,7 @@ def complaint(read: Callable[[Path], Any], path: Path) -> str:
         wrong = len(sentence) > LONGEST_SENTENCE + len(str(path)) or not sentence.isprintable()
         return f"a message of {len(sentence)} characters: {sentence[:200]!r}" if wrong else ""
     except TooSlow:
-        return f"takes more than {SLOW_S} s"
+        return f"takes more than {SLOW_S} s of the processor"
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {str(error)[:120]!r} in {Path(place.filename).name}:{place.lineno}"
