@@ -55,10 +55,10 @@ def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -
     """Read a PNG, TIFF (first page), JPEG, WebP, JPEG XL, PGM or PPM file, recognised by its content.
 
     Grey becomes three equal channels and alpha is dropped, each with a note; so is all that looks odd: further pictures
-    in the file, low bits of sixteen, linear light, colours told without a profile (which then become one). Raises PictureError, which names the file,
-    if it is missing, unreadable, empty, damaged, cut short, of another format, smaller than 16 pixels on a side, or
-    floating-point with values that are not finite or outside [0, 1]; and, before anything is decoded, if it declares
-    more than `limit_megapixels`.
+    in the file, low bits of sixteen, linear light, colours told without a profile (which then become one). Raises
+    PictureError, which names the file, if it is missing, unreadable, empty, damaged, cut short, of another format,
+    smaller than 16 pixels on a side, or floating-point with values that are not finite or outside [0, 1]; and, before
+    anything is decoded, if it declares more than `limit_megapixels`.
     """
     path = Path(path)
     with _open(path) as file:
