@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dualpix.images import Inspection, Views, check_output, inspect_views, open_views, write_picture
-from dualpix.images.metadata import is_srgb
+from dualpix.images.profiles import is_linear, is_srgb
 from dualpix.modes import settled
 
 REACH_BLOCKS = 1.5  # how far around its middle a block's colour fades out
@@ -63,7 +63,9 @@ def profile_of(views: Views) -> str:
     icc = views["metadata"].icc
     if icc is None:
         return "none, taken as sRGB"
-    return "sRGB" if is_srgb(icc) else "not sRGB; the numbers are used as they are"
+    if is_srgb(icc):
+        return "sRGB"
+    return f"not sRGB{' but linear light' if is_linear(icc) else ''}; the numbers are used as they are"
 
 
 @settled()

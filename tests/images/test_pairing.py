@@ -4,8 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+from dualpix.batch.jobs import list_jobs
 from dualpix.errors import PairError
+from dualpix.images import find_pairs
 from dualpix.images.pairing import find_tree
 
 
@@ -122,3 +125,30 @@ def test_links_that_lead_nowhere_are_found_and_cost_nothing(tmp_path: Path) -> N
         (tmp_path / f"b_{side}.png").symlink_to(tmp_path / f"b_{side}.png")
         (tmp_path / f"c_{side}.png").touch()
     assert [found.place.name for found in find_tree(tmp_path)] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("ending", [".jfif", ".JPE", ".jif", ".pnm", ".dat", ""])
+def test_a_picture_of_any_ending_is_taken(tmp_path: Path, ending: str) -> None:
+    for side, shade in (("L", 90), ("R", 91)):
+        with (tmp_path / f"a_{side}{ending}").open("wb") as file:
+            Image.new("RGB", (20, 20), (shade,) * 3).save(file, "JPEG")
+        (tmp_path / f"b_{side}.txt").write_text("P3 is a model\n")
+    assert places(tmp_path) == {"a": (f"a_L{ending}", f"a_R{ending}")}
+    assert [path.name for pair in find_pairs(tmp_path) for path in pair] == [f"a_L{ending}", f"a_R{ending}"]
+    (job,) = list_jobs(tmp_path, tmp_path / "out")
+    assert job.place == "a.jpg"
+
+
+def test_views_of_a_kind_that_is_not_read_are_told(tmp_path: Path) -> None:
+    touch(tmp_path, "a_L.png", "a_R.png", "c_L.bmp")
+    for name in ("b_L.gif", "b_R.dat", "alone.gif"):
+        (tmp_path / name).write_bytes(b"GIF89a" + bytes(20))
+    (tmp_path / "d_L.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(20))
+    problems = {found.left.name: found.problem for found in find_tree(tmp_path) if found.problem}
+    assert sorted(problems) == ["b_L.gif", "b_R.dat", "d_L.heic"]
+    assert "is GIF, which is not read; convert it" in problems["b_R.dat"]
+
+
+def test_an_unmarked_mpo_holds_both_views(tmp_path: Path) -> None:
+    touch(tmp_path, "both.mpo", "a_L.mpo", "a_R.mpo")
+    assert places(tmp_path) == {"both": ("both.mpo",), "a": ("a_L.mpo", "a_R.mpo")}

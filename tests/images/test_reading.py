@@ -234,3 +234,26 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_file_without_permission_is_refused(as_nobody: Path) -> None:
     assert "theirs.png cannot be opened: Permission denied" in refusal(as_nobody / "theirs.png")
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14])
+def test_low_bits_of_sixteen_are_told(tmp_path: Path, make, bits: int) -> None:
+    """Alpha, which is full, does not hide them; a photograph that is only dark is left in peace."""
+    levels = make["smooth"](np.uint16) >> (16 - bits)
+    levels[0, 0] = 2**bits - 1
+    opaque = np.dstack([levels, np.full(levels.shape[:2], 65535, np.uint16)])
+    path = tmp_path / "a.png"
+    for content in (make["png"](levels), make["png"](levels[:, :, 0]), make["png"](opaque)):
+        path.write_bytes(content)
+        assert f"only the lowest {bits} of its 16 bits (no value is above {2**bits - 1})" in str(
+            read_picture(path).notes
+        )
+    for fine in (levels << (16 - bits), make["smooth"](np.uint16) // 6, make["smooth"](np.uint8)):
+        path.write_bytes(make["png"](fine))
+        assert read_picture(path).notes == ()
+
+
+def test_floats_without_a_profile_are_told_to_be_taken_as_srgb(tmp_path: Path, make) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(make["tiff"](make["smooth"]().astype(np.float32) / 255))
+    assert "taken as sRGB, not linear light" in str(read_picture(path).notes)

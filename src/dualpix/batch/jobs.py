@@ -12,6 +12,7 @@ from dualpix.batch.manifest import read_manifest
 from dualpix.errors import PairError, PictureError
 from dualpix.finishing import Choices
 from dualpix.images import SOURCES
+from dualpix.images.endings import output_ending
 from dualpix.images.pairing import Found, find_tree
 from dualpix.images.writing import ENCODERS
 from dualpix.tables import pick
@@ -99,9 +100,10 @@ def list_jobs(
 
 
 def _job(found: Found, folder: Path, settings: Settings) -> Job:
-    own = found.left.suffix if found.left.suffix.lower() in ENCODERS else ".tif"
     asked = "" if settings.format is None else f".{settings.format.lstrip('.')}"
-    place = found.place.with_name(found.place.name + (found.suffix or asked or own))
+    place = found.place.with_name(
+        found.place.name + (found.suffix or asked or output_ending(found.left, frozenset(ENCODERS)))
+    )
     return Job(found.left, found.right, folder, place.as_posix(), found.problem)
 
 

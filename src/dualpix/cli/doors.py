@@ -73,7 +73,9 @@ Mirror = Annotated[
 ]
 Layout = Annotated[
     str | None,
-    typer.Option(metavar="NAME", help="One file holds both views: side-by-side, top-bottom, raw, pixel or npz."),
+    typer.Option(
+        metavar="NAME", help="One file holds both views: side-by-side, top-bottom, raw, pixel, npz or two-pictures."
+    ),
 ]
 Swap = Annotated[bool, typer.Option("--swap", help="Exchange the views.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]

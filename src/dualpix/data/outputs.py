@@ -4,9 +4,10 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dualpix.data.samples import SUFFIXES, Sample, check_folder
+from dualpix.data.samples import Sample, check_folder
 from dualpix.errors import PictureError
 from dualpix.images import read_picture
+from dualpix.images.endings import is_picture
 
 
 class PicturesIn:
@@ -19,7 +20,7 @@ class PicturesIn:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = check_folder(folder)
-        self.files = sorted(path for path in self.folder.iterdir() if path.suffix.lower() in SUFFIXES)
+        self.files = sorted(path for path in self.folder.iterdir() if is_picture(path))
         self._taken: dict[str, Path] = {}
 
     def __call__(self, sample: Sample) -> Tensor:

@@ -7,14 +7,12 @@ from torch import Tensor
 
 from dualpix.errors import DataError, PairError
 from dualpix.images import read_picture
+from dualpix.images.endings import is_picture
 from dualpix.images.pairs import SIDE_MARK
-from dualpix.images.writing import ENCODERS
 
 Sample: TypeAlias = dict[str, Any]
 """Named pictures, float32 RGB 3 x H x W in [0, 1], display-encoded: `left`, `right`, `center`, and `sharp` where it is
 known; plus `name` (str). Maps that belong to the scene may ride along as C x H x W (`blur_px`)."""
-
-SUFFIXES = frozenset(ENCODERS)
 
 
 class Samples(Protocol):
@@ -44,7 +42,7 @@ def list_pictures(folder: Path) -> list[Path]:
 
     The mark has to go first: `a_L` sorts after `a1_L`, but `a` before `a1`.
     """
-    files = (path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith("."))
+    files = (path for path in folder.iterdir() if not path.name.startswith(".") and is_picture(path))
     return sorted(files, key=lambda path: (bare_name(path), path.name))
 
 

@@ -24,8 +24,8 @@ from dualpix.images.metadata import (
     XMP_TAG,
     Metadata,
     fits_channels,
-    is_srgb,
 )
+from dualpix.images.profiles import is_srgb
 from dualpix.images.updating import updated
 
 LONGEST_SEGMENT = 65533  # of a JPEG, without marker and length

@@ -88,8 +88,18 @@ def read_directory(block: Block, offset: int) -> Directory:
     return directory
 
 
+def next_directory(block: Block, offset: int) -> int:
+    """Where the directory behind the one at `offset` is; 0 if there is none. Raises ValueError if that is damaged."""
+    counter, pointer, size = ("Q", "Q", 20) if block.big else ("H", "I", 12)
+    (count,) = struct.unpack(block.order + counter, _read(block, offset, struct.calcsize(counter)))
+    if count > MOST_ENTRIES:
+        raise ValueError("a damaged directory")
+    at = offset + struct.calcsize(counter) + count * size
+    return int(struct.unpack(block.order + pointer, _read(block, at, struct.calcsize(pointer)))[0])
+
+
 def _read(block: Block, offset: int, count: int) -> bytes:
-    if offset >= 2**63:
+    if offset > block.file.seek(0, io.SEEK_END):
         raise ValueError("a damaged offset")
     block.file.seek(offset)
     data = block.file.read(count)

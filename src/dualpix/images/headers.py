@@ -3,14 +3,15 @@
 Only formats of one still picture are let through, told apart by content and not by name.
 """
 
-import os
+import re
 import struct
 from collections.abc import Callable
 from typing import BinaryIO
 
+from dualpix.images import jpeg, png
 from dualpix.images.jpegxl import BARE, BOXED, peek_jpegxl
 from dualpix.images.netpbm import MARKS, peek_netpbm
-from dualpix.images.opening import ACCEPTED, Header, exactly, refuse
+from dualpix.images.opening import ACCEPTED, Header, exactly, length_of, refuse
 
 
 def peek(file: BinaryIO) -> Header:
@@ -23,49 +24,24 @@ def peek(file: BinaryIO) -> Header:
         if matches(start):
             file.seek(0)
             return parse(file)
-    named = next((f" (it looks like {name})" for at, mark, name in STRANGERS if start[at:].startswith(mark)), "")
+    kind = stranger(start)
+    named = f" (it looks like {kind})" if kind else ""
     refuse(file, f"is not a {ACCEPTED} file{named}; convert it to one of these, 16-bit if possible")
 
 
-def _png(file: BinaryIO) -> Header:
-    chunk, width, height, bits, colour = struct.unpack(">12x4sIIBB", exactly(file, 26))
-    channels = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}.get(colour)
-    if chunk != b"IHDR" or channels is None or bits not in (1, 2, 4, 8, 16):
-        refuse(file, "has a damaged PNG header; copy it again")
-    return Header("PNG", width, height, channels, 16 if bits == 16 else 8)
+PLAUSIBLE = re.compile(rb"P\d(\s+\d|\s*#)")
 
 
-# Sequential and progressive, Huffman or arithmetic coding: what the decoder knows.
-JPEG_FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
-JPEG_OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF}
+def looks_like_picture(start: bytes) -> bool:
+    """Whether a file with these first 16 bytes is of a format that is read."""
+    if start.startswith(MARKS):  # two letters, with which a text may begin as well
+        return PLAUSIBLE.match(start) is not None
+    return any(matches(start) for matches, _ in SIGNATURES)
 
 
-def _jpeg(file: BinaryIO) -> Header:
-    file.seek(2)
-    while True:
-        code = _jpeg_marker(file)
-        (length,) = struct.unpack(">H", exactly(file, 2))
-        if length < 2 or code in (0xD9, 0xDA):
-            refuse(file, "has a damaged JPEG header; copy it again")
-        if code in JPEG_OTHER_FRAMES:
-            refuse(file, "is a lossless or hierarchical JPEG; save it as PNG or TIFF")
-        if code in JPEG_FRAMES:
-            bits, height, width, channels = struct.unpack(">BHHB", exactly(file, 6))
-            if bits != 8 or channels not in (1, 3):
-                what = "in CMYK" if channels == 4 else f"of {channels} channels of {bits} bits"
-                refuse(file, f"is a JPEG {what}; save it as 8-bit RGB or as PNG")
-            return Header("JPEG", width, height, channels, 8)
-        file.seek(length - 2, os.SEEK_CUR)
-
-
-def _jpeg_marker(file: BinaryIO) -> int:
-    """The code of the next marker, which any number of fill bytes 0xFF may precede."""
-    prefix, code = exactly(file, 2)
-    if prefix != 0xFF:
-        refuse(file, "has a damaged JPEG header; copy it again")
-    while code == 0xFF:
-        (code,) = exactly(file, 1)
-    return code
+def stranger(start: bytes) -> str | None:
+    """The kind of a file with these first 16 bytes, if it is one that people try and that is not read."""
+    return next((name for at, mark, name in STRANGERS if start[at:].startswith(mark)), None)
 
 
 def _webp(file: BinaryIO) -> Header:
@@ -92,8 +68,8 @@ TIFF_DEFAULTS = {SUBFILE: 0, WIDTH: 0, HEIGHT: 0, BITS: 1, COMPRESSION: 1, PHOTO
 TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 # None, LZW, JPEG, Deflate (new and old number), PackBits, Zstandard. A segment of JPEG declares a size of its own,
 # which the reader checks; all others decode into a buffer of the declared size.
-TIFF_JPEG = 7
-TIFF_COMPRESSIONS = {1, 5, TIFF_JPEG, 8, 32946, 32773, 50000}
+TIFF_PLAIN, TIFF_JPEG = 1, 7
+TIFF_COMPRESSIONS = {TIFF_PLAIN, 5, TIFF_JPEG, 8, 32946, 32773, 50000}
 GREY, RGB, YCBCR = 1, 2, 6
 TIFF_COLOURS = {0: "negative grey (white is zero)", 3: "palette colours", 5: "CMYK", 6: "uncompressed YCbCr",
                 8: "CIELab", 9: "CIELab", 10: "CIELab", 32803: "a colour filter mosaic"}  # fmt: skip
@@ -124,17 +100,22 @@ def _tiff_tags(file: BinaryIO, start: bytes) -> dict[int, int]:
     big = 43 in start[2:4]
     offset_at, pointer, count_of_tags, entry = (8, "Q", "Q", "HHQ8s") if big else (4, "I", "H", "HHI4s")
     (offset,) = struct.unpack_from(order + pointer, start, offset_at)
-    file.seek(min(offset, os.fstat(file.fileno()).st_size))
+    file.seek(min(offset, length_of(file)))
     (count,) = struct.unpack(order + count_of_tags, exactly(file, struct.calcsize(order + count_of_tags)))
     if not 0 < count <= 4096:
         refuse(file, "has a damaged TIFF directory; copy it again")
-    tags = dict(TIFF_DEFAULTS)
+    tags: dict[int, int] = {}
     entries = exactly(file, count * struct.calcsize(order + entry))
     for code, kind, number, value in struct.iter_unpack(order + entry, entries):
-        if code in tags and kind in TIFF_INTEGERS and 0 < number <= 16:
-            values = _tiff_values(file, order, TIFF_INTEGERS[kind] * number, value, pointer)
-            tags[code] = values[0] if len(set(values)) == 1 or code == DNG_VERSION else -1
-    return tags
+        if code not in TIFF_DEFAULTS:
+            continue
+        if kind not in TIFF_INTEGERS or not 0 < number <= 16:
+            refuse(file, f"has a damaged TIFF directory (tag {code} is no small whole number); save it again")
+        values = _tiff_values(file, order, TIFF_INTEGERS[kind] * number, value, pointer)
+        one = values[0] if len(set(values)) == 1 or code == DNG_VERSION else -1
+        if tags.setdefault(code, one) != one:  # readers differ in which of the two they take
+            refuse(file, f"has a damaged TIFF directory (tag {code} stands in it twice); save it again")
+    return TIFF_DEFAULTS | tags
 
 
 def _tiff_values(file: BinaryIO, order: str, layout: str, value: bytes, pointer: str) -> tuple[int, ...]:
@@ -142,16 +123,16 @@ def _tiff_values(file: BinaryIO, order: str, layout: str, value: bytes, pointer:
     size = struct.calcsize(order + layout)
     if size > len(value):
         back = file.tell()
-        file.seek(min(struct.unpack(order + pointer, value)[0], os.fstat(file.fileno()).st_size))
+        file.seek(min(struct.unpack(order + pointer, value)[0], length_of(file)))
         value = exactly(file, size)
         file.seek(back)
     return struct.unpack_from(order + layout, value)
 
 
 SIGNATURES: list[tuple[Callable[[bytes], bool], Callable[[BinaryIO], Header]]] = [
-    (lambda start: start.startswith(b"\x89PNG\r\n\x1a\n"), _png),
+    (lambda start: start.startswith(png.MARK), png.peek_png),
     (lambda start: start.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")), _tiff),
-    (lambda start: start.startswith(b"\xff\xd8\xff"), _jpeg),
+    (lambda start: start.startswith(jpeg.MARK), jpeg.peek_jpeg),
     (lambda start: start.startswith(b"RIFF") and start[8:12] == b"WEBP", _webp),
     (lambda start: start.startswith((BARE, BOXED)), peek_jpegxl),
     (lambda start: start.startswith(MARKS), peek_netpbm),

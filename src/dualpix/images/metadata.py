@@ -14,6 +14,7 @@ import imagecodecs
 from dualpix.errors import PictureError
 from dualpix.images import exif as blocks
 from dualpix.images import photoshop, xmp
+from dualpix.images.jpeg import segments
 from dualpix.images.jpegxl import BOXED, boxes
 from dualpix.images.opening import Header
 
@@ -170,24 +171,20 @@ def _inflate(data: bytes) -> bytes:
 
 def _jpeg(file: BinaryIO) -> Found:
     exif, profile, resources = b"", {}, b""
-    file.seek(2)
-    while len(head := file.read(4)) == 4 and head[0] == 0xFF and head[1] not in (0xD9, 0xDA):
-        if head[1] == 0xFF:
-            file.seek(-3, 1)
-            continue
-        data = file.read(max(0, int.from_bytes(head[2:], "big") - 2))
-        if head[1] == 0xE1 and data.startswith(EXIF_MARK):
+    for code, _, length, _ in segments(file):
+        data = file.read(length)
+        if code == 0xE1 and data.startswith(EXIF_MARK):
             if len(exif) <= LARGEST_BYTES:  # a long one is spread over several segments
                 exif += data.removeprefix(EXIF_MARK)
-        elif head[1] == 0xE1 and data.startswith(XMP_MARK):
+        elif code == 0xE1 and data.startswith(XMP_MARK):
             yield "xmp", data.removeprefix(XMP_MARK)
-        elif head[1] == 0xED and data.startswith(photoshop.MARK):
+        elif code == 0xED and data.startswith(photoshop.MARK):
             if len(resources) <= LARGEST_BYTES:
                 resources += data.removeprefix(photoshop.MARK)
-        elif head[1] == 0xE0 and data.startswith(b"JFIF\0") and len(data) >= 12:
+        elif code == 0xE0 and data.startswith(b"JFIF\0") and len(data) >= 12:
             unit, *counts = struct.unpack(">BHH", data[7:12])
             yield _per_inch(*(count * {1: 1.0, 2: INCH_CM}.get(unit, 0.0) for count in counts))
-        elif head[1] == 0xE2 and data.startswith(ICC_MARK) and len(data) > 14:
+        elif code == 0xE2 and data.startswith(ICC_MARK) and len(data) > 14:
             profile[data[12]] = data[14:]
             parts = data[13]
             if len(profile) == parts:
@@ -253,11 +250,6 @@ READERS: dict[str, Callable[[BinaryIO], Found]] = {
     "TIFF": _tiff,
     "Netpbm": _none,
 }
-
-
-def is_srgb(icc: bytes | None) -> bool:
-    """Whether a profile calls itself sRGB; a picture without one is taken to be sRGB."""
-    return icc is None or any("sRGB".encode(coding) in icc for coding in ("ascii", "utf-16-be"))
 
 
 def fits_channels(icc: bytes | None, channels: int) -> bool:

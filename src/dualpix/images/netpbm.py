@@ -6,18 +6,25 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from dualpix.images.opening import Header, refuse
+from dualpix.images.opening import Header, length_of, refuse
 
 MARKS = (b"P2", b"P3", b"P5", b"P6")
 GAP = rb"(?:\s|#[^\n]*\n)+"
 START = re.compile(rb"P([2356])" + 3 * (GAP + rb"(\d{1,10})") + rb"(?:#[^\n]*\n)*\s")
 LONGEST_START = 65536  # comments included
+NO_END = "ends within a number or right behind it: it may have been cut short, and its last sample be wrong."
 
 
 def peek_netpbm(file: BinaryIO) -> Header:
     """The header of a file that starts with one of MARKS. Raises PictureError."""
     kind, width, height, top, _ = _start(file)
-    return Header("Netpbm", width, height, 1 if kind in (2, 5) else 3, 8 if top < 256 else 16)
+    notes = (NO_END,) if kind in (2, 3) and _last_byte(file).isdigit() else ()
+    return Header("Netpbm", width, height, 1 if kind in (2, 5) else 3, 8 if top < 256 else 16, notes=notes)
+
+
+def _last_byte(file: BinaryIO) -> bytes:
+    file.seek(length_of(file) - 1)
+    return file.read(1)
 
 
 def _start(file: BinaryIO) -> tuple[int, int, int, int, int]:
@@ -30,6 +37,12 @@ def _start(file: BinaryIO) -> tuple[int, int, int, int, int]:
     if not 0 < top < 65536:
         refuse(file, f"declares {top} as its white, but PGM and PPM end at 65535; copy it again")
     return kind, width, height, top, found.end()
+
+
+def end_of_samples(file: BinaryIO, header: Header) -> int:
+    """Where the samples of a binary file end; 0 of a plain one, which holds one picture only."""
+    kind, *_, begin = _start(file)
+    return begin + header.width * header.height * header.channels * (header.depth // 8) if kind > 3 else 0
 
 
 def decode_netpbm(file: BinaryIO, data: bytes, header: Header) -> NDArray[Any]:

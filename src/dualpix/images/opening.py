@@ -16,6 +16,7 @@ class Header:
     """`channels` 1 to 4 (2 and 4 carry alpha); `depth` 8 or 16 bits, 16 for floating-point samples too.
 
     `orientation` is that of the header itself, which only JPEG XL has; elsewhere it is a matter of the metadata.
+    `notes`: what is odd about it though it can be read; half sentences, to follow the name of the file.
     """
 
     format: str
@@ -24,6 +25,7 @@ class Header:
     channels: int
     depth: int
     orientation: int = 1
+    notes: tuple[str, ...] = ()
 
 
 def as_path(thing: Any) -> Path:
@@ -44,6 +46,47 @@ def exactly(file: BinaryIO, count: int) -> bytes:
     if len(data) < count:
         refuse(file, "is cut short; copy it again")
     return data
+
+
+def length_of(file: BinaryIO) -> int:
+    """In bytes; the place in the file stays."""
+    back = file.tell()
+    length = file.seek(0, io.SEEK_END)
+    file.seek(back)
+    return length
+
+
+class _Section(io.RawIOBase):
+    def __init__(self, file: BinaryIO, begin: int, length: int, start: bytes) -> None:
+        super().__init__()
+        self.file, self.begin, self.start, self.at = file, begin, start, 0
+        self.length = max(0, min(length, length_of(file) - begin))
+        self.name = file.name
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.at = max(0, offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.at, io.SEEK_END: self.length}[whence])
+        return self.at
+
+    def readinto(self, buffer: Any) -> int:
+        count = min(len(buffer), max(0, self.length - self.at))
+        self.file.seek(self.begin + min(self.at, self.length))
+        data = self.file.read(count)
+        fresh = self.start[self.at : self.at + len(data)]
+        data = fresh + data[len(fresh) :]
+        buffer[: len(data)] = data
+        self.at += len(data)
+        return len(data)
+
+
+def section(file: BinaryIO, begin: int, length: int = 2**62, start: bytes = b"") -> BinaryIO:
+    """That stretch of an open file as a file of its own, of the same name; `start` stands for its first bytes."""
+    return io.BufferedReader(_Section(file, begin, length, start))
 
 
 class Part(io.BytesIO):

@@ -9,11 +9,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dualpix.errors import PairError
+from dualpix.images.endings import is_picture, unreadable_kind
 from dualpix.images.pairs import SIDE_MARK, name_of
 from dualpix.images.writing import ENCODERS
 
 BOTH_VIEWS = {".cr2", ".cr3", ".dng", ".npz"}
 """Files that hold both views, as far as a name can tell."""
+TWO_PICTURES = ".mpo"
+"""Of files without the mark of a side: those with it are views that hold a second picture, such as a preview."""
 
 SIDE_FOLDER = re.compile(r"(?:(?P<name>.+?)[_-])?(?:input)?(?P<side>l|r|left|right)", re.IGNORECASE)
 OTHER_SIDE = {"l": "r", "r": "l", "left": "right", "right": "left"}
@@ -40,6 +43,7 @@ class _File(NamedTuple):
     path: Path
     place: Path
     side: str  # "l", "r" or "" where neither its name nor its folder says
+    kind: str = ""  # of a picture that cannot be read
 
 
 def find_tree(
@@ -54,8 +58,10 @@ def find_tree(
 
     Pairs are files of one name marked `_L` and `_R`, or `_left` and `_right` (any case, `-` as well), side by side, or
     in sibling folders that differ only in such a mark or are called left and right, l and r, or inputL and inputR;
-    DPDD's test_l/source and test_r/source too. CR2, CR3, DNG and NPZ files hold both views; with a `layout` all files
-    do. Files without a mark, hidden files and folders, links to folders, and the folder `leave_out` are passed over.
+    DPDD's test_l/source and test_r/source too. CR2, CR3, DNG, NPZ and unmarked MPO files hold both views; with a
+    `layout` all files do. A picture has one of the usual endings, or is one by its content; a marked one of a kind that
+    is not read is found with a `problem`. Files without a mark, hidden files and folders, links to folders, and the
+    folder `leave_out` are passed over.
 
     `include`, `exclude`: patterns for paths inside `folder`, or for names alone; `*` also stands for several folders. A
     photograph counts if one of its files is included and none is excluded. A view without counterpart, and two files
@@ -66,10 +72,11 @@ def find_tree(
         raise PairError(f"{folder} is not a folder; give a folder of pairs.")
     files = list(_walk(folder, leave_out))
     if layout is None:
-        singles = [file for file in files if file.path.suffix.lower() in BOTH_VIEWS]
-        found = [Found(file.place, file.path, None) for file in singles] + _pair(files)
+        singles = [file for file in files if _holds_both(file)]
+        found = [Found(file.place, file.path, None) for file in singles] + _pair(files) + [*_unreadable(files)]
     else:
-        found = [Found(file.path.relative_to(folder).with_suffix(""), file.path, None) for file in files]
+        readable = (file for file in files if not file.kind)
+        found = [Found(file.path.relative_to(folder).with_suffix(""), file.path, None) for file in readable]
     wanted = [one for one in found if _is_wanted(folder, one, list(include), list(exclude))]
     if found and not wanted:
         raise PairError(f"None of the {len(found)} photographs in {folder} is left by --include and --exclude.")
@@ -96,10 +103,13 @@ def _walk(root: Path, leave_out: Path | None) -> Iterator[_File]:
             folders.append((folder / name, *_enter(name, inner, place, side)))
         for entry in entries:
             path = Path(entry.path)
-            if path.suffix.lower() in ENCODERS.keys() | BOTH_VIEWS and _is_file(entry):
+            if not _is_file(entry):
+                continue
+            kind = "" if path.suffix.lower() in BOTH_VIEWS or is_picture(path) else unreadable_kind(path)
+            if kind is not None:
                 match = SIDE_MARK.fullmatch(path.stem)
                 own = side or (match["side"][0].lower() if match else "")
-                yield _File(path, place / (name_of(path) if own else path.stem), own)
+                yield _File(path, place / (name_of(path) if own else path.stem), own, kind)
 
 
 def _is_file(entry: "os.DirEntry[str]") -> bool:
@@ -120,10 +130,23 @@ def _enter(name: str, siblings: set[str], place: Path, side: str) -> tuple[Path,
     return (place / match["name"] if match["name"] else place), word[0].lower()
 
 
+def _holds_both(file: _File) -> bool:
+    suffix = file.path.suffix.lower()
+    return suffix in BOTH_VIEWS or (suffix == TWO_PICTURES and not file.side)
+
+
+def _unreadable(files: Iterable[_File]) -> Iterator[Found]:
+    """Views that would be passed over in silence."""
+    for file in files:
+        if file.kind and file.side:
+            problem = f"{file.path} is {file.kind}, which is not read; convert it, or leave it out (--exclude)."
+            yield Found(file.place, file.path, None, problem)
+
+
 def _pair(files: Iterable[_File]) -> list[Found]:
     groups: dict[str, dict[str, list[_File]]] = {}
     for file in files:
-        if file.side and file.path.suffix.lower() in ENCODERS:
+        if file.side and not file.kind and not _holds_both(file):
             # One name may be composed of different characters on the two disks it came from.
             key = unicodedata.normalize("NFC", str(file.place))
             groups.setdefault(key, {"l": [], "r": []})[file.side].append(file)

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dualpix.errors import PairError
+from dualpix.images.endings import is_picture
 from dualpix.images.metadata import Metadata
 from dualpix.images.opening import as_path
 from dualpix.images.reading import LIMIT_MEGAPIXELS, MIN_SIDE_PX, Picture, read_picture
@@ -42,28 +43,28 @@ def read_pair(left: str | Path, right: str | Path, limit_megapixels: float = LIM
     if left.exists() and right.exists() and left.samefile(right):
         raise PairError(f"{left} was given as both views; give the left and the right view of one photograph.")
     a, b = read_picture(left, limit_megapixels), read_picture(right, limit_megapixels)
-    _refuse_different_kinds(a, b)
-    require_pair(a.pixels, b.pixels, f"{left} and {right}")
-    return Pair(
-        name=name_of(left),
-        left=a.pixels,
-        right=b.pixels,
-        depth=a.depth,
-        notes=_notes(a, b),
-        grey=a.grey,
-        metadata=a.metadata,
-    )
+    return pair_of(a, b, f"{left} and {right}", name_of(left))
 
 
-def _refuse_different_kinds(left: Picture, right: Picture) -> None:
+def pair_of(left: Picture, right: Picture, names: str, name: str) -> Pair:
+    """Two pictures as the views of the photograph `name`; `names` is what messages call them. Raises PairError."""
     for what, a, b in (
         ("size", _size(left.pixels), _size(right.pixels)),
         ("bit depth", f"{left.depth} bits", f"{right.depth} bits"),
         ("channels", *("grey" if view.grey else "colour" for view in (left, right))),
     ):
         if a != b:
-            names = f"{left.path} and {right.path}"
             raise PairError(f"{names} differ in {what} ({a} and {b}); export both views in the same way.")
+    require_pair(left.pixels, right.pixels, names)
+    return Pair(
+        name=name,
+        left=left.pixels,
+        right=right.pixels,
+        depth=left.depth,
+        notes=_notes(left, right),
+        grey=left.grey,
+        metadata=left.metadata,
+    )
 
 
 def _size(view: Tensor) -> str:
@@ -129,7 +130,7 @@ def find_pairs(folder: str | Path) -> list[tuple[Path, Path]]:
 
 def _pictures(folder: Path) -> list[Path]:
     paths = sorted(folder.iterdir())
-    return [path for path in paths if path.suffix.lower() in ENCODERS and not path.name.startswith(".")]
+    return [path for path in paths if not path.name.startswith(".") and is_picture(path)]
 
 
 def _index(paths: Iterable[Path]) -> dict[str, Path]:

@@ -15,6 +15,7 @@ from dualpix.images.views.arrays import is_arrays, read_arrays
 from dualpix.images.views.joined import read_side_by_side, read_top_bottom
 from dualpix.images.views.pixel import is_pixel, read_pixel, read_pixel_pair
 from dualpix.images.views.raw import is_raw, read_raw
+from dualpix.images.views.several import is_two, read_two
 from dualpix.images.views.views import Views, turn_back
 from dualpix.modes import settled
 from dualpix.tables import pick
@@ -34,6 +35,7 @@ SOURCES = {
     "raw": Source(read_raw, is_raw),
     "pixel": Source(read_pixel, is_pixel),
     "npz": Source(read_arrays, is_arrays),
+    "two-pictures": Source(read_two, is_two),
     "side-by-side": Source(read_side_by_side),
     "top-bottom": Source(read_top_bottom),
 }

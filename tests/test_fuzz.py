@@ -1,0 +1,57 @@
+"""A slice of `benchmarks/fuzz.py`: some hundreds of broken files, and that the command sees what is wrong."""
+
+import importlib
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import torch
+
+from dualpix.errors import PictureError
+
+BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def fuzz() -> ModuleType:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCHMARKS))
+        return importlib.import_module("fuzz")
+
+
+def test_every_broken_file_ends_in_a_result_or_in_one_sentence(fuzz: ModuleType, tmp_path: Path) -> None:
+    assert list(fuzz.try_files(list(fuzz.FILES), iter(range(16)), tmp_path)) == []
+
+
+def test_the_valid_files_are_read(fuzz: ModuleType, tmp_path: Path) -> None:
+    for kind, make in fuzz.FILES.items():
+        path = tmp_path / f"a{make().ending}"
+        path.write_bytes(fuzz.broken(kind, 0))
+        assert fuzz.READERS["read_picture"](path).shape == (3, 24, 32)
+
+
+def test_a_file_is_made_from_its_kind_and_number_alone(fuzz: ModuleType) -> None:
+    assert fuzz.broken("jpeg", 7) == fuzz.broken("jpeg", 7) != fuzz.broken("jpeg", 8)
+    assert fuzz.broken("png", 7) != fuzz.broken("png-16", 7)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (PictureError("one sentence."), ""),
+        (PictureError("two\nlines"), "a message of 9 characters"),
+        (PictureError("x" * 1000), "a message of 1000 characters"),
+        (OSError(22, "Invalid argument"), "OSError: '[Errno 22] Invalid argument' in test_fuzz.py"),
+        (torch.zeros(3, 2, 2), ""),
+        (torch.full((3, 2, 2), torch.nan), "leaves [0, 1]"),
+        ({"left": torch.zeros(3, 2, 2), "right": torch.full((3, 2, 2), 1.5)}, "leaves [0, 1]"),
+    ],
+)
+def test_what_counts_as_wrong(fuzz: ModuleType, tmp_path: Path, outcome: object, words: str) -> None:
+    def read(path: Path) -> object:
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    found = fuzz.complaint(read, tmp_path)
+    assert words in found and bool(found) is bool(words)
