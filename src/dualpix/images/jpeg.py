@@ -147,7 +147,8 @@ def _blocks(frame: bytes, scan: bytes) -> int:
         return 0
     # One channel alone is coded block by block; several together by what all of their blocks cover.
     own = shares.get(scan[1], (0, 0)) if scan[0] == 1 and len(scan) > 1 else (1, 1)
-    return -(-width * own[0] // (8 * across)) * -(-height * own[1] // (8 * down))
+    columns, rows = -(-width * own[0] // (8 * across)), -(-height * own[1] // (8 * down))
+    return int(columns * rows)
 
 
 def _restarts_are_whole(data: bytes, scan: _Scan) -> bool:

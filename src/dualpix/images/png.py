@@ -83,5 +83,6 @@ def _highest_index(header: bytes, packed: list[bytes], bits: int) -> int:
     as_grey = MARK + b"".join(
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
     )
-    highest: int = np.asarray(imagecodecs.png_decode(as_grey)).max()
-    return int(highest) * (2**bits - 1) // 255
+    stretched = int(np.asarray(imagecodecs.png_decode(as_grey)).max())
+    largest: int = 2**bits - 1
+    return stretched * largest // 255

@@ -23,4 +23,5 @@ def read_two(path: Path, limit_megapixels: float) -> Views:
     note = (
         f"{path.name} holds two pictures of one size: the first was taken for the left view, the second for the right."
     )
-    return Views(**{**pair, "notes": [note, *dict.fromkeys(pair["notes"])]}, quarter_turns=0)
+    pair["notes"] = [note, *dict.fromkeys(pair["notes"])]
+    return Views(**pair, quarter_turns=0)
