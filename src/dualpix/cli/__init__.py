@@ -1,6 +1,7 @@
 """The command line: parse, call one journey, print. No logic; torch is loaded inside the commands, so help is quick."""
 
 from dualpix import threads
+from dualpix.cli.doctoring import doctor
 from dualpix.cli.doors import app
 from dualpix.cli.exporting import export
 from dualpix.cli.importing import import_weights
@@ -12,7 +13,21 @@ from dualpix.cli.viewing import extract, inspect
 
 __all__ = ["app", "main"]
 
-COMMANDS = (deblur, demo, simulate, train, evaluate, methods, import_weights, export, calibrate, extract, inspect, web)
+COMMANDS = (
+    deblur,
+    demo,
+    simulate,
+    train,
+    evaluate,
+    methods,
+    import_weights,
+    export,
+    calibrate,
+    extract,
+    inspect,
+    web,
+    doctor,
+)
 
 for command in COMMANDS:
     app.command()(command)
