@@ -30,6 +30,7 @@ COMMANDS = [
     "import-weights",
     "export",
     "calibrate",
+    "doctor",
     "web",
 ]
 HEIGHT, WIDTH = 224, 256

@@ -2,6 +2,7 @@
 
 from dualpix import threads
 from dualpix.cli import streams
+from dualpix.cli.doctoring import doctor
 from dualpix.cli.doors import app
 from dualpix.cli.exporting import export
 from dualpix.cli.importing import import_weights
@@ -13,7 +14,21 @@ from dualpix.cli.viewing import extract, inspect
 
 __all__ = ["app", "main"]
 
-COMMANDS = (deblur, demo, simulate, train, evaluate, methods, import_weights, export, calibrate, extract, inspect, web)
+COMMANDS = (
+    deblur,
+    demo,
+    simulate,
+    train,
+    evaluate,
+    methods,
+    import_weights,
+    export,
+    calibrate,
+    extract,
+    inspect,
+    web,
+    doctor,
+)
 
 for command in COMMANDS:
     app.command()(command)
