@@ -44,9 +44,12 @@ SCRATCH = 1.2
 """Memory inside one operation, which counting tensors does not see, as a factor on the tensors."""
 
 OUT_OF_MEMORY = re.compile(
-    r"can't allocate memory|not enough memory|bad_alloc|could not (create|execute) a primitive$", re.MULTILINE
+    r"can't allocate memory|not enough memory|[Ff]ailed to allocate memory|bad_alloc"
+    r"|could not (create|execute) a primitive$",
+    re.MULTILINE,
 )
-"""What PyTorch's RuntimeError says when it has no type of its own: its allocators on Linux and Windows, C++, oneDNN."""
+"""What PyTorch's RuntimeError says when it has no type of its own: its allocators on Linux and Windows, C++, oneDNN;
+and ONNX Runtime's."""
 
 Band = tuple[int, int]
 Result = TypeVar("Result")

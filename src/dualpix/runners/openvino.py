@@ -19,6 +19,7 @@ from dualpix.graphs.engines import openvino_model, round_to_8_bits
 from dualpix.images import read_picture
 from dualpix.networks import Network, mccnet_fast
 from dualpix.runners import keeping
+from dualpix.runners.guarding import Guard
 
 MOST_SHAPES = 3
 """Compiled forms that are kept: the first band of a picture, those in its middle and the last one differ in height."""
@@ -48,6 +49,7 @@ class Runner:
         self.precision = _precision(network, precision)
         self.views, self.multiple = network.views, network.multiple
         self.reach_px: int | None = getattr(network, "reach_px", None)
+        self._guard = Guard("OpenVINO", network)
         self._core = self.openvino.Core()
         self._shape = graph_of(cast(nn.Module, network)).to("meta")
         self.weight_bytes = sum(value.nbytes for value in self._shape.state_dict().values())
@@ -57,10 +59,11 @@ class Runner:
     def __call__(self, views: Sequence[Tensor]) -> Tensor:
         """Return the output for `views`, C x H x W each, as float32 3 x H x W, not clipped."""
         height, width = views[0].shape[-2:]
-        run = self._compiled.pop((height, width), None) or self._compile(height, width)
-        self._compiled[height, width] = run
-        outputs = run.infer([np.ascontiguousarray(view[None].float().numpy()) for view in views], share_inputs=True)
-        return torch.from_numpy(outputs[0][0].copy())
+        given = [np.ascontiguousarray(view[None].float().numpy()) for view in views]
+        with self._guard.at_work():
+            run = self._compiled.pop((height, width), None) or self._compile(height, width)
+            self._compiled[height, width] = run
+            return self._guard.picture(run.infer(given, share_inputs=True)[0].copy(), height, width)
 
     def rehearse(self, rows: int, width: int) -> None:
         """Make the tensors that the engine will need at once, without contents: for counting their bytes."""
@@ -114,7 +117,7 @@ class Runner:
     def _read(self, path: Path) -> Any:
         try:
             return self._core.read_model(path)
-        except RuntimeError as error:
+        except Exception as error:  # Depending on where it is broken, of other types than RuntimeError too.
             raise MachineError(f"OpenVINO cannot read {path}; export it again with `dualpix export`.") from error
 
 
