@@ -123,7 +123,7 @@ def raw_file(
     "dng": one directory with as many samples a pixel as frames, in which `black` is that of the four photosites, white
     is 15000, and colours after the balance are those of linear sRGB. "cr2": one directory for each frame, named as a
     Canon EOS 5D Mark IV names it; LibRaw then takes black as 0 and white as 65535. No camera wrote these: none of its
-    compression, margins and maker's notes are there.
+    compression, margins and maker's notes are there. `tags` replace or add tags; an empty one leaves it out.
     """
     height, width = frames[0].shape
     pages = [np.stack(frames, axis=-1)] if kind == "dng" else frames
@@ -143,7 +143,7 @@ def raw_file(
         samples = page.shape[2] if page.ndim == 3 else 1
         content = page.astype("<u2").tobytes()
         own = {258: ("H", *[16] * samples), 277: ("H", samples), 279: ("I", len(content)), 273: ("I", 0)}
-        entries = common | own | (tags or {})
+        entries = {tag: values for tag, values in (common | own | (tags or {})).items() if values}
         start = len(out) + len(_directory(entries, 0, 0))
         following = start + len(content) if number + 1 < len(pages) else 0
         table = _directory(entries | {273: ("I", start)}, len(out), following)

@@ -16,6 +16,7 @@ from dualpix.graphs.engines import onnx_bytes
 from dualpix.graphs.layers import CrossCorrelation
 from dualpix.networks import Network
 from dualpix.runners import keeping
+from dualpix.runners.guarding import Guard
 
 
 class Runner:
@@ -28,6 +29,7 @@ class Runner:
         self.runtime = package("onnxruntime", "onnx")
         self.device = torch.device("cpu")
         self.precision = "fp32"
+        self._guard = Guard("ONNX Runtime", network)
         self.gain: float | None = None
         self.views, self.multiple = network.views, network.multiple
         self.reach_px: int | None = getattr(network, "reach_px", None)
@@ -46,7 +48,8 @@ class Runner:
         options = self.runtime.RunOptions()
         # Or else it would hold on to what the largest picture needed.
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        return torch.from_numpy(session.run(None, named, options)[0][0])
+        with self._guard.at_work():
+            return self._guard.picture(session.run(None, named, options)[0], *views[0].shape[-2:])
 
     def rehearse(self, rows: int, width: int) -> None:
         """Make the tensors that the engine will need at once, without contents: for counting their bytes."""

@@ -19,6 +19,7 @@ from dualpix.graphs import Graph, graph_of
 from dualpix.graphs.engines import openvino_model, round_to_8_bits
 from dualpix.networks import Network, mccnet_fast
 from dualpix.runners import keeping
+from dualpix.runners.guarding import Guard
 
 MOST_SHAPES = 3
 """Compiled forms that are kept: the first band of a picture, those in its middle and the last one differ in height."""
@@ -48,6 +49,7 @@ class Runner:
         self.precision = _precision(network, precision)
         self.views, self.multiple = network.views, network.multiple
         self.reach_px: int | None = getattr(network, "reach_px", None)
+        self._guard = Guard("OpenVINO", network)
         self._core = self.openvino.Core()
         self._shape = graph_of(cast(nn.Module, network)).to("meta")
         self.weight_bytes = sum(value.nbytes for value in self._shape.state_dict().values())
@@ -57,9 +59,10 @@ class Runner:
     def __call__(self, views: Sequence[Tensor]) -> Tensor:
         """Return the output for `views`, C x H x W each, as float32 3 x H x W, not clipped."""
         height, width = views[0].shape[-2:]
-        run = self._compiled.pop((height, width), None) or self._compile(height, width)
-        self._compiled[height, width] = run
-        return _infer(run, views)
+        with self._guard.at_work():
+            run = self._compiled.pop((height, width), None) or self._compile(height, width)
+            self._compiled[height, width] = run
+            return self._infer(run, views)
 
     def rehearse(self, rows: int, width: int) -> None:
         """Make the tensors that the engine will need at once, without contents: for counting their bytes."""
@@ -82,7 +85,11 @@ class Runner:
             return self._core.compile_model(model, "CPU", settings).create_infer_request()
 
     def _compiled_once(self, hint: str) -> Callable[[Sequence[Tensor]], Tensor]:
-        return lambda views: _infer(self._compile_in(hint, *views[0].shape[-2:]), views)
+        return lambda views: self._infer(self._compile_in(hint, *views[0].shape[-2:]), views)
+
+    def _infer(self, run: Any, views: Sequence[Tensor]) -> Tensor:
+        outputs = run.infer([np.ascontiguousarray(view[None].float().numpy()) for view in views], share_inputs=True)
+        return self._guard.picture(outputs[0].copy(), *views[0].shape[-2:])
 
     def _open(self, network: nn.Module) -> Any:
         """The model of a file, of the cache, or converted now."""
@@ -126,7 +133,7 @@ class Runner:
     def _read(self, path: Path) -> Any:
         try:
             return self._read_model(path)
-        except RuntimeError as error:
+        except Exception as error:  # Depending on where it is broken, of other types than RuntimeError too.
             raise MachineError(f"OpenVINO cannot read {path}; export it again with `dualpix export`.") from error
 
 
@@ -146,11 +153,6 @@ def save(openvino: Any, model: Any, path: Path) -> None:
 def bundled_views(graph: Graph) -> list[Tensor]:
     """The views that `graph` takes, from the pair inside the package."""
     return [view[:, :SAMPLE_PX, :SAMPLE_PX] for view in keeping.bundled_views(graph.views)]
-
-
-def _infer(run: Any, views: Sequence[Tensor]) -> Tensor:
-    outputs = run.infer([np.ascontiguousarray(view[None].float().numpy()) for view in views], share_inputs=True)
-    return torch.from_numpy(outputs[0][0].copy())
 
 
 def _precision(network: Network, asked: str) -> str:

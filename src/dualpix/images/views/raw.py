@@ -3,6 +3,7 @@
 Read and developed by LibRaw through rawpy, both halves with the very same settings.
 """
 
+from collections.abc import Sequence
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
@@ -12,16 +13,18 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dualpix.errors import PictureError, how_to_install
+from dualpix.errors import PictureError, how_to_install, reason_of
 from dualpix.images import exif as blocks
 from dualpix.images.metadata import Metadata
 from dualpix.images.views.curve import encode_srgb
 from dualpix.images.views.halves import Halves, Mosaic, split_halves
+from dualpix.images.views.levels import Levels, read_levels
 from dualpix.images.views.views import Views, as_view
 
 DNG_VERSION, PHOTOMETRIC, MOSAIC = 50706, 262, 32803
 FILTERS = frozenset({33421, 33422})  # the colour filter array, which a developed picture does not have
 SUFFIXES = {".cr2", ".cr3", ".dng"}
+WHITEST = 65535  # the samples have 16 bits
 LEVELS = 60000.0  # what white is scaled to before developing, so that rounding to integers costs nothing
 ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}  # from LibRaw's turns to EXIF's
 
@@ -59,7 +62,8 @@ def read_raw(path: Path, limit_megapixels: float) -> Views:
     if it declares more than `limit_megapixels`.
     """
     rawpy = _rawpy()
-    main, other = (_frame(rawpy, path, number, limit_megapixels) for number in (0, 1))
+    levels = _levels(path)
+    main, other = (_frame(rawpy, path, number, limit_megapixels, levels) for number in (0, 1))
     height, width = (min(a, b) for a, b in zip(main.mosaic.shape, other.mosaic.shape, strict=True))
     if np.array_equal(main.mosaic[:height, :width], other.mosaic[:height, :width]):
         raise PictureError(
@@ -106,7 +110,8 @@ def _opened(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float)
             size = f"{raw.sizes.raw_width} x {raw.sizes.raw_height} pixels"
             raise PictureError(f"{path} declares {size}, more than the limit of {limit_megapixels:g} megapixels.")
         raw.unpack()
-        if raw.raw_type != rawpy.RawType.Flat or raw.raw_image is None or raw.raw_colors is None:
+        is_flat = raw.raw_type == rawpy.RawType.Flat and raw.raw_image is not None and raw.raw_colors is not None
+        if not is_flat or not _is_plain(raw):
             raise PictureError(f"{path} holds no plain colour mosaic; export both views as 16-bit TIFF.")
     except rawpy.LibRawRequestForNonexistentImageError:
         raw.close()
@@ -116,7 +121,8 @@ def _opened(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float)
         ) from None
     except rawpy.LibRawError as error:
         raw.close()
-        reason = error.args[0].decode(errors="replace") if error.args and isinstance(error.args[0], bytes) else error
+        what = error.args[0] if error.args else error
+        reason = what.decode(errors="replace") if isinstance(what, bytes) else reason_of(error)
         raise PictureError(f"{path} is damaged, cut short or of an unknown kind ({reason}); copy it again.") from error
     except BaseException:
         raw.close()
@@ -124,10 +130,47 @@ def _opened(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float)
     return raw
 
 
-def _frame(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float) -> Frame:
+def _is_plain(raw: Any) -> bool:
+    """Whether all two by two photosites are alike: green on one diagonal, red and blue on the other."""
+    colours, names = raw.raw_colors, raw.color_desc
+    if raw.num_colors != 3 or min(colours.shape) < 2 or colours.max() >= len(names):
+        return False
+    first, second, third, fourth = (names[colour : colour + 1] for colour in colours[:2, :2].flat)
+    diagonals = {first + fourth, second + third}
+    alike = all((colours[row::2, column::2] == colours[row, column]).all() for row in (0, 1) for column in (0, 1))
+    return alike and b"GG" in diagonals and bool(diagonals & {b"RB", b"BR"})
+
+
+def _levels(path: Path) -> list[Levels]:
+    try:
+        return read_levels(path)
+    except (OSError, ValueError) as error:
+        raise PictureError(f"{path} is damaged ({reason_of(error)}); copy it again.") from error
+
+
+def _frame(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float, levels: Sequence[Levels]) -> Frame:
     with closing(_opened(rawpy, path, number, limit_megapixels)) as raw:
-        black = np.asarray(raw.black_level_per_channel, np.float32)[raw.raw_colors]
-        return Frame(raw.raw_image.copy(), black, float(raw.white_level - max(raw.black_level_per_channel)))
+        mosaic, white = raw.raw_image.copy(), float(raw.white_level)
+        if number < len(levels):
+            black = _spread(levels[number].black, mosaic.shape, raw.sizes.top_margin, raw.sizes.left_margin)
+            white = white if levels[number].white is None else levels[number].white
+        else:
+            black = np.asarray(raw.black_level_per_channel, np.float32)[raw.raw_colors]
+    if not black.max() < white <= WHITEST:
+        raise PictureError(
+            f"{path} is damaged: its white level, {white:g}, must lie above its black level, {black.max():g}, and not "
+            f"above {WHITEST}; copy it again."
+        )
+    return Frame(mosaic, black, white - float(black.max()))
+
+
+def _spread(pattern: Mosaic, shape: tuple[int, ...], top: int, left: int) -> Mosaic:
+    """A pattern repeated over a mosaic of `shape`, from the visible part's corner on."""
+    rows, columns = (
+        (np.arange(side) - margin) % period
+        for side, margin, period in zip(shape, (top, left), pattern.shape, strict=True)
+    )
+    return pattern[np.ix_(rows, columns)]
 
 
 def _developed(rawpy: ModuleType, raw: Any, half: Mosaic, white: float) -> NDArray[np.float32]:
