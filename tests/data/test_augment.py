@@ -153,3 +153,10 @@ def test_exchanged_views_are_a_photograph_of_negated_depth() -> None:
     truth = photograph([Layer(plane[0].colour, plane[0].alpha, -plane[0].blur_px)])
     for view in ("left", "right"):
         torch.testing.assert_close(exchanged[view], truth[view], atol=1e-4, rtol=0)
+
+
+def test_without_mirrors_a_crop_is_the_same_crop_as_it_was(sample: dict) -> None:
+    for seed in range(8):
+        found = augment(sample, 16, seeded(seed), mirrors=False)
+        wanted = random_crop(sample, 16, seeded(seed))
+        assert all(torch.equal(found[name], wanted[name]) for name in ("left", "right", "sharp", "blur_px"))
