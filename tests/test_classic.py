@@ -24,5 +24,5 @@ def test_every_map_takes_a_picture_and_gives_blur_in_pixels(name: str, mode: str
 def test_without_the_extra_one_sentence_says_what_to_install(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, f"dualpix.classic.{name}", raising=False)
     monkeypatch.setitem(sys.modules, "scipy", None)
-    with pytest.raises(MachineError, match=r"pip install 'dualpix\[classic\]'"):
+    with pytest.raises(MachineError, match=r"pip install -e '\.\[classic\]'"):
         MAPS[name](STEP)

@@ -100,7 +100,7 @@ def test_bad_input_is_one_sentence(folder: Path, dualpix: Command, words: list[s
 def test_without_rawpy_the_sentence_says_what_to_install(dualpix: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rawpy", None)
     code, _, err = dualpix("inspect", "raw.dng")
-    assert code == 1 and "pip install 'dualpix[raw]'" in err and err.count("\n") == 1
+    assert code == 1 and "pip install -e '.[raw]'" in err and err.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", ["deblur", "extract", "inspect"])

@@ -152,7 +152,7 @@ def test_measure_takes_extra_metrics_and_refuses_unknown_names() -> None:
 
 @pytest.mark.skipif(importlib.util.find_spec("lpips") is not None, reason="the extra is installed")
 def test_lpips_without_its_package_says_what_to_install() -> None:
-    with pytest.raises(DualpixError, match=r"pip install 'dualpix\[lpips\]'"):
+    with pytest.raises(DualpixError, match=r"pip install -e '\.\[lpips\]'"):
         lpips(*pictures())
 
 

@@ -184,5 +184,5 @@ def test_what_cannot_be_is_said(network: nn.Module, how: dict[str, str], said: s
 def test_a_missing_package_is_named_with_its_extra(network: nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     for engine, name in INSTALLED.items():
         monkeypatch.setitem(__import__("sys").modules, name, None)
-        with pytest.raises(MachineError, match=rf"package {name}, .*pip install 'dualpix\[{engine}\]'"):
+        with pytest.raises(MachineError, match=rf"package {name}, .*pip install -e '\.\[{engine}\]'"):
             runners.start(create("mccnet-fast", **SMALL), engine, "auto", "auto")  # type: ignore[arg-type]

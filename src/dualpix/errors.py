@@ -65,7 +65,8 @@ def how_to_install(extra: str) -> str:
 
 
 OUT_OF_MEMORY = re.compile(
-    r"can't allocate memory|cannot allocate memory|failed to allocate memory|not enough memory|out of memory|bad_alloc|failed to map segment"
+    r"can't allocate memory|cannot allocate memory|failed to allocate memory"
+    r"|not enough memory|out of memory|bad_alloc|failed to map segment"
     r"|can't start new thread|could not (create|execute) a primitive$",
     re.MULTILINE | re.IGNORECASE,
 )

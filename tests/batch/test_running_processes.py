@@ -200,12 +200,13 @@ def test_a_terminal_sees_the_time_left(home: Path, make_pairs: Pairs, start: Sta
     make_pairs(home / "pairs", "a", "b", "c")
     ours, theirs = pty.openpty()
     run = start(*WORDS, err=os.ttyname(theirs))
-    assert run.end() == 0
+    code = run.end()
     shown = b""
     while select.select([ours], [], [], 0.2)[0]:
         shown += os.read(ours, 4096)
     os.close(ours)
     os.close(theirs)
+    assert code == 0, shown.decode()
     lines = shown.decode().split("\r")
     assert any(line.startswith("1 of 3 pictures, about ") and line.rstrip().endswith(" left") for line in lines)
     assert lines[-1] == "" and lines[-2].strip() == ""

@@ -51,5 +51,5 @@ def test_h264_loses_more_at_higher_rate_factors_and_halves_the_colours(picture: 
 
 def test_without_pyav_it_says_what_to_install(picture: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "av", None)
-    with pytest.raises(MachineError, match=r"pip install 'dualpix\[video\]'"):
+    with pytest.raises(MachineError, match=r"pip install -e '\.\[video\]'"):
         as_h264(picture, 16)

@@ -132,7 +132,7 @@ main()
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, timeout=120)
     assert done.returncode == 1
-    assert "pip install 'dualpix[web]'" in done.stderr and "Traceback" not in done.stderr
+    assert "pip install -e '.[web]'" in done.stderr and "Traceback" not in done.stderr
 
 
 def test_addresses() -> None:

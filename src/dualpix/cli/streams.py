@@ -3,6 +3,7 @@
 import codecs
 import os
 import sys
+from contextlib import suppress
 from typing import Any
 
 ANY_BYTES = "dualpix"
@@ -25,7 +26,8 @@ def prepare() -> None:
         if hasattr(stream, "reconfigure"):
             # A locale that knows no letters says nothing of the terminal, which knows them.
             is_ascii = codecs.lookup(stream.encoding).name == "ascii"
-            stream.reconfigure(encoding="utf-8" if is_ascii else stream.encoding, errors=ANY_BYTES)
+            with suppress(OSError):  # its file was exchanged for one that cannot be wound back: it stays as it is
+                stream.reconfigure(encoding="utf-8" if is_ascii else stream.encoding, errors=ANY_BYTES)
 
 
 def _as_bytes(error: Any) -> tuple[bytes, int]:
