@@ -77,6 +77,8 @@ class Runner:
         options = self.runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
+        # Threads that wait in a loop take the cores from those they wait for, when other programs run.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.enable_mem_pattern = False  # Planned for one size, it is in the way of the next.
         given = str(content) if isinstance(content, Path) else content
         try:
