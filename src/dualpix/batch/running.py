@@ -14,7 +14,7 @@ from dualpix.batch.jobs import Job, Settings, Shard
 from dualpix.batch.journal import History, Journal, read_journals, stamp
 from dualpix.checkpoint import Checkpoint
 from dualpix.deblurring import Deblurred
-from dualpix.errors import DualpixError, PictureError
+from dualpix.errors import DualpixError, PictureError, reason_of
 from dualpix.finishing import Inherited, deblur_views, finish, open_for
 from dualpix.images import Views
 
@@ -258,4 +258,4 @@ def _told(error: Exception) -> str:
         return "The memory ran out; free some, or give --memory."
     if isinstance(error, OSError):
         return f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
-    return f"This is a mistake in dualpix, please report it: {type(error).__name__}: {error}"
+    return f"This is a mistake in dualpix, please report it: {type(error).__name__}: {reason_of(error)}."

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dualpix.data import Sample, Samples, mean_view
 from dualpix.deblurring import Deblurred, deblur_pair
-from dualpix.errors import DualpixError, PictureError
+from dualpix.errors import LONGEST_MESSAGE, DualpixError, PictureError
 from dualpix.images import write_picture
 
 Method: TypeAlias = Callable[[Sample], Tensor | Deblurred]
@@ -109,4 +109,4 @@ def checked(output: Tensor | Deblurred, sample: Sample) -> Tensor:
 def sentence(error: Exception) -> str:
     """One line that says what went wrong; for anything but our own errors, with its type."""
     text = " ".join(str(error).split())
-    return text if isinstance(error, DualpixError) else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, DualpixError) else f"{type(error).__name__}: {text}"[:LONGEST_MESSAGE]
