@@ -113,7 +113,7 @@ def test_folders_of_others_are_left_alone(photos: Path, tmp_path: Path) -> None:
     assert files(folder) == {"notes.txt": b"mine"}
 
 
-@pytest.mark.parametrize("card", ["{", "[]", '{"settings": 1, "pairs": {}}'])
+@pytest.mark.parametrize("card", ["{", "[]", '{"settings": 1, "pairs": {}}', "[" * 100_000, '{"a": 1e999}'])
 def test_a_damaged_card_is_told(photos: Path, tmp_path: Path, card: str) -> None:
     (tmp_path / "pairs").mkdir()
     (tmp_path / "pairs" / "simulation.json").write_text(card)

@@ -7,6 +7,7 @@ with the signed blur radius of every pixel as NumPy files. What was simulated, a
 import io
 import json
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import reduce
 from pathlib import Path
@@ -23,7 +24,7 @@ from dualpix.data.photos import read_photos
 from dualpix.data.samples import Sample
 from dualpix.data.simulated import DRAWING, Simulated, expose
 from dualpix.errors import DataError
-from dualpix.files import write_whole
+from dualpix.files import parse_json, write_whole
 from dualpix.images import read_picture, refuse_overwriting_inputs, write_picture
 from dualpix.images.npy import read_npy
 from dualpix.images.reading import MIN_SIDE_PX
@@ -199,7 +200,8 @@ def _open_folder(folder: Path, simulated: Simulated, overwrite: bool) -> None:
     if overwrite:
         names = [name for name in earlier.get("pairs", {}) if Path(name).name == name]
         for path in (path for name in names for path in _paths(folder, name)):
-            path.unlink(missing_ok=True)
+            with suppress(ValueError):  # a name that no file can have
+                path.unlink(missing_ok=True)
         earlier = {}
     before = earlier.get("settings", settings)
     wrong = [key for key in before | settings if settings.get(key) != before.get(key)]
@@ -229,7 +231,7 @@ def _read_card(folder: Path) -> dict[str, Any]:
     """What an earlier run wrote about `folder`, or nothing. Raises `DataError` if it holds anything else."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        card = parse_json((folder / CARD).read_text(encoding="utf-8"))
         if isinstance(card, dict) and isinstance(card.get("settings"), dict) and isinstance(card.get("pairs"), dict):
             return card
         raise ValueError

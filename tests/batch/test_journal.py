@@ -43,7 +43,32 @@ def test_a_journal_cut_at_any_byte_is_read_and_gone_on_with(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(
-    "line", [b"[]", b"3", b"{}", b'{"output": []}', b'{"output": [], "state": "made"}', b"\xff", b"[" * 50_000]
+    "line",
+    [
+        b"[]",
+        b"3",
+        b"{}",
+        b'{"output": []}',
+        b'{"output": [], "state": "made"}',
+        b"\xff",
+        b"[" * 50_000,
+        *(
+            b'{"output": "x", "state": "made", "signature": "s", "file": ' + stamp + b"}"
+            for stamp in (
+                b"[1e999, 1]",
+                b"[1, Infinity]",
+                b"[NaN, 1]",
+                b"[true, 1]",
+                b'["1", 1]',
+                b"[1.5, 1]",
+                b"null",
+                b'"12"',
+            )
+        ),
+        b'{"output": "x", "state": "made", "signature": 1e999, "file": [1, 2]}',
+        b'{"output": {"x": 1}, "state": "started"}',
+        b'{"output": "x", "output": "y", "state": "made", "signature": "s", "file": [1, 2]}',
+    ],
 )
 def test_lines_of_another_kind_are_passed_over(tmp_path: Path, line: bytes) -> None:
     write(tmp_path, MADE)

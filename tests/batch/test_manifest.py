@@ -44,7 +44,7 @@ def test_paths_that_lead_outside_are_refused(tmp_path: Path, outside: str) -> No
     assert read_manifest(path, allow_outside=True)[0].left == tmp_path / "in" / outside
     if outside != "link/a.png":
         path = manifest(tmp_path / "in", {"left": "a.png", "right": "b.png", "output": outside})
-        with pytest.raises(PairError, match="inside the output folder"):
+        with pytest.raises(PairError, match="must be a name inside the output folder"):
             read_manifest(path, allow_outside=True)
 
 
@@ -62,12 +62,31 @@ def test_paths_that_lead_outside_are_refused(tmp_path: Path, outside: str) -> No
         '{"left": "a.png", "output": "."}',
         "[" * 60_000,
         '{"left": "' + "x" * LONGEST_LINE + '"}',
+        '{"left": "."}',
+        '{"left": "x/.."}',
+        '{"left": "..png"}',
+        '{"left": "x/..png"}',
+        '{"left": "._L.png"}',
+        '{"left": "...png"}',
+        '{"left": "a.png", "output": "..png"}',
+        '{"left": "a.png", "output": "x/..png"}',
+        '{"left": "a.png", "output": "...png"}',
+        '{"left": "a.png", "output": "."}',
+        '{"left": "a.png", "left": "b.png"}',
+        '{"left": "a.png", "right": 1e999}',
     ],
     ids=lambda line: line[:20],
 )
 def test_bad_lines_are_told_by_number(tmp_path: Path, line: str) -> None:
     with pytest.raises(PairError, match="line 2"):
         read_manifest(manifest(tmp_path, {"left": "a.png", "right": "b.png"}, line))
+
+
+def test_a_name_that_is_none_is_told_where_all_is_allowed(tmp_path: Path) -> None:
+    """Fault 79."""
+    for left in ("/", "..", "../..", "/.."):
+        with pytest.raises(PairError, match="line 1"):
+            read_manifest(manifest(tmp_path, {"left": left}), allow_outside=True)
 
 
 def test_an_empty_or_missing_manifest_is_an_error(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """IFAN's published files: made here with the names and shapes of their layout, run by a second reading of it."""
 
+import zipfile
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -190,7 +191,10 @@ BROKEN: dict[str, tuple[Callable[[Published], Any], str]] = {
     "not a number": (lambda s: s | {BIAS: torch.tensor([0, float("nan"), 0])}, "NaN or infinity"),
     "no tensors": (lambda s: s | {BIAS: 3.0}, "no plain list of named tensors"),
     "a list": (lambda s: list(s.values()), "no plain list of named tensors"),
-    "nested": (lambda s: {"state_dict": s}, "no plain list of named tensors"),
+    "no name": (lambda s: {"weights of mine": s}, "no plain list of named tensors, nor one as params_ema"),
+    "endless": (lambda s: {"model": {"model": {"model": {"model": {"model": s}}}}}, "no plain list of named tensors"),
+    "meta": (lambda s: s | {BIAS: torch.zeros(3, device="meta")}, "holds no numbers at all"),
+    "twice": (lambda s: s | {BIAS.replace("module.", "module._orig_mod."): s[BIAS]}, "under several names"),
     "empty": (lambda s: {}, "158 of 158 tensors are missing"),
 }
 
@@ -199,6 +203,41 @@ BROKEN: dict[str, tuple[Callable[[Published], Any], str]] = {
 def test_what_does_not_fit_is_refused(tmp_path: Path, change: Callable[[Published], Any], message: str) -> None:
     with pytest.raises(CheckpointError, match=message):
         translate(saved(change(published()), tmp_path), "ifan", **SMALL)
+
+
+def compiled(state: Published, before: str) -> Published:
+    return {f"{before}{name.removeprefix('module.')}": tensor for name, tensor in state.items()}
+
+
+WRAPPED: dict[str, Callable[[Published], Any]] = {
+    "compiled": lambda s: compiled(s, "_orig_mod."),
+    "compiled in parallel": lambda s: compiled(s, "_orig_mod.module."),
+    "parallel and compiled": lambda s: compiled(s, "module._orig_mod."),
+    "a part compiled": lambda s: {name.replace("Network.", "Network._orig_mod."): s[name] for name in s},
+    "twice parallel": lambda s: {f"module.{name}": s[name] for name in s},
+    "Lightning": lambda s: {"epoch": 3, "state_dict": s, "optimizer_states": [{"lr": 0.1}]},
+    "BasicSR": lambda s: {"params": {name: 0 * s[name] for name in s}, "params_ema": s},
+    "deep": lambda s: {"model": {"state_dict": {"params": compiled(s, "_orig_mod.")}}},
+}
+
+
+@pytest.mark.parametrize("wrap", WRAPPED.values(), ids=WRAPPED)
+def test_wrappers_of_trainers_are_taken_off(tmp_path: Path, wrap: Callable[[Published], Any]) -> None:
+    """Fault 42: all tensors were told to be missing."""
+    state = published()
+    plain = translate(saved(state, tmp_path), "ifan", **SMALL)
+    found = translate(saved(wrap(state), tmp_path), "ifan", **SMALL)
+    assert found.keys() == plain.keys() and all(torch.equal(found[name], plain[name]) for name in plain)
+
+
+def test_an_archive_that_inflates_is_not_opened(tmp_path: Path) -> None:
+    path = saved(published(), tmp_path)
+    packed = tmp_path / "packed.pytorch"
+    with zipfile.ZipFile(path) as stored, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry in stored.infolist():
+            archive.writestr(entry.filename, stored.read(entry))
+    with pytest.raises(CheckpointError, match=r"packed\.pytorch is damaged \(it would become larger"):
+        translate(packed, "ifan", **SMALL)
 
 
 def test_single_weights_do_not_pass_for_dual(tmp_path: Path) -> None:

@@ -129,7 +129,7 @@ def test_a_recipe_from_before_a_field_existed_is_the_same(run: Path, quick: Make
         Keeper(run, quick(negate_depth=True), Processes(), None)
 
 
-@pytest.mark.parametrize("text", ["", "[]", '{"colour": 3}', '{"steps": "many"}'])
+@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, '{"rate": 1e999}', '{"colour": 3}', '{"steps": "many"}'])
 def test_a_damaged_recipe_is_one_sentence(run: Path, quick: Make, begun: tuple, text: str) -> None:
     begun[0].close()
     (run / "recipe.json").write_text(text)

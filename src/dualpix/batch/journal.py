@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from dualpix.errors import PictureError
-from dualpix.files import remove_leftovers
+from dualpix.files import parse_json, remove_leftovers
 
 NAME = "dualpix-journal"
 LOOK_BYTES = 2**16
@@ -73,22 +73,27 @@ def read_journals(folder: Path) -> dict[str, History]:
         going: set[str] = set()
         with path.open("rb") as file:
             for line in file:
-                with suppress(ValueError, RecursionError, KeyError, TypeError):
-                    _add(json.loads(line), histories, going)
+                with suppress(ValueError):
+                    _add(parse_json(line), histories, going)
         for output in going:
             histories.setdefault(output, History()).started = True
     return histories
 
 
-def _add(entry: dict[str, Any], histories: dict[str, History], going: set[str]) -> None:
-    output, state = entry["output"], entry["state"]
-    if state == "started":
-        going.add(output)
-        return
-    if state == "made":
-        size, mtime_ns = entry["file"]
-        histories.setdefault(output, History()).made.add((str(entry["signature"]), Stamp(int(size), int(mtime_ns))))
-    going.discard(output)
+def _add(entry: Any, histories: dict[str, History], going: set[str]) -> None:
+    """Take in a line. Raises ValueError if it is none that a journal has."""
+    match entry:
+        case {"state": "started", "output": str(output)}:
+            going.add(output)
+        case {"state": "made", "output": str(output), "signature": str(signature), "file": [size, mtime_ns]}:
+            if not type(size) is type(mtime_ns) is int:  # true is no size
+                raise ValueError("no stamp of a file")
+            histories.setdefault(output, History()).made.add((signature, Stamp(size, mtime_ns)))
+            going.discard(output)
+        case {"state": "failed" | "kept", "output": str(output)}:
+            going.discard(output)
+        case _:
+            raise ValueError("no line of a journal")
 
 
 class Journal:

@@ -4,19 +4,20 @@ One object a line: `left`, `right` (absent or null where `left` holds both views
 Inputs are relative to the folder of the manifest, outputs to the output folder.
 """
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from dualpix.errors import PairError
+from dualpix.files import parse_json
 from dualpix.images.pairing import Found
 from dualpix.images.pairs import name_of
 from dualpix.images.writing import ENCODERS
 
 LONGEST_LINE = 2**16
 KEYS = {"left", "right", "output"}
+NO_NAMES = {"", ".", ".."}  # of which no file can be made
 
 
 def read_manifest(path: str | Path, allow_outside: bool = False) -> list[Found]:
@@ -50,8 +51,8 @@ def _lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _read(line: bytes, folder: Path, where: str, allow_outside: bool) -> Found:
     try:
-        entry = json.loads(line.decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
+        entry = parse_json(line.decode("utf-8-sig"))
+    except ValueError as error:
         raise PairError(f"{where} is not JSON; write one object a line.") from error
     if not isinstance(entry, dict) or "left" not in entry or not entry.keys() <= KEYS:
         raise PairError(f"{where} must be an object with the keys {', '.join(sorted(KEYS))} (left at least).")
@@ -61,17 +62,21 @@ def _read(line: bytes, folder: Path, where: str, allow_outside: bool) -> Found:
         if given and not allow_outside and not _is_inside(given, folder):
             raise PairError(f"{where}: {given} is outside of the manifest's folder; if you trust it: --allow-outside.")
     if entry.get("output") is None:
-        return Found(_place_of(Path(_path(entry["left"], "left", where))), left, right)
+        return Found(_place_of(Path(_path(entry["left"], "left", where)), where), left, right)
     output = Path(os.path.normpath(_path(entry["output"], "output", where)))
-    if _leads_out(output) or not output.name:
-        raise PairError(f"{where}: the output {entry['output']} must lie inside the output folder.")
     suffix = output.suffix if output.suffix.lower() in ENCODERS else ""
-    return Found(output.with_name(output.name.removesuffix(suffix)), left, right, suffix=suffix)
+    name = output.name.removesuffix(suffix)
+    if _leads_out(output) or name in NO_NAMES:
+        raise PairError(f"{where}: the output {entry['output']} must be a name inside the output folder.")
+    return Found(output.with_name(name), left, right, suffix=suffix)
 
 
-def _place_of(left: Path) -> Path:
+def _place_of(left: Path, where: str) -> Path:
     left = Path(os.path.normpath(left))
-    return Path(name_of(left)) if _leads_out(left) else left.with_name(name_of(left))
+    name = name_of(left)
+    if left.name in NO_NAMES or name in NO_NAMES:
+        raise PairError(f"{where}: {left} is not the path of a picture; give one, or say the output as well.")
+    return Path(name) if _leads_out(left) else left.with_name(name)
 
 
 def _leads_out(path: Path) -> bool:

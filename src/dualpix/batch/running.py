@@ -14,7 +14,7 @@ from dualpix.batch.jobs import Job, Settings, Shard
 from dualpix.batch.journal import History, Journal, fingerprint, read_journals, stamp
 from dualpix.checkpoint import Checkpoint
 from dualpix.deblurring import Deblurred
-from dualpix.errors import DualpixError, PictureError, ran_out_of_memory
+from dualpix.errors import DualpixError, PictureError, ran_out_of_memory, reason_of
 from dualpix.files import name_in_any_locale
 from dualpix.finishing import Inherited, deblur_views, finish, open_for, size_in_file
 from dualpix.images import Views
@@ -263,4 +263,4 @@ def _told(error: Exception) -> str:
         return "The memory ran out; free some, or give --memory."
     if isinstance(error, OSError):
         return f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
-    return f"This is a mistake in dualpix, please report it: {type(error).__name__}: {error}"
+    return f"This is a mistake in dualpix, please report it: {type(error).__name__}: {reason_of(error)}."

@@ -1,12 +1,12 @@
 """The command for those who have the authors' own weights: import-weights."""
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from dualpix.cli.doors import Overwrite
+from dualpix.files import parse_json
 
 
 def import_weights(
@@ -35,7 +35,7 @@ def import_weights(
 
 def _parsed(text: str) -> dict[str, Any]:
     try:
-        arguments = json.loads(text)
+        arguments = parse_json(text)
     except ValueError:
         arguments = None
     if not isinstance(arguments, dict):

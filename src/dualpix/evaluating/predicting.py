@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dualpix.data import Sample, Samples, mean_view
 from dualpix.deblurring import Deblurred, deblur_pair
-from dualpix.errors import MEMORY_RAN_OUT, DualpixError, PictureError, ran_out_of_memory
+from dualpix.errors import LONGEST_MESSAGE, MEMORY_RAN_OUT, DualpixError, PictureError, ran_out_of_memory
 from dualpix.images import write_picture
 
 Method: TypeAlias = Callable[[Sample], Tensor | Deblurred]
@@ -111,4 +111,4 @@ def sentence(error: Exception) -> str:
     if ran_out_of_memory(error):
         return MEMORY_RAN_OUT
     text = " ".join(str(error).split())
-    return text if isinstance(error, DualpixError) else f"{type(error).__name__}: {text}"
+    return text if isinstance(error, DualpixError) else f"{type(error).__name__}: {text}"[:LONGEST_MESSAGE]

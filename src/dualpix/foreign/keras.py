@@ -17,6 +17,7 @@ opened, are refused, and shapes are compared before anything is read.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import count, takewhile
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ from dualpix.networks.rdpd import ConvLSTM
 Shapes = dict[str, tuple[int, ...]]
 
 MOST_LAYERS = 1000
+LARGEST_CHUNK = 2**20
 
 DAMAGED = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError)
 """What h5py raises, depending on where a file is broken."""
@@ -163,6 +165,8 @@ def _array(path: Path, layer: Any, key: str) -> Any:
     array = _member(path, layer, key)
     if not isinstance(array, h5py.Dataset) or array.dtype.kind != "f" or array.external or array.is_virtual:
         raise CheckpointError(f"{path} does not hold {key!r} as numbers of its own; give the file that Keras wrote.")
+    if array.chunks and prod(array.chunks) > max(array.size, LARGEST_CHUNK):  # One is unpacked whole.
+        raise CheckpointError(f"{path} keeps {key!r} in pieces larger than itself; give the file that Keras wrote.")
     return array
 
 

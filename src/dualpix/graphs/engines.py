@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
 
-from dualpix.errors import MachineError
+from dualpix.errors import MachineError, reason_of
 from dualpix.exported import KEY, package
 from dualpix.graphs import FEW, Graph
 from dualpix.graphs.rounding import round_layers
@@ -98,7 +98,7 @@ def _refusing(graph: Graph) -> Iterator[None]:
     try:
         yield
     except Exception as error:  # Tracers and converters have dozens of types, without a common one.
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = reason_of(error)
         raise MachineError(
             f"The network {type(graph.network).__name__} cannot be converted ({reason}); use the engine torch."
         ) from error

@@ -14,7 +14,7 @@ import torch
 
 from dualpix import checkpoint
 from dualpix.errors import CheckpointError, DualpixError, RecipeError
-from dualpix.files import write_whole
+from dualpix.files import parse_json, write_whole
 from dualpix.recipes import Recipe, from_dict, to_dict
 from dualpix.training.clock import STEPPING, Clock
 from dualpix.training.curve import draw, read_log
@@ -296,7 +296,7 @@ def _pixels_left(recipe: Recipe, step: int) -> int:
 
 
 def _read_recipe(path: Path) -> Recipe:
-    return from_dict(json.loads(path.read_text()))
+    return from_dict(parse_json(path.read_text()))
 
 
 def _write(path: Path, content: bytes | memoryview) -> None:

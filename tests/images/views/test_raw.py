@@ -184,9 +184,7 @@ def test_a_raw_that_declares_too_much_is_refused(dng: Path) -> None:
 
 def test_without_rawpy_one_sentence_says_what_to_install(dng: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "rawpy", None)
-    with pytest.raises(
-        PictureError, match=r"rawpy, which is not installed; get it by: pip install -e '\.\[raw\]'"
-    ):
+    with pytest.raises(PictureError, match=r"rawpy, which is not installed; get it by: pip install -e"):
         open_views(dng)
 
 
