@@ -109,4 +109,4 @@ def _contents(module: nn.Module) -> Iterator[object]:
         yield id(tensor), tensor._version
         if not tensor.is_meta:
             flat = tensor.detach().to("cpu").contiguous().view(-1)
-            yield zlib.crc32(flat.view(torch.uint8).numpy())  # type: ignore[arg-type]
+            yield zlib.crc32(memoryview(flat.view(torch.uint8).numpy()))  # type: ignore[arg-type]

@@ -153,7 +153,8 @@ def _frame(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float, 
         mosaic, white = raw.raw_image.copy(), float(raw.white_level)
         if number < len(levels):
             black = _spread(levels[number].black, mosaic.shape, raw.sizes.top_margin, raw.sizes.left_margin)
-            white = white if levels[number].white is None else levels[number].white
+            told = levels[number].white
+            white = white if told is None else told
         else:
             black = np.asarray(raw.black_level_per_channel, np.float32)[raw.raw_colors]
     if not black.max() < white <= WHITEST:
