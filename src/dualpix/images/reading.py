@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dualpix.errors import PictureError
+from dualpix.errors import PictureError, reason_of
 from dualpix.images.colours import tell_colours
 from dualpix.images.headers import TIFF_JPEG, TIFF_PLAIN, peek
 from dualpix.images.jpeg import decode_jpeg
@@ -172,17 +172,13 @@ def _decode(path: Path, file: BinaryIO, header: Header) -> NDArray[Any]:
     except MemoryError:
         raise PictureError(f"{path} ({header.width} x {header.height} pixels) does not fit into memory.") from None
     except Exception as error:
-        reason = _first_line(error)
+        reason = reason_of(error)
         raise PictureError(f"{path} is damaged or cut short ({reason}); copy or export it again.") from error
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[:2] != (header.height, header.width) or not 1 <= array.shape[2] <= 4:
         raise PictureError(f"{path} is damaged: its pixels are not what its header declares; copy or export it again.")
     return array
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _cut_short(file: BinaryIO) -> PictureError:

@@ -152,9 +152,9 @@ def _frame(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float, 
     with closing(_opened(rawpy, path, number, limit_megapixels)) as raw:
         mosaic, white = raw.raw_image.copy(), float(raw.white_level)
         if number < len(levels):
-            black = _spread(levels[number].black, mosaic.shape, raw.sizes.top_margin, raw.sizes.left_margin)
-            told = levels[number].white
-            white = white if told is None else told
+            pattern, declared = levels[number]
+            black = _spread(pattern, mosaic.shape, raw.sizes.top_margin, raw.sizes.left_margin)
+            white = white if declared is None else declared
         else:
             black = np.asarray(raw.black_level_per_channel, np.float32)[raw.raw_colors]
     if not black.max() < white <= WHITEST:
