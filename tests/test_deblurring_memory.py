@@ -103,7 +103,7 @@ def test_bands_are_halved_until_they_fit_and_the_user_is_told(error: Exception, 
 )
 def test_what_the_user_chose_is_not_overridden(options: dict[str, object], size: str) -> None:
     """R13: one error names what was tried and what to do."""
-    with pytest.raises(MachineError, match=rf"ran out with {size}.*--memory.*leave it out"):
+    with pytest.raises(MachineError, match=rf"ran out with {size}, as {next(iter(options))}=.*asks; .*leave it out"):
         run(Limited(100), **options)
 
 

@@ -161,4 +161,4 @@ def test_a_missing_package_is_told_once_and_not_for_each_picture(
     assert done.rows[1].lacks == "no package" and not done.failures and not (tmp_path / "out" / "JNB").exists()
     assert done.summary.count("pip install") == 1 and "JNB: no package; The classic methods need" in done.summary
     end = CliRunner().invoke(app, ["evaluate", str(simulated), "--methods", "JNB", "-o", str(tmp_path / "cli")])
-    assert end.exit_code == 1 and end.stderr.count("pip install 'dualpix[classic]'") == 1
+    assert end.exit_code == 1 and end.stderr.count("pip install -e '.[classic]'") == 1
