@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -80,6 +81,13 @@ class Client:
         reply = self.upload(fields, names)
         assert reply.status == 202, reply.content
         return self.wait(reply.json["id"])
+
+
+def raw(client: Client, head: str, body: bytes = b"") -> bytes:
+    """Send bytes as they are, and return the first that come back."""
+    with socket.create_connection(("127.0.0.1", client.port), timeout=30) as connection:
+        connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\n\r\n" + body)
+        return connection.recv(65536)
 
 
 def multipart(fields: dict[str, bytes | str], names: dict[str, str] | None = None) -> bytes:

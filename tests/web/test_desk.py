@@ -15,7 +15,8 @@ from dualpix.checkpoint import Checkpoint
 from dualpix.deblurring import make_plan
 from dualpix.errors import MachineError, PairError
 from dualpix.runners.pytorch import Runner
-from dualpix.web.desk import Desk, refusal_of
+from dualpix.web.desk import Desk
+from dualpix.web.jobs import refusal_of
 from dualpix.web.refusals import Limits, Refusal
 from dualpix.web.work import Order, told, upload_name
 

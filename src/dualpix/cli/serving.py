@@ -8,8 +8,6 @@ import typer
 from dualpix.cli.doors import Engine, Memory, Precision, Weights, say
 from dualpix.errors import MachineError, how_to_install
 
-LOCAL = ("127.0.0.1", "::1", "localhost")
-
 
 def web(
     port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0 takes any that is free.")] = 8000,
@@ -20,6 +18,15 @@ def web(
     memory: Memory = None,
     engine: Engine = "auto",
     precision: Precision = "auto",
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Answer to this name too, of a server in front; may be repeated."),
+    ] = None,
+    limit: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=VALUE", help="Change a limit, such as kept_jobs=40; may be repeated."),
+    ] = None,
+    log: Annotated[bool, typer.Option("--log", help="Log requests and work on standard error.")] = False,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,
 ) -> None:
     """Serve a page to deblur pairs in a browser, on this machine alone.
@@ -31,19 +38,34 @@ def web(
     Example:  dualpix web --open
     """
     try:
-        from dualpix.web.serving import serve
+        from dualpix.web.refusals import limits_of
+        from dualpix.web.serving import is_local, serve
+        from dualpix.web.tally import write_log
     except ModuleNotFoundError as error:
         if str(error.name).startswith("dualpix"):
             raise
         raise MachineError(f"The page needs {error.name}; install it with: {how_to_install('web')}.") from None
-    if host not in LOCAL:
+    limits = limits_of(limit or ())
+    if host.strip() and not is_local(host):
         say(f"Note: whoever can reach {host} can use this page, unencrypted and without a password.")
+
+    if log:
+        write_log()
 
     def tell(address: str) -> None:
         typer.echo(f"dualpix: {address}  (Ctrl-C stops)")
 
     ended = serve(
-        host, port, weights, memory, engine=engine, precision=precision, open_browser=open_browser, ready=tell
+        host,
+        port,
+        weights,
+        memory,
+        engine=engine,
+        precision=precision,
+        limits=limits,
+        open_browser=open_browser,
+        behind=allow_host or (),
+        ready=tell,
     )
     say("Stopped.")
     if not ended.is_at_rest:

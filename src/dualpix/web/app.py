@@ -1,29 +1,30 @@
 """The routes: each parses a request, asks the desk, and tells what came of it."""
 
 import asyncio
-import re
-import shutil
+import os
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from importlib import resources
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-import python_multipart  # noqa: F401  # Starlette parses uploads with it, and would say so only at the first
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
+from dualpix import __version__
 from dualpix.images import SOURCES
-from dualpix.web import work
-from dualpix.web.desk import Desk, Job, refusal_of
+from dualpix.web import uploads, work
+from dualpix.web.desk import Desk
 from dualpix.web.guard import LOOPBACK, Guard, refuse
+from dualpix.web.jobs import DONE, Job, refusal_of
 from dualpix.web.openapi import describe
 from dualpix.web.refusals import Refusal
+from dualpix.web.uploads import Upload
 
 PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -40,26 +41,34 @@ CHUNK_BYTES = 2**18
 SWEEP_S = 30.0
 
 
-def create_app(desk: Desk, hosts: frozenset[str] = LOOPBACK, any_address: bool = False) -> Guard:
-    """The whole application around `desk`; `hosts` and `any_address` as in `Guard`."""
+def create_app(
+    desk: Desk,
+    hosts: frozenset[str] = LOOPBACK,
+    any_address: bool = False,
+    behind: frozenset[str] = frozenset(),
+) -> Guard:
+    """The whole application around `desk`; `hosts`, `any_address` and `behind` as in `Guard`."""
     doors = Doors(desk)
     one = "/api/jobs/{job}"
     routes = [
         *(Route(path, static(*content), methods=["GET"]) for path, content in PAGE.items()),
         Route("/openapi.json", doors.openapi, methods=["GET"]),
+        Route("/health", doors.health, methods=["GET"]),
+        Route("/ready", doors.ready, methods=["GET"]),
+        Route("/metrics", doors.metrics, methods=["GET"]),
         Route("/api/limits", doors.limits, methods=["GET"]),
         Route("/api/jobs", doors.create, methods=["POST"]),
         Route(one, doors.show, methods=["GET"]),
         Route(one, doors.remove, methods=["DELETE"]),
         *(Route(f"{one}/{verb}", doors.command(verb), methods=["POST"]) for verb in ("start", "stop", "swap")),
         *(Route(f"{one}/{name}", doors.picture(file), methods=["GET"]) for name, file in PICTURES.items()),
-        Route(f"{one}/preview", doors.picture(work.AFTER), methods=["GET"]),
+        Route(f"{one}/preview", doors.picture(work.AFTER, of_result=True), methods=["GET"]),
         Route(f"{one}/result", doors.result, methods=["GET"]),
     ]
-    handlers: dict[Any, Any] = {Refusal: _refused, HTTPException: _failed, ClientDisconnect: _left}
+    handlers: dict[Any, Any] = {Refusal: _refused, HTTPException: _failed, ClientDisconnect: _left, OSError: _unusable}
     app = Starlette(routes=routes, exception_handlers=handlers, lifespan=doors.lifespan)
     app.router.redirect_slashes = False
-    return Guard(app, hosts, desk.limits, any_address)
+    return Guard(app, hosts, desk.limits, any_address, behind, desk.tally)
 
 
 def static(name: str, kind: str) -> Callable[[Request], Response]:
@@ -83,6 +92,10 @@ async def _failed(request: Request, error: HTTPException) -> Response:
 
 async def _left(request: Request, error: ClientDisconnect) -> Response:
     return Response(status_code=400)  # Nobody is there to read it.
+
+
+async def _unusable(request: Request, error: OSError) -> Response:
+    return refuse(refusal_of(error, Path()))
 
 
 class Doors:
@@ -113,16 +126,28 @@ class Doors:
         limits = self._desk.limits
         return JSONResponse({"body_bytes": limits.body_bytes, "megapixels": limits.megapixels, "kept_s": limits.kept_s})
 
+    def health(self, request: Request) -> Response:
+        return JSONResponse({"status": "ok"})
+
+    def ready(self, request: Request) -> Response:
+        self._desk.require_ready()
+        return JSONResponse({"status": "ok"})
+
+    def metrics(self, request: Request) -> Response:
+        gauges = self._desk.gauges() | {"dualpix_info": {(("version", __version__),): 1.0}}
+        return Response(self._desk.tally.text(gauges), media_type="text/plain; version=0.0.4; charset=utf-8")
+
     async def create(self, request: Request) -> Response:
-        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        if kind != "multipart/form-data":
+        kind = request.headers.get("content-type", "")
+        if kind.partition(";")[0].strip().lower() != "multipart/form-data":
             raise Refusal(415, "Send the views as multipart/form-data, in the fields left and right.")
         await run_in_threadpool(self._desk.expire)
-        with self._desk.admit() as folder:
-            async with request.form(max_files=2, max_fields=4, max_part_size=1024) as form:
-                order = await _order(form, folder)
-                job = self._desk.add(order, _yes(form, "start", "yes"))
-        return JSONResponse(job.as_json(), 202, {"location": f"/api/jobs/{job.id}"})
+        length = request.headers.get("content-length")
+        with self._desk.admit(int(length) if length else None) as folder:
+            upload = await uploads.take_in(kind, request.stream(), folder, lambda size: self._desk.wrote(folder, size))
+            job = self._desk.add(_order(upload, folder), _yes(upload, "start", "yes"))
+        # Relative, as all addresses are: in front of this server there may be one that puts it below a path.
+        return JSONResponse(job.as_json(), 202, {"location": f"jobs/{job.id}"})
 
     def show(self, request: Request) -> Response:
         return JSONResponse(self._job(request).as_json())
@@ -141,67 +166,62 @@ class Doors:
 
         return answer
 
-    def picture(self, name: str) -> Callable[[Request], Response]:
+    def picture(self, name: str, of_result: bool = False) -> Callable[[Request], Response]:
         def answer(request: Request) -> Response:
             job = self._job(request)
+            is_true = job.state == DONE if of_result else job.checked is not None
+            if is_true:
+                with suppress(FileNotFoundError):
+                    return stream(job.order.folder / name)
             if job.failure:
                 raise job.failure
-            path = job.order.folder / name
-            if not path.is_file():
-                raise Refusal(409, f"This picture is not there yet: the pair is {job.state}.")
-            return stream(path)
+            raise Refusal(409, f"This picture is not there yet: the pair is {job.state}.")
 
         return answer
 
     async def result(self, request: Request) -> Response:
         job = await run_in_threadpool(self._job, request)
         suffix, depth, strength = _wanted(request, job)
-        future = asyncio.wrap_future(self._desk.render(job, suffix, depth, strength))
+        version = job.version
+        made = self._desk.render(job, suffix, depth, strength)
         try:
-            path = await asyncio.wait_for(future, self._desk.limits.render_s)
+            path = await asyncio.wait_for(asyncio.wrap_future(made), self._desk.limits.render_s)
         except TimeoutError:
+            made.add_done_callback(_throw_away)
             raise Refusal(504, "Making the file took too long; try again.", retry_s=30) from None
+        except asyncio.CancelledError:
+            made.add_done_callback(_throw_away)
+            raise
         except Exception as error:
-            raise refusal_of(error, job.order.folder) from error
-        return await run_in_threadpool(stream, path, attached=True)
+            raise refusal_of(error, job.order.folder, job.order.names) from error
+        return await run_in_threadpool(stream, path, lambda: self._desk.fetched(job, version))
 
     def _job(self, request: Request) -> Job:
         return self._desk.find(request.path_params["job"])
 
 
-async def _order(form: FormData, folder: Path) -> work.Order:
-    """Put the uploaded files into `folder`, under names of our own. Raises Refusal 400."""
-    unknown = sorted(set(form) - {"left", "right", "layout", "swap", "start"})
-    if unknown:
-        raise Refusal(
-            400, f"There is no field {unknown[0][:50]!r}; the fields are left, right, layout, swap and start."
-        )
-    files = {side: form[side] for side in ("left", "right") if side in form}
-    layout = str(form.get("layout") or "") or None
+def _order(upload: Upload, folder: Path) -> work.Order:
+    """What is to be done. Raises Refusal 400."""
+    layout = upload.texts.get("layout") or None
     if layout not in (None, *SOURCES):
         raise Refusal(400, f"There is no layout {str(layout)[:50]!r}; choose from: {', '.join(SOURCES)}.")
-    paths = {}
-    for side, upload in files.items():
-        if not isinstance(upload, UploadFile) or not upload.size:
-            raise Refusal(400, f"The field {side} holds no file, or an empty one.")
-        suffix = re.sub(r".*(?=\.)", "", upload.filename or "", flags=re.DOTALL).lower()
-        paths[side] = folder / work.upload_name(side, suffix)
-        await run_in_threadpool(_store, upload.file, paths[side])
-    if "left" not in paths:
+    if "left" not in upload.paths:
         raise Refusal(400, "Send the left view, or a file that holds both, in the field left.")
-    return work.Order(folder, paths["left"], paths.get("right"), layout, _yes(form, "swap", "no"))
+    paths = upload.paths
+    return work.Order(folder, paths["left"], paths.get("right"), layout, _yes(upload, "swap", "no"), names=upload.names)
 
 
-def _store(file: BinaryIO, path: Path) -> None:
-    with path.open("xb") as target:
-        shutil.copyfileobj(file, target)
-
-
-def _yes(form: FormData, name: str, otherwise: str) -> bool:
-    value = str(form.get(name, otherwise)).lower()
+def _yes(upload: Upload, name: str, otherwise: str) -> bool:
+    value = upload.texts.get(name, otherwise).lower()
     if value not in ("yes", "no", "true", "false", "1", "0"):
         raise Refusal(400, f"The field {name} must be yes or no.")
     return value in ("yes", "true", "1")
+
+
+def _throw_away(made: "Future[Path]") -> None:
+    """Nobody waits for this file any more."""
+    with suppress(Exception):
+        made.result().unlink()
 
 
 def _wanted(request: Request, job: Job) -> tuple[str, int, float]:
@@ -218,17 +238,15 @@ def _wanted(request: Request, job: Job) -> tuple[str, int, float]:
     raise Refusal(400, "The strength must be a number from 0, as taken, to 1, all of the result.")
 
 
-def stream(path: Path, attached: bool = False) -> StreamingResponse:
-    """A file in pieces. `attached`: to be saved, under a name the page chooses, and gone from here once it is sent.
+def stream(path: Path, sent: Callable[[], None] | None = None) -> StreamingResponse:
+    """A file in pieces. With `sent` it is to be saved, under a name the page chooses, and gone from here; `sent` is
+    called when all of it has been taken.
 
-    Raises Refusal 404 if the job went away meanwhile.
+    Raises FileNotFoundError if the job went away meanwhile.
     """
-    try:
-        file = path.open("rb")
-    except FileNotFoundError as error:
-        raise refusal_of(error, path.parent) from None
-    headers = {"content-length": str(path.stat().st_size), "content-type": TYPES[path.suffix]}
-    if attached:
+    file = path.open("rb")
+    headers = {"content-length": str(os.fstat(file.fileno()).st_size), "content-type": TYPES[path.suffix]}
+    if sent:
         headers["content-disposition"] = "attachment"
         with suppress(OSError):  # Where open files cannot be removed, it goes with its job.
             path.unlink()
@@ -237,5 +255,7 @@ def stream(path: Path, attached: bool = False) -> StreamingResponse:
         with file:
             while piece := await run_in_threadpool(file.read, CHUNK_BYTES):
                 yield piece
+        if sent:
+            sent()
 
     return StreamingResponse(pieces(), headers=headers)

@@ -1,93 +1,34 @@
-"""The desk: takes jobs in, has them done by threads of its own, keeps what came out for a while."""
+"""The desk: takes jobs in, has them done, keeps what came out for a while."""
 
+import math
 import shutil
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from collections.abc import Iterator
+from concurrent.futures import Future
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from secrets import token_urlsafe
-from typing import Any
 
 from dualpix.checkpoint import Checkpoint
-from dualpix.errors import DualpixError, MachineError
 from dualpix.finishing import Choices
 from dualpix.web import work
+from dualpix.web.jobs import ACTIVE, CHECKING, DONE, FAILED, GONE, READY, RUNNING, STATES, WAITING, Job, too_slow
+from dualpix.web.lanes import Lanes
 from dualpix.web.refusals import Limits, Refusal
+from dualpix.web.space import Space
+from dualpix.web.tally import Labels, Tally
 
-CHECKING, READY, WAITING, RUNNING, DONE, FAILED = "checking", "ready", "waiting", "running", "done", "failed"
-ACTIVE = (CHECKING, WAITING, RUNNING)
-GONE = "There is no such job: it never was, was deleted, or has expired; upload the views again."
+USUAL_RETRY_S = 10
+"""When to ask again while nothing was measured that would tell."""
 
-
-def refusal_of(error: Exception, folder: Path) -> Refusal:
-    """What to answer when work on a job in `folder` raised `error`."""
-    if isinstance(error, Refusal):
-        return error
-    if isinstance(error, MachineError):
-        return Refusal(503, work.told(error, folder))
-    if isinstance(error, DualpixError):
-        return Refusal(422, work.told(error, folder))
-    if isinstance(error, MemoryError):
-        return Refusal(503, "The memory ran out; use smaller views.")
-    if isinstance(error, FileNotFoundError):
-        return Refusal(404, GONE)
-    if isinstance(error, OSError):
-        return Refusal(503, f"A file of the server cannot be used: {error.strerror or error}.")
-    return Refusal(500, f"Something went wrong that should not have ({type(error).__name__}); please report it.")
-
-
-class Stopped(Exception):
-    """The user does not want it any more."""
-
-
-@dataclass(eq=False)
-class Job:
-    """One pair of views. `version` counts what changed its pictures, so that browsers fetch them anew; `failure` is
-    the status and sentence of what went wrong; `used_s` is when it was last asked for, on the monotonic clock."""
-
-    id: str
-    order: work.Order
-    state: str = CHECKING
-    version: int = 1
-    done: int = 0
-    total: int = 0
-    began_s: float = 0.0
-    seconds: float = 0.0
-    checked: work.Checked | None = None
-    notes: tuple[str, ...] = ()
-    plan: str | None = None
-    failure: Refusal | None = None
-    used_s: float = field(default_factory=time.monotonic)
-    wants_start: bool = False
-    wants_stop: bool = False
-    is_removed: bool = False
-
-    def as_json(self) -> dict[str, Any]:
-        """What GET /api/jobs/{id} tells."""
-        running = self.state == RUNNING
-        return {
-            "id": self.id,
-            "state": self.state,
-            "version": self.version,
-            "swap": self.order.swap,
-            "bands_done": self.done,
-            "bands": self.total,
-            "seconds": round(time.monotonic() - self.began_s if running else self.seconds, 1),
-            "check": self.checked and self.checked.found,
-            "notes": list(self.notes),
-            "plan": self.plan,
-            "status": self.failure.status if self.failure else 200,
-            "error": self.failure.sentence if self.failure else None,
-        }
+HANDED_BACK = "The server stopped before this pair was done; send it again."
 
 
 class Desk:
-    """All jobs of one server. Two threads work: one deblurs, the other checks new pairs and writes downloads, so that
-    neither waits for a long deblurring. Methods may be called from any thread."""
+    """All jobs of one server. Methods may be called from any thread."""
 
     def __init__(
         self,
@@ -100,44 +41,60 @@ class Desk:
         precision: str = "auto",
     ) -> None:
         self.limits = limits or Limits()
-        self._root, self._checkpoint = root, checkpoint
-        self._choices = Choices(memory=memory, engine=engine, precision=precision, anyway=True)
+        self.tally = Tally()
+        self.is_stopping = False
+        self._root = root
         self._jobs: dict[str, Job] = {}
-        self._uploading = 0
+        self._space = Space(root, self.limits.free_disk_bytes)
+        self._numbers = 0
         self._lock = threading.RLock()
-        self._quick = ThreadPoolExecutor(1, "dualpix-quick")
-        self._slow = ThreadPoolExecutor(1, "dualpix-slow")
-        self._futures: list[Future[Any]] = []
+        choices = Choices(memory=memory, engine=engine, precision=precision, anyway=True)
+        self._lanes = Lanes(self._lock, checkpoint, choices, self.limits, self._space, self.tally)
+        self._slow = self._lanes.slow
+        self._renders: list[Future[Path]] = []
+
+    # ---- in and out
 
     @contextmanager
-    def admit(self) -> Iterator[Path]:
-        """Hold a place while an upload arrives; gives a folder for it, which is removed unless a job keeps it.
+    def admit(self, size: int | None = 0) -> Iterator[Path]:
+        """Hold a place while an upload of `size` bytes (None: nobody knows) arrives; gives a folder for it, which is
+        removed unless a job keeps it.
 
-        Raises Refusal: 429 if too much is going on, 503 if the disk is nearly full.
+        Raises Refusal: 429 if too much is going on, or kept until it is fetched, 503 if the disk is nearly full.
         """
+        self.expire()
         with self._lock:
-            active = self._uploading + sum(job.state in ACTIVE for job in self._jobs.values())
-            if active >= self.limits.active_jobs:
-                what = f"{active} pairs are being worked on, which is the most at once"
-                raise Refusal(429, f"{what}; try again when one is done.", retry_s=10)
-            if shutil.disk_usage(self._root).free < self.limits.free_disk_bytes + self.limits.body_bytes:
-                raise Refusal(503, "The disk of the server is nearly full; free some of it.", retry_s=60)
-            self._uploading += 1
-        folder = Path(tempfile.mkdtemp(dir=self._root))
+            self._require_place(more=1)
+            kept = len(self._space.uploads) + sum(
+                job.state in ACTIVE or job.waits_to_be_fetched for job in self._jobs.values()
+            )
+            if kept >= self.limits.kept_jobs:
+                what = f"{kept} pairs are being worked on or wait to be fetched, which is the most that are kept"
+                raise Refusal(429, f"{what}; fetch or delete one, or try again later.", self._place_in_s())
+            self._space.require(size or 0)
+            folder = Path(tempfile.mkdtemp(dir=self._root))
+            self._space.uploads[folder] = size or 0
         try:
             yield folder
         finally:
             with self._lock:
-                self._uploading -= 1
+                del self._space.uploads[folder]
                 if all(job.order.folder != folder for job in self._jobs.values()):
                     shutil.rmtree(folder, ignore_errors=True)
 
+    def wrote(self, folder: Path, size: int) -> None:
+        """So many bytes of the upload into `folder` will be written now. Raises Refusal 503 if that fills the disk."""
+        with self._lock:
+            self._space.use(folder, size)
+
     def add(self, order: work.Order, start: bool) -> Job:
         """Take in a pair whose files are in place; it is checked, and then deblurred if `start`."""
-        job = Job(token_urlsafe(18), replace(order, megapixels=self.limits.megapixels), wants_start=start)
+        job = Job(token_urlsafe(18), replace(order, megapixels=self.limits.megapixels))
         with self._lock:
+            self._numbers += 1
+            job.number = self._numbers
             self._jobs[job.id] = job
-        self._submit(self._quick, self._check, job)
+            self._lanes.check(job, start)
         return job
 
     def find(self, name: str) -> Job:
@@ -150,62 +107,126 @@ class Desk:
             job.used_s = time.monotonic()
             return job
 
-    def swap(self, job: Job) -> None:
-        """Exchange the views and check again; a result is forgotten. Raises Refusal 409 while it is worked on."""
-        with self._lock:
-            self._require(job, READY, DONE)
-            job.order = replace(job.order, swap=not job.order.swap)
-            job.state, job.version, job.failure = CHECKING, job.version + 1, None
-        self._submit(self._quick, self._check, job)
-
-    def start(self, job: Job) -> None:
-        """Deblur. Raises Refusal 409 unless it was checked and is at rest, 429 if too much is going on."""
-        with self._lock:
-            self._require(job, READY, DONE)
-            if sum(other.state in ACTIVE for other in self._jobs.values()) >= self.limits.active_jobs:
-                raise Refusal(429, "Too many pairs are being worked on; try again when one is done.", retry_s=10)
-            self._line_up(job)
-
-    def stop(self, job: Job) -> None:
-        """Stop deblurring, between two bands at the latest. Does nothing if it is not being deblurred."""
-        with self._lock:
-            job.wants_stop = job.state in (WAITING, RUNNING)
-            if job.state == WAITING:
-                job.state = READY
-
     def remove(self, job: Job) -> None:
-        """Forget a job and its files; if it is being worked on, as soon as that stops."""
+        """Forget a job and its files; if somebody uses them, as soon as that stops."""
         with self._lock:
             self._jobs.pop(job.id, None)
             job.is_removed = job.wants_stop = True
-            if job.state not in (CHECKING, RUNNING):
+            job.ticket = None
+            if not job.holders:
                 shutil.rmtree(job.order.folder, ignore_errors=True)
 
+    def expire(self) -> None:
+        """Remove what nobody has asked for in `kept_s`, and the longest unused beyond `kept_jobs`, but no result that
+        waits to be fetched; give up checks that take too long."""
+        now_s = time.monotonic()
+        with self._lock:
+            for job in self._jobs.values():
+                if job.state == CHECKING and now_s > job.deadline_s:
+                    job.ticket, job.state, job.failure = None, FAILED, too_slow("Reading", self.limits.check_s)
+                    if job.turn:
+                        job.turn.end()
+            idle = [job for job in self._jobs.values() if job.state not in ACTIVE and not job.holders]
+            surplus = len(self._jobs) - self.limits.kept_jobs
+            for job in sorted(idle, key=lambda job: job.used_s):
+                is_surplus = surplus > 0 and not job.waits_to_be_fetched
+                if is_surplus or now_s - job.used_s > self.limits.kept_s:
+                    self.remove(job)
+                    surplus -= 1
+
+    # ---- what users ask for
+
+    def swap(self, job: Job) -> None:
+        """Exchange the views and check again; a result is forgotten. Raises Refusal 409 while it is worked on, 429 if
+        too much is going on."""
+        with self._lock:
+            self._require(job, READY, DONE)
+            self._require_place()
+            job.order = replace(job.order, swap=not job.order.swap)
+            job.version += 1
+            job.forget(work.RESULT, work.AFTER, work.LEFT, work.RIGHT, work.DISPARITY, work.BEFORE)
+            self._lanes.check(job, start=False)
+
+    def start(self, job: Job) -> None:
+        """Deblur, after a check if there was none. Raises Refusal 409 unless it is at rest, 429 if too much is going
+        on, and what went wrong before unless that may pass."""
+        with self._lock:
+            if not (job.state == FAILED and job.failure and job.failure.may_pass):
+                self._require(job, READY, DONE)
+            self._require_place()
+            if job.checked is None:
+                self._lanes.check(job, start=True)
+            else:
+                self._lanes.deblur(job)
+
+    def stop(self, job: Job) -> None:
+        """Stop checking or deblurring, between two bands at the latest. Does nothing if it is at rest."""
+        with self._lock:
+            if job.state == RUNNING:
+                job.wants_stop = True
+            elif job.state in (WAITING, CHECKING):
+                job.ticket, job.wants_start, job.state = None, False, READY
+
     def render(self, job: Job, suffix: str, depth: int, strength: float) -> Future[Path]:
-        """Have the result written as a file. Raises Refusal 409 if there is none."""
+        """Have the result written as a file. Raises Refusal 409 if there is none, 429 if too much is going on."""
         with self._lock:
             self._require(job, DONE)
-            assert job.checked is not None
-        return self._submit(self._quick, work.render, job.order, job.checked, suffix, depth, strength)
+            self._renders = [one for one in self._renders if not one.done()]
+            if len(self._renders) >= self.limits.active_jobs:
+                raise Refusal(429, "Too many files are being made; try again in a moment.", USUAL_RETRY_S)
+            future = self._lanes.render(job, suffix, depth, strength)
+            self._renders.append(future)
+            return future
 
-    def expire(self) -> None:
-        """Remove what nobody has asked for in `kept_s`, and the longest unused beyond `kept_jobs`."""
+    def fetched(self, job: Job, version: int) -> None:
+        """The result, as it was then, has been sent as a whole."""
         with self._lock:
-            idle = sorted((job for job in self._jobs.values() if job.state not in ACTIVE), key=lambda job: job.used_s)
-            surplus = len(self._jobs) - self.limits.kept_jobs
-            for number, job in enumerate(idle):
-                if number < surplus or time.monotonic() - job.used_s > self.limits.kept_s:
-                    self.remove(job)
+            job.fetched = job.fetched or job.version == version
+
+    # ---- the end, and what is told of it all
+
+    def wind_up(self) -> None:
+        """Take nothing new; finish what runs, and hand back, with a sentence, what waits for its turn."""
+        with self._lock:
+            self.is_stopping = True
+            for job in self._jobs.values():
+                if job.state in (CHECKING, WAITING):
+                    job.ticket, job.wants_start, job.state = None, False, FAILED
+                    job.failure = Refusal(503, HANDED_BACK, USUAL_RETRY_S)
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Nothing is being worked on, and every result has been fetched."""
+        with self._lock:
+            busy = (job.state in ACTIVE or job.holders or job.waits_to_be_fetched for job in self._jobs.values())
+            return not (self._space.uploads or any(busy))
 
     def close(self, patience_s: float = 5.0) -> bool:
         """Stop everything. Returns whether all threads came to rest within `patience_s`."""
         with self._lock:
             for job in list(self._jobs.values()):
                 self.remove(job)
-        for lane in (self._quick, self._slow):
-            lane.shutdown(wait=False, cancel_futures=True)
-        running = [future for future in self._futures if future.running()]
-        return not wait(running, patience_s).not_done
+        return self._lanes.close(patience_s)
+
+    def gauges(self) -> dict[str, dict[Labels, float]]:
+        """What is so now, for `Tally.text`."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+            return {
+                "dualpix_jobs": {(("state", state),): sum(job.state == state for job in jobs) for state in STATES},
+                "dualpix_results_not_fetched": {(): sum(job.waits_to_be_fetched for job in jobs)},
+                "dualpix_uploads": {(): len(self._space.uploads)},
+                "dualpix_disk_free_bytes": {(): self._space.free_bytes},
+            }
+
+    def require_ready(self) -> None:
+        """Raises Refusal unless an upload would be taken now: 503 if the server stops or the disk is nearly full."""
+        with self._lock:
+            if self.is_stopping:
+                raise Refusal(503, "The server is stopping; try again when it runs again.", USUAL_RETRY_S)
+            self._space.require(0)
+
+    # ---- inside
 
     def _require(self, job: Job, *states: str) -> None:
         if job.state == FAILED and job.failure:
@@ -213,65 +234,28 @@ class Desk:
         if job.state not in states:
             raise Refusal(409, f"This pair is {job.state}, and for this it must be {' or '.join(states)}.")
 
-    def _submit(self, lane: ThreadPoolExecutor, call: Callable[..., Any], *arguments: object) -> Future[Any]:
-        with self._lock:
-            self._futures = [future for future in self._futures if not future.done()]
-            self._futures.append(lane.submit(call, *arguments))
-            return self._futures[-1]
+    def _require_place(self, more: int = 0) -> None:
+        if self.is_stopping:
+            raise Refusal(503, "The server is stopping; try again when it runs again.", USUAL_RETRY_S)
+        active = len(self._space.uploads) + sum(job.state in ACTIVE for job in self._jobs.values())
+        if active >= self.limits.active_jobs:
+            what = f"{active} pairs are being worked on, which is the most at once"
+            raise Refusal(429, f"{what}; try again when one is done.", self._turn_in_s())
 
-    def _line_up(self, job: Job) -> None:
-        job.state, job.wants_stop, job.wants_start, job.failure = WAITING, False, False, None
-        job.done = job.total = 0
-        self._submit(self._slow, self._deblur, job)
+    def _turn_in_s(self) -> int:
+        """When the pair that is being deblurred will be done, as far as its bands or earlier pairs tell."""
+        for job in self._jobs.values():
+            if job.state == RUNNING:
+                spent_s = time.monotonic() - job.began_s
+                if job.done:
+                    return max(1, math.ceil(spent_s / job.done * (job.total - job.done)))
+                if self._lanes.pace_s is not None:
+                    return max(1, math.ceil(self._lanes.pace_s - spent_s))
+        return USUAL_RETRY_S
 
-    def _check(self, job: Job) -> None:
-        def run() -> str:
-            if job.is_removed:
-                raise Stopped
-            job.checked = work.check(job.order, self._checkpoint)
-            job.notes = tuple(job.checked.found["notes"])
-            return READY
-
-        self._do(job, run)
-        with self._lock:
-            if job.wants_start and job.state == READY and not job.is_removed:
-                self._line_up(job)
-
-    def _deblur(self, job: Job) -> None:
-        deadline_s = time.monotonic() + self.limits.work_s
-
-        def progress(done: int, total: int) -> None:
-            job.done, job.total = done, total
-            if job.wants_stop:
-                raise Stopped
-            if time.monotonic() > deadline_s:
-                minutes = f"{self.limits.work_s / 60:g} minutes"
-                raise Refusal(504, f"Deblurring took longer than the {minutes} that are allowed; use smaller views.")
-
-        def run() -> str:
-            job.plan, job.notes = work.deblur(job.order, self._checkpoint, self._choices, progress)
-            job.version += 1
-            return DONE
-
-        with self._lock:
-            if job.state != WAITING or job.wants_stop:
-                return  # Stopped before its turn came.
-            job.state, job.began_s = RUNNING, time.monotonic()
-        self._do(job, run)
-
-    def _do(self, job: Job, run: Callable[[], str]) -> None:
-        """Run one piece of work; whatever comes out of it, the thread lives on and the job says what happened."""
-        began_s = time.monotonic()
-        state, failure = FAILED, None
-        try:
-            state = run()
-        except Stopped:
-            state = READY
-        except Exception as error:
-            failure = refusal_of(error, job.order.folder)
-        with self._lock:
-            job.state, job.failure = state, failure
-            job.seconds = time.monotonic() - began_s
-            job.used_s = time.monotonic()
-            if job.is_removed:
-                shutil.rmtree(job.order.folder, ignore_errors=True)
+    def _place_in_s(self) -> int:
+        """When the first of the results that wait to be fetched will have waited long enough."""
+        waiting = [job.used_s for job in self._jobs.values() if job.waits_to_be_fetched]
+        if not waiting:
+            return self._turn_in_s()
+        return max(1, math.ceil(min(waiting) + self.limits.kept_s - time.monotonic()))

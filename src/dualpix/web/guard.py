@@ -3,9 +3,11 @@
 Host: a page of somebody else's may point its own name at this machine (DNS rebinding); such requests carry that name.
 Origin, Sec-Fetch-Site: pages of others may not use the endpoint through the visitor's browser.
 Body: counted and timed while it arrives, whatever its header promises.
+Errors: whatever the application did not foresee is an answer like all others, and told in the log.
 """
 
 import asyncio
+import re
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from ipaddress import ip_address
@@ -14,6 +16,7 @@ from typing import Any
 from starlette.responses import JSONResponse
 
 from dualpix.web.refusals import Limits, Refusal
+from dualpix.web.tally import Tally
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -35,12 +38,31 @@ HEADERS = {
 }
 
 
+PROBES = ("/health", "/ready")
+"""Asked by machines that know this one by an address alone; they tell nothing, so any name will do."""
+
+BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d*)?")
+PLAIN = re.compile(r"([^\s:\[\]/@,]+)(?::\d*)?")
+STOPPING = Refusal(503, "The server is stopping; try again when it runs again.", retry_s=10)
+
+
 class Guard:
     """Wraps an application. `hosts`: names it may be called by; `any_address`: or by any IP address, which nobody can
-    rebind."""
+    rebind; `behind`: or by those (NAME or NAME:PORT) that a server in front of this one is known by."""
 
-    def __init__(self, app: App, hosts: frozenset[str], limits: Limits, any_address: bool = False) -> None:
-        self._app, self._hosts, self._limits, self._any_address = app, hosts, limits, any_address
+    def __init__(
+        self,
+        app: App,
+        hosts: frozenset[str],
+        limits: Limits,
+        any_address: bool = False,
+        behind: frozenset[str] = frozenset(),
+        tally: Tally | None = None,
+    ) -> None:
+        self._app, self._limits, self._any_address, self._behind = app, limits, any_address, behind
+        self._hosts = hosts | {name_in(name) for name in behind}
+        self._tally = tally or Tally()
+        self._arriving: dict[asyncio.Task[Any], Body] = {}
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -50,20 +72,52 @@ class Guard:
         has_body = b"transfer-encoding" in names or names.get(b"content-length", b"0") != b"0"
         body = Body(receive, self._limits, has_body)
         answer = Answer(send, body)
+        began_s = time.monotonic()
+        task = asyncio.current_task()
+        if has_body and task:
+            self._arriving[task] = body
+        try:
+            await self._answer(scope, body, answer)
+        finally:
+            if task:
+                self._arriving.pop(task, None)
+            self._tally.request(scope["method"], scope["path"], answer.status, time.monotonic() - began_s)
+
+    def stop(self) -> None:
+        """End the uploads under way, each with a sentence that says why."""
+        for task, body in self._arriving.items():
+            if not body.is_over:
+                task.cancel()
+
+    async def _answer(self, scope: MutableMapping[str, Any], body: "Body", answer: "Answer") -> None:
         try:
             self._check(scope)
-        except Refusal as refusal:
-            await refuse(refusal)(scope, body.receive, answer.send)
+            await self._app(scope, body.receive, answer.send)
             return
-        await self._app(scope, body.receive, answer.send)
+        except Refusal as refused:
+            refusal = refused
+        except asyncio.CancelledError:
+            refusal = STOPPING
+        except Exception as error:
+            self._tally.mishap(error)
+            refusal = Refusal(500, "Something went wrong that should not have; please report it.")
+        if not answer.status:
+            await refuse(refusal)(scope, body.receive, answer.send)
 
     def _check(self, scope: MutableMapping[str, Any]) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        host = headers.get("host", "")
-        if not self._is_ours(name_in(host)):
-            raise Refusal(403, f"This server does not answer to the name {host[:100]!r}; use the address it printed.")
+        if "transfer-encoding" in headers and "content-length" in headers:
+            raise Refusal(400, "A request has either a Content-Length or a Transfer-Encoding.", closes=True)
+        host = headers.get("host", "").lower()
+        if not self._is_ours(name_in(host)) and scope["path"] not in PROBES:
+            raise Refusal(
+                403,
+                f"This server does not answer to the name {host[:100]!r}; use the address it printed, or start it "
+                "with --allow-host and this name.",
+            )
         origin = headers.get("origin")
-        if origin is not None and origin not in (f"http://{host}", f"https://{host}"):
+        known = {f"{scheme}://{name}" for scheme in ("http", "https") for name in (host, *self._behind)}
+        if origin is not None and origin.lower() not in known:
             raise Refusal(403, "Pages of other sites may not use this server.")
         from_elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
         if from_elsewhere and scope["path"].startswith("/api"):
@@ -77,10 +131,11 @@ class Guard:
 
 
 def name_in(host: str) -> str:
-    """The name or address in a Host header, without port and brackets, in lower case."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower()
+    """The name or address in a Host header, without port and brackets, in lower case; nothing if it is not one."""
+    if (found := BRACKETED.fullmatch(host)) and ":" in found[1] and is_address(found[1]):
+        return found[1].lower()
+    found = PLAIN.fullmatch(host)
+    return found[1].lower() if found else ""
 
 
 def is_address(name: str) -> bool:
@@ -133,20 +188,35 @@ class Body:
 
 
 class Answer:
-    """An answer on its way: it gets the headers above, and waits for the rest of the body to be thrown away."""
+    """An answer on its way: it gets the headers above, and waits for the rest of the body to be thrown away. `status`
+    is 0 until it has begun."""
 
     def __init__(self, send: Send, body: Body) -> None:
         self._send, self._body = send, body
+        self.status = 0
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             await self._body.drain()
-            own = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
-            message = {**message, "headers": [*message.get("headers", ()), *own]}
+            self.status = message["status"]
+            message = {**message, "headers": [*message.get("headers", ()), *_encoded(HEADERS)]}
         await self._send(message)
 
 
 def refuse(refusal: Refusal) -> JSONResponse:
     """The answer that says no."""
     headers = {} if refusal.retry_s is None else {"retry-after": str(refusal.retry_s)}
+    if refusal.closes:
+        headers["connection"] = "close"
     return JSONResponse({"error": refusal.sentence}, refusal.status, headers)
+
+
+def bare(refusal: Refusal) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """The same, as headers and content, for where no application answers: the connection ends with it."""
+    answer = refuse(refusal)
+    headers = [pair for pair in answer.raw_headers if pair[0] != b"connection"]
+    return [*headers, (b"connection", b"close"), *_encoded(HEADERS)], bytes(answer.body)
+
+
+def _encoded(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode()) for name, value in headers.items()]

@@ -15,6 +15,7 @@ JOB: Json = {
     "properties": {
         "id": {"type": "string", "description": "Whoever knows it can see and delete the job."},
         "state": {"type": "string", "enum": ["checking", "ready", "waiting", "running", "done", "failed"]},
+        "stopping": {"type": "boolean", "description": "It was told to stop, and does so at the end of this band."},
         "version": {"type": "integer", "description": "Counts the changes of its pictures."},
         "swap": {"type": "boolean", "description": "Whether the views were exchanged."},
         "bands_done": {"type": "integer"},
@@ -23,13 +24,14 @@ JOB: Json = {
         "check": {"type": ["object", "null"], "description": "As `dualpix inspect --json` prints."},
         "notes": {"type": "array", "items": {"type": "string"}},
         "plan": {"type": ["string", "null"], "description": "How it was run."},
+        "fetched": {"type": "boolean", "description": "Whether the result has been downloaded."},
         "status": {"type": "integer", "description": "200, or the HTTP status that says what went wrong."},
         "error": {"type": ["string", "null"]},
     },
 }
 ERROR: Json = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 REASONS = {
-    "400": "A field or parameter is wrong.",
+    "400": "A field or parameter is wrong, or the body broken off.",
     "403": "The request came by another name than this server's, or from a page of another site.",
     "404": "There is no such job: it never was, was deleted, or has expired.",
     "408": "The upload came too slowly.",
@@ -37,8 +39,8 @@ REASONS = {
     "413": "The upload is too large.",
     "415": "Not multipart/form-data.",
     "422": "The files are no two views of one photograph that could be read.",
-    "429": "Too many jobs at once; Retry-After says when to ask again.",
-    "503": "The memory or the disk does not suffice, or too many are connected.",
+    "429": "Too many jobs at once, or too many results that nobody fetched; Retry-After says when there is a place.",
+    "503": "The memory or the disk does not suffice now, too many are connected, or the server stops; try again.",
     "504": "It took too long.",
 }
 
@@ -55,7 +57,16 @@ def describe(limits: Limits) -> Json:
             "summary": "Two views of a dual-pixel photograph in, one picture out that is sharp everywhere.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "servers": [{"url": "."}],
         "paths": {
+            "/health": {"get": _operation("health", "Whether the server runs.", {"200": _json({"type": "object"})})},
+            "/ready": {
+                "get": _operation("ready", "Whether it takes uploads.", {"200": _json({"type": "object"})}, ["503"])
+            },
+            "/metrics": {
+                "get": _operation("metrics", "Counts, as Prometheus reads them.",
+                                  {"200": _content("text/plain", {"type": "string"})})
+            },
             "/api/limits": {
                 "get": _operation("limits", "What this server allows.", {"200": _json({"type": "object"})})
             },
@@ -71,7 +82,8 @@ def describe(limits: Limits) -> Json:
             },
             **{
                 f"{one}/{verb}": {
-                    "parameters": [_ID], "post": _operation(verb, words, _job("202"), ["404", "409", "422", "429"])
+                    "parameters": [_ID],
+                    "post": _operation(verb, words, _job("202"), ["404", "409", "422", "429", "503"]),
                 }
                 for verb, words in COMMANDS.items()
             },
@@ -89,8 +101,8 @@ def describe(limits: Limits) -> Json:
 
 
 COMMANDS = {
-    "start": "Deblur a pair that was uploaded with start=no, or again.",
-    "stop": "Stop deblurring, between two bands; the views are kept.",
+    "start": "Deblur a pair that was uploaded with start=no, or again, also after 503 and 504.",
+    "stop": "Stop checking or deblurring, between two bands at the latest; the views are kept.",
     "swap": "Exchange the views and check them again; a result is forgotten.",
 }
 PICTURES = {
@@ -127,7 +139,7 @@ def _result() -> Json:
     kinds = {kind: {"schema": FILE} for kind in ("image/png", "image/tiff", "image/jpeg")}
     words = "The result as a file, with the colour profile, EXIF and XMP of the left view."
     answers = {"200": {"description": "The file.", "content": kinds}}
-    reasons = ["400", "404", "409", "422", "503", "504"]
+    reasons = ["400", "404", "409", "422", "429", "503", "504"]
     return _operation("result", words, answers, reasons) | {"parameters": parameters}
 
 

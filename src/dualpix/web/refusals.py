@@ -1,16 +1,23 @@
 """What the server allows, and how it says no."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, fields, replace
+
+from dualpix.errors import MachineError
+from dualpix.planning import parse_memory
 
 
 @dataclass(frozen=True)
 class Limits:
     """Bounds that keep one visitor from using up the machine.
 
-    body_bytes: of one upload; megapixels: of one view; upload_s: for a whole upload; silence_s: without a byte in it;
-    head_s: for a connection to send its first request; work_s: for reading, checking or deblurring a pair; render_s:
-    for making a file to download; active_jobs: uploading, waiting or running at once; kept_jobs and kept_s: how many,
-    and how long after their last use, are kept; connections: open at once; free_disk_bytes: left alone.
+    body_bytes: of one upload; megapixels: of one view; upload_s: for a whole upload; silence_s: without a byte in it,
+    or without a byte taken of an answer; head_s: for a connection to send its first request, and the next after each
+    answer; check_s: for reading and comparing a pair; work_s: for deblurring it; render_s: for making a file to
+    download; stop_s: for what is under way when the server is asked to end; active_jobs: uploading, waiting or running
+    at once; kept_jobs and kept_s: how many, and how long after their last use, are kept; connections: open at once;
+    free_disk_bytes: left alone.
     """
 
     body_bytes: int = 1_000_000_000
@@ -18,8 +25,10 @@ class Limits:
     upload_s: float = 600.0
     silence_s: float = 20.0
     head_s: float = 10.0
+    check_s: float = 300.0
     work_s: float = 3600.0
     render_s: float = 300.0
+    stop_s: float = 8.0
     active_jobs: int = 6
     kept_jobs: int = 12
     kept_s: float = 3600.0
@@ -27,9 +36,43 @@ class Limits:
     free_disk_bytes: int = 2_000_000_000
 
 
-class Refusal(Exception):
-    """An answer other than yes: an HTTP `status`, one sentence, and after how many seconds to try again, if ever."""
+def limits_of(settings: Iterable[str]) -> Limits:
+    """The usual limits, but for what is set, such as "kept_jobs=40" or "free_disk_bytes=500MB".
 
-    def __init__(self, status: int, sentence: str, retry_s: int | None = None) -> None:
+    Raises MachineError.
+    """
+    kinds = {field.name: field.type for field in fields(Limits)}
+    limits = Limits()
+    for setting in settings:
+        name, _, text = setting.partition("=")
+        if name not in kinds:
+            raise MachineError(f"There is no limit {name!r}; choose from: {', '.join(kinds)}.")
+        limits = replace(limits, **{name: _amount(name, text, is_whole=kinds[name] in (int, "int"))})
+    return limits
+
+
+def _amount(name: str, text: str, is_whole: bool) -> float:
+    if name.endswith("_bytes") and text != "0":
+        return parse_memory(text)
+    try:
+        value = int(text) if is_whole else float(text)
+        if math.isfinite(value) and value >= 0 and (value > 0 or name in ("free_disk_bytes", "stop_s")):
+            return value
+    except ValueError:
+        pass
+    what = "a whole number above 0" if is_whole else "a number above 0"
+    raise MachineError(f"The limit {name} cannot be {text!r}; give {what}, such as {name}={getattr(Limits, name):g}.")
+
+
+class Refusal(Exception):
+    """An answer other than yes: an HTTP `status`, one sentence, after how many seconds to try again, if ever, and
+    whether the connection `closes` with it."""
+
+    def __init__(self, status: int, sentence: str, retry_s: int | None = None, closes: bool = False) -> None:
         super().__init__(sentence)
-        self.status, self.sentence, self.retry_s = status, sentence, retry_s
+        self.status, self.sentence, self.retry_s, self.closes = status, sentence, retry_s, closes
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same may go well another time: room, memory or time were short, and the request was right."""
+        return self.status in (503, 504)

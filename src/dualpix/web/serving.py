@@ -1,31 +1,34 @@
 """Run the page: a socket, a folder for uploads that is gone afterwards, and a server between them."""
 
+import math
 import os
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
+import time
 import webbrowser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from ipaddress import ip_address
+from types import FrameType
 from typing import Any, NamedTuple
 
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dualpix import checkpoint, runners
 from dualpix.errors import MachineError
 from dualpix.planning import parse_memory
 from dualpix.web.app import create_app
+from dualpix.web.connections import Connection
 from dualpix.web.desk import Desk
-from dualpix.web.guard import LOOPBACK, name_in
+from dualpix.web.folders import folder, sweep
+from dualpix.web.guard import LOOPBACK, Guard, name_in
 from dualpix.web.refusals import Limits
 
-PREFIX = "dualpix-web-"
 ANYWHERE = ("0.0.0.0", "::")
+GENTLE = ("SIGTERM", "SIGHUP")
+"""Signals that ask to end, and leave time to finish; there is no SIGHUP on Windows."""
 
 
 class Ended(NamedTuple):
@@ -45,85 +48,120 @@ def serve(
     precision: str = "auto",
     limits: Limits | None = None,
     open_browser: bool = False,
+    behind: Iterable[str] = (),
     ready: Callable[[str], None] = lambda address: None,
 ) -> Ended:
-    """Serve until interrupted; `ready` is called with the address. `port` 0 takes any that is free.
+    """Serve until interrupted; `ready` is called with the address. `port` 0 takes any that is free. `behind`: names
+    (NAME or NAME:PORT) of servers that pass requests on to this one.
 
-    Raises MachineError if the port cannot be had, and CheckpointError for the weights.
+    Asked to terminate, it finishes what runs and waits for results to be fetched, for `limits.stop_s` at most; what is
+    not begun is handed back. Raises MachineError if the port cannot be had, and CheckpointError for the weights.
     """
     limits = limits or Limits()
+    names = known_names(behind)
     if memory is not None:
         parse_memory(memory)
     runners.check(engine, precision, "auto")
-    with bound(host, port) as listening, folder() as root:
-        opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
-        desk = Desk(root, opened, memory, limits, engine=engine, precision=precision)
-        try:
-            app = create_app(desk, LOOPBACK | names_of(host), any_address=host in ANYWHERE)
-            server = _Server(configure(app, limits))
-            address = address_of(host, listening.getsockname()[1])
+    is_at_rest = True
 
-            def tell() -> None:
-                ready(address)
-                if open_browser:
-                    webbrowser.open(address)
+    def work() -> None:
+        nonlocal is_at_rest
+        sweep()
+        with bound(host, port) as listening, folder() as root:
+            opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
+            desk = Desk(root, opened, memory, limits, engine=engine, precision=precision)
+            try:
+                at, number = listening.getsockname()[:2]
+                app = create_app(desk, LOOPBACK | names_of(host), any_address=at in ANYWHERE, behind=names)
+                server = Server(configure(app, limits), app, desk)
+                address = address_of(at if at in ANYWHERE else host, number)
 
-            server.on_start = tell
-            code = run(lambda: server.run(sockets=[listening]))
-        finally:
-            is_at_rest = desk.close()
-    return Ended(code, is_at_rest)
+                def tell() -> None:
+                    ready(address)
+                    if open_browser:
+                        webbrowser.open(address)
+
+                server.on_start = tell
+                server.run(sockets=[listening])
+            finally:
+                is_at_rest = desk.close()
+
+    return Ended(run(work), is_at_rest)
 
 
 def configure(app: Any, limits: Limits) -> uvicorn.Config:
-    """The server's settings."""
-    protocol = type("Punctual", (_Punctual,), {"head_s": limits.head_s})
+    """The server's settings. Our own log tells what goes wrong, without a traceback for every visitor that left."""
     return uvicorn.Config(
         app,
-        http=protocol,
+        http=type("Connection", (Connection,), {"limits": limits}),
         ws="none",
         loop="asyncio",
         lifespan="on",
         log_config=None,
-        log_level="error",
+        log_level="critical",
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        limit_concurrency=limits.connections,
-        timeout_keep_alive=10,
+        timeout_keep_alive=max(1, math.ceil(limits.head_s)),
         timeout_graceful_shutdown=2,
     )
 
 
-class _Server(uvicorn.Server):
-    """Tells when it has started."""
+class Server(uvicorn.Server):
+    """Tells when it has started, and ends in two steps: no new work, then no more requests."""
 
     on_start: Callable[[], object] = staticmethod(lambda: None)
+
+    def __init__(self, config: uvicorn.Config, app: Guard, desk: Desk) -> None:
+        super().__init__(config)
+        self._app, self._desk = app, desk
+        self._ends_s: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.on_start()
 
+    async def on_tick(self, counter: int) -> bool:
+        if self._ends_s is not None and (self._desk.is_at_rest or time.monotonic() > self._ends_s):
+            self.should_exit = True
+        return await super().on_tick(counter)
 
-class _Punctual(H11Protocol):
-    """Closes a connection on which no request has begun after `head_s`, as one that sends it letter by letter."""
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.stop()
+        await super().shutdown(sockets)
 
-    head_s = 10.0
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        with super().capture_signals():
+            hangup = getattr(signal, "SIGHUP", None)
+            if hangup is None or not is_heeded(hangup):
+                yield
+                return
+            before = signal.signal(hangup, self.handle_exit)
+            try:
+                yield
+            finally:
+                signal.signal(hangup, before)
 
-    def connection_made(self, transport: Any) -> None:
-        super().connection_made(transport)
-        self.loop.call_later(self.head_s, self._close_if_silent)
-
-    def _close_if_silent(self) -> None:
-        if self.cycle is None and self.transport is not None:
-            self.transport.close()
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first request to terminate begins the end; a second one, or Ctrl-C, is it."""
+        if sig == signal.SIGINT or self._ends_s is not None:
+            super().handle_exit(sig, frame)
+            return
+        self._captured_signals.append(sig)
+        self._ends_s = time.monotonic() + self._desk.limits.stop_s
+        threading.Thread(target=self._desk.wind_up, daemon=True).start()  # Not here: its lock may be this thread's.
 
 
 def run(server: Callable[[], None]) -> int:
     """Run until it ends or is interrupted, or asked to terminate, which unwinds in the same way; returns the exit code
     that says so."""
-    is_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number)) if is_main else None
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    heeded = [getattr(signal, name) for name in GENTLE if hasattr(signal, name)]
+    before = {number: signal.signal(number, leave) for number in heeded if is_heeded(number)}
     try:
         server()
     except KeyboardInterrupt:
@@ -131,24 +169,34 @@ def run(server: Callable[[], None]) -> int:
     except SystemExit as ended:
         return int(ended.code or 0)
     finally:
-        if is_main:
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return 0
+
+
+def is_heeded(number: int) -> bool:
+    """Whether this signal may be handled here, and is not to be ignored, as SIGHUP is under nohup."""
+    is_main = threading.current_thread() is threading.main_thread()
+    return is_main and signal.getsignal(number) not in (signal.SIG_IGN, None)
 
 
 @contextmanager
 def bound(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket bound to that address. Raises MachineError with what to do."""
+    """A socket that listens at that address. Raises MachineError with what to do."""
+    if not host.strip():
+        raise MachineError("The address to listen at is empty; give one, such as 127.0.0.1, or leave --host out.")
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     with listening:
         if os.name == "posix":  # Elsewhere this would let two servers share the port.
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listening.bind((host, port))
-        except OSError as error:
+            listening.listen(128)  # Until then another server could take the port.
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or error
             raise MachineError(
-                f"The server cannot listen on {host}, port {port}: {error.strerror or error}; choose another --port, "
-                "or stop the program that uses this one."
+                f"The server cannot listen on {host}, port {port}: {reason}; choose another --port, or stop the "
+                "program that uses this one."
             ) from None
         yield listening
 
@@ -162,37 +210,25 @@ def address_of(host: str, port: int) -> str:
 def names_of(host: str) -> frozenset[str]:
     """The names a server on `host` may be called by, besides those of this machine for itself."""
     if host not in ANYWHERE:
-        return frozenset({name_in(f"[{host}]" if ":" in host else host)})
+        return frozenset({name_in(f"[{host}]" if ":" in host else host)} - {""})
     own = socket.gethostname().lower()
     return frozenset({own, own.partition(".")[0], f"{own.partition('.')[0]}.local"})
 
 
-@contextmanager
-def folder() -> Iterator[Path]:
-    """A folder only this user can read, removed afterwards; those that killed servers left behind are removed first."""
-    sweep()
-    root = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+def known_names(behind: Iterable[str]) -> frozenset[str]:
+    """Names that requests may carry, in lower case. Raises MachineError for what is no name."""
+    names = frozenset(name.strip().lower() for name in behind)
+    for name in sorted(names):
+        if not name_in(name):
+            raise MachineError(
+                f"{name!r} is no name to be called by; give one without http:// and path, such as photos.example.org."
+            )
+    return names
+
+
+def is_local(host: str) -> bool:
+    """Whether only this machine can reach a server at that address."""
     try:
-        yield root
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
-
-
-def sweep() -> None:
-    """Remove the folders of this user's servers that no longer run."""
-    if os.name != "posix":
-        return  # Only here can one ask about a process without touching it.
-    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
-        number = path.name.removeprefix(PREFIX).partition("-")[0]
-        if number.isdecimal() and not _runs(int(number)) and path.lstat().st_uid == os.getuid():
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _runs(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -3,7 +3,8 @@
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,26 @@ SUFFIXES = (
 
 SOFTWARE = f"dualpix {__version__}"
 Progress = Callable[[int, int], None]
+GoOn = Callable[[], None]
+
+ADVICE = (
+    (r" \((?:--|dualpix )[\w -]+\)", ""),
+    (r"; give the other view as well, or say how both lie in it: [^.;]*", "; give the other view as well"),
+    (r" and at what dualpix inspect says", ""),
+    (r", as memory= or band_rows= asks; give less, or leave it out", "; use smaller views"),
+    (r"; choose \.png or \.tif, or give --strip-metadata", "; choose PNG or TIFF"),
+    (r"; choose another place or name", ""),
+)
+"""What sentences for the command line and for Python say that a page does not offer, and what to say instead."""
+
+UNSEEN = "so that rows stay sensor rows"
+"""Ends notes that do not matter here, where pictures are shown and written upright."""
 
 
 @dataclass(frozen=True)
 class Order:
-    """What was uploaded: the files, under names of our own, how one file holds both views, and whether to swap them."""
+    """What was uploaded: the files, under names of our own, how one file holds both views, whether to swap them, and
+    what the user calls the files, by our names."""
 
     folder: Path
     left: Path
@@ -40,6 +56,7 @@ class Order:
     layout: str | None = None
     swap: bool = False
     megapixels: float = 100.0
+    names: dict[str, str] = field(default_factory=dict)
 
     def open(self) -> Views:
         return open_views(self.left, self.right, layout=self.layout, swap=self.swap, limit_megapixels=self.megapixels)
@@ -53,6 +70,10 @@ class Checked:
     found: dict[str, Any]
     inherited: Inherited
 
+    @property
+    def notes(self) -> list[str]:
+        return list(self.found["notes"])
+
 
 def upload_name(side: str, suffix: str) -> str:
     """The name that an upload gets here. Of the client's own only a known extension is looked at."""
@@ -60,33 +81,43 @@ def upload_name(side: str, suffix: str) -> str:
     return f"view_{side}.pgm" if known == ".pgm" else side + known
 
 
-def check(order: Order, checkpoint: Checkpoint) -> Checked:
+def check(order: Order, checkpoint: Checkpoint, go_on: GoOn = lambda: None) -> Checked:
     """Read and compare the views; write LEFT and RIGHT (reduced), DISPARITY, and BEFORE (the mean view, full size).
 
-    Raises PictureError or PairError.
+    `go_on` is called between steps and may raise to stop. Raises PictureError or PairError.
     """
     views = order.open()
+    go_on()
     found = inspect_views(views["left"], views["right"])
     for name, view in ((LEFT, views["left"]), (RIGHT, views["right"])):
+        go_on()
         _write_preview(order.folder / name, turn_back(_reduced(view), views), views)
+    go_on()
     painted = turn_back(disparity_picture(views["left"], found), views)
     _write_preview(order.folder / DISPARITY, painted, views, coloured=True)
+    go_on()
     _write_preview(order.folder / BEFORE, turn_back(mean_view(views["left"], views["right"]), views), views)
     inherited = inherit(views, checkpoint, Choices(software=SOFTWARE))
-    told = Inspected(views, found).as_json() | {"scale_px": round(scale_px(found), 2)}
-    return Checked(told, inherited)
+    found_json = Inspected(views, found).as_json() | {"scale_px": round(scale_px(found), 2)}
+    return Checked(_in_their_words(found_json, order), inherited)
 
 
-def deblur(order: Order, checkpoint: Checkpoint, choices: Choices, progress: Progress) -> tuple[str, tuple[str, ...]]:
+def deblur(
+    order: Order, checkpoint: Checkpoint, choices: Choices, progress: Progress, go_on: GoOn = lambda: None
+) -> tuple[str, tuple[str, ...]]:
     """Write RESULT (float32 3 x H x W, exact) and AFTER (to look at); return how it was run, and what was odd.
 
-    `progress` is called between bands and may raise to stop. Raises PictureError, PairError or MachineError.
+    `progress` is called between bands, `go_on` between other steps, and both may raise to stop. Raises PictureError,
+    PairError or MachineError, and OSError.
     """
     views = order.open()
+    go_on()
     done = deblur_views(views, checkpoint, choices, progress)
-    np.save(order.folder / RESULT, done.picture.numpy())
+    go_on()
+    with (order.folder / RESULT).open("wb", buffering=0) as file:
+        np.lib.format.write_array(_Plain(file), done.picture.numpy(), allow_pickle=False)
     _write_preview(order.folder / AFTER, done.picture, views)
-    return str(done.plan), done.warnings
+    return str(done.plan), tuple(told(warning, order.folder, order.names) for warning in done.warnings)
 
 
 def render(order: Order, checked: Checked, suffix: str, depth: int, strength: float) -> Path:
@@ -102,9 +133,43 @@ def render(order: Order, checked: Checked, suffix: str, depth: int, strength: fl
     return path
 
 
-def told(error: Exception, folder: Path) -> str:
-    """An error's sentence for someone who knows neither our folders nor the command line."""
-    return re.sub(r" \(--[\w-]+\)", "", str(error).replace(f"{folder}/", ""))
+def told(error: Exception | str, folder: Path, names: dict[str, str] | None = None) -> str:
+    """A sentence for someone who knows neither our folders and names for files nor the command line, but what the files
+    are called where they come from: `names`, by ours."""
+    known = {f"{folder}/{ours}": theirs for ours, theirs in (names or {}).items()}
+    known |= {ours: theirs for ours, theirs in (names or {}).items() if "." in ours}  # left alone is a word, too
+    sentence = str(error)
+    if known:
+        any_of = "|".join(map(re.escape, known))
+        sentence = re.sub(rf"(?<![\w.-])(?:{any_of})(?![\w-])", lambda found: known[found[0]], sentence)
+    sentence = sentence.replace(f"{folder}/", "")
+    for words, instead in ADVICE:
+        sentence = re.sub(words, instead, sentence)
+    return sentence
+
+
+def _in_their_words(found: dict[str, Any], order: Order) -> dict[str, Any]:
+    """What the check found, with sentences as `told` makes them."""
+
+    def plain(sentence: str) -> str:
+        return told(sentence, order.folder, order.names)
+
+    notes = [plain(note) for note in found["notes"] if UNSEEN not in note]
+    odd = {kind: plain(sentence) for kind, sentence in found["odd"].items()}
+    return found | {"name": Path(order.names.get(order.left.name, found["name"])).stem, "notes": notes, "odd": odd}
+
+
+class _Plain:
+    """A file that NumPy writes to through `write`: with one it knows, a full disk comes without its error number."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+
+    def write(self, content: bytes) -> int:
+        rest = memoryview(content)
+        while len(rest):
+            rest = rest[self._file.write(rest) :]
+        return len(content)
 
 
 def _reduced(view: Tensor) -> Tensor:

@@ -1,0 +1,68 @@
+"""Where uploads lie: a folder of one server, locked while that runs, so that others know when it was left behind."""
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+if sys.platform != "win32":
+    import fcntl
+
+PREFIX, UNBORN = "dualpix-web-", ".dualpix-web-"
+LOCK = "lock"
+
+
+@contextmanager
+def folder() -> Iterator[Path]:
+    """A folder only this user can read, removed afterwards."""
+    # It gets its name only once it is locked: nobody may take it for one that was left behind.
+    unborn = Path(tempfile.mkdtemp(prefix=f"{UNBORN}{os.getpid()}-"))
+    root = unborn
+    try:
+        with (unborn / LOCK).open("w") as lock:
+            if sys.platform != "win32":
+                with suppress(OSError):  # Where nothing can be locked, nothing is swept either.
+                    fcntl.flock(lock, fcntl.LOCK_EX)
+                root = unborn.rename(unborn.with_name(unborn.name.removeprefix(".")))
+            uploads = root / "uploads"
+            uploads.mkdir()
+            yield uploads
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def sweep() -> None:
+    """Remove the folders of this user's servers that no longer run, here or in another container."""
+    if sys.platform == "win32":
+        return  # Here a folder in use cannot be told from others without touching it.
+    for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+        with suppress(OSError):
+            if path.lstat().st_uid == os.getuid() and path.is_dir() and not path.is_symlink() and _is_left(path):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_left(path: Path) -> bool:
+    try:
+        lock = (path / LOCK).open()
+    except FileNotFoundError:  # Earlier versions had no lock and told by the number of their process.
+        number = path.name.removeprefix(PREFIX).partition("-")[0]
+        return number.isdecimal() and not _runs(int(number))
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            return False
+    return True
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

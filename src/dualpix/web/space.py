@@ -1,0 +1,29 @@
+"""The disk under the uploads: what is free of it, and promised to those under way."""
+
+import shutil
+from pathlib import Path
+
+from dualpix.web.jobs import FULL_RETRY_S
+from dualpix.web.refusals import Refusal
+
+
+class Space:
+    """`uploads`: how many bytes each upload, by its folder, may still bring. Not safe among threads by itself."""
+
+    def __init__(self, root: Path, left_alone_bytes: int) -> None:
+        self.uploads: dict[Path, int] = {}
+        self._root, self._left_alone_bytes = root, left_alone_bytes
+
+    @property
+    def free_bytes(self) -> int:
+        return shutil.disk_usage(self._root).free
+
+    def require(self, size: int) -> None:
+        """Raises Refusal 503 if `size` bytes more would take of what is left alone, or of what is promised."""
+        if self.free_bytes - sum(self.uploads.values()) < self._left_alone_bytes + size:
+            raise Refusal(503, "The disk of the server is nearly full; try again when there is room.", FULL_RETRY_S)
+
+    def use(self, folder: Path, size: int) -> None:
+        """So many of the bytes promised to `folder` are about to be written. Raises Refusal 503 as `require` does."""
+        self.uploads[folder] = max(0, self.uploads[folder] - size)
+        self.require(size)

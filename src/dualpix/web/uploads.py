@@ -1,0 +1,162 @@
+"""An upload as it arrives: its files go straight into a job's folder, under names of our own, and nowhere else."""
+
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+from starlette.concurrency import run_in_threadpool
+
+from dualpix.web import work
+from dualpix.web.refusals import Refusal
+
+FILES = ("left", "right")
+FIELDS = ("left", "right", "layout", "swap", "start")
+HEAD_BYTES, TEXT_BYTES, NAME_LETTERS = 8192, 1024, 80
+BROKEN = "The upload is damaged, or ended before its end; send it again."
+
+
+@dataclass
+class Upload:
+    """`texts`: the fields that are no files; `paths`: where the files lie, by field; `names`: what the user calls them,
+    by the names they have here."""
+
+    texts: dict[str, str] = field(default_factory=dict)
+    paths: dict[str, Path] = field(default_factory=dict)
+    names: dict[str, str] = field(default_factory=dict)
+
+
+async def take_in(kind: str, chunks: AsyncIterator[bytes], folder: Path, wrote: Callable[[int], None]) -> Upload:
+    """Read a body of the content type `kind` (multipart/form-data), and put its files into `folder`. `wrote` is told
+    the bytes of each piece before it is written, and may raise.
+
+    Raises Refusal 400 for what is wrong or incomplete, and OSError.
+    """
+    boundary = parse_options_header(kind)[1].get(b"boundary")
+    if not boundary:
+        raise Refusal(400, "The content type names no boundary.")
+    parts = _Parts()
+    store = _Store(folder, wrote)
+    try:
+        parser = MultipartParser(boundary, parts.callbacks)
+        async for chunk in chunks:
+            parser.write(chunk)
+            await run_in_threadpool(store.take, parts.found)
+        parser.finalize()
+    except FormParserError:
+        raise Refusal(400, BROKEN) from None
+    finally:
+        store.close()
+    if not parts.is_whole:
+        raise Refusal(400, BROKEN)
+    return store.upload
+
+
+class _Parts:
+    """What the parser finds, in order, until it is taken: ("head", disposition), ("data", bytes), ("end", nothing)."""
+
+    def __init__(self) -> None:
+        self.found: list[tuple[str, bytes]] = []
+        self.is_whole = False
+        self._name, self._value, self._disposition = bytearray(), bytearray(), b""
+        self.callbacks: dict[str, Callable[..., None]] = {
+            "on_part_begin": self._begin,
+            "on_header_field": lambda data, start, end: self._keep(self._name, data[start:end]),
+            "on_header_value": lambda data, start, end: self._keep(self._value, data[start:end]),
+            "on_header_end": self._header,
+            "on_headers_finished": lambda: self.found.append(("head", self._disposition)),
+            "on_part_data": lambda data, start, end: self.found.append(("data", data[start:end])),
+            "on_part_end": lambda: self.found.append(("end", b"")),
+            "on_end": self._finish,
+        }
+
+    def _begin(self) -> None:
+        self._bytes, self._disposition = 0, b""
+
+    def _keep(self, where: bytearray, piece: bytes) -> None:
+        self._bytes += len(piece)
+        if self._bytes > HEAD_BYTES:
+            raise Refusal(400, "The head of a part of the upload is too long.")
+        where += piece
+
+    def _header(self) -> None:
+        if bytes(self._name).strip().lower() == b"content-disposition":
+            self._disposition = bytes(self._value)
+        self._name.clear()
+        self._value.clear()
+
+    def _finish(self) -> None:
+        self.is_whole = True
+
+
+class _Store:
+    """Puts parts where they belong."""
+
+    def __init__(self, folder: Path, wrote: Callable[[int], None]) -> None:
+        self.upload = Upload()
+        self._folder, self._wrote = folder, wrote
+        self._field = ""
+        self._file: BinaryIO | None = None
+        self._text = bytearray()
+
+    def take(self, found: list[tuple[str, bytes]]) -> None:
+        for what, content in found:
+            if what == "head":
+                self._begin(content)
+            elif what == "data":
+                self._more(content)
+            else:
+                self._end()
+        found.clear()
+
+    def close(self) -> None:
+        if self._file:
+            self._file.close()
+            self._file = None
+
+    def _begin(self, disposition: bytes) -> None:
+        options = parse_options_header(disposition)[1]
+        self._field = options.get(b"name", b"").decode("utf-8", "replace")
+        if self._field not in FIELDS:
+            raise Refusal(400, f"There is no field {self._field[:50]!r}; the fields are {', '.join(FIELDS)}.")
+        if self._field in self.upload.texts or self._field in self.upload.paths:
+            raise Refusal(400, f"The field {self._field} was sent twice.")
+        self._text.clear()
+        if self._field not in FILES:
+            return
+        if b"filename" not in options:
+            raise Refusal(400, f"The field {self._field} holds no file, or an empty one.")
+        name = options[b"filename"].decode("utf-8", "replace")
+        suffix = re.sub(r".*(?=\.)", "", name, flags=re.DOTALL).lower()
+        path = self._folder / work.upload_name(self._field, suffix)
+        self._file = path.open("xb")
+        self.upload.paths[self._field] = path
+        self.upload.names[path.name] = shown_name(name) or f"the {self._field} view"
+
+    def _more(self, content: bytes) -> None:
+        if self._file:
+            self._wrote(len(content))
+            self._file.write(content)
+            return
+        self._text += content
+        if len(self._text) > TEXT_BYTES:
+            raise Refusal(400, f"The field {self._field} is too long.")
+
+    def _end(self) -> None:
+        if self._file:
+            is_empty = not self._file.tell()
+            self.close()
+            if is_empty:
+                raise Refusal(400, f"The field {self._field} holds no file, or an empty one.")
+        else:
+            self.upload.texts[self._field] = self._text.decode("utf-8", "replace")
+
+
+def shown_name(name: str) -> str:
+    """The name of a user's own file as it may stand in a sentence: without folders and what cannot be printed."""
+    last = re.split(r"[/\\]", name.replace("%22", '"'))[-1]
+    shown = "".join(letter for letter in last if letter.isprintable())[-NAME_LETTERS:]
+    return shown if shown.strip(". ") else ""
