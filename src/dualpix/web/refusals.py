@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 from dualpix.errors import MachineError
 from dualpix.planning import parse_memory
@@ -47,7 +48,8 @@ def limits_of(settings: Iterable[str]) -> Limits:
         name, _, text = setting.partition("=")
         if name not in kinds:
             raise MachineError(f"There is no limit {name!r}; choose from: {', '.join(kinds)}.")
-        limits = replace(limits, **{name: _amount(name, text, is_whole=kinds[name] in (int, "int"))})
+        changed: dict[str, Any] = {name: _amount(name, text, is_whole=kinds[name] in (int, "int"))}
+        limits = replace(limits, **changed)
     return limits
 
 

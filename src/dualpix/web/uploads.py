@@ -4,7 +4,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -12,6 +12,9 @@ from starlette.concurrency import run_in_threadpool
 
 from dualpix.web import work
 from dualpix.web.refusals import Refusal
+
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
 
 FILES = ("left", "right")
 FIELDS = ("left", "right", "layout", "swap", "start")
@@ -62,7 +65,7 @@ class _Parts:
         self.found: list[tuple[str, bytes]] = []
         self.is_whole = False
         self._name, self._value, self._disposition = bytearray(), bytearray(), b""
-        self.callbacks: dict[str, Callable[..., None]] = {
+        self.callbacks: MultipartCallbacks = {
             "on_part_begin": self._begin,
             "on_header_field": lambda data, start, end: self._keep(self._name, data[start:end]),
             "on_header_value": lambda data, start, end: self._keep(self._value, data[start:end]),
