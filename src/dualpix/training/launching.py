@@ -57,6 +57,10 @@ def _show(text: str) -> None:
         sys.stderr.flush()
 
 
+QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR"}
+"""Or PyTorch warns, in lines of its own, where a machine's name leads to no address."""
+
+
 class _Running:
     """One process, and the last lines of what it wrote to stderr. Its session is its own: signals come from us only."""
 
@@ -67,7 +71,7 @@ class _Running:
         self.ended_by_us = False
         self.process = subprocess.Popen(
             command,
-            env=os.environ | {name: str(value) for name, value in (places | meeting).items()},
+            env=QUIET | os.environ | {name: str(value) for name, value in (places | meeting).items()},
             stdout=None if rank == 0 else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
