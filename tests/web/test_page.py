@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from urllib.parse import urljoin
 
 import imagecodecs
 import numpy as np
@@ -38,6 +39,24 @@ def test_nothing_comes_from_other_hosts() -> None:
         elsewhere = re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"')]*", text_of(name))
         assert [found for found in elsewhere if "www.w3.org" not in found] == []
         assert "innerHTML" not in text_of(name) and "eval(" not in text_of(name)
+
+
+def test_below_a_path_everything_is_found(client: Client) -> None:
+    """Fault 31: behind a server that passes /dualpix/ on to the page, all that it names lies below that path too."""
+    inside = "https://example.org/dualpix/"
+    asked = {urljoin(inside, name) for name in re.findall(r'(?:href|src)="([^"]+)"', client.get("/").content.decode())}
+    script = text_of("app.js") + text_of("server.js")
+    asked |= {urljoin(inside, name) for name in re.findall(r'from "([^"]+)"', script)}
+    asked |= {urljoin(inside, name) for name in re.findall(r"[\"`](/?api/[a-z]+)", script)}
+    assert {name.removeprefix(inside) for name in asked} >= {
+        "app.js",
+        "server.js",
+        "style.css",
+        "api/jobs",
+        "api/limits",
+    }
+    assert all(name.startswith(inside) for name in asked)
+    assert all(client.get(name.removeprefix(inside[:-1])).status in (200, 405) for name in asked)
 
 
 def test_every_control_has_a_name_and_every_part_exists() -> None:

@@ -1,7 +1,7 @@
 // From files to a download. The server holds the pictures; this page asks it, and shows what it says.
 
-import { ask, upload } from "/server.js";
-import { Viewer } from "/viewer.js";
+import { ask, upload } from "./server.js";
+import { Viewer } from "./viewer.js";
 
 const ASK_MS = 400;
 const ALONE = /\.(cr2|cr3|dng|npz)$/i; // files that hold both views by themselves
@@ -73,7 +73,7 @@ async function begin(files, layout) {
   say("Uploading");
   try {
     const made = await upload(form, (share) => mine === turn && bar(share, share < 1 ? "Uploading" : "Reading the views"));
-    if (mine !== turn) return void fetch(`/api/jobs/${made.id}`, { method: "DELETE" });
+    if (mine !== turn) return void fetch(`api/jobs/${made.id}`, { method: "DELETE" });
     job = made;
     history.replaceState({ name }, "", `#${job.id}`);
     await follow(mine);
@@ -90,7 +90,7 @@ async function follow(mine) {
     tell();
     if (!["checking", "waiting", "running"].includes(job.state)) return;
     await sleep(ASK_MS);
-    const next = await (await ask(`/api/jobs/${job.id}`)).json();
+    const next = await (await ask(`api/jobs/${job.id}`)).json();
     if (mine === turn) job = next;
   }
 }
@@ -144,7 +144,7 @@ function clearPair() {
   part("swap").disabled = true;
 }
 
-const address = (picture) => `/api/jobs/${job.id}/${picture}?version=${job.version}`;
+const address = (picture) => `api/jobs/${job.id}/${picture}?version=${job.version}`;
 
 function showPair() {
   const { check } = job;
@@ -216,9 +216,9 @@ function fail(error) {
 }
 
 function forget() {
-  if (job) fetch(`/api/jobs/${job.id}`, { method: "DELETE" }).catch(() => {});
+  if (job) fetch(`api/jobs/${job.id}`, { method: "DELETE" }).catch(() => {});
   job = null;
-  history.replaceState(null, "", "/");
+  history.replaceState(null, "", "./");
 }
 
 // ---- what the user does
@@ -228,7 +228,7 @@ async function command(verb) {
   hush();
   for (const id of ["deblur", "stop", "swap"]) part(id).disabled = true;
   try {
-    job = await (await ask(`/api/jobs/${job.id}/${verb}`, { method: "POST" })).json();
+    job = await (await ask(`api/jobs/${job.id}/${verb}`, { method: "POST" })).json();
     await follow(mine);
   } catch (error) {
     if (mine !== turn) return;
@@ -266,7 +266,7 @@ part("download").addEventListener("click", async () => {
   part("saved").textContent = "Writing the file";
   hush();
   try {
-    const answer = await ask(`/api/jobs/${job.id}/result?${wish}`);
+    const answer = await ask(`api/jobs/${job.id}/result?${wish}`);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(await answer.blob());
     link.download = `${name}-sharp.${format}`;
@@ -304,13 +304,13 @@ addEventListener("drop", (event) => {
 part("place").textContent = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)
   ? "Everything stays on this computer."
   : `The pictures go to ${location.hostname} and are deleted within the hour.`;
-ask("/api/limits").then((answer) => answer.json()).then((told) => { limits = told; }, () => {});
+ask("api/limits").then((answer) => answer.json()).then((told) => { limits = told; }, () => {});
 const left = location.hash.slice(1);
 if (/^[\w-]+$/.test(left)) {
   name = history.state?.name ?? name;
   clearPair();
   const mine = ++turn;
-  ask(`/api/jobs/${left}`).then((answer) => answer.json()).then((told) => {
+  ask(`api/jobs/${left}`).then((answer) => answer.json()).then((told) => {
     job = told;
     show("pair");
     return follow(mine);

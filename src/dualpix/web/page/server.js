@@ -23,7 +23,7 @@ async function reason(answer) {
 export function upload(form, onProgress) { // fetch cannot tell how much has been sent
   return new Promise((done, fail) => {
     const request = new XMLHttpRequest();
-    request.open("POST", "/api/jobs");
+    request.open("POST", "api/jobs");
     request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
     request.onerror = () => fail(new Error("The upload broke off; is dualpix web still running?"));
     request.onload = () => {
