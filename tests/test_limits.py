@@ -65,6 +65,11 @@ MEMORY = {
     ),
     "more in use than allowed": ("0::/\n", {"memory.max": "500", "memory.current": "600"}, 0),
     "a name that leads out": ("0::/../../x\n", {"memory.max": "70"}, 70),
+    "version 1, without a limit": (
+        "4:memory:/\n",
+        {"memory__memory.limit_in_bytes": UNLIMITED, "memory__memory.usage_in_bytes": "100"},
+        None,
+    ),
     "nonsense": ("what is this\n", {"memory.max": "", "memory.stat": "x"}, None),
 }
 

@@ -12,6 +12,8 @@ from pathlib import Path, PurePosixPath
 
 CGROUP = Path("/sys/fs/cgroup")
 PROC = Path("/proc")
+NO_LIMIT = 2**60
+"""Version 1 says "none" by the most that its counters hold, in whole pages."""
 
 
 def cores(mounted: Path = CGROUP, proc: Path = PROC) -> int:
@@ -70,6 +72,7 @@ def _left(group: Path) -> int | None:
     found = [_words(group / name) for name in ("memory.max", "memory.high", "memory.limit_in_bytes")]
     limits = [int(words[0]) for words in found if words and words[0].isdigit()]
     limits += [int(stat["hierarchical_memory_limit"])] if "hierarchical_memory_limit" in stat else []
+    limits = [limit for limit in limits if limit < NO_LIMIT]
     used = [_words(group / name) for name in ("memory.current", "memory.usage_in_bytes")]
     if not limits:
         return None
