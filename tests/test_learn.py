@@ -192,8 +192,9 @@ def test_a_stage_has_weights_whose_rate_fell(training: Training) -> None:
 
 def test_the_other_network_is_taught_by_the_stage(training: Training) -> None:
     training.wait_for(lambda: "judged" in record(training.home("mccnet") / "stage-001"))
-    stage = (training.home() / "stage-001" / "mccnet-fast.safetensors").read_bytes()
-    assert (training.home("mccnet") / "teacher.safetensors").read_bytes() == stage
+    teacher = (training.home("mccnet") / "teacher.safetensors").read_bytes()
+    stages = training.home().glob("stage-*/mccnet-fast.safetensors")
+    assert teacher in [stage.read_bytes() for stage in stages], "a newer one may have come meanwhile"
     recipe = json.loads((training.home("mccnet") / "trunk-001" / "recipe.json").read_text())
     assert recipe["teacher"] == str(training.home("mccnet") / "teacher.safetensors") and recipe["taught"] == 0.5
 
