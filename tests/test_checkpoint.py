@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dualpix import checkpoint, networks
 from dualpix.errors import CheckpointError
+from edited_weights import rewrite
 
 ARGUMENTS = {"width": 4}
 
@@ -57,18 +58,6 @@ def saved(tmp_path: Path, tiny: Tiny) -> Path:
         {"psnr": 26.5},
         extra={"licence": "CC0", "note": "ä"},
     )
-
-
-def rewrite(path: Path, change: Any) -> Path:
-    """Let `change(header)` edit the header of a file, as an object, and write the file anew beside it."""
-    content = path.read_bytes()
-    size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + size])
-    change(header)
-    text = json.dumps(header).encode()
-    other = path.with_name("edited.safetensors")
-    other.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
-    return other
 
 
 def edit_card(path: Path, **fields: Any) -> Path:

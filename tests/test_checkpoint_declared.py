@@ -8,6 +8,7 @@ import pytest
 
 from dualpix import checkpoint, networks
 from dualpix.errors import CheckpointError
+from edited_weights import rewrite
 
 ARGUMENTS = {"widths": [2, 2, 2, 2], "depths": [1, 0, 0, 0, 0, 0, 0], "max_disparity": 4}
 
@@ -16,18 +17,6 @@ ARGUMENTS = {"widths": [2, 2, 2, 2], "depths": [1, 0, 0, 0, 0, 0, 0], "max_dispa
 def saved(tmp_path: Path) -> Path:
     network = networks.create("mccnet-fast", **ARGUMENTS)
     return checkpoint.save(tmp_path / "fast.safetensors", network, "mccnet-fast", ARGUMENTS)
-
-
-def rewrite(path: Path, change: Any) -> Path:
-    """Let `change(header)` edit the header of a file, as an object, and write the file anew beside it."""
-    content = path.read_bytes()
-    size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + size])
-    change(header)
-    text = json.dumps(header).encode()
-    other = path.with_name("edited.safetensors")
-    other.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
-    return other
 
 
 def describe(path: Path, text: str) -> Path:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, BinaryIO
 
 LEFTOVERS = ".dualpix-*.partial"
 """The names of what a killed process had not finished, as a pattern."""
@@ -128,7 +128,7 @@ except ImportError:
     _locks = None  # type: ignore[assignment]
 
 
-def is_free(file: IO[bytes]) -> bool | None:
+def is_free(file: IO[Any]) -> bool | None:
     """Whether no other process holds the lock of an open file, which is ours then until it is closed; None where the
     system has no locks. It takes them back from whoever dies."""
     if _locks is None:
@@ -156,6 +156,15 @@ def _sweep_once(folder: Path) -> None:
     if str(folder) not in _swept:
         _swept.add(str(folder))
         remove_leftovers(folder)
+
+
+def glimpses(file: BinaryIO, piece: int) -> Iterator[bytes]:
+    """Begin, middle and end of an open file, `piece` bytes each, which tell it from others; all of a short one."""
+    size = file.seek(0, os.SEEK_END)
+    short = size <= 3 * piece
+    for at in (0,) if short else (0, size // 2, size - piece):
+        file.seek(at)
+        yield file.read(3 * piece if short else piece)
 
 
 def legible(text: str) -> str:

@@ -20,6 +20,7 @@ from dualpix.files import LEFTOVERS
 from dualpix.recipes import Recipe, to_dict
 from dualpix.training import train
 from dualpix.training.curve import points, read_log
+from same_state import same
 
 Start = Callable[..., subprocess.Popen]
 STEPS, PAUSE = 24, 12
@@ -40,18 +41,6 @@ def written(recipe: Recipe, tmp_path: Path) -> Path:
 
 def state(run: Path) -> dict[str, Any]:
     return torch.load(run / "last.pt", weights_only=True)
-
-
-def flat(thing: Any) -> list[Any]:
-    """Everything inside, in order."""
-    if isinstance(thing, dict):
-        return [one for key in thing for one in [key, *flat(thing[key])]]
-    return [one for inner in thing for one in flat(inner)] if isinstance(thing, list | tuple) else [thing]
-
-
-def same(one: Any, two: Any) -> bool:
-    pairs = list(zip(flat(one), flat(two), strict=True))
-    return all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in pairs)
 
 
 def assert_as_if_nothing_had_happened(run: Path, whole: Path) -> None:

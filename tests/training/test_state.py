@@ -16,6 +16,7 @@ from dualpix.training.keeping import Keeper
 from dualpix.training.learner import Learner
 from dualpix.training.processes import Processes
 from dualpix.training.state import pack, unpack
+from same_state import same
 
 Make = Callable[..., Recipe]
 Damage = Callable[[Any], Any]
@@ -55,17 +56,6 @@ def resume(run: Path, recipe: Recipe) -> Learner:
         return learner
     finally:
         keeper.close()
-
-
-def flat(thing: Any) -> list[Any]:
-    if isinstance(thing, dict):
-        return [one for key in thing for one in [key, *flat(thing[key])]]
-    return [one for inner in thing for one in flat(inner)] if isinstance(thing, list | tuple) else [thing]
-
-
-def same(one: Any, two: Any) -> bool:
-    pairs = list(zip(flat(one), flat(two), strict=True))
-    return all(torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b for a, b in pairs)
 
 
 def test_what_is_packed_is_unpacked_and_pytorch_reads_it_too(tmp_path: Path, recipe: Recipe) -> None:

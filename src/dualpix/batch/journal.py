@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from dualpix.errors import PictureError
-from dualpix.files import parse_json, remove_leftovers
+from dualpix.files import glimpses, parse_json, remove_leftovers
 
 NAME = "dualpix-journal"
 LOOK_BYTES = 2**16
@@ -47,12 +47,7 @@ def fingerprint(path: Path) -> str | None:
     none."""
     try:
         with path.open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            content = hashlib.sha256()
-            for at in (0, size // 2, max(0, size - LOOK_BYTES)):
-                file.seek(at)
-                content.update(file.read(LOOK_BYTES))
-            return content.hexdigest()
+            return hashlib.sha256(b"".join(glimpses(file, LOOK_BYTES))).hexdigest()
     except (OSError, ValueError):
         return None
 

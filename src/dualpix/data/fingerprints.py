@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
+from dualpix.files import glimpses
+
 PIECE = 2**14
-WHOLE = 3 * PIECE
 """Of a longer file its beginning, middle and end are read, besides its length: a data set has gigabytes."""
 
 LOOKED_AT = 3
@@ -30,9 +31,7 @@ def _of_files(files: Iterable[Path]) -> Iterable[bytes]:
         size = path.stat().st_size
         yield f"{path.parent.name}/{path.name} {size}\n".encode(errors="surrogateescape")
         with path.open("rb") as file:
-            for at in (0,) if size <= WHOLE else (0, size // 2, size - PIECE):
-                file.seek(at)
-                yield file.read(WHOLE if size <= WHOLE else PIECE)
+            yield from glimpses(file, PIECE)
 
 
 def _of_samples(data: Any) -> Iterable[bytes]:

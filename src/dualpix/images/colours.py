@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from dualpix.errors import PictureError
 from dualpix.images import exif as blocks
 from dualpix.images import png
+from dualpix.images.curve import encode_srgb
 from dualpix.images.metadata import Metadata
 from dualpix.images.opening import Header
-from dualpix.images.profiles import D65, SRGB_PRIMARIES, encoded, is_linear, is_srgb, make_profile
+from dualpix.images.profiles import D65, SRGB_PRIMARIES, is_linear, is_srgb, make_profile
 
 CURVE_STEPS = 4096
 Curve = float | NDArray[np.float64]
@@ -54,7 +55,7 @@ def tell_colours(file: BinaryIO, header: Header, metadata: Metadata) -> tuple[Me
 def srgb_curve() -> NDArray[np.float64]:
     """The light of even steps of a number encoded as sRGB."""
     light = np.linspace(0, 1, 16 * CURVE_STEPS)
-    return np.interp(np.linspace(0, 1, CURVE_STEPS), encoded(light), light)
+    return np.interp(np.linspace(0, 1, CURVE_STEPS), encode_srgb(light), light)
 
 
 def _kept(by: str, white: tuple[float, ...], primaries: tuple[float, ...], curve: Curve | None, header: Header) -> Told:

@@ -10,7 +10,7 @@ from typing import Literal
 
 from dualpix.errors import PictureError
 from dualpix.images import exif as blocks
-from dualpix.images import photoshop
+from dualpix.images import photoshop, png
 from dualpix.images.metadata import (
     EXIF_MARK,
     ICC_MARK,
@@ -100,30 +100,26 @@ def _png(data: bytes, metadata: Metadata) -> bytes:
     header_end = 8 + 25
     chunks = _png_density(metadata.density)
     if metadata.icc:
-        chunks += _png_chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc))
+        chunks += png.chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc))
     if metadata.exif:
-        chunks += _png_chunk(b"eXIf", metadata.exif)
+        chunks += png.chunk(b"eXIf", metadata.exif)
     if metadata.xmp:
-        chunks += _png_chunk(b"iTXt", PNG_XMP_MARK + b"\0\0\0\0" + metadata.xmp)
+        chunks += png.chunk(b"iTXt", PNG_XMP_MARK + b"\0\0\0\0" + metadata.xmp)
     if metadata.photoshop:
         profile = zlib.compress(photoshop.to_text(metadata.photoshop))
-        chunks += _png_chunk(b"zTXt", PNG_IPTC_MARK + b"\0" + profile)
+        chunks += png.chunk(b"zTXt", PNG_IPTC_MARK + b"\0" + profile)
     return data[:header_end] + chunks + data[header_end:]
 
 
 def _png_density(density: tuple[float, float] | None) -> bytes:
     counts = _counts(density, INCH_M, 2**31)
-    return _png_chunk(b"pHYs", struct.pack(">IIB", *counts, 1)) if counts else b""
+    return png.chunk(b"pHYs", struct.pack(">IIB", *counts, 1)) if counts else b""
 
 
 def _counts(density: tuple[float, float] | None, unit_inch: float, limit: int) -> list[int]:
     """A density as whole numbers across and down; none if one is 0 or reaches the limit."""
     counts = [round(min(value / unit_inch, limit)) for value in density or ()]
     return counts if all(0 < count < limit for count in counts) else []
-
-
-def _png_chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def _jpeg(data: bytes, metadata: Metadata) -> bytes:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from dualpix.errors import PictureError
 from dualpix.images.headers import looks_like_picture, stranger
+from dualpix.images.opening import start_of
 from dualpix.images.reading import suffix_of
 
 ENDINGS = frozenset(
@@ -16,12 +17,12 @@ NO_PICTURES = {"PDF"}
 
 def is_picture(path: Path) -> bool:
     """Whether a file is called like a picture of a kind that is read, or is one whatever it is called."""
-    return path.suffix.lower() in ENDINGS or looks_like_picture(_start_of(path))
+    return path.suffix.lower() in ENDINGS or looks_like_picture(start_of(path))
 
 
 def unreadable_kind(path: Path) -> str | None:
     """The kind of a picture file that cannot be read ("GIF"), by its content; None for all other files."""
-    kind = stranger(_start_of(path))
+    kind = stranger(start_of(path))
     return (
         None if kind in NO_PICTURES or path.suffix.lower() != SHORT_MARKS.get(kind or "", path.suffix.lower()) else kind
     )
@@ -35,13 +36,3 @@ def output_ending(path: Path, written: frozenset[str]) -> str:
         return suffix_of(path)
     except PictureError:
         return ".tif"
-
-
-def _start_of(path: Path) -> bytes:
-    try:
-        if not path.is_file():
-            return b""
-        with path.open("rb") as file:
-            return file.read(16)
-    except (OSError, ValueError):
-        return b""

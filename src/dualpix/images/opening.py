@@ -35,6 +35,17 @@ def as_path(thing: Any) -> Path:
     raise PictureError(f"A {type(thing).__name__} is not the path of a picture file; give text or a pathlib.Path.")
 
 
+def start_of(path: Path) -> bytes:
+    """The first bytes of a file; none if it cannot be opened, which its reader will tell."""
+    try:
+        if not path.is_file():
+            return b""
+        with path.open("rb") as file:
+            return file.read(64)
+    except (OSError, ValueError):
+        return b""
+
+
 def refuse(file: BinaryIO, what: str) -> NoReturn:
     """Raise PictureError: the file's name, then `what` is wrong with it."""
     raise PictureError(f"{file.name} {what}.")

@@ -20,9 +20,9 @@ LARGEST_SMALL = 2**16  # of a chunk that tells one thing about the picture
 def peek_png(file: BinaryIO) -> Header:
     """The header of a file that starts with MARK. Raises PictureError, also for animations."""
     file.seek(len(MARK))
-    chunk, width, height, bits, colour = struct.unpack(">4x4sIIBB", exactly(file, 18))
+    first, width, height, bits, colour = struct.unpack(">4x4sIIBB", exactly(file, 18))
     channels = CHANNELS.get(colour)
-    if chunk != b"IHDR" or channels is None or bits not in (1, 2, 4, 8, 16):
+    if first != b"IHDR" or channels is None or bits not in (1, 2, 4, 8, 16):
         refuse(file, "has a damaged PNG header; copy it again")
     if int.from_bytes(facts(file).get(b"acTL", b"")[:4], "big") > 1:
         refuse(file, "is an animation; give a still picture")
@@ -73,6 +73,11 @@ def _chunks(data: bytes) -> Iterator[tuple[bytes, int, int]]:
         at += length + 12
 
 
+def chunk(kind: bytes, body: bytes) -> bytes:
+    """One chunk of a PNG file, with its length and checksum."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
 def _highest_index(header: bytes, packed: list[bytes], bits: int) -> int:
     """The decoder gives colours; told that the indices are levels of grey it gives those, stretched to 8 bits."""
     chunks = [
@@ -80,9 +85,7 @@ def _highest_index(header: bytes, packed: list[bytes], bits: int) -> int:
         *((b"IDAT", part) for part in packed),
         (b"IEND", b""),
     ]
-    as_grey = MARK + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
-    )
+    as_grey = MARK + b"".join(chunk(kind, body) for kind, body in chunks)
     stretched = int(np.asarray(imagecodecs.png_decode(as_grey)).max())
     largest: int = 2**bits - 1
     return stretched * largest // 255

@@ -8,6 +8,8 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
+from dualpix.images.curve import encode_srgb
+
 TOLERANCE = 0.01  # of white, between a colour and the same in sRGB; plain gamma 2.2 is 0.018 away, Adobe RGB 0.5
 RELATIVE_COLORIMETRIC = 1
 STEPS = 7  # of each channel
@@ -31,12 +33,7 @@ def is_linear(icc: bytes | None) -> bool:
     if shown is None:
         return False
     greys = np.arange(STEPS) * (STEPS * STEPS + STEPS + 1)
-    return bool(np.abs(shown[greys] - encoded(_colours()[greys])).max() < TOLERANCE)
-
-
-def encoded(linear: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The curve of sRGB (IEC 61966-2-1) on light in [0, 1]."""
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055)
+    return bool(np.abs(shown[greys] - encode_srgb(_colours()[greys])).max() < TOLERANCE)
 
 
 def make_profile(

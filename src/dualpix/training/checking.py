@@ -1,6 +1,5 @@
 """Every pair is looked at before the first step: one that is damaged or too small would end a run hours later."""
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -8,6 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from dualpix import limits
 from dualpix.data import Sample, Samples
 from dualpix.errors import DataError
 from dualpix.evaluating.predicting import sentence
@@ -56,7 +56,7 @@ def _looked_at(samples: Samples | Sequence[Sample], complain: Callable[[Sample],
         except Exception as error:
             return f"pair {number + 1}", sentence(error)
 
-    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    pool = ThreadPoolExecutor(limits.cores())
     try:
         yield from pool.map(look, range(len(samples)))
     finally:

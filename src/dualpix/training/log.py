@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from dualpix.errors import RecipeError
-from dualpix.files import LEFTOVERS
+from dualpix.files import LEFTOVERS, is_free, parse_json
 
 Line = dict[str, Any]
 
@@ -55,7 +55,7 @@ class Log:
             return
         partial = self.path.with_name(LEFTOVERS.replace("*", "log"))
         file = partial.open("w+b")
-        _hold(file)
+        is_free(file)
         file.write(after)
         file.flush()
         os.fsync(file.fileno())
@@ -76,24 +76,12 @@ class Log:
 def _lock(path: Path) -> BinaryIO:
     while True:
         file = path.open("a+b")
-        if not _hold(file):
+        if is_free(file) is False:
             file.close()
             raise RecipeError(f"A training is going on in {path.parent}; name another run folder.")
         if _still_there(file, path):
             return file
         file.close()  # its holder replaced or removed it in the meantime
-
-
-def _hold(file: BinaryIO) -> bool:
-    try:
-        import fcntl
-    except ImportError:  # a system without such locks
-        return True
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _still_there(file: BinaryIO, path: Path) -> bool:
@@ -128,8 +116,8 @@ def _step(line: Line | None) -> int:
 def _record(raw: bytes) -> Line | None:
     """A line may be cut short, because what wrote it was killed, or be anything that got into the file."""
     try:
-        line = json.loads(raw)
-    except (ValueError, RecursionError):
+        line = parse_json(raw)
+    except ValueError:
         return None
     if not isinstance(line, dict):
         return None

@@ -17,12 +17,9 @@ from dualpix.finishing import Choices
 from dualpix.web import work
 from dualpix.web.jobs import ACTIVE, CHECKING, DONE, FAILED, GONE, READY, RUNNING, STATES, WAITING, Job, too_slow
 from dualpix.web.lanes import Lanes
-from dualpix.web.refusals import Limits, Refusal
+from dualpix.web.refusals import USUAL_RETRY_S, Limits, Refusal, stopping
 from dualpix.web.space import Space
 from dualpix.web.tally import Labels, Tally
-
-USUAL_RETRY_S = 10
-"""When to ask again while nothing was measured that would tell."""
 
 HANDED_BACK = "The server stopped before this pair was done; send it again."
 
@@ -223,7 +220,7 @@ class Desk:
         """Raises Refusal unless an upload would be taken now: 503 if the server stops or the disk is nearly full."""
         with self._lock:
             if self.is_stopping:
-                raise Refusal(503, "The server is stopping; try again when it runs again.", USUAL_RETRY_S)
+                raise stopping()
             self._space.require(0)
 
     # ---- inside
@@ -236,7 +233,7 @@ class Desk:
 
     def _require_place(self, more: int = 0) -> None:
         if self.is_stopping:
-            raise Refusal(503, "The server is stopping; try again when it runs again.", USUAL_RETRY_S)
+            raise stopping()
         active = len(self._space.uploads) + sum(job.state in ACTIVE for job in self._jobs.values())
         if active >= self.limits.active_jobs:
             what = f"{active} pairs are being worked on, which is the most at once"

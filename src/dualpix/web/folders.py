@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-if sys.platform != "win32":
-    import fcntl
+from dualpix.files import is_free
 
 PREFIX, UNBORN = "dualpix-web-", ".dualpix-web-"
 LOCK = "lock"
@@ -24,8 +23,7 @@ def folder() -> Iterator[Path]:
     try:
         with (unborn / LOCK).open("w") as lock:
             if sys.platform != "win32":
-                with suppress(OSError):  # Where nothing can be locked, nothing is swept either.
-                    fcntl.flock(lock, fcntl.LOCK_EX)
+                is_free(lock)  # Where nothing can be locked, nothing is swept either.
                 root = unborn.rename(unborn.with_name(unborn.name.removeprefix(".")))
             uploads = root / "uploads"
             uploads.mkdir()
@@ -51,11 +49,7 @@ def _is_left(path: Path) -> bool:
         number = path.name.removeprefix(PREFIX).partition("-")[0]
         return number.isdecimal() and not _runs(int(number))
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            return False
-    return True
+        return is_free(lock) is True
 
 
 def _runs(process: int) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from dualpix.web.refusals import Limits, Refusal
+from dualpix.web.refusals import Limits, Refusal, stopping
 from dualpix.web.tally import Tally
 
 Message = MutableMapping[str, Any]
@@ -43,7 +43,6 @@ PROBES = ("/health", "/ready")
 
 BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d*)?")
 PLAIN = re.compile(r"([^\s:\[\]/@,]+)(?::\d*)?")
-STOPPING = Refusal(503, "The server is stopping; try again when it runs again.", retry_s=10)
 
 
 class Guard:
@@ -97,7 +96,7 @@ class Guard:
         except Refusal as refused:
             refusal = refused
         except asyncio.CancelledError:
-            refusal = STOPPING
+            refusal = stopping()
         except Exception as error:
             self._tally.mishap(error)
             refusal = Refusal(500, "Something went wrong that should not have; please report it.")

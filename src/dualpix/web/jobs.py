@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dualpix.errors import DualpixError, MachineError
+from dualpix.errors import DualpixError, MachineError, ran_out_of_memory
 from dualpix.web import work
 from dualpix.web.refusals import Refusal
 
@@ -31,7 +31,7 @@ def refusal_of(error: BaseException, folder: Path, names: dict[str, str] | None 
         return Refusal(503, work.told(error, folder, names))
     if isinstance(error, DualpixError):
         return Refusal(422, work.told(error, folder, names))
-    if isinstance(error, MemoryError):
+    if ran_out_of_memory(error):
         return Refusal(503, "The memory ran out; use smaller views.")
     if isinstance(error, FileNotFoundError):
         return Refusal(404, GONE)

@@ -78,3 +78,12 @@ class Refusal(Exception):
     def may_pass(self) -> bool:
         """Whether the same may go well another time: room, memory or time were short, and the request was right."""
         return self.status in (503, 504)
+
+
+USUAL_RETRY_S = 10
+"""When to ask again while nothing was measured that would tell."""
+
+
+def stopping() -> Refusal:
+    """What whoever asks for something new is told while the server ends."""
+    return Refusal(503, "The server is stopping; try again when it runs again.", USUAL_RETRY_S)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dualpix.errors import PairError
-from dualpix.images.opening import as_path
+from dualpix.images.opening import as_path, start_of
 from dualpix.images.pairs import read_pair
 from dualpix.images.reading import LIMIT_MEGAPIXELS, suffix_of
 from dualpix.images.views.arrays import is_arrays, read_arrays
@@ -63,7 +63,7 @@ def open_views(
         )
     if right is None:
         views = _source_of(left, layout).read(left, limit_megapixels)
-    elif all(is_pixel(path, _start_of(path)) for path in (left, right)):
+    elif all(is_pixel(path, start_of(path)) for path in (left, right)):
         views = read_pixel_pair(left, right, limit_megapixels)
     else:
         views = Views(**read_pair(left, right, limit_megapixels), quarter_turns=0)
@@ -90,18 +90,7 @@ def _source_of(path: Path, layout: str | None) -> Source:
 
 
 def _recognise(path: Path) -> str | None:
-    start = _start_of(path)
+    start = start_of(path)
     return next(
         (kind for kind, source in SOURCES.items() if source.recognises and source.recognises(path, start)), None
     )
-
-
-def _start_of(path: Path) -> bytes:
-    """The first bytes of a file; none if it cannot be opened, which its reader will tell."""
-    try:
-        if not path.is_file():
-            return b""
-        with path.open("rb") as file:
-            return file.read(64)
-    except (OSError, ValueError):
-        return b""

@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from dualpix.errors import PairError
+from dualpix.images.curve import encode_srgb
 from dualpix.images.pairs import read_pair
-from dualpix.images.views.curve import encode_srgb
 from dualpix.images.views.views import Views, as_view
 
 NAME = re.compile(r"(?P<name>.+)_(?P<side>left|right)\.pgm", re.IGNORECASE)

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from dualpix.errors import PictureError, how_to_install, reason_of
 from dualpix.images import exif as blocks
+from dualpix.images.curve import encode_srgb
 from dualpix.images.metadata import Metadata
-from dualpix.images.views.curve import encode_srgb
 from dualpix.images.views.halves import Halves, Mosaic, split_halves
 from dualpix.images.views.levels import Levels, read_levels
 from dualpix.images.views.views import Views, as_view

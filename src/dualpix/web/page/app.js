@@ -104,7 +104,7 @@ function tell() {
   part("swap").disabled = !["ready", "done"].includes(state);
   part("stop").hidden = !["waiting", "running"].includes(state);
   if (state === "checking") return bar(null, "Reading the views");
-  showPair();
+  if (job.check) showPair();  // one that was stopped while it was checked has none
   if (state === "waiting") return bar(null, "Waiting for another picture to be done");
   if (state === "running") return bar(job.bands > 1 && job.bands_done ? job.bands_done / job.bands : null, pace());
   part("working").hidden = true;

@@ -1,6 +1,6 @@
 import numpy as np
 
-from dualpix.images.views.curve import encode_srgb
+from dualpix.images.curve import encode_srgb
 
 
 def test_the_curve_is_that_of_the_standard() -> None:
