@@ -25,7 +25,8 @@ from typing import Any
 import torch
 
 from dualpix.errors import DualpixError
-from dualpix.images import open_views, read_picture, suffix_of
+from dualpix.io import read_picture, suffix_of
+from dualpix.pairs import open_views
 from fuzzing.files import FILES
 from fuzzing.mutations import mutate
 

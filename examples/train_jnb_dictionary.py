@@ -16,11 +16,11 @@ import numpy as np
 from scipy import ndimage
 from sklearn.decomposition import MiniBatchDictionaryLearning
 
-from dualpix.classic.jnb import PATCH_PX, RESIDUAL, Dictionary, count_atoms, smooth
-from dualpix.classic.pictures import Array, colours, grey
+from dualpix.classical.jnb import PATCH_PX, RESIDUAL, Dictionary, count_atoms, smooth
+from dualpix.classical.pictures import Array, colours, grey
 from dualpix.errors import PictureError
-from dualpix.files import write_whole
-from dualpix.images import read_picture
+from dualpix.io import read_picture
+from dualpix.machine.files import write_whole
 
 ATOMS = 128
 PATCHES_PER_PHOTO = 150

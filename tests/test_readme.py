@@ -17,14 +17,14 @@ import torch
 from PIL import Image
 
 import dualpix as package
-from dualpix.checkpoint import WEIGHTS, find
-from dualpix.data import DATASETS
-from dualpix.images import read_picture
-from dualpix.losses import LOSSES
-from dualpix.metrics import METRICS
+from dualpix.datasets import DATASETS
+from dualpix.evaluation.metrics import METRICS
+from dualpix.io import read_picture
 from dualpix.networks import NETWORKS, create
 from dualpix.networks.counting import count
-from dualpix.recipes import RECIPES, find_recipe
+from dualpix.training.losses import LOSSES
+from dualpix.training.recipes import RECIPES, find_recipe
+from dualpix.weights.checkpoint import WEIGHTS, find
 
 HOME = Path(__file__).parents[1]
 README = HOME / "README.md"

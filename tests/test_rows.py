@@ -86,12 +86,12 @@ def test_imports_go_downward(path: Path) -> None:
 @pytest.mark.parametrize(
     ("unit", "source", "wrong"),
     [
-        ("losses", "from dualpix.metrics import psnr", 1),
+        ("losses", "from dualpix.evaluation.metrics import psnr", 1),
         ("losses", "def f():\n    import dualpix.training", 1),
         ("images", "from dualpix import deblurring, errors", 1),
         ("training", "from dualpix import deblur", 1),
-        ("training", "import torch, dualpix.data.augment\nfrom dualpix.training import x", 0),
-        ("cli", "from dualpix.deblurring import deblur", 0),
+        ("training", "import torch, dualpix.pairs.flips\nfrom dualpix.training import x", 0),
+        ("cli", "from dualpix.inference.deblur import deblur", 0),
     ],
 )
 def test_the_guard_sees_wrong_imports(unit: str, source: str, wrong: int) -> None:

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 from asking import KIND, Client, multipart, pair_of, running
 
-from dualpix.checkpoint import Checkpoint
 from dualpix.cli.serving import web
 from dualpix.web.desk import Desk
 from dualpix.web.guard import LOOPBACK
 from dualpix.web.serving import address_of, bound, names_of, serve, sweep
+from dualpix.weights.checkpoint import Checkpoint
 
 Command = Callable[..., tuple[int, str, str]]
 COMMAND = str(Path(sys.executable).with_name("dualpix"))

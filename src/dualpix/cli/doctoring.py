@@ -18,7 +18,7 @@ def doctor(
     \b
     Example:  dualpix doctor
     """
-    from dualpix.doctoring import compare, examine
+    from dualpix.inference.doctor import compare, examine
 
     for name, what in examine().items():
         typer.echo(f"{name:15} {what}")

@@ -9,21 +9,21 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 from torch import Tensor, nn
 
-from dualpix.data import Dpdd, Sample, Samples, open_dataset
-from dualpix.data.dpdd import splits
-from dualpix.data.photos import Photos, share_photos
-from dualpix.data.rendered import MORE, Rendered, store_name
-from dualpix.data.simulated import Simulated
+from dualpix.datasets import Dpdd, Sample, Samples, open_dataset
+from dualpix.datasets.dpdd import splits
 from dualpix.errors import DataError, RecipeError
-from dualpix.evaluating import score
-from dualpix.evaluating.scoring import found
+from dualpix.evaluation import score
+from dualpix.evaluation.scoring import found
+from dualpix.inference.engines.pytorch import Runner
 from dualpix.networks import MAPPERS, Network
-from dualpix.optics.landscapes import with_depth
-from dualpix.optics.light import Light
-from dualpix.optics.scenes import Layout
-from dualpix.recipes import Recipe
-from dualpix.runners.pytorch import Runner
+from dualpix.simulation.landscapes import with_depth
+from dualpix.simulation.light import Light
+from dualpix.simulation.photos import Photos, share_photos
+from dualpix.simulation.samples import Simulated
+from dualpix.simulation.scenes import Layout
+from dualpix.simulation.store import MORE, Rendered, store_name
 from dualpix.training.feed import Fixed, Mixed, Moving, Source
+from dualpix.training.recipes import Recipe
 
 TRIAL_PICTURES = 24
 TRIAL_SEED = 10**6

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from dualpix import __version__
-from dualpix.images import SOURCES
+from dualpix.pairs import SOURCES
 from dualpix.web import uploads, work
 from dualpix.web.desk import Desk
 from dualpix.web.guard import LOOPBACK, Guard, refuse

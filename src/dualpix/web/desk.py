@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from secrets import token_urlsafe
 
-from dualpix.checkpoint import Checkpoint
-from dualpix.finishing import Choices
+from dualpix.inference.pipeline import Choices
 from dualpix.web import work
 from dualpix.web.jobs import ACTIVE, CHECKING, DONE, FAILED, GONE, READY, RUNNING, STATES, WAITING, Job, too_slow
 from dualpix.web.lanes import Lanes
 from dualpix.web.refusals import USUAL_RETRY_S, Limits, Refusal, stopping
 from dualpix.web.space import Space
 from dualpix.web.tally import Labels, Tally
+from dualpix.weights.checkpoint import Checkpoint
 
 HANDED_BACK = "The server stopped before this pair was done; send it again."
 

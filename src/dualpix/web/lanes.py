@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dualpix.checkpoint import Checkpoint
-from dualpix.finishing import Choices
+from dualpix.inference.pipeline import Choices
 from dualpix.web import work
 from dualpix.web.jobs import (
     CHANGED,
@@ -32,6 +31,7 @@ from dualpix.web.jobs import (
 from dualpix.web.refusals import Limits, Refusal
 from dualpix.web.space import Space
 from dualpix.web.tally import Tally
+from dualpix.weights.checkpoint import Checkpoint
 
 MOST_STUCK = 3
 """So many threads may be left to checks that were given up and do not end, before the others have to wait."""

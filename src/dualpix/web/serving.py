@@ -16,15 +16,16 @@ from typing import Any, NamedTuple
 
 import uvicorn
 
-from dualpix import checkpoint, runners
 from dualpix.errors import MachineError
-from dualpix.planning import parse_memory
+from dualpix.inference import engines
+from dualpix.inference.planning import parse_memory
 from dualpix.web.app import create_app
 from dualpix.web.connections import Connection
 from dualpix.web.desk import Desk
 from dualpix.web.folders import folder, sweep
 from dualpix.web.guard import LOOPBACK, Guard, name_in
 from dualpix.web.refusals import Limits
+from dualpix.weights import checkpoint
 
 ANYWHERE = ("0.0.0.0", "::")
 GENTLE = ("SIGTERM", "SIGHUP")
@@ -61,7 +62,7 @@ def serve(
     names = known_names(behind)
     if memory is not None:
         parse_memory(memory)
-    runners.check(engine, precision, "auto")
+    engines.check(engine, precision, "auto")
     is_at_rest = True
 
     def work() -> None:

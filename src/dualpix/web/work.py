@@ -14,11 +14,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from dualpix import __version__
-from dualpix.checkpoint import Checkpoint
-from dualpix.data.samples import mean_view
-from dualpix.finishing import Choices, Inherited, deblur_views, finish, inherit
-from dualpix.images import Metadata, Views, inspect_views, open_views, turn_back, write_picture
-from dualpix.inspecting import Inspected, disparity_picture, scale_px
+from dualpix.inference.pipeline import Choices, Inherited, deblur_views, finish, inherit
+from dualpix.io import Metadata, write_picture
+from dualpix.pairs import Views, inspect_views, open_views, turn_back
+from dualpix.pairs.inspect import Inspected, disparity_picture, scale_px
+from dualpix.pairs.sample import mean_view
+from dualpix.weights.checkpoint import Checkpoint
 
 THUMB_PX = 720
 LEFT, RIGHT, DISPARITY, BEFORE, AFTER = "left.jpg", "right.jpg", "disparity.png", "before.jpg", "after.jpg"
