@@ -1,4 +1,4 @@
-"""Data sets: sequences of samples, which are dicts of named pictures (see `samples.py`)."""
+"""Data sets: sequences of samples, which are dicts of named pictures (see `pairs/sample.py`)."""
 
 from collections.abc import Callable
 from pathlib import Path

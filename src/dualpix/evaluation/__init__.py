@@ -75,9 +75,10 @@ def evaluate(
 ) -> Evaluation:
     """Compare `methods` (from label to method; None takes the default weights) with each other and with the input.
 
-    Writes into `folder`: `<label>/<name>.png` for each method that has to run, `pictures.csv`, `evaluation.methods.csv`,
+    Writes into `folder`: `<label>/<name>.png` for each method that has to run, `pictures.csv`, `methods.csv`,
     `summary.md` and `comparison.png`, which shows `scenes` of the samples. `protocol` and `extra` are those of
-    `evaluation.metrics.measure`; `memory`, `precision`, `device`, `engine` and `mirror` those of `deblur`. `peak_memory`: run each
+    `evaluation.metrics.measure`; `memory`, `precision`, `device`, `engine` and `mirror` those of `deblur`.
+    `peak_memory`: run each
     method once more, on the first picture, to measure its memory (see `evaluation.peak`). `progress` is called as
     `progress(label, done, total)`.
 

@@ -82,7 +82,7 @@ class Row:
 
 
 def table(rows: Sequence[Row], folder: str | Path, heading: str, notes: Sequence[str] = ()) -> str:
-    """Write `pictures.csv`, `evaluation.methods.csv` and `summary.md` into `folder` and return the text of the last.
+    """Write `pictures.csv`, `methods.csv` and `summary.md` into `folder` and return the text of the last.
 
     `heading` says what was evaluated, `notes` how. The first row is the input, which the gain of the others refers to.
     File names that are no text are made `legible`.

@@ -23,7 +23,8 @@ def score(
     """Compare `outputs` with the sharp picture of every sample that has one.
 
     `outputs` is a folder of pictures, found by name (`PicturesIn`), or a method that makes each picture on the spot,
-    which is how a trainer validates. `protocol` and `extra` are those of `evaluation.metrics.measure`. A picture that is missing,
+    which is how a trainer validates. `protocol` and `extra` are those of `evaluation.metrics.measure`. A picture that
+    is missing,
     unreadable or of another size is noted and the others go on. Raises `DataError` if no sample has a sharp picture.
     """
     blank = torch.zeros(3, 64, 64)

@@ -30,7 +30,8 @@ class System:
 
     network, arguments: those of `networks.create`; no network is "".
     method: the name in METHODS; "" for a network that deblurs by itself.
-    weights: the name in `weights.checkpoint.WEIGHTS` under which they are shipped, if they are; "" for a row that needs none.
+    weights: the name in `weights.checkpoint.WEIGHTS` under which they are shipped, if they are; "" for a row that needs
+    none.
     """
 
     network: str = ""

@@ -45,7 +45,8 @@ class Recipe:
     seed: decides the first weights, the scenes and the crops.
     scene: side of a simulated scene, which gives many crops. pool: scenes to draw from at any time.
     fresh: new scenes for each step; the oldest leave the pool.
-    sharp_aperture, compressed, codecs, far_px, shade: see `simulation.samples.Simulated` and `simulation.scenes.Layout`.
+    sharp_aperture, compressed, codecs, far_px, shade: see `simulation.samples.Simulated` and
+    `simulation.scenes.Layout`.
     light, layout: fields of `simulation.light.Light` and of `simulation.scenes.Layout` that differ from their defaults.
     augment: mirror crops at random, left to right (with the views exchanged) and up to down.
     negate_depth: exchange the views half of the time, a scene with its depths negated.
