@@ -25,7 +25,8 @@ def lowest(requirements: list[str]) -> dict[str, str]:
 def pins(only: set[str]) -> list[str]:
     """What to hold fast: the lowest version of all direct needs, or of `only` with the others as the project pins."""
     project = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]
-    needs = [*project["dependencies"], *(need for extra in project["optional-dependencies"].values() for need in extra)]
+    extras = [need for extra in project["optional-dependencies"].values() for need in extra]
+    needs = project["dependencies"] + [need for need in extras if not need.startswith("dualpix[")]
     least = lowest(needs)
     if unknown := only - set(least):
         sys.exit(f"{', '.join(sorted(unknown))}: nothing that pyproject.toml needs; choose from: {', '.join(least)}.")

@@ -31,7 +31,7 @@ SMALL = {"fusion": False, "extraction": False}
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-ENGINES = ("test_runners.py", "test_exporting.py")
+ENGINES = ("test_engines.py", "test_export.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

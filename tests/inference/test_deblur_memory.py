@@ -21,7 +21,7 @@ sys.path.insert(0, {str(Path(__file__).parent)!r})
 import torch
 from dualpix.inference.deblur import make_plan
 from dualpix.inference.engines.pytorch import Runner
-from test_deblurring import Matching, pair, run
+from test_deblur import Matching, pair, run
 torch.set_num_threads(1)
 network, sample = Matching().eval(), pair(2000, 400)
 run(pair(64, 400), network)
@@ -155,7 +155,7 @@ import sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from dualpix import networks
 from dualpix.inference.deblur import deblur_pair
-from test_deblurring import pair
+from test_deblur import pair
 done = deblur_pair(pair({height}, {width}), networks.create("{network}"), precision="fp32")
 sizes = dict(line.split(":") for line in open("/proc/self/status") if line.startswith("Vm"))
 print(done.plan.peak_bytes, 1024 * int(sizes["VmHWM"].split()[0]))

@@ -93,7 +93,7 @@ def test_the_lines_of_the_page_run_a_file_in_the_precision_it_was_compared_in(
 ) -> None:
     """On a processor with bf16 OpenVINO takes that unless told."""
     path = need(made, "openvino")
-    page = (Path(__file__).parents[1] / "docs" / "engines.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "engines.md").read_text()
     lines = re.search(r"^model = openvino.compile_model.*?(?=^```)", page, re.MULTILINE | re.DOTALL)[0]  # type: ignore[index]
     names: dict[str, Any] = {name: view[None].numpy() for name, view in VIEWS.items()}
     names["openvino"] = pytest.importorskip("openvino")

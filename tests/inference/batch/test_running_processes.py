@@ -213,7 +213,7 @@ def test_a_terminal_sees_the_time_left(home: Path, make_pairs: Pairs, start: Sta
 
 
 def test_the_commands_of_the_page_run(dualpix: Command, home: Path, make_pairs: Pairs) -> None:
-    page = Path(__file__).parents[2] / "docs" / "folders.md"
+    page = Path(__file__).parents[3] / "docs" / "folders.md"
     blocks = re.findall(r"^```sh\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
     make_pairs(home / "pairs", "trip/a", "b")
     manifests = re.findall(r"^```json\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)

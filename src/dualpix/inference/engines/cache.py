@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from importlib import metadata
+from importlib import metadata, resources
 from pathlib import Path
 from typing import cast
 
@@ -14,7 +14,7 @@ from dualpix.io import read_picture
 from dualpix.machine.files import cache_folder
 from dualpix.networks import Network
 
-DEMO = Path(__file__).parents[1] / "demo_pair"
+DEMO = Path(str(resources.files("dualpix") / "demo_pair"))
 
 CROP = (slice(200, 243), slice(300, 375))
 """Rows and columns of the bundled pair by which what is kept is tried: few, textured, and of a size nothing divides."""
@@ -65,5 +65,6 @@ def _versions() -> list[str]:
 
 def _own_version() -> str:
     """From the sources, since not every change of them has a new number."""
-    folder = Path(__file__).parents[1] / "graphs"
-    return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(folder.glob("*.py")))).hexdigest()
+    package = Path(str(resources.files("dualpix")))
+    sources = [*sorted((package / "networks" / "export").glob("*.py")), Path(__file__).with_name("conversion.py")]
+    return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()
