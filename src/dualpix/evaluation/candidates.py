@@ -18,6 +18,7 @@ from dualpix.evaluation.predicting import Method
 from dualpix.evaluation.systems import SYSTEMS, System
 from dualpix.inference.deblur import deblur_pair
 from dualpix.networks import MAPPERS
+from dualpix.networks.spec import spec_of
 from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import Checkpoint
 
@@ -83,7 +84,7 @@ def open_candidate(label: str, thing: MethodLike, how: Mapping[str, Any]) -> Can
     if isinstance(thing, Checkpoint):
         return _open_checkpoint(label, thing, how, False)
     if isinstance(thing, nn.Module):
-        views, source = _views(thing), f"network {type(thing).__name__}"
+        views, source = spec_of(thing).views, f"network {type(thing).__name__}"
         return Candidate(label, partial(deblur_pair, weights=thing, **how), network=thing, views=views, source=source)
     return Candidate(label, thing, views=getattr(thing, "views", ()), source="a function")
 
@@ -139,14 +140,9 @@ def _open_checkpoint(
     weights = "shipped" if shipped else opened.path.name
     about = f"{METHODS[method].about}; " if method else ""
     source = f"{about}network {opened.name}, weights {opened.path.name}{origin}{_told(opened.arguments)}"
-    views = _views(opened.network)
+    views = spec_of(opened.network).views
     return Candidate(label, run, network=opened.network, views=views, weights=weights + origin, source=source)
 
 
 def _told(arguments: Mapping[str, Any]) -> str:
     return "".join(f", {name}={value}" for name, value in arguments.items())
-
-
-def _views(network: nn.Module) -> tuple[str, ...]:
-    views = getattr(network, "views", ())
-    return views if isinstance(views, tuple) else ()

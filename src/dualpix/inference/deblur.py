@@ -202,19 +202,23 @@ def make_plan(
     `mirror`: they are run four times, mirrored in between. Raises `MachineError` if the memory does not suffice.
     """
     height, width = views[0].shape[-2:]
-    reach = runner.reach_px or 0
+    reach = runner.spec.receptive_radius_px or 0
     kept = 4 if mirror else 1  # float32 pictures besides the views: results, and what is made of them
     pictures = (2 if mirror else 1) * sum(view.nbytes for view in views) + kept * 4 * views[0].numel()
     cost = cost_of(runner, height, width).besides(planning.PROCESS_BYTES + 2 * runner.weight_bytes + pictures)
     if band_rows is not None:
-        bands = planning.split(height, _checked_rows(band_rows, height, runner), runner.multiple)
+        bands = planning.split(height, _checked_rows(band_rows, height, runner), runner.spec.size_multiple)
     elif memory is not None:
         limit = planning.parse_memory(memory)
-        bands = planning.choose_bands(height, runner.multiple, runner.reach_px, cost, limit, limit)
+        bands = planning.choose_bands(
+            height, runner.spec.size_multiple, runner.spec.receptive_radius_px, cost, limit, limit
+        )
     else:
         limit = int(planning.FREE_SHARE * planning.free_bytes(runner.device)) + planning.PROCESS_BYTES
-        bands = planning.choose_bands(height, runner.multiple, runner.reach_px, cost, limit, planning.COMFORT_BYTES)
-    contexts = [planning.around(band, height, runner.multiple, reach) for band in bands]
+        bands = planning.choose_bands(
+            height, runner.spec.size_multiple, runner.spec.receptive_radius_px, cost, limit, planning.COMFORT_BYTES
+        )
+    contexts = [planning.around(band, height, runner.spec.size_multiple, reach) for band in bands]
     tallest = max(last - first for first, last in contexts)
     device = str(runner.device) if runner.engine == "torch" else f"{runner.device}, {runner.engine}"
     return Plan(bands, reach, runner.precision, device, cost.peak_bytes(tallest), mirror, runner.gain)
@@ -223,7 +227,7 @@ def make_plan(
 def _checked_rows(band_rows: int, height: int, runner: AnyRunner) -> int:
     if band_rows < 1:
         raise MachineError(f"band_rows must be at least 1, not {band_rows}; leave it out to have it chosen.")
-    if runner.reach_px is None and band_rows < height:
+    if runner.spec.receptive_radius_px is None and band_rows < height:
         raise MachineError("This network sees the whole picture, so it cannot be run in bands; leave band_rows out.")
     return band_rows
 
@@ -236,7 +240,7 @@ def _run(
     mirror: bool,
     progress: Progress | None,
 ) -> tuple[Tensor, Plan, tuple[str, ...]]:
-    views = _pick_views(sample, runner.views)
+    views = _pick_views(sample, runner.spec.views)
     return run_fitting(runner, views, partial(_run_plan, runner, sample, progress=progress), memory, rows, mirror)
 
 
@@ -270,7 +274,7 @@ def run_fitting(
 def _halve(runner: AnyRunner, plan: Plan, times: int) -> int:
     """The rows of smaller bands than those of `plan`, for the `times`-th time."""
     tried = plan.bands[0][1] - plan.bands[0][0]
-    if runner.reach_px is None or tried <= runner.multiple or times > MOST_HALVINGS:
+    if runner.spec.receptive_radius_px is None or tried <= runner.spec.size_multiple or times > MOST_HALVINGS:
         raise MachineError(
             f"The memory ran out even with {plan.size} (about {plan.peak_bytes / 1e9:.1f} GB); free some, or make "
             "the picture smaller."
@@ -281,7 +285,7 @@ def _halve(runner: AnyRunner, plan: Plan, times: int) -> int:
 def _run_plan(runner: AnyRunner, sample: Sample, plan: Plan, progress: Progress | None) -> Tensor:
     if plan.mirror:
         return run_mirrored(runner, sample, plan, progress)
-    return run_bands(runner, _pick_views(sample, runner.views), plan, progress)
+    return run_bands(runner, _pick_views(sample, runner.spec.views), plan, progress)
 
 
 def _plan(runner: AnyRunner, views: Sequence[Tensor], memory: str | int | None, rows: int | None, mirror: bool) -> Plan:
@@ -310,7 +314,7 @@ def run_bands(
     for number, (first, last) in enumerate(plan.bands):
         if progress is not None:
             progress(number, len(plan.bands))
-        top, bottom = planning.around((first, last), height, runner.multiple, plan.overlap_px)
+        top, bottom = planning.around((first, last), height, runner.spec.size_multiple, plan.overlap_px)
         output = runner([view[:, top:bottom] for view in views])
         picture[:, first:last] = output[:, first - top : last - top]
     if progress is not None:
@@ -323,11 +327,11 @@ def run_mirrored(runner: AnyRunner, sample: Sample, plan: Plan, progress: Progre
 
     Whole pictures are turned, not bands, so that bands start where they would in a picture that came in like that.
     """
-    pair = {name: sample[name] for name in {"left", "right", *runner.views} if name in sample}
+    pair = {name: sample[name] for name in {"left", "right", *runner.spec.views} if name in sample}
     mean = torch.zeros_like(sample["left"])
     for number, (axes, turn) in enumerate(TURNS.items()):
         step = partial(_tell, progress, number) if progress is not None else None
-        output = run_bands(runner, _pick_views(turn(pair), runner.views), plan, step)
+        output = run_bands(runner, _pick_views(turn(pair), runner.spec.views), plan, step)
         mean += output.flip(axes) / len(TURNS)
     return mean
 

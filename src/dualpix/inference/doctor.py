@@ -47,7 +47,7 @@ def compare(weights: str | None = None) -> dict[str, float]:
     """Seconds of every engine that is installed for the same small picture, in turns, the median of `ROUNDS`, after one
     that does not count. What was not converted yet is; that takes some seconds, for ONNX a minute."""
     network = open_network(weights)
-    views = [view[:, :SIDE_PX, :SIDE_PX] for view in bundled_views(network.views)]
+    views = [view[:, :SIDE_PX, :SIDE_PX] for view in bundled_views(network.spec.views)]
     ready = {name: engines.start(network, name, "auto", "cpu") for name in engines.ENGINES if _version(name)}
     for runner in ready.values():
         runner(views)

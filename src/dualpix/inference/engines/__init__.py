@@ -15,21 +15,18 @@ from dualpix.inference.engines import onnx, openvino, pytorch
 from dualpix.inference.rates import SWITCH
 from dualpix.machine import modes
 from dualpix.networks import Network
+from dualpix.networks.spec import NetworkSpec
 from dualpix.weights.exported import exported_of
 
 
 class AnyRunner(Protocol):
-    """What runs rows of a picture. `reach_px`: rows above and below that an output pixel depends on, None for all;
-    `settled_rows`: of one that takes few rows at a time by itself, so many that memory grows evenly from there on; None
-    of others; `scratch`: the memory it needs for tensors, as a factor on their bytes;
+    """What runs rows of a picture. `spec`: that of the network in the form in which it is run; `workspace_factor`: the
+    memory it needs for tensors, as a factor on their bytes;
     `gain`: that by which the precision was chosen, see `inference.planning.Plan`."""
 
     engine: str
-    views: tuple[str, ...]
-    multiple: int
-    reach_px: int | None
-    settled_rows: int | None
-    scratch: float
+    spec: NetworkSpec
+    workspace_factor: float
     gain: float | None
     weight_bytes: int
     precision: str
@@ -39,7 +36,7 @@ class AnyRunner(Protocol):
         """The output for `views`, C x H x W each, as float32 on the CPU, not clipped."""
         ...
 
-    def rehearse(self, rows: int, width: int) -> None:
+    def dry_run(self, rows: int, width: int) -> None:
         """Make all tensors that so many rows need, at the times when they are needed: for counting their bytes."""
         ...
 
@@ -105,7 +102,7 @@ def _contents(module: nn.Module) -> Iterator[object]:
     for layer in module.modules():
         for name, value in vars(layer).items():
             if name not in PARTS:
-                yield name, value if isinstance(value, int | float | str | tuple | None) else id(value)
+                yield name, value if isinstance(value, int | float | str | tuple | NetworkSpec | None) else id(value)
     for tensor in (*module.parameters(), *module.buffers()):
         yield id(tensor), tensor._version
         if not tensor.is_meta:
