@@ -129,9 +129,6 @@ class Lanes:
                     return
                 job.turn, job.deadline_s = turn, time.monotonic() + self._limits.check_s
             self._do("check", job, ticket, run)
-            with self._lock:
-                if job.ticket is ticket and job.wants_start and job.state == READY:
-                    self.deblur(job)
         finally:
             turn.end()
 
@@ -203,6 +200,8 @@ class Lanes:
                     if job.ticket is ticket:
                         job.state, job.failure = state, failure
                         job.used_s = time.monotonic()
+                        if state == READY and job.wants_start:
+                            self.deblur(job)  # At once, so that nobody takes it for one at rest.
         except Stopped:
             return
         self._tally.work(kind, job.number, state if failure is None else str(failure.status), job.seconds)
