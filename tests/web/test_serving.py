@@ -2,17 +2,15 @@
 
 import inspect
 import os
-import re
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from asking import KIND, Client, multipart, pair_of, running
+from asking import KIND, Client, multipart, pair_of, running, serving
 
 from dualpix.checkpoint import Checkpoint
 from dualpix.cli.serving import web
@@ -21,23 +19,6 @@ from dualpix.web.guard import LOOPBACK
 from dualpix.web.serving import address_of, bound, names_of, serve, sweep
 
 Command = Callable[..., tuple[int, str, str]]
-COMMAND = str(Path(sys.executable).with_name("dualpix"))
-
-
-@contextmanager
-def serving(weights: Path, temporary: Path) -> Iterator[tuple[Client, "subprocess.Popen[str]"]]:
-    """`dualpix web` on a free port, with its folders in `temporary`."""
-    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}
-    line = [COMMAND, "web", "--port", "0", "--weights", str(weights)]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        try:
-            assert process.stdout is not None
-            first = process.stdout.readline()
-            found = re.search(r"http://127\.0\.0\.1:(\d+)/", first)
-            assert found, process.stderr and process.stderr.read()
-            yield Client(int(found[1])), process
-        finally:
-            process.kill()
 
 
 def test_killed_in_the_middle_and_started_again(weights: Path, tmp_path: Path) -> None:
