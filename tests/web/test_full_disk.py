@@ -97,7 +97,7 @@ def test_whatever_a_full_disk_stopped_can_be_tried_again(weights: Path, tmp_path
 
 
 def test_what_is_left_alone_is_left_alone(weights: Path, tmp_path: Path) -> None:
-    """Fault 32: a small pair is taken where a large one is not; uploads under way count with all that they announced."""
+    """Fault 32: a small pair is taken where a large one is not; uploads under way count with all they announced."""
     small = multipart({**pair_of(48, 56), "start": "no"})
     with small_disk(weights, tmp_path, "--limit", "free_disk_bytes=4MB") as (client, disk, _), disk.only(10_000_000):
         assert client.ask("POST", "/api/jobs", small, content_type=KIND).status == 202
