@@ -18,15 +18,13 @@ from dualpix.checkpoint import Checkpoint
 from dualpix.data.samples import mean_view
 from dualpix.finishing import Choices, Inherited, deblur_views, finish, inherit
 from dualpix.images import Metadata, Views, inspect_views, open_views, turn_back, write_picture
+from dualpix.images.endings import ENDINGS
+from dualpix.images.pairing import BOTH_VIEWS
 from dualpix.inspecting import Inspected, disparity_picture, scale_px
 
 THUMB_PX = 720
 LEFT, RIGHT, DISPARITY, BEFORE, AFTER = "left.jpg", "right.jpg", "disparity.png", "before.jpg", "after.jpg"
 RESULT = "result.npy"
-SUFFIXES = (
-    ".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".jxl", ".pgm", ".ppm", ".cr2", ".cr3", ".dng", ".npz"
-)  # fmt: skip
-
 SOFTWARE = f"dualpix {__version__}"
 Progress = Callable[[int, int], None]
 GoOn = Callable[[], None]
@@ -77,7 +75,7 @@ class Checked:
 
 def upload_name(side: str, suffix: str) -> str:
     """The name that an upload gets here. Of the client's own only a known extension is looked at."""
-    known = suffix if suffix in SUFFIXES else ""
+    known = suffix if suffix in ENDINGS | BOTH_VIEWS else ""
     return f"view_{side}.pgm" if known == ".pgm" else side + known
 
 
