@@ -21,7 +21,7 @@ from dualpix.images.jpeg import decode_jpeg
 from dualpix.images.metadata import Metadata, read_metadata
 from dualpix.images.netpbm import decode_netpbm
 from dualpix.images.opening import Header, Part, as_path, length_of
-from dualpix.images.png import check_png
+from dualpix.images.png import decode_png
 from dualpix.images.several import pictures_in
 from dualpix.modes import settled
 
@@ -200,8 +200,7 @@ def _decode_png(file: BinaryIO, header: Header) -> NDArray[Any]:
     data = _load(file, header)
     if b"IEND\xaeB`\x82" not in data:
         raise _cut_short(file)
-    check_png(file, data, header)
-    return np.asarray(imagecodecs.png_decode(data))
+    return decode_png(file, data, header)
 
 
 def _decode_jpeg(file: BinaryIO, header: Header) -> NDArray[Any]:
