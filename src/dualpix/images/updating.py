@@ -10,7 +10,8 @@ from io import BytesIO
 from dualpix.images import exif as blocks
 from dualpix.images import xmp
 from dualpix.images.exif_edits import with_size, without_thumbnail
-from dualpix.images.metadata import EXIF_MARK, Metadata, orientation_of
+from dualpix.images.finding import EXIF_MARK
+from dualpix.images.metadata import Metadata, orientation_of
 
 ORIENTATION = (xmp.TIFF, "Orientation")
 FORMAT = ("http://purl.org/dc/elements/1.1/", "format")
