@@ -61,8 +61,8 @@ def select(metadata: Metadata, suffix: str, channels: int, size: tuple[int, int]
         return Metadata(), [f"A {suffix} file holds no metadata; left out: {lost}."] if lost else []
     metadata, notes = updated(metadata, suffix, size)
     kept = tuple(text for text in metadata.texts if TAKES_TEXT.get(suffix, _takes_none)(text))
-    if lost := [text for text in metadata.texts if text not in kept]:
-        notes.append(f"A {suffix} file has no place for the texts {named(lost)}: they are left out.")
+    if unkept := [text for text in metadata.texts if text not in kept]:
+        notes.append(f"A {suffix} file has no place for the texts {named(unkept)}: they are left out.")
     metadata = replace(metadata, texts=kept)
     if suffix == SRGB_ONLY:
         metadata = replace(metadata, icc=None)

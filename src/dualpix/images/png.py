@@ -117,8 +117,8 @@ def decode_png(file: BinaryIO, data: bytes, header: Header) -> NDArray[Any]:
     return np.asarray(imagecodecs.png_decode(b"".join([data[:begin], *pixels, data[end:]])))
 
 
-def _unpacked(file: BinaryIO, packed: Iterable[Chunk], size: int) -> memoryview:
-    """The first `size` bytes of what the chunks hold; PictureError if there are far more."""
+def _unpacked(file: BinaryIO, packed: Iterable[Chunk], size: int) -> Any:
+    """The first `size` bytes of what the chunks hold, as a buffer; PictureError if there are far more."""
     together = b"".join(content(file, one) for one in packed)
     try:
         unpacked = imagecodecs.deflate_decode(together, out=bytearray(size + SLACK))
@@ -129,9 +129,9 @@ def _unpacked(file: BinaryIO, packed: Iterable[Chunk], size: int) -> memoryview:
     return memoryview(unpacked)[:size]
 
 
-def _stored(rows: memoryview) -> list[bytes]:
+def _stored(rows: Any) -> list[bytes]:
     """Chunks of pixels that are not packed at all."""
-    stored = imagecodecs.deflate_encode(rows, level=0)
+    stored = bytes(imagecodecs.deflate_encode(rows, level=0))
     return [chunk(b"IDAT", stored[at : at + LONGEST_CHUNK]) for at in range(0, len(stored), LONGEST_CHUNK)]
 
 
