@@ -22,7 +22,7 @@ from dualpix.images.metadata import Metadata, read_metadata
 from dualpix.images.netpbm import decode_netpbm
 from dualpix.images.opening import Header, Part, as_path, length_of
 from dualpix.images.png import decode_png
-from dualpix.images.several import pictures_in
+from dualpix.images.several import other_sizes_in, pictures_in
 from dualpix.modes import settled
 
 # Damage is told once, by a PictureError, and not by the decoder's log as well.
@@ -65,12 +65,11 @@ def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -
     path = as_path(path)
     with _open(path) as file:
         picture = _read(path, file, limit_megapixels)
-        count = len(pictures_in(file))
-    if count < 2:
-        return picture
-    return replace(
-        picture, notes=(*picture.notes, f"{path.name} holds {count} pictures of one size: the first is used.")
-    )
+        count, others = len(pictures_in(file)), other_sizes_in(file)
+    notes = [f"{path.name} holds {count} pictures of one size: the first is used."] if count > 1 else []
+    if others:
+        notes.append(f"{path.name} holds further pictures, which are left out: {', '.join(others[:4])} pixels.")
+    return replace(picture, notes=(*picture.notes, *notes))
 
 
 def read_pictures(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> list[Picture]:
