@@ -33,7 +33,8 @@ def reason_of(error: BaseException) -> str:
 def shortened(text: str, most: int = LONGEST_REASON) -> str:
     """A text with the middle left out if it is too long: files are named at the beginning, advice stands at the end."""
     half = (most - 5) // 2
-    return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"
+    shown = text.encode("utf-8", "backslashreplace").decode()  # bytes of file names take more room when printed
+    return text if len(shown) <= most else f"{shown[:half]} ... {shown[-half:]}"
 
 
 class PictureError(DualpixError):
