@@ -46,11 +46,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Simulation:
-    """Where the pairs are, their names in order, and how many of them were made now (the rest were there already)."""
+    """Where the pairs are, their names in order, how many of them were made now (the rest were there already), and a
+    sentence on photographs that were left out."""
 
     folder: Path
     names: list[str]
     made: int
+    notes: tuple[str, ...] = ()
 
 
 @settled()
@@ -81,7 +83,8 @@ def simulate(
     if count < 1 or size < MIN_SIDE_PX or seed < 0:
         wanted = f"1 pair or more of {MIN_SIDE_PX} px or more, and a seed from 0"
         raise DataError(f"{count} pairs of {size} px with the seed {seed} cannot be made; give {wanted}.")
-    sources, place = read_photos(photos), Path(folder)
+    notes: list[str] = []
+    sources, place = read_photos(photos, tell=notes.append), Path(folder)
     simulated = Simulated(
         sources, size, count, seed, sharp_aperture, depth, compressed, layout or Layout(), tuple(codecs)
     )
@@ -92,7 +95,7 @@ def simulate(
         _write(place, simulated[index], depth)
         if progress:
             progress(count - len(missing) + done + 1, count)
-    return Simulation(place, names, len(missing))
+    return Simulation(place, names, len(missing), tuple(notes))
 
 
 @settled()

@@ -75,9 +75,8 @@ def train(
         learner = Learner(recipe, keeper.clock, processes, keeper.precision)
         if recipe.start and not keeper.resuming:
             learner.start_from(recipe.start)
-        source, trial = open_sources(
-            recipe, keeper.folder.parent / "scenes", photos, data, validation, learner.names, depths
-        )
+        store, tell = keeper.folder.parent / "scenes", partial(_noting, keeper)
+        source, trial = open_sources(recipe, store, photos, data, validation, learner.names, depths, tell)
         known = origin(source, trial)
         if processes.first and not keeper.knows(known["data"]):
             check_pairs(source, trial, recipe, learner.names, partial(_checking, keeper))
@@ -168,6 +167,10 @@ def _ahead(source: Source, step: int, recipe: Recipe, processes: Processes) -> I
         return
     with RenderingAhead(pool.scenes, start, end) as ahead:
         yield lambda step: ahead.reach(pool.window(step)[1])
+
+
+def _noting(keeper: Keeper, note: str) -> None:
+    keeper.tell({"note": note})
 
 
 def _checking(keeper: Keeper, done: int, total: int) -> None:
