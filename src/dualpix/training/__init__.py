@@ -75,7 +75,7 @@ def train(
         learner = Learner(recipe, keeper.clock, processes, keeper.precision)
         if recipe.start and not keeper.resuming:
             learner.start_from(recipe.start)
-        store, tell = keeper.folder.parent / "scenes", partial(_noting, keeper)
+        store, tell = keeper.folder.parent / "scenes", lambda note: keeper.tell({"note": note})
         source, trial = open_sources(recipe, store, photos, data, validation, learner.names, depths, tell)
         known = origin(source, trial)
         if processes.first and not keeper.knows(known["data"]):
@@ -167,10 +167,6 @@ def _ahead(source: Source, step: int, recipe: Recipe, processes: Processes) -> I
         return
     with RenderingAhead(pool.scenes, start, end) as ahead:
         yield lambda step: ahead.reach(pool.window(step)[1])
-
-
-def _noting(keeper: Keeper, note: str) -> None:
-    keeper.tell({"note": note})
 
 
 def _checking(keeper: Keeper, done: int, total: int) -> None:
