@@ -22,9 +22,9 @@ from torch.nn import functional as F
 from dualpix.classical.joint import estimate_disparity
 from dualpix.errors import DataError
 from dualpix.evaluation.metrics import psnr
+from dualpix.inference.colours import signed_colours
 from dualpix.inference.deblur import deblur
 from dualpix.inference.disparity import REACH_PX, Disparity, disparity, scale_px
-from dualpix.io.figures import signed_colours
 from dualpix.networks.layers.correlation import correlate_rows
 from dualpix.networks.mccnet import model as mccnet
 from dualpix.networks.mccnet_fast import model as mccnet_fast

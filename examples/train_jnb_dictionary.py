@@ -1,7 +1,7 @@
 """Train the dictionary of JNB from photographs, and measure how its count of atoms falls with blur.
 
     pip install scikit-learn
-    python examples/train_jnb_dictionary.py photos/cid22 src/dualpix/classic/jnb_dictionary.npz
+    python examples/train_jnb_dictionary.py photos/cid22 src/dualpix/classical/jnb_dictionary.npz
 
 The file in the package came from CID22 (245 photographs, CC BY-SA 4.0), in about two minutes on one core. Every tenth
 photograph is kept from the training and measures the curve.

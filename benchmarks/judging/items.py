@@ -1,6 +1,6 @@
 """One picture at a time: what is known of it before any weights are judged, and what weights make of it.
 
-Every item belongs to a group and is measured by itself, so that several processes may share the work; `io/figures.py`
+Every item belongs to a group and is measured by itself, so that several processes may share the work; `figures.py`
 puts
 the records together.
 """

@@ -1,9 +1,8 @@
 """Kernels that no network was trained on, and a plain renderer for them.
 
 Independent of `dualpix.simulation`, whose kernels are those of training: only `Layer`, a plain record, comes from
-there.
-A point with signed blur radius c lands at image offset c (u, w), (u, w) on the unit disc of the pupil, so content
-behind the focal plane (c > 0) lies further right in R if the right view sees more of u > 0.
+there. A point with signed blur radius c lands at image offset c (u, w), (u, w) on the unit disc of the pupil, so
+content behind the focal plane (c > 0) lies further right in R if the right view sees more of u > 0.
 """
 
 import math

@@ -3,7 +3,9 @@
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
+import tifffile
 
 from dualpix.errors import PictureError
 from dualpix.io import read_picture
@@ -98,3 +100,13 @@ def test_an_unknown_tag_far_beyond_the_file_costs_nothing(tmp_path: Path, make) 
     for offset in (2**62, 2**63 + 5, len(content) + 1):
         (tmp_path / "a.tif").write_bytes(content[:at] + struct.pack("<Q", offset) + content[at + 8 :])
         assert read_picture(tmp_path / "a.tif").pixels.shape == (3, 40, 48)
+
+
+@pytest.mark.parametrize(("extra", "told"), [("assocalpha", True), ("unassalpha", False)])
+def test_colours_multiplied_by_their_transparency_are_told(tmp_path: Path, make, extra: str, told: bool) -> None:
+    levels = np.concatenate([make["smooth"](), np.full((40, 48, 1), 99, np.uint8)], axis=2)
+    tifffile.imwrite(tmp_path / "a.tif", levels, photometric="rgb", extrasamples=[extra], metadata=None)
+    notes = read_picture(tmp_path / "a.tif").notes
+    assert (
+        "a.tif has colours multiplied by its transparency: where it is not opaque they are too dark." in notes
+    ) is told

@@ -51,10 +51,25 @@ def test_more_pictures_are_told(tmp_path: Path, make, ending: str) -> None:
 
 
 @pytest.mark.parametrize("ending", [".mpo", ".tif", ".ppm"])
-def test_previews_are_no_pictures(tmp_path: Path, make, ending: str) -> None:
+def test_pictures_of_other_sizes_are_told(tmp_path: Path, make, ending: str) -> None:
     path = tmp_path / f"a{ending}"
-    write(make, path, 2, smaller=True)
+    write(make, path, 3, smaller=True)
+    (note,) = read_picture(path).notes
+    assert note == f"a{ending} holds further pictures, which are left out: 24 x 20, 24 x 20 pixels."
+
+
+def test_previews_are_no_pictures(tmp_path: Path, make) -> None:
+    small = make["smooth"]()[::2, ::2]
+    path = tmp_path / "a.tif"
+    tifffile.imwrite(path, make["smooth"](), photometric="rgb", metadata=None)
+    tifffile.imwrite(path, small, append=True, photometric="rgb", metadata=None, subfiletype=1)
     assert read_picture(path).notes == ()
+    write(make, tmp_path / "a.mpo", 2, smaller=True)
+    data = (tmp_path / "a.mpo").read_bytes()
+    second = data.index(b"MPF\0II*\0") + 4 + 50 + 16  # behind the head of the index and the entry of the first
+    assert data[second : second + 4] == bytes(4)
+    (tmp_path / "a.mpo").write_bytes(data[:second] + b"\1\0\1\0" + data[second + 4 :])
+    assert read_picture(tmp_path / "a.mpo").notes == ()
 
 
 def test_directories_in_a_ring_end(tmp_path: Path, make) -> None:

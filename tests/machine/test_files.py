@@ -1,6 +1,7 @@
 """Whole files or none, in processes that are killed and side by side."""
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -58,30 +59,90 @@ def test_links_that_lead_nowhere(tmp_path: Path) -> None:
     assert (tmp_path / "new").read_bytes() == b"x" and (tmp_path / "new.png").is_symlink()
 
 
-@pytest.mark.parametrize("has_links", [True, False])
-def test_of_two_that_write_one_file_at_once_one_succeeds(
-    tmp_path: Path, has_links: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The file comes while the other is written: between the look and the rename."""
-    if not has_links:
+LENGTH = 2**25
 
-        def refuse(*_: object, **__: object) -> None:
-            raise PermissionError(1, "Operation not permitted")
+WRITE = """
+    import sys
+    from pathlib import Path
+    from dualpix.machine.files import write_whole
+    print("ready", flush=True)
+    sys.stdin.readline()
+    try:
+        write_whole(Path(sys.argv[1]), bytes(int(sys.argv[2])), overwrite=False)
+    except FileExistsError:
+        sys.exit(3)
+"""
 
-        monkeypatch.setattr(os, "link", refuse)
-    real = os.fsync
 
-    def come_between(number: int) -> None:
-        real(number)
-        (tmp_path / "a").write_bytes(b"the other")
+def stopped_while_writing(path: Path) -> "subprocess.Popen[str]":
+    """A process that the system holds while `path` is half written, under its hidden name."""
+    for _ in range(50):
+        before = set(os.listdir(path.parent))
+        process = start(WRITE, path, LENGTH)
+        assert process.stdin is not None and process.stdout is not None and process.stdout.readline() == "ready\n"
+        process.stdin.write("\n")
+        process.stdin.flush()
+        while process.poll() is None and set(os.listdir(path.parent)) == before:
+            pass
+        process.send_signal(signal.SIGSTOP)
+        if process.poll() is None:
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+        if process.poll() is None and not path.exists() and set(os.listdir(path.parent)) != before:
+            return process
+        process.send_signal(signal.SIGCONT)  # it was too quick
+        process.communicate(timeout=100)
+        path.unlink(missing_ok=True)
+    raise AssertionError("every process had finished before it could be stopped")
 
-    monkeypatch.setattr(os, "fsync", come_between)
-    with pytest.raises(FileExistsError):
-        write_whole(tmp_path / "a", b"this one", overwrite=False)
+
+def go_on(process: "subprocess.Popen[str]") -> int:
+    """The exit code of a process that was stopped."""
+    process.send_signal(signal.SIGCONT)
+    process.communicate(timeout=100)
+    return process.returncode
+
+
+def test_a_file_that_comes_while_it_is_written_is_not_replaced(tmp_path: Path) -> None:
+    """Between the look at the name and the renaming."""
+    process = stopped_while_writing(tmp_path / "a")
+    (tmp_path / "a").write_bytes(b"the other")
+    assert go_on(process) == 3
     assert (tmp_path / "a").read_bytes() == b"the other" and os.listdir(tmp_path) == ["a"]
-    monkeypatch.setattr(os, "fsync", real)
-    write_whole(tmp_path / "b", b"this one", overwrite=False)
-    assert (tmp_path / "b").read_bytes() == b"this one"
+
+
+def test_a_disk_without_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test can count on having such a disk: the one thing here that is not the system's own refusal."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", refuse)
+    write_whole(tmp_path / "a", b"this one", overwrite=False)
+    with pytest.raises(FileExistsError):
+        write_whole(tmp_path / "a", b"another", overwrite=False)
+    assert (tmp_path / "a").read_bytes() == b"this one" and os.listdir(tmp_path) == ["a"]
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
+    """The system refuses what goes beyond the limit of a file's size in the middle of writing, as a full disk does."""
+    (tmp_path / "a").write_bytes(b"old")
+    code = """
+        import errno, resource, sys
+        from pathlib import Path
+        from dualpix.machine.files import write_together, write_whole
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
+        folder = Path(sys.argv[1])
+        for write in (
+            lambda: write_whole(folder / "a", bytes(2**21)),
+            lambda: write_together([(folder / "b", b"small"), (folder / "a", bytes(2**21))]),
+        ):
+            try:
+                write()
+            except OSError as error:
+                print(errno.errorcode[error.errno])
+    """
+    assert start(code, tmp_path).communicate(timeout=100)[0] == "EFBIG\nEFBIG\n"
+    assert (tmp_path / "a").read_bytes() == b"old" and os.listdir(tmp_path) == ["a"]
 
 
 def test_many_at_once_without_overwriting_are_one(tmp_path: Path) -> None:
@@ -113,16 +174,7 @@ def test_many_at_once_without_overwriting_are_one(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_writer_left_goes_with_the_next_file_but_not_what_a_living_one_writes(tmp_path: Path) -> None:
-    code = """
-        import os, sys
-        from pathlib import Path
-        from dualpix.machine.files import write_whole
-        os.fsync = lambda _: (print("half", flush=True), sys.stdin.readline())
-        write_whole(Path(sys.argv[1]) / sys.argv[2], b"content")
-    """
-    killed, living = (start(code, tmp_path, name) for name in ("killed", "living"))
-    for process in (killed, living):
-        assert process.stdout is not None and process.stdout.readline() == "half\n"
+    killed, living = (stopped_while_writing(tmp_path / name) for name in ("killed", "living"))
     killed.kill()
     killed.communicate(timeout=100)
     assert len(os.listdir(tmp_path)) == 2
@@ -130,8 +182,8 @@ def test_what_a_killed_writer_left_goes_with_the_next_file_but_not_what_a_living
     left = os.listdir(tmp_path)
     assert len(left) == 2 and "next" in left
     remove_leftovers(tmp_path)
-    living.communicate("\n", timeout=100)
-    assert living.returncode == 0 and sorted(os.listdir(tmp_path)) == ["living", "next"]
+    assert go_on(living) == 0 and sorted(os.listdir(tmp_path)) == ["living", "next"]
+    assert (tmp_path / "living").stat().st_size == LENGTH
 
 
 def test_together_is_all_or_none(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def test_a_quota_leaves_so_many_cores(case: str, tmp_path: Path) -> None:
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system has no affinity to set")
 def test_affinity_leaves_so_many_cores() -> None:
     code = "import os; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
-    code += "from dualpix import limits; print(limits.cores())"
+    code += "from dualpix.machine import limits; print(limits.cores())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.stdout == "1\n"
 
@@ -115,6 +115,6 @@ def test_affinity_leaves_so_many_cores() -> None:
 @pytest.mark.skipif(sys.platform != "linux", reason="where the size of a process stands in /proc")
 def test_ulimit_counts() -> None:
     code = "import resource; resource.setrlimit(resource.RLIMIT_AS, (10**9, 10**9))\n"
-    code += "from dualpix import limits; print(limits.free_bytes())"
+    code += "from dualpix.machine import limits; print(limits.free_bytes())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert 500_000_000 < int(done.stdout) < 10**9

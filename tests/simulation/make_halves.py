@@ -1,7 +1,7 @@
 """Make `halves.npz`: one scene, path-traced through the left and through the right half of a lens.
 
-    python -m venv /tmp/tracing && /tmp/tracing/bin/pip install mitsuba numpy
-    /tmp/tracing/bin/python tests/optics/make_halves.py tests/optics/halves.npz
+    python -m venv tracing && tracing/bin/pip install mitsuba numpy
+    tracing/bin/python tests/simulation/make_halves.py tests/simulation/halves.npz
 
 Nothing here comes from the package: a thin lens of 50 mm at f/4, focused at 1 m, in metres, and an opaque card close
 to the lens that covers one half of it. The camera looks down the z axis with y up and x to the right, so the right half

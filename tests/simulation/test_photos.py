@@ -36,6 +36,12 @@ def test_small_pictures_and_other_files_are_left_out(tmp_path: Path, write_png) 
     (tmp_path / "notes.txt").write_text("no picture")
     assert len(read_photos([tmp_path])) == 1
     assert len(read_photos([str(tmp_path)], smallest_px=63)) == 3
+    told: list[str] = []
+    read_photos([tmp_path], tell=told.append)
+    share_photos([tmp_path], tmp_path / "store", tell=told.append)
+    read_photos([tmp_path], smallest_px=63, tell=told.append)
+    words = "Left out, with fewer than 64 px on a side: 2 of 3 photographs, the first of them"
+    assert told == [f"{words} {tmp_path / 'flat.png'}."] * 2
 
 
 def test_a_folder_without_any_is_named(tmp_path: Path, write_png) -> None:

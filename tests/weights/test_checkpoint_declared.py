@@ -58,7 +58,7 @@ def test_what_a_tensor_declares_is_a_record_of_numbers(saved: Path) -> None:
         refused(declare(shape=shape), "'stem.bias' is unreadable")
     for offsets in ([0], [0, 4, 8], [0, "12"], [0, 1e3], None):
         refused(declare(data_offsets=offsets), "'stem.bias' is unreadable")
-    for dtype in (32, None):
+    for dtype in (32, None, "\ud800", "F" * 70_000, "float"):
         refused(declare(dtype=dtype), "'stem.bias' is unreadable")
     for dtype in ("I32", "F9", "C64", "BOOL"):
         refused(declare(dtype=dtype), "'stem.bias' holds", dtype)

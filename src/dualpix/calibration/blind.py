@@ -2,8 +2,7 @@
 
 With L = S * (C - rho B) and R = S * (C + rho B) the unknown picture S drops out (Punnappurath et al., ICCP 2020, in the
 family of `simulation.kernels`): (R - L) * C = rho (R + L) * B. Only the right radius makes both sides alike. One shift
-of
-the views can have many radii as long as S has no fine detail, so the spread is wide; the median over many windows is
+of the views can have many radii as long as S has no fine detail, so the spread is wide; the median over many windows is
 not far off.
 """
 

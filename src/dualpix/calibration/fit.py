@@ -1,8 +1,7 @@
 """A real pair and its sharp picture -> signed blur and rho, window by window: the fit behind `dualpix calibrate`.
 
 In linear light both views are the sharp picture S under the kernels of `simulation.kernels`, so their mean and their
-half
-difference are M = S * C and D = rho S * (C g / rho). For every radius of a grid, M is regressed on S * C, its two
+half difference are M = S * C and D = rho S * (C g / rho). For every radius of a grid, M is regressed on S * C, its two
 derivatives (S may lie a little aside) and a constant, and D on S * (C g / rho): the radius with the least error is the
 blur, the factor of D is rho, and its sign is that of the blur. One convolution serves all windows of the frame.
 

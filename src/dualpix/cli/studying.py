@@ -43,6 +43,8 @@ def simulate(
         done = simulate_photo(photos[0], depth_map, output, camera=camera, focus_m=focus, overwrite=overwrite)
     else:
         raise typer.BadParameter("a depth map belongs to one picture", param_hint="--depth-map")
+    for note in done.notes:
+        say(f"Note: {note}")
     there = len(done.names) - done.made
     typer.echo(f"{done.folder}: {done.made} pairs made" + (f", {there} were there already" if there else ""))
 

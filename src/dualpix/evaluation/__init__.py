@@ -78,9 +78,8 @@ def evaluate(
     Writes into `folder`: `<label>/<name>.png` for each method that has to run, `pictures.csv`, `methods.csv`,
     `summary.md` and `comparison.png`, which shows `scenes` of the samples. `protocol` and `extra` are those of
     `evaluation.metrics.measure`; `memory`, `precision`, `device`, `engine` and `mirror` those of `deblur`.
-    `peak_memory`: run each
-    method once more, on the first picture, to measure its memory (see `evaluation.peak`). `progress` is called as
-    `progress(label, done, total)`.
+    `peak_memory`: run each method once more, on the first picture, to measure its memory (see `evaluation.peak`).
+    `progress` is called as `progress(label, done, total)`.
 
     A picture that fails is listed, and the others go on. A row of `SYSTEMS` without weights, or that needs what the
     data do not have, does not run and says so. Raises `DataError` for data without any sharp picture or for a folder

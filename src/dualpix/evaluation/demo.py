@@ -24,8 +24,8 @@ GAP_PX = 8
 @dataclass(frozen=True)
 class Demonstration:
     """`before`, `after`: scores of the mean of the views and of the result, by the names in
-    `evaluation.metrics.METRICS`;
-    `about`: where the pair comes from; `seconds` for deblurring alone; `result`, `side_by_side`: the files written."""
+    `evaluation.metrics.METRICS`; `about`: where the pair comes from; `seconds` for deblurring alone; `result`,
+    `side_by_side`: the files written."""
 
     before: dict[str, float]
     after: dict[str, float]

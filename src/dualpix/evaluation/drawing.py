@@ -5,10 +5,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from dualpix.datasets import Samples
+from dualpix.evaluation.figures import Scene, comparison
 from dualpix.evaluation.predicting import Method, checked, each
 from dualpix.evaluation.results import Row
 from dualpix.io import write_picture
-from dualpix.io.figures import Scene, comparison
 
 
 def draw(

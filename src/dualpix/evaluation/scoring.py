@@ -24,8 +24,8 @@ def score(
 
     `outputs` is a folder of pictures, found by name (`PicturesIn`), or a method that makes each picture on the spot,
     which is how a trainer validates. `protocol` and `extra` are those of `evaluation.metrics.measure`. A picture that
-    is missing,
-    unreadable or of another size is noted and the others go on. Raises `DataError` if no sample has a sharp picture.
+    is missing, unreadable or of another size is noted and the others go on. Raises `DataError` if no sample has a sharp
+    picture.
     """
     blank = torch.zeros(3, 64, 64)
     measure(blank, blank, protocol, extra)  # An unknown name or a missing package is no fault of any picture.

@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dualpix.errors import CheckpointError, PictureError
+from dualpix.inference.colours import signed_colours
 from dualpix.inference.deblur import Progress, WeightsLike, as_sample, open_network, run_bands, run_fitting
 from dualpix.inference.engines.pytorch import Runner
 from dualpix.io import Metadata, PictureLike, write_picture
-from dualpix.io.figures import signed_colours
 from dualpix.machine.modes import settled
 from dualpix.networks import NETWORKS, Network
 from dualpix.networks.spec import NetworkSpec, spec_of
@@ -246,7 +246,7 @@ def _write_grey(path: str | Path, plane: Tensor, metadata: Metadata | None, over
 
 
 def signed_picture(found: Disparity) -> Tensor:
-    """The disparity in colours, 3 H W in [0, 1]: see `figures.signed_colours`; full colour at `scale_px`."""
+    """The disparity in colours, 3 H W in [0, 1]: see `signed_colours`; full colour at `scale_px`."""
     return signed_colours(found.disparity_px[0], scale_px(found), found.confidence[0])
 
 

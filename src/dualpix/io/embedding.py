@@ -11,22 +11,23 @@ from typing import Literal
 from dualpix.errors import PictureError
 from dualpix.io import exif as blocks
 from dualpix.io import photoshop
-from dualpix.io.formats import png
-from dualpix.io.metadata import (
+from dualpix.io.finding import (
+    COMMENT_CODE,
     EXIF_MARK,
     ICC_MARK,
     ICC_TAG,
     INCH_M,
     IPTC_TAG,
     PHOTOSHOP_TAG,
-    PNG_IPTC_MARK,
-    PNG_XMP_MARK,
+    PNG_PROFILE,
+    PNG_XMP,
     XMP_MARK,
     XMP_TAG,
-    Metadata,
-    fits_channels,
 )
+from dualpix.io.formats import png
+from dualpix.io.metadata import Metadata, fits_channels
 from dualpix.io.profiles import is_srgb
+from dualpix.io.texts import COMMENT, Text, fits_png, named, to_chunk
 from dualpix.io.updating import updated
 
 LONGEST_SEGMENT = 65533  # of a JPEG, without marker and length
@@ -55,10 +56,15 @@ def select(metadata: Metadata, suffix: str, channels: int, size: tuple[int, int]
             "XMP": metadata.xmp,
             "IPTC": metadata.photoshop,
             "the pixels per inch": metadata.density,
+            f"texts ({named(metadata.texts)})": metadata.texts,
         }
         lost = ", ".join(name for name, part in parts.items() if part)
         return Metadata(), [f"A {suffix} file holds no metadata; left out: {lost}."] if lost else []
     metadata, notes = updated(metadata, suffix, size)
+    kept = tuple(text for text in metadata.texts if TAKES_TEXT.get(suffix, _takes_none)(text))
+    if unkept := [text for text in metadata.texts if text not in kept]:
+        notes.append(f"A {suffix} file has no place for the texts {named(unkept)}: they are left out.")
+    metadata = replace(metadata, texts=kept)
     if suffix == SRGB_ONLY:
         metadata = replace(metadata, icc=None)
     if suffix in NO_IPTC and metadata.photoshop:
@@ -71,6 +77,17 @@ def select(metadata: Metadata, suffix: str, channels: int, size: tuple[int, int]
         metadata, more = _fit_jpeg(metadata, suffix, size)
         notes += more
     return metadata, notes
+
+
+def _is_comment(text: Text) -> bool:
+    return text.keyword == COMMENT and len(text.text.encode()) <= LONGEST_SEGMENT
+
+
+def _takes_none(text: Text) -> bool:
+    return False
+
+
+TAKES_TEXT: dict[str, Callable[[Text], bool]] = {".png": fits_png, ".jpg": _is_comment, ".jpeg": _is_comment}
 
 
 def _fit_jpeg(metadata: Metadata, suffix: str, size: tuple[int, int]) -> tuple[Metadata, list[str]]:
@@ -93,8 +110,7 @@ def _fit_jpeg(metadata: Metadata, suffix: str, size: tuple[int, int]) -> tuple[M
 
 def embed(data: bytes, suffix: str, metadata: Metadata) -> bytes:
     """The encoded file `data` with the blocks of `metadata`, which `select` chose, in the places of its format."""
-    holds_any = metadata.icc or metadata.exif or metadata.xmp or metadata.photoshop or metadata.density
-    return EMBEDDERS[suffix](data, metadata) if holds_any else data
+    return EMBEDDERS[suffix](data, metadata) if metadata.density or not metadata.is_bare else data
 
 
 def _png(data: bytes, metadata: Metadata) -> bytes:
@@ -105,10 +121,11 @@ def _png(data: bytes, metadata: Metadata) -> bytes:
     if metadata.exif:
         chunks += png.chunk(b"eXIf", metadata.exif)
     if metadata.xmp:
-        chunks += png.chunk(b"iTXt", PNG_XMP_MARK + b"\0\0\0\0" + metadata.xmp)
+        chunks += png.chunk(b"iTXt", PNG_XMP.encode() + b"\0\0\0\0\0" + metadata.xmp)
     if metadata.photoshop:
         profile = zlib.compress(photoshop.to_text(metadata.photoshop))
-        chunks += png.chunk(b"zTXt", PNG_IPTC_MARK + b"\0" + profile)
+        chunks += png.chunk(b"zTXt", f"{PNG_PROFILE}iptc\0\0".encode() + profile)
+    chunks += b"".join(map(to_chunk, metadata.texts))
     return data[:header_end] + chunks + data[header_end:]
 
 
@@ -142,6 +159,8 @@ def _jpeg(data: bytes, metadata: Metadata) -> bytes:
     resources, room = metadata.photoshop or b"", LONGEST_SEGMENT - len(photoshop.MARK)
     for begin in range(0, len(resources), room):  # a long block goes on in the next segment
         segments += _jpeg_segment(0xED, photoshop.MARK + resources[begin : begin + room])
+    for text in metadata.texts:
+        segments += _jpeg_segment(COMMENT_CODE, text.text.encode())
     return data[:at] + segments + data[at:]
 
 

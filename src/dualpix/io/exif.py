@@ -21,10 +21,10 @@ MOST_ENTRIES = 4096
 FARTHEST_NOTE = 32768
 
 # Tags of a first directory that tell how pixels are stored, and so belong to a file and not to its photograph; among
-# them what travels by itself (XMP, the colour profile, IPTC, Photoshop's resources), layers, and what makes a DNG.
+# them what travels by itself (XMP, the colour profile, IPTC, Photoshop's resources), layers, C2PA, what makes a DNG.
 STORAGE = frozenset(
     [*range(254, 269), 273, *range(277, 282), 284, *range(288, 294), 297, 301, 317, *range(320, 348), *range(512, 521),
-     *range(529, 533), 700, *range(32995, 32999), 33723, 34377, 34675, 37724, *range(50706, 50900)]
+     *range(529, 533), 700, *range(32995, 32999), 33723, 34377, 34675, 37724, *range(50706, 50900), 52545]
 )  # fmt: skip
 
 

@@ -62,9 +62,10 @@ def _webp(file: BinaryIO) -> Header:
 
 # The TIFF tags that decide whether and how the first page is read, with their defaults.
 SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES = 254, 256, 257, 258, 259, 262, 277
-TILE_WIDTH, TILE_HEIGHT, SAMPLE_FORMAT, DNG_VERSION = 322, 323, 339, 50706
+TILE_WIDTH, TILE_HEIGHT, EXTRA_SAMPLE, SAMPLE_FORMAT, DNG_VERSION = 322, 323, 338, 339, 50706
+MULTIPLIED = "has colours multiplied by its transparency: where it is not opaque they are too dark."
 TIFF_DEFAULTS = {SUBFILE: 0, WIDTH: 0, HEIGHT: 0, BITS: 1, COMPRESSION: 1, PHOTOMETRIC: -1, SAMPLES: 1, TILE_WIDTH: 0,
-                 TILE_HEIGHT: 0, SAMPLE_FORMAT: 1, DNG_VERSION: 0}  # fmt: skip
+                 TILE_HEIGHT: 0, EXTRA_SAMPLE: 0, SAMPLE_FORMAT: 1, DNG_VERSION: 0}  # fmt: skip
 TIFF_INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 # None, LZW, JPEG, Deflate (new and old number), PackBits, Zstandard. A segment of JPEG declares a size of its own,
 # which the reader checks; all others decode into a buffer of the declared size.
@@ -91,7 +92,8 @@ def _tiff(file: BinaryIO) -> Header:
         refuse(file, f"is a TIFF of {what}; save it as grey or RGB of 8 or 16 bits, or float in [0, 1]")
     if tags[TILE_WIDTH] * tags[TILE_HEIGHT] > max(tags[WIDTH] * tags[HEIGHT], 4096 * 4096):
         refuse(file, "is a TIFF with tiles larger than itself; save it again")  # a tile is decoded whole
-    return Header("TIFF", tags[WIDTH], tags[HEIGHT], tags[SAMPLES], depth)
+    notes = (MULTIPLIED,) if tags[SAMPLES] in (2, 4) and tags[EXTRA_SAMPLE] == 1 else ()
+    return Header("TIFF", tags[WIDTH], tags[HEIGHT], tags[SAMPLES], depth, notes=notes)
 
 
 def _tiff_tags(file: BinaryIO, start: bytes) -> dict[int, int]:
@@ -149,5 +151,9 @@ STRANGERS = [
     (0, b"P1", "PBM"),
     (0, b"P4", "PBM"),
     (0, b"P7", "PAM"),
+    (0, b"PF\n", "PFM"),
+    (0, b"Pf\n", "PFM"),
+    (4, b"jP  ", "JPEG 2000"),
+    (0, b"\xff\x4f\xff\x51", "JPEG 2000"),
     (0, b"%PDF", "PDF"),
 ]

@@ -1,33 +1,22 @@
 """What a picture file says about its photograph, as the bytes it is; nothing here looks at a pixel."""
 
 import struct
-import zlib
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import islice
 from typing import BinaryIO
 
-import imagecodecs
-
 from dualpix.errors import PictureError
 from dualpix.io import exif as blocks
 from dualpix.io import photoshop, xmp
-from dualpix.io.formats.jpeg import segments
-from dualpix.io.formats.jpegxl import BOXED, boxes
+from dualpix.io.finding import READERS
 from dualpix.io.opening import Header
+from dualpix.io.texts import LARGEST_BYTES, Text, TooLongError
 
-LARGEST_BYTES = 2**23  # of one block; larger ones are not worth their risk
 MOST_PARTS = 2**18
-
-XMP_MARK = b"http://ns.adobe.com/xap/1.0/\0"
-ICC_MARK = b"ICC_PROFILE\0"
-EXIF_MARK = b"Exif\0\0"
-PNG_XMP_MARK = b"XML:com.adobe.xmp\0"
-PNG_IPTC_MARK = b"Raw profile type iptc\0"
-ICC_TAG, XMP_TAG, IPTC_TAG, PHOTOSHOP_TAG = 34675, 700, 33723, 34377
-INCH_M, INCH_CM = 0.0254, 2.54
+NAMES = {"icc": "Its colour profile", "exif": "Its EXIF block", "xmp": "Its XMP packet", "photoshop": "Its IPTC block"}
+NAMES |= {"iptc": NAMES["photoshop"], "density": "Its density of pixels"}
 
 
 @dataclass(frozen=True)
@@ -36,8 +25,8 @@ class Metadata:
 
     icc: the colour profile; exif: a TIFF stream, from its byte order mark on; xmp: the packet; orientation: the EXIF
     number, 1 to 8, which counts where the blocks say otherwise; software: the processing note to be written; photoshop:
-    Photoshop's image resources, which hold IPTC; density: pixels per inch across and down; left_out: what of it could
-    not be read, one sentence each.
+    Photoshop's image resources, which hold IPTC; density: pixels per inch across and down; texts: title, author,
+    copyright or comment; left_out: what of it could not be read or cannot go along, one sentence each.
     """
 
     icc: bytes | None = None
@@ -47,26 +36,40 @@ class Metadata:
     software: str | None = None
     photoshop: bytes | None = None
     density: tuple[float, float] | None = None
+    texts: tuple[Text, ...] = ()
     left_out: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def is_bare(self) -> bool:
         """Whether nothing is there but perhaps an orientation and the density of pixels."""
-        return not (self.icc or self.exif or self.xmp or self.software or self.photoshop)
+        return not (self.icc or self.exif or self.xmp or self.software or self.photoshop or self.texts)
 
 
 def read_metadata(file: BinaryIO, header: Header) -> Metadata:
     """What can be found; a damaged block counts as none, since the picture itself is still good, and is told of."""
     found: dict[str, bytes] = {}
-    notes = []
+    texts, gone, notes = [], [], []
     try:
-        for name, data in islice(READERS[header.format](file), MOST_PARTS):
-            if name and len(data) > LARGEST_BYTES:
-                notes.append(f"{NAMES[name]} is longer than {LARGEST_BYTES // 2**20} MB: it is left out.")
-            elif name and data:
-                found.setdefault(name, data)
-    except (ValueError, IndexError, PictureError, zlib.error):
+        for item in islice(READERS[header.format](file), MOST_PARTS):
+            if isinstance(item, Text):
+                texts.append(item)
+            elif isinstance(item, str):
+                gone.append(item)
+            elif isinstance(item, ValueError):
+                notes.append(
+                    TOO_LONG if isinstance(item, TooLongError) else "A part of its metadata is damaged: it is left out."
+                )
+            elif item and len(item[1]) > LARGEST_BYTES:
+                notes.append(f"{NAMES[item[0]]} is longer than {LARGEST_BYTES // 2**20} MB: it is left out.")
+            elif item and item[1]:
+                found.setdefault(*item)
+    except (ValueError, IndexError, PictureError):
         notes.append("Its metadata is damaged: what lies behind the damage is left out.")
+    if sum(len(text.text) for text in texts) > LARGEST_BYTES:
+        texts = []
+        notes.append(TOO_LONG)
+    if gone:
+        notes.append(f"Left out: {', '.join(dict.fromkeys(gone))}.")
     exif, more = _sound_exif(found.get("exif"))
     metadata = Metadata(
         found.get("icc"),
@@ -74,9 +77,13 @@ def read_metadata(file: BinaryIO, header: Header) -> Metadata:
         found.get("xmp"),
         photoshop=_of_photograph(found),
         density=_density(found),
-        left_out=(*notes, *more),
+        texts=tuple(texts),
+        left_out=tuple(dict.fromkeys([*notes, *more])),
     )
     return replace(metadata, orientation=_orientation(metadata, header))
+
+
+TOO_LONG = f"A part of its metadata is longer than {LARGEST_BYTES // 2**20} MB: it is left out."
 
 
 def _sound_exif(exif: bytes | None) -> tuple[bytes | None, list[str]]:
@@ -124,132 +131,6 @@ def orientation_of(packet: bytes | None) -> int | None:
     except ValueError:
         return None
     return int(value) if value in {b"%d" % number for number in range(1, 9)} else None
-
-
-Found = Iterator[tuple[str, bytes]]
-NAMES = {"icc": "Its colour profile", "exif": "Its EXIF block", "xmp": "Its XMP packet", "photoshop": "Its IPTC block"}
-NAMES |= {"iptc": NAMES["photoshop"], "density": "Its density of pixels"}
-
-
-def _per_inch(across: float, down: float) -> tuple[str, bytes]:
-    return "density", struct.pack("dd", across, down)
-
-
-def _png(file: BinaryIO) -> Found:
-    file.seek(8)
-    while len(head := file.read(8)) == 8 and head[4:] != b"IEND":
-        length, after = int.from_bytes(head[:4], "big"), file.tell() + int.from_bytes(head[:4], "big") + 4
-        if head[4:] in (b"iCCP", b"eXIf", b"iTXt", b"zTXt", b"tEXt", b"pHYs") and length <= LARGEST_BYTES:
-            yield _png_chunk(head[4:], file.read(length))
-        else:
-            yield "", b""
-        file.seek(after)
-
-
-def _png_chunk(kind: bytes, data: bytes) -> tuple[str, bytes]:
-    if kind == b"eXIf":
-        return "exif", data.removeprefix(EXIF_MARK)
-    if kind == b"iCCP":
-        return "icc", _inflate(data[data.index(b"\0") + 2 :])
-    if kind == b"pHYs" and len(data) == 9 and data[8] == 1:  # per metre; else it only tells the shape of a pixel
-        return _per_inch(*(count * INCH_M for count in struct.unpack(">II", data[:8])))
-    if data.startswith(PNG_IPTC_MARK):
-        text = data[len(PNG_IPTC_MARK) :]
-        return "photoshop", photoshop.from_text(_inflate(text[1:]) if kind == b"zTXt" else text)
-    if not data.startswith(PNG_XMP_MARK):
-        return "", b""
-    packed, rest = data[len(PNG_XMP_MARK)], data[len(PNG_XMP_MARK) + 2 :]
-    content = rest.split(b"\0", 2)[2]  # behind the language and the translated keyword
-    return "xmp", _inflate(content) if packed else content
-
-
-def _inflate(data: bytes) -> bytes:
-    unpacker = zlib.decompressobj()
-    content = unpacker.decompress(data, LARGEST_BYTES + 1)
-    return content if unpacker.eof else b""
-
-
-def _jpeg(file: BinaryIO) -> Found:
-    exif, profile, resources = b"", {}, b""
-    for code, _, length, _ in segments(file):
-        data = file.read(length)
-        if code == 0xE1 and data.startswith(EXIF_MARK):
-            if len(exif) <= LARGEST_BYTES:  # a long one is spread over several segments
-                exif += data.removeprefix(EXIF_MARK)
-        elif code == 0xE1 and data.startswith(XMP_MARK):
-            yield "xmp", data.removeprefix(XMP_MARK)
-        elif code == 0xED and data.startswith(photoshop.MARK):
-            if len(resources) <= LARGEST_BYTES:
-                resources += data.removeprefix(photoshop.MARK)
-        elif code == 0xE0 and data.startswith(b"JFIF\0") and len(data) >= 12:
-            unit, *counts = struct.unpack(">BHH", data[7:12])
-            yield _per_inch(*(count * {1: 1.0, 2: INCH_CM}.get(unit, 0.0) for count in counts))
-        elif code == 0xE2 and data.startswith(ICC_MARK) and len(data) > 14:
-            profile[data[12]] = data[14:]
-            parts = data[13]
-            if len(profile) == parts:
-                yield "icc", b"".join(profile[number] for number in sorted(profile))
-        else:
-            yield "", b""
-    yield "exif", exif
-    yield "photoshop", resources
-
-
-def _webp(file: BinaryIO) -> Found:
-    file.seek(12)
-    names = {b"ICCP": "icc", b"EXIF": "exif", b"XMP ": "xmp"}
-    while len(head := file.read(8)) == 8:
-        length = int.from_bytes(head[4:], "little")
-        after = file.tell() + length + length % 2
-        name = names.get(head[:4], "")
-        data = file.read(length) if name and length <= LARGEST_BYTES else b""
-        yield name, data.removeprefix(EXIF_MARK) if name == "exif" else data
-        file.seek(after)
-
-
-def _jpegxl(file: BinaryIO) -> Found:
-    file.seek(0)
-    if file.read(len(BOXED)) != BOXED:
-        return
-    for kind, length in boxes(file):
-        data = file.read(length) if kind in (b"Exif", b"xml ", b"brob") and length <= LARGEST_BYTES else b""
-        if kind == b"brob":
-            kind, data = data[:4], _unbrotli(data[4:]) if data[:4] in (b"Exif", b"xml ") else b""
-        if kind == b"Exif":
-            yield "exif", data[4 + int.from_bytes(data[:4], "big") :].removeprefix(EXIF_MARK)
-        else:
-            yield "xmp" if kind == b"xml " else "", data
-
-
-def _unbrotli(data: bytes) -> bytes:
-    try:
-        return bytes(imagecodecs.brotli_decode(data, out=LARGEST_BYTES))
-    except imagecodecs.BrotliError:
-        return b""
-
-
-def _tiff(file: BinaryIO) -> Found:
-    block = blocks.open_block(file)
-    first = blocks.read_directory(block, block.first)
-    for name, tag in (("icc", ICC_TAG), ("xmp", XMP_TAG), ("iptc", IPTC_TAG), ("photoshop", PHOTOSHOP_TAG)):
-        if tag in first:
-            yield name, first[tag].value
-    yield _per_inch(*blocks.density_of(first, block.order))
-    yield "exif", blocks.gather(block)
-
-
-def _none(file: BinaryIO) -> Found:
-    return iter(())
-
-
-READERS: dict[str, Callable[[BinaryIO], Found]] = {
-    "PNG": _png,
-    "JPEG": _jpeg,
-    "WebP": _webp,
-    "JPEG XL": _jpegxl,
-    "TIFF": _tiff,
-    "Netpbm": _none,
-}
 
 
 def fits_channels(icc: bytes | None, channels: int) -> bool:

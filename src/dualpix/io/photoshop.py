@@ -1,6 +1,5 @@
 """Photoshop's image resources, which is how JPEG and TIFF files carry IPTC: caption, keywords, by-line."""
 
-import re
 import struct
 from collections.abc import Iterator
 
@@ -9,7 +8,6 @@ IPTC = 0x0404
 # What describes the photograph: IPTC, the flag that it is protected by copyright, its address, the digest of the IPTC.
 # The others are of the old file: its thumbnails, its layers, its print settings.
 KEPT = {IPTC, 0x040A, 0x040B, 0x0425}
-PROFILE = re.compile(rb"\s*\w+\s+(\d{1,9})\s+([0-9a-fA-F\s]*)")
 
 
 def resources(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -55,12 +53,3 @@ def to_text(data: bytes) -> bytes:
     digits = data.hex().encode()
     lines = b"\n".join(digits[at : at + 72] for at in range(0, len(digits), 72))
     return b"\niptc\n%8d\n%s\n" % (len(data), lines)
-
-
-def from_text(text: bytes) -> bytes:
-    """The opposite of `to_text`. Raises ValueError where it is damaged."""
-    match = PROFILE.match(text)
-    data = bytes.fromhex(match[2].decode()) if match else b""
-    if match is None or len(data) != int(match[1]):
-        raise ValueError("a damaged profile")
-    return data if data.startswith(b"8BIM") else resource(IPTC, data)

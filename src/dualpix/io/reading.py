@@ -18,11 +18,11 @@ from dualpix.errors import PictureError, reason_of
 from dualpix.io.colours import tell_colours
 from dualpix.io.formats.jpeg import decode_jpeg
 from dualpix.io.formats.netpbm import decode_netpbm
-from dualpix.io.formats.png import check_png
+from dualpix.io.formats.png import decode_png
 from dualpix.io.headers import TIFF_JPEG, TIFF_PLAIN, peek
 from dualpix.io.metadata import Metadata, read_metadata
 from dualpix.io.opening import Header, Part, as_path, length_of
-from dualpix.io.several import pictures_in
+from dualpix.io.several import other_sizes_in, pictures_in
 from dualpix.machine.modes import settled
 
 # Damage is told once, by a PictureError, and not by the decoder's log as well.
@@ -65,12 +65,11 @@ def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -
     path = as_path(path)
     with _open(path) as file:
         picture = _read(path, file, limit_megapixels)
-        count = len(pictures_in(file))
-    if count < 2:
-        return picture
-    return replace(
-        picture, notes=(*picture.notes, f"{path.name} holds {count} pictures of one size: the first is used.")
-    )
+        count, others = len(pictures_in(file)), other_sizes_in(file)
+    notes = [f"{path.name} holds {count} pictures of one size: the first is used."] if count > 1 else []
+    if others:
+        notes.append(f"{path.name} holds further pictures, which are left out: {', '.join(others[:4])} pixels.")
+    return replace(picture, notes=(*picture.notes, *notes))
 
 
 def read_pictures(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> list[Picture]:
@@ -200,8 +199,7 @@ def _decode_png(file: BinaryIO, header: Header) -> NDArray[Any]:
     data = _load(file, header)
     if b"IEND\xaeB`\x82" not in data:
         raise _cut_short(file)
-    check_png(file, data, header)
-    return np.asarray(imagecodecs.png_decode(data))
+    return decode_png(file, data, header)
 
 
 def _decode_jpeg(file: BinaryIO, header: Header) -> NDArray[Any]:

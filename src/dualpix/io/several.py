@@ -16,22 +16,34 @@ from dualpix.io.opening import Header, Part, length_of, section
 MOST_PICTURES = 64  # looked for in one file
 INDEX_MARK, INDEX_ENTRIES = b"MPF\0", 45058
 ENTRY = "IIIHH"  # kind, length, offset, two numbers of others that depend on it
+KINDS, PREVIEWS = 0xFFFFFF, (0x010001, 0x010002)
 
 
 def pictures_in(file: BinaryIO) -> list[BinaryIO]:
-    """The file itself, and a part for each further picture of the same size and channels: previews, maps of gain and
-    masks are none. Empty where the file is no picture."""
+    """The file itself, and a part for each further picture of the same size and channels. Empty where the file is no
+    picture."""
+    return _found_in(file)[0]
+
+
+def other_sizes_in(file: BinaryIO) -> list[str]:
+    """Width x height of each further picture of another size; what is declared to be a preview or a mask is none."""
+    return [f"{other.width} x {other.height}" for other in _found_in(file)[1]]
+
+
+def _found_in(file: BinaryIO) -> tuple[list[BinaryIO], list[Header]]:
     try:
         first = peek(file)
     except PictureError:
-        return []
-    found = [file]
+        return [], []
+    alike, others = [file], []
     for part in islice(OTHERS[first.format](file, first) if first.format in OTHERS else (), MOST_PICTURES):
         with suppress(PictureError):
             other = peek(part)
             if (other.width, other.height, other.channels) == (first.width, first.height, first.channels):
-                found.append(part)
-    return found
+                alike.append(part)
+            else:
+                others.append(other)
+    return alike, others
 
 
 def _jpegs(file: BinaryIO, header: Header) -> Iterator[BinaryIO]:
@@ -45,8 +57,8 @@ def _jpegs(file: BinaryIO, header: Header) -> Iterator[BinaryIO]:
             index = blocks.read_directory(block, block.first)
             entries = index[INDEX_ENTRIES].value if INDEX_ENTRIES in index else b""
             layout = struct.Struct(block.order + ENTRY)
-            for _, length, offset, _, _ in layout.iter_unpack(entries[: len(entries) // layout.size * layout.size]):
-                if offset:  # the first has none
+            for kind, length, offset, _, _ in layout.iter_unpack(entries[: len(entries) // layout.size * layout.size]):
+                if offset and kind & KINDS not in PREVIEWS:  # the first has none
                     yield section(file, segment.at + 4 + offset, length)
         return
 
@@ -65,10 +77,11 @@ def _pages(file: BinaryIO, header: Header) -> Iterator[BinaryIO]:
 
 def _netpbms(file: BinaryIO, header: Header) -> Iterator[BinaryIO]:
     at, end = end_of_samples(file, header), length_of(file)
-    while 0 < at < end:
-        part = section(file, at)
-        yield part
-        at += end_of_samples(part, peek(part))
+    with suppress(PictureError):  # what follows is no picture
+        while 0 < at < end:
+            part = section(file, at)
+            yield part
+            at += end_of_samples(part, peek(part))
 
 
 OTHERS: dict[str, Callable[[BinaryIO, Header], Iterator[BinaryIO]]] = {

@@ -10,7 +10,8 @@ from io import BytesIO
 from dualpix.io import exif as blocks
 from dualpix.io import xmp
 from dualpix.io.exif_edits import with_size, without_thumbnail
-from dualpix.io.metadata import EXIF_MARK, Metadata, orientation_of
+from dualpix.io.finding import EXIF_MARK
+from dualpix.io.metadata import Metadata, orientation_of
 
 ORIENTATION = (xmp.TIFF, "Orientation")
 FORMAT = ("http://purl.org/dc/elements/1.1/", "format")

@@ -4,9 +4,9 @@ import hashlib
 import io
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, overload
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -21,8 +21,7 @@ from dualpix.pairs.sample import check_folder, list_pictures
 SMALLEST_PX = 64
 DECODING = 1  # raised whenever the same file comes to give other pixels
 
-
-Found = TypeVar("Found")
+Tell = Callable[[str], None]
 
 
 class Photos(Sequence[Tensor]):
@@ -50,18 +49,26 @@ class Photos(Sequence[Tensor]):
         return Photos, (self.files,)
 
 
-def read_photos(folders: Sequence[str | Path], smallest_px: int = SMALLEST_PX) -> list[Tensor]:
+def read_photos(
+    folders: Sequence[str | Path], smallest_px: int = SMALLEST_PX, tell: Tell | None = None
+) -> list[Tensor]:
     """All pictures directly inside the folders, as bytes 3 x H x W, in the order of their names.
 
-    Raises `DataError` if a folder does not exist or no picture in them is at least `smallest_px` on both sides.
+    Those that are smaller than `smallest_px` on a side are left out, and `tell` is given a sentence on them. Raises
+    `DataError` if a folder does not exist or all are, and `PictureError` for one that cannot be read.
     """
-    photos = [_decode(path) for path in _list(folders)]
-    photos = [photo for photo in photos if min(photo.shape[1:]) >= smallest_px]
-    return _some(photos, folders, smallest_px)
+    paths = _list(folders)
+    photos = [_decode(path) for path in paths]
+    large = _large(paths, [min(photo.shape[1:]) for photo in photos], folders, smallest_px, tell)
+    return [photos[number] for number in large]
 
 
 def share_photos(
-    folders: Sequence[str | Path], store: Path, smallest_px: int = SMALLEST_PX, depths: str | Path | None = None
+    folders: Sequence[str | Path],
+    store: Path,
+    smallest_px: int = SMALLEST_PX,
+    depths: str | Path | None = None,
+    tell: Tell | None = None,
 ) -> Photos:
     """Like `read_photos`, decoded once for all processes and all runs: into `store`, a file for each photograph.
 
@@ -73,9 +80,10 @@ def share_photos(
     if the store cannot be written, too.
     """
     maps = None if depths is None else check_folder(depths)
-    shared = Photos([_keep(path, store, _depth_of(path, maps)) for path in _list(folders)])
-    large = [file for file, photo in zip(shared.files, shared, strict=True) if min(photo.shape[1:]) >= smallest_px]
-    return Photos(_some(large, folders, smallest_px))
+    paths = _list(folders)
+    shared = Photos([_keep(path, store, _depth_of(path, maps)) for path in paths])
+    large = _large(paths, [min(photo.shape[1:]) for photo in shared], folders, smallest_px, tell)
+    return Photos([shared.files[number] for number in large])
 
 
 def _list(folders: Sequence[str | Path]) -> list[Path]:
@@ -86,11 +94,18 @@ def _decode(path: Path) -> Tensor:
     return (read_picture(path).pixels * 255).round().to(torch.uint8)
 
 
-def _some(photos: list[Found], folders: Sequence[str | Path], smallest_px: int) -> list[Found]:
-    if not photos:
+def _large(
+    paths: Sequence[Path], sides: Sequence[int], folders: Sequence[str | Path], smallest_px: int, tell: Tell | None
+) -> list[int]:
+    """The numbers of those that are large enough; the others are told of."""
+    large = [number for number, side in enumerate(sides) if side >= smallest_px]
+    if not large:
         places = ", ".join(str(folder) for folder in folders)
         raise DataError(f"There is no photograph of {smallest_px} px or more in {places}; name a folder of pictures.")
-    return photos
+    if tell and (small := [path for path, side in zip(paths, sides, strict=True) if side < smallest_px]):
+        count = f"{len(small)} of {len(paths)} photographs, the first of them {small[0]}"
+        tell(f"Left out, with fewer than {smallest_px} px on a side: {count}.")
+    return large
 
 
 def _depth_of(photo: Path, depths: Path | None) -> Path | None:

@@ -1,8 +1,7 @@
 """Make dual-pixel pairs with their truth: many random scenes out of photographs, or one photograph with its depth map.
 
 Both write the layout that `datasets.folder` reads: the folders `left`, `right`, `center` and `sharp`, beside them
-`blur`
-with the signed blur radius of every pixel as NumPy files. What was simulated, and how, is told in JSON.
+`blur` with the signed blur radius of every pixel as NumPy files. What was simulated, and how, is told in JSON.
 """
 
 import io
@@ -46,11 +45,13 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Simulation:
-    """Where the pairs are, their names in order, and how many of them were made now (the rest were there already)."""
+    """Where the pairs are, their names in order, how many of them were made now (the rest were there already), and a
+    sentence on photographs that were left out."""
 
     folder: Path
     names: list[str]
     made: int
+    notes: tuple[str, ...] = ()
 
 
 @settled()
@@ -74,14 +75,14 @@ def simulate(
     The same settings give the same pairs. If `folder` holds some of them already, only the rest is made; pairs of
     other settings are refused, or with `overwrite` replaced. `depth` is 8 or 16 bits; for `sharp_aperture`,
     `compressed`, `codecs` and `layout` see `simulation.samples.Simulated`. `simulation.json` holds the settings and
-    every
-    pair's lens, whose `rho` times the blur is the disparity. Raises `DataError`, `PictureError` for files that cannot
-    be read or written, and `MachineError` where a codec's package is missing.
+    every pair's lens, whose `rho` times the blur is the disparity. Raises `DataError`, `PictureError` for files that
+    cannot be read or written, and `MachineError` where a codec's package is missing.
     """
     if count < 1 or size < MIN_SIDE_PX or seed < 0:
         wanted = f"1 pair or more of {MIN_SIDE_PX} px or more, and a seed from 0"
         raise DataError(f"{count} pairs of {size} px with the seed {seed} cannot be made; give {wanted}.")
-    sources, place = read_photos(photos), Path(folder)
+    notes: list[str] = []
+    sources, place = read_photos(photos, tell=notes.append), Path(folder)
     simulated = Simulated(
         sources, size, count, seed, sharp_aperture, depth, compressed, layout or Layout(), tuple(codecs)
     )
@@ -92,7 +93,7 @@ def simulate(
         _write(place, simulated[index], depth)
         if progress:
             progress(count - len(missing) + done + 1, count)
-    return Simulation(place, names, len(missing))
+    return Simulation(place, names, len(missing), tuple(notes))
 
 
 @settled()
@@ -110,9 +111,8 @@ def simulate_photo(
     """Take the scene of a sharp photograph and its depth map with a dual-pixel camera; write the pair to `folder`.
 
     `depth` is as `read_depth` takes it; `camera` a name in `simulation.camera.CAMERAS`, whose pixels become those of
-    the
-    photograph, focused at `focus_m` if given. The pair is called as the photograph, and `camera/<name>.json` holds the
-    optics. Raises as `simulate_from_depth` does, and `DataError` if the pair exists already and not `overwrite`.
+    the photograph, focused at `focus_m` if given. The pair is called as the photograph, and `camera/<name>.json` holds
+    the optics. Raises as `simulate_from_depth` does, and `DataError` if the pair exists already and not `overwrite`.
     """
     picture = read_picture(photo)
     chosen = pick(CAMERAS, camera, "camera") if isinstance(camera, str) else camera

@@ -75,9 +75,8 @@ def train(
         learner = Learner(recipe, keeper.clock, processes, keeper.precision)
         if recipe.start and not keeper.resuming:
             learner.start_from(recipe.start)
-        source, trial = open_sources(
-            recipe, keeper.folder.parent / "scenes", photos, data, validation, learner.names, depths
-        )
+        store, tell = keeper.folder.parent / "scenes", lambda note: keeper.tell({"note": note})
+        source, trial = open_sources(recipe, store, photos, data, validation, learner.names, depths, tell)
         known = origin(source, trial)
         if processes.first and not keeper.knows(known["data"]):
             check_pairs(source, trial, recipe, learner.names, partial(_checking, keeper))

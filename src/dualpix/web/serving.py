@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import signal
 import socket
 import sys
@@ -23,10 +24,11 @@ from dualpix.web.app import create_app
 from dualpix.web.connections import Connection
 from dualpix.web.desk import Desk
 from dualpix.web.folders import folder, sweep
-from dualpix.web.guard import LOOPBACK, Guard, name_in
+from dualpix.web.guard import LOOPBACK, Guard, is_address, name_in
 from dualpix.web.refusals import Limits
 from dualpix.weights import checkpoint
 
+NAME = re.compile(r"[a-z0-9_.-]+")
 ANYWHERE = ("0.0.0.0", "::")
 GENTLE = ("SIGTERM", "SIGHUP")
 """Signals that ask to end, and leave time to finish; there is no SIGHUP on Windows."""
@@ -193,7 +195,7 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
         try:
             listening.bind((host, port))
             listening.listen(128)  # Until then another server could take the port.
-        except (OSError, UnicodeError) as error:
+        except (OSError, UnicodeError, TypeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise MachineError(
                 f"The server cannot listen on {host}, port {port}: {reason}; choose another --port, or stop the "
@@ -220,9 +222,10 @@ def known_names(behind: Iterable[str]) -> frozenset[str]:
     """Names that requests may carry, in lower case. Raises MachineError for what is no name."""
     names = frozenset(name.strip().lower() for name in behind)
     for name in sorted(names):
-        if not name_in(name):
+        if not (is_address(name_in(name)) or NAME.fullmatch(name_in(name))):
             raise MachineError(
-                f"{name!r} is no name to be called by; give one without http:// and path, such as photos.example.org."
+                f"{name[:100]!r} is no name to be called by; give one without http://, path and *, such as "
+                "photos.example.org."
             )
     return names
 

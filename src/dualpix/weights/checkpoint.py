@@ -8,6 +8,7 @@ The state of an unfinished training (optimiser, step) is not a checkpoint; the t
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
@@ -29,6 +30,7 @@ FORMAT = 1
 MAX_HEADER_BYTES = 2 * 1024 * 1024
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 FLOATING = {"F64", "F32", "F16", "BF16"}
+KIND = re.compile("[A-Z][A-Z0-9_]{0,15}")
 """The names in a file of the kinds of numbers that a weight may be stored as."""
 
 WEIGHTS = {"mccnet-fast": "mccnet-fast.safetensors", "mccnet": "mccnet.safetensors"}
@@ -243,7 +245,7 @@ def _check_length(path: Path, header: dict[str, Any], data_bytes: int) -> None:
 
 def _is_entry(entry: Any) -> bool:
     """Whether it describes a tensor: a dtype, sizes and two offsets, and no true or false among the numbers."""
-    if not isinstance(entry, dict) or not isinstance(entry.get("dtype"), str):
+    if not isinstance(entry, dict) or not KIND.fullmatch(str(entry.get("dtype"))):
         return False
     lists = [entry.get("shape"), entry.get("data_offsets")]
     if not all(isinstance(numbers, list) and all(type(n) is int and n >= 0 for n in numbers) for numbers in lists):

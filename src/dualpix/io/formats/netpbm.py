@@ -1,6 +1,7 @@
 """PGM and PPM, binary (P5, P6) and plain (P2, P3): a few words of text, then the samples. No metadata at all."""
 
 import re
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -18,8 +19,14 @@ NO_END = "ends within a number or right behind it: it may have been cut short, a
 def peek_netpbm(file: BinaryIO) -> Header:
     """The header of a file that starts with one of MARKS. Raises PictureError."""
     kind, width, height, top, _ = _start(file)
-    notes = (NO_END,) if kind in (2, 3) and _last_byte(file).isdigit() else ()
-    return Header("Netpbm", width, height, 1 if kind in (2, 5) else 3, 8 if top < 256 else 16, notes=notes)
+    header = Header("Netpbm", width, height, 1 if kind in (2, 5) else 3, 8 if top < 256 else 16)
+    if kind in (2, 3):
+        return replace(header, notes=(NO_END,) if _last_byte(file).isdigit() else ())
+    end = end_of_samples(file, header)
+    file.seek(end)
+    behind = length_of(file) - end
+    is_odd = behind > 0 and not file.read(2).startswith(MARKS)  # else it is the next picture
+    return replace(header, notes=(f"holds {behind} bytes behind its samples: they are passed over.",) if is_odd else ())
 
 
 def _last_byte(file: BinaryIO) -> bytes:
@@ -36,7 +43,11 @@ def _start(file: BinaryIO) -> tuple[int, int, int, int, int]:
     kind, width, height, top = (int(word) for word in found.groups())
     if not 0 < top < 65536:
         refuse(file, f"declares {top} as its white, but PGM and PPM end at 65535; copy it again")
-    return kind, width, height, top, found.end()
+    begin = found.end()
+    size = width * height * (1 if kind in (2, 5) else 3) * (1 if top < 256 else 2)
+    if found[0].endswith(b"\r") and kind > 3 and length_of(file) == begin + 1 + size:
+        begin += 1  # lines that end as in texts of Windows
+    return kind, width, height, top, begin
 
 
 def end_of_samples(file: BinaryIO, header: Header) -> int:

@@ -1,9 +1,8 @@
 """The correlation along rows as a few operations on whole tensors, which other engines than PyTorch can take over.
 
 The same sum as `networks.layers.correlation.correlate_rows`. Rows are cut into blocks of columns; the keys that a block
-may
-see are its own and those of both neighbours that are within reach, so that scores exist for few pixels that may not be
-seen. These, like columns past the picture's own, get a score that the softmax turns into zero.
+may see are its own and those of both neighbours that are within reach, so that scores exist for few pixels that may not
+be seen. These, like columns past the picture's own, get a score that the softmax turns into zero.
 """
 
 import torch

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dualpix.io.figures import CELL_PX, COLOURS, GAP_PX, LABEL_PX, Scene, comparison, find_windows
+from dualpix.evaluation.figures import CELL_PX, COLOURS, GAP_PX, LABEL_PX, Scene, comparison, find_windows
 
 
 def plain_scene(height: int = 90, width: int = 180) -> tuple[torch.Tensor, torch.Tensor]:
