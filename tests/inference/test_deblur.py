@@ -21,7 +21,9 @@ from dualpix.pairs.sample import Sample
 class Matching(nn.Module):
     """In small what the real networks do: convolutions, a coarser scale, and matching along whole rows."""
 
-    spec = NetworkSpec(("left", "right"), size_multiple=4, receptive_radius_px=24)
+    spec = NetworkSpec(
+        ("left", "right"), size_multiple=4, receptive_radius_px=24, tells_correction=True, residual=True, takes_width=True
+    )
 
     def __init__(self) -> None:
         super().__init__()

@@ -19,6 +19,7 @@ def test_when_memory_runs_out_smaller_bands_are_tried(tmp_path: Path) -> None:
     """R13: in a process that may not grow by more than a part of what the whole picture needs."""
     code = f"""
 import resource, sys
+from dataclasses import replace
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import torch
 from dualpix.inference.deblur import make_plan
