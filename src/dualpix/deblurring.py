@@ -29,6 +29,10 @@ from dualpix.runners.memory import cost_of, probe_rows
 
 WeightsLike: TypeAlias = "str | Path | Checkpoint | nn.Module | None"
 Progress: TypeAlias = Callable[[int, int], None]
+Limits: TypeAlias = tuple[str | int | None, int | None, bool]  # memory, rows of a band, mirrored
+Machine: TypeAlias = tuple[str, str, str | torch.device]  # engine, precision, device
+Done: TypeAlias = tuple[Tensor, Plan, tuple[str, ...]]  # not clipped; and what to tell the user
+Run: TypeAlias = Callable[[AnyRunner], Done]
 
 MOST_HALVINGS = 6
 """By then bands are mostly the rows around them, and still smaller ones would hardly need less."""
@@ -69,7 +73,8 @@ def deblur(
     bands should the memory run out.
     `band_rows`: cut into bands of that many rows, whatever the memory; None decides.
     `precision`: "auto", "fp32" or "bf16", with OpenVINO "int8" too; `device`: "auto", "cpu", "cuda", ...
-    `engine`: "torch", "openvino" or "onnx"; "auto" is torch, but for files that `dualpix export` wrote for another.
+    `engine`: "torch", "openvino" or "onnx"; "auto" is the engine of a file that `dualpix export` wrote, or else torch,
+    or OpenVINO for large pictures where it is installed and was measured to be faster.
     `mirror`: the mean of four results, of the pair as it is, mirrored, upside down, and both: a little better, in four
     times the time.
     `progress`: called as `progress(done, total)` with the number of bands.
@@ -120,8 +125,8 @@ def deblur_pair(
 def _deblurred(
     sample: Sample,
     weights: WeightsLike,
-    limits: tuple[str | int | None, int | None, bool],
-    machine: tuple[str, str, str | torch.device],
+    limits: Limits,
+    machine: Machine,
     strict: bool,
     progress: Progress | None,
 ) -> Deblurred:
@@ -134,15 +139,27 @@ def _deblurred(
     warnings = [*sample.get("notes", ()), *odd]
     network = open_network(weights)
     threads.follow()
-    runner = runners.start(network, *machine)
-    picture, plan, notes = _run(runner, sample, *limits, progress)
+    run = partial(_run, sample=sample, limits=limits, progress=progress)
+    pixels = left[0].numel() if limits[:2] == (None, None) else 0  # PyTorch makes the most of little memory
+    runner, (picture, plan, notes) = _run_chosen(network, machine, pixels, run)
     if runner.precision != "fp32" and not _is_finite(picture):
         warnings.append(f"{runner.precision} gave NaN or infinity for this pair, so it was computed again in fp32.")
-        again = runners.start(network, machine[0], "fp32", machine[2])
-        picture, plan, notes = _run(again, sample, *limits, progress)
+        picture, plan, notes = run(runners.start(network, runner.engine, "fp32", machine[2]))
     if not _is_finite(picture):
         raise PairError(f"The network gives NaN or infinity for {sample['name']}; try other weights.")
     return Deblurred(picture.clamp_(0, 1), plan, (*warnings, *notes), found.verdict)
+
+
+def _run_chosen(network: Network, machine: Machine, pixels: int, run: Run) -> tuple[AnyRunner, Done]:
+    runner = runners.start(network, *machine, pixels=pixels)
+    try:
+        return runner, run(runner)
+    except MachineError:
+        if runner.engine == "torch" or runner.engine_gain is None:
+            raise
+    # Chosen for being faster, it needs more memory, and may fail where PyTorch does not.
+    runner = runners.start(network, "torch", *machine[1:])
+    return runner, run(runner)
 
 
 def _is_finite(picture: Tensor) -> bool:
@@ -214,7 +231,9 @@ def make_plan(
     contexts = [planning.around(band, height, runner.multiple, reach) for band in bands]
     tallest = max(last - first for first, last in contexts)
     device = str(runner.device) if runner.engine == "torch" else f"{runner.device}, {runner.engine}"
-    return Plan(bands, reach, runner.precision, device, cost.peak_bytes(tallest), mirror, runner.gain)
+    return Plan(
+        bands, reach, runner.precision, device, cost.peak_bytes(tallest), mirror, runner.gain, runner.engine_gain
+    )
 
 
 def _checked_rows(band_rows: int, height: int, runner: AnyRunner) -> int:
@@ -225,16 +244,9 @@ def _checked_rows(band_rows: int, height: int, runner: AnyRunner) -> int:
     return band_rows
 
 
-def _run(
-    runner: AnyRunner,
-    sample: Sample,
-    memory: str | int | None,
-    rows: int | None,
-    mirror: bool,
-    progress: Progress | None,
-) -> tuple[Tensor, Plan, tuple[str, ...]]:
+def _run(runner: AnyRunner, sample: Sample, limits: Limits, progress: Progress | None) -> Done:
     views = _pick_views(sample, runner.views)
-    return run_fitting(runner, views, partial(_run_plan, runner, sample, progress=progress), memory, rows, mirror)
+    return run_fitting(runner, views, partial(_run_plan, runner, sample, progress=progress), *limits)
 
 
 def run_fitting(
@@ -244,7 +256,7 @@ def run_fitting(
     memory: str | int | None = None,
     rows: int | None = None,
     mirror: bool = False,
-) -> tuple[Tensor, Plan, tuple[str, ...]]:
+) -> Done:
     """Plan for `views` and `run`: what it gives, how it was run, and what to tell the user of that.
 
     Should the memory run out all the same, run again in bands of half the rows, unless the user chose them. Raises

@@ -14,16 +14,17 @@ from dualpix.errors import MachineError
 from dualpix.exported import exported_of
 from dualpix.networks import Network
 from dualpix.rates import SWITCH
-from dualpix.runners import onnx, openvino, pytorch
+from dualpix.runners import choosing, onnx, openvino, pytorch
 
 
 class AnyRunner(Protocol):
     """What runs rows of a picture. `reach_px`: rows above and below that an output pixel depends on, None for all;
     `settled_rows`: of one that takes few rows at a time by itself, so many that memory grows evenly from there on; None
     of others; `scratch`: the memory it needs for tensors, as a factor on their bytes;
-    `gain`: that by which the precision was chosen, see `planning.Plan`."""
+    `gain`, `engine_gain`: those by which precision and engine were chosen, see `planning.Plan`."""
 
     engine: str
+    engine_gain: float | None
     views: tuple[str, ...]
     multiple: int
     reach_px: int | None
@@ -70,11 +71,11 @@ def check(engine: str, precision: str, device: str | torch.device) -> None:
     planning.choose_device(device)
 
 
-def start(network: Network, engine: str, precision: str, device: str | torch.device) -> AnyRunner:
-    """Make `network` ready. One from a file of another engine is run by that.
+def start(network: Network, engine: str, precision: str, device: str | torch.device, pixels: int = 0) -> AnyRunner:
+    """Make `network` ready, for pictures of so many pixels. One from a file of another engine is run by that.
 
-    `engine`: "auto", or a key of `ENGINES`; "auto" is torch, but for such files. Raises `MachineError` if the engine is
-    not installed, or cannot do what is asked.
+    `engine`: "auto", or a key of `ENGINES`; "auto" is what `choosing.choose` measured to be the faster, but for such
+    files. Raises `MachineError` if the engine is not installed, or cannot do what is asked.
     """
     check(engine, precision, device)
     exported = exported_of(network)
@@ -82,7 +83,13 @@ def start(network: Network, engine: str, precision: str, device: str | torch.dev
         raise MachineError(
             f"{exported.path} is for the engine {exported.engine}, and {engine} cannot run it; leave --engine out."
         )
-    chosen = exported.engine if exported is not None else "torch" if engine == "auto" else engine
+    gain = None
+    if exported is not None:
+        chosen = exported.engine
+    elif engine == "auto":
+        chosen, precision, gain = choosing.choose(network, precision, device, pixels)
+    else:
+        chosen = engine
     modes.check_fork(chosen)
     check(chosen, precision, device)
     module = cast(nn.Module, network)
@@ -90,6 +97,7 @@ def start(network: Network, engine: str, precision: str, device: str | torch.dev
     kept = _KEPT.get(module)
     if kept is None or kept[0] != state:
         kept = _KEPT[module] = state, ENGINES[chosen](network, precision, device)
+    kept[1].engine_gain = gain
     return kept[1]
 
 

@@ -23,6 +23,7 @@ class Runner:
     """A network made ready to run on rows of a picture, as `runners.check` allows."""
 
     engine = "onnx"
+    engine_gain: float | None = None
     settled_rows: int | None = None
 
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:

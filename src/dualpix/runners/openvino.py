@@ -39,6 +39,7 @@ class Runner:
     """
 
     engine = "openvino"
+    engine_gain: float | None = None
     settled_rows: int | None = None
     gain: float | None = None
     scratch = planning.SCRATCH

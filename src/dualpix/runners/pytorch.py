@@ -23,12 +23,11 @@ class Runner:
     """
 
     engine = "torch"
+    engine_gain: float | None = None
 
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
-        adds_input = hasattr(network, "correction") and bool(getattr(network, "residual", True))
         self.device = planning.choose_device(device)
-        self.gain = planning.bf16_gain(precision, self.device, adds_input)
-        self.precision = planning.choose_precision(precision, self.device, adds_input, gain=self.gain)
+        self.precision, self.gain = precision_of(network, precision, self.device)
         self.dtype = planning.PRECISIONS[self.precision]
         self.multiple = network.multiple
         self.reach_px: int | None = getattr(network, "reach_px", None)
@@ -42,7 +41,7 @@ class Runner:
         # Of strips no operation sees more than a few rows.
         self.scratch = planning.SCRATCH if self.settled_rows is None else 1.0
         self._rehearsing: Callable[[], AbstractContextManager[None]] = getattr(ready, "rehearsing", nullcontext)
-        self._adds_mean = adds_input and self.precision != "fp32"
+        self._adds_mean = _adds_input(network) and self.precision != "fp32"
         self._call: Callable[..., Tensor] = ready.correction if self._adds_mean else ready  # type: ignore[assignment]
         self._masks_width = "width" in inspect.signature(ready.forward).parameters
 
@@ -62,3 +61,14 @@ class Runner:
         """Make all tensors that so many rows need, at the times when they are needed: for counting their bytes."""
         with self._rehearsing():
             self([torch.zeros(3, rows, width) for _ in self.views])
+
+
+def precision_of(network: Network, asked: str, device: torch.device) -> tuple[str, float | None]:
+    """The precision in which a network is run, and the gain by which it was chosen, see `planning.Plan`."""
+    adds_input = _adds_input(network)
+    gain = planning.bf16_gain(asked, device, adds_input)
+    return planning.choose_precision(asked, device, adds_input, gain=gain), gain
+
+
+def _adds_input(network: Network) -> bool:
+    return hasattr(network, "correction") and bool(getattr(network, "residual", True))
