@@ -109,7 +109,7 @@ def choose_device(device: str | torch.device) -> torch.device:
     try:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         raise MachineError(f"There is no device {str(device)!r} on this machine; use 'auto' or 'cpu'.") from error
     return chosen
 
