@@ -10,7 +10,7 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13 pytho
 # PyTorch comes first and pinned: its builds are large, and a looser wish could fetch a second one.
 TORCH ?= $(shell grep '^torch==' constraints.txt)
 
-.PHONY: help demo test check docs learn learn-status learn-stop setup clean
+.PHONY: help demo test check docs learn learn-status learn-stop setup clean release-check
 
 help:
 	@echo "make demo    set up, then deblur the bundled pair: pictures in demo/"
@@ -19,6 +19,7 @@ help:
 	@echo "make docs    set up, then build the documentation: docs/_build/html/index.html"
 	@echo "make learn   set up, then train in the background without end, or go on with it: docs/train.md"
 	@echo "make learn-status   what that has come to;  make learn-stop   end it, with everything kept"
+	@echo "make release-check   build wheel and source archive, and try the wheel in a clean environment"
 	@echo "make clean   remove the virtual environment and the built documentation"
 
 demo: setup
@@ -51,6 +52,17 @@ $(READY): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(TORCH)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
+
+# Builds what would be released, looks at it as the index would, and uses the wheel where no checkout is near. `build` and
+# `twine` live in an environment of their own: nobody else needs them.
+RELEASE := $(VENV)/release
+release-check: setup
+	rm -rf dist $(RELEASE)
+	"$(PYTHON)" -m venv $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --disable-pip-version-check build twine
+	$(RELEASE)/bin/python -m build --outdir dist .
+	$(RELEASE)/bin/python -m twine check --strict dist/*
+	$(BIN)/python benchmarks/release_check.py dist
 
 clean:
 	rm -rf $(VENV) docs/_build

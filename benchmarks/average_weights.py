@@ -9,8 +9,8 @@ averaging weights of multiple fine-tuned models improves accuracy without increa
 import argparse
 from pathlib import Path
 
-from dualpix import checkpoint
 from dualpix.errors import CheckpointError
+from dualpix.weights import checkpoint
 
 
 def main() -> None:

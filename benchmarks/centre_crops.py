@@ -8,7 +8,7 @@ The folders of DATA are kept. Scores of crops are not those of whole pictures: c
 import argparse
 from pathlib import Path
 
-from dualpix.images import read_picture, write_picture
+from dualpix.io import read_picture, write_picture
 
 SUFFIXES = (".png", ".tif", ".tiff", ".jpg")
 

@@ -16,9 +16,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dualpix.classic import MAPS
-from dualpix.classic.deconvolution import deblur_by_map, gaussian
-from dualpix.images import read_picture
+from dualpix.classical import MAPS
+from dualpix.classical.deconvolution import deblur_by_map, gaussian
+from dualpix.io import read_picture
 
 HEIGHT, WIDTH = 1120, 1680
 BLUR_PX = 1.5

@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dualpix import checkpoint
-from dualpix.data.photos import read_photos
-from dualpix.data.simulated import Simulated
-from dualpix.metrics import psnr, ssim
-from dualpix.optics.coding import as_h264, as_jpeg, as_vp8
+from dualpix.evaluation.metrics import psnr, ssim
+from dualpix.simulation.coding import as_h264, as_jpeg, as_vp8
+from dualpix.simulation.photos import read_photos
+from dualpix.simulation.samples import Simulated
+from dualpix.weights import checkpoint
 
 
 def codings() -> dict[str, Callable[[Tensor], Tensor]]:

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
-from dualpix import checkpoint
-from dualpix.data import Dpdd
-from dualpix.deblurring import deblur_pair
-from dualpix.metrics import measure
+from dualpix.datasets import Dpdd
+from dualpix.evaluation.metrics import measure
+from dualpix.inference.deblur import deblur_pair
+from dualpix.weights import checkpoint
 
 SCORES = ("psnr", "psnr-fitted", "ssim")
 

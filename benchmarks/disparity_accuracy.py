@@ -19,19 +19,20 @@ from matplotlib import pyplot
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualpix import checkpoint
-from dualpix.classic.joint import estimate_disparity
-from dualpix.data.photos import read_photos
-from dualpix.data.samples import Sample
-from dualpix.data.simulated import Simulated
-from dualpix.deblurring import deblur
-from dualpix.disparities import REACH_PX, Disparity, disparity, scale_px
+from dualpix.classical.joint import estimate_disparity
 from dualpix.errors import DataError
-from dualpix.figures import signed_colours
-from dualpix.images.matching import match_blocks
-from dualpix.metrics import psnr
-from dualpix.networks import mccnet, mccnet_fast
-from dualpix.networks.correlation import correlate_rows
+from dualpix.evaluation.metrics import psnr
+from dualpix.inference.colours import signed_colours
+from dualpix.inference.deblur import deblur
+from dualpix.inference.disparity import REACH_PX, Disparity, disparity, scale_px
+from dualpix.networks.layers.correlation import correlate_rows
+from dualpix.networks.mccnet import model as mccnet
+from dualpix.networks.mccnet_fast import model as mccnet_fast
+from dualpix.pairs.matching import match_blocks
+from dualpix.pairs.sample import Sample
+from dualpix.simulation.photos import read_photos
+from dualpix.simulation.samples import Simulated
+from dualpix.weights import checkpoint
 
 SIZE = 256
 SURE = 0.5
@@ -97,7 +98,7 @@ def nothing(_: nn.Module, sample: Sample) -> Map:
 METHODS: dict[str, Callable[[nn.Module, Sample], Map]] = {
     "attention, put together (`dualpix.disparity`)": together,
     "attention, each pixel's own mean": one_look,
-    "classic matcher (`classic.joint`)": classic,
+    "classic matcher (`classical.joint`)": classic,
     "block matching of the pair check": blocks,
     "always 0": nothing,
 }

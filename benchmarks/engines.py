@@ -21,8 +21,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dualpix import checkpoint, networks, runners
-from dualpix.networks import mccnet
+from dualpix import networks
+from dualpix.inference import engines
+from dualpix.networks.mccnet import model as mccnet
+from dualpix.weights import checkpoint
 
 
 class Materialised(nn.Module):
@@ -64,7 +66,7 @@ def plain(name: str) -> Callable[[list[Tensor]], Tensor]:
 
 
 def runner(name: str, engine: str, precision: str) -> Callable[[list[Tensor]], Tensor]:
-    return runners.start(network_of(name), engine, precision, "cpu")  # type: ignore[arg-type]
+    return engines.start(network_of(name), engine, precision, "cpu")  # type: ignore[arg-type]
 
 
 WAYS = (("torch", "fp32"), ("torch", "bf16"), ("openvino", "fp32"), ("openvino", "bf16"), ("openvino", "int8"))

@@ -26,17 +26,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dualpix import checkpoint
-from dualpix.data import mean_view
+from dualpix.datasets import mean_view
 from dualpix.errors import DualpixError
-from dualpix.files import write_whole
+from dualpix.machine.files import write_whole
 from dualpix.networks import MAPPERS
-from dualpix.recipes import RECIPES, Recipe, find_recipe
 from dualpix.training import train
 from dualpix.training.curve import points, read_log
 from dualpix.training.feed import Source, pool_of
 from dualpix.training.learner import Learner
+from dualpix.training.recipes import RECIPES, Recipe, find_recipe
 from dualpix.training.sources import MAP_ERROR, Trial, open_sources
+from dualpix.weights import checkpoint
 
 ROWS = [name for name in RECIPES if name not in ("paper", "tiny")]
 ENDLESS = 10**7

@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dualpix.data import open_dataset
-from dualpix.data.outputs import PicturesIn
-from dualpix.evaluating import blurred
-from dualpix.images import write_picture
+from dualpix.datasets import open_dataset
+from dualpix.datasets.outputs import PicturesIn
+from dualpix.evaluation import blurred
+from dualpix.io import write_picture
 
 SIDE_PX = 112
 ENLARGED = 2

@@ -15,7 +15,9 @@ from pathlib import Path
 
 import torch
 
-from dualpix import batch, checkpoint, create, write_picture
+from dualpix import create, write_picture
+from dualpix.inference import batch
+from dualpix.weights import checkpoint
 
 NARROW = {"widths": [4, 4, 4, 4, 4]}
 STAGES = ("read", "deblur", "write")

@@ -25,24 +25,51 @@ from typing import Any
 import torch
 
 from dualpix.errors import DualpixError
-from dualpix.images import open_views, read_picture, suffix_of
+from dualpix.inference.batch.journal import read_journals
+from dualpix.inference.batch.manifest import read_manifest
+from dualpix.io import read_picture, suffix_of
+from dualpix.pairs import open_views
+from dualpix.training import curve
+from dualpix.weights import checkpoint
 from fuzzing.files import FILES
 from fuzzing.mutations import mutate
 
-LONGEST_SENTENCE = 400
+try:
+    import resource
+except ImportError:  # no such system
+    resource = None  # type: ignore[assignment]
+
+LONGEST_SENTENCE = 300
 SLOW_S = 30
+LARGE_KB = 700_000
+NAMES = {"journal": "dualpix-journal"}  # of files that are looked for by name
 
 
-def _layout(name: str) -> Callable[[Path], Any]:
+Reader = Callable[[Path], Any]
+
+
+def _layout(name: str) -> Reader:
     return lambda path: open_views(path, layout=name)
 
 
-READERS: dict[str, Callable[[Path], Any]] = {
+def _draw_log(path: Path) -> bytes | None:
+    return curve.draw(curve.read_log(path))
+
+
+ANY: dict[str, Reader] = {
     "read_picture": lambda path: read_picture(path, limit_megapixels=4).pixels,
+    "open_views": lambda path: open_views(path, limit_megapixels=4),
     "suffix_of": suffix_of,
-    "open_views": open_views,
-    "side-by-side": _layout("side-by-side"),
 }
+READERS: dict[str, dict[str, Reader]] = {
+    "picture": {**ANY, "side-by-side": _layout("side-by-side")},
+    "views": {"open_views": ANY["open_views"], **ANY},
+    "manifest": {"read_manifest": read_manifest},
+    "journal": {"read_journals": lambda path: read_journals(path.parent)},
+    "log": {"read_log": _draw_log},
+    "weights": {"load": lambda path: checkpoint.load(path).arguments, "read_card": checkpoint.read_card},
+}
+"""Those of each kind of file, see `File`; the first reads the valid ones."""
 
 
 class TooSlow(BaseException):
@@ -68,8 +95,14 @@ def time_limit(seconds: int) -> Iterator[None]:
         signal.signal(signal.SIGPROF, before)
 
 
+def peak_kb() -> int:
+    """The most memory that this process ever had; 0 where the system does not say."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if resource and sys.platform == "linux" else 0
+
+
 def complaint(read: Callable[[Path], Any], path: Path) -> str:
     """What is wrong with how a reader ends; empty for a result in [0, 1] and for one sentence."""
+    before = peak_kb()
     try:
         with time_limit(SLOW_S):
             result = read(path)
@@ -82,7 +115,9 @@ def complaint(read: Callable[[Path], Any], path: Path) -> str:
     except Exception as error:
         place = traceback.extract_tb(error.__traceback__)[-1]
         return f"{type(error).__name__}: {str(error)[:120]!r} in {Path(place.filename).name}:{place.lineno}"
-    views = [result["left"], result["right"]] if isinstance(result, dict) else [result]
+    if peak_kb() - before > LARGE_KB:
+        return f"takes {(peak_kb() - before) // 1000} MB of memory"
+    views = [result[side] for side in ("left", "right") if side in result] if isinstance(result, dict) else [result]
     for view in views:
         if isinstance(view, torch.Tensor) and not (view.min() >= 0 and view.max() <= 1):
             return "a picture that leaves [0, 1]"
@@ -102,11 +137,12 @@ def try_files(kinds: list[str], numbers: Iterator[int], folder: Path, until: flo
         for kind in kinds:
             if time.monotonic() > until:
                 return
-            path = folder / f"{kind}{whole[kind].ending}"
+            path = folder / kind / f"{NAMES.get(whole[kind].readers, kind)}{whole[kind].ending}"
+            path.parent.mkdir(exist_ok=True)
             content = whole[kind].content
             path.write_bytes(mutate(content, Random(f"{kind} {number}")) if number else content)
             (folder / "last").write_text(f"{kind} {number}\n")  # for a process that is lost
-            for name, read in READERS.items():
+            for name, read in READERS[whole[kind].readers].items():
                 if wrong := complaint(read, path):
                     yield f"{kind} {number}, {name}: {wrong}"
 
@@ -136,7 +172,7 @@ def main() -> int:
         for line in try_files(given.only, counted(), folder, time.monotonic() + 60 * given.minutes):
             print(line, flush=True)
             found += 1
-    print(f"{tried} files of each of {len(given.only)} kinds, {len(READERS)} readers: {found} wrong ends")
+    print(f"{tried} files of each of {len(given.only)} kinds: {found} wrong ends")
     return 1 if found else 0
 
 

@@ -16,12 +16,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from dualpix import checkpoint
-from dualpix.losses import mix
-from dualpix.recipes import find_recipe
 from dualpix.training.feed import Feed
+from dualpix.training.losses import mix
 from dualpix.training.optimisers import Muon, orthogonal
+from dualpix.training.recipes import find_recipe
 from dualpix.training.sources import open_sources
+from dualpix.weights import checkpoint
 
 RATES = (1e-3, 4e-3, 1.6e-2)
 

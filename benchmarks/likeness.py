@@ -15,14 +15,14 @@ import torch
 from matplotlib import pyplot
 from torch import Tensor
 
-from dualpix.data import open_dataset
-from dualpix.data.photos import read_photos
-from dualpix.data.samples import Sample
-from dualpix.data.simulated import Simulated
-from dualpix.optics.calibration import align, fit_field
-from dualpix.optics.calibration_looks import EDGE_STEPS, FREQUENCIES, edge_profiles, moved, spectra
-from dualpix.optics.calibration_views import match_rows
-from dualpix.optics.sensor import Tone
+from dualpix.calibration.fit import align, fit_field
+from dualpix.calibration.looks import EDGE_STEPS, FREQUENCIES, edge_profiles, moved, spectra
+from dualpix.calibration.views import match_rows
+from dualpix.datasets import open_dataset
+from dualpix.pairs.sample import Sample
+from dualpix.simulation.photos import read_photos
+from dualpix.simulation.samples import Simulated
+from dualpix.simulation.sensor import Tone
 
 TONE = Tone(0.3)
 RANGES = {"in focus": (-1.0, 1.0), "blur 4 to 8 px": (4.0, 8.0), "blur 8 to 20 px": (8.0, 20.0)}

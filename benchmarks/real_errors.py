@@ -20,11 +20,11 @@ import numpy as np
 import torch
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from dualpix.data import open_dataset
-from dualpix.data.outputs import PicturesIn
-from dualpix.evaluating import INPUT, blurred
-from dualpix.metrics import ssim
-from dualpix.optics.sensor import Tone
+from dualpix.datasets import open_dataset
+from dualpix.datasets.outputs import PicturesIn
+from dualpix.evaluation import INPUT, blurred
+from dualpix.evaluation.metrics import ssim
+from dualpix.simulation.sensor import Tone
 
 SIGMAS_PX = (0.0, 0.7, 1.4, 2.8, 5.6, 11.0)
 LUMA = (0.299, 0.587, 0.114)

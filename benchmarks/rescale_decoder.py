@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from dualpix import checkpoint
 from dualpix.errors import CheckpointError
 from dualpix.networks import MCCNet
+from dualpix.weights import checkpoint
 
 SHARE = 0.5
 HEAD_SHARE = 0.65

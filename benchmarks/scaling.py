@@ -48,10 +48,12 @@ COLUMNS = {
 ONE = """
 import json, sys, time
 import torch
-from dualpix import checkpoint, networks
-from dualpix.deblurring import deblur_pair
-from dualpix.images import open_views, write_picture
-from dualpix.networks.correlation import correlate_rows
+from dualpix import networks
+from dualpix.weights import checkpoint
+from dualpix.inference.deblur import deblur_pair
+from dualpix.io import write_picture
+from dualpix.pairs import open_views
+from dualpix.networks.layers.correlation import correlate_rows
 
 def peak_gb():
     lines = dict(line.split(":") for line in open("/proc/self/status") if line.startswith("Vm"))

@@ -22,10 +22,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dualpix.data.photos import read_photos
-from dualpix.data.rendered import PICTURES
-from dualpix.data.simulated import SHOTS_PER_LENS, Simulated
-from dualpix.recipes import RECIPES, Codec
+from dualpix.simulation.photos import read_photos
+from dualpix.simulation.samples import SHOTS_PER_LENS, Simulated
+from dualpix.simulation.store import PICTURES
+from dualpix.training.recipes import RECIPES, Codec
 from dualpix.training.sources import scenes_of
 
 PAIR_PX = 128

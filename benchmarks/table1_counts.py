@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from dualpix.files import write_whole
+from dualpix.machine.files import write_whole
 from dualpix.networks import MAPPERS, NETWORKS, create
 from dualpix.networks.counting import Counts, Extras, count, count_extras
 

@@ -3,7 +3,7 @@
     python benchmarks/table1_speed.py --size 1120x1680
 
 PyTorch on the processor, float32, channels-last, whole pictures (padded to what a network divides by), as
-`networks.inference.prepared` gives them; each network in a process of its own, which also measures the machine's best
+`networks.streaming.prepared` gives them; each network in a process of its own, which also measures the machine's best
 matrix product, as a busy machine is slower. Seconds are the shortest of `--rounds`. Networks that would take too much
 time or memory take `--small HEIGHTxWIDTH`: their seconds are scaled by the number of pixels and marked "~", and their
 memory is that of the small picture. Whole-row correlation grows faster than that. With `--threads 1` seconds are those
@@ -22,7 +22,7 @@ ONE = """
 import json, sys, time
 import torch
 from dualpix.networks import create
-from dualpix.networks.inference import prepared
+from dualpix.networks.streaming import prepared
 
 name, height, width, rounds, threads = sys.argv[1], *map(int, sys.argv[2:])
 if threads:

@@ -18,10 +18,10 @@ from statistics import median
 
 import torch
 
-from dualpix.recipes import Recipe
 from dualpix.training import launch
 from dualpix.training.learner import Learner
 from dualpix.training.processes import join
+from dualpix.training.recipes import Recipe
 
 
 def measure(recipe: Recipe, steps: int, path: str) -> None:

@@ -20,15 +20,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualpix.losses import LOSSES
-from dualpix.networks.blocks import Merge, upsample
-from dualpix.networks.mccnet import CrossCorrelation, MCCNet
-from dualpix.networks.mccnet_fast import MCCNetFast
-from dualpix.rates import bf16_gain, has_bf16
-from dualpix.recipes import Recipe, find_recipe
+from dualpix.inference.rates import bf16_gain, has_bf16
+from dualpix.networks.layers.blocks import Merge, upsample
+from dualpix.networks.mccnet.model import CrossCorrelation, MCCNet
+from dualpix.networks.mccnet_fast.model import MCCNetFast
 from dualpix.training.learner import Learner
+from dualpix.training.losses import LOSSES
 from dualpix.training.memory import keep_freed_memory
 from dualpix.training.processes import Processes
+from dualpix.training.recipes import Recipe, find_recipe
 
 
 class PlainMerge(Merge):

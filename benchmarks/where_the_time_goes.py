@@ -21,7 +21,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from dualpix.networks import NETWORKS, create
-from dualpix.networks.inference import prepared
+from dualpix.networks.streaming import prepared
 
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 KINDS = {

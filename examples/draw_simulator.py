@@ -16,12 +16,12 @@ from PIL import Image
 from torch import Tensor
 
 import dualpix
-from dualpix.data.simulated import expose
-from dualpix.images import read_picture
-from dualpix.optics.camera import CAMERAS
-from dualpix.optics.kernels import Lens, kernels
-from dualpix.optics.render import Layer
-from dualpix.optics.sensor import Sensor, Tone
+from dualpix.io import read_picture
+from dualpix.simulation.camera import CAMERAS
+from dualpix.simulation.kernels import Lens, kernels
+from dualpix.simulation.render import Layer
+from dualpix.simulation.samples import expose
+from dualpix.simulation.sensor import Sensor, Tone
 
 RIGHT, LEFT, INK = "#d2691e", "#1e6fd2", "#333333"
 LENS = Lens(rho=0.38, split=0.3, softness_px=0.4, softness_rel=0.06)

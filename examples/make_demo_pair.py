@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
-from dualpix.data.simulated import expose
-from dualpix.images import read_picture, write_picture
-from dualpix.optics.kernels import Lens
-from dualpix.optics.render import Layer
-from dualpix.optics.sensor import Sensor, Tone
+from dualpix.io import read_picture, write_picture
+from dualpix.simulation.kernels import Lens
+from dualpix.simulation.render import Layer
+from dualpix.simulation.samples import expose
+from dualpix.simulation.sensor import Sensor, Tone
 
 MARGIN, WIDTH, HEIGHT = 16, 640, 480
 FAR_PX = 8.0

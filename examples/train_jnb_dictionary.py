@@ -1,7 +1,7 @@
 """Train the dictionary of JNB from photographs, and measure how its count of atoms falls with blur.
 
     pip install scikit-learn
-    python examples/train_jnb_dictionary.py photos/cid22 src/dualpix/classic/jnb_dictionary.npz
+    python examples/train_jnb_dictionary.py photos/cid22 src/dualpix/classical/jnb_dictionary.npz
 
 The file in the package came from CID22 (245 photographs, CC BY-SA 4.0), in about two minutes on one core. Every tenth
 photograph is kept from the training and measures the curve.
@@ -16,11 +16,11 @@ import numpy as np
 from scipy import ndimage
 from sklearn.decomposition import MiniBatchDictionaryLearning
 
-from dualpix.classic.jnb import PATCH_PX, RESIDUAL, Dictionary, count_atoms, smooth
-from dualpix.classic.pictures import Array, colours, grey
+from dualpix.classical.jnb import PATCH_PX, RESIDUAL, Dictionary, count_atoms, smooth
+from dualpix.classical.pictures import Array, colours, grey
 from dualpix.errors import PictureError
-from dualpix.files import write_whole
-from dualpix.images import read_picture
+from dualpix.io import read_picture
+from dualpix.machine.files import write_whole
 
 ATOMS = 128
 PATCHES_PER_PHOTO = 150

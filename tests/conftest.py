@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `dualpix.threads` has it; before torch, which reads it
+os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `dualpix.machine.threads` has it; before torch, which reads it
 
 import numpy as np
 import pytest
@@ -16,7 +16,9 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from dualpix import checkpoint, cli, networks, rates
+from dualpix import cli, networks
+from dualpix.inference import rates
+from dualpix.weights import checkpoint
 
 sys.path.insert(0, str(Path(__file__).parent))  # for what several tests share: small_networks
 
@@ -29,7 +31,7 @@ SMALL = {"fusion": False, "extraction": False}
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-ENGINES = ("test_runners.py", "test_exporting.py")
+ENGINES = ("test_engines.py", "test_export.py")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

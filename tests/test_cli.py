@@ -13,9 +13,12 @@ import pytest
 import tifffile
 from PIL import Image
 
-from dualpix import __version__, checkpoint, deblurring, demonstrating, networks
-from dualpix.checkpoint import DEFAULT_WEIGHTS
-from dualpix.evaluating.systems import SYSTEMS
+from dualpix import __version__, networks
+from dualpix.evaluation import demo
+from dualpix.evaluation.systems import SYSTEMS
+from dualpix.inference import deblur
+from dualpix.weights import checkpoint
+from dualpix.weights.checkpoint import DEFAULT_WEIGHTS
 
 Command = Callable[..., tuple[int, str, str]]
 Views = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -73,7 +76,7 @@ def test_a_pair_of_16_bit_gives_the_picture_of_the_python_door(folder: Path) -> 
     assert (code, err) == (0, "")
     assert out.startswith(f"out.tif: {WIDTH} x {HEIGHT} pixels")
     written = tifffile.imread(folder / "out.tif")
-    expected = deblurring.deblur(*(folder / f"deep_{name}.tif" for name in "LR"), folder / "w.safetensors")
+    expected = deblur.deblur(*(folder / f"deep_{name}.tif" for name in "LR"), folder / "w.safetensors")
     assert written.dtype == np.uint16
     assert np.abs(written - 65535.0 * expected.permute(1, 2, 0).numpy()).max() < 1
 
@@ -97,8 +100,8 @@ def test_the_depth_is_that_of_the_views_or_what_is_asked(
 
 def test_a_budget_is_kept_by_bands_and_said(dualpix: Command, folder: Path) -> None:
     words = ["deblur", "p_L.png", "p_R.png", "-w", "w.safetensors", "--precision", "fp32"]
-    sample = deblurring.as_sample("p_L.png", "p_R.png")
-    plan = deblurring.deblur_pair(sample, "w.safetensors", precision="fp32").plan
+    sample = deblur.as_sample("p_L.png", "p_R.png")
+    plan = deblur.deblur_pair(sample, "w.safetensors", precision="fp32").plan
     whole = dualpix(*words, "-o", "whole.png", "--memory", str(plan.peak_bytes))
     bands = dualpix(*words, "-o", "bands.png", "--memory", str(plan.peak_bytes - 1))
     assert "(whole, fp32" in whole[1]
@@ -128,7 +131,7 @@ def test_mirrored_results_are_averaged_and_it_is_said(dualpix: Command, folder: 
     words = ["deblur", "p_L.png", "p_R.png", "-w", "w.safetensors", "-o", "mean.png", "--mirror"]
     code, out, err = dualpix(*words)
     assert (code, err) == (0, "") and "(whole, mean of 4 mirrored" in out
-    expected = deblurring.deblur("p_L.png", "p_R.png", "w.safetensors", mirror=True)
+    expected = deblur.deblur("p_L.png", "p_R.png", "w.safetensors", mirror=True)
     assert np.abs(levels(folder / "mean.png") - 255 * expected.permute(1, 2, 0).numpy()).max() < 0.51
 
 
@@ -159,7 +162,7 @@ def bundled(folder: Path, monkeypatch: pytest.MonkeyPatch, views: Views) -> Path
         tifffile.imwrite(place / f"{name}.tif", view)
     (place / "README.md").write_text("# The pair\n\nFrom *Stones* by\nA. Person (CC0).\n\nMore.\n")
     files = {path.stem: path for path in place.glob("*.tif")}
-    monkeypatch.setattr(demonstrating, "bundled_pair", lambda: files)
+    monkeypatch.setattr(demo, "bundled_pair", lambda: files)
     return place
 
 

@@ -184,3 +184,12 @@ def test_options_for_folders_are_named_where_there_is_none(dualpix: Command, fol
     code, _, err = dualpix("deblur", "p_L.png", "p_R.png", "-o", "o.png", "--resume", "--json", "x", "--format", "png")
     assert code == 2 and "--resume, --json, --format: only for a folder or a manifest" in err
     assert "--dry-run" not in err and "--shard" not in err
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, os.fsdecode(b"\xe9" * 5000)], ids=["letters", "bytes"])
+@pytest.mark.parametrize(
+    "words", [["evaluate"], ["export", "--to", "onnx", "-o"], ["inspect"]], ids=lambda words: words[0]
+)
+def test_a_very_long_name_is_one_short_sentence(dualpix: Command, words: list[str], name: str) -> None:
+    code, _, told = dualpix(*words, name)
+    assert code == 1 and told.count("\n") == 1 and len(told) < 650 and "File name too long" in told

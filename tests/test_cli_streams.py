@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from dualpix.batch.journal import read_journals
-from dualpix.files import legible, name_in_any_locale
+from dualpix.inference.batch.journal import read_journals
+from dualpix.machine.files import legible, name_in_any_locale
 
 C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 Command = Callable[..., tuple[int, str, str]]

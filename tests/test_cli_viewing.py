@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualpix.images import SOURCES
+from dualpix.pairs import SOURCES
 
 Command = Callable[..., tuple[int, str, str]]
 SMALL = ["--weights", "w.safetensors"]

@@ -49,9 +49,9 @@ def test_memory_that_runs_out_outside_of_the_bands_is_one_sentence(folder: Path)
         tifffile.imwrite(folder / f"big_{side}.tif", np.roll(noise, 2 * number, axis=1))
     code = """
 import os, resource, sys
-import torch, dualpix.deblurring, dualpix.finishing, dualpix.batch
+import torch, dualpix.inference.deblur, dualpix.inference.pipeline, dualpix.inference.batch
 from dualpix.cli import app
-from dualpix.images import open_views
+from dualpix.pairs import open_views
 now = 4096 * int(open("/proc/self/statm").read().split()[0])
 for more in (20, 60, 100):
     if not os.fork():

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from dualpix.optics.render import Layer
+from dualpix.simulation.render import Layer
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 NAMES = ("pupils", "scenes", "windows", "figures", "table", "items", "kept")

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualpix import checkpoint
+from dualpix.weights import checkpoint
 
 ENDED = "ZX"  # also where nobody asks how an orphan ended, as in many containers: it is listed for good
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "learn.py"

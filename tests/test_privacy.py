@@ -47,7 +47,7 @@ time.sleep(0.2)  # what reports does so from a thread
 
 ONNX = """
 import time
-from dualpix.exported import package
+from dualpix.weights.exported import package
 runtime, onnx, _ = (package(name, "onnx") for name in ("onnxruntime", "onnx", "onnxscript"))
 make = onnx.helper
 ports = [make.make_tensor_value_info(name, 1, [1]) for name in "ab"]
@@ -64,7 +64,7 @@ USES = {
     "onnx": (ONNX, "onnxruntime"),
     "plot": ("from matplotlib.figure import Figure; Figure().subplots().plot([1, 2])", "matplotlib"),
     "foreign": ("import h5py; h5py.File('x.h5', 'w').close()", "h5py"),
-    "classic": ("import dualpix.classic.jnb, dualpix.classic.ebdb", "skimage"),
+    "classic": ("import dualpix.classical.jnb, dualpix.classical.ebdb", "skimage"),
     "raw": ("import rawpy", "rawpy"),
     "video": ("import av", "av"),
     "web": ("import dualpix.web.serving", "starlette"),

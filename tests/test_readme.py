@@ -17,14 +17,14 @@ import torch
 from PIL import Image
 
 import dualpix as package
-from dualpix.checkpoint import WEIGHTS, find
-from dualpix.data import DATASETS
-from dualpix.images import read_picture
-from dualpix.losses import LOSSES
-from dualpix.metrics import METRICS
+from dualpix.datasets import DATASETS
+from dualpix.evaluation.metrics import METRICS
+from dualpix.io import read_picture
 from dualpix.networks import NETWORKS, create
 from dualpix.networks.counting import count
-from dualpix.recipes import RECIPES, find_recipe
+from dualpix.training.losses import LOSSES
+from dualpix.training.recipes import RECIPES, find_recipe
+from dualpix.weights.checkpoint import WEIGHTS, find
 
 HOME = Path(__file__).parents[1]
 README = HOME / "README.md"
@@ -43,7 +43,7 @@ NOT_RUN = {
     "pip install -e '.[raw]'": "needs a package index; the extra is checked",
     "pip install -e '.[web]'": "needs a package index; the extra is checked",
     "pip install -e '.[openvino]'": "needs a package index; the extra is checked",
-    "dualpix export --to onnx -o net.onnx": "takes a minute; tests/test_exporting.py exports a small network",
+    "dualpix export --to onnx -o net.onnx": "takes a minute; tests/inference/test_export.py exports a small network",
     "dualpix export --to torch -o net.pt2": "the same",
     "dualpix web --open": "serves until it is stopped; tests/web does that",
     "python examples/draw_simulator.py docs/images": "tests/test_docs_site.py draws into another folder",

@@ -1,31 +1,24 @@
-"""The layout of the package: imports go downward only. This list is the drawing of the architecture."""
+"""The layout of the package: imports go downward only. ROWS is the drawing of the architecture, lowest row first.
+
+`docs/architecture.md` shows the same rows with what each unit imports; `python tests/test_rows.py` prints that part
+anew.
+"""
 
 import ast
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROWS = (
-    ("errors", "files", "limits", "priority"),
-    ("tables", "rates", "modes", "threads"),
-    ("images", "networks", "classic", "losses", "metrics", "optics", "figures"),
-    ("data", "objectives", "exported"),
-    ("recipes", "checkpoint", "foreign", "graphs", "planning", "results"),
-    ("runners",),
-    ("deblurring", "methods"),
-    ("evaluating", "finishing", "disparities"),
-    ("batch",),
-    (
-        "training",
-        "simulating",
-        "importing",
-        "exporting",
-        "demonstrating",
-        "calibrating",
-        "extracting",
-        "inspecting",
-        "doctoring",
-    ),
+    ("errors",),
+    ("tables", "machine"),
+    ("io", "networks", "classical"),
+    ("pairs",),
+    ("simulation", "datasets", "weights"),
+    ("calibration", "inference"),
+    ("evaluation",),
+    ("training",),
     ("__init__",),
     ("web",),
     ("cli",),
@@ -58,7 +51,7 @@ def imported_units(tree: ast.AST) -> list[tuple[str, int]]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"line {node.lineno}: write imports in full, from dualpix..."
             whole = node.module or ""
-            # `from dualpix import images` means the file images; `from dualpix import deblur` the public face, which
+            # `from dualpix import io` means the package io; `from dualpix import deblur` the public face, which
             # is there before any file, with the version.
             names = [alias.name for alias in node.names if alias.name != "__version__"]
             names = [f"dualpix.{name}" if name in ROW else "dualpix" for name in names]
@@ -75,33 +68,38 @@ def wrong_imports(unit: str, source: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
-def test_imports_go_downward(path: Path) -> None:
-    if unit_of(path) == "__init__":
-        return  # The face may name everything.
-    assert unit_of(path) in ROW, f"give {unit_of(path)!r} a place in ROWS"
-    assert wrong_imports(unit_of(path), path.read_text()) == []
+def test_imports_go_downward() -> None:
+    wrong = {}
+    for path in FILES:
+        unit = unit_of(path)
+        assert unit in ROW, f"give {unit!r} a place in ROWS"
+        if unit != "__init__":  # The face may name everything.
+            wrong[str(path.relative_to(SOURCE))] = wrong_imports(unit, path.read_text())
+    assert {name: lines for name, lines in wrong.items() if lines} == {}
 
 
 @pytest.mark.parametrize(
     ("unit", "source", "wrong"),
     [
-        ("losses", "from dualpix.metrics import psnr", 1),
-        ("losses", "def f():\n    import dualpix.training", 1),
-        ("images", "from dualpix import deblurring, errors", 1),
+        ("io", "from dualpix.pairs import read_pair", 1),
+        ("simulation", "def f():\n    import dualpix.training", 1),
+        ("pairs", "from dualpix import inference, errors", 1),
         ("training", "from dualpix import deblur", 1),
-        ("training", "import torch, dualpix.data.augment\nfrom dualpix.training import x", 0),
-        ("cli", "from dualpix.deblurring import deblur", 0),
+        ("training", "import torch, dualpix.pairs.flips\nfrom dualpix.training import x", 0),
+        ("cli", "from dualpix.inference.deblur import deblur", 0),
     ],
 )
 def test_the_guard_sees_wrong_imports(unit: str, source: str, wrong: int) -> None:
     assert len(wrong_imports(unit, source)) == wrong
 
 
-@pytest.mark.parametrize("path", ALL_FILES, ids=lambda path: str(path.relative_to(HOME)))
-def test_files_are_short_and_well_named(path: Path) -> None:
-    assert len(path.read_text().splitlines()) <= MOST_LINES
-    assert path.stem.removeprefix("test_").strip("_") not in NO_NAMES
+def test_files_are_short_and_well_named() -> None:
+    wrong = [
+        str(path.relative_to(HOME))
+        for path in ALL_FILES
+        if len(path.read_text().splitlines()) > MOST_LINES or path.stem.removeprefix("test_").strip("_") in NO_NAMES
+    ]
+    assert wrong == [], f"at most {MOST_LINES} lines, and no name of {', '.join(sorted(NO_NAMES))}"
 
 
 GUARDS = {"test_rows", "test_surface", "test_imports", "test_readme", "test_packaging", "networks/test_contract"}
@@ -109,11 +107,41 @@ GUARDS |= {"test_docs_site", "test_troubleshooting", "test_judge", "test_learn",
 
 
 def test_tests_mirror_the_sources() -> None:
-    """tests/data/test_dpdd.py tests data/dpdd.py, and so does tests/data/test_dpdd_anything.py; guards excepted."""
+    """tests/datasets/test_dpdd.py tests datasets/dpdd.py, and so does test_dpdd_anything.py; guards excepted."""
     sources = {path.relative_to(SOURCE).with_suffix("").as_posix() for path in SOURCE.rglob("*")}
+    wrong = []
     for path in (HOME / "tests").rglob("test_*.py"):
         test = path.relative_to(HOME / "tests").with_suffix("").as_posix()
         tested = test.replace("test_", "")
-        assert test in GUARDS or any(tested == name or tested.startswith(f"{name}_") for name in sources), (
-            f"{test} is named after no source file: rename it, or add it to GUARDS"
-        )
+        if test not in GUARDS and not any(tested == name or tested.startswith(f"{name}_") for name in sources):
+            wrong.append(test)
+    assert wrong == [], "named after no source file: rename them, or add them to GUARDS"
+
+
+def purpose(unit: str) -> str:
+    """The first sentence of a unit's docstring."""
+    folder = SOURCE / unit
+    path = folder / "__init__.py" if folder.is_dir() else folder.with_suffix(".py")
+    text = " ".join((ast.get_docstring(ast.parse(path.read_text())) or "").split("\n\n")[0].split())
+    return text.split(". ")[0].rstrip(".")
+
+
+def drawing() -> Iterator[str]:
+    """The table of `docs/architecture.md`: every unit from the top row down, what it is, and which it imports."""
+    yield "| row | unit | what is in it | imports |"
+    yield "|---:|---|---|---|"
+    for number, row in reversed(list(enumerate(ROWS))):
+        for unit in row:
+            own = [path for path in FILES if unit_of(path) == unit]
+            found = {other for path in own for other, _ in imported_units(ast.parse(path.read_text()))} - {unit}
+            names = ", ".join(sorted(found, key=lambda name: (-ROW[name], name))) or "nothing"
+            yield f"| {number} | `{unit}` | {purpose(unit)} | {names} |"
+
+
+def test_the_drawing_of_the_house_is_true() -> None:
+    page = (HOME / "docs" / "architecture.md").read_text()
+    assert "\n".join(drawing()) in page, "run `python tests/test_rows.py` and put what it prints into the page"
+
+
+if __name__ == "__main__":
+    print("\n".join(drawing()))  # noqa: T201

@@ -1,6 +1,9 @@
 """Ways to break a file, each a function of its bytes and of dice."""
 
+import io
+import re
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable
 from random import Random
@@ -10,12 +13,43 @@ HEAD = 600  # bytes in which most of what a file declares lies
 
 
 def mutate(content: bytes, dice: Random) -> bytes:
-    """The file after one to four breaks; a PNG mostly gets right checksums again, so that readers look further."""
-    for _ in range(dice.choice((1, 1, 1, 2, 4))):
-        content = dice.choice(BREAKS)(content, dice)
+    """The file after one to four breaks; mostly such that readers look further than at a length or a checksum."""
+    if content.startswith(b"PK\3\4") and dice.random() < 0.8:
+        return in_members(content, dice)
+    if content[8:9] == b"{" and dice.random() < 0.8:
+        return in_header(content, dice)
+    content = broken(content, dice)
     if content.startswith(b"\x89PNG") and dice.random() < 0.8:
         content = with_checksums(content)
     return content
+
+
+def broken(content: bytes, dice: Random) -> bytes:
+    breaks = BREAKS + TEXT_BREAKS if content[:1] == b"{" else BREAKS
+    for _ in range(dice.choice((1, 1, 1, 2, 4))):
+        content = dice.choice(breaks)(content, dice)
+    return content
+
+
+def in_members(content: bytes, dice: Random) -> bytes:
+    """A zip of which one member is broken, with the right checksum."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(content)) as old, zipfile.ZipFile(out, "w") as new:
+        members = old.infolist()
+        unlucky = dice.choice(members)
+        for member in members:
+            data = old.read(member)
+            told = zipfile.ZipInfo(member.filename)  # else it would hold the time
+            told.compress_type = member.compress_type
+            new.writestr(told, broken(data[:HEAD], dice) + data[HEAD:] if member is unlucky else data)
+    return out.getvalue()
+
+
+def in_header(content: bytes, dice: Random) -> bytes:
+    """A file of safetensors of which the description is broken, with the right length of it."""
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = broken(content[8:end], dice)
+    return len(header).to_bytes(8, "little") + header + content[end:]
 
 
 def _place(content: bytes, dice: Random) -> int:
@@ -68,6 +102,21 @@ def clear(content: bytes, dice: Random) -> bytes:
     return content[:at] + bytes(size) + content[at + size :]
 
 
+def set_value(content: bytes, dice: Random) -> bytes:
+    """Another value in the place of a number or a string of JSON, a quoted one included."""
+    values = list(VALUE.finditer(content))
+    if not values:
+        return content
+    found = dice.choice(values)
+    return content[: found.start()] + dice.choice(VALUES) + content[found.end() :]
+
+
+VALUE = re.compile(rb'\\?"[^"\\]*\\?"|-?\d+(\.\d+)?')
+VALUES = (b"-1", b"0", b"1.5", b"1e999", b"NaN", b"123456789012345678901234567890", b"null", b"true", b"[]", b"{}",
+          b'"x"', b'""', b'"../../x"', b'"/x"', b'"a\\u0000b"', b'"\\ud800"', b"[" * 50000, b'"' + b"k" * 70000 + b'"',
+          b'\\"x\\"', b"[1, 2]", b'{"a": 1, "a": 2}')  # fmt: skip
+
+TEXT_BREAKS: tuple[Callable[[bytes, Random], bytes], ...] = (set_value,) * 10
 BREAKS: tuple[Callable[[bytes, Random], bytes], ...] = (
     flip, set_byte, set_number, set_number, cut, drop, insert, repeat, copy, clear,
 )  # fmt: skip

@@ -1,6 +1,7 @@
 """One picture at a time: what is known of it before any weights are judged, and what weights make of it.
 
-Every item belongs to a group and is measured by itself, so that several processes may share the work; `figures.py` puts
+Every item belongs to a group and is measured by itself, so that several processes may share the work; `figures.py`
+puts
 the records together.
 """
 
@@ -18,12 +19,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dualpix import checkpoint
-from dualpix.data import Dpdd
-from dualpix.data.samples import Sample
-from dualpix.deblurring import deblur_pair
-from dualpix.metrics import measure, psnr, ssim
-from dualpix.optics import kernels, render
+from dualpix.datasets import Dpdd
+from dualpix.evaluation.metrics import measure, psnr, ssim
+from dualpix.inference.deblur import deblur_pair
+from dualpix.pairs.sample import Sample
+from dualpix.simulation import kernels, render
+from dualpix.weights import checkpoint
 from judging import scenes, windows
 from judging.kept import Arrays, kept
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from dualpix.files import write_whole
+from dualpix.machine.files import write_whole
 from judging import VERSION
 
 Arrays = dict[str, np.ndarray]

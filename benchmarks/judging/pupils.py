@@ -1,8 +1,8 @@
 """Kernels that no network was trained on, and a plain renderer for them.
 
-Independent of `dualpix.optics`, whose kernels are those of training: only `Layer`, a plain record, comes from there.
-A point with signed blur radius c lands at image offset c (u, w), (u, w) on the unit disc of the pupil, so content
-behind the focal plane (c > 0) lies further right in R if the right view sees more of u > 0.
+Independent of `dualpix.simulation`, whose kernels are those of training: only `Layer`, a plain record, comes from
+there. A point with signed blur radius c lands at image offset c (u, w), (u, w) on the unit disc of the pupil, so
+content behind the focal plane (c > 0) lies further right in R if the right view sees more of u > 0.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dualpix.optics.render import Layer
+from dualpix.simulation.render import Layer
 
 SLOPE = 4.0  # of the logistic that parts the pupil, so that `width` is about the width of its soft step
 HALF_STEPS = [k * 0.5 for k in range(9)] + [float(k) for k in range(5, 13)] + [float(k) for k in range(14, 40, 2)]

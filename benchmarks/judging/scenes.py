@@ -13,11 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from dualpix.optics import render
-from dualpix.optics.coding import as_h264, as_jpeg
-from dualpix.optics.kernels import Lens
-from dualpix.optics.render import Layer
-from dualpix.optics.sensor import Tone
+from dualpix.simulation import render
+from dualpix.simulation.coding import as_h264, as_jpeg
+from dualpix.simulation.kernels import Lens
+from dualpix.simulation.render import Layer
+from dualpix.simulation.sensor import Tone
 from judging import pupils
 from judging.pupils import Pupil
 

@@ -20,10 +20,10 @@ from typing import Any
 
 import torch
 
-from dualpix import checkpoint
-from dualpix.files import LEFTOVERS, write_whole
-from dualpix.recipes import Recipe
+from dualpix.machine.files import LEFTOVERS, write_whole
 from dualpix.training import train
+from dualpix.training.recipes import Recipe
+from dualpix.weights import checkpoint
 from learning.folders import (
     STORES,
     Stage,

@@ -17,7 +17,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from dualpix.files import write_whole
+from dualpix.machine.files import write_whole
 
 Line = dict[str, Any]
 STORES = "*px-*"

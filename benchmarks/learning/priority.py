@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from contextlib import suppress
 
-from dualpix.priority import lower_priority
+from dualpix.machine.priority import lower_priority
 
 
 def make_way(nice: int, idle: bool, one_core: bool) -> None:

@@ -11,46 +11,46 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # For type checkers and editors; `_HOMES` says the same to Python.
-    from dualpix.checkpoint import WEIGHTS as WEIGHTS
-    from dualpix.checkpoint import load as load
-    from dualpix.data import open_dataset as open_dataset
-    from dualpix.deblurring import deblur as deblur
-    from dualpix.disparities import disparity as disparity
+    from dualpix.datasets import open_dataset as open_dataset
     from dualpix.errors import DualpixError as DualpixError
-    from dualpix.evaluating import evaluate as evaluate
-    from dualpix.images import open_views as open_views
-    from dualpix.images import read_pair as read_pair
-    from dualpix.images import read_picture as read_picture
-    from dualpix.images import write_picture as write_picture
-    from dualpix.losses import LOSSES as LOSSES
-    from dualpix.metrics import METRICS as METRICS
+    from dualpix.evaluation import evaluate as evaluate
+    from dualpix.evaluation.metrics import METRICS as METRICS
+    from dualpix.inference.deblur import deblur as deblur
+    from dualpix.inference.disparity import disparity as disparity
+    from dualpix.io import read_picture as read_picture
+    from dualpix.io import write_picture as write_picture
     from dualpix.networks import NETWORKS as NETWORKS
     from dualpix.networks import create as create
-    from dualpix.recipes import RECIPES as RECIPES
-    from dualpix.simulating import simulate as simulate
+    from dualpix.pairs import open_views as open_views
+    from dualpix.pairs import read_pair as read_pair
+    from dualpix.simulation.simulate import simulate as simulate
     from dualpix.training import train as train
+    from dualpix.training.losses import LOSSES as LOSSES
+    from dualpix.training.recipes import RECIPES as RECIPES
+    from dualpix.weights.checkpoint import WEIGHTS as WEIGHTS
+    from dualpix.weights.checkpoint import load as load
 
 __version__ = "0.1.0"
 
 _HOMES = {
-    "LOSSES": "losses",
-    "METRICS": "metrics",
+    "LOSSES": "training.losses",
+    "METRICS": "evaluation.metrics",
     "NETWORKS": "networks",
-    "RECIPES": "recipes",
-    "WEIGHTS": "checkpoint",
+    "RECIPES": "training.recipes",
+    "WEIGHTS": "weights.checkpoint",
     "DualpixError": "errors",
     "create": "networks",
-    "deblur": "deblurring",
-    "disparity": "disparities",
-    "evaluate": "evaluating",
-    "load": "checkpoint",
-    "open_dataset": "data",
-    "open_views": "images",
-    "read_pair": "images",
-    "read_picture": "images",
-    "simulate": "simulating",
+    "deblur": "inference.deblur",
+    "disparity": "inference.disparity",
+    "evaluate": "evaluation",
+    "load": "weights.checkpoint",
+    "open_dataset": "datasets",
+    "open_views": "pairs",
+    "read_pair": "pairs",
+    "read_picture": "io",
+    "simulate": "simulation.simulate",
     "train": "training",
-    "write_picture": "images",
+    "write_picture": "io",
 }
 
 __all__ = [*_HOMES, "__version__"]

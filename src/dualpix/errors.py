@@ -8,8 +8,9 @@ from contextlib import contextmanager
 LONGEST_MESSAGE, LONGEST_REASON = 600, 200
 """Characters: of a message, and of what another package says inside one."""
 
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-"""What breaks a line or steers a terminal, and may stand in the name of a file or of a tensor."""
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udc7f\udd00-\udfff]+")
+"""What breaks a line, steers a terminal or is half a letter, and may stand in the name of a file or of a tensor; the
+halves that stand for bytes of file names are left."""
 
 
 class DualpixError(Exception):
@@ -19,20 +20,21 @@ class DualpixError(Exception):
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(_shortened(CONTROL.sub(" ", message), LONGEST_MESSAGE))
+        super().__init__(shortened(CONTROL.sub(" ", message), LONGEST_MESSAGE))
 
 
 def reason_of(error: BaseException) -> str:
     """What an error of another package says, to stand inside a sentence of ours: its first line, without the full stop
     and cut to a readable length, or the name of its kind."""
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    return _shortened(CONTROL.sub(" ", first), LONGEST_REASON).rstrip(".")
+    return shortened(CONTROL.sub(" ", first)).rstrip(".")
 
 
-def _shortened(text: str, most: int) -> str:
-    """With the middle left out if it is too long: files are named at the beginning, advice stands at the end."""
+def shortened(text: str, most: int = LONGEST_REASON) -> str:
+    """A text with the middle left out if it is too long: files are named at the beginning, advice stands at the end."""
     half = (most - 5) // 2
-    return text if len(text) <= most else f"{text[:half]} ... {text[-half:]}"
+    shown = text.encode("utf-8", "backslashreplace").decode()  # bytes of file names take more room when printed
+    return text if len(shown) <= most else f"{shown[:half]} ... {shown[-half:]}"
 
 
 class PictureError(DualpixError):

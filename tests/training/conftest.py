@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from dualpix.recipes import RECIPES, Recipe
 from dualpix.training import sources
+from dualpix.training.recipes import RECIPES, Recipe
 
 PROGRAM = Path(__file__).with_name("run_recipe.py")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from dualpix.recipes import from_dict
 from dualpix.training import sources, train
+from dualpix.training.recipes import from_dict
 
 
 def main(folder: str, recipe: str, photos: str, pause_at: str = "-1") -> None:

@@ -9,10 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from dualpix.data import Dpdd
+from dualpix.datasets import Dpdd
 from dualpix.errors import DataError, PictureError
-from dualpix.recipes import Recipe
 from dualpix.training import train
+from dualpix.training.recipes import Recipe
 
 Make = Callable[..., Recipe]
 

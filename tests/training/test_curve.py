@@ -87,3 +87,8 @@ def test_lines_that_say_nothing_a_log_can_say_are_passed_over(tmp_path: Path, ba
     lines = read_log(path)
     assert lines == [json.loads(line) for line in good]
     assert points(lines) == ([(20, 0.3), (40, 0.2)], [(20, 25)]) and draw(lines) is not None
+
+
+@pytest.mark.parametrize("name", ["\ud800", "$\\frac$", "k" * 70_000])
+def test_a_score_of_any_name_can_be_drawn(name: str) -> None:
+    assert draw([report(20, 0.3), {"step": 20, "validation": {name: 1.5}}]) is not None

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from dualpix.data.rendered import Rendered
-from dualpix.data.simulated import Simulated
 from dualpix.errors import DataError
-from dualpix.recipes import Recipe
+from dualpix.simulation.samples import Simulated
+from dualpix.simulation.store import Rendered
 from dualpix.training.feed import Feed, Fixed, Mixed, Moving, pool_of, size_at
 from dualpix.training.processes import Processes
+from dualpix.training.recipes import Recipe
 
 Make = Callable[..., Recipe]
 VIEWS = ("left", "right")

@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from dualpix import networks, rates
+from dualpix import networks
 from dualpix.errors import RecipeError
-from dualpix.recipes import Recipe
+from dualpix.inference import rates
 from dualpix.training.learner import MOST_FAILURES, Learner, rate_at
 from dualpix.training.processes import Processes
+from dualpix.training.recipes import Recipe
 
 Make = Callable[..., Recipe]
 

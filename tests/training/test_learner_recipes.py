@@ -11,13 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
-from dualpix import checkpoint
 from dualpix.networks import MAPPERS
-from dualpix.recipes import RECIPES, Recipe
 from dualpix.training import train
 from dualpix.training.curve import read_log
 from dualpix.training.learner import Learner
 from dualpix.training.processes import Processes
+from dualpix.training.recipes import RECIPES, Recipe
+from dualpix.weights import checkpoint
 
 Make = Callable[..., Recipe]
 

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from dualpix import checkpoint, networks
+from dualpix import networks
 from dualpix.errors import CheckpointError, RecipeError
-from dualpix.exporting import export
-from dualpix.recipes import Recipe
+from dualpix.inference.export import export
 from dualpix.training import train
 from dualpix.training.curve import points, read_log
 from dualpix.training.learner import Learner
+from dualpix.training.recipes import Recipe
+from dualpix.weights import checkpoint
 
 Make = Callable[..., Recipe]
 

@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from dualpix import checkpoint, networks
+from dualpix import networks
 from dualpix.errors import CheckpointError, RecipeError
-from dualpix.recipes import Recipe
 from dualpix.training import train
 from dualpix.training.learner import Learner
 from dualpix.training.processes import Processes
+from dualpix.training.recipes import Recipe
+from dualpix.weights import checkpoint
 
 Make = Callable[..., Recipe]
 SMALL = {"widths": [8, 8, 8, 8], "depths": [1] * 7, "max_disparity": 4}

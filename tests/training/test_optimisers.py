@@ -8,10 +8,10 @@ import torch
 from torch import nn
 
 from dualpix.networks import create
-from dualpix.recipes import Recipe
 from dualpix.training.learner import Learner
 from dualpix.training.optimisers import LARGEST, OTHERS, Muon, orthogonal, share_out
 from dualpix.training.processes import Processes
+from dualpix.training.recipes import Recipe
 
 
 def random(*shape: int, seed: int = 0) -> torch.Tensor:

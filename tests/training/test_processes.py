@@ -13,10 +13,10 @@ import pytest
 import torch
 
 from dualpix.errors import RecipeError
-from dualpix.recipes import Recipe, to_dict
 from dualpix.training import launch, train
 from dualpix.training.curve import points, read_log
 from dualpix.training.processes import Processes, join
+from dualpix.training.recipes import Recipe, to_dict
 
 RUN_RECIPE = str(Path(__file__).with_name("run_recipe.py"))
 MEETING = """

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from dualpix.data.rendered import Rendered
-from dualpix.data.simulated import Simulated
-from dualpix.files import LEFTOVERS
+from dualpix.machine.files import LEFTOVERS
+from dualpix.simulation.samples import Simulated
+from dualpix.simulation.store import Rendered
 from dualpix.training import rendering_ahead
 from dualpix.training.rendering_ahead import AHEAD, RenderingAhead, remove_leftovers
 
@@ -63,8 +63,8 @@ def test_it_ends_in_the_middle_of_its_work(tmp_path: Path) -> None:
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from dualpix.data.rendered import Rendered
-from dualpix.data.simulated import Simulated
+from dualpix.simulation.store import Rendered
+from dualpix.simulation.samples import Simulated
 from dualpix.training.rendering_ahead import RenderingAhead
 scenes = Rendered(Simulated([], size=16, count=10**6, depth=8), Path(sys.argv[1]))
 with RenderingAhead(scenes, 0, 10**6) as ahead:

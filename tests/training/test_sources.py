@@ -9,15 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-from dualpix import checkpoint
-from dualpix.data.photos import read_photos
 from dualpix.errors import DataError, RecipeError
-from dualpix.evaluating import score
-from dualpix.images import write_picture
-from dualpix.recipes import Recipe
+from dualpix.evaluation import score
+from dualpix.io import write_picture
+from dualpix.simulation.photos import read_photos
 from dualpix.training import sources, train
 from dualpix.training.feed import Feed
+from dualpix.training.recipes import Recipe
 from dualpix.training.sources import open_sources
+from dualpix.weights import checkpoint
 
 Make = Callable[..., Recipe]
 SIDE = 48

@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from dualpix.errors import CheckpointError
-from dualpix.recipes import Recipe
 from dualpix.training.feed import Feed, Fixed
-from dualpix.training.keeping import Keeper
 from dualpix.training.learner import Learner
 from dualpix.training.processes import Processes
+from dualpix.training.recipes import Recipe
+from dualpix.training.run_folder import Keeper
 from dualpix.training.state import pack, unpack
 from same_state import same
 
@@ -224,13 +224,13 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged(run: Path, recipe: Rec
 def test_a_resumed_run_keeps_its_precision(tmp_path: Path, quick: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever a measurement says this time: the machine may be busy."""
     recipe = quick(precision="auto", network="mccnet-fast")
-    monkeypatch.setattr("dualpix.rates.bf16_gain", lambda learning=False: 9.0)
+    monkeypatch.setattr("dualpix.inference.rates.bf16_gain", lambda learning=False: 9.0)
     keeper = Keeper(tmp_path / "run", recipe, Processes(), None)
     keeper.begin(learner := Learner(recipe))
     keeper.keep(learner)
     keeper.close()
     assert learner.precision == "bf16"
-    monkeypatch.setattr("dualpix.rates.bf16_gain", lambda learning=False: 0.1)
+    monkeypatch.setattr("dualpix.inference.rates.bf16_gain", lambda learning=False: 0.1)
     again = Keeper(tmp_path / "run", recipe, Processes(), None)
     again.close()
     assert Learner(recipe).precision == "fp32" and Learner(recipe, precision=again.precision).precision == "bf16"

@@ -2,13 +2,18 @@
 
 import http.client
 import json
+import os
+import re
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +25,7 @@ from dualpix.web.desk import Desk
 from dualpix.web.serving import bound, configure
 
 BOUNDARY = "----dualpix"
+COMMAND = str(Path(sys.executable).with_name("dualpix"))
 KIND = f"multipart/form-data; boundary={BOUNDARY}"
 
 
@@ -135,3 +141,22 @@ def running(desk: Desk, **more: object) -> Iterator[Client]:
             server.should_exit = True
             thread.join()
             desk.close()
+
+
+@contextmanager
+def serving(
+    weights: Path, temporary: Path, *words: str, before: tuple[str, ...] = ()
+) -> Iterator[tuple[Client, "subprocess.Popen[str]"]]:
+    """`dualpix web` with these further `words` on a free port, with its folders in `temporary`; `before`: a command
+    that runs it."""
+    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}
+    line = [*before, COMMAND, "web", "--port", "0", "--weights", str(weights), *words]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            found = re.search(r"http://127\.0\.0\.1:(\d+)/", first)
+            assert found, process.stderr and process.stderr.read()
+            yield Client(int(found[1])), process
+        finally:
+            process.kill()

@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from dualpix import checkpoint, networks
-from dualpix.checkpoint import Checkpoint
+from dualpix import networks
 from dualpix.web.desk import Desk
 from dualpix.web.refusals import Limits
+from dualpix.weights import checkpoint
+from dualpix.weights.checkpoint import Checkpoint
 
 sys.path.insert(0, str(Path(__file__).parent))
 

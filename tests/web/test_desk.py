@@ -11,14 +11,14 @@ import torch
 from asking import Client, pair_of
 from PIL import Image
 
-from dualpix.checkpoint import Checkpoint
-from dualpix.deblurring import make_plan
 from dualpix.errors import MachineError, PairError
-from dualpix.runners.pytorch import Runner
+from dualpix.inference.deblur import make_plan
+from dualpix.inference.engines.pytorch import Runner
 from dualpix.web.desk import Desk
 from dualpix.web.jobs import refusal_of
 from dualpix.web.refusals import Limits, Refusal
 from dualpix.web.work import Order, told, upload_name
+from dualpix.weights.checkpoint import Checkpoint
 
 Start = Callable[..., Client]
 

@@ -68,7 +68,8 @@ def test_the_browser_tells_who_asks(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/app.js", "/server.js", "/viewer.js", "/style.css", "/icon.svg", "/openapi.json", "/nothing"]
+    "path",
+    ["/", "/app.js", "/files.js", "/server.js", "/viewer.js", "/style.css", "/icon.svg", "/openapi.json", "/nothing"],
 )
 def test_every_answer_carries_the_strict_headers(client: Client, path: str) -> None:
     """R21."""

@@ -1,7 +1,9 @@
 """The page as a user meets it, in headless Chromium; and what can be said of its files without a browser."""
 
+import json
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
@@ -10,14 +12,19 @@ from urllib.parse import urljoin
 import imagecodecs
 import numpy as np
 import pytest
+import tifffile
 from asking import Client, pair_of, picture, png
 from browsing import browsing
+from PIL import Image
 
+from dualpix.io.endings import ENDINGS
+from dualpix.pairs.pairing import BOTH_VIEWS
 from dualpix.web.app import PAGE
 
 Start = Callable[..., Client]
 Command = Callable[..., tuple[int, str, str]]
 
+NODE = shutil.which("node")
 DRIVER = shutil.which("chromedriver")
 needs_chromium = pytest.mark.skipif(
     not (DRIVER and shutil.which("chromium")), reason="needs Chromium and its driver: apt-get install chromium-driver"
@@ -71,7 +78,51 @@ def test_every_control_has_a_name_and_every_part_exists() -> None:
         name = re.search(r'id="([\w-]+)"', tag)
         assert "aria-label" in tag or (name and f'for="{name[1]}"' in page)
     assert all("alt=" in tag for tag in re.findall(r"<img[^>]*>", page))
+    first, second = (set(names.split(",")) for names in re.findall(r'accept="([^"]+)"', page))
+    assert (first, second) == (ENDINGS | BOTH_VIEWS, ENDINGS)
     assert "style=" not in page and "onclick" not in page  # the security policy forbids both
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node")
+def test_scripts_can_be_read_and_only_pictures_are_asked_for_the_other_view(tmp_path: Path) -> None:
+    """By their first bytes, whatever they are called: a text with the name of a picture holds no views at all."""
+    for name, kind in PAGE.values():
+        if "javascript" in kind:
+            script = tmp_path / name.replace(".js", ".mjs")
+            script.write_text(text_of(name).replace('.js"', '.mjs"'))
+            assert subprocess.run([str(NODE), "--check", str(script)], check=False, timeout=60).returncode == 0
+    files, small = {}, Image.fromarray(picture(16, 16))
+    for ending in ("png", "tif", "jpg", "webp", "ppm", "gif"):
+        small.save(tmp_path / f"a.{ending}")
+        files[f"a.{ending}"] = ending != "gif"
+    (tmp_path / "a.jxl").write_bytes(imagecodecs.jpegxl_encode(np.asarray(small)))
+    (tmp_path / "boxed.jxl").write_bytes(imagecodecs.jpegxl_encode(np.asarray(small), usecontainer=True))
+    tifffile.imwrite(tmp_path / "big.tif", np.asarray(small), bigtiff=True)
+    (tmp_path / "nameless").write_bytes(png(np.asarray(small)))
+    files |= {"a.jxl": True, "boxed.jxl": True, "big.tif": True, "nameless": True}
+    for name, content in {"diary.txt": b"dear diary", "diary.png": b"Pages of my diary", "none.png": b"",
+                          "raw.cr2": b"II*\0", "raw.dng": b"MM\0*", "a.npz": b"PK\3\4"}.items():  # fmt: skip
+        (tmp_path / name).write_bytes(content)
+        files[name] = False
+    asking = """
+import { readFileSync } from "node:fs";
+import { inOrder, isOnePicture, startOf } from "./files.mjs";
+const told = {};
+for (const name of JSON.parse(process.argv[2])) {
+  const file = new File([readFileSync(name)], name);
+  told[name] = isOnePicture(file, await startOf(file));
+}
+const order = (...names) => inOrder(names.map((name) => ({ name })), false).map((one) => one.name).join();
+told.order = [order("b_R.png", "a_L.png"), order("b_L.png", "a.png"), order("b.png", "a.png")];
+told.order.push(order("a_left.tif", "b_right.tif"));
+console.log(JSON.stringify(told));
+"""
+    (tmp_path / "asking.mjs").write_text(asking)
+    line = [str(NODE), "asking.mjs", json.dumps(list(files))]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    told = json.loads(done.stdout)
+    assert told.pop("order") == ["a_L.png,b_R.png", "b_L.png,a.png", "a.png,b.png", "a_left.tif,b_right.tif"]
+    assert told == files
 
 
 @needs_chromium

@@ -12,52 +12,83 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from asking import KIND, Client, multipart, pair_of, running
+from asking import KIND, Client, multipart, pair_of, running, serving
 
-from dualpix.checkpoint import Checkpoint
 from dualpix.cli.serving import web
 from dualpix.web.desk import Desk
+from dualpix.web.folders import folder
 from dualpix.web.guard import LOOPBACK
 from dualpix.web.serving import address_of, bound, names_of, serve, sweep
+from dualpix.weights.checkpoint import Checkpoint
 
 Command = Callable[..., tuple[int, str, str]]
-COMMAND = str(Path(sys.executable).with_name("dualpix"))
-
-
-@contextmanager
-def serving(weights: Path, temporary: Path) -> Iterator[tuple[Client, "subprocess.Popen[str]"]]:
-    """`dualpix web` on a free port, with its folders in `temporary`."""
-    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONUNBUFFERED": "1"}
-    line = [COMMAND, "web", "--port", "0", "--weights", str(weights)]
-    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment) as process:
-        try:
-            assert process.stdout is not None
-            first = process.stdout.readline()
-            found = re.search(r"http://127\.0\.0\.1:(\d+)/", first)
-            assert found, process.stderr and process.stderr.read()
-            yield Client(int(found[1])), process
-        finally:
-            process.kill()
 
 
 def test_killed_in_the_middle_and_started_again(weights: Path, tmp_path: Path) -> None:
-    """What a killed server leaves behind is removed by the next; Ctrl-C and a request to end leave nothing."""
+    """What a killed server leaves behind is removed by the next; Ctrl-C, a request to end and a closed terminal leave
+    nothing, and tell whoever is in the middle of an upload why."""
     with serving(weights, tmp_path) as (client, process):
         job = client.upload(pair_of(320, 64)).json["id"]
         client.wait(job, "running", "done")
         process.kill()
         process.wait()
     assert len(list(tmp_path.glob("dualpix-web-*"))) == 1
-    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
-        with serving(weights, tmp_path) as (client, process):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        with serving(weights, tmp_path, "--limit", "stop_s=0.5") as (client, process):
             assert [path.name.split("-")[2] for path in tmp_path.glob("dualpix-web-*")] == [str(process.pid)]
             assert client.get(f"/api/jobs/{job}").status == 404
             client.upload(pair_of(24, 24))
-            process.send_signal(number)
+            with half_an_upload(client) as connection:
+                process.send_signal(number)
+                answer = b"".join(iter(lambda: connection.recv(65536), b""))
+                assert answer.startswith(b"HTTP/1.1 503") and b"stopping" in answer
             _, errors = process.communicate(timeout=90)
-            assert process.returncode == code
-            assert "Traceback" not in errors
-        assert not list(tmp_path.glob("dualpix-web-*"))
+            assert process.returncode == 128 + number
+            assert errors == "Stopped.\n"
+        assert not list(tmp_path.glob("*dualpix*"))
+
+
+@contextmanager
+def half_an_upload(client: Client) -> Iterator[socket.socket]:
+    """A connection whose upload is being read, and has not ended."""
+    body = multipart(pair_of(96, 96))
+    with socket.create_connection(("127.0.0.1", client.port), timeout=60) as connection:
+        head = f"POST /api/jobs HTTP/1.1\nHost: localhost\nContent-Type: {KIND}\nContent-Length: {len(body)}"
+        connection.sendall(head.replace("\n", "\r\n").encode() + b"\r\nExpect: 100-continue\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100")
+        connection.sendall(body[:2000])
+        yield connection
+
+
+def test_the_settings_of_a_server_behind_another(weights: Path, tmp_path: Path) -> None:
+    """--allow-host, --limit and --log as the page on them says."""
+    words = ["--allow-host", "photos.example.org", "--allow-host", "Box:8443", "--log"]
+    words += ["--limit", "megapixels=0.01", "--limit", "kept_s=60", "--limit", "body_bytes=2MB"]
+    names = {"left": "grandmother_L.png", "right": "grandmother_R.png"}
+    with serving(weights, tmp_path, *words) as (client, process):
+        for host, status in {"photos.example.org": 200, "PHOTOS.example.org:443": 200, "box": 200, "box:8443": 200,
+                             "localhost": 200, "example.org": 403, "example.org.evil.com": 403}.items():  # fmt: skip
+            assert client.get("/api/limits", host=host).status == status
+        for origin, status in {"https://photos.example.org": 200, "https://box:8443": 200, "https://box": 403,
+                               "https://example.org": 403}.items():  # fmt: skip
+            assert client.get("/api/limits", host="photos.example.org", origin=origin).status == status
+        assert client.get("/api/limits").json == {"body_bytes": 2_000_000, "megapixels": 0.01, "kept_s": 60.0}
+        large = client.upload(pair_of(120, 120), names)
+        assert large.status == 202 and not large.headers["location"].startswith(("/", "http"))
+        assert client.wait(large.json["id"])["status"] == 422
+        job = client.done(pair_of(24, 24), names)["id"]
+        assert client.wait(job, "done")["state"] == "done"
+        assert client.get(f"/api/jobs/{job}/result?strength=0.5").status == 200
+        assert client.get("/somewhere/secret.txt").status == 404
+        process.send_signal(signal.SIGINT)
+        _, log = process.communicate(timeout=90)
+    *lines, last = log.splitlines()
+    assert last == "Stopped." and all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d", line) for line in lines)
+    for words_told in ("GET /api/limits 403", "POST /api/jobs 202", "GET /api/jobs/ID/result 200", "GET other 404",
+                       "pair 1: check: 422", "pair 2: deblur: done", "pair 2: render: done"):  # fmt: skip
+        assert any(words_told in line for line in lines)
+    for personal in (job, "grandmother", "127.0.0.1", "secret", "strength", "example.org", str(tmp_path)):
+        assert personal not in log
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
@@ -112,14 +143,46 @@ def test_a_port_in_use_is_one_sentence(dualpix: Command) -> None:
     assert errors.count("\n") == 1 and "--port" in errors
 
 
-def test_wrong_settings_are_told_before_serving(dualpix: Command, tmp_path: Path) -> None:
-    for words in (
-        ["--memory", "lots"],
-        ["--weights", str(tmp_path / "none.safetensors")],
-        ["--host", "nowhere.invalid"],
-    ):
-        code, _, errors = dualpix("web", "--port", "0", *words)
-        assert code == 1 and errors.splitlines()[-1].startswith("dualpix: ")
+def test_the_port_of_another_server_is_one_sentence(client: Client, dualpix: Command) -> None:
+    for host in ("127.0.0.1", "localhost"):
+        code, _, errors = dualpix("web", "--port", str(client.port), "--host", host)
+        assert code == 1 and errors.count("\n") == 1 and "--port" in errors
+    assert client.get("/health").status == 200
+
+
+WRONG = [
+    ["--memory", "lots"],
+    ["--weights", "none.safetensors"],
+    ["--host", "nowhere.invalid"],
+    ["--host", ""],
+    ["--host", " "],
+    ["--host", "a\0b"],
+    ["--host", "x" * 300],
+    ["--allow-host", ""],
+    ["--allow-host", "http://photos.example.org/"],
+    ["--allow-host", "*"],
+    ["--limit", ""],
+    ["--limit", "kept_jobs"],
+    ["--limit", "kept=3"],
+    ["--limit", "kept_jobs=0"],
+    ["--limit", "kept_jobs=1.5"],
+    ["--limit", "kept_jobs=-1"],
+    ["--limit", "head_s=nan"],
+    ["--limit", "head_s=inf"],
+    ["--limit", "head_s=1e999"],
+    ["--limit", "kept_jobs=" + "9" * 5000],
+    ["--limit", "body_bytes=-5"],
+    ["--limit", "body_bytes=lots"],
+    ["--limit", "body_bytes=1e400GB"],
+]
+
+
+@pytest.mark.parametrize("words", WRONG, ids=lambda words: f"{words[0]} {words[1][:20]!r}")
+def test_wrong_settings_are_told_before_serving(dualpix: Command, words: list[str]) -> None:
+    code, _, errors = dualpix("web", "--port", "0", *words)
+    note, _, sentence = errors.rpartition("dualpix: ")
+    assert code == 1 and sentence.count("\n") == 1 and len(sentence) < 700
+    assert note == "" or note.startswith("Note: ")
 
 
 def test_without_the_extra(tmp_path: Path) -> None:
@@ -150,6 +213,28 @@ def test_sweeping_keeps_what_runs_and_what_is_not_ours(tmp_path: Path, monkeypat
         (tmp_path / name).mkdir()
     sweep()
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(kept)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="nothing is locked there")
+def test_a_lock_tells_what_was_left_and_not_a_number(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container every server may have the number 1, and another's folder that of a process that runs here."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    in_use, left = (tmp_path / f"dualpix-web-{number}-x" for number in (ended.pid, os.getpid()))
+    for path in (in_use, left):
+        (path / "uploads" / "job").mkdir(parents=True)
+        (path / "lock").touch()
+    holder = "import fcntl, sys; f = open(sys.argv[1]); fcntl.flock(f, fcntl.LOCK_EX); print(flush=True); input()"
+    line = [sys.executable, "-c", holder, str(in_use / "lock")]
+    with subprocess.Popen(line, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline()
+        with folder() as own:
+            sweep()
+            assert sorted(tmp_path.iterdir()) == sorted([in_use, own.parent])
+        process.communicate(b"\n")
+    sweep()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_socket_is_closed_afterwards() -> None:

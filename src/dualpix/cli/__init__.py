@@ -1,6 +1,5 @@
 """The command line: parse, call one journey, print. No logic; torch is loaded inside the commands, so help is quick."""
 
-from dualpix import threads
 from dualpix.cli import streams
 from dualpix.cli.doctoring import doctor
 from dualpix.cli.doors import app
@@ -11,6 +10,7 @@ from dualpix.cli.serving import web
 from dualpix.cli.studying import evaluate, simulate, train
 from dualpix.cli.using import deblur, demo, methods
 from dualpix.cli.viewing import extract, inspect
+from dualpix.machine import threads
 
 __all__ = ["app", "main"]
 

@@ -18,7 +18,7 @@ def doctor(
     \b
     Example:  dualpix doctor
     """
-    from dualpix.doctoring import compare, examine
+    from dualpix.inference.doctor import compare, examine
 
     seconds = compare(weights) if measure else {}
     for name, what in examine(weights).items():

@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from dualpix import __version__
-from dualpix.errors import MEMORY_RAN_OUT, DualpixError, ran_out_of_memory
+from dualpix.errors import MEMORY_RAN_OUT, DualpixError, ran_out_of_memory, reason_of, shortened
 
 
 class Doors(TyperGroup):
@@ -38,7 +38,8 @@ def _told(error: Exception) -> str:
     if ran_out_of_memory(error):
         return MEMORY_RAN_OUT
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
-        return f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
+        name = shortened(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else ""
+        return str(DualpixError(f"{name or 'A file'} cannot be used: {error.strerror or reason_of(error)}."))
     return ""
 
 

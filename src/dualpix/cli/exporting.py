@@ -33,8 +33,8 @@ def export(
       dualpix export --to onnx -o net.onnx
       dualpix export run/best.safetensors --to openvino --int8 -o net.xml
     """
-    from dualpix import checkpoint
-    from dualpix.exporting import export as run
+    from dualpix.inference.export import export as run
+    from dualpix.weights import checkpoint
 
     stem = Path(weights or checkpoint.DEFAULT_WEIGHTS).stem
     done = run(weights, to, output or stem, int8=int8, photos=photos or (), overwrite=overwrite)

@@ -13,10 +13,10 @@ import typer
 
 from dualpix.cli.doors import say
 from dualpix.errors import PictureError
-from dualpix.files import legible
+from dualpix.machine.files import legible
 
 if TYPE_CHECKING:
-    from dualpix.batch import Job, Outcome, Settings, Shard, Step
+    from dualpix.inference.batch import Job, Outcome, Settings, Shard, Step
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Folders: only list the pairs and what they would become.")]
 Include = Annotated[
@@ -75,7 +75,7 @@ def deblur_many(
 ) -> None:
     """Deblur a folder or what a manifest lists. Exit codes: 0 all is there, 1 something failed, 130 interrupted."""
     part = _shard(many.shard)
-    from dualpix import batch
+    from dualpix.inference import batch
 
     settings.check()
     jobs = batch.list_jobs(
@@ -111,7 +111,7 @@ def _shard(text: str | None) -> "Shard | None":
     match = re.fullmatch(r"(\d{1,6})/(\d{1,6})", text)
     if match is None or not 1 <= int(match[1]) <= int(match[2]):
         raise typer.BadParameter("give I/N with I from 1 to N, such as 2/8", param_hint="--shard")
-    from dualpix.batch import Shard
+    from dualpix.inference.batch import Shard
 
     return Shard(int(match[1]), int(match[2]))
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from dualpix.cli.doors import Overwrite
-from dualpix.files import parse_json
+from dualpix.machine.files import parse_json
 
 
 def import_weights(
@@ -28,7 +28,7 @@ def import_weights(
       dualpix import-weights dpdnet.hdf5 --network dpdnet -o dpdnet.safetensors
       dualpix import-weights plain.hdf5 --network rdpd --arguments '{"radius_map": false}' -o rdpd.safetensors
     """
-    from dualpix.importing import import_weights as run
+    from dualpix.weights.importing import import_weights as run
 
     typer.echo(f"{run(file, network, output, _parsed(arguments), overwrite=overwrite)}: ready for --weights")
 

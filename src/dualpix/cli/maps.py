@@ -10,8 +10,9 @@ import typer
 from dualpix.cli.doors import say
 
 if TYPE_CHECKING:
-    from dualpix.checkpoint import Checkpoint
-    from dualpix.images import Metadata, Views
+    from dualpix.io import Metadata
+    from dualpix.pairs import Views
+    from dualpix.weights.checkpoint import Checkpoint
 
 DisparityFile = Annotated[
     Path | None,
@@ -48,8 +49,8 @@ class Maps:
 
     def check(self, output: Path, overwrite: bool, inputs: list[Path], opened: "Checkpoint") -> None:
         """Find out before any work is done whether all can be made and written."""
-        from dualpix.disparities import check_map, finder_of
-        from dualpix.images import check_output
+        from dualpix.inference.disparity import check_map, finder_of
+        from dualpix.io import check_output
 
         named = [path for path in (output, self.disparity, self.picture, self.confidence) if path]
         if len({os.path.realpath(path) for path in named}) < len(named):
@@ -71,8 +72,9 @@ class Maps:
         device: str,
     ) -> None:
         """Find the disparity and write what was asked for, lying as the picture does."""
-        from dualpix.disparities import disparity, scale_px, signed_picture, write_confidence, write_disparity
-        from dualpix.images import Metadata, turn_back, write_picture
+        from dualpix.inference.disparity import disparity, scale_px, signed_picture, write_confidence, write_disparity
+        from dualpix.io import Metadata, write_picture
+        from dualpix.pairs import turn_back
 
         found = disparity(pair["left"], pair["right"], opened, memory=memory, device=device)
         for note in found.warnings:

@@ -30,8 +30,8 @@ def calibrate(
       dualpix calibrate left.png right.png sharp.png
       dualpix calibrate test_l/source test_r/source test_c/target -o camera.csv
     """
-    from dualpix.calibrating import calibrate as run
-    from dualpix.files import legible, write_whole
+    from dualpix.calibration.calibrate import calibrate as run
+    from dualpix.machine.files import legible, write_whole
 
     if output is not None and output.exists() and not overwrite:
         raise DataError(f"{output} exists already; choose another file, or give --overwrite.")

@@ -34,8 +34,8 @@ def simulate(
       dualpix simulate photos -o pairs --count 4
       dualpix simulate room.png --depth-map room.npy --focus 1.5 -o pairs
     """
-    from dualpix.simulating import simulate as run
-    from dualpix.simulating import simulate_photo
+    from dualpix.simulation.simulate import simulate as run
+    from dualpix.simulation.simulate import simulate_photo
 
     if depth_map is None:
         done = run(photos, output, count, size, seed, overwrite=overwrite, progress=counter("pair"))
@@ -43,6 +43,8 @@ def simulate(
         done = simulate_photo(photos[0], depth_map, output, camera=camera, focus_m=focus, overwrite=overwrite)
     else:
         raise typer.BadParameter("a depth map belongs to one picture", param_hint="--depth-map")
+    for note in done.notes:
+        say(f"Note: {note}")
     there = len(done.names) - done.made
     typer.echo(f"{done.folder}: {done.made} pairs made" + (f", {there} were there already" if there else ""))
 
@@ -78,9 +80,9 @@ def train(
       dualpix train cpu rate=3e-4 'arguments={"max_disparity": 12}' --photos photos -o run
       dualpix train cpu --processes 2 --photos photos -o run
     """
-    from dualpix.recipes import find_recipe
     from dualpix.training import launch
     from dualpix.training import train as run
+    from dualpix.training.recipes import find_recipe
 
     chosen = find_recipe(recipe, _changes(changes or []))
     if processes > 1:
@@ -144,8 +146,8 @@ def evaluate(
       dualpix evaluate pairs --methods all -m DPDNet=run/best.safetensors
       dualpix evaluate DPDD -m mine=run/best.safetensors -m DPDNet=their_pictures -o results
     """
-    from dualpix.evaluating import MethodLike, choose
-    from dualpix.evaluating import evaluate as run
+    from dualpix.evaluation import MethodLike, choose
+    from dualpix.evaluation import evaluate as run
 
     things: dict[str, MethodLike] = {**(choose(methods) if methods is not None else {}), **_labelled(method or [])}
     done = run(

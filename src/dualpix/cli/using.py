@@ -87,7 +87,7 @@ def deblur(
     many = Many(dry_run, include, exclude, resume, report, shard, allow_outside)
     maps = Maps(disparity, disparity_picture, confidence)
     is_many = many.check(left, right, suffix)
-    from dualpix.batch import Settings
+    from dualpix.inference.batch import Settings
 
     settings = Settings(
         memory=memory,
@@ -107,10 +107,10 @@ def deblur(
         maps.refuse()
         deblur_many(left, output, weights, settings, many, overwrite)
         return
-    from dualpix import checkpoint
-    from dualpix.finishing import deblur_views, finish, open_for, size_in_file
-    from dualpix.images import usual_suffix
-    from dualpix.images.inspection import EITHER, UNKNOWN
+    from dualpix.inference.pipeline import deblur_views, finish, open_for, size_in_file
+    from dualpix.pairs import usual_suffix
+    from dualpix.pairs.verdict import EITHER, UNKNOWN
+    from dualpix.weights import checkpoint
 
     output = output if output.suffix or output.is_dir() else output.with_name(output.name + usual_suffix(left, layout))
     opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
@@ -149,7 +149,7 @@ def demo(
     \b
     Example:  dualpix demo -o demo
     """
-    from dualpix.demonstrating import demonstrate
+    from dualpix.evaluation.demo import demonstrate
 
     done = demonstrate(
         output,
@@ -174,10 +174,10 @@ def methods() -> None:
     \b
     Example:  dualpix methods
     """
-    from dualpix import checkpoint
-    from dualpix.evaluating.systems import SYSTEMS, TABLE_PX, size_of
+    from dualpix.evaluation.results import takes
+    from dualpix.evaluation.systems import SYSTEMS, TABLE_PX, size_of
     from dualpix.networks import MAPPERS, NETWORKS
-    from dualpix.results import takes
+    from dualpix.weights import checkpoint
 
     height, width = TABLE_PX
     cost = f"GMAC at {width} x {height}"

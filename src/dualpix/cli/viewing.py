@@ -30,7 +30,7 @@ def extract(
       dualpix extract photo.CR3 -o views
       dualpix extract both.png --layout side-by-side -o left.png right.png
     """
-    from dualpix.extracting import extract as run
+    from dualpix.pairs.extract import extract as run
 
     done = run(file, output, right, layout=layout, swap=swap, overwrite=overwrite)
     for note in done.notes:
@@ -56,8 +56,8 @@ def inspect(
       dualpix inspect left.png right.png --picture disparity.png
       dualpix inspect photo.CR3 --json
     """
-    from dualpix.inspecting import inspect as run
-    from dualpix.inspecting import profile_of, scale_px
+    from dualpix.pairs.inspect import inspect as run
+    from dualpix.pairs.inspect import profile_of, scale_px
 
     done = run(left, right, layout=layout, swap=swap, picture=picture, overwrite=overwrite)
     if as_json:

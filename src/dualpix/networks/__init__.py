@@ -14,8 +14,8 @@ from dualpix.networks.dmenet import DMENet
 from dualpix.networks.dpdnet import DPDNet, DPDNetSingle
 from dualpix.networks.ifan import IFAN
 from dualpix.networks.kpac import KPAC
-from dualpix.networks.mccnet import MCCNet
-from dualpix.networks.mccnet_fast import MCCNetFast
+from dualpix.networks.mccnet.model import MCCNet
+from dualpix.networks.mccnet_fast.model import MCCNetFast
 from dualpix.networks.mdp import MDP
 from dualpix.networks.rdpd import RDPD
 from dualpix.networks.restormer import Restormer

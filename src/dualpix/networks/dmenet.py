@@ -40,7 +40,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from dualpix.networks.arguments import Channels
-from dualpix.networks.blocks import he_initialise, upsample
+from dualpix.networks.layers.blocks import he_initialise, upsample
 
 SLOPE = 0.2
 VGG_MEAN_BGR = (103.939, 116.779, 123.68)

@@ -15,7 +15,7 @@ A. Abuolaim and M. S. Brown, "Defocus Deblurring Using Dual-Pixel Data", ECCV 20
 Choices, and what to know
 * `up_kernel=2` is the authors' code. MCCNet's Table 1 (34.52 M, 1883.74 G) counts another reading: `up_kernel=3` has
   34,516,751 parameters and 1882.58 G multiply-adds, 1883.74 G with one more operation for each bias added.
-* Colours are in RGB order; the authors' are BGR, which only permutes weights (`foreign.keras` does).
+* Colours are in RGB order; the authors' are BGR, which only permutes weights (`weights.foreign.keras` does).
 * Weights start as theirs: He-normal (not cut at two deviations, which Keras does), Glorot-uniform in the last layer.
 * The rectifier on the three channels before the last layer is the authors'. A network in which all three are dark
   everywhere would learn nothing; none of 60 started so.
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualpix.networks.arguments import Channels, Kernel, Share
-from dualpix.networks.blocks import convolution, he_initialise, upsample
+from dualpix.networks.layers.blocks import convolution, he_initialise, upsample
 
 Widths = tuple[Channels, Channels, Channels, Channels, Channels]
 

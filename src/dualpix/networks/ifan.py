@@ -47,7 +47,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualpix.networks.arguments import Channels, Depth
-from dualpix.networks.blocks import convolution
+from dualpix.networks.layers.blocks import convolution
 
 SLOPE = 0.1
 TAPS = 3

@@ -35,7 +35,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualpix.networks.arguments import Channels
-from dualpix.networks.blocks import convolution, leaky_pair
+from dualpix.networks.layers.blocks import convolution, leaky_pair
 
 SLOPE = 0.2
 DILATIONS = (1, 2, 3, 4, 5)

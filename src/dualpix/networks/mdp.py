@@ -33,8 +33,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualpix.networks.arguments import Channels, Kernel
-from dualpix.networks.blocks import convolution, he_initialise, upsample
 from dualpix.networks.dpdnet import SameConvolution, head, pair
+from dualpix.networks.layers.blocks import convolution, he_initialise, upsample
 
 PICTURES = ("left", "right", "sharp")
 

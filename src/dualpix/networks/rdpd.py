@@ -42,8 +42,8 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from dualpix.networks.arguments import Depth, Kernel, Share
-from dualpix.networks.blocks import convolution, he_initialise
 from dualpix.networks.dpdnet import Up, Widths, head, pair, reach_px
+from dualpix.networks.layers.blocks import convolution, he_initialise
 
 Output = Literal["linear", "clipped", "sigmoid"]
 

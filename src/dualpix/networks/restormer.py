@@ -21,7 +21,7 @@ What differs with two views from the paper's network for one: both enter as six 
 the input; instead the embedding of the input is projected and added before the last convolution.
 
 As in the authors' settings, no convolution has a bias, and the normalisation has one. Their augmentation also turns the
-views by quarters and mirrors them without exchanging them; `data.augment` does not.
+views by quarters and mirrors them without exchanging them; `pairs.flips` does not.
 
 Letters: B batch, C channels, H W the picture's size.
 """

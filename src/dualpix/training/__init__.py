@@ -14,18 +14,18 @@ from typing import Any
 
 import torch
 
-from dualpix.modes import settled
-from dualpix.recipes import RECIPES, Recipe
+from dualpix.machine.modes import settled
 from dualpix.tables import pick
 from dualpix.training.checking import check_pairs
 from dualpix.training.feed import Feed, Source, pool_of, size_at, sizes
-from dualpix.training.keeping import Keeper, Report
 from dualpix.training.launching import hang_up, launch
 from dualpix.training.learner import Learner, rate_at
 from dualpix.training.memory import keep_freed_memory
 from dualpix.training.origin import origin
 from dualpix.training.processes import Processes, join
+from dualpix.training.recipes import RECIPES, Recipe
 from dualpix.training.rendering_ahead import RenderingAhead, remove_leftovers
+from dualpix.training.run_folder import Keeper, Report
 from dualpix.training.sources import Data, Trial, open_sources
 
 __all__ = ["launch", "train"]
@@ -51,8 +51,8 @@ def train(
     photos: folders of sharp photographs, from which dual-pixel pairs are simulated; data: or a data set of real pairs;
         both for a recipe that adds simulated pairs to real ones (`simulated`). data is a folder that `open_dataset`
         takes, or any `data.Samples`.
-    depths: a folder of maps of the photographs' inverse depth, see `data.photos.share_photos`; with them the
-        share `landscapes` of `optics.scenes.Layout` of the scenes is laid out as the photographs are.
+    depths: a folder of maps of the photographs' inverse depth, see `simulation.photos.share_photos`; with them the
+        share `landscapes` of `simulation.scenes.Layout` of the scenes is laid out as the photographs are.
     validation: with `data`, one other data set; without, folders of photographs for the simulated validation set. By
         default a tenth of the photographs or pairs is held out and not trained on (of DPDD, its validation split).
     left_behind: scenes that stay on disk after leaving the pool, for other runs with the same settings.
@@ -75,9 +75,8 @@ def train(
         learner = Learner(recipe, keeper.clock, processes, keeper.precision)
         if recipe.start and not keeper.resuming:
             learner.start_from(recipe.start)
-        source, trial = open_sources(
-            recipe, keeper.folder.parent / "scenes", photos, data, validation, learner.names, depths
-        )
+        store, tell = keeper.folder.parent / "scenes", lambda note: keeper.tell({"note": note})
+        source, trial = open_sources(recipe, store, photos, data, validation, learner.names, depths, tell)
         known = origin(source, trial)
         if processes.first and not keeper.knows(known["data"]):
             check_pairs(source, trial, recipe, learner.names, partial(_checking, keeper))

@@ -7,13 +7,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from dualpix import limits
-from dualpix.data import Sample, Samples
+from dualpix.datasets import Sample, Samples
 from dualpix.errors import DataError
-from dualpix.evaluating.predicting import sentence
+from dualpix.evaluation.predicting import sentence
+from dualpix.machine import limits
 from dualpix.networks import MAPPERS
-from dualpix.recipes import Recipe
 from dualpix.training.feed import Fixed, Source, lack, sizes
+from dualpix.training.recipes import Recipe
 from dualpix.training.sources import Trial
 
 SHOWN = 4

@@ -69,7 +69,7 @@ def draw(lines: Sequence[dict[str, Any]]) -> bytes | None:
         steps, values = zip(*scores, strict=True)
         right = left.twinx()
         name = next(_score(line)[0] for line in lines if "validation" in line)
-        right.set_ylabel(f"validation {TITLES.get(name, name)}", color="tab:red")
+        right.set_ylabel(f"validation {TITLES.get(name, 'score')}", color="tab:red")
         right.plot(steps, values, color="tab:red", marker=".")
         right.set_title(f"best {(max if name == 'psnr' else min)(values):.2f}", fontsize="medium")
     file = io.BytesIO()

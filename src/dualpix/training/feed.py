@@ -7,12 +7,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from dualpix import limits
-from dualpix.data import Sample, Samples, mean_view
-from dualpix.data.augment import augment, exchange_views
-from dualpix.data.rendered import Rendered
+from dualpix.datasets import Sample, Samples, mean_view
 from dualpix.errors import DataError
-from dualpix.recipes import Recipe
+from dualpix.machine import limits
+from dualpix.pairs.flips import augment, exchange_views
+from dualpix.simulation.store import Rendered
+from dualpix.training.recipes import Recipe
 
 Batch = dict[str, Tensor]
 """Named pictures B 3 H W and maps B 1 H W, channels-last in memory."""

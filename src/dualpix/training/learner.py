@@ -13,20 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from dualpix import checkpoint
 from dualpix.errors import RecipeError
-from dualpix.exported import exported_of
-from dualpix.losses import LOSSES
+from dualpix.inference.planning import bf16_gain, choose_device, choose_precision
 from dualpix.networks import MAPPERS, NETWORKS, create
-from dualpix.objectives import OBJECTIVES, Objective
-from dualpix.planning import bf16_gain, choose_device, choose_precision
-from dualpix.recipes import Recipe
 from dualpix.tables import pick
 from dualpix.training.clock import Clock
 from dualpix.training.feed import Batch, sizes
+from dualpix.training.losses import LOSSES
+from dualpix.training.objectives import OBJECTIVES, Objective
 from dualpix.training.optimisers import create_optimiser
 from dualpix.training.processes import Processes
+from dualpix.training.recipes import Recipe
 from dualpix.training.state import number, part, tensors_like
+from dualpix.weights import checkpoint
+from dualpix.weights.exported import exported_of
 
 MOST_FAILURES = 20
 """Steps on end without a usable gradient after which a run is given up."""

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from dualpix.errors import RecipeError
-from dualpix.files import LEFTOVERS, is_free, parse_json
+from dualpix.machine.files import LEFTOVERS, is_free, parse_json
 
 Line = dict[str, Any]
 

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from dualpix.recipes import Recipe
 from dualpix.training.processes import Processes
+from dualpix.training.recipes import Recipe
 from dualpix.training.state import adam_like, part, tensors_like
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)

@@ -9,7 +9,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from dualpix.data.fingerprints import fingerprint
+from dualpix.datasets.fingerprints import fingerprint
 from dualpix.training.feed import Fixed, Source, pool_of
 from dualpix.training.sources import Part, Trial
 

@@ -17,8 +17,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from dualpix import limits, threads
 from dualpix.errors import CheckpointError, MachineError, RecipeError
+from dualpix.machine import limits, threads
 from dualpix.training.shared_memory import SharedMemory, share_memory
 
 PATIENCE = timedelta(hours=2)

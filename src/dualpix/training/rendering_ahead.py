@@ -14,9 +14,9 @@ from typing import BinaryIO, NoReturn
 
 import torch
 
-from dualpix.data.rendered import Rendered
-from dualpix.files import LEFTOVERS
-from dualpix.priority import lower_priority
+from dualpix.machine.files import LEFTOVERS
+from dualpix.machine.priority import lower_priority
+from dualpix.simulation.store import Rendered
 
 AHEAD = 64  # scenes kept ready beyond the pool
 STALE_S = 3600.0

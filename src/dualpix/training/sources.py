@@ -9,21 +9,21 @@ from typing import Any, TypeAlias, TypeVar, cast
 
 from torch import Tensor, nn
 
-from dualpix.data import Dpdd, Sample, Samples, open_dataset
-from dualpix.data.dpdd import splits
-from dualpix.data.photos import Photos, share_photos
-from dualpix.data.rendered import MORE, Rendered, store_name
-from dualpix.data.simulated import Simulated
+from dualpix.datasets import Dpdd, Sample, Samples, open_dataset
+from dualpix.datasets.dpdd import splits
 from dualpix.errors import DataError, RecipeError
-from dualpix.evaluating import score
-from dualpix.evaluating.scoring import found
+from dualpix.evaluation import score
+from dualpix.evaluation.scoring import found
+from dualpix.inference.engines.pytorch import Runner
 from dualpix.networks import MAPPERS, Network
-from dualpix.optics.landscapes import with_depth
-from dualpix.optics.light import Light
-from dualpix.optics.scenes import Layout
-from dualpix.recipes import Recipe
-from dualpix.runners.pytorch import Runner
+from dualpix.simulation.landscapes import with_depth
+from dualpix.simulation.light import Light
+from dualpix.simulation.photos import Photos, Tell, share_photos
+from dualpix.simulation.samples import Simulated
+from dualpix.simulation.scenes import Layout
+from dualpix.simulation.store import MORE, Rendered, store_name
 from dualpix.training.feed import Fixed, Mixed, Moving, Source
+from dualpix.training.recipes import Recipe
 
 TRIAL_PICTURES = 24
 TRIAL_SEED = 10**6
@@ -55,13 +55,14 @@ def open_sources(
     validation: Sequence[Data] = (),
     names: Sequence[str] = ("left", "right", "sharp"),
     depths: str | Path | None = None,
+    tell: Tell | None = None,
 ) -> tuple[Source, Trial]:
     """Where crops come from, and the trial on held-out pictures; see `train` for `photos`, `depths`, `data` and
     `validation`.
 
-    store: the folder that keeps decoded photographs and rendered scenes. names: of what crops have to hold. Raises
-    `DataError` for `photos` and `data` unless they are what the recipe needs, for more than one `validation` with
-    `data`, and what opening them raises.
+    store: the folder that keeps decoded photographs and rendered scenes. names: of what crops have to hold. tell: is
+    given a sentence on photographs that are left out. Raises `DataError` for `photos` and `data` unless they are what
+    the recipe needs, for more than one `validation` with `data`, and what opening them raises.
     """
     if recipe.simulated and (data is None or not photos):
         raise DataError(
@@ -77,13 +78,13 @@ def open_sources(
         folders = [place for place in validation if isinstance(place, str | Path)]
         if len(folders) != len(validation):
             raise DataError("A training on photographs is validated on others; name their folders, not a data set.")
-        return _simulate(recipe, store, photos, folders, names, depths)
+        return _simulate(recipe, store, photos, folders, names, depths, tell)
     if len(validation) > 1:
         raise DataError(f"A data set of pairs is validated on one other; {len(validation)} were given.")
     real, trial = _read(recipe, data, validation[0] if validation else None)
     if not recipe.simulated:
         return real, trial
-    return Mixed(_pool(recipe, store, _shared(photos, store, depths), names), real, recipe.simulated), trial
+    return Mixed(_pool(recipe, store, _shared(photos, store, depths, tell), names), real, recipe.simulated), trial
 
 
 def _simulate(
@@ -93,18 +94,19 @@ def _simulate(
     validation: Sequence[str | Path],
     names: Sequence[str],
     depths: str | Path | None,
+    tell: Tell | None,
 ) -> tuple[Source, Trial]:
-    sharp = _shared(photos, store, depths)
+    sharp = _shared(photos, store, depths, tell)
     count = _tenth(len(sharp))
-    held_out = share_photos(validation, store / PHOTOS, depths=depths) if validation else sharp[-count:]
+    held_out = share_photos(validation, store / PHOTOS, depths=depths, tell=tell) if validation else sharp[-count:]
     learnt = sharp if validation or len(sharp) == 1 else sharp[:-count]
     trial = _Kept(scenes_of(recipe, held_out, TRIAL_PICTURES, TRIAL_SEED))
     return _pool(recipe, store, learnt, names), _trial(recipe, trial)
 
 
-def _shared(photos: Sequence[str | Path], store: Path, depths: str | Path | None) -> Photos:
+def _shared(photos: Sequence[str | Path], store: Path, depths: str | Path | None, tell: Tell | None) -> Photos:
     """The photographs to learn from. Raises `DataError` where `depths` has a map of none of them."""
-    sharp = share_photos(photos, store / PHOTOS, depths=depths)
+    sharp = share_photos(photos, store / PHOTOS, depths=depths, tell=tell)
     if depths is not None and not with_depth(sharp):
         raise DataError(
             f"{depths} holds no map of depth for any of the photographs; they are looked for as"

@@ -17,7 +17,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from dualpix import __version__
-from dualpix.images import SOURCES
+from dualpix.pairs import SOURCES
 from dualpix.web import uploads, work
 from dualpix.web.desk import Desk
 from dualpix.web.guard import LOOPBACK, Guard, refuse
@@ -29,6 +29,7 @@ from dualpix.web.uploads import Upload
 PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/app.js": ("app.js", "text/javascript; charset=utf-8"),
+    "/files.js": ("files.js", "text/javascript; charset=utf-8"),
     "/server.js": ("server.js", "text/javascript; charset=utf-8"),
     "/viewer.js": ("viewer.js", "text/javascript; charset=utf-8"),
     "/style.css": ("style.css", "text/css; charset=utf-8"),
@@ -194,7 +195,12 @@ class Doors:
             raise
         except Exception as error:
             raise refusal_of(error, job.order.folder, job.order.names) from error
-        return await run_in_threadpool(stream, path, lambda: self._desk.fetched(job, version))
+
+        def sent() -> None:
+            if request.method == "GET":  # HEAD asks what it would be, and gets nothing of it.
+                self._desk.fetched(job, version)
+
+        return await run_in_threadpool(stream, path, sent)
 
     def _job(self, request: Request) -> Job:
         return self._desk.find(request.path_params["job"])
@@ -245,7 +251,8 @@ def stream(path: Path, sent: Callable[[], None] | None = None) -> StreamingRespo
     Raises FileNotFoundError if the job went away meanwhile.
     """
     file = path.open("rb")
-    headers = {"content-length": str(os.fstat(file.fileno()).st_size), "content-type": TYPES[path.suffix]}
+    length = os.fstat(file.fileno()).st_size
+    headers = {"content-length": str(length), "content-type": TYPES[path.suffix]}
     if sent:
         headers["content-disposition"] = "attachment"
         with suppress(OSError):  # Where open files cannot be removed, it goes with its job.
@@ -255,7 +262,8 @@ def stream(path: Path, sent: Callable[[], None] | None = None) -> StreamingRespo
         with file:
             while piece := await run_in_threadpool(file.read, CHUNK_BYTES):
                 yield piece
-        if sent:
-            sent()
+                # Without waiting for anything more: a client that has it all may leave, which ends this in the middle.
+                if sent and file.tell() == length:
+                    sent()
 
     return StreamingResponse(pieces(), headers=headers)

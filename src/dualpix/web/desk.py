@@ -12,14 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 from secrets import token_urlsafe
 
-from dualpix.checkpoint import Checkpoint
-from dualpix.finishing import Choices
+from dualpix.inference.pipeline import Choices
 from dualpix.web import work
 from dualpix.web.jobs import ACTIVE, CHECKING, DONE, FAILED, GONE, READY, RUNNING, STATES, WAITING, Job, too_slow
 from dualpix.web.lanes import Lanes
 from dualpix.web.refusals import USUAL_RETRY_S, Limits, Refusal, stopping
 from dualpix.web.space import Space
 from dualpix.web.tally import Labels, Tally
+from dualpix.weights.checkpoint import Checkpoint
 
 HANDED_BACK = "The server stopped before this pair was done; send it again."
 
@@ -240,14 +240,17 @@ class Desk:
             raise Refusal(429, f"{what}; try again when one is done.", self._turn_in_s())
 
     def _turn_in_s(self) -> int:
-        """When the pair that is being deblurred will be done, as far as its bands or earlier pairs tell."""
-        for job in self._jobs.values():
+        """When one of the pairs that are being worked on will be done, as far as bands or earlier pairs tell."""
+        active = [job for job in self._jobs.values() if job.state in ACTIVE]
+        for job in active:
             if job.state == RUNNING:
                 spent_s = time.monotonic() - job.began_s
                 if job.done:
                     return max(1, math.ceil(spent_s / job.done * (job.total - job.done)))
                 if self._lanes.pace_s is not None:
                     return max(1, math.ceil(self._lanes.pace_s - spent_s))
+        if active and self._lanes.pace_s is not None:
+            return max(1, math.ceil(self._lanes.pace_s))
         return USUAL_RETRY_S
 
     def _place_in_s(self) -> int:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from dualpix.files import is_free
+from dualpix.machine.files import is_free
 
 PREFIX, UNBORN = "dualpix-web-", ".dualpix-web-"
 LOCK = "lock"

@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dualpix.checkpoint import Checkpoint
-from dualpix.finishing import Choices
+from dualpix.inference.pipeline import Choices
 from dualpix.web import work
 from dualpix.web.jobs import (
     CHANGED,
@@ -32,6 +31,7 @@ from dualpix.web.jobs import (
 from dualpix.web.refusals import Limits, Refusal
 from dualpix.web.space import Space
 from dualpix.web.tally import Tally
+from dualpix.weights.checkpoint import Checkpoint
 
 MOST_STUCK = 3
 """So many threads may be left to checks that were given up and do not end, before the others have to wait."""
@@ -129,9 +129,6 @@ class Lanes:
                     return
                 job.turn, job.deadline_s = turn, time.monotonic() + self._limits.check_s
             self._do("check", job, ticket, run)
-            with self._lock:
-                if job.ticket is ticket and job.wants_start and job.state == READY:
-                    self.deblur(job)
         finally:
             turn.end()
 
@@ -155,6 +152,7 @@ class Lanes:
                 self._space.require(RESULT_BYTES_A_PIXEL * pixels)
             job.plan, job.notes = work.deblur(job.order, self._checkpoint, self._choices, progress, go_on)
             job.version += 1
+            self.pace_s = time.monotonic() - job.began_s
             return DONE
 
         with self._lock:
@@ -162,18 +160,17 @@ class Lanes:
                 return  # Stopped before its turn came.
             job.state, job.began_s = RUNNING, time.monotonic()
         self._do("deblur", job, ticket, run)
-        if job.state == DONE:
-            self.pace_s = job.seconds
 
     def _render(self, job: Job, version: int, suffix: str, depth: int, strength: float) -> Path:
         turn, began_s, outcome = Turn(self._gate), time.monotonic(), FAILED
         try:
             with self._holding(job):
-                if job.version != version or job.checked is None:
-                    raise Refusal(409, CHANGED)
                 with self._lock:
-                    self._space.require((job.order.folder / work.RESULT).stat().st_size)
-                path = work.render(job.order, job.checked, suffix, depth, strength)
+                    order, checked = job.order, job.checked
+                    if job.version != version or checked is None:
+                        raise Refusal(409, CHANGED)
+                    self._space.require((order.folder / work.RESULT).stat().st_size)
+                path = work.render(order, checked, suffix, depth, strength)
                 outcome = DONE
                 return path
         except Stopped:
@@ -203,6 +200,8 @@ class Lanes:
                     if job.ticket is ticket:
                         job.state, job.failure = state, failure
                         job.used_s = time.monotonic()
+                        if state == READY and job.wants_start:
+                            self.deblur(job)  # At once, so that nobody takes it for one at rest.
         except Stopped:
             return
         self._tally.work(kind, job.number, state if failure is None else str(failure.status), job.seconds)

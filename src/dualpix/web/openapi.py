@@ -3,7 +3,7 @@
 from typing import Any
 
 from dualpix import __version__
-from dualpix.images import SOURCES
+from dualpix.pairs import SOURCES
 from dualpix.web.refusals import Limits
 
 Json = dict[str, Any]

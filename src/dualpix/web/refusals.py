@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from dualpix.errors import MachineError
-from dualpix.planning import parse_memory
+from dualpix.inference.planning import parse_memory
 
 
 @dataclass(frozen=True)

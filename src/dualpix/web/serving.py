@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import signal
 import socket
 import sys
@@ -16,16 +17,18 @@ from typing import Any, NamedTuple
 
 import uvicorn
 
-from dualpix import checkpoint, runners
 from dualpix.errors import MachineError
-from dualpix.planning import parse_memory
+from dualpix.inference import engines
+from dualpix.inference.planning import parse_memory
 from dualpix.web.app import create_app
 from dualpix.web.connections import Connection
 from dualpix.web.desk import Desk
 from dualpix.web.folders import folder, sweep
-from dualpix.web.guard import LOOPBACK, Guard, name_in
+from dualpix.web.guard import LOOPBACK, Guard, is_address, name_in
 from dualpix.web.refusals import Limits
+from dualpix.weights import checkpoint
 
+NAME = re.compile(r"[a-z0-9_.-]+")
 ANYWHERE = ("0.0.0.0", "::")
 GENTLE = ("SIGTERM", "SIGHUP")
 """Signals that ask to end, and leave time to finish; there is no SIGHUP on Windows."""
@@ -61,7 +64,7 @@ def serve(
     names = known_names(behind)
     if memory is not None:
         parse_memory(memory)
-    runners.check(engine, precision, "auto")
+    engines.check(engine, precision, "auto")
     is_at_rest = True
 
     def work() -> None:
@@ -192,7 +195,7 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
         try:
             listening.bind((host, port))
             listening.listen(128)  # Until then another server could take the port.
-        except (OSError, UnicodeError) as error:
+        except (OSError, UnicodeError, TypeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise MachineError(
                 f"The server cannot listen on {host}, port {port}: {reason}; choose another --port, or stop the "
@@ -219,9 +222,10 @@ def known_names(behind: Iterable[str]) -> frozenset[str]:
     """Names that requests may carry, in lower case. Raises MachineError for what is no name."""
     names = frozenset(name.strip().lower() for name in behind)
     for name in sorted(names):
-        if not name_in(name):
+        if not (is_address(name_in(name)) or NAME.fullmatch(name_in(name))):
             raise MachineError(
-                f"{name!r} is no name to be called by; give one without http:// and path, such as photos.example.org."
+                f"{name[:100]!r} is no name to be called by; give one without http://, path and *, such as "
+                "photos.example.org."
             )
     return names
 

@@ -150,10 +150,10 @@ class _Store:
 
     def _end(self) -> None:
         if self._file:
-            is_empty = not self._file.tell()
+            is_empty, name = not self._file.tell(), self.upload.names[Path(self._file.name).name]
             self.close()
             if is_empty:
-                raise Refusal(400, f"The field {self._field} holds no file, or an empty one.")
+                raise Refusal(400, f"This file is empty: {name}; choose another one.")
         else:
             self.upload.texts[self._field] = self._text.decode("utf-8", "replace")
 

@@ -14,19 +14,18 @@ from torch import Tensor
 from torch.nn import functional
 
 from dualpix import __version__
-from dualpix.checkpoint import Checkpoint
-from dualpix.data.samples import mean_view
-from dualpix.finishing import Choices, Inherited, deblur_views, finish, inherit
-from dualpix.images import Metadata, Views, inspect_views, open_views, turn_back, write_picture
-from dualpix.inspecting import Inspected, disparity_picture, scale_px
+from dualpix.inference.pipeline import Choices, Inherited, deblur_views, finish, inherit
+from dualpix.io import Metadata, write_picture
+from dualpix.io.endings import ENDINGS
+from dualpix.pairs import Views, inspect_views, open_views, turn_back
+from dualpix.pairs.inspect import Inspected, disparity_picture, scale_px
+from dualpix.pairs.pairing import BOTH_VIEWS
+from dualpix.pairs.sample import mean_view
+from dualpix.weights.checkpoint import Checkpoint
 
 THUMB_PX = 720
 LEFT, RIGHT, DISPARITY, BEFORE, AFTER = "left.jpg", "right.jpg", "disparity.png", "before.jpg", "after.jpg"
 RESULT = "result.npy"
-SUFFIXES = (
-    ".png", ".tif", ".tiff", ".jpg", ".jpeg", ".webp", ".jxl", ".pgm", ".ppm", ".cr2", ".cr3", ".dng", ".npz"
-)  # fmt: skip
-
 SOFTWARE = f"dualpix {__version__}"
 Progress = Callable[[int, int], None]
 GoOn = Callable[[], None]
@@ -77,7 +76,7 @@ class Checked:
 
 def upload_name(side: str, suffix: str) -> str:
     """The name that an upload gets here. Of the client's own only a known extension is looked at."""
-    known = suffix if suffix in SUFFIXES else ""
+    known = suffix if suffix in ENDINGS | BOTH_VIEWS else ""
     return f"view_{side}.pgm" if known == ".pgm" else side + known
 
 

@@ -1,12 +1,11 @@
 // From files to a download. The server holds the pictures; this page asks it, and shows what it says.
 
-import { ask, upload } from "./server.js";
+import { MARK, inOrder, isOnePicture, startOf } from "./files.js";
+import { ask, mayPass, upload } from "./server.js";
 import { Viewer } from "./viewer.js";
 
 const ASK_MS = 400;
-const ALONE = /\.(cr2|cr3|dng|npz)$/i; // files that hold both views by themselves
-const MARK = /[_-](l|r|left|right)(?=\.[^.]*$)/i;
-
+const STOPPING = "Stopping";
 const VIEWS = ["left", "right", "disparity"];
 
 const part = (id) => document.getElementById(id);
@@ -26,24 +25,24 @@ const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // ---- files in
 
-function take(files) {
+async function take(files) {
   files = [...files];
   hush();
   if (!files.length) return;
   if (files.length > 2) return complain("Those are more than two files; give the two views of one photograph.");
   if (files.length === 1 && lonely && !part("question").hidden) files = [lonely, files[0]];
-  if (files.length === 1 && !ALONE.test(files[0].name)) return question(files[0]);
-  if (files.length === 2) files = inOrder(files);
+  const starts = await Promise.all(files.map((file) => startOf(file).catch(() => null)));
+  const unread = files[starts.indexOf(null)];
+  if (unread) return complain(`${unread.name} cannot be read; choose a file.`);
+  if (!mayBeForgotten()) return;
+  if (files.length === 1 && isOnePicture(files[0], starts[0])) return question(files[0]);
+  if (files.length === 2) files = inOrder(files, lonely !== null);
   begin(files);
 }
 
-// Left first, by the usual marks in the names; the check and the swap button mend what names get wrong.
-function inOrder(files) {
-  const side = (file) => (MARK.exec(file.name)?.[1] ?? "").charAt(0).toLowerCase();
-  const [a, b] = files;
-  if (side(a) === "r" || side(b) === "l") return [b, a];
-  if (side(a) || side(b) || lonely) return [a, b];
-  return a.name <= b.name ? [a, b] : [b, a];
+// A result that nobody has downloaded is not thrown away unasked.
+function mayBeForgotten() {
+  return job?.state !== "done" || job.fetched || confirm("This result has not been downloaded. Throw it away?");
 }
 
 function question(file) {
@@ -85,35 +84,54 @@ async function begin(files, layout) {
 // ---- following a job
 
 async function follow(mine) {
+  let isOut = false; // the server does not answer just now
   for (;;) {
     if (mine !== turn) return;
     tell();
     if (!["checking", "waiting", "running"].includes(job.state)) return;
     await sleep(ASK_MS);
-    const next = await (await ask(`api/jobs/${job.id}`)).json();
-    if (mine === turn) job = next;
+    try {
+      const next = await (await ask(`api/jobs/${job.id}`)).json();
+      if (mine !== turn) return;
+      job = next;
+      if (isOut) hush();
+      isOut = false;
+    } catch (error) {
+      if (mine !== turn) return;
+      if (!mayPass(error)) throw error;
+      isOut = true;
+      complain(error.message);
+    }
   }
 }
 
 function tell() {
   const { state } = job;
-  if (state === "failed") throw new Error(job.error);
-  part("deblur").hidden = state !== "ready" && state !== "done";
-  part("deblur").textContent = state === "done" ? "Show the result" : "Deblur";
-  part("deblur").disabled = part("stop").disabled = false;
+  const failure = Object.assign(new Error(job.error), { status: job.status });
+  if (state === "failed" && !mayPass(failure)) throw failure;
+  part("deblur").hidden = !["ready", "done", "failed"].includes(state);
+  part("deblur").textContent = { done: "Show the result", failed: "Try again" }[state] ?? "Deblur";
+  part("deblur").disabled = false;
+  part("stop").disabled = job.stopping;
   part("swap").disabled = !["ready", "done"].includes(state);
-  part("stop").hidden = !["waiting", "running"].includes(state);
-  if (state === "checking") return bar(null, "Reading the views");
-  if (job.check) showPair();  // one that was stopped while it was checked has none
+  part("stop").hidden = !["checking", "waiting", "running"].includes(state);
+  if (state === "checking") {
+    part("verdict").textContent = "Reading the views";
+    return bar(null, "Reading the views");
+  }
+  if (job.check) showPair(); // one that was stopped while it was checked has none
+  else part("verdict").textContent = "The views have not been read";
   if (state === "waiting") return bar(null, "Waiting for another picture to be done");
   if (state === "running") return bar(job.bands > 1 && job.bands_done ? job.bands_done / job.bands : null, pace());
   part("working").hidden = true;
   say("");
+  if (state === "failed") complain(job.error);
   if (state === "done") showResult();
 }
 
 function pace() {
   const { seconds, bands, bands_done: done } = job;
+  if (job.stopping) return STOPPING;
   if (!bands) return "Deblurring: measuring what fits the memory";
   if (bands === 1 || !done) return `Deblurring: ${clock(seconds)}`;
   return `Deblurring: ${done} of ${bands} bands, about ${clock(seconds / done * (bands - done))} left`;
@@ -161,7 +179,6 @@ function showPair() {
   const { width, height } = check;
   const aspect = check.quarter_turns % 2 ? height / width : width / height;
   part("views").style.setProperty("--aspect", aspect);
-  viewer.setAspect(aspect);
   for (const id of VIEWS) {
     part(id).classList.remove("loaded");
     part(id).src = address(id);
@@ -208,10 +225,10 @@ function complain(words) {
 
 function hush() { part("alert").hidden = true; }
 
-// A failure ends the job: back to the beginning, with the reason.
+// What may go well another time loses nothing; all else ends the job: back to the beginning, with the reason.
 function fail(error) {
-  forget();
-  show("welcome");
+  if (!mayPass(error)) forget();
+  show(job ? "pair" : "welcome");
   complain(error.message);
 }
 
@@ -227,12 +244,15 @@ async function command(verb) {
   const mine = ++turn;
   hush();
   for (const id of ["deblur", "stop", "swap"]) part(id).disabled = true;
+  if (verb === "stop") say(STOPPING);
   try {
-    job = await (await ask(`api/jobs/${job.id}/${verb}`, { method: "POST" })).json();
+    const told = await (await ask(`api/jobs/${job.id}/${verb}`, { method: "POST" })).json();
+    if (mine !== turn) return;
+    job = told;
     await follow(mine);
   } catch (error) {
     if (mine !== turn) return;
-    if (job?.state === "failed") return fail(error);
+    if (!mayPass(error)) return fail(error);
     tell();
     complain(error.message);
   }
@@ -240,9 +260,10 @@ async function command(verb) {
 
 part("deblur").addEventListener("click", () => job.state === "done" ? showResult() : command("start"));
 part("stop").addEventListener("click", () => command("stop"));
-part("swap").addEventListener("click", () => command("swap"));
+part("swap").addEventListener("click", () => mayBeForgotten() && command("swap"));
 part("back").addEventListener("click", () => { show("pair"); part("verdict").focus(); });
 part("again").addEventListener("click", () => {
+  if (!mayBeForgotten()) return;
   turn += 1;
   lonely = null;
   hush();
@@ -262,15 +283,17 @@ part("strength").addEventListener("input", (event) => {
 part("download").addEventListener("click", async () => {
   const [format, depth] = part("format").value.split("-");
   const wish = new URLSearchParams({ format, depth, strength: part("strength").value / 100 });
+  const mine = job;
   part("download").disabled = true;
   part("saved").textContent = "Writing the file";
   hush();
   try {
-    const answer = await ask(`api/jobs/${job.id}/result?${wish}`);
+    const answer = await ask(`api/jobs/${mine.id}/result?${wish}`);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(await answer.blob());
     link.download = `${name}-sharp.${format}`;
     link.click();
+    mine.fetched = true;
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
     part("saved").textContent = `Saved as ${link.download}`;
   } catch (error) {

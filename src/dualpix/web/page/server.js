@@ -7,9 +7,12 @@ export async function ask(path, options) {
   } catch {
     throw new Error("The server does not answer; is dualpix web still running?");
   }
-  if (!answer.ok) throw new Error(await reason(answer));
+  if (!answer.ok) throw Object.assign(new Error(await reason(answer)), { status: answer.status });
   return answer;
 }
+
+// Whether the same may go well another time: the server does not answer, is busy, or was short of room or time.
+export const mayPass = (error) => [undefined, 409, 429, 503, 504].includes(error.status);
 
 async function reason(answer) {
   const text = await answer.text();

@@ -21,12 +21,9 @@ export class Viewer {
     this.after.src = after;
     await Promise.all([this.before.decode(), this.after.decode()]);
     this.size = { width: this.before.naturalWidth, height: this.before.naturalHeight };
-    this.setAspect(this.size.width / this.size.height);
     this.stage.classList.remove("empty");
     this.fit();
   }
-
-  setAspect(aspect) { this.stage.style.setProperty("--aspect", aspect); }
 
   get fitScale() {
     const { clientWidth, clientHeight } = this.stage;

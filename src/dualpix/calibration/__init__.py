@@ -1,0 +1,1 @@
+"""A camera's own numbers, from pairs that it took."""

@@ -1,0 +1,124 @@
+"""The dual-pixel defocus deblurring data set (Abuolaim and Brown, ECCV 2020) in both folder layouts found in public.
+
+The authors' own, `<split>_l/source`, `<split>_r/source`, `<split>_c/source` (the centre view) and `<split>_c/target`
+(the sharp pictures), and that of Restormer's download, `inputL`, `inputR`, `inputC` and `target`, either directly in
+the root or in a folder for each split.
+
+The blurred pictures of a scene have one name, or at least the same numbers in it. Its sharp picture is another shot
+with another number, so where the numbers are not the same ones, the sharp pictures are paired by their place in the
+order of numbers, which reproduces the authors' own lists in all three splits.
+"""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from dualpix.errors import DataError
+from dualpix.pairs.sample import Sample, bare_name, check_folder, list_pictures, read_sample
+
+SPLITS = ("test", "val", "train")
+LAYOUTS = (
+    {
+        "left": "{split}_l/source",
+        "right": "{split}_r/source",
+        "center": "{split}_c/source",
+        "sharp": "{split}_c/target",
+    },
+    {"left": "{split}/inputL", "right": "{split}/inputR", "center": "{split}/inputC", "sharp": "{split}/target"},
+    {"left": "inputL", "right": "inputR", "center": "inputC", "sharp": "target"},
+)
+"""Where each layout keeps the pictures of a split; the last holds one split only, whichever it is."""
+
+
+class Dpdd:
+    """The scenes of one split, in sorted order; a map from index to sample.
+
+    `center` is read where the set has it and made from the views where not; `sharp` is absent if there is no folder
+    of targets. Raises `DataError` when the views are missing, when the folders hold different numbers of pictures, or
+    when their names do not agree.
+
+        >>> Dpdd("DPDD", split="test")[0]["sharp"].shape  # doctest: +SKIP
+        torch.Size([3, 1120, 1680])
+    """
+
+    def __init__(self, root: str | Path, split: str = "test") -> None:
+        path = check_folder(root)
+        folders = _find_folders(path, split)
+        files = {key: list_pictures(folder) for key, folder in folders.items()}
+        _check_counts(folders, files)
+        files |= {key: _in_order(files["left"], files[key], key) for key in files if key != "left"}
+        self.scenes = [dict(zip(files, row, strict=True)) for row in zip(*files.values(), strict=True)]
+        extras = [f"with {key}" if key in files else f"without {key}" for key in ("center", "sharp")]
+        self.found = f"{len(self)} scenes of DPDD, split {split!r}, {' and '.join(extras)} pictures"
+
+    @property
+    def files(self) -> list[Path]:
+        """All of its pictures, scene by scene."""
+        return [path for paths in self.scenes for path in paths.values()]
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, index: int) -> Sample:
+        paths = self.scenes[index]
+        return read_sample(bare_name(paths["left"]), paths)
+
+
+def splits(root: Path) -> list[str]:
+    """The splits of DPDD that `root` holds, the test split first."""
+    return [split for split in SPLITS if any(_present(root, layout, split) for layout in LAYOUTS)]
+
+
+def _present(root: Path, layout: Mapping[str, str], split: str) -> dict[str, Path]:
+    """The folders of `layout` that exist; none unless both views do."""
+    folders = {key: root / place.format(split=split) for key, place in layout.items()}
+    there = {key: folder for key, folder in folders.items() if folder.is_dir()}
+    return there if {"left", "right"} <= there.keys() else {}
+
+
+def _find_folders(root: Path, split: str) -> dict[str, Path]:
+    for layout in LAYOUTS:
+        if folders := _present(root, layout, split):
+            return folders
+    wanted = ", or ".join(f"{layout['left']} and {layout['right']}".format(split=split) for layout in LAYOUTS)
+    hint = f"; the splits it does hold: {', '.join(have)}" if (have := splits(root)) else ""
+    raise DataError(f"{root} does not hold the views of DPDD's {split!r} split; expected the folders {wanted}{hint}.")
+
+
+def _check_counts(folders: Mapping[str, Path], files: Mapping[str, list[Path]]) -> None:
+    counts = {key: len(found) for key, found in files.items()}
+    if len(set(counts.values())) > 1 or not counts["left"]:
+        listed = ", ".join(f"{counts[key]} in {folder}" for key, folder in folders.items())
+        problem = "different numbers of" if any(counts.values()) else "no"
+        raise DataError(f"Every scene has one picture in each folder, but there are {problem} pictures: {listed}.")
+
+
+def _in_order(left: list[Path], others: list[Path], key: str) -> list[Path]:
+    """`others`, each at the place of the left view it belongs to: by name, else by the numbers in the names, and sharp
+    pictures with other numbers, or none, by the order of these."""
+    for same in (bare_name, _numbers):
+        wanted, found = [same(path) for path in left], {same(path): path for path in others}
+        if len(found) == len(others) and set(found) == set(wanted):
+            return [found[name] for name in wanted]
+    shared = len({_numbers(path) for path in left} & {_numbers(path) for path in others} - {()})
+    if key == "sharp" and 2 * shared <= len(left):
+        by_number = sorted(others, key=_natural)
+        places = sorted(range(len(left)), key=lambda place: _natural(left[place]))
+        return [by_number[places.index(place)] for place in range(len(left))]
+    names = [{bare_name(path) for path in paths} for paths in (left, others)]
+    same = bare_name if names[0] & names[1] else _numbers
+    first = next((place for place, path in enumerate(others) if same(path) != same(left[place])), 0)
+    raise DataError(
+        f"The pictures of a scene must have the same name, or the same numbers in it, but in sorted order"
+        f" {left[first]} meets {others[first]}; look for a missing file near them, or rename them alike."
+    )
+
+
+def _numbers(path: Path) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"[0-9]+", bare_name(path)))
+
+
+def _natural(path: Path) -> tuple[str | int, ...]:
+    """A key that sorts a2 before a10; words and numbers take turns."""
+    words = re.split(r"([0-9]+)", bare_name(path))
+    return tuple(int(word) if place % 2 else word for place, word in enumerate(words))

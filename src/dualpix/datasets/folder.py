@@ -1,0 +1,82 @@
+"""Any folder of pairs, in the layouts that `dualpix deblur` takes and `dualpix simulate` writes.
+
+Either a folder for each picture of a pair, `left/`, `right/` and, where they exist, `center/` and `sharp/`; or all
+pictures side by side as `<name>_L`, `<name>_R` and, where they exist, `<name>_C` and `<name>_sharp`. Pictures belong
+together by name, so nothing depends on the order of files. `blur/<name>.npy`, which only a simulation can know, is the
+signed radius of the blur in pixels, H x W.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dualpix.errors import DataError
+from dualpix.io.formats.npy import read_npy
+from dualpix.pairs import find_pairs
+from dualpix.pairs.sample import Sample, bare_name, check_folder, list_pictures, read_sample
+
+MARKS = {"center": "_C", "sharp": "_sharp"}
+
+
+class Folder:
+    """The pairs of a folder, sorted by name; a map from index to sample.
+
+    `center` is made from the views where it is missing; `sharp` and `blur_px` (1 x H x W) are there only for the pairs
+    that have them. Raises `PairError` when there is no pair, when a view has no partner, or when two files claim the
+    same place; on reading a sample, what `read_sample` raises, and `DataError` for a map of the blur that is none.
+    """
+
+    def __init__(self, root: str | Path) -> None:
+        self.root = path = check_folder(root)
+        self.scenes = {bare_name(left): {"left": left, "right": right} for left, right in find_pairs(path)}
+        for key in MARKS:
+            for name, file in _beside(path, key).items():
+                self.scenes.get(name, {})[key] = file
+        self.names = list(self.scenes)
+        sharp = sum("sharp" in paths for paths in self.scenes.values())
+        self.found = f"{len(self)} pairs, {sharp} of them with a sharp picture, in {path}"
+
+    @property
+    def files(self) -> list[Path]:
+        """All of its pictures and maps, pair by pair."""
+        blurs = {name: self.root / "blur" / f"{name}.npy" for name in self.names}
+        more = {name: [blur] if blur.is_file() else [] for name, blur in blurs.items()}
+        return [path for name in self.names for path in (*self.scenes[name].values(), *more[name])]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, index: int) -> Sample:
+        name = self.names[index]
+        sample = read_sample(name, self.scenes[name])
+        blur = self.root / "blur" / f"{name}.npy"
+        return {**sample, "blur_px": _read_blur(blur, sample["left"])} if blur.is_file() else sample
+
+
+def looks_like_pairs(root: Path) -> bool:
+    """Whether `root` has the folders left and right, or files whose names are marked as those of a view."""
+    folders = (root / "left").is_dir() and (root / "right").is_dir()
+    return folders or any(bare_name(path) != path.stem for path in list_pictures(root))
+
+
+def _read_blur(path: Path, like: Tensor) -> Tensor:
+    """The map in a NumPy file, 1 H W float32, of the size of `like`, C H W."""
+    try:
+        blur_px = read_npy(path)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read as the map of a blur: it is damaged or no NumPy array.") from error
+    good = getattr(blur_px, "shape", None) == like.shape[1:] and blur_px.dtype.kind in "fiu"
+    if not good or not np.isfinite(blur_px).all():
+        height, width = like.shape[1:]
+        raise DataError(f"{path} is no map of the blur: it must hold {height} x {width} finite numbers, in pixels.")
+    return torch.from_numpy(blur_px.astype(np.float32))[None]
+
+
+def _beside(root: Path, key: str) -> dict[str, Path]:
+    """The files of a picture that is no view, by the name of their pair."""
+    mark = MARKS[key]
+    marked = {path.stem.removesuffix(mark): path for path in list_pictures(root) if path.stem.endswith(mark)}
+    own = list_pictures(root / key) if (root / key).is_dir() else []
+    return marked | {path.stem.removesuffix(mark): path for path in own}

@@ -1,0 +1,60 @@
+"""Pictures that a deblurring program wrote, this one or any other, found by the names of the samples."""
+
+from pathlib import Path
+
+from torch import Tensor
+
+from dualpix.errors import PictureError
+from dualpix.io import read_picture
+from dualpix.io.endings import is_picture
+from dualpix.pairs.sample import Sample, check_folder
+
+
+class PicturesIn:
+    """A folder of pictures as a method: from a sample to the picture in the file of its name.
+
+    `<name>.png` (or another suffix) comes first, else the only `<name>_*`, as in `<name>_mymethod.png`. Raises
+    `DataError` if there is no such folder and, when called, `PictureError` if no file, or more than one, fits, or for a
+    grey picture of a sample in colour.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = check_folder(folder)
+        self.files = sorted(path for path in self.folder.iterdir() if is_picture(path))
+        self._taken: dict[str, Path] = {}
+
+    def __call__(self, sample: Sample) -> Tensor:
+        name = sample["name"]
+        self._taken[name] = self.find(name)
+        picture = read_picture(self._taken[name])
+        if picture.grey and not _is_grey(sample):
+            raise PictureError(f"{self._taken[name]} is grey, but {name} is in colour; save the result in colour.")
+        return picture.pixels
+
+    def find(self, name: str) -> Path:
+        """The file of the sample called `name`."""
+        exact = [path for path in self.files if path.stem == name]
+        found = exact or [path for path in self.files if path.stem.startswith(f"{name}_")]
+        if len(found) == 1:
+            return found[0]
+        if not found:
+            raise PictureError(f"{self.folder} holds no picture called {name} or {name}_*.")
+        listed = ", ".join(path.name for path in found[:4])
+        raise PictureError(f"{self.folder} holds {len(found)} pictures for {name} ({listed}); leave one.")
+
+    def taken_twice(self) -> dict[str, str]:
+        """The names that were given another sample's own file, with a sentence each.
+
+        `a_1.png` fits the sample `a`, but is not meant for it if there is a sample `a_1`, which shows only in the end.
+        """
+        owners = {path: name for name, path in self._taken.items() if path.stem == name}
+        return {
+            name: f"{self.folder} holds no picture called {name} ({path.name} is that of {owners[path]})."
+            for name, path in self._taken.items()
+            if owners.get(path, name) != name
+        }
+
+
+def _is_grey(sample: Sample) -> bool:
+    like: Tensor = sample["sharp"] if "sharp" in sample else sample["left"]
+    return bool((like == like[:1]).all())

@@ -1,0 +1,157 @@
+"""Evaluate: how good are these methods on this data? Three steps, each of use alone.
+
+`predict` lets a method write one picture for each sample; `score` compares a folder of pictures, made by this or any
+other program, with the truth; `table` joins scores, sizes and seconds. `evaluate` does all three and draws a figure.
+`choose("all")` names the methods of the paper's Table 1.
+"""
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from dualpix.datasets import Sample, Samples, open_dataset
+from dualpix.datasets.outputs import PicturesIn
+from dualpix.errors import DataError, MachineError
+from dualpix.evaluation.candidates import INPUT, Candidate, MethodLike, open_candidate
+from dualpix.evaluation.drawing import draw
+from dualpix.evaluation.peak import can_measure, peak_bytes
+from dualpix.evaluation.predicting import Method, Predictions, blurred, each, predict
+from dualpix.evaluation.results import Row, Scores, table
+from dualpix.evaluation.scoring import found, score
+from dualpix.evaluation.systems import SYSTEMS, TABLE_PX, System, choose, size_of
+from dualpix.machine.modes import settled
+from dualpix.weights import checkpoint
+
+__all__ = [
+    "INPUT",
+    "SYSTEMS",
+    "Evaluation",
+    "Method",
+    "MethodLike",
+    "Predictions",
+    "System",
+    "blurred",
+    "choose",
+    "draw",
+    "evaluate",
+    "predict",
+    "score",
+]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What `evaluate` found: one row for each method, the input first; the text of the summary; where the files are;
+    and, from (method, picture) to a sentence, what failed and what looked odd."""
+
+    rows: tuple[Row, ...]
+    summary: str
+    folder: Path
+    failures: dict[tuple[str, str], str]
+    warnings: dict[tuple[str, str], str]
+
+
+@settled()
+def evaluate(
+    data: str | Path | Samples,
+    methods: Mapping[str, MethodLike] | None = None,
+    folder: str | Path = "evaluation",
+    *,
+    protocol: str = "dpdd-16bit",
+    extra: Sequence[str] = (),
+    memory: str | int | None = None,
+    precision: str = "auto",
+    device: str = "auto",
+    engine: str = "auto",
+    mirror: bool = False,
+    peak_memory: bool = False,
+    overwrite: bool = False,
+    scenes: int = 6,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Evaluation:
+    """Compare `methods` (from label to method; None takes the default weights) with each other and with the input.
+
+    Writes into `folder`: `<label>/<name>.png` for each method that has to run, `pictures.csv`, `methods.csv`,
+    `summary.md` and `comparison.png`, which shows `scenes` of the samples. `protocol` and `extra` are those of
+    `evaluation.metrics.measure`; `memory`, `precision`, `device`, `engine` and `mirror` those of `deblur`.
+    `peak_memory`: run each method once more, on the first picture, to measure its memory (see `evaluation.peak`).
+    `progress` is called as `progress(label, done, total)`.
+
+    A picture that fails is listed, and the others go on. A row of `SYSTEMS` without weights, or that needs what the
+    data do not have, does not run and says so. Raises `DataError` for data without any sharp picture or for a folder
+    that is not empty (unless `overwrite`), and what opening the data or a method raises.
+    """
+    dataset = open_dataset(data) if isinstance(data, str | Path) else data
+    place = _prepare(Path(folder), overwrite)
+    how = {"memory": memory, "precision": precision, "device": device, "engine": engine, "mirror": mirror}
+    # All methods are opened, and the input is scored, before hours of work: what is wrong shows at once.
+    named = {checkpoint.DEFAULT_WEIGHTS: checkpoint.DEFAULT_WEIGHTS} if methods is None else methods
+    first = next((sample for _, sample in each(dataset, {})), None)
+    candidates = [open_candidate(label, thing, how).on(first) for label, thing in named.items()]
+    rows = [Row(INPUT, score(blurred, dataset, protocol, extra), views=("center",), source="the centre view as it is")]
+    outputs: dict[str, Method] = {INPUT: blurred}
+    warnings: dict[tuple[str, str], str] = {}
+    for one in candidates:
+        row = _row(one, protocol)
+        if not one.lacks:
+            step = partial(progress, one.label) if progress else None
+            made = Predictions(one.folder or place / one.label)
+            if one.method is not None:
+                made = predict(dataset, one.method, made.folder, overwrite=overwrite, progress=step)
+            row = _filled(row, made, score(made.folder, dataset, protocol, extra))
+            outputs[one.label] = PicturesIn(made.folder)
+            warnings |= {(one.label, name): " ".join(odd) for name, odd in made.warnings.items()}
+        if peak_memory and one.method is not None and first is not None and can_measure(named[one.label]):
+            try:
+                row = replace(row, peak_bytes=peak_bytes(one.label, named[one.label], first, how))
+            except MachineError as error:
+                warnings[one.label, first["name"]] = str(error)
+        rows.append(row)
+    summary = table(rows, place, f"Evaluation on {found(dataset)}", _setting(first, peak_memory))
+    draw(dataset, outputs, rows, place / "comparison.png", scenes)
+    failures = {(row.method, name): why for row in rows for name, why in row.failures.items()}
+    return Evaluation(tuple(rows), summary, place, failures, warnings)
+
+
+def _row(one: Candidate, protocol: str) -> Row:
+    """What is known of a method before it runs."""
+    return Row(
+        one.label,
+        Scores(protocol),
+        counts=size_of(one.network),
+        views=one.views,
+        weights=one.weights,
+        source=one.source,
+        lacks=one.lacks,
+        advice=one.advice,
+    )
+
+
+def _filled(row: Row, made: Predictions, scores: Scores) -> Row:
+    source = "; ".join([row.source, *dict.fromkeys(made.plans.values())])
+    return replace(row, scores=scores, seconds=made.seconds, failures=scores.failures | made.failures, source=source)
+
+
+def _prepare(folder: Path, overwrite: bool) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not overwrite and any(folder.iterdir()):
+            raise DataError(f"The folder {folder} is not empty; give another for the results, or allow overwriting.")
+    except OSError as error:
+        raise DataError(f"The folder {folder} cannot be made: {error.strerror or error}; choose another.") from error
+    return folder
+
+
+def _setting(first: Sample | None, peak_memory: bool) -> list[str]:
+    height, width = TABLE_PX
+    machine = f"on {platform.machine()}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}"
+    size = "" if first is None else f"{first['left'].shape[-1]} x {first['left'].shape[-2]} pixels "
+    notes = [
+        f"Parameters and operations of the network alone, at {width} x {height} pixels, whatever the size of the data.",
+        f"Seconds for pictures like the first, {size}{machine}.",
+    ]
+    return [*notes, "Peak memory of the whole process on the first picture."] if peak_memory else notes

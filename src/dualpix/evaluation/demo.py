@@ -1,0 +1,92 @@
+"""The demonstration: deblur the pair inside the package, whose truth is known, and show what it brings."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from dualpix.errors import PictureError
+from dualpix.evaluation.metrics import measure
+from dualpix.inference.deblur import Progress, WeightsLike, deblur_pair
+from dualpix.inference.planning import Plan
+from dualpix.io import check_output, write_picture
+from dualpix.io.writing import make_folder
+from dualpix.pairs.sample import mean_view, read_sample
+
+PROTOCOL = "dpdd-16bit"
+GAP_PX = 8
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """`before`, `after`: scores of the mean of the views and of the result, by the names in
+    `evaluation.metrics.METRICS`; `about`: where the pair comes from; `seconds` for deblurring alone; `result`,
+    `side_by_side`: the files written."""
+
+    before: dict[str, float]
+    after: dict[str, float]
+    about: str
+    plan: Plan
+    seconds: float
+    result: Path
+    side_by_side: Path
+
+
+def demonstrate(
+    folder: str | Path = "demo",
+    weights: WeightsLike = None,
+    *,
+    memory: str | int | None = None,
+    precision: str = "auto",
+    device: str = "auto",
+    engine: str = "auto",
+    progress: Progress | None = None,
+) -> Demonstration:
+    """Deblur the bundled pair and write `result.png` (16 bit) and `side-by-side.png` (blurred, result, truth) into
+    `folder`, over those of an earlier demonstration. Raises `PictureError` if that is not possible, and what `deblur`
+    raises."""
+    place = make_folder(Path(folder))
+    result, side_by_side = place / "result.png", place / "side-by-side.png"
+    for path in (result, side_by_side):
+        check_output(path, overwrite=True)
+    pair = bundled_pair()
+    sample = read_sample("the bundled pair", pair)
+    start = time.perf_counter()
+    done = deblur_pair(
+        sample, weights, memory=memory, precision=precision, device=device, engine=engine, progress=progress
+    )
+    seconds = time.perf_counter() - start
+    blurred, sharp = mean_view(sample["left"], sample["right"]), sample["sharp"]
+    write_picture(result, done.picture, overwrite=True)
+    write_picture(side_by_side, beside([blurred, done.picture, sharp]), depth=8, overwrite=True)
+    before, after = (measure(picture, sharp, PROTOCOL) for picture in (blurred, done.picture))
+    return Demonstration(before, after, _about(pair), done.plan, seconds, result, side_by_side)
+
+
+def bundled_pair() -> dict[str, Path]:
+    """The files `left`, `right` and `sharp` of the pair inside the package."""
+    folder = Path(str(resources.files("dualpix") / "demo_pair"))
+    files = {name: folder / f"{name}.png" for name in ("left", "right", "sharp")}
+    missing = [path.name for path in files.values() if not path.is_file()]
+    if missing:
+        raise PictureError(f"The bundled pair is incomplete ({', '.join(missing)} missing); install the package again.")
+    return files
+
+
+def beside(pictures: list[Tensor]) -> Tensor:
+    """Pictures 3 x H x W side by side, with a white gap."""
+    gap = torch.ones(3, pictures[0].shape[1], GAP_PX)
+    return torch.cat([part for picture in pictures for part in (gap, picture)][1:], dim=2)
+
+
+def _about(pair: Mapping[str, Path]) -> str:
+    """The first paragraph of the page beside the pair, without headings: its photograph and licence."""
+    page = pair["left"].with_name("README.md")
+    if not page.is_file():
+        return ""
+    paragraphs = (" ".join(part.split()) for part in page.read_text(encoding="utf-8").split("\n\n"))
+    return next((text for text in paragraphs if text and not text.startswith("#")), "")

@@ -1,0 +1,114 @@
+"""The first step of an evaluation: a method writes one picture for each sample, and what fails is noted."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+from dualpix.datasets import Sample, Samples, mean_view
+from dualpix.errors import LONGEST_MESSAGE, MEMORY_RAN_OUT, DualpixError, PictureError, ran_out_of_memory
+from dualpix.inference.deblur import Deblurred, deblur_pair
+from dualpix.io import write_picture
+
+Method: TypeAlias = Callable[[Sample], Tensor | Deblurred]
+"""From a sample, whose `sharp` it must not look at, to the sharp picture, 3 x H x W in [0, 1]. A network with settings
+of its own is one too: `partial(deblur_pair, weights=network, precision="fp32")`."""
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What `predict` did, by sample name: the `seconds` each picture took, how it was run (`plans`), what looked odd
+    about its pair (`warnings`), and why a picture is missing (`failures`)."""
+
+    folder: Path
+    seconds: dict[str, float] = field(default_factory=dict)
+    plans: dict[str, str] = field(default_factory=dict)
+    warnings: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+
+
+def predict(
+    dataset: Samples,
+    method: Method | nn.Module,
+    folder: str | Path,
+    *,
+    depth: int = 16,
+    overwrite: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Predictions:
+    """Let `method` deblur every sample and write `<folder>/<name>.png`, 16 or 8 bit (`depth`).
+
+    A sample that fails is noted and the others go on. Files that exist are refused, or with `overwrite` replaced, and
+    then a sample that fails keeps none. `progress` is called as `progress(done, total)`.
+    """
+    made = Predictions(Path(folder))
+    made.folder.mkdir(parents=True, exist_ok=True)
+    run = as_method(method)
+    for number, sample in each(dataset, made.failures):
+        name = sample["name"]
+        try:
+            start = time.perf_counter()
+            output = run(sample)
+            seconds = time.perf_counter() - start
+            picture = checked(output, sample)
+            write_picture(made.folder / f"{name}.png", picture, depth=depth, overwrite=overwrite)
+        except Exception as error:
+            made.failures[name] = sentence(error)
+            if overwrite:
+                (made.folder / f"{name}.png").unlink(missing_ok=True)
+        else:
+            made.seconds[name] = seconds
+            if isinstance(output, Deblurred):
+                made.plans[name] = str(output.plan)
+                made.warnings.update({name: output.warnings} if output.warnings else {})
+        if progress is not None:
+            progress(number + 1, len(dataset))
+    return made
+
+
+def blurred(sample: Sample) -> Tensor:
+    """The method that does nothing: the centre view, or the mean of the two where there is none."""
+    center: Tensor = sample["center"] if "center" in sample else mean_view(sample["left"], sample["right"])
+    return center
+
+
+def as_method(thing: Method | nn.Module) -> Method:
+    """`thing` itself, or a network run by `deblur_pair`."""
+    return partial(deblur_pair, weights=thing) if isinstance(thing, nn.Module) else thing
+
+
+def each(
+    dataset: Samples, failures: dict[str, str], numbers: Iterable[int] | None = None
+) -> Iterator[tuple[int, Sample]]:
+    """The samples that can be read, with their numbers; those that cannot are noted."""
+    for number in range(len(dataset)) if numbers is None else numbers:
+        try:
+            sample = dataset[number]
+        except Exception as error:
+            failures[f"sample {number + 1}"] = sentence(error)
+        else:
+            yield number, sample
+
+
+def checked(output: Tensor | Deblurred, sample: Sample) -> Tensor:
+    """The picture in `output`, float32 on the CPU. Raises `PictureError` if it cannot be one of `sample`."""
+    picture = output.picture if isinstance(output, Deblurred) else output
+    if picture.shape != sample["left"].shape:
+        sizes = [" x ".join(map(str, reversed(thing.shape))) for thing in (picture, sample["left"])]
+        raise PictureError(f"The picture is {sizes[0]}, but the views are {sizes[1]} (width x height x channels).")
+    if not bool(torch.isfinite(picture).all()):
+        raise PictureError("The picture holds NaN or infinity.")
+    return picture.detach().float().cpu()
+
+
+def sentence(error: Exception) -> str:
+    """One line that says what went wrong; for anything but our own errors, with its type."""
+    if ran_out_of_memory(error):
+        return MEMORY_RAN_OUT
+    text = " ".join(str(error).split())
+    return text if isinstance(error, DualpixError) else f"{type(error).__name__}: {text}"[:LONGEST_MESSAGE]

@@ -1,0 +1,53 @@
+"""The second step of an evaluation: pictures, made by this or any other program, are compared with the truth."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from dualpix.datasets import Samples
+from dualpix.datasets.outputs import PicturesIn
+from dualpix.errors import DataError
+from dualpix.evaluation.metrics import measure
+from dualpix.evaluation.predicting import Method, as_method, checked, each, sentence
+from dualpix.evaluation.results import Scores
+
+
+def score(
+    outputs: str | Path | Method | nn.Module,
+    dataset: Samples,
+    protocol: str = "dpdd-16bit",
+    extra: Sequence[str] = (),
+) -> Scores:
+    """Compare `outputs` with the sharp picture of every sample that has one.
+
+    `outputs` is a folder of pictures, found by name (`PicturesIn`), or a method that makes each picture on the spot,
+    which is how a trainer validates. `protocol` and `extra` are those of `evaluation.metrics.measure`. A picture that
+    is missing, unreadable or of another size is noted and the others go on. Raises `DataError` if no sample has a sharp
+    picture.
+    """
+    blank = torch.zeros(3, 64, 64)
+    measure(blank, blank, protocol, extra)  # An unknown name or a missing package is no fault of any picture.
+    scores = Scores(protocol)
+    run = PicturesIn(outputs) if isinstance(outputs, str | Path) else as_method(outputs)
+    for _, sample in each(dataset, scores.failures):
+        if "sharp" not in sample:
+            continue
+        name = sample["name"]
+        try:
+            scores.pictures[name] = measure(checked(run(sample), sample), sample["sharp"], protocol, extra)
+        except Exception as error:
+            scores.failures[name] = sentence(error)
+    if isinstance(run, PicturesIn):
+        for name, why in run.taken_twice().items():
+            scores.pictures.pop(name, None)
+            scores.failures[name] = why
+    if not scores.pictures and not scores.failures:
+        raise DataError(f"There is nothing to score: none of {found(dataset)} has a sharp picture to compare with.")
+    return scores
+
+
+def found(dataset: Samples) -> str:
+    """What the data set is made of, in words."""
+    return getattr(dataset, "found", "") or f"{len(dataset)} samples"

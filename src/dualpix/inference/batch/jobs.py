@@ -1,0 +1,121 @@
+"""What is to be done: which files become which picture, and how."""
+
+import os
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import NamedTuple
+
+from dualpix.errors import PairError, PictureError
+from dualpix.inference import engines, planning
+from dualpix.inference.batch.manifest import read_manifest
+from dualpix.inference.pipeline import Choices
+from dualpix.io.endings import output_ending
+from dualpix.io.writing import ENCODERS
+from dualpix.pairs import SOURCES
+from dualpix.pairs.pairing import Found, find_tree
+from dualpix.tables import pick
+
+
+@dataclass(frozen=True)
+class Settings(Choices):
+    """How pictures are made: as for a single one, and `format`: an extension, or None for that of the left view (.tif
+    for files that hold both views and are no pictures)."""
+
+    format: str | None = None
+
+    def check(self) -> None:
+        """Raise MachineError, RecipeError or PictureError for what no picture could be made with."""
+        engines.check(self.engine, self.precision, self.device)
+        if self.memory is not None:
+            planning.parse_memory(self.memory)
+        if self.layout is not None:
+            pick(SOURCES, self.layout, "layout")
+        if self.format is not None and f".{self.format.lstrip('.').lower()}" not in ENCODERS:
+            raise PictureError(f"There is no picture format {self.format!r}; choose one of: {', '.join(ENCODERS)}.")
+
+    def shaping(self) -> dict[str, object]:
+        """The fields that the finished picture depends on."""
+        kept = asdict(self)
+        for name in ("memory", "anyway", "format", "software"):
+            del kept[name]
+        return kept
+
+
+class Shard(NamedTuple):
+    """Part `number` (from 1) of `total` parts of the work, which different machines may do."""
+
+    number: int = 1
+    total: int = 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """One picture to make. `right` is None where `left` holds both views; `place`: the output inside its folder;
+    `problem`: why it cannot be made, or empty."""
+
+    left: Path
+    right: Path | None
+    folder: Path
+    place: str
+    problem: str = ""
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        return (self.left,) if self.right is None else (self.left, self.right)
+
+    @property
+    def output(self) -> Path:
+        return self.folder / self.place
+
+
+def list_jobs(
+    source: str | Path,
+    output: str | Path,
+    settings: Settings | None = None,
+    *,
+    include: Sequence[str] = (),
+    exclude: Sequence[str] = (),
+    shard: Shard | None = None,
+    allow_outside: bool = False,
+) -> list[Job]:
+    """The pictures to make from `source`, a folder (see `pairs.pairing.find_tree`) or a manifest (`read_manifest`).
+
+    Sorted by place, or in the manifest's order; of a `shard`, every n-th. Two that would be one file, on a disk that
+    ignores case too, are a problem of the second. Raises PairError if there is nothing to do, for a manifest that is
+    wrong, and if `output` is the folder of the inputs or no place for a folder.
+    """
+    source, output, settings = Path(source), Path(output), settings or Settings()
+    if output.exists() and not output.is_dir():
+        raise PairError(f"{output} is a file; give a folder for the pictures.")
+    if source.is_dir():
+        if output.is_dir() and os.path.samefile(source, output):
+            raise PairError(f"{output} is the folder of the inputs; give another one for the pictures.")
+        found = find_tree(source, layout=settings.layout, include=include, exclude=exclude, leave_out=output)
+    else:
+        found = read_manifest(source, allow_outside)
+    jobs = _without_clashes([_job(one, output, settings) for one in found])
+    return jobs if shard is None else jobs[shard.number - 1 :: shard.total]
+
+
+def _job(found: Found, folder: Path, settings: Settings) -> Job:
+    asked = "" if settings.format is None else f".{settings.format.lstrip('.')}"
+    place = found.place.with_name(
+        found.place.name + (found.suffix or asked or output_ending(found.left, frozenset(ENCODERS)))
+    )
+    return Job(found.left, found.right, folder, place.as_posix(), found.problem)
+
+
+def _without_clashes(jobs: list[Job]) -> list[Job]:
+    inputs = {os.path.realpath(path) for job in jobs for path in job.inputs}
+    taken: dict[str, Job] = {}
+    checked = []
+    for job in jobs:
+        first = taken.setdefault(unicodedata.normalize("NFC", job.place).casefold(), job)
+        if not job.problem and not first.problem and first is not job:
+            job = replace(job, problem=f"{job.output} would be made of {first.left} already; rename one of both.")
+        if not job.problem and os.path.realpath(job.output) in inputs:
+            job = replace(job, problem=f"{job.output} is one of the inputs and would be lost; choose another folder.")
+        checked.append(job)
+    return checked

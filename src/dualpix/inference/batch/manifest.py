@@ -1,0 +1,97 @@
+"""A list of pairs as a file of JSON Lines, for those whose names follow no rule.
+
+One object a line: `left`, `right` (absent or null where `left` holds both views), `output` (absent: named like `left`).
+Inputs are relative to the folder of the manifest, outputs to the output folder.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from dualpix.errors import PairError
+from dualpix.io.writing import ENCODERS
+from dualpix.machine.files import parse_json
+from dualpix.pairs.pairing import Found
+from dualpix.pairs.views import name_of
+
+LONGEST_LINE = 2**16
+KEYS = {"left", "right", "output"}
+NO_NAMES = {"", ".", ".."}  # of which no file can be made
+
+
+def read_manifest(path: str | Path, allow_outside: bool = False) -> list[Found]:
+    """The pairs in a manifest, in its order; `place` and `suffix` are its `output`.
+
+    Raises PairError, with the number of the line, for what is no JSON object of these keys, and for paths that lead
+    outside: outputs out of the output folder, inputs out of the manifest's own unless `allow_outside`.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            found = [
+                _read(line, path.parent, f"{path}, line {number}", allow_outside) for number, line in _lines(file, path)
+            ]
+    except OSError as error:
+        raise PairError(f"{path} cannot be opened: {error.strerror or error}.") from error
+    if not found:
+        raise PairError(f'{path} lists no pairs; write lines such as {{"left": "a_L.tif", "right": "a_R.tif"}}.')
+    return found
+
+
+def _lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, bytes]]:
+    number = 0
+    while line := file.readline(LONGEST_LINE + 1):
+        number += 1
+        if len(line) > LONGEST_LINE:
+            raise PairError(f"{path}, line {number} is longer than {LONGEST_LINE} bytes; is this a manifest?")
+        if line.strip():
+            yield number, line
+
+
+def _read(line: bytes, folder: Path, where: str, allow_outside: bool) -> Found:
+    try:
+        entry = parse_json(line.decode("utf-8-sig"))
+    except ValueError as error:
+        raise PairError(f"{where} is not JSON; write one object a line.") from error
+    if not isinstance(entry, dict) or "left" not in entry or not entry.keys() <= KEYS:
+        raise PairError(f"{where} must be an object with the keys {', '.join(sorted(KEYS))} (left at least).")
+    left = folder / _path(entry["left"], "left", where)
+    right = None if entry.get("right") is None else folder / _path(entry["right"], "right", where)
+    for given in (left, right):
+        if given and not allow_outside and not _is_inside(given, folder):
+            raise PairError(f"{where}: {given} is outside of the manifest's folder; if you trust it: --allow-outside.")
+    if entry.get("output") is None:
+        return Found(_place_of(Path(_path(entry["left"], "left", where)), where), left, right)
+    output = Path(os.path.normpath(_path(entry["output"], "output", where)))
+    suffix = output.suffix if output.suffix.lower() in ENCODERS else ""
+    name = output.name.removesuffix(suffix)
+    if _leads_out(output) or name in NO_NAMES:
+        raise PairError(f"{where}: the output {entry['output']} must be a name inside the output folder.")
+    return Found(output.with_name(name), left, right, suffix=suffix)
+
+
+def _place_of(left: Path, where: str) -> Path:
+    left = Path(os.path.normpath(left))
+    name = name_of(left)
+    if left.name in NO_NAMES or name in NO_NAMES:
+        raise PairError(f"{where}: {left} is not the path of a picture; give one, or say the output as well.")
+    return Path(name) if _leads_out(left) else left.with_name(name)
+
+
+def _leads_out(path: Path) -> bool:
+    return path.is_absolute() or ".." in path.parts
+
+
+def _path(value: Any, key: str, where: str) -> str:
+    """A path as this system's functions take it, whatever the locale."""
+    if not isinstance(value, str) or not value or "\0" in value:
+        raise PairError(f"{where}: {key} must be the path of a file.")
+    try:
+        return os.fsdecode(value.encode("utf-8", "surrogateescape"))
+    except UnicodeError as error:
+        raise PairError(f"{where}: {key} must be the path of a file.") from error
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))

@@ -1,0 +1,266 @@
+"""Do it: while one picture is computed, the next one is read and the last one written."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+from dualpix.errors import DualpixError, PictureError, ran_out_of_memory, reason_of
+from dualpix.inference.batch.jobs import Job, Settings, Shard
+from dualpix.inference.batch.journal import History, Journal, fingerprint, read_journals, stamp
+from dualpix.inference.deblur import Deblurred
+from dualpix.inference.pipeline import Inherited, deblur_views, finish, open_for, size_in_file
+from dualpix.machine.files import name_in_any_locale
+from dualpix.pairs import Views
+from dualpix.weights import checkpoint
+from dualpix.weights.checkpoint import Checkpoint
+
+
+class Step(NamedTuple):
+    """What is to be done for a job: `why` says why it is to be done again, or cannot be done."""
+
+    job: Job
+    action: Literal["make", "redo", "keep", "fail"]
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """An opened checkpoint, and the hash of its file."""
+
+    opened: Checkpoint
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What happened to a job. `kept`: it was finished before; `error`: one sentence, or empty; `details`: plain data
+    on what was made: width, height, depth, seconds, bands, precision, device, weights and their hash; `warnings`: one
+    sentence each; `worked`: whether it took any work to find out."""
+
+    job: Job
+    state: Literal["made", "kept", "failed"]
+    error: str = ""
+    warnings: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+    worked: bool = True
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as plain data."""
+        job = self.job
+        return {
+            "state": self.state,
+            "output": name_in_any_locale(str(job.output)),
+            "left": name_in_any_locale(str(job.left)),
+            "right": None if job.right is None else name_in_any_locale(str(job.right)),
+            **self.details,
+            "warnings": list(self.warnings),
+            "error": self.error or None,
+        }
+
+
+Report = Callable[[Outcome], None]
+
+
+def open_weights(path_or_name: str | Path | None = None) -> Weights:
+    """Open a checkpoint file, or shipped weights by name; None takes the default ones. Raises CheckpointError."""
+    opened = checkpoint.load(path_or_name or checkpoint.DEFAULT_WEIGHTS)
+    return Weights(opened, hashlib.sha256(opened.path.read_bytes()).hexdigest())
+
+
+def survey(
+    jobs: Sequence[Job], weights: Weights, settings: Settings, *, resume: bool = False, overwrite: bool = False
+) -> list[Step]:
+    """Say what is to be done for each job. Writes nothing.
+
+    `resume`: what the journals call finished is kept if input files (size, time, fingerprint), weights and settings are
+    the same and the output is as it was left; what is not is made again. A file that is not a run's own is replaced
+    only with `overwrite`. Raises PictureError if outputs exist and neither is given.
+    """
+    histories = read_journals(jobs[0].folder) if jobs and resume else {}
+    steps = [
+        _decide(job, histories.get(name_in_any_locale(job.place), History()), weights, settings, resume, overwrite)
+        for job in jobs
+    ]
+    there = [step.job for step in steps if step.action == "fail" and not step.why]
+    if there:
+        raise PictureError(
+            f"{there[0].folder} holds {len(there)} of the {len(jobs)} pictures already, such as {there[0].place}; "
+            "give --resume to go on with an earlier run, --overwrite to make all again, or another folder."
+        )
+    return steps
+
+
+def _decide(job: Job, history: History, weights: Weights, settings: Settings, resume: bool, overwrite: bool) -> Step:
+    if job.problem:
+        return Step(job, "fail", job.problem)
+    there = stamp(job.output)
+    if there is None:
+        return Step(job, "make")
+    if resume and (_signature(job, weights, settings), there) in history.made:
+        return Step(job, "keep")
+    if resume and history.started:
+        return Step(job, "redo", "it may not have been finished")
+    if resume and any(there == made for _, made in history.made):
+        return Step(job, "redo", "its views, the weights or the settings have changed")
+    if overwrite:
+        return Step(job, "redo", "all is to be replaced")
+    if not resume:
+        return Step(job, "fail")
+    foreign = f"{job.output} was not made by this command, or was changed since"
+    return Step(job, "fail", f"{foreign}; move it away, or give --overwrite to replace it.")
+
+
+def _signature(job: Job, weights: Weights, settings: Settings) -> str:
+    """What a finished picture depends on, as a hash."""
+    inputs = [(name_in_any_locale(path.name), stamp(path), fingerprint(path)) for path in job.inputs]
+    return hashlib.sha256(json.dumps([inputs, weights.sha256, settings.shaping()]).encode()).hexdigest()
+
+
+def carry_out(
+    jobs: Sequence[Job],
+    weights: Weights,
+    settings: Settings,
+    report: Report,
+    *,
+    shard: Shard | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Make what `survey` says; `report` is called with the outcome of each job, first of those that need no work.
+
+    While one picture is computed the next is read and the last one written, so a few pictures are in memory at a time,
+    however many there are; with a budget (`settings.memory`) one after the other. If interrupted, it finishes what is
+    being written, drops the rest, and raises KeyboardInterrupt. Raises what `survey` does, PictureError if the folder
+    cannot be used or another run is at work in it, and JournalError if the journal cannot be written any more.
+    """
+    survey(jobs, weights, settings, resume=resume, overwrite=overwrite)
+    if not jobs:
+        return
+    with Journal(jobs[0].folder, shard or Shard(), {job.output.parent for job in jobs}) as journal:
+        # Once more, since the last run may have ended only now.
+        steps = survey(jobs, weights, settings, resume=resume, overwrite=overwrite)
+        for step in steps:
+            if step.action == "fail":
+                report(Outcome(step.job, "failed", step.why, worked=False))
+            elif step.action == "keep":
+                report(Outcome(step.job, "kept", worked=False))
+        bench = _Bench(weights, settings, journal)
+        _work([step for step in steps if step.action in ("make", "redo")], bench, report)
+
+
+@dataclass(frozen=True)
+class _Made:
+    """A picture on its way: what reading and computing have found so far, or why they failed."""
+
+    signature: str = ""
+    views: Views | None = None
+    inherited: Inherited | None = None
+    done: Deblurred | None = None
+    seconds: dict[str, float] = field(default_factory=dict)
+    error: str = ""
+
+
+def _work(steps: Sequence[Step], bench: "_Bench", report: Report) -> None:
+    overlap = bench.settings.memory is None
+    ahead: list[Future[_Made]] = []
+    behind: list[Future[Outcome]] = []
+
+    def settle() -> None:
+        outcomes = [future.result() for future in behind]
+        behind.clear()
+        for outcome in outcomes:
+            report(outcome)
+
+    with ThreadPoolExecutor(1, "read") as reader, ThreadPoolExecutor(1, "write") as writer:
+        try:
+            for number, step in enumerate(steps):
+                ahead = ahead or [reader.submit(bench.read, step)]
+                made = ahead.pop().result()
+                if overlap:
+                    ahead = [reader.submit(bench.read, one) for one in steps[number + 1 : number + 2]]
+                made = bench.compute(step, made)
+                settle()
+                behind.append(writer.submit(bench.finish, step, made))
+                del made  # it is the writer's now, and need not outlive the writing
+                if not overlap:
+                    settle()
+        finally:
+            settle()
+
+
+class _Bench:
+    """What is done to one picture: read, computed and finished, each in a thread of its own. What is wrong with a
+    picture stays with it; only a journal that cannot be written ends everything."""
+
+    def __init__(self, weights: Weights, settings: Settings, journal: Journal) -> None:
+        self.weights, self.settings, self.journal = weights, settings, journal
+
+    def read(self, step: Step) -> _Made:
+        start = time.perf_counter()
+        signature = _signature(step.job, self.weights, self.settings)  # before reading, lest a change goes unnoticed
+        try:
+            job, again = step.job, step.action == "redo"
+            job.output.parent.mkdir(parents=True, exist_ok=True)
+            opened = self.weights.opened
+            views, inherited = open_for(job.output, job.left, job.right, opened, self.settings, overwrite=again)
+        except Exception as error:
+            return _Made(signature, error=_told(error))
+        return _Made(signature, views, inherited, seconds={"read": time.perf_counter() - start})
+
+    def compute(self, step: Step, made: _Made) -> _Made:
+        if made.views is None:
+            return made
+        start = time.perf_counter()
+        try:
+            done = deblur_views(made.views, self.weights.opened, self.settings)
+        except Exception as error:
+            return _Made(made.signature, error=_told(error))
+        # The views have served; only the picture is to be written.
+        return replace(made, views=None, done=done, seconds={**made.seconds, "deblur": time.perf_counter() - start})
+
+    def finish(self, step: Step, made: _Made) -> Outcome:
+        job, start = step.job, time.perf_counter()
+        entry: dict[str, Any] = {"output": name_in_any_locale(job.place), "signature": made.signature}
+        outcome = Outcome(job, "failed", made.error)
+        if made.inherited is not None and made.done is not None:
+            self.journal.append({"state": "started", **entry})
+            try:
+                outcome = self._write(step, made.done, made.inherited)
+                seconds = {**made.seconds, "write": time.perf_counter() - start}
+                outcome.details["seconds"] = {name: round(value, 4) for name, value in seconds.items()}
+                entry["file"] = stamp(job.output)
+            except Exception as error:
+                outcome = Outcome(job, "failed", _told(error))
+        self.journal.append({**outcome.as_json(), **entry})
+        return outcome
+
+    def _write(self, step: Step, done: Deblurred, inherited: Inherited) -> Outcome:
+        lost = finish(step.job.output, done.picture, inherited, overwrite=step.action == "redo")
+        plan = done.plan
+        width, height = size_in_file(step.job.output, done.picture, inherited)
+        details = {
+            "width": width,
+            "height": height,
+            "depth": inherited.depth,
+            "bands": len(plan.bands),
+            "precision": plan.precision,
+            "device": plan.device,
+            "weights": self.weights.opened.path.stem,
+            "weights_sha256": self.weights.sha256,
+        }
+        return Outcome(step.job, "made", warnings=(*done.warnings, *lost), details=details)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, DualpixError):
+        return str(error)
+    if ran_out_of_memory(error):
+        return "The memory ran out; free some, or give --memory."
+    if isinstance(error, OSError):
+        return f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
+    return f"This is a mistake in dualpix, please report it: {type(error).__name__}: {reason_of(error)}."

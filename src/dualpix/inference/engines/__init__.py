@@ -1,0 +1,121 @@
+"""A network made ready to run on rows of a picture; one file for each engine. The only place that pads pictures."""
+
+import os
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol, cast
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from dualpix.errors import MachineError
+from dualpix.inference import planning
+from dualpix.inference.engines import choosing, onnx, openvino, pytorch
+from dualpix.inference.rates import SWITCH
+from dualpix.machine import modes
+from dualpix.networks import Network
+from dualpix.weights.exported import exported_of
+
+
+class AnyRunner(Protocol):
+    """What runs rows of a picture. `reach_px`: rows above and below that an output pixel depends on, None for all;
+    `settled_rows`: of one that takes few rows at a time by itself, so many that memory grows evenly from there on; None
+    of others; `scratch`: the memory it needs for tensors, as a factor on their bytes;
+    `gain`, `engine_gain`: those by which precision and engine were chosen, see `planning.Plan`."""
+
+    engine: str
+    engine_gain: float | None
+    views: tuple[str, ...]
+    multiple: int
+    reach_px: int | None
+    settled_rows: int | None
+    scratch: float
+    gain: float | None
+    weight_bytes: int
+    precision: str
+    device: torch.device
+
+    def __call__(self, views: Sequence[Tensor]) -> Tensor:
+        """The output for `views`, C x H x W each, as float32 on the CPU, not clipped."""
+        ...
+
+    def rehearse(self, rows: int, width: int) -> None:
+        """Make all tensors that so many rows need, at the times when they are needed: for counting their bytes."""
+        ...
+
+
+ENGINES: dict[str, Callable[[Network, str, str | torch.device], AnyRunner]] = {
+    "torch": pytorch.Runner,
+    "openvino": openvino.Runner,
+    "onnx": onnx.Runner,
+}
+
+
+PRECISIONS = {"torch": tuple(planning.PRECISIONS), "openvino": ("fp32", "bf16", "int8"), "onnx": ("fp32",)}
+
+_KEPT: WeakKeyDictionary[nn.Module, tuple[object, AnyRunner]] = WeakKeyDictionary()
+"""What was made ready last of each network: other engines take seconds, and plans made for it stay with it."""
+
+
+def check(engine: str, precision: str, device: str | torch.device) -> None:
+    """Raise `MachineError` for what no network could be run with."""
+    if engine not in ("auto", *ENGINES):
+        raise MachineError(f"There is no engine {engine!r}; choose from: auto, {', '.join(ENGINES)}.")
+    engines = tuple(ENGINES) if engine == "auto" else (engine,)
+    known = list(dict.fromkeys(name for one in engines for name in PRECISIONS[one]))
+    if precision not in ("auto", *known):
+        what = "" if engine == "auto" else f" with the engine {engine}"
+        raise MachineError(f"There is no precision {precision!r}{what}; choose from: auto, {', '.join(known)}.")
+    if engine in ("openvino", "onnx") and str(device) not in ("auto", "cpu"):
+        raise MachineError(f"The engine {engine} runs on the cpu here, not on {str(device)!r}; leave the device out.")
+    planning.choose_device(device)
+
+
+def start(network: Network, engine: str, precision: str, device: str | torch.device, pixels: int = 0) -> AnyRunner:
+    """Make `network` ready, for pictures of so many pixels. One from a file of another engine is run by that.
+
+    `engine`: "auto", or a key of `ENGINES`; "auto" is what `choosing.choose` measured to be the faster, but for such
+    files. Raises `MachineError` if the engine is not installed, or cannot do what is asked.
+    """
+    check(engine, precision, device)
+    exported = exported_of(network)
+    if exported is not None and engine not in ("auto", exported.engine):
+        raise MachineError(
+            f"{exported.path} is for the engine {exported.engine}, and {engine} cannot run it; leave --engine out."
+        )
+    gain = None
+    if exported is not None:
+        chosen = exported.engine
+    elif engine == "auto":
+        chosen, precision, gain = choosing.choose(network, precision, device, pixels)
+    else:
+        chosen = engine
+    modes.check_fork(chosen)
+    check(chosen, precision, device)
+    module = cast(nn.Module, network)
+    state = chosen, precision, str(device), torch.get_num_threads(), os.environ.get(SWITCH), *_contents(module)
+    kept = _KEPT.get(module)
+    if kept is None or kept[0] != state:
+        kept = _KEPT[module] = state, ENGINES[chosen](network, precision, device)
+    kept[1].engine_gain = gain
+    return kept[1]
+
+
+PARTS = {"_parameters", "_buffers", "_modules", "training"}
+
+
+def _contents(module: nn.Module) -> Iterator[object]:
+    """All that a result depends on: weights, and what else the layers were given.
+
+    The versions of tensors alone do not tell, for what changes `.data` does not count them up.
+    """
+    for layer in module.modules():
+        for name, value in vars(layer).items():
+            if name not in PARTS:
+                yield name, value if isinstance(value, int | float | str | tuple | None) else id(value)
+    for tensor in (*module.parameters(), *module.buffers()):
+        yield id(tensor), tensor._version
+        if not tensor.is_meta:
+            flat = tensor.detach().to("cpu").contiguous().view(-1)
+            yield zlib.crc32(memoryview(flat.view(torch.uint8).numpy()))  # type: ignore[arg-type]

@@ -1,0 +1,118 @@
+"""Graphs in the forms of the engines."""
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.export import Dim, ExportedProgram
+
+from dualpix.errors import MachineError, reason_of
+from dualpix.networks.export import FEW, Graph
+from dualpix.networks.export.rounding import round_layers
+from dualpix.weights.exported import KEY, package
+
+
+def openvino_model(graph: Graph, facts: Mapping[str, Any]) -> Any:
+    """An `openvino.Model` with named views of free height and width."""
+    openvino = package("openvino", "openvino")
+    with _quietly(), torch.no_grad(), _refusing(graph):
+        traced = torch.jit.trace(graph, graph.samples(), check_trace=False)  # type: ignore[no-untyped-call]
+        # As `openvino.convert_model` does, which however reports its use over the network.
+        decoder = package("openvino.frontend.pytorch.ts_decoder", "openvino").TorchScriptPythonDecoder(traced)
+        frontend = package("openvino.frontend", "openvino").FrontEndManager().load_by_framework("pytorch")
+        model = frontend.convert(frontend.load(decoder))
+        tidying = package("openvino._offline_transformations", "openvino")
+        tidying.apply_moc_transformations(model, cf=False)
+        tidying.compress_quantize_weights_transformation(model)
+    for port, view in zip(model.inputs, graph.views, strict=True):
+        port.get_tensor().set_names({view})
+        port.get_node().set_friendly_name(view)
+        port.get_node().set_partial_shape(openvino.PartialShape([1, 3, -1, -1]))
+    model.outputs[0].get_tensor().set_names({"sharp"})
+    model.validate_nodes_and_infer_types()
+    model.set_rt_info(json.dumps(facts, sort_keys=True), KEY)
+    return model
+
+
+def program(graph: Graph) -> ExportedProgram:
+    """A program for `torch.export.load`, with free height and width."""
+    free = {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
+    with _quietly(), torch.no_grad(), _refusing(graph):
+        return torch.export.export(
+            graph,
+            (),
+            dict(zip(graph.views, graph.samples(), strict=True)),
+            dynamic_shapes=dict.fromkeys(graph.views, free),
+            strict=False,
+            prefer_deferred_runtime_asserts_over_guards=True,
+        )
+
+
+def program_bytes(graph: Graph, facts: Mapping[str, Any]) -> bytes:
+    """The contents of a .pt2 file."""
+    content = io.BytesIO()
+    with _quietly():
+        torch.export.save(program(graph), content, extra_files={KEY: json.dumps(facts, sort_keys=True)})
+    return content.getvalue()
+
+
+def onnx_bytes(graph: Graph, facts: Mapping[str, Any]) -> bytes:
+    """The contents of an .onnx file."""
+    for name in ("onnx", "onnxscript"):
+        package(name, "onnx")
+    with _quietly(), torch.no_grad():
+        made = torch.onnx.export(program(graph), dynamo=True, output_names=["sharp"], verbose=False)
+    assert made is not None
+    proto = made.model_proto
+    entry = proto.metadata_props.add()
+    entry.key, entry.value = KEY, json.dumps(facts, sort_keys=True)
+    content: bytes = proto.SerializeToString()
+    return content
+
+
+def round_to_8_bits(graph: Graph, sets: Sequence[Sequence[Tensor]]) -> None:
+    """Make the graph one of 8 bits, for `openvino_model`; `sets` are views, 3 x H x W each, whose values set the grids.
+
+    Layers that make pictures stay as they are, and so does the correlation, whose products are not between weights.
+    """
+    few = [name for name, layer in graph.named_modules() if 0 < getattr(layer, "out_channels", 0) <= FEW]
+    before = {f"{name.rpartition('.')[0]}.{name.rpartition('.')[2]}_norm" for name in few}
+
+    def run() -> None:
+        with torch.no_grad():
+            for views in sets:
+                graph(*(view[None] for view in views))
+
+    round_layers(graph, run, [f"{name}." for name in (*few, *before)])
+
+
+@contextmanager
+def _refusing(graph: Graph) -> Iterator[None]:
+    """Tell in one sentence that a network has something that engines do not."""
+    try:
+        yield
+    except Exception as error:  # Tracers and converters have dozens of types, without a common one.
+        reason = reason_of(error)
+        raise MachineError(
+            f"The network {type(graph.network).__name__} cannot be converted ({reason}); use the engine torch."
+        ) from error
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the warnings of tracers, about what is meant here."""
+    log = logging.getLogger("torch.onnx")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.setLevel(level)

@@ -1,0 +1,92 @@
+"""Run a network in ONNX Runtime, on the CPU, in fp32."""
+
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from dualpix.errors import MachineError
+from dualpix.inference.engines import cache
+from dualpix.inference.engines.conversion import onnx_bytes
+from dualpix.inference.engines.guarding import Guard
+from dualpix.machine.files import write_whole
+from dualpix.networks import Network
+from dualpix.networks.export import graph_of
+from dualpix.networks.export.layers import CrossCorrelation
+from dualpix.weights.exported import exported_of, package
+
+
+class Runner:
+    """A network made ready to run on rows of a picture, as `inference.engines.check` allows."""
+
+    engine = "onnx"
+    engine_gain: float | None = None
+    settled_rows: int | None = None
+
+    def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
+        self.runtime = package("onnxruntime", "onnx")
+        self.device = torch.device("cpu")
+        self.precision = "fp32"
+        self._guard = Guard("ONNX Runtime", network)
+        self.gain: float | None = None
+        self.views, self.multiple = network.views, network.multiple
+        self.reach_px: int | None = getattr(network, "reach_px", None)
+        self._shape = graph_of(cast(nn.Module, network)).to("meta")
+        self.weight_bytes = sum(value.nbytes for value in self._shape.state_dict().values())
+        # Scores along whole rows are not among the tensors that are counted; but this engine holds them.
+        self.scratch = 2.8 if any(map(_looks_along_whole_rows, self._shape.modules())) else 2.0
+        self._session = self._open(cast(nn.Module, network))
+
+    def __call__(self, views: Sequence[Tensor]) -> Tensor:
+        """Return the output for `views`, C x H x W each, as float32 3 x H x W, not clipped."""
+        return self._infer(self._session, views)
+
+    def _infer(self, session: Any, views: Sequence[Tensor]) -> Tensor:
+        named = {name: view[None].float().contiguous().numpy() for name, view in zip(self.views, views, strict=True)}
+        options = self.runtime.RunOptions()
+        # Or else it would hold on to what the largest picture needed.
+        options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+        with self._guard.at_work():
+            return self._guard.picture(session.run(None, named, options)[0], *views[0].shape[-2:])
+
+    def rehearse(self, rows: int, width: int) -> None:
+        """Make the tensors that the engine will need at once, without contents: for counting their bytes."""
+        with torch.no_grad():
+            self._shape(*(torch.zeros(1, 3, rows, width, device="meta") for _ in self.views))
+
+    def _open(self, network: nn.Module) -> Any:
+        """The session of a file, of the cache, or of what is converted now."""
+        exported = exported_of(network)
+        if exported is not None:
+            return self._start(exported.path)
+        kept = cache.place(network, "fp32", ".onnx")
+        if kept.is_file():
+            with suppress(MachineError, RuntimeError):  # Damaged, or of another time: made again.
+                session = self._start(kept)
+                if cache.agrees(lambda views: self._infer(session, views), network, "fp32"):
+                    return session
+        content = onnx_bytes(graph_of(network), {})
+        with suppress(OSError):  # It need not be kept.
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(kept, content)
+        return self._start(content)
+
+    def _start(self, content: Path | bytes) -> Any:
+        options = self.runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3
+        # Threads that wait in a loop take the cores from those they wait for, when other programs run.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.enable_mem_pattern = False  # Planned for one size, it is in the way of the next.
+        given = str(content) if isinstance(content, Path) else content
+        try:
+            return self.runtime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # Of types of its own, which have no common one.
+            raise MachineError("ONNX Runtime cannot read this; export it again with `dualpix export`.") from error
+
+
+def _looks_along_whole_rows(layer: nn.Module) -> bool:
+    return isinstance(layer, CrossCorrelation) and layer.max_disparity is None

@@ -1,0 +1,177 @@
+"""Run a network in OpenVINO, on the CPU: in fp32, bf16, or with 8-bit convolutions."""
+
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from dualpix.errors import MachineError
+from dualpix.inference import planning
+from dualpix.inference.engines import cache
+from dualpix.inference.engines.conversion import openvino_model, round_to_8_bits
+from dualpix.inference.engines.guarding import Guard
+from dualpix.machine.files import decimal_points
+from dualpix.networks import Network
+from dualpix.networks.export import Graph, graph_of
+from dualpix.networks.mccnet_fast import model as mccnet_fast
+from dualpix.weights.exported import exported_of, package
+
+MOST_SHAPES = 3
+"""Compiled forms that are kept: the first band of a picture, those in its middle and the last one differ in height."""
+
+MOST_ERROR = {"fp32": 1e-4, "bf16": 0.03, "int8": 0.03}
+"""Root mean square of the difference from PyTorch, above which it is not rounding."""
+
+SAMPLE_PX = 320
+"""Rows and columns of the bundled pair from which the 8-bit grids are taken, if nothing else is given."""
+
+
+class Runner:
+    """A network made ready to run on rows of a picture, as `inference.engines.check` allows.
+
+    For each size it is compiled anew, in less than a second, since what is compiled for any size takes half as long
+    again to run.
+    """
+
+    engine = "openvino"
+    engine_gain: float | None = None
+    settled_rows: int | None = None
+    gain: float | None = None
+    scratch = planning.SCRATCH
+
+    def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
+        self.openvino = package("openvino", "openvino")
+        self.device = torch.device("cpu")
+        self.precision = _precision(network, precision)
+        self.views, self.multiple = network.views, network.multiple
+        self.reach_px: int | None = getattr(network, "reach_px", None)
+        self._guard = Guard("OpenVINO", network)
+        self._core = self.openvino.Core()
+        self._shape = graph_of(cast(nn.Module, network)).to("meta")
+        self.weight_bytes = sum(value.nbytes for value in self._shape.state_dict().values())
+        self._compiled: dict[tuple[int, int], Any] = {}
+        self._model = self._open(cast(nn.Module, network))
+
+    def __call__(self, views: Sequence[Tensor]) -> Tensor:
+        """Return the output for `views`, C x H x W each, as float32 3 x H x W, not clipped."""
+        height, width = views[0].shape[-2:]
+        with self._guard.at_work():
+            run = self._compiled.pop((height, width), None) or self._compile(height, width)
+            self._compiled[height, width] = run
+            return self._infer(run, views)
+
+    def rehearse(self, rows: int, width: int) -> None:
+        """Make the tensors that the engine will need at once, without contents: for counting their bytes."""
+        with torch.no_grad():
+            self._shape(*(torch.zeros(1, 3, rows, width, device="meta") for _ in self.views))
+
+    def _compile(self, height: int, width: int) -> Any:
+        while len(self._compiled) >= MOST_SHAPES:
+            del self._compiled[next(iter(self._compiled))]
+        # What is not of 8 bits may be of 16 where features are normalised; elsewhere that erred ten times more.
+        is_normalised = isinstance(self._shape.network, mccnet_fast.MCCNetFast) and _has_bf16(self._core)
+        is_half = self.precision == "bf16" or (self.precision == "int8" and is_normalised)
+        return self._compile_in("bf16" if is_half else "f32", height, width)
+
+    def _compile_in(self, hint: str, height: int, width: int) -> Any:
+        model = self._model.clone()
+        model.reshape({port: [1, 3, height, width] for port in model.inputs})
+        settings = {"INFERENCE_PRECISION_HINT": hint, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
+        with decimal_points():
+            return self._core.compile_model(model, "CPU", settings).create_infer_request()
+
+    def _compiled_once(self, hint: str) -> Callable[[Sequence[Tensor]], Tensor]:
+        return lambda views: self._infer(self._compile_in(hint, *views[0].shape[-2:]), views)
+
+    def _infer(self, run: Any, views: Sequence[Tensor]) -> Tensor:
+        outputs = run.infer([np.ascontiguousarray(view[None].float().numpy()) for view in views], share_inputs=True)
+        return self._guard.picture(outputs[0].copy(), *views[0].shape[-2:])
+
+    def _open(self, network: nn.Module) -> Any:
+        """The model of a file, of the cache, or converted now."""
+        exported = exported_of(network)
+        if exported is not None:
+            return self._read(exported.path)
+        kind = "int8" if self.precision == "int8" else "fp32"
+        kept = cache.place(network, kind, ".xml")
+        if kept.is_file() and kept.with_suffix(".bin").is_file():
+            with suppress(RuntimeError):  # Damaged, or of another time: made again.
+                self._model = self._read_model(kept)
+                if cache.agrees(self._compiled_once("f32"), network, kind):
+                    return self._model
+        graph = graph_of(network)
+        if kind == "int8":
+            round_to_8_bits(graph, [bundled_views(graph)])
+        self._model = model = openvino_model(graph, {})
+        self._check(graph)
+        with suppress(OSError, RuntimeError):  # It need not be kept.
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            save(self.openvino, model, kept)
+        return model
+
+    def _check(self, graph: Graph) -> None:
+        """Compare a small picture with PyTorch's, because OpenVINO 2026.4 was seen to compute nonsense, at once and
+        without a word, for a variant of mccnet-fast without blocks at a quarter of the size."""
+        views = graph.samples()
+        with torch.no_grad():
+            expected = graph(*views)[0].numpy()
+        found = self._compile(*views[0].shape[2:]).infer([view.numpy() for view in views])[0][0]
+        error = float(np.sqrt(np.mean((found - expected) ** 2)))
+        if not error < MOST_ERROR[self.precision]:
+            raise MachineError(
+                f"OpenVINO computes {type(graph.network).__name__} wrongly here (by {error:.2g}); use the engine torch."
+            )
+
+    def _read_model(self, path: Path) -> Any:
+        with decimal_points():
+            return self._core.read_model(path)
+
+    def _read(self, path: Path) -> Any:
+        try:
+            return self._read_model(path)
+        except Exception as error:  # Depending on where it is broken, of other types than RuntimeError too.
+            raise MachineError(f"OpenVINO cannot read {path}; export it again with `dualpix export`.") from error
+
+
+def save(openvino: Any, model: Any, path: Path) -> None:
+    """Write `path` and the .bin beside it; both appear whole, and the first, without which none is read, last."""
+    partial = path.with_name(f".dualpix-{secrets.token_hex(8)}.xml")
+    try:
+        with decimal_points():
+            openvino.save_model(model, partial, compress_to_fp16=False)
+        os.replace(partial.with_suffix(".bin"), path.with_suffix(".bin"))
+        os.replace(partial, path)
+    finally:
+        for leftover in (partial, partial.with_suffix(".bin")):
+            leftover.unlink(missing_ok=True)
+
+
+def bundled_views(graph: Graph) -> list[Tensor]:
+    """The views that `graph` takes, from the pair inside the package."""
+    return [view[:, :SAMPLE_PX, :SAMPLE_PX] for view in cache.bundled_views(graph.views)]
+
+
+def _precision(network: Network, asked: str) -> str:
+    exported = exported_of(network)
+    if exported is not None and exported.precision == "int8":
+        if asked not in ("auto", "int8"):
+            raise MachineError(
+                f"{exported.path} holds 8-bit weights, which cannot run in {asked}; leave --precision out."
+            )
+        return "int8"
+    if exported is not None and asked == "int8":
+        raise MachineError(f"{exported.path} holds no 8-bit weights; export it with --int8.")
+    if asked == "auto":
+        # What PyTorch was measured to gain says nothing of this engine.
+        return "bf16" if planning.has_tiles() else "fp32"
+    return asked
+
+
+def _has_bf16(core: Any) -> bool:
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")

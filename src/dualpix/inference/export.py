@@ -1,0 +1,162 @@
+"""Export a network to a file that other programs run: ONNX, OpenVINO, or a program of PyTorch.
+
+What is written is opened again and compared with the network on pictures of odd sizes; only what agrees is left there.
+"""
+
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from dualpix import __version__, networks
+from dualpix.errors import CheckpointError, MachineError
+from dualpix.inference.deblur import open_network
+from dualpix.inference.engines import onnx, openvino, pytorch
+from dualpix.inference.engines.conversion import onnx_bytes, openvino_model, program_bytes, round_to_8_bits
+from dualpix.io.writing import make_folder
+from dualpix.machine.files import write_whole
+from dualpix.machine.modes import settled
+from dualpix.networks import Network
+from dualpix.networks.export import Graph, graph_of
+from dualpix.simulation.photos import read_photos
+from dualpix.simulation.samples import Simulated
+from dualpix.tables import pick
+from dualpix.weights import checkpoint
+from dualpix.weights.checkpoint import Checkpoint
+from dualpix.weights.exported import Exported, exported_of, mark, package
+
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
+"""The forms, and how their files end."""
+
+SIZES = ((75, 118), (97, 61), (33, 160))
+"""Height and width of the pictures that are compared."""
+
+MOST = {"fp32": 1e-4, "int8": 0.1}
+"""The greatest difference that is let pass. In 8 bits single pixels of noise, which the pictures are, may err much."""
+
+PAIRS, PAIR_PX = 6, 256
+"""Simulated pairs that set the 8-bit grids, and their size."""
+
+
+@dataclass(frozen=True)
+class Export:
+    """`path`: the file written; `difference`: the greatest one from the network in any of `sizes`, of a value in [0,1];
+    `facts`: the metadata it carries."""
+
+    path: Path
+    difference: float
+    sizes: tuple[tuple[int, int], ...]
+    facts: dict[str, Any]
+
+
+@settled()
+def export(
+    weights: str | Path | Checkpoint | None = None,
+    to: str = "onnx",
+    output: str | Path = "network.onnx",
+    *,
+    int8: bool = False,
+    photos: Sequence[str | Path] = (),
+    overwrite: bool = False,
+) -> Export:
+    """Write the network of `weights` to `output` in the form `to`, a key of `SUFFIXES`.
+
+    Views go in as 1 x 3 x H x W in [0, 1] under their names, of any height and width; `sharp` comes out, not clipped.
+    `int8`: for OpenVINO, convolutions of 8 bits. Their grids come from pairs simulated from the photographs in the
+    folders `photos`, or else from the bundled pair.
+
+    Raises `MachineError` if a package is missing or the file does not compute what the network does, `CheckpointError`
+    if the weights cannot be exported, `PictureError` if the output cannot be written, `DataError` about the folders.
+    """
+    suffix = pick(SUFFIXES, to, "form")
+    path = Path(output)
+    path = path if path.suffix == suffix else path.with_name(path.name + suffix)
+    if int8 and to != "openvino":
+        raise MachineError(f"Only openvino files can be of 8 bits, not {to}; leave --int8 out.")
+    if photos and not int8:
+        raise MachineError("Photographs are for files of 8 bits; give --int8 too.")
+    if path.is_dir() or (path.exists() and not overwrite):
+        raise CheckpointError(f"{path} exists already; choose another name, or give --overwrite.")
+    opened = weights if isinstance(weights, Checkpoint) else checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
+    network = open_network(opened)
+    if exported_of(network) is not None:
+        raise CheckpointError(f"{opened.path} was exported already; give the .safetensors file it came from.")
+    graph = graph_of(cast(nn.Module, network))
+    if int8:
+        round_to_8_bits(graph, _pairs(graph, photos))
+    facts = _facts(opened, "int8" if int8 else "fp32")
+    make_folder(path.parent)
+    # Under another name at first, since it may turn out to be wrong.
+    trial = path.with_name(f".dualpix-{secrets.token_hex(8)}{suffix}")
+    try:
+        _write(trial, to, graph, facts)
+        difference = _compare(trial, to, opened, facts["precision"])
+        if not difference <= MOST[facts["precision"]]:
+            raise MachineError(
+                f"{path} was not written: what it would compute differs by {difference:.2g} from the network, and "
+                f"{MOST[facts['precision']]:g} is the most; another version of the engine may do better."
+            )
+        for file in (trial.with_suffix(".bin"), trial):
+            if file.exists():
+                file.replace(path.with_suffix(file.suffix))
+    finally:
+        for file in (trial, trial.with_suffix(".bin")):
+            file.unlink(missing_ok=True)
+    return Export(path, difference, SIZES, facts)
+
+
+def _facts(opened: Checkpoint, precision: str) -> dict[str, Any]:
+    """What the checkpoint says of itself, with the licence and the version of this package."""
+    return {
+        "format": checkpoint.FORMAT,
+        "network": opened.name,
+        "arguments": opened.arguments,
+        "recipe": opened.recipe,
+        "scores": opened.scores,
+        "extra": opened.extra,
+        "licence": opened.extra.get("licence", "unknown"),
+        "precision": precision,
+        "version": __version__,
+    }
+
+
+def _pairs(graph: Graph, photos: Sequence[str | Path]) -> list[list[Tensor]]:
+    if not photos:
+        return [openvino.bundled_views(graph)]
+    samples = Simulated(read_photos(photos, PAIR_PX), PAIR_PX, PAIRS)
+    return [[cast(Tensor, sample[view]) for view in graph.views] for sample in (samples[i] for i in range(PAIRS))]
+
+
+def _write(path: Path, to: str, graph: Graph, facts: Mapping[str, Any]) -> None:
+    if to == "openvino":
+        openvino.save(package("openvino", "openvino"), openvino_model(graph, facts), path)
+    else:
+        write_whole(path, onnx_bytes(graph, facts) if to == "onnx" else program_bytes(graph, facts))
+
+
+def _compare(path: Path, to: str, opened: Checkpoint, precision: str) -> float:
+    """The greatest difference between what the file and what the network gives."""
+    network = cast(Network, opened.network)
+    original = pytorch.Runner(network, "fp32", "cpu")
+    if to == "torch":
+        program = torch.export.load(path).module()
+
+        def run(views: Sequence[Tensor]) -> Tensor:
+            with torch.no_grad():
+                named = {name: view[None] for name, view in zip(network.views, views, strict=True)}
+                return cast(Tensor, program(**named)[0])
+    else:
+        with torch.device("meta"):
+            shape = networks.create(opened.name, **opened.arguments)
+        mark(shape, Exported(path, precision))
+        run = (onnx if to == "onnx" else openvino).Runner(cast(Network, shape), precision, "cpu")
+    generator = torch.Generator().manual_seed(0)
+    worst = 0.0
+    for height, width in SIZES:
+        views = [torch.rand(3, height, width, generator=generator) for _ in network.views]
+        worst = max(worst, float((run(views) - original(views)).abs().max()))
+    return worst

@@ -1,0 +1,93 @@
+"""From the files of a pair to the file of its sharp picture, and what that takes over from its views.
+
+Three steps, which may be taken at different times: `open_for` reads, `deblur_views` computes, `finish` writes.
+"""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from torch import Tensor
+
+from dualpix.inference.deblur import Deblurred, Progress, deblur_pair
+from dualpix.io import Metadata, check_output, write_picture
+from dualpix.io.writing import as_stored
+from dualpix.pairs import Views, open_views, turn_back
+from dualpix.weights.checkpoint import Checkpoint
+
+
+@dataclass(frozen=True)
+class Choices:
+    """How a picture is made; the fields are options of `dualpix deblur`. `depth`: 8 or 16 bits, or None for that of the
+    views; `software`: what the note in the picture calls this program."""
+
+    memory: str | int | None = None
+    precision: str = "auto"
+    device: str = "auto"
+    engine: str = "auto"
+    mirror: bool = False
+    depth: int | None = None
+    strip_metadata: bool = False
+    anyway: bool = False
+    layout: str | None = None
+    swap: bool = False
+    software: str = "dualpix"
+
+
+@dataclass(frozen=True)
+class Inherited:
+    """What a picture takes over from its views: colour profile, EXIF and XMP with a note of how it was made, whether it
+    is `grey`, and its `depth` in bits."""
+
+    metadata: Metadata
+    grey: bool
+    depth: int
+
+
+def inherit(views: Views, opened: Checkpoint, choices: Choices) -> Inherited:
+    """What a picture made of `views` with the weights `opened` takes over; without metadata it still lies like them."""
+    metadata = replace(views["metadata"], software=f"{choices.software}, {opened.name}, weights {opened.path.stem}")
+    if choices.strip_metadata:
+        metadata = Metadata(orientation=metadata.orientation)
+    return Inherited(metadata, views["grey"], choices.depth or views["depth"])
+
+
+def open_for(
+    output: Path, left: Path, right: Path | None, opened: Checkpoint, choices: Choices, *, overwrite: bool = False
+) -> tuple[Views, Inherited]:
+    """Read a pair, and find out before any work is done whether `output` can be written.
+
+    Raises what `open_views` and `check_output` do.
+    """
+    check_output(output, overwrite, [left] if right is None else [left, right])
+    views = open_views(left, right, layout=choices.layout, swap=choices.swap)
+    inherited = inherit(views, opened, choices)
+    check_output(output, overwrite, metadata=inherited.metadata, grey=inherited.grey)
+    return views, inherited
+
+
+def deblur_views(views: Views, opened: Checkpoint, choices: Choices, progress: Progress | None = None) -> Deblurred:
+    """`deblur_pair`, with its picture turned to lie as the views do in their files. Raises what that does."""
+    done = deblur_pair(
+        dict(views),
+        opened,
+        memory=choices.memory,
+        precision=choices.precision,
+        device=choices.device,
+        engine=choices.engine,
+        mirror=choices.mirror,
+        strict=not choices.anyway,
+        progress=progress,
+    )
+    return replace(done, picture=turn_back(done.picture, views))
+
+
+def finish(output: Path, picture: Tensor, inherited: Inherited, *, overwrite: bool = False) -> list[str]:
+    """Write `picture` (3 x H x W, lying as in the files) with all it takes over; returns a sentence for each block that
+    the format cannot hold. Raises what `write_picture` does."""
+    return write_picture(output, picture, inherited.depth, overwrite, inherited.metadata, inherited.grey)
+
+
+def size_in_file(output: Path, picture: Tensor, inherited: Inherited) -> tuple[int, int]:
+    """Width and height of the file that `finish` writes, in which the picture may be turned upright."""
+    stored, _ = as_stored(output, picture[:1], inherited.metadata)
+    return stored.shape[2], stored.shape[1]

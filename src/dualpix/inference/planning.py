@@ -1,0 +1,316 @@
+"""How a picture is run: on which device, in which precision, and whole or in bands of rows that fit the memory.
+
+A network looks at most `reach_px` rows up and down, so a band computed together with that many rows around it equals
+the same rows of the whole picture. The price is that the rows around it are computed twice; hence as few bands as the
+memory allows. What a row costs is measured, not tabulated: the network runs on a few rows of the full width while its
+living tensors are counted.
+"""
+
+import math
+import os
+import re
+import weakref
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from dualpix.errors import MachineError, ran_out_of_memory
+from dualpix.inference import rates
+from dualpix.machine import limits
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+LEAST_GAIN = 1.15
+"""How many times as fast as fp32 bf16 has to be on a processor, so that it is taken."""
+
+PROCESS_BYTES = 480_000_000
+"""What Python with PyTorch occupies before any picture is opened (about 330 MB), and what the allocator leaves between
+tensors, which differs by 140 MB from run to run on a busy machine."""
+
+COMFORT_BYTES = 2_400_000_000
+"""Without an explicit budget, no more than this is used as long as that makes no more than `MOST_EXTRA` more work."""
+
+MOST_EXTRA = 0.25
+"""Rows computed twice, as a share of the picture, above which more memory is the better bargain."""
+
+FREE_SHARE = 0.6
+"""Of the free memory, what may be used without an explicit budget."""
+
+SCRATCH = 1.2
+"""Memory inside one operation, which counting tensors does not see, as a factor on the tensors."""
+
+Band = tuple[int, int]
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a picture is run.
+
+    `bands`: (first, last + 1) rows each band answers for; `overlap_px`: rows computed around each of them;
+    `precision`: one of `PRECISIONS`; `device`: as PyTorch writes it; `peak_bytes`: expected peak memory of the process;
+    `mirror`: whether the result is the mean over four mirrored ones; `gain`: how many times as fast bf16 was measured
+    to be as fp32 on this processor, None if that played no part; `engine_gain`: how many times as fast OpenVINO was
+    measured to be as PyTorch, None if that played no part.
+    """
+
+    bands: tuple[Band, ...]
+    overlap_px: int
+    precision: str
+    device: str
+    peak_bytes: int
+    mirror: bool = False
+    gain: float | None = None
+    engine_gain: float | None = None
+
+    @property
+    def size(self) -> str:
+        """How much is computed at once."""
+        first, last = self.bands[0]
+        return f"bands of {last - first} rows" if len(self.bands) > 1 else f"all {last} rows at once"
+
+    def __str__(self) -> str:
+        rows = self.bands[0][1] - self.bands[0][0]
+        how = "whole" if len(self.bands) == 1 else f"{len(self.bands)} bands of {rows} rows"
+        how += ", mean of 4 mirrored" if self.mirror else ""
+        why = [] if self.gain is None else [f"bf16 measured {self.gain:.1f} times as fast as fp32"]
+        why += (
+            [] if self.engine_gain is None else [f"OpenVINO measured {self.engine_gain:.1f} times as fast as PyTorch"]
+        )
+        measured = f" ({', '.join(why)})" if why else ""
+        return f"{how}, {self.precision} on {self.device}{measured}, about {self.peak_bytes / 1e9:.1f} GB"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Memory needed to run `rows` rows at once: `fixed_bytes + rows * row_bytes`."""
+
+    fixed_bytes: int
+    row_bytes: int
+
+    def besides(self, other_bytes: int) -> "Cost":
+        """The same, where so much more is needed however many rows are run."""
+        return Cost(self.fixed_bytes + other_bytes, self.row_bytes)
+
+    def peak_bytes(self, rows: int) -> int:
+        return self.fixed_bytes + rows * self.row_bytes
+
+
+def choose_device(device: str | torch.device) -> torch.device:
+    """Return the device called `device`; "auto" takes a GPU (CUDA, else Apple's MPS) if there is one. Raises
+    `MachineError` if there is no such device."""
+    if device == "auto":
+        there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+        return torch.device(next(name for name in there if there[name]))
+    try:
+        chosen = torch.device(device)
+        torch.zeros(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
+        raise MachineError(f"There is no device {str(device)!r} on this machine; use 'auto' or 'cpu'.") from error
+    return chosen
+
+
+def choose_precision(
+    precision: str,
+    device: torch.device,
+    adds_input: bool,
+    among: Collection[str] = tuple(PRECISIONS),
+    gain: float | None = None,
+) -> str:
+    """Return one of `among`. "auto" takes 16 bits where the device is faster in them and the network's output is a
+    correction added to its input (`adds_input`): in the 8 bits that bf16 keeps, a whole picture would band visibly.
+
+    gain: what `bf16_gain` says; on a processor bf16 is taken from `LEAST_GAIN` on. Raises `MachineError` for a
+    precision that is not among them, or that the device lacks.
+    """
+    if precision == "auto":
+        fast = [name for name in _fast_precisions(device, gain) if name in among]
+        return fast[0] if fast and adds_input else "fp32"
+    if precision not in among:
+        raise MachineError(f"There is no precision {precision!r}; choose from: auto, {', '.join(among)}.")
+    try:
+        torch.zeros(1, device=device, dtype=PRECISIONS[precision])
+    except (RuntimeError, TypeError) as error:
+        raise MachineError(f"The device {str(device)!r} cannot compute in {precision}; use auto or fp32.") from error
+    return precision
+
+
+def bf16_gain(precision: str, device: torch.device, adds_input: bool, learning: bool = False) -> float | None:
+    """How many times as fast as fp32 bf16 is, measured (`rates.bf16_gain`), if that is what `choose_precision` has to
+    know for these; None otherwise."""
+    if precision != "auto" or device.type != "cpu" or not adds_input:
+        return None
+    return rates.bf16_gain(learning)
+
+
+def has_tiles() -> bool:
+    """Whether the processor has matrix tiles (AMX)."""
+    ask = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return ask is not None and bool(ask())
+
+
+def _fast_precisions(device: torch.device, gain: float | None) -> tuple[str, ...]:
+    """Those in which the device is faster than in fp32, the best first: bf16 cannot overflow where fp32 does not."""
+    if device.type == "cuda":
+        # Before compute capability 7.0 there are no matrix units, and most GPUs are slower in fp16.
+        fp16 = ("fp16",) if torch.cuda.get_device_capability(device) >= (7, 0) else ()
+        return ("bf16", *fp16) if torch.cuda.is_bf16_supported(including_emulation=False) else fp16
+    if device.type == "mps":
+        return ("fp16",)  # bf16 needs macOS 14, and is emulated on the first chips
+    return ("bf16",) if device.type == "cpu" and gain is not None and gain >= LEAST_GAIN else ()
+
+
+def parse_memory(memory: str | int) -> int:
+    """Return bytes from a number of bytes or a text such as "2GB", "800 MB", "1.5GiB". Raises `MachineError`."""
+    units = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", str(memory).upper())
+    if found is None or found[2] not in units or float(found[1]) == 0:
+        raise MachineError(f"The memory {memory!r} is not an amount; give for example 2GB, 800MB or a number of bytes.")
+    return int(float(found[1]) * units[found[2]])
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory that is free for this process now: of the GPU, or of the machine and what limits this process there."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    free = [_machine_free_bytes()]
+    if device.type == "mps":  # It shares the machine's memory, up to a limit of its own.
+        free.append(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    limited = limits.free_bytes()
+    free += [] if limited is None else [limited]
+    return max(min(free), 0)
+
+
+def _machine_free_bytes() -> int:
+    try:
+        found = re.search(r"^MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE)
+        if found:
+            return int(found[1]) * 1024
+    except OSError:
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, ValueError, OSError):
+        return 4_000_000_000
+
+
+def unless_out_of_memory(work: Callable[[], Result]) -> Result | None:
+    """What `work` gives, None if the memory ran out; by then all that it held is let go of."""
+    try:
+        return work()
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
+            raise
+    return None
+
+
+def measure_cost(
+    run: Callable[[int], object], rows: int, other_bytes: int, widening: float = 1, scratch: float = SCRATCH
+) -> Cost:
+    """Measure what `run(n)`, the network on `n` rows, needs a row, from `rows` and twice as many.
+
+    `other_bytes` is what is needed besides the network's tensors: the weights and the whole pictures. `widening`: how
+    often as wide the picture is as what `run` takes. `scratch`: 1 for a network that takes the rows in strips, as then
+    no operation sees all of them.
+    """
+    small, large = (widening * _living_peak_bytes(run, count) for count in (rows, 2 * rows))
+    row_bytes = math.ceil(scratch * max(large - small, 0) / rows)
+    return Cost(other_bytes + max(math.ceil(small) - rows * row_bytes, 0), row_bytes)
+
+
+def _living_peak_bytes(run: Callable[[int], object], rows: int) -> int:
+    living = _LivingTensors()
+    with living:
+        run(rows)
+    return living.peak_bytes
+
+
+class _LivingTensors(TorchFunctionMode):
+    """Counts the bytes of tensors made under it, until they are freed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.peak_bytes = 0
+        self._bytes = 0
+        self._known: set[int] = set()
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for item in result if isinstance(result, tuple | list) else (result,):
+            if isinstance(item, Tensor):
+                self._count(item.untyped_storage())
+        return result
+
+    def _count(self, storage: torch.UntypedStorage) -> None:
+        key = storage._cdata
+        if key in self._known:
+            return
+        self._known.add(key)
+        self._bytes += storage.nbytes()
+        self.peak_bytes = max(self.peak_bytes, self._bytes)
+        weakref.finalize(storage, self._forget, key, storage.nbytes())
+
+    def _forget(self, key: int, size: int) -> None:
+        self._known.discard(key)
+        self._bytes -= size
+
+
+def split(height: int, rows: int, multiple: int) -> tuple[Band, ...]:
+    """Cut `height` rows into bands of `rows` rows, rounded up so that each starts on a multiple of `multiple`."""
+    step = _round_up(rows, multiple)
+    return tuple((first, min(first + step, height)) for first in range(0, height, step))
+
+
+def around(band: Band, height: int, multiple: int, overlap_px: int) -> Band:
+    """The rows to compute for `band`: with `overlap_px` more on both sides, where the picture has them. Starts on a
+    multiple of `multiple`, and ends on one or at `height`."""
+    overlap = _round_up(overlap_px, multiple)
+    return max(0, band[0] - overlap), min(height, _round_up(band[1], multiple) + overlap)
+
+
+def choose_bands(
+    height: int, multiple: int, reach_px: int | None, cost: Cost, limit_bytes: int, comfort_bytes: int
+) -> tuple[Band, ...]:
+    """The fewest bands that need at most `comfort_bytes`; or, if that many would compute more than `MOST_EXTRA` rows
+    twice, the most that do not; in any case within `limit_bytes`. Raises `MachineError` if nothing is."""
+    chosen: tuple[Band, ...] | None = None
+    needs = []
+    for bands in _candidates(height, multiple, reach_px):
+        rows = [last - first for first, last in (around(band, height, multiple, reach_px or 0) for band in bands)]
+        needs.append(cost.peak_bytes(_round_up(max(rows), multiple)))
+        if needs[-1] > limit_bytes:
+            continue
+        if chosen is not None and sum(rows) > (1 + MOST_EXTRA) * height:
+            break
+        chosen = bands
+        if needs[-1] <= comfort_bytes:
+            break
+    if chosen is not None:
+        return chosen
+    why = "" if reach_px is not None else " (this network sees the whole picture, which cannot be cut into bands)"
+    raise MachineError(
+        f"This picture needs at least {min(needs) / 1e9:.2f} GB of memory{why} and may use {limit_bytes / 1e9:.2f} GB; "
+        "allow more, or make the picture smaller."
+    )
+
+
+def _candidates(height: int, multiple: int, reach_px: int | None) -> Iterator[tuple[Band, ...]]:
+    """Every way to cut the picture into equal bands, fewest first."""
+    steps = math.ceil(height / multiple)
+    last = 0
+    for count in range(1, 2 if reach_px is None else steps + 1):
+        rows = math.ceil(steps / count) * multiple
+        if rows != last:
+            yield split(height, rows, multiple)
+        last = rows
+
+
+def _round_up(number: int, multiple: int) -> int:
+    return math.ceil(number / multiple) * multiple

@@ -1,0 +1,191 @@
+"""How fast this machine is in one way and another: measured once, and remembered in the user's cache. Here, how much
+faster the processor computes in bf16 than in fp32; `engines.choosing` does so with engines.
+
+The instructions that a processor has do not tell: with AVX-512 BF16 and no matrix tiles, one was measured to take twice
+as long in bf16, another two thirds of the time.
+"""
+
+import hashlib
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from dualpix.machine.files import cache_folder, parse_json, write_whole
+
+Timed = Callable[[Callable[[], object]], float]
+
+PROBE = 1
+"""To be counted up when what is measured changes."""
+
+LAYERS = ((48, 40), (96, 24))  # channels as networks have them; so few rows and columns that it is done in no time
+ROUNDS = 5
+ENOUGH_S = 0.4  # of measuring, however few rounds that makes on a slow or a busy machine
+HOPELESS = 0.5  # below which the first round is the last one: emulated bf16 can take ten times as long
+MOST_BYTES = 10_000
+"""Of a record, above which it is none."""
+
+MOST = 1e9
+"""Of a number in one."""
+
+SWITCH = "DUALPIX_NO_BF16"
+"""Set to anything in the environment, it keeps `auto` at PyTorch in fp32, and nothing is measured."""
+
+LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
+"""Variables of the environment that keep PyTorch from using all that the processor has."""
+
+_known: dict[str, dict[str, float]] = {}
+
+
+def seconds_of(step: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    step()
+    return time.perf_counter() - start
+
+
+def bf16_gain(learning: bool = False, timed: Timed = seconds_of) -> float | None:
+    """How many times as fast as fp32 bf16 is on the processor, with the threads in force; None where it has no
+    instructions for it, and then nothing is measured.
+
+    learning: forward and backward, not forward alone. timed: gives the seconds of a step. Takes a fraction of a second
+    the first time, and then comes from the cache, for as long as processor, PyTorch and number of threads are the same.
+    """
+    if switched_off() or not has_bf16():
+        return None
+    known = remembered("bf16", {"learning": learning}, ("gain",), lambda: {"gain": round(measure(learning, timed), 3)})
+    return known["gain"]
+
+
+def remembered(
+    kind: str, about: dict[str, Any], names: Sequence[str], measured: Callable[[], dict[str, float]]
+) -> dict[str, float]:
+    """What `measured` found here once, numbers above 0 under `names`: from this process, from the cache, or from
+    `measured` now.
+
+    kind: begins the file's name. about: what it holds for, besides processor, PyTorch and number of threads.
+    """
+    circumstances = _circumstances(about)
+    text = json.dumps([kind, circumstances], sort_keys=True)
+    if text not in _known:
+        place = _place(kind, text)
+        kept = place and _read(place, circumstances, names)
+        _known[text] = kept or measured()
+        if place and not kept:
+            with suppress(OSError):  # It need not be kept.
+                place.parent.mkdir(parents=True, exist_ok=True)
+                write_whole(place, json.dumps({**circumstances, **_known[text]}).encode())
+    return _known[text]
+
+
+def recalled(kind: str, about: dict[str, Any], names: Sequence[str]) -> dict[str, float] | None:
+    """What `remembered` would give without measuring; None if it would measure."""
+    circumstances = _circumstances(about)
+    text = json.dumps([kind, circumstances], sort_keys=True)
+    place = _place(kind, text)
+    return _known.get(text) or (_read(place, circumstances, names) if place else None)
+
+
+def switched_off() -> bool:
+    """Whether the user wants nothing to be measured."""
+    return bool(os.environ.get(SWITCH))
+
+
+def has_bf16() -> bool:
+    """Whether this processor, of the x86 family, multiplies in bf16, and PyTorch's convolutions may use that."""
+    asked = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile"))
+    return any(ask is not None and ask() for ask in asked) and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def measure(learning: bool, timed: Timed = seconds_of) -> float:
+    """The seconds of a few layers in fp32 over those in bf16, each the least of several, taken in turns."""
+    with torch.random.fork_rng(devices=[]):
+        steps = {dtype: _steps(dtype, learning) for dtype in (torch.float32, torch.bfloat16)}
+    for step in steps.values():
+        step()  # The first time kernels are chosen and weights laid out.
+    least, spent = dict.fromkeys(steps, math.inf), list[float]()
+    for _ in range(ROUNDS):
+        for dtype, step in steps.items():
+            spent.append(timed(step))
+            least[dtype] = min(least[dtype], spent[-1])
+        if least[torch.float32] < HOPELESS * least[torch.bfloat16] or sum(spent) > ENOUGH_S:
+            break
+    return least[torch.float32] / least[torch.bfloat16]
+
+
+def _steps(dtype: torch.dtype, learning: bool) -> Callable[[], None]:
+    """Convolution 3 x 3 to twice the channels, gate, product with a matrix, plus the input: as networks do it here."""
+    layers = []
+    for channels, side in LAYERS:
+        maps = torch.randn(2, channels, side, side).to(dtype, memory_format=torch.channels_last)
+        mix = torch.randn(2 * channels, channels, 3, 3).mul_(0.05).to(dtype, memory_format=torch.channels_last)
+        out = torch.randn(channels, channels).mul_(0.05).to(dtype)
+        layers.append([tensor.requires_grad_(learning) for tensor in (maps, mix, out)])
+
+    def step() -> None:
+        with torch.set_grad_enabled(learning):
+            for maps, mix, out in layers:
+                result = _layer(maps, mix, out)
+                if learning:
+                    torch.autograd.grad(result.sum(), (maps, mix, out))
+
+    return step
+
+
+def _layer(maps: Tensor, mix: Tensor, out: Tensor) -> Tensor:
+    value, gate = F.conv2d(maps, mix, padding=1).chunk(2, 1)
+    return maps + F.linear((value * gate).permute(0, 2, 3, 1), out).permute(0, 3, 1, 2)
+
+
+def _circumstances(about: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "probe": PROBE,
+        **about,
+        "processor": processor(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        **{name: os.environ.get(name, "") for name in LIMITS},
+    }
+
+
+def processor() -> str:
+    """The model of the processor, and a short print of all that it can do."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
+    except OSError:
+        return f"{platform.machine()} {platform.processor()}"
+    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    model = " ".join(facts.get(name, "") for name in ("model name", "cpu family", "model", "stepping"))
+    return f"{model} {hashlib.sha256(facts.get('flags', '').encode()).hexdigest()[:16]}"
+
+
+def _place(kind: str, text: str) -> Path | None:
+    try:
+        folder = cache_folder()
+    except RuntimeError:  # a user without a home
+        return None
+    return folder / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
+
+
+def _read(place: Path, circumstances: dict[str, Any], names: Sequence[str]) -> dict[str, float] | None:
+    """What is kept there; None if nothing is, or nothing that can be used here."""
+    try:
+        if place.stat().st_size > MOST_BYTES:
+            return None
+        kept = parse_json(place.read_bytes())
+    except (OSError, ValueError):
+        return None
+    if not isinstance(kept, dict) or kept.keys() != {*circumstances, *names}:
+        return None
+    numbers = {name: kept.pop(name) for name in names}
+    if kept != circumstances or not all(type(one) in (int, float) and 0 < one < MOST for one in numbers.values()):
+        return None
+    return {name: float(one) for name, one in numbers.items()}

@@ -1,0 +1,19 @@
+"""Picture files: the only files that read, write or look into them. Everything here knows one picture at a time."""
+
+from dualpix.io.given import Given, PictureLike, as_picture
+from dualpix.io.metadata import Metadata
+from dualpix.io.reading import Picture, read_picture, suffix_of
+from dualpix.io.writing import check_output, refuse_overwriting_inputs, write_picture
+
+__all__ = [
+    "Given",
+    "Metadata",
+    "Picture",
+    "PictureLike",
+    "as_picture",
+    "check_output",
+    "read_picture",
+    "refuse_overwriting_inputs",
+    "suffix_of",
+    "write_picture",
+]

@@ -1,0 +1,183 @@
+"""Colours that a file tells by other means than a profile: chunks of PNG, tags of EXIF and TIFF.
+
+Few formats and readers know them, so that they would be lost on the way. Each becomes a profile, which all know.
+"""
+
+import struct
+from contextlib import suppress
+from dataclasses import replace
+from io import BytesIO
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualpix.errors import PictureError
+from dualpix.io import exif as blocks
+from dualpix.io.curve import encode_srgb
+from dualpix.io.formats import png
+from dualpix.io.metadata import Metadata
+from dualpix.io.opening import Header
+from dualpix.io.profiles import D65, SRGB_PRIMARIES, is_linear, is_srgb, make_profile
+
+CURVE_STEPS = 4096
+Curve = float | NDArray[np.float64]
+
+
+class Told(NamedTuple):
+    """By what a file tells its colours, in words; a profile that says the same, None for sRGB; whether there is one."""
+
+    by: str
+    icc: bytes | None
+    can_be_kept: bool = True
+
+
+def tell_colours(file: BinaryIO, header: Header, metadata: Metadata) -> tuple[Metadata, list[str]]:
+    """The metadata with a profile for what else the file says of its colours, and half a sentence on each oddity."""
+    told = None
+    with suppress(ValueError, PictureError):  # what is damaged says nothing
+        told = _told_by_png(file, header, metadata) if header.format == "PNG" else None
+        told = told or (None if metadata.icc or header.format == "JPEG XL" else _told_by_tags(file, header, metadata))
+    notes = []
+    if told:
+        metadata = replace(metadata, icc=told.icc)
+        if not told.can_be_kept:
+            notes.append(
+                f"tells its colours by {told.by}, which cannot be carried along: its numbers are used as sRGB."
+            )
+        elif told.icc:
+            notes.append(f"tells its colours by {told.by}: they are carried along as a colour profile.")
+    if is_linear(metadata.icc):
+        notes.append("is in linear light, on which the networks were not trained; export it as sRGB for a good result.")
+    return metadata, notes
+
+
+def srgb_curve() -> NDArray[np.float64]:
+    """The light of even steps of a number encoded as sRGB."""
+    light = np.linspace(0, 1, 16 * CURVE_STEPS)
+    return np.interp(np.linspace(0, 1, CURVE_STEPS), encode_srgb(light), light)
+
+
+def _kept(by: str, white: tuple[float, ...], primaries: tuple[float, ...], curve: Curve | None, header: Header) -> Told:
+    icc = make_profile(white, primaries, srgb_curve() if curve is None else curve, header.channels < 3)
+    if icc is None:
+        return Told(by, None, can_be_kept=False)
+    return Told(by, None if is_srgb(icc) else icc)
+
+
+# ITU-T H.273: white, then red, green and blue; and the exponents, or None for the curve of sRGB.
+CICP_PRIMARIES = {
+    1: (D65, SRGB_PRIMARIES),
+    5: (D65, (0.64, 0.33, 0.29, 0.60, 0.15, 0.06)),
+    6: (D65, (0.63, 0.34, 0.31, 0.595, 0.155, 0.07)),
+    9: (D65, (0.708, 0.292, 0.170, 0.797, 0.131, 0.046)),
+    11: ((0.314, 0.351), (0.68, 0.32, 0.265, 0.69, 0.15, 0.06)),
+    12: (D65, (0.68, 0.32, 0.265, 0.69, 0.15, 0.06)),
+}
+CICP_CURVES: dict[int, float | None] = {4: 2.2, 5: 2.8, 8: 1.0, 13: None, 17: 2.6}
+CICP_NAMES = {16: "PQ", 18: "HLG"}
+CAMERA_CURVES = {1, 6, 14, 15}  # BT.709 and its kin: what displays make of it is the curve of sRGB, or near it
+GAMMA_OF_SRGB = 45455
+ADOBE_RGB = (0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
+ADOBE_GAMMA = 563 / 256
+
+
+def _told_by_png(file: BinaryIO, header: Header, metadata: Metadata) -> Told | None:
+    """The best of cICP, the profile, sRGB, gAMA and cHRM, in this order, as the standard has it."""
+    facts = png.facts(file)
+    if len(cicp := facts.get(b"cICP", b"")) == 4:
+        return _told_by_cicp(header, *cicp)
+    if metadata.icc:
+        return None
+    if b"sRGB" in facts:
+        return Told("an sRGB chunk", None)
+    gamma, corners = facts.get(b"gAMA", b""), facts.get(b"cHRM", b"")
+    if len(gamma) != 4 and len(corners) != 32:
+        return None
+    number = int.from_bytes(gamma, "big") if len(gamma) == 4 else GAMMA_OF_SRGB
+    points = tuple(value / 100000 for value in struct.unpack(">8I", corners)) if len(corners) == 32 else ()
+    by = " and ".join(name for name, data in (("a gAMA chunk", gamma), ("a cHRM chunk", corners)) if data)
+    if number == 0:
+        return None
+    # Writers of sRGB give this number, for readers that know no other curve.
+    curve = None if abs(number - GAMMA_OF_SRGB) < 100 else 100000 / number
+    if curve:
+        by = by.replace("a gAMA chunk", f"a gAMA chunk (gamma {number / 100000:g})")
+    return _kept(by, points[:2] or D65, points[2:] or SRGB_PRIMARIES, curve, header)
+
+
+def _told_by_cicp(header: Header, primaries: int, transfer: int, matrix: int, full: int) -> Told:
+    name = CICP_NAMES.get(transfer, f"curve {transfer}")
+    by = f"a cICP chunk (primaries {primaries}, {name})"
+    curve = None if transfer in CAMERA_CURVES else CICP_CURVES.get(transfer, 0.0)
+    if primaries not in CICP_PRIMARIES or curve == 0.0 or matrix != 0 or full != 1:
+        return Told(by, None, can_be_kept=False)
+    white, corners = CICP_PRIMARIES[primaries]
+    return _kept(by, white, corners, curve, header)
+
+
+EXIF_COLOURS, EXIF_GAMMA, INTEROP_INDEX = 40961, 42240, 1
+TRANSFER, WHITE, PRIMARIES = 301, 318, 319
+SRGB, ADOBE, UNCALIBRATED = 1, 2, 65535
+
+
+def _told_by_tags(file: BinaryIO, header: Header, metadata: Metadata) -> Told | None:
+    """EXIF's number of a colour space; then the white point, primaries and curve of TIFF, which EXIF has too."""
+    first, exposure, interop, order = _directories(metadata)
+    space = _integer(exposure, EXIF_COLOURS, order)
+    is_adobe = interop.get(INTEROP_INDEX, blocks.Entry(2, b"")).value[:3] == b"R03"
+    if space == ADOBE or (space == UNCALIBRATED and is_adobe):
+        return _kept("EXIF (Adobe RGB)", D65, ADOBE_RGB, ADOBE_GAMMA, header)
+    if header.format == "TIFF":
+        block = blocks.open_block(file)
+        first, order = blocks.read_directory(block, block.first), block.order
+    white, primaries = _ratios(first, WHITE, 2, order), _ratios(first, PRIMARIES, 6, order)
+    gamma = _ratios(exposure, EXIF_GAMMA, 1, order)
+    curve: Curve | None = _transfer(first, order)
+    if curve is None and gamma and gamma[0] > 0 and abs(gamma[0] - 2.2) > 0.01:
+        curve = gamma[0]
+    if space != SRGB and (white or primaries or curve is not None):
+        return _kept("tags of its primaries and curve", white or D65, primaries or SRGB_PRIMARIES, curve, header)
+    return Told("EXIF (not sRGB, and not what else)", None, can_be_kept=False) if space == UNCALIBRATED else None
+
+
+def _directories(metadata: Metadata) -> tuple[blocks.Directory, blocks.Directory, blocks.Directory, str]:
+    """The first directory of EXIF, those of exposure and interoperability, and the byte order."""
+    if metadata.exif is None:
+        return {}, {}, {}, "<"
+    block = blocks.open_block(BytesIO(metadata.exif))
+    found = [blocks.read_directory(block, block.first)]
+    for pointer in (blocks.EXIF_DIRECTORY, blocks.INTEROP_DIRECTORY):
+        inner: blocks.Directory = {}
+        with suppress(ValueError):
+            if pointer in found[-1]:
+                inner = blocks.read_directory(block, blocks.integer(found[-1][pointer], block.order))
+        found.append(inner)
+    return found[0], found[1], found[2], block.order
+
+
+def _integer(directory: blocks.Directory, tag: int, order: str) -> int | None:
+    return blocks.integer(directory[tag], order) if tag in directory else None
+
+
+def _ratios(directory: blocks.Directory, tag: int, count: int, order: str) -> tuple[float, ...]:
+    """That many ratios of unsigned integers; empty where they are missing or impossible."""
+    entry = directory.get(tag)
+    if entry is None or entry.kind != 5 or len(entry.value) < 8 * count:
+        return ()
+    numbers = struct.unpack_from(f"{order}{2 * count}I", entry.value)
+    if not all(numbers[1::2]):
+        return ()
+    return tuple(over / under for over, under in zip(numbers[::2], numbers[1::2], strict=True))
+
+
+def _transfer(directory: blocks.Directory, order: str) -> NDArray[np.float64] | None:
+    """The light of each number, from TIFF's TransferFunction: 2 ** bits values, for all channels or each."""
+    entry = directory.get(TRANSFER)
+    if entry is None or entry.kind != 3:
+        return None
+    values = np.frombuffer(entry.value, order + "u2") / 65535
+    steps = len(values) // 3 if len(values) % 3 == 0 else len(values)
+    if steps not in (256, 65536):
+        return None
+    return np.interp(np.linspace(0, 1, CURVE_STEPS), np.linspace(0, 1, steps), values[:steps])

@@ -1,0 +1,1 @@
+"""What picture files declare about themselves: one file for each format."""

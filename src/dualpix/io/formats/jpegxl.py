@@ -1,0 +1,171 @@
+"""What a JPEG XL file declares about itself: its boxes, and the first bits of its codestream (ISO/IEC 18181-1)."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import BinaryIO
+
+from dualpix.io.opening import Header, Part, exactly, refuse
+
+BARE, BOXED = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
+SRGB_WHITE, SRGB_PRIMARIES, SRGB_TRANSFER, LINEAR_TRANSFER = 1, 1, 13, 8
+RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
+MOST_BOXES = 4096
+
+
+def boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Kind and length of each box of a boxed file, which is then at the box's content. PictureError if one is cut."""
+    end = file.seek(0, 2)
+    at = 0
+    while at < end:
+        file.seek(at)
+        head = exactly(file, 8)
+        size, begin = int.from_bytes(head[:4], "big"), at + 8
+        if size == 1:
+            size, begin = int.from_bytes(exactly(file, 8), "big"), at + 16
+        after = at + size if size else end
+        if after > end:
+            refuse(file, "is cut short; copy it again")
+        if after < begin:
+            refuse(file, "has a damaged JPEG XL box; copy it again")
+        yield head[4:], after - begin
+        at = after
+
+
+def peek_jpegxl(file: BinaryIO) -> Header:
+    """The header of a bare or boxed file. Raises PictureError, also for animations and for colours other than sRGB."""
+    header, colours = _fields(file)[:2]
+    if colours != SRGB_TRANSFER:
+        what = f"is a JPEG XL picture in {'linear light' if colours == LINEAR_TRANSFER else 'colours other than sRGB'}"
+        refuse(file, f"{what}, which cannot be carried over; save it as sRGB, or as PNG or TIFF")
+    return header
+
+
+def _fields(file: BinaryIO) -> tuple[Header, int, int]:
+    """The header; the number of the transfer curve, 0 for colours other than sRGB's; how many bits lie before it."""
+    data = _codestream(file)
+    bits = _Bits(file, data)
+    width, height = bits.size()
+    orientation, depth, alphas, grey, transfer = 1, 8, 0, False, SRGB_TRANSFER
+    if not bits.flag():
+        if bits.flag():
+            orientation = bits.take(3) + 1
+            if bits.flag():
+                bits.size()
+            if bits.flag() or bits.flag():
+                refuse(file, "is an animation or holds a preview; give a still picture")
+        depth = bits.depth()
+        bits.flag()
+        alphas = sum(bits.extra_channel() for _ in range(bits.pick((0, 0), (1, 0), (2, 4), (1, 12))))
+        bits.flag()
+        grey, transfer = bits.colours()
+    channels = (1 if grey else 3) + min(alphas, 1)
+    header = Header("JPEG XL", width, height, channels, 8 if depth <= 8 else 16, orientation)
+    return header, transfer, 8 * len(data) - bits.left - 4
+
+
+def declare_srgb(data: bytes) -> bytes:
+    """A boxed file with its transfer curve, linear or sRGB, declared to be that of sRGB; the samples stay as they are.
+
+    The encoder declares samples of more than 8 bits to be linear, and takes no word against it.
+    """
+    file = Part(data, "the encoded picture")
+    transfer, bits_before = _fields(file)[1:]
+    if transfer == SRGB_TRANSFER:
+        return data
+    begin = next(file.tell() + 4 * (kind == b"jxlp") for kind, _ in boxes(file) if kind in (b"jxlc", b"jxlp"))
+    # Both numbers are 2 and four bits of offset, so that one can take the place of the other.
+    at, shift = divmod(8 * len(BARE) + bits_before, 8)
+    pair = int.from_bytes(data[begin + at : begin + at + 2], "little")
+    if transfer != LINEAR_TRANSFER or pair >> shift & 15 != LINEAR_TRANSFER - 2:
+        raise ValueError("the encoder declares colours of another kind than sRGB or linear")
+    pair += (SRGB_TRANSFER - LINEAR_TRANSFER) << shift
+    return data[: begin + at] + pair.to_bytes(2, "little") + data[begin + at + 2 :]
+
+
+def _codestream(file: BinaryIO) -> bytes:
+    """The first bytes of the codestream, after its mark; a boxed file may spread it over several boxes."""
+    file.seek(0)
+    start = file.read(4096)
+    if not start.startswith(BARE):
+        start = b""
+        for kind, length in islice(boxes(file), MOST_BOXES):
+            if kind in (b"jxlc", b"jxlp") and len(start) < 4096:
+                start += file.read(min(length, 4096))[4 * (kind == b"jxlp") :]
+    if not start.startswith(BARE):
+        refuse(file, "has a damaged JPEG XL header; copy it again")
+    return start[2:]
+
+
+class _Bits:
+    """The bits of a codestream, lowest first, and the bundles of fields they form."""
+
+    def __init__(self, file: BinaryIO, data: bytes) -> None:
+        self.file, self.rest, self.left = file, int.from_bytes(data, "little"), 8 * len(data)
+
+    def take(self, count: int) -> int:
+        self.left -= count
+        if self.left < 0:
+            refuse(self.file, "is cut short; copy it again")
+        value = self.rest & ((1 << count) - 1)
+        self.rest >>= count
+        return value
+
+    def flag(self) -> bool:
+        return bool(self.take(1))
+
+    def pick(self, *choices: tuple[int, int]) -> int:
+        """One of four ways to write a number: (offset, bits that are added to it)."""
+        offset, bits = choices[self.take(2)]
+        return offset + self.take(bits)
+
+    def size(self) -> tuple[int, int]:
+        """Width and height."""
+        small = self.flag()
+
+        def side() -> int:
+            return 8 * (self.take(5) + 1) if small else self.pick((1, 9), (1, 13), (1, 18), (1, 30))
+
+        height = side()
+        if ratio := self.take(3):
+            across, down = RATIOS[ratio - 1]
+            return height * across // down, height
+        return side(), height
+
+    def depth(self) -> int:
+        if self.flag():
+            bits = self.pick((32, 0), (16, 0), (24, 0), (1, 6))
+            self.take(4)
+            return bits
+        return self.pick((8, 0), (10, 0), (12, 0), (1, 6))
+
+    def number(self) -> int:
+        """A number that stands for a name."""
+        return self.pick((0, 0), (1, 0), (2, 4), (18, 6))
+
+    def extra_channel(self) -> bool:
+        """Step over one channel beyond the colours; whether it is alpha."""
+        if self.flag():
+            return True
+        kind = self.number()
+        self.depth()
+        self.pick((0, 0), (3, 0), (4, 0), (1, 3))
+        self.take(8 * self.pick((0, 0), (0, 4), (16, 5), (48, 10)))
+        if kind == 0:
+            self.flag()
+        elif kind == 2:
+            self.take(64)
+        elif kind == 5:
+            self.pick((1, 0), (0, 2), (3, 4), (19, 8))
+        return kind == 0
+
+    def colours(self) -> tuple[bool, int]:
+        """Whether the picture is grey, and the number of its transfer curve; 0 if another thing is not as in sRGB."""
+        if self.flag():
+            return False, SRGB_TRANSFER
+        has_profile, space = self.flag(), self.number()
+        grey = space == 1
+        if has_profile or space > 1 or self.number() != SRGB_WHITE:
+            return grey, 0
+        if (not grey and self.number() != SRGB_PRIMARIES) or self.flag():
+            return grey, 0
+        return grey, self.number()

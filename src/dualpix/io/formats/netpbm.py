@@ -1,0 +1,83 @@
+"""PGM and PPM, binary (P5, P6) and plain (P2, P3): a few words of text, then the samples. No metadata at all."""
+
+import re
+from dataclasses import replace
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualpix.io.opening import Header, length_of, refuse
+
+MARKS = (b"P2", b"P3", b"P5", b"P6")
+GAP = rb"(?:\s|#[^\n]*\n)+"
+START = re.compile(rb"P([2356])" + 3 * (GAP + rb"(\d{1,10})") + rb"(?:#[^\n]*\n)*\s")
+LONGEST_START = 65536  # comments included
+NO_END = "ends within a number or right behind it: it may have been cut short, and its last sample be wrong."
+
+
+def peek_netpbm(file: BinaryIO) -> Header:
+    """The header of a file that starts with one of MARKS. Raises PictureError."""
+    kind, width, height, top, _ = _start(file)
+    header = Header("Netpbm", width, height, 1 if kind in (2, 5) else 3, 8 if top < 256 else 16)
+    if kind in (2, 3):
+        return replace(header, notes=(NO_END,) if _last_byte(file).isdigit() else ())
+    end = end_of_samples(file, header)
+    file.seek(end)
+    behind = length_of(file) - end
+    is_odd = behind > 0 and not file.read(2).startswith(MARKS)  # else it is the next picture
+    return replace(header, notes=(f"holds {behind} bytes behind its samples: they are passed over.",) if is_odd else ())
+
+
+def _last_byte(file: BinaryIO) -> bytes:
+    file.seek(length_of(file) - 1)
+    return file.read(1)
+
+
+def _start(file: BinaryIO) -> tuple[int, int, int, int, int]:
+    """Kind, width, height, the value of white, and where the samples begin."""
+    file.seek(0)
+    found = START.match(file.read(LONGEST_START))
+    if found is None:
+        refuse(file, "has a damaged PGM or PPM header; copy it again")
+    kind, width, height, top = (int(word) for word in found.groups())
+    if not 0 < top < 65536:
+        refuse(file, f"declares {top} as its white, but PGM and PPM end at 65535; copy it again")
+    begin = found.end()
+    size = width * height * (1 if kind in (2, 5) else 3) * (1 if top < 256 else 2)
+    if found[0].endswith(b"\r") and kind > 3 and length_of(file) == begin + 1 + size:
+        begin += 1  # lines that end as in texts of Windows
+    return kind, width, height, top, begin
+
+
+def end_of_samples(file: BinaryIO, header: Header) -> int:
+    """Where the samples of a binary file end; 0 of a plain one, which holds one picture only."""
+    kind, *_, begin = _start(file)
+    return begin + header.width * header.height * header.channels * (header.depth // 8) if kind > 3 else 0
+
+
+def decode_netpbm(file: BinaryIO, data: bytes, header: Header) -> NDArray[Any]:
+    """H x W x channels: unsigned integers, or float32 in [0, 1] where white is neither 255 nor 65535."""
+    kind, _, _, top, begin = _start(file)
+    count = header.width * header.height * header.channels
+    if kind in (2, 3):
+        text = re.sub(rb"#[^\n]*", b"", data[begin:])
+        samples: NDArray[Any] = np.fromstring(text.decode("ascii"), np.int64, sep=" ")
+    else:
+        whole = (len(data) - begin) // (header.depth // 8)
+        samples = np.frombuffer(data, ">u2" if header.depth == 16 else "u1", min(count, whole), begin)
+    if len(samples) < count:
+        refuse(file, "is cut short; copy or export it again")
+    samples = samples[:count].reshape(header.height, header.width, header.channels)
+    if samples.min() < 0 or samples.max() > top:
+        refuse(file, f"holds samples above its declared white ({top}); copy or export it again")
+    if top in (255, 65535):
+        return samples.astype(np.uint8 if top == 255 else np.uint16)
+    return (samples / top).astype(np.float32)
+
+
+def encode_netpbm(levels: NDArray[Any]) -> bytes:
+    """The binary file of H x W (PGM) or H x W x 3 (PPM) unsigned integers of 8 or 16 bits."""
+    height, width = levels.shape[:2]
+    start = f"P{5 if levels.ndim == 2 else 6}\n{width} {height}\n{np.iinfo(levels.dtype).max}\n"
+    return start.encode() + levels.astype(levels.dtype.newbyteorder(">")).tobytes()

@@ -1,0 +1,138 @@
+"""What a picture file says about its photograph, as the bytes it is; nothing here looks at a pixel."""
+
+import struct
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from io import BytesIO
+from itertools import islice
+from typing import BinaryIO
+
+from dualpix.errors import PictureError
+from dualpix.io import exif as blocks
+from dualpix.io import photoshop, xmp
+from dualpix.io.finding import READERS
+from dualpix.io.opening import Header
+from dualpix.io.texts import LARGEST_BYTES, Text, TooLongError
+
+MOST_PARTS = 2**18
+NAMES = {"icc": "Its colour profile", "exif": "Its EXIF block", "xmp": "Its XMP packet", "photoshop": "Its IPTC block"}
+NAMES |= {"iptc": NAMES["photoshop"], "density": "Its density of pixels"}
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says about its picture besides the pixels.
+
+    icc: the colour profile; exif: a TIFF stream, from its byte order mark on; xmp: the packet; orientation: the EXIF
+    number, 1 to 8, which counts where the blocks say otherwise; software: the processing note to be written; photoshop:
+    Photoshop's image resources, which hold IPTC; density: pixels per inch across and down; texts: title, author,
+    copyright or comment; left_out: what of it could not be read or cannot go along, one sentence each.
+    """
+
+    icc: bytes | None = None
+    exif: bytes | None = None
+    xmp: bytes | None = None
+    orientation: int = 1
+    software: str | None = None
+    photoshop: bytes | None = None
+    density: tuple[float, float] | None = None
+    texts: tuple[Text, ...] = ()
+    left_out: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether nothing is there but perhaps an orientation and the density of pixels."""
+        return not (self.icc or self.exif or self.xmp or self.software or self.photoshop or self.texts)
+
+
+def read_metadata(file: BinaryIO, header: Header) -> Metadata:
+    """What can be found; a damaged block counts as none, since the picture itself is still good, and is told of."""
+    found: dict[str, bytes] = {}
+    texts, gone, notes = [], [], []
+    try:
+        for item in islice(READERS[header.format](file), MOST_PARTS):
+            if isinstance(item, Text):
+                texts.append(item)
+            elif isinstance(item, str):
+                gone.append(item)
+            elif isinstance(item, ValueError):
+                notes.append(
+                    TOO_LONG if isinstance(item, TooLongError) else "A part of its metadata is damaged: it is left out."
+                )
+            elif item and len(item[1]) > LARGEST_BYTES:
+                notes.append(f"{NAMES[item[0]]} is longer than {LARGEST_BYTES // 2**20} MB: it is left out.")
+            elif item and item[1]:
+                found.setdefault(*item)
+    except (ValueError, IndexError, PictureError):
+        notes.append("Its metadata is damaged: what lies behind the damage is left out.")
+    if sum(len(text.text) for text in texts) > LARGEST_BYTES:
+        texts = []
+        notes.append(TOO_LONG)
+    if gone:
+        notes.append(f"Left out: {', '.join(dict.fromkeys(gone))}.")
+    exif, more = _sound_exif(found.get("exif"))
+    metadata = Metadata(
+        found.get("icc"),
+        exif,
+        found.get("xmp"),
+        photoshop=_of_photograph(found),
+        density=_density(found),
+        texts=tuple(texts),
+        left_out=tuple(dict.fromkeys([*notes, *more])),
+    )
+    return replace(metadata, orientation=_orientation(metadata, header))
+
+
+TOO_LONG = f"A part of its metadata is longer than {LARGEST_BYTES // 2**20} MB: it is left out."
+
+
+def _sound_exif(exif: bytes | None) -> tuple[bytes | None, list[str]]:
+    """The block, if it can be read and amended; else a sentence."""
+    if exif is None:
+        return None, []
+    try:
+        blocks.check(exif)
+    except ValueError as error:
+        return None, [f"Its EXIF block cannot be used ({error}): it is left out."]
+    return exif, []
+
+
+def _of_photograph(found: dict[str, bytes]) -> bytes | None:
+    """The image resources that tell of the photograph, and IPTC that lies outside of them."""
+    kept = b""
+    with suppress(ValueError):  # a damaged one counts as none
+        kept = photoshop.of_photograph(found.get("photoshop", b""))
+    if not photoshop.iptc_of(kept) and (iptc := found.get("iptc")):
+        kept += photoshop.resource(photoshop.IPTC, iptc)
+    return kept or None
+
+
+def _density(found: dict[str, bytes]) -> tuple[float, float] | None:
+    across, down = struct.unpack("dd", found.get("density", bytes(16)))
+    return (across, down) if across > 0 and down > 0 else None
+
+
+def _orientation(metadata: Metadata, header: Header) -> int:
+    """Of JPEG XL its own header decides; else EXIF, and where that says nothing, XMP."""
+    if header.format == "JPEG XL":
+        return header.orientation
+    if metadata.exif is not None:
+        block = blocks.open_block(BytesIO(metadata.exif))
+        first = blocks.read_directory(block, block.first)
+        if blocks.ORIENTATION in first:
+            return blocks.orientation_of(first, block.order)
+    return orientation_of(metadata.xmp) or header.orientation
+
+
+def orientation_of(packet: bytes | None) -> int | None:
+    """The orientation in an XMP packet, 1 to 8; None where there is none."""
+    try:
+        value = (xmp.value_of(packet or b"<x/>", (xmp.TIFF, "Orientation")) or b"").strip()
+    except ValueError:
+        return None
+    return int(value) if value in {b"%d" % number for number in range(1, 9)} else None
+
+
+def fits_channels(icc: bytes | None, channels: int) -> bool:
+    """Whether a profile is for pictures of that many channels; what is no profile at all is left to its reader."""
+    return icc is None or icc[36:40] != b"acsp" or icc[16:20] == (b"GRAY" if channels == 1 else b"RGB ")

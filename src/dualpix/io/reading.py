@@ -1,0 +1,289 @@
+"""Read a picture file into a float tensor, at its full depth, or say in one sentence why not."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from math import prod
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import imagecodecs
+import numpy as np
+import tifffile
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dualpix.errors import PictureError, reason_of
+from dualpix.io.colours import tell_colours
+from dualpix.io.formats.jpeg import decode_jpeg
+from dualpix.io.formats.netpbm import decode_netpbm
+from dualpix.io.formats.png import decode_png
+from dualpix.io.headers import TIFF_JPEG, TIFF_PLAIN, peek
+from dualpix.io.metadata import Metadata, read_metadata
+from dualpix.io.opening import Header, Part, as_path, length_of
+from dualpix.io.several import other_sizes_in, pictures_in
+from dualpix.machine.modes import settled
+
+# Damage is told once, by a PictureError, and not by the decoder's log as well.
+for name in ("tifffile", "imagecodecs"):
+    logging.getLogger(name).addHandler(logging.NullHandler())
+
+MIN_SIDE_PX = 16
+LIMIT_MEGAPIXELS = 200.0
+SURE_BITS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """A picture as read. Rows stay the rows of the file, whatever its orientation tag says: disparity runs along them.
+
+    pixels: float32, 3 x H x W in [0, 1], display-encoded; depth: 8 or 16 bits (16 for floating-point files);
+    grey: the file has one channel, repeated here; notes: what was changed on reading, one sentence each;
+    metadata: its colour profile, EXIF and XMP; format: "PNG", "TIFF", "JPEG", "WebP", "JPEG XL" or "Netpbm".
+    """
+
+    path: Path
+    pixels: Tensor = field(repr=False)
+    depth: int
+    grey: bool = False
+    notes: tuple[str, ...] = ()
+    metadata: Metadata = field(default=Metadata(), repr=False)
+    format: str = "PNG"
+
+
+@settled()
+def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> Picture:
+    """Read a PNG, TIFF (first page), JPEG, WebP, JPEG XL, PGM or PPM file, recognised by its content.
+
+    Grey becomes three equal channels and alpha is dropped, each with a note; so is all that looks odd: further pictures
+    in the file, low bits of sixteen, linear light, colours told without a profile (which then become one). Raises
+    PictureError, which names the file, if it is missing, unreadable, empty, damaged, cut short, of another format,
+    smaller than 16 pixels on a side, or floating-point with values that are not finite or outside [0, 1]; and, before
+    anything is decoded, if it declares more than `limit_megapixels`.
+    """
+    path = as_path(path)
+    with _open(path) as file:
+        picture = _read(path, file, limit_megapixels)
+        count, others = len(pictures_in(file)), other_sizes_in(file)
+    notes = [f"{path.name} holds {count} pictures of one size: the first is used."] if count > 1 else []
+    if others:
+        notes.append(f"{path.name} holds further pictures, which are left out: {', '.join(others[:4])} pixels.")
+    return replace(picture, notes=(*picture.notes, *notes))
+
+
+def read_pictures(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> list[Picture]:
+    """All pictures of a file that have the size of its first: pages of a TIFF, pictures of a JPEG (.mpo) or of a PPM.
+
+    Raises PictureError as `read_picture` does.
+    """
+    path = as_path(path)
+    with _open(path) as file:
+        first = _read(path, file, limit_megapixels)
+        return [first, *(_read(path, part, limit_megapixels) for part in pictures_in(file)[1:])]
+
+
+def count_pictures(path: str | Path) -> int:
+    """How many pictures `read_pictures` finds; 0 where there is no picture at all."""
+    try:
+        with _open(Path(path)) as file:
+            return len(pictures_in(file))
+    except PictureError:
+        return 0
+
+
+def _read(path: Path, file: BinaryIO, limit_megapixels: float) -> Picture:
+    header = peek(file)
+    _check_size(path, header, limit_megapixels)
+    array = _decode(path, file, header)
+    metadata, told = tell_colours(file, header, read_metadata(file, header))
+    grey = array.shape[2] < 3
+    notes = [f"{path.name} {note}" for note in (*header.notes, *told, *_notes(array, metadata, header))]
+    notes += [f"{path.name}: {note}" for note in metadata.left_out]
+    pixels = _to_tensor(path, array[:, :, : 1 if grey else 3])
+    return Picture(path, pixels, header.depth, grey, tuple(notes), metadata, header.format)
+
+
+def _notes(array: NDArray[Any], metadata: Metadata, header: Header) -> list[str]:
+    """What was changed on reading H x W x channels, or looks odd: half sentences, to follow the name of the file."""
+    notes = []
+    if array.shape[2] < 3:
+        notes.append("is grey: its one channel stands for red, green and blue.")
+    if array.shape[2] in (2, 4):
+        notes.append("has an alpha channel (transparency): it is ignored.")
+    if metadata.orientation != 1:
+        tag = f"orientation tag {metadata.orientation}"
+        notes.append(f"has {tag}: it is not rotated on reading, so that rows stay sensor rows.")
+    if header.format == "TIFF" and array.dtype.kind == "f" and metadata.icc is None:
+        notes.append("holds floating-point numbers without a colour profile: they are taken as sRGB, not linear light.")
+    return notes + low_bits(array[:, :, : 1 if array.shape[2] < 3 else 3])
+
+
+def low_bits(array: NDArray[Any]) -> list[str]:
+    """Half a sentence on integers of 16 bits that use only the lowest of them, as raw numbers of a sensor do."""
+    highest = int(array.max()) if array.dtype == np.uint16 else 0
+    bits = highest.bit_length()
+    # Dark photographs end below 13 or 14 bits too, but seldom just below.
+    if 0 < bits <= SURE_BITS or (bits < 15 and highest > 0.95 * 2**bits):
+        what = f"uses only the lowest {bits} of its 16 bits (no value is above {highest})"
+        return [f"{what}, so it is very dark; if white is {2**bits - 1}, scale it to 65535 first."]
+    return []
+
+
+def suffix_of(path: str | Path) -> str:
+    """The usual extension of the format that a picture file really has. Raises PictureError as `read_picture` does."""
+    with _open(as_path(path)) as file:
+        header = peek(file)
+    if header.format == "Netpbm":
+        return ".pgm" if header.channels == 1 else ".ppm"
+    return {"PNG": ".png", "TIFF": ".tif", "JPEG": ".jpg", "WebP": ".webp", "JPEG XL": ".jxl"}[header.format]
+
+
+def _open(path: Path) -> BinaryIO:
+    try:
+        if path.is_dir():
+            raise PictureError(f"{path} is a folder; give a picture file.")
+        if path.exists() and not path.is_file():
+            raise PictureError(f"{path} is not a regular file; give a picture file.")
+        return path.open("rb")
+    except FileNotFoundError:
+        raise PictureError(f"{path} does not exist; check the name and the folder.") from None
+    except (OSError, ValueError) as error:
+        raise PictureError(f"{path} cannot be opened: {getattr(error, 'strerror', None) or error}.") from error
+
+
+def _check_size(path: Path, header: Header, limit_megapixels: float) -> None:
+    size = f"{header.width} x {header.height} pixels"
+    if header.width * header.height > limit_megapixels * 1e6:
+        limit = f"the limit of {limit_megapixels:g} megapixels"
+        raise PictureError(f"{path} declares {size}, more than {limit}; raise the limit if you trust the file.")
+    if min(header.width, header.height) < MIN_SIDE_PX:
+        raise PictureError(f"{path} has {size}; both sides must have at least {MIN_SIDE_PX}.")
+
+
+def _decode(path: Path, file: BinaryIO, header: Header) -> NDArray[Any]:
+    """The pixels as H x W x channels. Decoders meet hostile bytes here: whatever they raise becomes a PictureError."""
+    file.seek(0)
+    try:
+        array = DECODERS[header.format](file, header)
+    except PictureError:
+        raise
+    except MemoryError:
+        raise PictureError(f"{path} ({header.width} x {header.height} pixels) does not fit into memory.") from None
+    except Exception as error:
+        reason = reason_of(error)
+        raise PictureError(f"{path} is damaged or cut short ({reason}); copy or export it again.") from error
+    if array.ndim == 2:
+        array = array[:, :, None]
+    if array.ndim != 3 or array.shape[:2] != (header.height, header.width) or not 1 <= array.shape[2] <= 4:
+        raise PictureError(f"{path} is damaged: its pixels are not what its header declares; copy or export it again.")
+    return array
+
+
+def _cut_short(file: BinaryIO) -> PictureError:
+    return PictureError(f"{file.name} is cut short; copy or export it again.")
+
+
+def _load(file: BinaryIO, header: Header) -> bytes:
+    """The whole file, unless it is far larger than its pixels and generous metadata can explain."""
+    # Six digits and a gap for each sample is what plain PPM may need.
+    allowed = header.width * header.height * (24 if header.format == "Netpbm" else 8) + 2**26
+    length = length_of(file)
+    if length > allowed:
+        size = f"{header.width} x {header.height} pixels"
+        raise PictureError(f"{file.name} is a far larger file than its {size} can explain; export it again.")
+    return file.read(length)
+
+
+def _decode_png(file: BinaryIO, header: Header) -> NDArray[Any]:
+    data = _load(file, header)
+    if b"IEND\xaeB`\x82" not in data:
+        raise _cut_short(file)
+    return decode_png(file, data, header)
+
+
+def _decode_jpeg(file: BinaryIO, header: Header) -> NDArray[Any]:
+    array = decode_jpeg(_load(file, header))
+    if array is None:
+        raise _cut_short(file)
+    return array
+
+
+def _decode_webp(file: BinaryIO, header: Header) -> NDArray[Any]:
+    data = _load(file, header)
+    if len(data) < 8 + int.from_bytes(data[4:8], "little"):
+        raise _cut_short(file)
+    return np.asarray(imagecodecs.webp_decode(data))
+
+
+def _decode_jpegxl(file: BinaryIO, header: Header) -> NDArray[Any]:
+    return np.asarray(imagecodecs.jpegxl_decode(_load(file, header), keeporientation=True))
+
+
+def _decode_tiff(file: BinaryIO, header: Header) -> NDArray[Any]:
+    with tifffile.TiffFile(file) as tiff:
+        page = tiff.pages.first
+        if prod(page.shape) != header.width * header.height * header.channels:
+            raise PictureError(f"{file.name} is a TIFF whose first page is not one plain picture; save it as flat RGB.")
+        offsets, counts, size = page.dataoffsets, page.databytecounts, tiff.filehandle.size
+        # The decoder would fill segments that are missing or empty with zeros.
+        whole = all(at > 0 and 0 < count <= size - at for at, count in zip(offsets, counts, strict=False))
+        if not whole or not len(offsets) == len(counts) == prod(page.chunked):
+            raise _cut_short(file)
+        if page.compression == TIFF_PLAIN and not _strips_are_long_enough(page):
+            raise PictureError(f"{file.name} is damaged: its strips are shorter than its pixels; save it again.")
+        if page.compression == TIFF_JPEG:
+            _check_jpeg_segments(file, page)
+        array: NDArray[Any] = np.asarray(page.asarray())
+    return np.moveaxis(array, 0, -1) if array.ndim == 3 and page.planarconfig == 2 else array
+
+
+def _strips_are_long_enough(page: Any) -> bool:
+    """Whether each strip or tile without compression has a byte for all it holds; the decoder reads on behind it."""
+    width, height = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
+    row = width * page.bitspersample // 8 * (1 if page.planarconfig == 2 else page.samplesperpixel)
+    down = -(-page.imagelength // height)
+    last = height if page.is_tiled else page.imagelength - (down - 1) * height
+    across = page.chunked[-2] if page.is_tiled else 1
+    rows = [last if number // across % down == down - 1 else height for number in range(len(page.databytecounts))]
+    return all(count >= row * high for count, high in zip(page.databytecounts, rows, strict=True))
+
+
+def _check_jpeg_segments(file: BinaryIO, page: Any) -> None:
+    """Each strip or tile is a JPEG of its own: it must be whole, and no larger than the directory says."""
+    width, height = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
+    for at, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        file.seek(at)
+        data = file.read(count)
+        inner = peek(Part(data, file.name))
+        if inner.format != "JPEG" or inner.width > width or inner.height > height:
+            raise PictureError(f"{file.name} is damaged: a JPEG inside it has another size; copy or export it again.")
+        if decode_jpeg(data, page.jpegtables) is None:
+            raise _cut_short(file)
+
+
+def _decode_plain(file: BinaryIO, header: Header) -> NDArray[Any]:
+    return decode_netpbm(file, _load(file, header), header)
+
+
+DECODERS: dict[str, Callable[[BinaryIO, Header], NDArray[Any]]] = {
+    "PNG": _decode_png,
+    "TIFF": _decode_tiff,
+    "JPEG": _decode_jpeg,
+    "WebP": _decode_webp,
+    "JPEG XL": _decode_jpegxl,
+    "Netpbm": _decode_plain,
+}
+
+
+def _to_tensor(path: Path, array: NDArray[Any]) -> Tensor:
+    """H x W x 1 or 3 of any accepted kind to float32 3 x H x W in [0, 1]."""
+    pixels = np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.float32)
+    if array.dtype.kind == "u":
+        pixels /= np.iinfo(array.dtype).max
+    elif not np.isfinite(pixels).all():
+        raise PictureError(f"{path} holds values that are not finite (NaN or Inf); export it again.")
+    elif pixels.min() < 0 or pixels.max() > 1:
+        raise PictureError(f"{path} is a floating-point file with values outside [0, 1]; scale it to [0, 1] first.")
+    tensor = torch.from_numpy(pixels)
+    return tensor if len(tensor) == 3 else tensor.repeat(3, 1, 1)

@@ -1,0 +1,117 @@
+"""Bring what travels with a photograph up to date with the file it is written into.
+
+Blocks tell of the photograph, and that stays byte for byte; and they tell of the file they came from: its size, its
+thumbnail, further pictures and films behind it. That is set right or taken out.
+"""
+
+from dataclasses import replace
+from io import BytesIO
+
+from dualpix.io import exif as blocks
+from dualpix.io import xmp
+from dualpix.io.exif_edits import with_size, without_thumbnail
+from dualpix.io.finding import EXIF_MARK
+from dualpix.io.metadata import Metadata, orientation_of
+
+ORIENTATION = (xmp.TIFF, "Orientation")
+FORMAT = ("http://purl.org/dc/elements/1.1/", "format")
+MIME_TYPES = {".png": "image/png", ".tif": "image/tiff", ".tiff": "image/tiff", ".jpg": "image/jpeg",
+              ".jpeg": "image/jpeg", ".webp": "image/webp", ".jxl": "image/jxl"}  # fmt: skip
+
+GOOGLE, APPLE = "http://ns.google.com/photos/", "http://ns.apple.com/"
+# Namespaces that tell only of what stands behind a picture in its file: gain maps, depth maps, films, sounds.
+ATTACHMENTS = (
+    "http://ns.adobe.com/hdr-gain-map/",
+    *(
+        GOOGLE + name
+        for name in ("1.0/container/", "dd/1.0/", "1.0/depthmap/", "1.0/image/", "1.0/audio/", "1.0/focus/")
+    ),
+    *(APPLE + name for name in ("HDRGainMap/", "HDRToneMap/", "depthData/", "depthBlurEffect/", "pixeldatainfo/")),
+    *(APPLE + name for name in ("portraitEffectsMatte/", "semanticSegmentationMatte/")),
+)
+FILMS = (GOOGLE + "1.0/camera/", ("MotionPhoto", "MicroVideo", "RelatedMedia"))
+EXTENSION = ("http://ns.adobe.com/xmp/note/", "HasExtendedXMP")
+THUMBNAILS = (xmp.XAP, "Thumbnails")
+# How the pixels of the old file were stored.
+STORED = {(xmp.TIFF, name) for name in ("BitsPerSample", "Compression", "PhotometricInterpretation", "SamplesPerPixel",
+                                        "PlanarConfiguration", "YCbCrSubSampling")}  # fmt: skip
+# The same in the first directory of EXIF, where only a TIFF has a use for it.
+STORED_TAGS = frozenset({258, 259, 262, 273, 277, 278, 279, 284, 530})
+
+NO_ATTACHMENTS = "XMP told of a gain map, a depth map, a film or a sound behind the picture, which is not carried over"
+NO_THUMBNAIL = "The thumbnail showed the blurred view: it is left out."
+
+
+def updated(metadata: Metadata, suffix: str, size: tuple[int, int]) -> tuple[Metadata, list[str]]:
+    """The same as it is to be written into a file of that extension and size, width and height: with the orientation
+    and the processing note, and without what is not true of the new file; and a sentence for what was left out."""
+    packet, notes = _updated_xmp(metadata, suffix, size)
+    metadata = replace(metadata, xmp=packet)
+    exif, more = _updated_exif(metadata, suffix, size)
+    return replace(metadata, exif=exif), list(dict.fromkeys([*more, *notes]))
+
+
+def _updated_exif(metadata: Metadata, suffix: str, size: tuple[int, int]) -> tuple[bytes | None, list[str]]:
+    given = (metadata.exif or b"").removeprefix(EXIF_MARK)
+    try:
+        exif = without_thumbnail(given) if given else blocks.EMPTY
+        notes = [] if not given or exif == given else [NO_THUMBNAIL]
+        exif = with_size(exif, *size)
+        block = blocks.open_block(BytesIO(exif))
+        blocks.check(exif)
+        first = blocks.read_directory(block, block.first)
+        stored = STORED_TAGS & first.keys()
+        changes = _changes(metadata, suffix, first, block.order)
+        if changes or stored:
+            exif = blocks.amend(exif, changes, stored)
+    except ValueError as error:
+        fresh, notes = _updated_exif(replace(metadata, exif=None), suffix, size)
+        return fresh, [f"The EXIF block cannot be used ({error}): it is left out.", *notes]
+    return (exif if given or changes else None), notes
+
+
+def _changes(metadata: Metadata, suffix: str, first: blocks.Directory, order: str) -> blocks.Directory:
+    """What is to be new in the first directory."""
+    changes: blocks.Directory = {}
+    told = blocks.ORIENTATION in first or orientation_of(metadata.xmp) != metadata.orientation
+    if told and metadata.orientation != blocks.orientation_of(first, order):
+        changes[blocks.ORIENTATION] = blocks.short(metadata.orientation, order)
+    if metadata.software:
+        changes[blocks.SOFTWARE] = blocks.text(metadata.software)
+    holds_density = suffix in (".png", ".jpg", ".jpeg")
+    if metadata.density and not holds_density and blocks.X_RESOLUTION not in first:
+        changes |= blocks.density(*metadata.density, order)
+    return changes
+
+
+def _updated_xmp(metadata: Metadata, suffix: str, size: tuple[int, int]) -> tuple[bytes | None, list[str]]:
+    if metadata.xmp is None:
+        return None, []
+    width, height = (b"%d" % side for side in size)
+    values = {
+        ORIENTATION: b"%d" % metadata.orientation,
+        (xmp.TIFF, "ImageWidth"): width,
+        (xmp.TIFF, "ImageLength"): height,
+        (xmp.EXIF, "PixelXDimension"): width,
+        (xmp.EXIF, "PixelYDimension"): height,
+        FORMAT: MIME_TYPES.get(suffix, "").encode(),
+    }
+    try:
+        packet, gone = xmp.edit(metadata.xmp, values, _is_unwanted)
+    except ValueError:
+        return None, ["The XMP packet is not XML as it has to be: it is left out."]
+    notes = [NO_THUMBNAIL] if THUMBNAILS in gone else []
+    if EXTENSION in gone:
+        notes.append("The second part of XMP, which lies outside of the packet, is left out.")
+    if any(_is_attachment(name) for name in gone):
+        notes.append(f"{NO_ATTACHMENTS}; these entries are left out.")
+    return packet, notes
+
+
+def _is_unwanted(name: xmp.Name) -> bool:
+    return name in STORED or name in (EXTENSION, THUMBNAILS) or _is_attachment(name)
+
+
+def _is_attachment(name: xmp.Name) -> bool:
+    namespace, local = name
+    return namespace.startswith(ATTACHMENTS) or (namespace == FILMS[0] and local.startswith(FILMS[1]))

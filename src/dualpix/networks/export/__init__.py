@@ -1,0 +1,119 @@
+"""Networks as graphs of plain operations, for engines other than PyTorch.
+
+A graph takes one set of views of any size, and does inside what runners do outside: it fills up to what the network
+needs by repeating the edge, keeps the columns so added out of the correlation, and cuts the result.
+"""
+
+import copy
+import inspect
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from dualpix.errors import MachineError
+from dualpix.networks import Network
+from dualpix.networks.export import layers
+from dualpix.networks.export.rounding import Convolution, pointwise
+from dualpix.networks.layers import blocks
+from dualpix.networks.mccnet import model as mccnet
+from dualpix.networks.mccnet_fast import model as mccnet_fast
+
+FEW = 12
+"""Channels of a layer that makes the picture; such layers are not rounded to 8 bits, since what they err is seen."""
+
+
+class Graph(nn.Module):
+    """Views 1 x 3 x H x W in [0, 1], named as `views` says -> the sharp picture 1 x 3 x H x W, not clipped."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.views, self.multiple = cast(Network, network).views, cast(Network, network).multiple
+        self._masks_width = "width" in inspect.signature(network.forward).parameters
+        self.network = _rewritten(copy.deepcopy(network).eval().requires_grad_(False))
+
+    def run(self, *views: Tensor) -> Tensor:
+        """What `forward` does, for any number of views."""
+        height, width = views[0].shape[2:]
+        masked = {"width": width} if self._masks_width else {}
+        rows, columns = self._filling(height, views[0]), self._filling(width, views[0])
+        filled = [view.index_select(2, rows).index_select(3, columns) for view in views]
+        sharp: Tensor = self.network(*filled, **masked)
+        return sharp[:, :, :height, :width]
+
+    def _filling(self, size: int, like: Tensor) -> Tensor:
+        """Indices that fill up `size` rows or columns to what the network needs, by repeating the last one."""
+        whole = _opaque((size + self.multiple - 1) // self.multiple) * self.multiple
+        return torch.arange(whole, device=like.device).clamp(max=size - 1)
+
+    def samples(self) -> tuple[Tensor, ...]:
+        """Views to trace with, of a size that nothing divides."""
+        return tuple(torch.rand(1, 3, 4 * self.multiple + 5, 6 * self.multiple + 11) for _ in self.views)
+
+
+def _opaque(count: int) -> int:
+    """The same number; for `torch.export` one that it knows nothing of, lest it reasons for minutes about the sizes of
+    everything behind, and forbids those that the sample does not have."""
+    if not torch.compiler.is_exporting():
+        return count
+    hidden = torch.full((1,), count, dtype=torch.int64).item()
+    torch._check(hidden >= 1)  # type: ignore[no-untyped-call]
+    return hidden  # type: ignore[return-value]
+
+
+# Engines name what goes in after the arguments, hence a class for each set of views.
+
+
+class _Pair(Graph):
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        return self.run(left, right)
+
+
+class _Single(Graph):
+    def forward(self, center: Tensor) -> Tensor:
+        return self.run(center)
+
+
+class _Triple(Graph):
+    def forward(self, center: Tensor, left: Tensor, right: Tensor) -> Tensor:
+        return self.run(center, left, right)
+
+
+GRAPHS: dict[tuple[str, ...], type[Graph]] = {
+    ("left", "right"): _Pair,
+    ("center",): _Single,
+    ("center", "left", "right"): _Triple,
+}
+
+
+def graph_of(network: nn.Module) -> Graph:
+    """The graph of a network, a copy with the same weights. Raises MachineError if its views are none known here."""
+    views = cast(Network, network).views
+    if views not in GRAPHS:
+        raise MachineError(
+            f"{type(network).__name__} takes the views {', '.join(views)}, and no other engine than torch is prepared"
+            " for that; leave --engine out."
+        )
+    return GRAPHS[views](network).eval()
+
+
+def _rewritten(module: nn.Module) -> nn.Module:
+    """The same with layers of those forms that engines run fast."""
+    match module:
+        case mccnet_fast.Block():
+            return layers.Block(module)
+        case mccnet_fast.Correlation():
+            return layers.Correlation(module)
+        case mccnet_fast.Norm():
+            return layers.Norm(module)
+        case mccnet_fast.Pointwise():
+            return pointwise(module.weight, module.bias)
+        case mccnet.CrossCorrelation():
+            return layers.CrossCorrelation(module, _rewritten)
+        case blocks.Merge():
+            return layers.Merge(module)
+    if type(module) is nn.Conv2d:
+        return Convolution(module.weight, module.bias, module)
+    for name, child in module.named_children():
+        setattr(module, name, _rewritten(child))
+    return module

@@ -1,0 +1,21 @@
+"""The two views of one photograph: found in folders, read out of one file or two, compared, mirrored, taken apart."""
+
+from dualpix.pairs.sources import SOURCES, Views, open_views, turn_back, usual_suffix
+from dualpix.pairs.verdict import Inspection, check_pair, inspect_views
+from dualpix.pairs.views import Pair, find_pairs, name_of, read_pair, require_pair
+
+__all__ = [
+    "SOURCES",
+    "Inspection",
+    "Pair",
+    "Views",
+    "check_pair",
+    "find_pairs",
+    "inspect_views",
+    "name_of",
+    "open_views",
+    "read_pair",
+    "require_pair",
+    "turn_back",
+    "usual_suffix",
+]

@@ -1,0 +1,120 @@
+"""Look at the two views of a photograph before they are used: what they are, and whether they make a pair."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dualpix.io import check_output, write_picture
+from dualpix.io.profiles import is_linear, is_srgb
+from dualpix.machine.modes import settled
+from dualpix.pairs import Inspection, Views, inspect_views, open_views
+
+REACH_BLOCKS = 1.5  # how far around its middle a block's colour fades out
+BLOCK_STEP_PX = 32
+BEHIND, IN_FRONT = (0.90, 0.25, 0.10), (0.10, 0.35, 0.95)
+LEAST_SCALE_PX = 0.5  # a pair without disparity shall not look like one with much
+
+
+@dataclass(frozen=True, eq=False)
+class Inspected:
+    """`views` as read, and what their comparison shows."""
+
+    views: Views
+    found: Inspection
+
+    def as_json(self) -> dict[str, Any]:
+        """All of it as plain data; lengths in pixels of the views."""
+        height, width = self.views["left"].shape[1:]
+        found = self.found
+        return {
+            "name": self.views["name"],
+            "width": width,
+            "height": height,
+            "depth": self.views["depth"],
+            "channels": 1 if self.views["grey"] else 3,
+            "profile": profile_of(self.views),
+            "quarter_turns": self.views["quarter_turns"],
+            "brightness_ratio": round(found.brightness_ratio, 4),
+            "disparity": found.across and _rounded(asdict(found.across)),
+            "vertical_disparity": found.down and _rounded(asdict(found.down)),
+            "blocks": {
+                "textured": found.matches.textured,
+                "found": found.matches.found,
+                "trusted": len(found.matches.across),
+                "behind": found.behind,
+                "in_front": found.in_front,
+            },
+            "order": found.order,
+            "verdict": found.verdict,
+            "odd": found.odd,
+            "notes": self.views["notes"],
+        }
+
+
+def _rounded(values: dict[str, float]) -> dict[str, float]:
+    return {name: round(value, 3) for name, value in values.items()}
+
+
+def profile_of(views: Views) -> str:
+    """The colour profile in words."""
+    icc = views["metadata"].icc
+    if icc is None:
+        return "none, taken as sRGB"
+    if is_srgb(icc):
+        return "sRGB"
+    return f"not sRGB{' but linear light' if is_linear(icc) else ''}; the numbers are used as they are"
+
+
+@settled()
+def inspect(
+    left: str | Path,
+    right: str | Path | None = None,
+    *,
+    layout: str | None = None,
+    swap: bool = False,
+    picture: str | Path | None = None,
+    overwrite: bool = False,
+) -> Inspected:
+    """Read and compare two views, from two files or one; `layout` and `swap` as in `images.open_views`.
+
+    `picture`: where to write `disparity_picture`. Raises PictureError or PairError.
+    """
+    if picture is not None:
+        check_output(picture, overwrite, [left] if right is None else [left, right], grey=False)
+    views = open_views(left, right, layout=layout, swap=swap)
+    found = inspect_views(views["left"], views["right"])
+    if picture is not None:
+        write_picture(picture, disparity_picture(views["left"], found), depth=8, overwrite=overwrite)
+    return Inspected(views, found)
+
+
+def scale_px(found: Inspection) -> float:
+    """The disparity that `disparity_picture` shows in full colour, in pixels of the views."""
+    across = found.matches.across.abs()
+    largest = float(across.quantile(0.98)) if len(across) else 0.0
+    return max(largest * found.matches.reduction, LEAST_SCALE_PX)
+
+
+def disparity_picture(left: Tensor, found: Inspection) -> Tensor:
+    """The left view, 3 x H x W, grey and reduced, in red where content moved as what is behind the focus and in blue
+    where as what is in front of it; uncoloured where nothing moved or nothing was matched."""
+    matches = found.matches
+    grey = functional.avg_pool2d(left.mean(dim=0)[None], matches.reduction)[0]
+    signed = _spread_out(matches.rows, matches.columns, matches.across, grey.shape[0], grey.shape[1])
+    share = (signed * matches.reduction / scale_px(found)).clamp(-1, 1)
+    colour = torch.where((share > 0)[None], torch.tensor(BEHIND)[:, None, None], torch.tensor(IN_FRONT)[:, None, None])
+    shown = 0.25 + 0.5 * grey.expand(3, -1, -1)
+    return torch.lerp(shown, colour * (0.4 + 0.6 * grey), 0.85 * share.abs().expand(3, -1, -1)).clamp(0, 1)
+
+
+def _spread_out(rows: Tensor, columns: Tensor, values: Tensor, height: int, width: int) -> Tensor:
+    """Values at scattered places as H x W: their mean, weighted by nearness, fading to 0 away from all of them."""
+    reach = REACH_BLOCKS * BLOCK_STEP_PX / 2
+    near_y = torch.exp(-(((torch.arange(height)[:, None] + 0.5 - rows[None]) / reach) ** 2))  # H N
+    near_x = torch.exp(-(((torch.arange(width)[:, None] + 0.5 - columns[None]) / reach) ** 2))  # W N
+    total = near_y @ near_x.T
+    return (near_y * values) @ near_x.T / total.clamp_min(0.3)

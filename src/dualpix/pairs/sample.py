@@ -1,0 +1,84 @@
+"""What a data set is made of: samples, and how a folder of pictures is listed and read as one."""
+
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from torch import Tensor
+
+from dualpix.errors import DataError, PairError
+from dualpix.io import read_picture
+from dualpix.io.endings import is_picture
+from dualpix.pairs.views import SIDE_MARK
+
+Sample: TypeAlias = dict[str, Any]
+"""Named pictures, float32 RGB 3 x H x W in [0, 1], display-encoded: `left`, `right`, `center`, and `sharp` where it is
+known; plus `name` (str). Maps that belong to the scene may ride along as C x H x W (`blur_px`)."""
+
+
+class Samples(Protocol):
+    """A data set: a sequence of samples, each read anew when it is asked for.
+
+    found: what the data set is made of, in words.
+    """
+
+    found: str
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Sample: ...
+
+
+def mean_view(left: Tensor, right: Tensor) -> Tensor:
+    """The centre view of a set that has none: the mean of the two views, all C x H x W.
+
+    Taken on the display-encoded values; a camera adds light before it encodes, so its own centre view differs a little
+    where the views do.
+    """
+    return (left + right) / 2
+
+
+def list_pictures(folder: Path) -> list[Path]:
+    """The picture files directly inside `folder`, sorted by name without the mark of a view; hidden files are left out.
+
+    The mark has to go first: `a_L` sorts after `a1_L`, but `a` before `a1`.
+    """
+    files = (path for path in folder.iterdir() if not path.name.startswith(".") and is_picture(path))
+    return sorted(files, key=lambda path: (bare_name(path), path.name))
+
+
+def bare_name(path: Path) -> str:
+    """The file's name without its suffix and without the mark of a view, such as `_L`."""
+    match = SIDE_MARK.fullmatch(path.stem)
+    return match["name"] if match else path.stem
+
+
+def read_sample(name: str, paths: dict[str, Path]) -> Sample:
+    """Read the pictures of one scene; `paths` has `left` and `right`, and may have `center` and `sharp`.
+
+    Raises `PictureError` for a file that cannot be read and `PairError` for pictures of different sizes, or of which
+    some are grey and others in colour.
+    """
+    read = {key: read_picture(path) for key, path in paths.items()}
+    if grey := [str(paths[key]) for key, picture in read.items() if picture.grey]:
+        coloured = [str(paths[key]) for key, picture in read.items() if not picture.grey]
+        if coloured:
+            raise PairError(
+                f"The pictures of {name!r} must all be grey or all in colour, but {' and '.join(grey)} has one channel"
+                f" and {' and '.join(coloured)} three; save them alike."
+            )
+    pictures = {key: picture.pixels for key, picture in read.items()}
+    if len({picture.shape for picture in pictures.values()}) > 1:
+        sizes = ", ".join(f"{paths[key]} is {p.shape[-1]} x {p.shape[-2]}" for key, p in pictures.items())
+        raise PairError(f"The pictures of {name!r} must all have the same size, but {sizes} (width x height).")
+    if "center" not in pictures:
+        pictures["center"] = mean_view(pictures["left"], pictures["right"])
+    return {**pictures, "name": name}
+
+
+def check_folder(root: str | Path) -> Path:
+    """`root` as a path; raises `DataError` if it is not a folder."""
+    path = Path(root)
+    if not path.is_dir():
+        state = "is a file" if path.exists() else "does not exist"
+        raise DataError(f"{path} {state}; give the folder that holds the data set.")
+    return path

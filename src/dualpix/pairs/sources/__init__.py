@@ -1,0 +1,96 @@
+"""Two views of a photograph, out of one file or two.
+
+To add a kind of file: one module with a reader, and one line in SOURCES.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from dualpix.errors import PairError
+from dualpix.io.opening import as_path, start_of
+from dualpix.io.reading import LIMIT_MEGAPIXELS, suffix_of
+from dualpix.machine.modes import settled
+from dualpix.pairs.sources.camera_raw import is_raw, read_raw
+from dualpix.pairs.sources.multi_picture import is_two, read_two
+from dualpix.pairs.sources.npz import is_arrays, read_arrays
+from dualpix.pairs.sources.pixel_phone import is_pixel, read_pixel, read_pixel_pair
+from dualpix.pairs.sources.record import Views, turn_back
+from dualpix.pairs.sources.side_by_side import read_side_by_side, read_top_bottom
+from dualpix.pairs.views import read_pair
+from dualpix.tables import pick
+
+__all__ = ["SOURCES", "Source", "Views", "open_views", "turn_back", "usual_suffix"]
+
+
+class Source(NamedTuple):
+    """A kind of file with two views: its reader, from a path and the most megapixels to `Views`, and whether a file is
+    of this kind, from its path and first bytes; None where only the user can know."""
+
+    read: Callable[[Path, float], Views]
+    recognises: Callable[[Path, bytes], bool] | None = None
+
+
+SOURCES = {
+    "raw": Source(read_raw, is_raw),
+    "pixel": Source(read_pixel, is_pixel),
+    "npz": Source(read_arrays, is_arrays),
+    "two-pictures": Source(read_two, is_two),
+    "side-by-side": Source(read_side_by_side),
+    "top-bottom": Source(read_top_bottom),
+}
+
+
+@settled()
+def open_views(
+    left: str | Path,
+    right: str | Path | None = None,
+    *,
+    layout: str | None = None,
+    swap: bool = False,
+    limit_megapixels: float = LIMIT_MEGAPIXELS,
+) -> Views:
+    """Read the two views of a photograph out of two files, or out of the one that holds both.
+
+    `layout`: the kind of that one file, a name in SOURCES; None recognises all but side-by-side and top-bottom.
+    `swap`: exchange the views. Raises PictureError or PairError, as `read_pair` does and where a file holds no two
+    views, and RecipeError for an unknown layout.
+    """
+    left, right = as_path(left), None if right is None else as_path(right)
+    if right is not None and layout is not None:
+        raise PairError(
+            f"{left} and {right} are two files, so there is no layout {layout!r}; give one, or leave it out."
+        )
+    if right is None:
+        views = _source_of(left, layout).read(left, limit_megapixels)
+    elif all(is_pixel(path, start_of(path)) for path in (left, right)):
+        views = read_pixel_pair(left, right, limit_megapixels)
+    else:
+        views = Views(**read_pair(left, right, limit_megapixels), quarter_turns=0)
+    if swap:
+        views["left"], views["right"] = views["right"], views["left"]
+    return views
+
+
+def usual_suffix(left: str | Path, layout: str | None = None) -> str:
+    """The usual extension for pictures made of a file's views: that of its own format if that is written, else .tif."""
+    kind = layout or _recognise(Path(left))
+    return ".tif" if kind in ("raw", "npz") else suffix_of(left)
+
+
+def _source_of(path: Path, layout: str | None) -> Source:
+    kind = layout or _recognise(path)
+    if kind is None:
+        suffix_of(path)  # what is no picture at all is told first
+        raise PairError(
+            f"{path} is one picture; give the other view as well, or say how both lie in it: "
+            "--layout side-by-side or --layout top-bottom."
+        )
+    return pick(SOURCES, kind, "layout")
+
+
+def _recognise(path: Path) -> str | None:
+    start = start_of(path)
+    return next(
+        (kind for kind, source in SOURCES.items() if source.recognises and source.recognises(path, start)), None
+    )

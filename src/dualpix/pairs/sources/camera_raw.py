@@ -1,0 +1,236 @@
+"""Camera raw files that hold two frames: Canon Dual Pixel RAW (CR2, CR3), and DNG with two samples a pixel.
+
+Read and developed by LibRaw through rawpy, both halves with the very same settings.
+"""
+
+from collections.abc import Sequence
+from contextlib import closing
+from io import BytesIO
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dualpix.errors import PictureError, how_to_install, reason_of
+from dualpix.io import exif as blocks
+from dualpix.io.curve import encode_srgb
+from dualpix.io.metadata import Metadata
+from dualpix.pairs.sources.dng_levels import Levels, read_levels
+from dualpix.pairs.sources.halves import Halves, Mosaic, split_halves
+from dualpix.pairs.sources.record import Views, as_view
+
+DNG_VERSION, PHOTOMETRIC, MOSAIC = 50706, 262, 32803
+FILTERS = frozenset({33421, 33422})  # the colour filter array, which a developed picture does not have
+SUFFIXES = {".cr2", ".cr3", ".dng"}
+WHITEST = 65535  # the samples have 16 bits
+LEVELS = 60000.0  # what white is scaled to before developing, so that rounding to integers costs nothing
+ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}  # from LibRaw's turns to EXIF's
+
+
+class Frame(NamedTuple):
+    """A mosaic H x W as stored, its black level photosite by photosite, and where it clips."""
+
+    mosaic: NDArray[np.uint16]
+    black: Mosaic
+    white: float
+
+
+def is_raw(path: Path, start: bytes) -> bool:
+    """Whether a file is a camera raw file of a kind that may hold two frames, by its first bytes and its tags."""
+    if start[4:11] == b"ftypcrx" or (start[:2] in (b"II", b"MM") and start[8:10] == b"CR"):
+        return True
+    if not start.startswith((b"II*\0", b"MM\0*")):
+        return False
+    if path.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        with path.open("rb") as file:
+            block = blocks.open_block(file)
+            first = blocks.read_directory(block, block.first)
+            colour = blocks.integer(first[PHOTOMETRIC], block.order) if PHOTOMETRIC in first else 0
+    except (OSError, ValueError):
+        return False
+    return DNG_VERSION in first or colour == MOSAIC
+
+
+def read_raw(path: Path, limit_megapixels: float) -> Views:
+    """Both halves of the sensor, developed alike: camera white balance, sRGB colours and curve.
+
+    Raises PictureError if rawpy is not installed, if the file is damaged, holds one frame only, or one frame twice, and
+    if it declares more than `limit_megapixels`.
+    """
+    rawpy = _rawpy()
+    levels = _levels(path)
+    main, other = (_frame(rawpy, path, number, limit_megapixels, levels) for number in (0, 1))
+    height, width = (min(a, b) for a, b in zip(main.mosaic.shape, other.mosaic.shape, strict=True))
+    if np.array_equal(main.mosaic[:height, :width], other.mosaic[:height, :width]):
+        raise PictureError(
+            f"{path} gives the same frame twice, so there are no two views in it; if it is a Dual Pixel RAW, "
+            "another version of rawpy may read it, or export both views by the camera maker's software."
+        )
+    with closing(_opened(rawpy, path, 0, limit_megapixels)) as raw:
+        light, part = ((frame.mosaic - frame.black)[:height, :width] for frame in (main, other))
+        halves = split_halves(light, part, main.white, raw.raw_colors[:height, :width])
+        orientation = ORIENTATIONS.get(raw.sizes.flip, 1)  # developing resets it
+        first, second = (_developed(rawpy, raw, half, halves.white) for half in (halves.first, halves.second))
+    return Views(
+        name=path.stem,
+        left=as_view(first),
+        right=as_view(second),
+        depth=16,
+        notes=_notes(path, halves, main.mosaic.shape != other.mosaic.shape),
+        grey=False,
+        metadata=Metadata(exif=_exif(path), orientation=orientation),
+        quarter_turns=0,
+    )
+
+
+def _rawpy() -> ModuleType:
+    try:
+        import rawpy
+    except ImportError:
+        how = how_to_install("raw")
+        raise PictureError(f"Camera raw files are read by rawpy, which is not installed; get it by: {how}.") from None
+    return rawpy
+
+
+def _opened(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float) -> Any:
+    """A raw file with frame `number` unpacked.
+
+    LibRaw chooses the frame of a CR2 or CR3 while it opens the file. `rawpy.imread` asks for one only afterwards, and
+    so returns frame 0 whatever is asked for; hence the long way.
+    """
+    raw = rawpy.RawPy()
+    try:
+        raw.set_unpack_params(shot_select=number)
+        raw.open_file(str(path))
+        if raw.sizes.raw_width * raw.sizes.raw_height > limit_megapixels * 1e6:
+            size = f"{raw.sizes.raw_width} x {raw.sizes.raw_height} pixels"
+            raise PictureError(f"{path} declares {size}, more than the limit of {limit_megapixels:g} megapixels.")
+        raw.unpack()
+        is_flat = raw.raw_type == rawpy.RawType.Flat and raw.raw_image is not None and raw.raw_colors is not None
+        if not is_flat or not _is_plain(raw):
+            raise PictureError(f"{path} holds no plain colour mosaic; export both views as 16-bit TIFF.")
+    except rawpy.LibRawRequestForNonexistentImageError:
+        raw.close()
+        raise PictureError(
+            f"{path} holds one frame only: it was not taken with Dual Pixel RAW switched on, or the second frame was "
+            "dropped when it was converted; without it there are no two views."
+        ) from None
+    except rawpy.LibRawError as error:
+        raw.close()
+        what = error.args[0] if error.args else error
+        reason = what.decode(errors="replace") if isinstance(what, bytes) else reason_of(error)
+        raise PictureError(f"{path} is damaged, cut short or of an unknown kind ({reason}); copy it again.") from error
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+def _is_plain(raw: Any) -> bool:
+    """Whether all two by two photosites are alike: green on one diagonal, red and blue on the other."""
+    colours, names = raw.raw_colors, raw.color_desc
+    if raw.num_colors != 3 or min(colours.shape) < 2 or colours.max() >= len(names):
+        return False
+    first, second, third, fourth = (names[colour : colour + 1] for colour in colours[:2, :2].flat)
+    diagonals = {first + fourth, second + third}
+    alike = all((colours[row::2, column::2] == colours[row, column]).all() for row in (0, 1) for column in (0, 1))
+    return alike and b"GG" in diagonals and bool(diagonals & {b"RB", b"BR"})
+
+
+def _levels(path: Path) -> list[Levels]:
+    try:
+        return read_levels(path)
+    except (OSError, ValueError) as error:
+        raise PictureError(f"{path} is damaged ({reason_of(error)}); copy it again.") from error
+
+
+def _frame(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float, levels: Sequence[Levels]) -> Frame:
+    with closing(_opened(rawpy, path, number, limit_megapixels)) as raw:
+        mosaic, white = raw.raw_image.copy(), float(raw.white_level)
+        if number < len(levels):
+            pattern, declared = levels[number]
+            black = _spread(pattern, mosaic.shape, raw.sizes.top_margin, raw.sizes.left_margin)
+            white = white if declared is None else declared
+        else:
+            black = np.asarray(raw.black_level_per_channel, np.float32)[raw.raw_colors]
+    if not black.max() < white <= WHITEST:
+        raise PictureError(
+            f"{path} is damaged: its white level, {white:g}, must lie above its black level, {black.max():g}, and not "
+            f"above {WHITEST}; copy it again."
+        )
+    return Frame(mosaic, black, white - float(black.max()))
+
+
+def _spread(pattern: Mosaic, shape: tuple[int, ...], top: int, left: int) -> Mosaic:
+    """A pattern repeated over a mosaic of `shape`, from the visible part's corner on."""
+    rows, columns = (
+        (np.arange(side) - margin) % period
+        for side, margin, period in zip(shape, (top, left), pattern.shape, strict=True)
+    )
+    return pattern[np.ix_(rows, columns)]
+
+
+def _developed(rawpy: ModuleType, raw: Any, half: Mosaic, white: float) -> NDArray[np.float32]:
+    """Put a half in the place of the frame and develop that: H x W x 3 in [0, 1], display-encoded."""
+    height, width = half.shape
+    mosaic = np.clip(half * np.float32(LEVELS / white), 0, 65535)
+    raw.raw_image[:] = 0
+    raw.raw_image[:height, :width] = np.rint(mosaic).astype(np.uint16)
+    picture = raw.postprocess(
+        demosaic_algorithm=rawpy.DemosaicAlgorithm.AHD,
+        user_wb=_white_balance(raw),
+        user_black=0,
+        user_cblack=[0, 0, 0, 0],
+        user_sat=int(LEVELS),
+        adjust_maximum_thr=0.0,  # else LibRaw looks for the white level in each half by itself
+        no_auto_bright=True,
+        output_color=rawpy.ColorSpace.sRGB,
+        output_bps=16,
+        gamma=(1, 1),
+        user_flip=0,
+    )
+    visible = picture[: height - raw.sizes.top_margin, : width - raw.sizes.left_margin]
+    return encode_srgb(visible.astype(np.float32) / np.float32(65535))
+
+
+def _white_balance(raw: Any) -> list[float]:
+    """The camera's own if it is there. It must be told: LibRaw's other choice looks at each half by itself."""
+    chosen = next(
+        (gains for gains in (raw.camera_whitebalance, raw.daylight_whitebalance) if min(gains[:3]) > 0), [1.0] * 4
+    )
+    return [float(gain) for gain in chosen]
+
+
+def _exif(path: Path) -> bytes | None:
+    """What the first directory of a CR2 or DNG says; a damaged one counts as none, and CR3 files have another form."""
+    try:
+        with path.open("rb") as file:
+            gathered = blocks.gather(blocks.open_block(file), blocks.STORAGE | FILTERS)
+            block = blocks.open_block(BytesIO(gathered))
+            blocks.read_directory(block, block.first)
+    except (OSError, ValueError):
+        return None
+    return gathered
+
+
+def _notes(path: Path, halves: Halves, cropped: bool) -> list[str]:
+    how = "by difference" if halves.by_difference else "as they are, since both frames hold about as much light"
+    notes = [
+        f"The halves in {path.name} were taken {how}. This way was tried on files made for the purpose only and awaits "
+        "confirmation on a camera's own file: look at the views (dualpix extract) and at what dualpix inspect says.",
+        "The raw data was developed by LibRaw with the sRGB curve, not by the camera maker's software, on whose "
+        "pictures the weights were tested.",
+        "Which half is the left one is not written in the file; if the result looks worse, exchange them (--swap).",
+    ]
+    if halves.clipped > 0:
+        share = f"{100 * halves.clipped:.2g} %"
+        notes.append(f"{share} of the photosites are clipped in the sum of the halves; there one half is a guess.")
+    if abs(halves.gain - 1) > 0.01:
+        notes.append(f"One half was {max(halves.gain, 1 / halves.gain):.2f} times as bright as the other: matched.")
+    if cropped:
+        notes.append("The two frames differ in size; only what both have was used.")
+    return notes

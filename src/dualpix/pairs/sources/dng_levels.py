@@ -1,0 +1,87 @@
+"""The levels that a DNG declares for each of its samples: what LibRaw makes of several samples is meant for colours.
+
+BlackLevel holds a number for each row and column of a pattern and each sample, the samples innermost (DNG 1.7, 4.4);
+the pattern is one photosite where BlackLevelRepeatDim is left out. WhiteLevel holds one number for each sample.
+"""
+
+import struct
+from collections.abc import Iterator
+from contextlib import suppress
+from math import prod
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
+
+from dualpix.io import exif as blocks
+from dualpix.pairs.sources.halves import Mosaic
+
+PHOTOMETRIC, SAMPLES, SUBDIRECTORIES, BLACK_REPEAT, BLACK, WHITE = 262, 277, 330, 50713, 50714, 50717
+MOSAIC = 32803
+NUMBERS = {1: "B", 3: "H", 4: "I", 5: "II", 13: "I"}
+LARGEST_PATTERN = 64  # rows or columns
+
+
+class Levels(NamedTuple):
+    """Of one sample: black as a pattern that repeats from the upper left of the visible part, and white, or None."""
+
+    black: Mosaic
+    white: float | None
+
+
+def read_levels(path: Path) -> list[Levels]:
+    """The levels of every sample of a mosaic; none if the file is no TIFF stream with a mosaic of several samples.
+
+    Raises ValueError if it declares levels that do not fit its samples, and OSError if it cannot be read.
+    """
+    with path.open("rb") as file:
+        for directory, order in _directories(file):
+            photometric, samples = (_integer(directory, tag, order) for tag in (PHOTOMETRIC, SAMPLES))
+            if photometric == MOSAIC and samples > 1:
+                return _levels(directory, order, samples)
+    return []
+
+
+def _directories(file: BinaryIO) -> Iterator[tuple[blocks.Directory, str]]:
+    """The first directory and those below it, as far as they can be read, with the byte order."""
+    with suppress(ValueError):
+        block = blocks.open_block(file)
+        first = blocks.read_directory(block, block.first)
+        yield first, block.order
+        for offset in _numbers(first[SUBDIRECTORIES], block.order) if SUBDIRECTORIES in first else []:
+            with suppress(ValueError):
+                yield blocks.read_directory(block, int(offset)), block.order
+
+
+def _integer(directory: blocks.Directory, tag: int, order: str) -> int:
+    """What one integer says; 0 for anything else."""
+    with suppress(ValueError):
+        return blocks.integer(directory[tag], order) if tag in directory else 0
+    return 0
+
+
+def _levels(directory: blocks.Directory, order: str, samples: int) -> list[Levels]:
+    repeat = [int(n) for n in _numbers(directory[BLACK_REPEAT], order)] if BLACK_REPEAT in directory else [1, 1]
+    if len(repeat) != 2 or not all(1 <= side <= LARGEST_PATTERN for side in repeat):
+        raise ValueError(f"its black levels repeat every {' x '.join(map(str, repeat))} photosites")
+    rows, columns = repeat
+    black = _numbers(directory[BLACK], order) if BLACK in directory else [0.0] * (rows * columns)
+    if len(black) == rows * columns:  # Some writers leave the samples out where all are alike.
+        black = [level for level in black for _ in range(samples)]
+    if len(black) != rows * columns * samples:
+        raise ValueError(f"it declares {len(black)} black levels for {samples} samples")
+    white = _numbers(directory[WHITE], order) if WHITE in directory else []
+    if len(white) not in (0, 1, samples):
+        raise ValueError(f"it declares {len(white)} white levels for {samples} samples")
+    patterns = np.array(black, np.float32).reshape(rows, columns, samples)
+    return [Levels(patterns[:, :, k], white[k % len(white)] if white else None) for k in range(samples)]
+
+
+def _numbers(entry: blocks.Entry, order: str) -> list[float]:
+    layout = NUMBERS.get(entry.kind)
+    if layout is None:
+        raise ValueError("its levels are no numbers")
+    values = list(struct.iter_unpack(order + layout, entry.value))
+    if entry.kind == 5 and not all(below for _, below in values):
+        raise ValueError("its levels are divided by zero")
+    return [above / prod(below) for above, *below in values]

@@ -1,0 +1,27 @@
+"""Both views as two pictures of one file: pages of a TIFF, a multi-picture JPEG (.mpo), a PPM behind another."""
+
+from pathlib import Path
+
+from dualpix.errors import PairError
+from dualpix.io.reading import count_pictures, read_pictures
+from dualpix.pairs.sources.record import Views
+from dualpix.pairs.views import pair_of
+
+
+def is_two(path: Path, start: bytes) -> bool:
+    """Whether a file holds exactly two pictures of one size."""
+    return bool(start) and count_pictures(path) == 2
+
+
+def read_two(path: Path, limit_megapixels: float) -> Views:
+    """The first picture as the left view, the second as the right one. Raises PictureError or PairError."""
+    pictures = read_pictures(path, limit_megapixels)
+    if len(pictures) != 2:
+        many = "one picture" if len(pictures) == 1 else f"{len(pictures)} pictures of one size"
+        raise PairError(f"{path} holds {many}, not two views; give two files, or say how both lie in it (--layout).")
+    pair = pair_of(pictures[0], pictures[1], f"The two pictures of {path}", path.stem)
+    note = (
+        f"{path.name} holds two pictures of one size: the first was taken for the left view, the second for the right."
+    )
+    pair["notes"] = [note, *dict.fromkeys(pair["notes"])]
+    return Views(**pair, quarter_turns=0)

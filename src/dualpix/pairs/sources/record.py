@@ -1,0 +1,30 @@
+"""What every source of two views shares: the record it fills in, and how arrays become views."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from dualpix.pairs.views import Pair
+
+
+class Views(Pair):
+    """A pair with `quarter_turns`: how often its views were turned counter-clockwise to bring disparity onto the rows.
+
+    What is made of them is turned back by `turn_back`.
+    """
+
+    quarter_turns: int
+
+
+def turn_back(picture: Tensor, views: Views) -> Tensor:
+    """Turn a picture C x H x W that was made of `views` the way their file lay."""
+    return torch.rot90(picture, -views["quarter_turns"], (1, 2)).contiguous()
+
+
+def as_view(pixels: NDArray[Any]) -> Tensor:
+    """H x W (grey) or H x W x 3 floats to a float32 tensor 3 x H x W."""
+    colour = np.repeat(pixels[:, :, None], 3, axis=2) if pixels.ndim == 2 else pixels
+    return torch.from_numpy(np.ascontiguousarray(colour.transpose(2, 0, 1), dtype=np.float32))

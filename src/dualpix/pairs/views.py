@@ -1,0 +1,154 @@
+"""The two views of one dual-pixel photograph: read them, find them in folders, refuse or warn where they cannot be."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+
+from dualpix.errors import PairError
+from dualpix.io.endings import is_picture
+from dualpix.io.metadata import Metadata
+from dualpix.io.opening import as_path
+from dualpix.io.reading import LIMIT_MEGAPIXELS, MIN_SIDE_PX, Picture, read_picture
+from dualpix.io.writing import ENCODERS
+from dualpix.machine.modes import settled
+
+
+class Pair(TypedDict):
+    """A sample of two views, float32 3 x H x W in [0, 1], with their bit depth (8 or 16) and what reading changed.
+
+    `grey`: the files have one channel; `metadata` is that of the left view.
+    """
+
+    name: str
+    left: Tensor
+    right: Tensor
+    depth: int
+    notes: list[str]
+    grey: bool
+    metadata: Metadata
+
+
+@settled()
+def read_pair(left: str | Path, right: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> Pair:
+    """Read the two views of one photograph. `name` is the left file's name without extension and side mark (`_L`).
+
+    Raises PictureError if one of them cannot be read (see `read_picture`), and PairError if they are one file, hold
+    the same pixels, or differ in size, bit depth or channels. What only looks odd is for `inspect_views` to say.
+    """
+    left, right = as_path(left), as_path(right)
+    if left.exists() and right.exists() and left.samefile(right):
+        raise PairError(f"{left} was given as both views; give the left and the right view of one photograph.")
+    a, b = read_picture(left, limit_megapixels), read_picture(right, limit_megapixels)
+    return pair_of(a, b, f"{left} and {right}", name_of(left))
+
+
+def pair_of(left: Picture, right: Picture, names: str, name: str) -> Pair:
+    """Two pictures as the views of the photograph `name`; `names` is what messages call them. Raises PairError."""
+    for what, a, b in (
+        ("size", _size(left.pixels), _size(right.pixels)),
+        ("bit depth", f"{left.depth} bits", f"{right.depth} bits"),
+        ("channels", *("grey" if view.grey else "colour" for view in (left, right))),
+    ):
+        if a != b:
+            raise PairError(f"{names} differ in {what} ({a} and {b}); export both views in the same way.")
+    require_pair(left.pixels, right.pixels, names)
+    return Pair(
+        name=name,
+        left=left.pixels,
+        right=right.pixels,
+        depth=left.depth,
+        notes=_notes(left, right),
+        grey=left.grey,
+        metadata=left.metadata,
+    )
+
+
+def _size(view: Tensor) -> str:
+    return " x ".join(str(side) for side in reversed(view.shape[1:]))
+
+
+def _notes(left: Picture, right: Picture) -> list[str]:
+    notes = [*left.notes, *right.notes]
+    if left.metadata.icc != right.metadata.icc:
+        notes.append("The two views carry different colour profiles; their numbers are used as they are.")
+    if left.metadata.orientation != right.metadata.orientation:
+        notes.append("The two views carry different orientations; check that they were exported in the same way.")
+    return notes
+
+
+def require_pair(left: Tensor, right: Tensor, names: str = "left and right") -> None:
+    """Raise PairError unless these are two different pictures 3 x H x W of one size, 16 pixels or more, in [0, 1]."""
+    if left.shape != right.shape or left.ndim != 3 or len(left) != 3 or min(left.shape[1:]) < MIN_SIDE_PX:
+        shapes = f"{tuple(left.shape)} and {tuple(right.shape)}"
+        wanted = f"3 x H x W, alike, H and W at least {MIN_SIDE_PX}"
+        raise PairError(f"{names}: the views have shapes {shapes}; both must be {wanted}.")
+    for view in (left, right):
+        low, high = (float(value) for value in torch.aminmax(view))
+        if not (low >= 0 and high <= 1):  # false for NaN too
+            raise PairError(f"{names}: both views must hold values in [0, 1], but one spans {low:g} to {high:g}.")
+    if torch.equal(left, right):
+        raise PairError(f"{names}: both views hold the same pixels; give the left and the right view, not one twice.")
+
+
+# Parallel folders of views: (left, right), the names DPDD and its followers use.
+PARALLEL_FOLDERS = [
+    ("left", "right"), ("l", "r"), ("L", "R"), ("inputL", "inputR"), ("test_l", "test_r"),
+    ("test_l/source", "test_r/source"), ("train_l/source", "train_r/source"), ("val_l/source", "val_r/source"),
+]  # fmt: skip
+SIDE_MARK = re.compile(r"(?P<name>.+)[_-](?P<side>l|r|left|right)", re.IGNORECASE)
+
+
+def find_pairs(folder: str | Path) -> list[tuple[Path, Path]]:
+    """The (left, right) files of every pair in a folder, sorted by name.
+
+    Pairs are files marked `_L` and `_R` (or `_left` and `_right`, either case) side by side, or files of the same name,
+    with or without these marks, in the parallel folders left and right, l and r, inputL and inputR, or test_l and
+    test_r. Raises PairError if there is none, if a view has no counterpart, or if two files claim the same place.
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise PairError(f"{folder} is not a folder; give a folder of pairs.")
+    lefts = _index(path for path in _pictures(folder) if _split_name(path)[1] == "l")
+    rights = _index(path for path in _pictures(folder) if _split_name(path)[1] == "r")
+    for left_name, right_name in PARALLEL_FOLDERS:
+        if not lefts and not rights and (folder / left_name).is_dir() and (folder / right_name).is_dir():
+            lefts, rights = (_index(_pictures(folder / name)) for name in (left_name, right_name))
+    if not lefts and not rights:
+        raise PairError(
+            f"{folder} holds no pairs; name the views NAME_L and NAME_R ({', '.join(ENCODERS)}), "
+            "or put them under equal names into the folders left and right."
+        )
+    if lonely := [str((lefts | rights)[name]) for name in sorted(lefts.keys() ^ rights.keys())]:
+        more = f" and {len(lonely) - 3} more" if len(lonely) > 3 else ""
+        raise PairError(f"No other view was found for {', '.join(lonely[:3])}{more}; add it or move the file away.")
+    return [(lefts[name], rights[name]) for name in sorted(lefts)]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    paths = sorted(folder.iterdir())
+    return [path for path in paths if not path.name.startswith(".") and is_picture(path)]
+
+
+def _index(paths: Iterable[Path]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in paths:
+        name = _split_name(path)[0]
+        if name in found:
+            raise PairError(f"{found[name]} and {path} are the same view of the same name; keep one of them.")
+        found[name] = path
+    return found
+
+
+def name_of(path: str | Path) -> str:
+    """The name of a photograph: that of its file without extension and side mark (`_L`)."""
+    return _split_name(Path(path))[0]
+
+
+def _split_name(path: Path) -> tuple[str, str]:
+    """A file's name without extension and side mark, and the side: "l", "r" or none."""
+    match = SIDE_MARK.fullmatch(path.stem)
+    return (match["name"], match["side"][0].lower()) if match else (path.stem, "")

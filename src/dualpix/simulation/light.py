@@ -1,0 +1,108 @@
+"""The light of a training: which lenses, sensors and developers simulated photographs are taken with.
+
+One light for all cameras. Ranges are wider than what was measured on a Canon 5D Mark IV
+(results/calibration-dpdd-preview.md), a Canon R6 Mark II and a Pixel 4; what each part brought on real photographs
+stands in results/light.md.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from dualpix.simulation.developer import Developer
+from dualpix.simulation.kernels import Lens, largest_rho
+from dualpix.simulation.sensor import Sensor, Tone
+
+MOST_CONTRAST = 0.9  # of the tone curve: real Canon pairs have 0.4 to 1 (results/calibration-dpdd-preview.md)
+
+
+@dataclass(frozen=True)
+class Light:
+    """Shares are of lenses or of pairs, in [0, 1].
+
+    one_sided: lenses whose views are one-sided (`Lens.side`); the others' views mirror one another.
+    rho: range of disparity per blur radius of lenses that are not one-sided, the lower ones more often.
+    one_sided_rho: range of those that are, uniform: a narrow crescent lies far aside. Beyond 0.6 the dividing line is
+        nearly a step.
+    falling: lenses whose rho falls towards the sides of the frame.
+    bright_rims: lenses with a bright rim, up to 0.8.
+    aberration_px: deviation of each aberration at the pupil's edge, in pixels.
+    uneven: deviation of the tilts of the pupil's transmission.
+    decentre: most that the opening lies off the centre, against the side of the frame where the scene is.
+    noisy: pairs with noise. shot: range of its variance at white, log-uniform. grainy: those of them whose noise went
+        through the smoothing of a raw converter.
+    sharpened: pairs whose developer sharpened all pictures. local_tone: those it brightened and darkened in places.
+    """
+
+    one_sided: float = 0.5
+    rho: tuple[float, float] = (0.08, 0.65)
+    one_sided_rho: tuple[float, float] = (0.3, 0.85)
+    falling: float = 0.5
+    bright_rims: float = 0.25
+    aberration_px: float = 0.4
+    uneven: float = 0.15
+    decentre: float = 0.0
+    noisy: float = 0.5
+    shot: tuple[float, float] = (1e-6, 1e-2)
+    grainy: float = 0.5
+    sharpened: float = 0.0
+    local_tone: float = 0.0
+
+
+def draw_lens(rng: np.random.Generator, light: Light) -> Lens:
+    """A random pair of point-spread functions, somewhere in the frame.
+
+    x runs from -1 to 1 over its width. A rho that the drawn shape cannot have is lowered to what it can.
+    """
+    x = float(rng.uniform(-1, 1))
+    one_sided = rng.random() < light.one_sided
+    low, high = light.one_sided_rho if one_sided else light.rho
+    rho = low + (high - low) * float(rng.random()) ** (1.0 if one_sided else 1.5)
+    if rng.random() < light.falling and not one_sided:
+        rho *= 1 - float(rng.uniform(0.2, 0.6)) * x * x
+    clipped, bladed, bright = (rng.random() < share for share in (0.3, 0.3, light.bright_rims))
+    rim = float(rng.uniform(0.2, 0.8) if bright else rng.uniform(-0.5, 0.2))
+    side = float(x * rng.uniform(0, 0.9) + rng.normal(0, 0.1))
+    lens = Lens(
+        rho=max(rho, light.rho[0]),
+        rim=rim,
+        rim_order=float(rng.uniform(1, 4)),
+        split=float(rng.uniform(0, 0.6)),
+        skew=0.25 * x if rng.random() < 0.4 else 0.0,
+        softness_px=float(rng.uniform(0.1, 0.5)),
+        softness_rel=float(rng.uniform(0.03, 0.12)),
+        blades=8 if bladed else 0,
+        clip=(0.4 * x, float(rng.uniform(-0.2, 0.2))) if clipped else (0.0, 0.0),
+        decentre=float(-light.decentre * x * rng.uniform(0, 1) + rng.normal(-0.015, 0.02)),
+        side=side if one_sided else None,
+        rim_growth=float(rng.normal(0, 0.15)),
+        shade=_three(rng, light.uneven),
+        uneven=_three(rng, light.uneven),
+        aberrations=tuple(float(a) for a in rng.normal(0, light.aberration_px, 5)),  # type: ignore[arg-type]
+    )
+    return replace(lens, rho=min(lens.rho, 0.95 * largest_rho(lens)))
+
+
+def _three(rng: np.random.Generator, deviation: float) -> tuple[float, float, float]:
+    first, second, third = (float(amount) for amount in rng.normal(0, deviation, 3))
+    return first, second, third
+
+
+def draw_sensor(rng: np.random.Generator, tone: Tone, light: Light) -> Sensor:
+    """A clean or a noisy sensor, with a trace of opposite shading, and a developer."""
+    noisy, grainy, sharpened, local = (
+        rng.random() < share for share in (light.noisy, light.grainy, light.sharpened, light.local_tone)
+    )
+    shot = float(np.exp(rng.uniform(*np.log(light.shot))))
+    read = float(10 ** rng.uniform(-4.5, -2.7))
+    grain_px, amount, radius_px, field, seed = (
+        float(rng.uniform(*span)) for span in ((0.4, 0.9), (0.2, 1.2), (0.5, 1.5), (0.05, 0.25), (0, 2**31))
+    )
+    return Sensor(
+        tone=tone,
+        shading=float(rng.uniform(-0.007, 0.007)),
+        shot=shot if noisy else 0.0,
+        read=read if noisy else 0.0,
+        grain_px=grain_px if noisy and grainy else 0.0,
+        developer=Developer(amount if sharpened else 0.0, radius_px, field if local else 0.0, int(seed)),
+    )

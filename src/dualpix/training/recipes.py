@@ -1,0 +1,297 @@
+"""Recipes: everything that decides what a training run computes, as one flat record. Variants replace fields."""
+
+from dataclasses import asdict, fields, replace
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from dualpix.errors import RecipeError
+from dualpix.tables import pick
+
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Codec = Literal["jpeg", "vp8", "h264"]  # those of `simulation.samples.CODECS`
+Decay = Annotated[float, Field(ge=0, lt=1)]
+
+
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Recipe:
+    """Settings of a training run. Lengths in pixels; a step is one update of the weights.
+
+    network, arguments: a name in NETWORKS or MAPPERS and its keyword arguments.
+    start: weights, by name or file, from which a new run starts; empty for random ones. They must be of this network
+        with these arguments. A resumed run goes on from where it is, whatever this says.
+    teacher: weights, by name or file, of any network that makes pictures; empty for none. What it makes of the same
+        crops takes `taught` of the sharp picture's place as the target: it has no detail that the views have lost, and
+        what is left to learn is learnt from fewer crops (Hinton et al., 2015).
+    loss: a name in LOSSES or OBJECTIVES.
+    optimiser: Adam, AdamW with `weight_decay`, or Muon (`training.optimisers`). rate: its peak learning rate, reached
+        after `warmup_steps`.
+    momentum, second_momentum: its two decay rates, often called beta.
+    schedule: "stable" (constant, then a linear fall to 0 over the last `decay_steps`; a resumed run may be given
+        another `steps`), "halving" (halved every `halve_every` steps) or "cosine" (to 0 at `steps`).
+    batch: crops for each step, over all processes. crop: their side.
+    late_steps: the last steps take `late_batch` crops of `late_crop` instead; 0 for either leaves it as it is. Like
+        `decay_steps` they may be changed on resuming.
+    average: decay of the running mean of the weights, which is what is validated and kept; 0 for none. It may be
+        changed on resuming.
+    clip: largest norm of the gradient; 0 for no limit.
+    precision: "bf16" (bf16 weights, float32 masters), "fp32", or "auto": bf16 where it is measured to be the
+        faster (`rates`).
+    seed: decides the first weights, the scenes and the crops.
+    scene: side of a simulated scene, which gives many crops. pool: scenes to draw from at any time.
+    fresh: new scenes for each step; the oldest leave the pool.
+    sharp_aperture, compressed, codecs, far_px, shade: see `simulation.samples.Simulated` and
+    `simulation.scenes.Layout`.
+    light, layout: fields of `simulation.light.Light` and of `simulation.scenes.Layout` that differ from their defaults.
+    augment: mirror crops at random, left to right (with the views exchanged) and up to down.
+    negate_depth: exchange the views half of the time, a scene with its depths negated.
+    simulated: share of the crops that are simulated while the others are of real pairs; 0 for all of one kind.
+    validate_every: steps between validations. keep_minutes: minutes between checkpoints.
+    """
+
+    network: str = "mccnet-fast"
+    arguments: dict[str, Any] = Field(default_factory=dict)
+    start: str = ""
+    teacher: str = ""
+    taught: Share = 1.0
+    loss: str = "charbonnier"
+    optimiser: Literal["adam", "adamw", "muon"] = "adamw"
+    rate: Amount = 4e-4
+    momentum: Decay = 0.9
+    second_momentum: Decay = 0.99
+    weight_decay: Amount = 0.0
+    schedule: Literal["stable", "halving", "cosine"] = "stable"
+    steps: Positive = 20_000
+    warmup_steps: Count = 300
+    decay_steps: Count = 2_000
+    halve_every: Count = 0
+    batch: Positive = 8
+    crop: Positive = 128
+    late_steps: Count = 0
+    late_batch: Count = 0
+    late_crop: Count = 0
+    average: Decay = 0.999
+    clip: Amount = 0.2
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    seed: Count = 0
+    scene: Positive = 256
+    pool: Positive = 1500
+    fresh: Amount = 0.5
+    sharp_aperture: Share = 0.0
+    compressed: Share = 0.5
+    codecs: tuple[Codec, ...] = ("jpeg", "vp8")
+    far_px: tuple[Length, Length] = (2.0, 20.0)
+    shade: Amount = 0.5
+    light: dict[str, Any] = Field(default_factory=dict)
+    layout: dict[str, Any] = Field(default_factory=dict)
+    augment: bool = True
+    negate_depth: bool = False
+    simulated: Share = 0.0
+    validate_every: Positive = 500
+    keep_minutes: Amount = 10.0
+
+    def __post_init__(self) -> None:
+        """Raises `RecipeError` for fields that do not fit one another; pydantic's ValidationError, a ValueError, for
+        one that will not do by itself."""
+        largest = max(self.crop, self.late_crop)
+        if largest > self.scene:
+            raise RecipeError(
+                f"A crop of {largest} px does not fit into a scene of {self.scene} px; make scene larger."
+            )
+        if self.schedule == "halving" and not self.halve_every:
+            raise RecipeError("schedule=halving needs halve_every, the steps after which the rate is halved.")
+        if self.far_px[0] > self.far_px[1]:
+            raise RecipeError(f"far_px={list(self.far_px)} is a range: its first number must not be the larger.")
+
+
+RECIPES: dict[str, Recipe] = {}
+
+# Section 4.2 of the paper, as far as it goes. DPDD has 350 training pictures cut into 7000 patches (20 each, as DPDNet
+# does) and the paper gives no batch size; 8 is assumed: 875 steps an epoch, 200 epochs, halved every 60. Otherwise than
+# there, crops are at random places, and validation is on 24 whole pictures (docs/paper.md). 175,000 steps: days on a
+# GPU, months on two CPU cores. Expected on DPDD: 25.85 dB, SSIM 0.802 (the paper's Table 1; not reproduced here).
+RECIPES["paper"] = Recipe(
+    network="mccnet",
+    arguments={"residual": False, "score_scale": 1.0, "extraction_residual": False},
+    loss="mix",
+    optimiser="adam",
+    rate=1e-4,
+    second_momentum=0.999,
+    schedule="halving",
+    steps=175_000,
+    halve_every=52_500,
+    warmup_steps=0,
+    batch=8,
+    crop=512,
+    scene=576,
+    average=0.0,
+    clip=0.0,
+    precision="fp32",
+    compressed=0.0,
+    augment=False,
+    validate_every=875,
+)
+
+# The best known for two CPU cores in hours: 20,000 steps take about 4 hours in two processes. Stop it whenever you
+# like: `steps` can be changed on resuming, and the last `decay_steps` bring the rate down.
+RECIPES["cpu"] = Recipe(
+    loss="mix",
+    optimiser="muon",
+    rate=1e-3,
+    sharp_aperture=4 / 22,
+    compressed=0.8,
+    far_px=(4.0, 24.0),
+)
+
+# The paper's network by the same recipe, for what two CPU cores can do: it matches in a window, as the softmax over a
+# photograph's row is flatter than over a training crop's. 20,000 steps take about 12 hours.
+RECIPES["mccnet"] = replace(RECIPES["cpu"], network="mccnet", arguments={"max_disparity": 24})
+
+# Shows that everything works, nothing more: 12 steps, seconds on any machine.
+RECIPES["tiny"] = Recipe(
+    arguments={"widths": [8, 12, 16, 16], "depths": [1, 1, 1, 1, 1, 1, 1], "max_disparity": 4},
+    steps=12,
+    warmup_steps=2,
+    decay_steps=4,
+    batch=2,
+    crop=48,
+    scene=64,
+    pool=4,
+    average=0.9,
+    validate_every=6,
+    precision="fp32",
+)
+
+# What the published methods share: Adam as they all set it, no warm-up and no clipping. What is not theirs: scenes,
+# crops and steps for two CPU cores, the steps of a schedule shortened in proportion, and the running mean of the
+# weights. Expected numbers are PSNR and SSIM on DPDD as their authors report them, with their data, crops and steps;
+# none is reproduced here yet. Hours are estimated from the number of multiply-adds.
+PUBLISHED = Recipe(
+    optimiser="adam",
+    second_momentum=0.999,
+    schedule="halving",
+    halve_every=10_000,
+    warmup_steps=0,
+    clip=0.0,
+    precision="fp32",
+    sharp_aperture=4 / 22,
+    compressed=0.8,
+    far_px=(4.0, 24.0),
+)
+
+# Abuolaim and Brown: 200 epochs of 1400 steps of 5 crops of 512, halved every 60, so 280,000 steps, GPU days; 25.13 dB,
+# 0.786. Here 20,000 steps of smaller crops, about 35 hours on two CPU cores.
+RECIPES["dpdnet"] = replace(PUBLISHED, network="dpdnet", loss="mse", rate=2e-5, halve_every=6_000, batch=5)
+
+# The same with simulated pairs beside the real ones of --data; their share is not published. 25.12 dB, 0.784.
+# 20,000 steps, about 35 hours.
+RECIPES["dpdnet+"] = replace(RECIPES["dpdnet"], simulated=0.5)
+
+# Abuolaim et al.: 140 epochs of 700 steps of 8 crops of 512, halved every 40, so 98,000 steps, GPU days. Trained on
+# simulated films alone; here on stills, on crops without their distance from the centre. 20,000 steps, about 20 hours.
+RECIPES["rdpd"] = replace(
+    PUBLISHED, network="rdpd", arguments={"radius_map": False}, loss="edges", rate=5e-5, halve_every=5_700
+)
+
+# Real pairs and simulated ones in turns, theirs; 25.39 dB, 0.772. 20,000 steps, about 20 hours.
+RECIPES["rdpd+"] = replace(RECIPES["rdpd"], simulated=0.5)
+
+# Abuolaim, Afifi and Brown: phase 2, 80 epochs of 350 steps of 8 crops of 512, halved every 8, so 28,000 steps, GPU
+# days; 25.35 dB, 0.763. It starts from phase 1, 60 epochs on pairs that need no sharp picture, which is
+# `dualpix train mdp loss=multi-task-views rate=3e-4 halve_every=2600 -o first`, then
+# `dualpix train mdp start=first/last.safetensors`. Here 20,000 steps each, about 35 hours, on crops of 64.
+RECIPES["mdp"] = replace(PUBLISHED, network="mdp", loss="multi-task", rate=6e-4, halve_every=2_000, crop=64)
+
+# Son et al. publish no training; a batch of 8 and Adam at 1e-4 are in their code, the loss is a guess (theirs is likely
+# to look at features of VGG19 too). 25.22 dB, 0.774. 20,000 steps, about 15 hours.
+RECIPES["kpac"] = replace(PUBLISHED, network="kpac", loss="mae", rate=1e-4)
+
+# Lee, Lee, Cho and Lee: 3 crops of 240, times 0.8 every 20 epochs (halved about every 60), GPU days. It is validated by
+# the error of its map; deconvolved by it 23.55 dB, 0.720. 20,000 steps of crops of 96, about 20 hours. largest_px is
+# what the simulator blurs by, not the authors' 14.
+RECIPES["dmenet"] = replace(
+    PUBLISHED, network="dmenet", arguments={"largest_px": 24.0}, loss="blur-map", rate=1e-4, batch=3, crop=96
+)
+
+# Lee, Son, Rim, Cho and Lee: RAdam (here a warm-up), 600,000 steps of 8 crops of 256, GPU days, the rate falling over
+# the last sixth; 25.37 dB, 0.789. Here 20,000 steps of 4 crops of 128, about 20 hours. pass_through is ours, for runs
+# as short as this; reblur is what their loss needs, and `forward` does not.
+RECIPES["ifan"] = replace(
+    PUBLISHED,
+    network="ifan",
+    arguments={"reblur": True, "pass_through": True},
+    loss="reblur",
+    optimiser="adamw",
+    weight_decay=0.01,
+    rate=1e-4,
+    schedule="stable",
+    warmup_steps=300,
+    decay_steps=3_300,
+    batch=4,
+    clip=0.5,
+)
+
+# The same, its filters read from both views: 25.99 dB, 0.804. 20,000 steps, about 20 hours.
+RECIPES["ifan-dual"] = replace(RECIPES["ifan"], arguments={"dual": True, **RECIPES["ifan"].arguments})
+
+# Zamir et al.: AdamW, 300,000 steps, GPU days, constant for a third and then falling, on crops that grow from 128 to
+# 384 while there are fewer of them; 26.66 dB, 0.833. Here 20,000 steps of 4 crops of 64, at last of 1 of 128, about 30
+# hours.
+RECIPES["restormer"] = replace(
+    PUBLISHED,
+    network="restormer",
+    loss="mae",
+    optimiser="adamw",
+    weight_decay=1e-4,
+    rate=3e-4,
+    schedule="stable",
+    decay_steps=13_900,
+    batch=4,
+    crop=64,
+    late_steps=8_000,
+    late_batch=1,
+    late_crop=128,
+    clip=0.01,
+)
+
+
+def find_recipe(name: str, changes: dict[str, str] | None = None) -> Recipe:
+    """The recipe `name` with fields replaced: `find_recipe("cpu", {"steps": "100"})`.
+
+    Values are text, read by the field's type (JSON for lists and dicts). Raises `RecipeError` for an unknown recipe or
+    field, or a value of the wrong kind.
+    """
+    recipe = pick(RECIPES, name, "recipe")
+    return replace(recipe, **{field: _parse(field, text) for field, text in (changes or {}).items()})
+
+
+def _parse(field: str, text: str) -> Any:
+    kinds: dict[str, Any] = {f.name: f.type for f in fields(Recipe)}
+    kind = pick(kinds, field, "recipe field")
+    adapter: TypeAdapter[Any] = TypeAdapter(kind)
+    try:
+        return adapter.validate_json(text) if text[:1] in ("[", "{") else adapter.validate_python(text)
+    except ValidationError as error:
+        reason = error.errors()[0]["msg"]
+        raise RecipeError(f"{field}={text} will not do: {reason}.") from None
+
+
+def to_dict(recipe: Recipe) -> dict[str, Any]:
+    """Plain values, ready for JSON."""
+    return asdict(recipe)
+
+
+def from_dict(settings: dict[str, Any]) -> Recipe:
+    """The inverse of `to_dict`; raises `RecipeError` for a field that does not exist or a value of the wrong kind."""
+    try:
+        return Recipe(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise RecipeError(
+            f"The recipe's field {'.'.join(map(str, first['loc']))} will not do: {first['msg']}."
+        ) from None

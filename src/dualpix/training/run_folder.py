@@ -1,0 +1,320 @@
+"""What a training run leaves on disk, and what it says."""
+
+import json
+import math
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from dualpix.errors import CheckpointError, DualpixError, RecipeError
+from dualpix.machine.files import parse_json, write_whole
+from dualpix.training.clock import STEPPING, Clock
+from dualpix.training.curve import draw, read_log
+from dualpix.training.feed import sizes
+from dualpix.training.learner import Learner
+from dualpix.training.log import Log
+from dualpix.training.origin import changes
+from dualpix.training.processes import Processes
+from dualpix.training.recipes import Recipe, from_dict, to_dict
+from dualpix.training.sources import Trial, merit
+from dualpix.training.state import number, pack, part, unpack
+from dualpix.weights import checkpoint
+
+Report = Callable[[dict[str, Any]], None]
+FREE_TO_CHANGE = {"steps", "decay_steps", "late_steps", "late_batch", "late_crop"}
+FREE_TO_CHANGE |= {"average", "validate_every", "keep_minutes"}
+"""Fields that a resumed run may change: before the last steps, which some of them govern, none alters a step that has
+been taken, except `steps` of a cosine; the running mean is beside the steps, and none depends on it."""
+
+
+class Keeper:
+    """The run folder. Only the first process writes; the others get a keeper that reads and is silent.
+
+    It is locked before anything in it is looked at. Raises `RecipeError` if it holds a run with another recipe, or one
+    that is going on, `CheckpointError` for a state that cannot be resumed from.
+    """
+
+    def __init__(self, folder: Path, recipe: Recipe, processes: Processes, report: Report | None) -> None:
+        self.folder, self.processes, self.listener = folder, processes, report
+        self.best, self.last = folder / "best.safetensors", folder / "last.safetensors"
+        self.losses: list[float] = []
+        self.clock = Clock()
+        self.pictures, self.pixels, self.validating_s = 0, 0, 0.0
+        self.spent, self.best_merit = 0.0, -math.inf
+        self.kept = self.began = time.monotonic()
+        self.origin: Mapping[str, Any] = {}
+        self.has_begun = False
+        self.most_steps = recipe.steps
+        self.log = Log(folder / "log.jsonl") if processes.first else None
+        try:
+            processes.wait()
+            self.resuming = (folder / "last.pt").exists()
+            self.recipe = self._agreed(recipe)
+            self.state = self._read() if self.resuming else {}
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def precision(self) -> str:
+        """What the run has learnt in so far; "" if that is not known."""
+        return str(self.state.get("precision", ""))
+
+    def knows(self, data: Mapping[str, str]) -> bool:
+        """Whether the run has learnt from data with these fingerprints before."""
+        return bool(data) and dict(self.state.get("origin", {}).get("data", {})) == dict(data)
+
+    def begin(self, learner: Learner, origin: Mapping[str, Any] | None = None) -> None:
+        """Make the folder ready, and bring the learner to where the run stopped if it has begun.
+
+        origin: what `training.origin.origin` says, to be kept beside the weights.
+        """
+        self.origin = origin or {}
+        before = self.state.get("origin", {})
+        if self.resuming:
+            self._resume(learner)
+        if self.log is not None:
+            self.has_begun = True
+            self.log.undo(learner.step if self.resuming else None)
+            _write(self.folder / "recipe.json", json.dumps(to_dict(self.recipe), indent=2).encode())
+            self._note({"began_at_step": learner.step, **self._circumstances(learner), **self.origin})
+            if self.resuming and not self._has_weights_of(learner.step):
+                self._save(self.last, learner, {})
+        if self.resuming:
+            self.tell({"resumed_at_step": learner.step})
+            if before and origin and (told := changes(before, origin)):
+                self.say({"note": told})
+
+    def count(self, loss: float, batch: int, crop: int) -> None:
+        """A step was taken, on `batch` crops with a side of `crop`."""
+        self.losses.append(loss)
+        self.pictures += batch
+        self.pixels += batch * crop**2
+
+    def report_progress(self, step: int, rate: float, early: bool = False) -> None:
+        """Mean loss, speed, how the time divides, and the time left, since the last report.
+
+        The losses of an `early` report, before a stop, count in the next one too: as if there had been no stop.
+        """
+        if not self.losses:
+            return
+        finite = [loss for loss in self.losses if math.isfinite(loss)]
+        seconds = self.clock.read()
+        stepping, total = sum(seconds[part] for part in STEPPING), sum(seconds.values())
+        left = self.recipe.steps - step
+        seconds_left = _pixels_left(self.recipe, step) * stepping / max(1, self.pixels)
+        seconds_left += left // self.recipe.validate_every * self.validating_s
+        line = {
+            "step": step,
+            "loss": round(math.fsum(finite) / len(finite), 6) if finite else None,
+            "rate": rate,
+            "pictures_per_s": round(self.pictures / stepping, 2),
+            **{part: round(spent / total, 3) for part, spent in seconds.items()},
+            "hours": round(self.hours(), 4),
+            "hours_left": round(seconds_left / 3600, 3),
+        }
+        if len(finite) < len(self.losses):
+            line["skipped"] = len(self.losses) - len(finite)
+        self.pictures = self.pixels = 0
+        if not early:
+            self.losses = []
+        self.say(line)
+
+    def judge(self, learner: Learner, trial: Trial) -> None:
+        """Try the running mean of the weights, and keep it if it is the best so far. The other processes wait."""
+        began = time.perf_counter()
+        if self.processes.first:
+            network = learner.averaged()
+            scores = {name: round(value, 4) for name, value in trial(network).items()}
+            better = merit(scores) > self.best_merit
+            self.say({"step": learner.step, "validation": scores, "best": better})
+            if better:
+                self.best_merit = merit(scores)
+                self._save(self.best, learner, scores)
+            self._draw()
+        self.processes.wait()
+        self.validating_s = time.perf_counter() - began
+        self.clock.seconds["validating"] += self.validating_s
+
+    def keep(self, learner: Learner) -> None:
+        """The state to resume from, and the weights as they are."""
+        self.kept = time.monotonic()
+        if self.processes.first:
+            with self.clock.on("keeping"):
+                self._keep(learner)
+
+    def _keep(self, learner: Learner) -> None:
+        """Killed between the files, a run has a state that is ahead of its weights; `begin` looks at that."""
+        state = {
+            "learner": learner.state(),
+            "spent": self.hours() * 3600,
+            "best_merit": self.best_merit,
+            "losses": self.losses,
+            "precision": learner.precision,
+            "origin": dict(self.origin),
+        }
+        if self.log is not None:
+            self.log.settle()
+        _write(self.folder / "last.pt", pack(state))
+        self._save(self.last, learner, {})
+        self._draw()
+
+    def is_time(self) -> bool:
+        return time.monotonic() - self.kept > self.recipe.keep_minutes * 60
+
+    def hours(self) -> float:
+        """Hours that the run has taken, over all its resumptions."""
+        return (self.spent + time.monotonic() - self.began) / 3600
+
+    def say(self, line: dict[str, Any]) -> None:
+        """Add a line to the log, and tell the listener."""
+        self._note(line)
+        self.tell(line)
+
+    def close(self) -> None:
+        """Let go of the folder; of one that was made for a run that has not begun, nothing stays."""
+        if self.log is not None:
+            self.log.close(abandon=not self.has_begun)
+
+    def _note(self, line: dict[str, Any]) -> None:
+        if self.log is not None:
+            self.log.add({"time": datetime.now(UTC).isoformat(timespec="seconds"), **line})
+
+    def tell(self, line: dict[str, Any]) -> None:
+        """Let the listener know, without a line in the log."""
+        if self.processes.first and self.listener:
+            self.listener(line)
+
+    def _read(self) -> dict[str, Any]:
+        """The state in the folder, all but the learner's part known to be what it should."""
+        path = self.folder / "last.pt"
+        try:
+            state = unpack(path)
+            state["spent"] = number(part(state, "spent"), "time", 0)
+            name = "best_merit" if "best_merit" in state else "best_psnr"
+            state["best_merit"] = number(part(state, name), name)
+            losses = state.get("losses", [])
+            if not isinstance(losses, list) or not all(isinstance(loss, float) for loss in losses):
+                raise ValueError("its losses are no numbers")
+            if state.get("precision", "") not in ("", "fp32", "bf16") or not isinstance(state.get("origin", {}), dict):
+                raise ValueError("it is of another version of dualpix")
+        except OSError as error:
+            raise CheckpointError(f"{path} cannot be read: {error.strerror or error}.") from error
+        except ValueError as error:
+            raise _unusable(path, error) from error
+        return state
+
+    def _resume(self, learner: Learner) -> None:
+        path = self.folder / "last.pt"
+        try:
+            learner.restore(part(self.state, "learner"), self.most_steps)
+        except ValueError as error:
+            raise _unusable(path, error) from error
+        self.spent, self.best_merit = self.state["spent"], self.state["best_merit"]
+        self.losses = list(self.state.get("losses", []))
+        self.state = {}  # as large as the network several times over
+
+    def _has_weights_of(self, step: int) -> bool:
+        """Whether `last.safetensors` is whole and of that step; a killed run may have left it behind its state."""
+        try:
+            return bool(checkpoint.load(self.last).extra.get("step") == step)
+        except CheckpointError:
+            return False
+
+    def _agreed(self, recipe: Recipe) -> Recipe:
+        """The recipe, once it is known to be that of the run in the folder; where that one started stays true."""
+        path = self.folder / "recipe.json"
+        if not path.exists() or not self.resuming:
+            return recipe
+        try:
+            own = _read_recipe(path)
+            self.most_steps = max(own.steps, recipe.steps)
+            recipe = replace(recipe, start=own.start)
+            before, now = (json.loads(json.dumps(to_dict(r))) for r in (own, recipe))
+        except (ValueError, TypeError, DualpixError) as error:
+            raise RecipeError(
+                f"{path} is damaged or of another version of dualpix; name another run folder to start anew."
+            ) from error
+        free = FREE_TO_CHANGE - ({"steps"} if recipe.schedule == "cosine" else set())
+        changed = [f"{name} {before[name]} -> {now[name]}" for name in now if now[name] != before[name]]
+        changed = [change for change in changed if change.split()[0] not in free]
+        if changed:
+            raise RecipeError(
+                f"{self.folder} holds a run with another recipe ({', '.join(changed)}); name another run folder, or"
+                " take the same recipe to resume."
+            )
+        return recipe
+
+    def _circumstances(self, learner: Learner) -> dict[str, Any]:
+        return {
+            "processes": self.processes.count,
+            "threads": torch.get_num_threads(),
+            "device": str(learner.device),
+            "precision": learner.precision,
+            **({} if learner.gain is None else {"bf16_gain": learner.gain}),
+            "parameters": sum(master.numel() for master in learner.masters),
+            "torch": torch.__version__,
+            **({"start": self.recipe.start} if self.recipe.start else {}),
+            **({"teacher": self.recipe.teacher} if self.recipe.teacher else {}),
+        }
+
+    def _draw(self) -> None:
+        """A picture for people, which must not end a training, whatever is in the log or with matplotlib."""
+        try:
+            picture = draw(read_log(self.folder / "log.jsonl"))
+            if picture is not None:
+                _write(self.folder / "curve.png", picture)
+        except Exception as error:
+            self.say({"note": f"curve.png could not be drawn: {' '.join(str(error).split()) or type(error).__name__}"})
+
+    def _save(self, path: Path, learner: Learner, scores: dict[str, float]) -> None:
+        extra = {"step": learner.step, "hours": round(self.hours(), 3), "precision": learner.precision, **self.origin}
+        recipe = self.recipe
+        checkpoint.save(
+            path, learner.averaged(), recipe.network, recipe.arguments, to_dict(recipe), scores, extra=extra
+        )
+
+
+def _unusable(path: Path, why: ValueError) -> CheckpointError:
+    return CheckpointError(
+        f"{path} cannot be resumed from: {why}; delete it to start again, or name another run folder."
+    )
+
+
+def _pixels_left(recipe: Recipe, step: int) -> int:
+    """Of all crops from this step on, which is what the time goes with."""
+    early, late = (batch * crop**2 for batch, crop in sizes(recipe))
+    left = max(0, recipe.steps - step)
+    late_left = min(left, recipe.late_steps)
+    return (left - late_left) * early + late_left * late
+
+
+def _read_recipe(path: Path) -> Recipe:
+    return from_dict(parse_json(path.read_text()))
+
+
+def _write(path: Path, content: bytes | memoryview) -> None:
+    """Raises `CheckpointError` if the file cannot be written."""
+    try:
+        write_whole(path, content)
+        _settle(path.parent)
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} cannot be written: {error.strerror or error}; make room there, or choose another run folder."
+        ) from error
+
+
+def _settle(folder: Path) -> None:
+    """Let a rename survive a power cut, on systems where folders can be opened."""
+    if os.name == "posix":
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

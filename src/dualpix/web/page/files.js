@@ -1,0 +1,25 @@
+// What can be said of files before they are sent: which is the left view, and whether one is a picture at all.
+
+export const MARK = /[_-](l|r|left|right)(?=\.[^.]*$)/i;
+const ALONE = /\.(cr2|cr3|dng|npz|mpo)$/i; // files that hold both views by themselves
+const START_BYTES = 16;
+const PICTURES = [
+  /^\x89PNG/, /^\xff\xd8\xff/, /^(II[*+]\0|MM\0[*+])/, /^RIFF....WEBP/s, /^\xff\x0a/, /^\0\0\0\x0cJXL /, /^P[2356]\s/,
+];
+
+// The first bytes of a file, as letters. Fails for what cannot be read, such as a folder.
+export async function startOf(file) {
+  return String.fromCharCode(...new Uint8Array(await file.slice(0, START_BYTES).arrayBuffer()));
+}
+
+// Whether this is one picture, of which only the user knows where the other view is. What it is not, the server tells.
+export const isOnePicture = (file, start) => !ALONE.test(file.name) && PICTURES.some((mark) => mark.test(start));
+
+// Left first, by the usual marks in the names; the check and the swap button mend what names get wrong.
+export function inOrder(files, isAsGiven) {
+  const side = (file) => (MARK.exec(file.name)?.[1] ?? "").charAt(0).toLowerCase();
+  const [a, b] = files;
+  if (side(a) === "r" || side(b) === "l") return [b, a];
+  if (side(a) || side(b) || isAsGiven) return [a, b];
+  return a.name <= b.name ? [a, b] : [b, a];
+}

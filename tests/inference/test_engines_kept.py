@@ -1,0 +1,71 @@
+"""What is made ready stays for the next picture, as long as the weights are the same."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from dualpix.inference import engines
+from dualpix.inference.deblur import deblur_pair
+from dualpix.networks import create
+
+SMALL: dict[str, Any] = {"widths": (4, 4, 8, 8), "depths": (1, 1, 0, 0, 0, 0, 0)}
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return create("mccnet-fast", **SMALL).eval()
+
+
+def sample(height: int = 40, width: int = 64) -> dict[str, Any]:
+    left = torch.rand(3, height, width, generator=torch.Generator().manual_seed(1))
+    return {"left": left, "right": left.roll(1, 2), "name": "pair"}
+
+
+def times_run(network: nn.Module, pair: dict[str, Any]) -> int:
+    """How often the network is run for a picture: it comes by the copy that the runner made of it."""
+    kept = engines.start(network, "torch", "fp32", "cpu")  # type: ignore[arg-type]
+    count, call = 0, kept._call  # type: ignore[attr-defined]
+
+    def counted(*views: Any, **more: Any) -> Any:
+        nonlocal count
+        count += 1
+        return call(*views, **more)
+
+    kept._call = counted  # type: ignore[attr-defined]
+    deblur_pair(pair, network, precision="fp32", device="cpu")
+    kept._call = call  # type: ignore[attr-defined]
+    return count
+
+
+def test_a_size_is_planned_once_and_the_network_copied_once(network: nn.Module) -> None:
+    assert times_run(network, sample()) == 3  # two of them to plan
+    assert times_run(network, sample()) == 1
+    assert times_run(network, sample(width=72)) == 3
+    assert times_run(network, sample()) == 1
+
+
+@pytest.mark.parametrize("how", ["in place", "data", "buffer", "state", "attribute"])
+def test_changed_weights_are_seen(network: nn.Module, how: str) -> None:
+    """What changes `.data` counts no version up."""
+    network.register_buffer("unused", torch.zeros(2))
+    before = deblur_pair(sample(), network, precision="fp32").picture
+    old = engines.start(network, "torch", "fp32", "auto")  # type: ignore[arg-type]
+    bias = network.get_parameter("head.bias")
+    if how == "in place":
+        with torch.no_grad():
+            bias += 0.3
+    elif how == "data":
+        bias.data += 0.3
+    elif how == "buffer":
+        network.get_buffer("unused").data += 1
+    elif how == "attribute":
+        network.multiple = 16
+    else:
+        network.load_state_dict(network.state_dict() | {"head.bias": bias + 0.3})
+    after = deblur_pair(sample(), network, precision="fp32").picture
+    assert engines.start(network, "torch", "fp32", "auto") is not old  # type: ignore[arg-type]
+    if how != "attribute":
+        assert torch.equal(before, after) == (how == "buffer")

@@ -1,0 +1,76 @@
+"""JPEG files that lack data though they end as they should, and others that every reader takes."""
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dualpix.errors import PictureError
+from dualpix.io import read_picture
+
+KINDS = {
+    "baseline": {},
+    "colour at full size": {"subsampling": 0},
+    "progressive": {"progressive": True},
+    "restarts": {"restart_marker_blocks": 3},
+    "progressive restarts": {"progressive": True, "restart_marker_rows": 1},
+}
+
+
+def whole(make, **options: object) -> bytes:
+    return make["by_pillow"](make["smooth"](height=72, width=100), "JPEG", quality=90, **options)
+
+
+def refusal(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    with pytest.raises(PictureError) as caught:
+        read_picture(path)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_jpeg_without_half_of_its_data_is_refused_though_its_end_is_there(tmp_path: Path, make, kind: str) -> None:
+    """The decoder fills what is missing with grey."""
+    content = whole(make, **KINDS[kind])
+    begin = content.index(b"\xff\xda") + 20
+    for share in (0.05, 0.5, 0.9, 0.98):
+        cut = content[: begin + int(share * (len(content) - begin))].rstrip(b"\xff") + b"\xff\xd9"
+        if "progressive" in kind and share > 0.5:
+            continue  # later scans only refine: what they lack may be nothing
+        assert "cut short" in refusal(tmp_path / "a.jpg", cut), share
+
+
+def test_a_jpeg_without_a_piece_of_its_middle_is_refused(tmp_path: Path, make) -> None:
+    content = whole(make, restart_marker_blocks=3)
+    marks = [at for at in range(len(content) - 1) if content[at] == 0xFF and 0xD0 <= content[at + 1] <= 0xD7]
+    from_one_to_another = content[: marks[2]] + content[marks[5] :]
+    inside_one = content[: marks[2] + 12] + content[marks[3] :]
+    eight_of_them = content[: marks[1]] + content[marks[9] :]
+    for cut in (from_one_to_another, inside_one, eight_of_them):
+        assert "cut short" in refusal(tmp_path / "a.jpg", cut)
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "grey"])
+@pytest.mark.parametrize("size", [(16, 16), (33, 47), (65, 17)])
+def test_a_whole_jpeg_of_any_kind_is_read(tmp_path: Path, make, kind: str, size: tuple[int, int]) -> None:
+    levels = make["smooth"](height=size[0], width=size[1])
+    content = make["by_pillow"](levels[:, :, 0] if kind == "grey" else levels, "JPEG", **KINDS.get(kind, {}))
+    (tmp_path / "a.jpg").write_bytes(content)
+    pixels = read_picture(tmp_path / "a.jpg").pixels.permute(1, 2, 0).numpy()
+    theirs = np.asarray(Image.open(io.BytesIO(content)).convert("RGB")) / 255
+    assert np.abs(pixels - theirs).max() < 1.01 / 255
+
+
+def test_bytes_between_segments_are_stepped_over_and_told(tmp_path: Path, make) -> None:
+    """As by Pillow; the metadata behind them is found too."""
+    content = whole(make)
+    profile = b"\xff\xe2\0\x20ICC_PROFILE\0\x01\x01" + bytes(16)
+    (tmp_path / "a.jpg").write_bytes(content[:20] + bytes(3) + profile + b"\0" + content[20:])
+    (tmp_path / "b.jpg").write_bytes(content)
+    odd, even = read_picture(tmp_path / "a.jpg"), read_picture(tmp_path / "b.jpg")
+    assert (odd.pixels == even.pixels).all()
+    assert odd.metadata.icc == bytes(16)
+    assert [note for note in odd.notes if "belong to nothing" in note]
+    assert not even.notes

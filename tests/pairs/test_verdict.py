@@ -1,0 +1,140 @@
+"""What two views are said to be, in numbers and in a few words."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import dualpix
+from dualpix.io import read_picture
+from dualpix.pairs import check_pair, inspect_views
+from dualpix.pairs.verdict import EITHER, GOOD, UNKNOWN, VERDICTS
+from dualpix.simulation.light import Light, draw_lens
+from dualpix.simulation.render import Layer, render
+
+
+def test_numbers_of_a_pair_whose_blur_is_known(defocused) -> None:
+    """All of it behind the focus by 8 px of blur, which moves the two views 4 px apart."""
+    left, right = defocused(8)
+    found = inspect_views(left, right * 0.98)
+    assert found.across.low_px <= found.across.middle_px <= found.across.high_px
+    assert found.across.middle_px == pytest.approx(4, rel=0.25)
+    assert abs(found.down.middle_px) < 0.2 and found.brightness_ratio == pytest.approx(0.98, abs=1e-4)
+    assert found.behind > 20 and found.in_front == 0
+    assert (found.order, found.verdict, found.odd) == ("left, right", GOOD, {})
+
+
+def test_lengths_are_those_of_the_picture_and_not_of_its_reduction(defocused) -> None:
+    left, right = (view.repeat_interleave(5, 1).repeat_interleave(5, 2) for view in defocused(3.0))
+    found = inspect_views(left, right)
+    assert found.matches.reduction == 2
+    assert found.across.middle_px == pytest.approx(5 * 1.5, rel=0.25)
+
+
+def test_each_kind_of_oddity_has_its_words(defocused) -> None:
+    """R6. Swapped, on its side, moved apart, one view twice, uneven, and another scene."""
+    left, right = defocused(0, 6)
+    noise = 0.01 * torch.randn(left.shape, generator=torch.Generator().manual_seed(0))
+    cases = {
+        "swapped": (right, left),
+        "vertical": (left.transpose(1, 2), right.transpose(1, 2)),
+        "misaligned": (left[:, 3:], right[:, :-3]),
+        "still": (left, (left + noise).clamp(0, 1)),
+        "brightness": (left, right * 0.8),
+        "strange": (left, defocused(0, 6, seed=1)[1]),
+    }
+    assert cases.keys() == VERDICTS.keys()
+    for kind, pair in cases.items():
+        found = inspect_views(*pair)
+        assert list(found.odd) == [kind] and found.verdict == VERDICTS[kind]
+        assert check_pair(*pair) == list(found.odd.values())
+        assert found.order == {"swapped": "swapped", "brightness": "left, right", "misaligned": "left, right"}.get(
+            kind, "unknown"
+        )
+
+
+def test_the_worst_is_said_first(defocused) -> None:
+    left, right = defocused(0, 6)
+    found = inspect_views(right, left * 0.8)
+    assert set(found.odd) == {"brightness", "swapped"} and found.verdict == VERDICTS["swapped"]
+
+
+def test_as_much_in_front_as_behind_gives_no_order(defocused) -> None:
+    found = inspect_views(*defocused(-6, 0, 6))
+    assert found.behind > 5 and found.in_front > 5
+    assert (found.order, found.verdict) == ("unknown", EITHER)
+
+
+@pytest.mark.parametrize("size", [16, 63, 70])
+def test_too_small_to_tell(defocused, size: int) -> None:
+    found = inspect_views(*(view[:, :size, :size] for view in defocused(0, 6)))
+    assert (found.order, found.verdict, found.odd) == ("unknown", UNKNOWN, {})
+    assert (found.across is None) == (len(found.matches.across) == 0)
+
+
+def bundled() -> tuple[torch.Tensor, torch.Tensor]:
+    """The pair inside the package, 640 x 480: small enough that nothing is reduced, which would even out the noise; at
+    a third of its contrast."""
+    folder = Path(dualpix.__file__).parent / "demo_pair"
+    return tuple(0.33 + 0.33 * read_picture(folder / f"{name}.png").pixels for name in ("left", "right"))
+
+
+def noisy(view: torch.Tensor, sigma: float, seed: int) -> torch.Tensor:
+    """With independent noise of `sigma` of 255 levels."""
+    noise = torch.randn(view.shape, generator=torch.Generator().manual_seed(seed))
+    return (view + sigma / 255 * noise).clamp(0, 1)
+
+
+@pytest.mark.parametrize("sigma", [5, 12, 20, 30])
+def test_noise_does_not_make_a_pair_look_strange(sigma: float) -> None:
+    """20 is about ISO 25,600 of a full frame, unprocessed."""
+    left, right = bundled()
+    clean = inspect_views(left, right)
+    found = inspect_views(noisy(left, sigma, 1), noisy(right, sigma, 2))
+    assert found.odd == {} and found.order == clean.order == "left, right"
+    assert found.matches.found >= 0.95 * found.matches.textured
+    assert 0.1 * clean.matches.textured < found.matches.textured <= 1.05 * clean.matches.textured
+    assert found.across.middle_px == pytest.approx(clean.across.middle_px, abs=0.5)
+
+
+@pytest.mark.parametrize("sigma", [5, 12, 20, 30])
+@pytest.mark.parametrize("kind", ["upside down", "mirrored", "shifted"])
+def test_different_pictures_are_strange_under_noise_too(kind: str, sigma: float) -> None:
+    left, right = bundled()
+    other = {"upside down": right.flip(1), "mirrored": right.flip(2), "shifted": right.roll(100, 2)}[kind]
+    assert "strange" in inspect_views(noisy(left, sigma, 1), noisy(other, sigma, 2)).odd
+
+
+@pytest.mark.parametrize("sigma", [5, 12, 20])
+def test_noise_hides_neither_swapped_views_nor_a_pair_on_its_side(sigma: float) -> None:
+    left, right = (noisy(view, sigma, seed) for seed, view in enumerate(bundled()))
+    assert list(inspect_views(right, left).odd) == ["swapped"]
+    assert list(inspect_views(left.transpose(1, 2), right.transpose(1, 2)).odd) == ["vertical"]
+
+
+@pytest.mark.parametrize("sigma", [20, 60])
+def test_noise_alone_is_too_little_to_tell(sigma: float) -> None:
+    found = inspect_views(*(noisy(torch.full((3, 480, 640), 0.4), sigma, seed) for seed in (1, 2)))
+    assert found.verdict == UNKNOWN and found.odd == {} and found.matches.textured == 0
+
+
+def test_every_verdict_is_explained_on_a_page() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "cameras.md").read_text()
+    assert [verdict for verdict in (*VERDICTS.values(), GOOD, EITHER, UNKNOWN) if f"| {verdict} |" not in page] == []
+
+
+def test_wide_blur_through_unlike_halves_is_a_pair_still() -> None:
+    """Hardly any fine detail is common to the two kernels, so it is looked for at half the size; other scenes are
+    refused there too."""
+    lens = draw_lens(np.random.default_rng([7, 0, 1]), Light(one_sided=1.0))
+    cells = np.random.default_rng(0).random((80, 80, 3), dtype=np.float32)
+    pairs = []
+    for turn in range(2):
+        colour = torch.from_numpy(np.rot90(cells, turn).repeat(4, 0).repeat(4, 1).copy()).permute(2, 0, 1)
+        plane = Layer(colour, torch.ones(320, 320), torch.full((320, 320), 9.0))
+        pairs.append(render([plane], lens, 32).clamp(0, 1))
+    for left, right in pairs:
+        assert inspect_views(left, right).matches.reduction == 2
+        assert inspect_views(left, right).odd == {}
+    assert list(inspect_views(pairs[0][0], pairs[1][1]).odd) == ["strange"]
