@@ -22,7 +22,7 @@ import resource, sys
 from dataclasses import replace
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import torch
-from dualpix.inference.deblur import make_plan
+from dualpix.inference.bands import make_plan
 from dualpix.inference.engines.pytorch import Runner
 from test_deblur import Matching, pair, run
 torch.set_num_threads(1)

@@ -5,7 +5,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dualpix.inference.deblur import Deblurred, deblur, deblur_pair, make_plan
+from dualpix.inference.bands import make_plan
+from dualpix.inference.deblur import Deblurred, deblur, deblur_pair
 from dualpix.inference.engines.pytorch import Runner
 from dualpix.networks.spec import NetworkSpec
 from dualpix.pairs.flips import TURNS, mirror, turn_over

@@ -16,8 +16,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dualpix.errors import CheckpointError, PictureError
+from dualpix.inference.bands import Progress, run_bands, run_fitting
 from dualpix.inference.colours import signed_colours
-from dualpix.inference.deblur import Progress, WeightsLike, as_sample, open_network, run_bands, run_fitting
+from dualpix.inference.deblur import WeightsLike, as_sample, open_network
 from dualpix.inference.engines.pytorch import Runner
 from dualpix.io import Metadata, PictureLike, write_picture
 from dualpix.machine.modes import settled

@@ -20,8 +20,8 @@ class NetworkSpec:
             precision then need not round the picture itself.
         residual: the network itself adds its input, so that the correction is small.
         takes_width: `forward` takes `width`, the number of valid columns, if the rest is padding.
-        attention_radius_px: rows above and below that `log_attention`, which tells where the network looks, of a row may
-            depend on; None for a network without.
+        attention_radius_px: rows above and below that a row of `log_attention`, which tells where the network looks,
+            may depend on; None for a network without.
         steady_state_rows: of a form that takes few rows at a time by itself, so many that memory grows evenly from
             there on; None of others.
 

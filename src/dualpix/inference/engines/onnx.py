@@ -24,6 +24,7 @@ class Runner:
     """A network made ready to run on rows of a picture, as `inference.engines.check` allows."""
 
     engine = "onnx"
+    engine_gain: float | None = None
 
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
         self.runtime = package("onnxruntime", "onnx")

@@ -41,6 +41,7 @@ class Runner:
     """
 
     engine = "openvino"
+    engine_gain: float | None = None
     gain: float | None = None
     workspace_factor = planning.SCRATCH
 

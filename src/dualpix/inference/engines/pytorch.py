@@ -23,14 +23,12 @@ class Runner:
     """
 
     engine = "torch"
+    engine_gain: float | None = None
 
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
         module = cast(nn.Module, network)
-        spec = spec_of(module)
-        adds_input = spec.tells_correction and spec.residual
         self.device = planning.choose_device(device)
-        self.gain = planning.bf16_gain(precision, self.device, adds_input)
-        self.precision = planning.choose_precision(precision, self.device, adds_input, gain=self.gain)
+        self.precision, self.gain = precision_of(network, precision, self.device)
         self.dtype = planning.PRECISIONS[self.precision]
         ready = copy.deepcopy(module).eval()
         ready.to(device=self.device, dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -41,7 +39,7 @@ class Runner:
         # Of strips no operation sees more than a few rows.
         self.workspace_factor = planning.SCRATCH if self.spec.steady_state_rows is None else 1.0
         self._dry_run: Callable[[], AbstractContextManager[None]] = getattr(ready, "dry_run", nullcontext)
-        self._adds_mean = adds_input and self.precision != "fp32"
+        self._adds_mean = _adds_input(network) and self.precision != "fp32"
         self._call: Callable[..., Tensor] = ready.correction if self._adds_mean else ready  # type: ignore[assignment]
 
     @torch.no_grad()
@@ -60,3 +58,15 @@ class Runner:
         """Make all tensors that so many rows need, at the times when they are needed: for counting their bytes."""
         with self._dry_run():
             self([torch.zeros(3, rows, width) for _ in self.spec.views])
+
+
+def precision_of(network: Network, asked: str, device: torch.device) -> tuple[str, float | None]:
+    """The precision in which a network is run, and the gain by which it was chosen, see `planning.Plan`."""
+    adds_input = _adds_input(network)
+    gain = planning.bf16_gain(asked, device, adds_input)
+    return planning.choose_precision(asked, device, adds_input, gain=gain), gain
+
+
+def _adds_input(network: Network) -> bool:
+    spec = spec_of(cast(nn.Module, network))
+    return spec.tells_correction and spec.residual
