@@ -11,7 +11,8 @@ from torch import Tensor
 
 from dualpix.errors import PictureError
 from dualpix.evaluation.metrics import measure
-from dualpix.inference.deblur import Progress, WeightsLike, deblur_pair
+from dualpix.inference.bands import Progress
+from dualpix.inference.deblur import WeightsLike, deblur_pair
 from dualpix.inference.planning import Plan
 from dualpix.io import check_output, write_picture
 from dualpix.io.writing import make_folder

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dualpix.inference.deblur import Deblurred, Progress, deblur_pair
+from dualpix.inference.bands import Progress
+from dualpix.inference.deblur import Deblurred, deblur_pair
 from dualpix.io import Metadata, check_output, write_picture
 from dualpix.io.writing import as_stored
 from dualpix.pairs import Views, open_views, turn_back
