@@ -63,7 +63,7 @@ def test_changed_weights_are_seen(network: nn.Module, how: str) -> None:
     elif how == "buffer":
         network.get_buffer("unused").data += 1
     elif how == "attribute":
-        network.spec = replace(network.spec, size_multiple=16)
+        network.spec = replace(network.spec, size_multiple=2 * network.spec.size_multiple)
     else:
         network.load_state_dict(network.state_dict() | {"head.bias": bias + 0.3})
     after = deblur_pair(sample(), network, precision="fp32").picture

@@ -74,7 +74,7 @@ def test_what_is_painted_is_added_in_the_authors_range() -> None:
 
 
 def test_two_views_cannot_be_left_out() -> None:
-    assert narrow().views == ("center",) and narrow(**DUAL).views == ("center", "left", "right")
+    assert narrow().spec.views == ("center",) and narrow(**DUAL).spec.views == ("center", "left", "right")
     with pytest.raises(ValueError, match="takes the views center, left and right"):
         narrow(**DUAL)(torch.rand(1, 3, 16, 16))
     with pytest.raises(ValueError, match="levels must be 2 or 3, not 4"):

@@ -78,6 +78,8 @@ Layout = Annotated[
         metavar="NAME", help="One file holds both views: side-by-side, top-bottom, raw, pixel, npz or two-pictures."
     ),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Go on if the pair looks odd, as if swapped.")]
+Anyway = Annotated[bool, typer.Option("--anyway", hidden=True, help="As --force was called before.")]
 Swap = Annotated[bool, typer.Option("--swap", help="Exchange the views.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import TypeAlias, Unpack, cast
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,7 @@ from dualpix.errors import CheckpointError, MachineError, PairError, memory_told
 from dualpix.inference import engines
 from dualpix.inference.bands import Done, Progress, run_bands, run_fitting
 from dualpix.inference.engines import AnyRunner
+from dualpix.inference.options import DeblurOptions, Keywords, options_of
 from dualpix.inference.planning import Plan
 from dualpix.io import PictureLike, as_picture
 from dualpix.machine import threads
@@ -27,8 +28,6 @@ from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import Checkpoint
 
 WeightsLike: TypeAlias = "str | Path | Checkpoint | nn.Module | None"
-Limits: TypeAlias = tuple[str | int | None, int | None, bool]  # memory, rows of a band, mirrored
-Machine: TypeAlias = tuple[str, str, str | torch.device]  # engine, precision, device
 Run: TypeAlias = Callable[[AnyRunner], Done]
 
 
@@ -48,47 +47,41 @@ def deblur(
     left: PictureLike,
     right: PictureLike,
     weights: WeightsLike = None,
+    options: DeblurOptions | None = None,
     *,
-    memory: str | int | None = None,
-    band_rows: int | None = None,
-    precision: str = "auto",
-    device: str | torch.device = "auto",
-    engine: str = "auto",
-    mirror: bool = False,
     progress: Progress | None = None,
+    **keywords: Unpack[Keywords],
 ) -> Tensor:
-    """Return the sharp picture of a pair, float32 RGB 3 x H x W in [0, 1].
+    """Return the sharp picture of a pair.
 
-    `left`, `right`: paths of picture files, Pillow images, or arrays or tensors, H x W x 3 or 3 x H x W, or H x W in
-    grey, 8 or 16-bit integers or floats in [0, 1], with the disparity along rows.
-    `weights`: shipped weights by name, a checkpoint file or one that `dualpix export` wrote, a `Checkpoint` or a
-    network; None takes the default ones.
-    `memory`: the most the process may use ("2GB" or bytes); None leaves room for other programs, and tries smaller
-    bands should the memory run out.
-    `band_rows`: cut into bands of that many rows, whatever the memory; None decides.
-    `precision`: "auto", "fp32" or "bf16", with OpenVINO "int8" too; `device`: "auto", "cpu", "cuda", ...
-    `engine`: "torch", "openvino" or "onnx"; "auto" is the engine of a file that `dualpix export` wrote, or else torch,
-    or OpenVINO for large pictures where it is installed and was measured to be faster.
-    `mirror`: the mean of four results, of the pair as it is, mirrored, upside down, and both: a little better, in four
-    times the time.
-    `progress`: called as `progress(done, total)` with the number of bands.
+    What looks odd about the pair is given as a Python warning, and does not stop it.
 
-    What looks odd about the pair is given as a Python warning, and does not stop it. Raises `PictureError`,
-    `PairError`, `CheckpointError` or `MachineError`.
+    Args:
+        left: path of a picture file, Pillow image, or array or tensor, H x W x 3 or 3 x H x W, or H x W in grey, 8 or
+            16-bit integers or floats in [0, 1], with the disparity along rows.
+        right: the other view, in the same way.
+        weights: shipped weights by name, a checkpoint file or one that `dualpix export` wrote, a `Checkpoint` or a
+            network; None takes the default ones.
+        options: how it is made, see `DeblurOptions`.
+        progress: called as `progress(done, total)` with the number of bands.
+        keywords: fields of `DeblurOptions` one by one, such as `memory="2GB"`, `precision="fp32"` or `mirror=True`;
+            they go before `options`.
+
+    Returns:
+        The picture, float32 RGB 3 x H x W in [0, 1].
+
+    Raises:
+        PictureError: a view cannot be read.
+        PairError: these are not two views of one photograph.
+        CheckpointError: the weights cannot be used.
+        MachineError: this machine cannot do what the options ask.
     """
+    chosen = options_of(options, keywords)
+    if chosen.layout is not None:
+        raise PairError("layout= says how one file holds both views, and here are two; read it with `open_views`.")
     with memory_told():
-        sample = as_sample(left, right)
-    done = deblur_pair(
-        sample,
-        weights,
-        memory=memory,
-        band_rows=band_rows,
-        precision=precision,
-        device=device,
-        engine=engine,
-        mirror=mirror,
-        progress=progress,
-    )
+        sample = as_sample(*((right, left) if chosen.swap else (left, right)))
+    done = deblur_pair(sample, weights, chosen, progress=progress)
     for warning in done.warnings:
         python_warnings.warn(warning, stacklevel=3)  # past `settled`
     return done.picture
@@ -98,61 +91,59 @@ def deblur(
 def deblur_pair(
     sample: Sample,
     weights: WeightsLike = None,
+    options: DeblurOptions | None = None,
     *,
-    memory: str | int | None = None,
-    band_rows: int | None = None,
-    precision: str = "auto",
-    device: str | torch.device = "auto",
-    engine: str = "auto",
-    mirror: bool = False,
     strict: bool = False,
     progress: Progress | None = None,
+    **keywords: Unpack[Keywords],
 ) -> Deblurred:
     """Like `deblur`, for a sample (`left`, `right` and, where known, `center`), with the plan and the warnings.
 
-    `strict`: what looks odd about the pair raises `PairError` before any work is done.
+    Args:
+        sample: the views as they are to be used: options that say how files are read change nothing any more.
+        weights: as `deblur` takes them.
+        options: as `deblur` takes them.
+        strict: what looks odd about the pair raises `PairError` before any work is done.
+        progress: as `deblur` takes it.
+        keywords: as `deblur` takes them.
     """
+    chosen = options_of(options, keywords)
     with memory_told():
-        return _deblurred(sample, weights, (memory, band_rows, mirror), (engine, precision, device), strict, progress)
+        return _deblurred(sample, weights, chosen, strict, progress)
 
 
 def _deblurred(
-    sample: Sample,
-    weights: WeightsLike,
-    limits: Limits,
-    machine: Machine,
-    strict: bool,
-    progress: Progress | None,
+    sample: Sample, weights: WeightsLike, options: DeblurOptions, strict: bool, progress: Progress | None
 ) -> Deblurred:
     left, right = sample["left"], sample["right"]
     require_pair(left, right)
     found = inspect_views(left, right)
     odd = list(found.odd.values())
     if strict and odd:
-        raise PairError(f"{' '.join(odd)} To go on all the same, give --anyway (strict=False).")
+        raise PairError(f"{' '.join(odd)} To go on all the same, give --force (strict=False).")
     warnings = [*sample.get("notes", ()), *odd]
     network = open_network(weights)
     threads.follow()
-    run = partial(_run, sample=sample, limits=limits, progress=progress)
-    pixels = left[0].numel() if limits[:2] == (None, None) else 0  # PyTorch makes the most of little memory
-    runner, (picture, plan, notes) = _run_chosen(network, machine, pixels, run)
+    run = partial(_run, sample=sample, options=options, progress=progress)
+    pixels = 0 if options.limits_memory else left[0].numel()  # PyTorch makes the most of little memory
+    runner, (picture, plan, notes) = _run_chosen(network, options, pixels, run)
     if runner.precision != "fp32" and not _is_finite(picture):
         warnings.append(f"{runner.precision} gave NaN or infinity for this pair, so it was computed again in fp32.")
-        picture, plan, notes = run(engines.start(network, runner.engine, "fp32", machine[2]))
+        picture, plan, notes = run(engines.start(network, runner.engine, "fp32", options.device))
     if not _is_finite(picture):
         raise PairError(f"The network gives NaN or infinity for {sample['name']}; try other weights.")
     return Deblurred(picture.clamp_(0, 1), plan, (*warnings, *notes), found.verdict)
 
 
-def _run_chosen(network: Network, machine: Machine, pixels: int, run: Run) -> tuple[AnyRunner, Done]:
-    runner = engines.start(network, *machine, pixels=pixels)
+def _run_chosen(network: Network, options: DeblurOptions, pixels: int, run: Run) -> tuple[AnyRunner, Done]:
+    runner = engines.start(network, options.engine, options.precision, options.device, pixels=pixels)
     try:
         return runner, run(runner)
     except MachineError:
         if runner.engine == "torch" or runner.engine_gain is None:
             raise
     # Chosen for being faster, it needs more memory, and may fail where PyTorch does not.
-    runner = engines.start(network, "torch", *machine[1:])
+    runner = engines.start(network, "torch", options.precision, options.device)
     return runner, run(runner)
 
 
@@ -191,9 +182,10 @@ def open_network(weights: WeightsLike) -> Network:
     return cast(Network, network)
 
 
-def _run(runner: AnyRunner, sample: Sample, limits: Limits, progress: Progress | None) -> Done:
+def _run(runner: AnyRunner, sample: Sample, options: DeblurOptions, progress: Progress | None) -> Done:
     views = _pick_views(sample, runner.spec.views)
-    return run_fitting(runner, views, partial(_run_plan, runner, sample, progress=progress), *limits)
+    run = partial(_run_plan, runner, sample, progress=progress)
+    return run_fitting(runner, views, run, options.memory, options.band_rows, options.mirror)
 
 
 def _run_plan(runner: AnyRunner, sample: Sample, plan: Plan, progress: Progress | None) -> Tensor:
