@@ -85,6 +85,8 @@ def deblur(
       dualpix deblur photo.CR3 -o sharp.tif
       dualpix deblur pairs -o sharp --resume
     """
+    if depth not in (None, 8, 16):
+        raise typer.BadParameter("choose 8 or 16", param_hint="--depth")
     many = Many(dry_run, include, exclude, resume, report, shard, allow_outside)
     maps = Maps(disparity, disparity_picture, confidence)
     is_many = many.check(left, right, suffix)
