@@ -16,9 +16,8 @@ from dualpix.inference.deblur import deblur_pair, open_network
 from dualpix.inference.engines import cache as models
 from dualpix.inference.engines import choosing
 from dualpix.machine.files import cache_folder
-from dualpix.networks import create
+from small_networks import tiny
 
-SMALL: dict[str, Any] = {"widths": (4, 4, 8, 8), "depths": (1, 1, 0, 0, 0, 0, 0)}
 LARGE = choosing.LEAST_PIXELS
 FASTER = {"torch_s": 0.3, "other_s": 0.1, "start_s": 1.0}
 SLOWER = FASTER | {"other_s": 0.29}
@@ -29,11 +28,7 @@ needs_openvino = pytest.mark.skipif(
 
 @pytest.fixture
 def network() -> nn.Module:
-    torch.manual_seed(0)
-    made = create("mccnet-fast", **SMALL)
-    for parameter in made.parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
-    return made.eval()
+    return tiny()
 
 
 @pytest.fixture(autouse=True)

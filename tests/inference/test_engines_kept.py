@@ -10,14 +10,13 @@ from torch import nn
 from dualpix.inference import engines
 from dualpix.inference.deblur import deblur_pair
 from dualpix.networks import create
-
-SMALL: dict[str, Any] = {"widths": (4, 4, 8, 8), "depths": (1, 1, 0, 0, 0, 0, 0)}
+from small_networks import TINY
 
 
 @pytest.fixture
 def network() -> nn.Module:
     torch.manual_seed(0)
-    return create("mccnet-fast", **SMALL).eval()
+    return create("mccnet-fast", **TINY).eval()
 
 
 def sample(height: int = 40, width: int = 64) -> dict[str, Any]:

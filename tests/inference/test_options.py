@@ -1,5 +1,6 @@
 """One record of how a picture is made, checked once, in the same sentence for every entry."""
 
+import json
 import typing
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields, replace
@@ -79,6 +80,13 @@ def test_every_field_is_explained_and_shapes_the_picture_or_is_known_not_to() ->
     names = [field.name for field in fields(DeblurOptions)]
     assert all(f"{name}: " in (DeblurOptions.__doc__ or "") for name in names)
     assert set(names) - set(DeblurOptions().shaping()) == {"memory", "band_rows", "force", "software"}
+
+
+def test_what_journals_hold_of_the_options_stays() -> None:
+    """The text of version 0.1.0, of which a journal holds the hash: another would make all pictures again."""
+    usual = '{"precision": "auto", "device": "auto", "engine": "auto", "mirror": false, "depth": null, '
+    usual += '"strip_metadata": false, "layout": null, "swap": false}'
+    assert json.dumps(DeblurOptions(memory="2GB", force=True, software="x").shaping()) == usual
 
 
 def test_views_are_exchanged_for_functions_too(folder: Path) -> None:

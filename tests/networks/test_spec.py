@@ -26,6 +26,28 @@ def test_a_record_says_what_the_network_has(name: str) -> None:
         assert (spec.steady_state_rows is not None) == streams
 
 
+class OldThatLooks(nn.Module):
+    """As `MCCNet` was before it had a record."""
+
+    views, multiple, reach_px, attention_reach_px = ("left", "right"), 8, 40, 10
+
+    def forward(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
+        return left
+
+    def log_attention(self, left: Tensor, right: Tensor) -> Tensor:
+        return left
+
+
+def test_what_an_older_network_masks_and_looks_at_is_understood() -> None:
+    network = OldThatLooks()
+    with pytest.warns(DeprecationWarning):
+        spec = spec_of(network)
+    assert spec == NetworkSpec(("left", "right"), 8, 40, takes_width=True, attention_radius_px=10)
+    network.correlation = False  # built without what it would look with
+    with pytest.warns(DeprecationWarning):
+        assert spec_of(network).attention_radius_px is None
+
+
 class Old(nn.Module):
     views, multiple, reach_px = ("left", "right"), 4, 3
 

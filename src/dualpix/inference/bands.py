@@ -62,8 +62,7 @@ def make_plan(
 
 
 def _checked_rows(band_rows: int, height: int, runner: AnyRunner) -> int:
-    if type(band_rows) is not int or band_rows < 1:
-        raise MachineError(f"band_rows must be at least 1, not {band_rows!r}; leave it out to have it chosen.")
+    planning.check_band_rows(band_rows)
     if runner.spec.receptive_radius_px is None and band_rows < height:
         raise MachineError("This network sees the whole picture, so it cannot be run in bands; leave band_rows out.")
     return band_rows

@@ -3,18 +3,21 @@
 It is checked when it is made, so that every entry refuses the same things, in the same sentence, before any work.
 """
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any, TypedDict
 
 import torch
 
-from dualpix.errors import MachineError, PictureError
+from dualpix.errors import PictureError
 from dualpix.inference import engines, planning
 from dualpix.pairs import SOURCES
 from dualpix.tables import pick
 
 DEPTHS = (8, 16)
+
+SHAPING = ("precision", "device", "engine", "mirror", "depth", "strip_metadata", "layout", "swap")
+"""Fields that the finished picture depends on, in the order in which the first journals had them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +68,8 @@ class DeblurOptions:
         engines.check(self.engine, self.precision, self.device)
         if self.memory is not None:
             planning.parse_memory(self.memory)
-        if self.band_rows is not None and (type(self.band_rows) is not int or self.band_rows < 1):
-            raise MachineError(f"band_rows must be at least 1, not {self.band_rows!r}; leave it out to have it chosen.")
+        if self.band_rows is not None:
+            planning.check_band_rows(self.band_rows)
         if self.layout is not None:
             pick(SOURCES, self.layout, "layout")
         if self.depth is not None and self.depth not in DEPTHS:
@@ -78,11 +81,12 @@ class DeblurOptions:
         return self.memory is not None or self.band_rows is not None
 
     def shaping(self) -> dict[str, object]:
-        """The fields that the finished picture depends on, as JSON holds them."""
-        kept = asdict(self) | {"device": str(self.device)}
-        for name in ("memory", "band_rows", "force", "software"):
-            del kept[name]
-        return kept
+        """The fields that the finished picture depends on, as JSON holds them.
+
+        Journals of folders hold a hash of them: what is added later may be among them only where it is not as usual,
+        and goes to the end, or else finished pictures are made again.
+        """
+        return {name: str(self.device) if name == "device" else getattr(self, name) for name in SHAPING}
 
 
 class Keywords(TypedDict, total=False):

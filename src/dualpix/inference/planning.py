@@ -165,6 +165,12 @@ def _fast_precisions(device: torch.device, gain: float | None) -> tuple[str, ...
     return ("bf16",) if device.type == "cpu" and gain is not None and gain >= LEAST_GAIN else ()
 
 
+def check_band_rows(band_rows: int) -> None:
+    """Raise MachineError for what is no number of rows."""
+    if type(band_rows) is not int or band_rows < 1:
+        raise MachineError(f"band_rows must be at least 1, not {band_rows!r}; leave it out to have it chosen.")
+
+
 def parse_memory(memory: str | int) -> int:
     """Return bytes from a number of bytes or a text such as "2GB", "800 MB", "1.5GiB". Raises `MachineError`."""
     units = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}

@@ -19,8 +19,7 @@ Choices, and what to know
   With the biases of the encoder alone it is 612.05; how Table 1 came to that is not known.
 * The distance from the centre makes a crop differ from the same place in the photograph: with `radius_map` the network
   sees the whole picture (`receptive_radius_px` is None, so it is not run in bands), and crops need their piece of
-  `radius_of` as
-  `radius`. `radius_map=False` (24,278,415 parameters) is for training on crops alone.
+  `radius_of` as `radius`. `radius_map=False` (24,278,415 parameters) is for training on crops alone.
 * The authors clip the last layer to [0, 1], which stops learning where it is outside; `output="clipped"`. The default,
   "linear", gives the same picture once clipped. "sigmoid" is the alternative that their code offers.
 * The memory's gates are Keras's: a hard sigmoid clip(0.2 x + 0.5, 0, 1), not PyTorch's of slope 1/6. Its features are

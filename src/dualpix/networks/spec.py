@@ -1,5 +1,6 @@
 """What a network says of itself, in one record; whoever runs, trains, counts or exports it asks nothing else."""
 
+import inspect
 from dataclasses import dataclass
 from warnings import warn
 
@@ -26,7 +27,7 @@ class NetworkSpec:
             there on; None of others.
 
     Raises:
-        RecipeError: for views that nobody gives, or sizes that are no sizes.
+        RecipeError: for no views, one that is named twice, or a `size_multiple` below 1.
     """
 
     views: tuple[str, ...]
@@ -48,8 +49,8 @@ class NetworkSpec:
 def spec_of(network: nn.Module) -> NetworkSpec:
     """The record of a network, of this package or of a user's own.
 
-    Networks written for earlier versions have `views`, `multiple` and `reach_px` instead, and give a
-    DeprecationWarning.
+    Networks written for earlier versions have `views`, `multiple`, `reach_px` and `attention_reach_px` instead, and
+    give a DeprecationWarning.
 
     Raises:
         RecipeError: for a module that says nothing of itself.
@@ -66,11 +67,18 @@ def spec_of(network: nn.Module) -> NetworkSpec:
     told = f"{kind} has views, multiple and reach_px; give it spec = NetworkSpec(views={views}, ...) instead."
     warn(told, DeprecationWarning, stacklevel=2)
     offers = hasattr(network, "correction")
-    multiple, reach_px = getattr(network, "multiple", 1), getattr(network, "reach_px", None)
+    attends = hasattr(network, "log_attention") and bool(getattr(network, "correlation", True))
     return NetworkSpec(
         views,
-        multiple if isinstance(multiple, int) else 1,
-        reach_px if isinstance(reach_px, int) else None,
+        _whole_number(network, "multiple") or 1,
+        _whole_number(network, "reach_px"),
         tells_correction=offers,
         residual=offers and bool(getattr(network, "residual", True)),
+        takes_width="width" in inspect.signature(network.forward).parameters,
+        attention_radius_px=_whole_number(network, "attention_reach_px") if attends else None,
     )
+
+
+def _whole_number(network: nn.Module, name: str) -> int | None:
+    value = getattr(network, name, None)
+    return value if isinstance(value, int) else None

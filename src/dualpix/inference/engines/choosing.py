@@ -102,8 +102,8 @@ def recalled(network: Network, precision: str) -> float | None:
 def measure(network: Network, precision: str, timed: Timed = seconds_of) -> dict[str, float]:
     """Seconds that each engine takes for the same small picture, the least of several in turns, and that OpenVINO takes
     to start, converting not counted, which is done once."""
-    openvino.Runner(network, precision, "cpu")  # converted, and in the cache now
-    views = [view[:, :SIDE_PX, :SIDE_PX] for view in cache.bundled_views(network.spec.views)]
+    converted = openvino.Runner(network, precision, "cpu")  # and in the cache now
+    views = [view[:, :SIDE_PX, :SIDE_PX] for view in cache.bundled_views(converted.spec.views)]
     start = time.perf_counter()
     other = openvino.Runner(network, precision, "cpu")
     other(views)

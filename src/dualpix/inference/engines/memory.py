@@ -8,8 +8,7 @@ from dualpix.inference.engines import AnyRunner
 
 PROBE_ROWS, PROBE_WIDTH = 16, 128
 """What is run to measure what a row needs: a few rows of full width; by runners that have `steady_state_rows` so many,
-but
-narrow ones, for what these need is proportional to the width."""
+but narrow ones, for what these need is proportional to the width."""
 
 _KNOWN: WeakKeyDictionary[AnyRunner, dict[tuple[int, int], planning.Cost]] = WeakKeyDictionary()
 

@@ -119,8 +119,7 @@ class MCCNet(nn.Module):
         """width: valid columns; no pixel is matched with the padding right of them.
 
         Columns beyond `width` rounded up to `spec.size_multiple` are not looked at at all: such padding changes
-        nothing. Those
-        between are still seen by the convolutions, so fill them by repeating the edge.
+        nothing. Those between are still seen by the convolutions, so fill them by repeating the edge.
         """
         painted = self._paint(left, right, width)
         return painted + (left + right) / 2 if self.residual else painted

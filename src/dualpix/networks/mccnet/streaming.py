@@ -22,8 +22,7 @@ class MCCNetInStrips(nn.Module):
 
     step: rows of every map, whatever its size, that are made at a time.
     `spec.steady_state_rows`: about as many as lie between the lowest row seen and the highest not yet painted; in
-    pictures higher
-    than that the features need no more memory.
+    pictures higher than that the features need no more memory.
     """
 
     def __init__(self, network: MCCNet, step: int = 8) -> None:
