@@ -249,6 +249,26 @@ def test_measuring_runs_both_engines(network: Any, cache: Path) -> None:
     assert list(cache.glob("mccnetfast-fp32-*.xml"))
 
 
+class WithoutRecord(nn.Module):
+    """As users wrote networks for earlier versions."""
+
+    views, multiple, reach_px = ("left", "right"), 4, 0
+
+    def forward(self, left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+        return (left + right) / 2
+
+
+@needs_openvino
+@pytest.mark.filterwarnings("ignore:WithoutRecord has views:DeprecationWarning")
+def test_networks_of_earlier_versions_are_measured_too() -> None:
+    def seconds(step: Callable[[], object]) -> float:
+        step()
+        return 0.01
+
+    found = choosing.measure(WithoutRecord().eval(), "fp32", seconds)  # type: ignore[arg-type]
+    assert (found["torch_s"], found["other_s"]) == (0.01, 0.01)
+
+
 @needs_openvino
 def test_the_doctor_says_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "is measured with the first picture of 2 megapixels" in doctor.examine()["default engine"]
