@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from torch import nn
 
 from dualpix.errors import CheckpointError
 from dualpix.evaluation.methods import METHODS
 from dualpix.networks import create
+from dualpix.networks.blank import without_numbers
 from dualpix.networks.counting import Counts, count
 from dualpix.networks.spec import spec_of
 from dualpix.tables import pick
@@ -58,7 +58,7 @@ class System:
 
     def blank(self) -> nn.Module | None:
         """Its network with shapes and no numbers, which costs nothing; None if it has none."""
-        with torch.device("meta"):
+        with without_numbers():
             return create(self.network, **self.arguments) if self.network else None
 
     def __str__(self) -> str:

@@ -21,6 +21,7 @@ from dualpix.io.writing import make_folder
 from dualpix.machine.files import write_whole
 from dualpix.machine.modes import settled
 from dualpix.networks import Network
+from dualpix.networks.blank import without_numbers
 from dualpix.networks.export import Graph, graph_of
 from dualpix.networks.spec import spec_of
 from dualpix.simulation.photos import read_photos
@@ -151,7 +152,7 @@ def _compare(path: Path, to: str, opened: Checkpoint, precision: str) -> float:
                 named = {name: view[None] for name, view in zip(spec_of(opened.network).views, views, strict=True)}
                 return cast(Tensor, program(**named)[0])
     else:
-        with torch.device("meta"):
+        with without_numbers():
             shape = networks.create(opened.name, **opened.arguments)
         mark(shape, Exported(path, precision))
         run = (onnx if to == "onnx" else openvino).Runner(cast(Network, shape), precision, "cpu")
