@@ -128,7 +128,7 @@ def test_ids_cannot_be_guessed(start: Start) -> None:
 
 
 def test_many_jobs_leave_no_files_open(start: Start) -> None:
-    """R26, in small."""
+    """In small."""
     client, counts = start(), []
     for number in range(25):
         job = client.done({**pair_of(24, 24), "start": "no"})["id"]
