@@ -119,7 +119,7 @@ def test_files_of_others_are_left_alone(home: Path, make_pairs: Pairs) -> None:
     run(overwrite=True)
     (home / "out" / "a.png").write_bytes(b"retouched")
     for again in ({}, {"overwrite": False}):
-        with pytest.raises(PictureError, match="--resume"):
+        with pytest.raises(PictureError, match="resume=True"):
             run(**again)
     outcomes = run(resume=True)
     assert states(outcomes) == ["failed", "kept", "kept"] and "changed since" in outcomes["a.png"].error

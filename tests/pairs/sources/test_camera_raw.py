@@ -131,7 +131,7 @@ def test_clipped_highlights_are_white_in_both_views(tmp_path: Path, raw: Raw) ->
 
 def test_what_is_uncertain_is_said(dng: Path) -> None:
     notes = " ".join(open_views(dng)["notes"])
-    for words in ("awaits confirmation on a camera's own file", "sRGB curve", "--swap"):
+    for words in ("awaits confirmation on a camera's own file", "sRGB curve", "exchange them"):
         assert words in notes
 
 
