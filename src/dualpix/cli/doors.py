@@ -46,7 +46,6 @@ def _told(error: Exception) -> str:
 
 app = typer.Typer(
     cls=Doors,
-    add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
