@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from asking import KIND, Client, multipart, pair_of, running, serving
 
-from dualpix.cli.serving import web
+from dualpix.cli.web import web
 from dualpix.web.desk import Desk
 from dualpix.web.folders import folder
 from dualpix.web.guard import LOOPBACK

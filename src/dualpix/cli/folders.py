@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from dualpix.cli.doors import say
+from dualpix.cli.telling import say
 from dualpix.errors import PictureError
 from dualpix.machine.files import legible
 

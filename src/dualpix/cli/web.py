@@ -1,11 +1,12 @@
-"""Commands that serve: web."""
+"""`dualpix web`: the page."""
 
 import os
 from typing import Annotated
 
 import typer
 
-from dualpix.cli.doors import Engine, Memory, Precision, Weights, say
+from dualpix.cli.options import Engine, Memory, Precision, Weights
+from dualpix.cli.telling import say
 from dualpix.errors import MachineError, how_to_install
 
 
