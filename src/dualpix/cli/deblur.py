@@ -106,7 +106,7 @@ def deblur(
         maps.refuse()
         deblur_many(left, output, weights, options, many, overwrite, suffix)
         return
-    from dualpix.inference.pipeline import deblur_views, finish, open_for, size_in_file
+    from dualpix.inference.pipeline import deblur_views, load_pair, save_result, size_in_file
     from dualpix.pairs import usual_suffix
     from dualpix.pairs.verdict import EITHER, UNKNOWN
     from dualpix.weights import checkpoint
@@ -116,13 +116,13 @@ def deblur(
     maps.check(output, overwrite, [left] if right is None else [left, right], opened)
     with Status() as status:
         status.tell("reading")
-        pair, inherited = open_for(output, left, right, opened, options, overwrite=overwrite)
+        pair, inherited = load_pair(output, left, right, opened, options, overwrite=overwrite)
         height, width = pair["left"].shape[1:]
         status.tell(f"computing {width} x {height} pixels")
         start = time.perf_counter()
         done = deblur_views(pair, opened, options, status.count)
         status.tell("writing")
-        lost = finish(output, done.picture, inherited, overwrite=overwrite)
+        lost = save_result(output, done.picture, inherited, overwrite=overwrite)
     for note in (*done.warnings, *lost):
         say(f"Note: {note}")
     if done.verdict in (EITHER, UNKNOWN):

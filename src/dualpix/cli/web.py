@@ -42,9 +42,9 @@ def web(
 
     options = DeblurOptions(memory=memory, engine=engine, precision=precision)
     try:
-        from dualpix.web.refusals import limits_of
+        from dualpix.web.counters import write_log
+        from dualpix.web.limits import limits_of
         from dualpix.web.serving import is_local, serve
-        from dualpix.web.tally import write_log
     except ModuleNotFoundError as error:
         if str(error.name).startswith("dualpix"):
             raise
