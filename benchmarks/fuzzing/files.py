@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from dualpix import networks
-from dualpix.io.formats.png import MARK, chunk
+from dualpix.io.formats.png_chunks import MARK, chunk
 from dualpix.weights import checkpoint
 
 Levels = NDArray[np.uint8] | NDArray[np.uint16]

@@ -17,7 +17,7 @@ from asking import Client, pair_of, picture, png
 from browsing import browsing
 from PIL import Image
 
-from dualpix.io.endings import ENDINGS
+from dualpix.io.formats import ENDINGS
 from dualpix.pairs.pairing import BOTH_VIEWS
 from dualpix.web.app import PAGE
 

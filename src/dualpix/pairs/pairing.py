@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from dualpix.errors import PairError
 from dualpix.io.endings import is_picture, unreadable_kind
-from dualpix.io.writing import ENCODERS
+from dualpix.io.formats import OUTPUTS
 from dualpix.pairs.views import SIDE_MARK, name_of
 
 BOTH_VIEWS = {".cr2", ".cr3", ".dng", ".npz"}
@@ -82,7 +82,7 @@ def find_tree(
         raise PairError(f"None of the {len(found)} photographs in {folder} is left by --include and --exclude.")
     if not found:
         raise PairError(
-            f"{folder} holds no pairs; name the views NAME_L and NAME_R ({', '.join(ENCODERS)}), "
+            f"{folder} holds no pairs; name the views NAME_L and NAME_R ({', '.join(OUTPUTS)}), "
             "or put them under equal names into the folders left and right."
         )
     return sorted(wanted, key=lambda one: (str(one.place), str(one.left)))

@@ -16,7 +16,7 @@ from torch.nn import functional
 from dualpix import __version__
 from dualpix.inference.pipeline import Choices, Inherited, deblur_views, finish, inherit
 from dualpix.io import Metadata, write_picture
-from dualpix.io.endings import ENDINGS
+from dualpix.io.formats import ENDINGS
 from dualpix.pairs import Views, inspect_views, open_views, turn_back
 from dualpix.pairs.inspect import Inspected, disparity_picture, scale_px
 from dualpix.pairs.pairing import BOTH_VIEWS

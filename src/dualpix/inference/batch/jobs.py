@@ -12,7 +12,7 @@ from dualpix.inference import engines, planning
 from dualpix.inference.batch.manifest import read_manifest
 from dualpix.inference.pipeline import Choices
 from dualpix.io.endings import output_ending
-from dualpix.io.writing import ENCODERS
+from dualpix.io.formats import OUTPUTS
 from dualpix.pairs import SOURCES
 from dualpix.pairs.pairing import Found, find_tree
 from dualpix.tables import pick
@@ -32,8 +32,8 @@ class Settings(Choices):
             planning.parse_memory(self.memory)
         if self.layout is not None:
             pick(SOURCES, self.layout, "layout")
-        if self.format is not None and f".{self.format.lstrip('.').lower()}" not in ENCODERS:
-            raise PictureError(f"There is no picture format {self.format!r}; choose one of: {', '.join(ENCODERS)}.")
+        if self.format is not None and f".{self.format.lstrip('.').lower()}" not in OUTPUTS:
+            raise PictureError(f"There is no picture format {self.format!r}; choose one of: {', '.join(OUTPUTS)}.")
 
     def shaping(self) -> dict[str, object]:
         """The fields that the finished picture depends on."""
@@ -101,9 +101,7 @@ def list_jobs(
 
 def _job(found: Found, folder: Path, settings: Settings) -> Job:
     asked = "" if settings.format is None else f".{settings.format.lstrip('.')}"
-    place = found.place.with_name(
-        found.place.name + (found.suffix or asked or output_ending(found.left, frozenset(ENCODERS)))
-    )
+    place = found.place.with_name(found.place.name + (found.suffix or asked or output_ending(found.left)))
     return Job(found.left, found.right, folder, place.as_posix(), found.problem)
 
 
