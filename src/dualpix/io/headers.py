@@ -31,7 +31,7 @@ def stranger(start: bytes) -> str | None:
 # (where, what, name): files people try, named in the refusal.
 STRANGERS = [
     (4, b"ftypcrx", "a Canon CR3 raw file"),
-    (4, b"ftyp", "HEIC, AVIF or a video"),
+    (4, b"ftyp", "a video"),
     (0, b"GIF8", "GIF"),
     (0, b"BM", "BMP"),
     (0, b"8BPS", "Photoshop"),

@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from dualpix.io.formats.avif import AVIF
+from dualpix.io.formats.heif import HEIF
 from dualpix.io.formats.jpeg import JPEG
 from dualpix.io.formats.jpegxl import JPEG_XL
 from dualpix.io.formats.netpbm import NETPBM
@@ -18,6 +20,8 @@ FORMATS: dict[str, Format] = {
         JPEG,
         WEBP,
         JPEG_XL,
+        AVIF,
+        HEIF,
         NETPBM,
     )
 }

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dualpix.errors import PairError
+from dualpix.io.endings import written_ending
 from dualpix.io.opening import as_path, start_of
 from dualpix.io.reading import LIMIT_MEGAPIXELS, suffix_of
 from dualpix.machine.modes import settled
@@ -75,7 +76,7 @@ def open_views(
 def usual_suffix(left: str | Path, layout: str | None = None) -> str:
     """The usual extension for pictures made of a file's views: that of its own format if that is written, else .tif."""
     kind = layout or _recognise(Path(left))
-    return ".tif" if kind in ("raw", "npz") else suffix_of(left)
+    return ".tif" if kind in ("raw", "npz") else written_ending(suffix_of(left))
 
 
 def _source_of(path: Path, layout: str | None) -> Source:
