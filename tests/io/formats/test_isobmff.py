@@ -1,11 +1,13 @@
 """AVIF and HEIF, made by Pillow, libavif and libheif: levels, turns, colours, further pictures, damage."""
 
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import imagecodecs
 import numpy as np
+import pillow_heif
 import pytest
 from PIL import Image
 
@@ -14,7 +16,6 @@ from dualpix.io import Picture, read_picture, suffix_of
 from dualpix.io.profiles import is_srgb
 from dualpix.pairs import open_views
 
-pillow_heif = pytest.importorskip("pillow_heif")
 DEEP = (np.mgrid[:48, :64, :3].sum(0) * 6 % 1024).astype(np.uint16)
 
 
@@ -128,3 +129,10 @@ def test_damage_ends_in_one_sentence(tmp_path: Path, make: Callable[[], bytes]) 
     )
     with pytest.raises(PictureError):
         read(tmp_path, huge)
+
+
+def test_without_its_package_heif_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = heif()
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(PictureError, match=r"read by pillow-heif, which is not installed; get it by: .*\[heif\]"):
+        read(tmp_path, content)

@@ -2,7 +2,6 @@
 
 import re
 from io import BytesIO
-from types import ModuleType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -14,7 +13,7 @@ from dualpix.io.formats.record import Format
 from dualpix.io.opening import Header, load
 
 
-def _library() -> ModuleType:
+def _library() -> Any:
     try:
         import pillow_heif
     except ImportError:

@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import BinaryIO, NoReturn
+from typing import Any, BinaryIO, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -244,13 +244,13 @@ def _header(file: BinaryIO, index: Index, name: str) -> Header:
     return Header(name, width, height, channels, 8 if index.bits <= 8 else 16, orientation)
 
 
-def as_stored(upright: NDArray[np.generic], index: Index) -> NDArray[np.generic]:
+def as_stored(upright: NDArray[Any], index: Index) -> NDArray[Any]:
     """Undo the mirror and the turn that a decoder has carried out on H x W x channels."""
     axis = index.axis
     return np.rot90(upright if axis is None else np.flip(upright, axis), -index.angle)
 
 
-def in_unit_range(levels: NDArray[np.generic], bits: int) -> NDArray[np.generic]:
+def in_unit_range(levels: NDArray[Any], bits: int) -> NDArray[Any]:
     """Levels of 8 bits as they are, deeper ones in [0, 1]."""
     return levels if bits <= 8 else (levels / np.float32(2**bits - 1)).astype(np.float32)
 
@@ -290,10 +290,11 @@ def tell_colours(file: BinaryIO, header: Header, metadata: Metadata) -> Told | N
         return None
     for kind, body in index_of(file).picture.properties:
         if kind == b"colr" and body[:4] == b"nclx":
-            primaries, transfer = struct.unpack_from(">HH", body, 4)
-            numbers = tuple(usual if value == UNSPECIFIED else value
-                            for value, usual in zip((primaries, transfer), SRGB_NUMBERS, strict=True))  # fmt: skip
-            return told_by_numbers("its nclx box", *numbers, header)
+            primaries, transfer = (
+                usual if value == UNSPECIFIED else value
+                for value, usual in zip(struct.unpack_from(">HH", body, 4), SRGB_NUMBERS, strict=True)
+            )
+            return told_by_numbers("its nclx box", primaries, transfer, header)
     return None
 
 
