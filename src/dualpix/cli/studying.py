@@ -148,6 +148,7 @@ def evaluate(
     """
     from dualpix.evaluation import MethodLike, choose
     from dualpix.evaluation import evaluate as run
+    from dualpix.inference.options import DeblurOptions
 
     things: dict[str, MethodLike] = {**(choose(methods) if methods is not None else {}), **_labelled(method or [])}
     done = run(
@@ -156,11 +157,7 @@ def evaluate(
         output,
         protocol=protocol,
         extra=extra or (),
-        memory=memory,
-        precision=precision,
-        device=device,
-        engine=engine,
-        mirror=mirror,
+        options=DeblurOptions(memory=memory, precision=precision, device=device, engine=engine, mirror=mirror),
         peak_memory=peak_memory,
         overwrite=overwrite,
         scenes=scenes,
