@@ -3,7 +3,8 @@
 import re
 from pathlib import Path
 
-from dualpix.io.formats import FORMATS, OUTPUTS, any_of, format_of
+from dualpix.cli.using import deblur
+from dualpix.io.formats import FORMATS, OUTPUTS, any_of, format_of, names_of_formats
 
 ROW = re.compile(r"^\| (?P<name>[^|]+) \| (?P<read>[^|]+) \| (?P<written>[^|]+) \| (?P<bits>[^|]+) \|", re.MULTILINE)
 PAGE = (Path(__file__).parents[2] / "docs" / "pictures.md").read_text()
@@ -17,6 +18,13 @@ def test_the_table_of_the_docs_says_what_the_records_say() -> None:
         assert tuple(map(int, re.findall(r"\d+", row["bits"]))) == kind.bits
         assert re.findall(r"`(\.\w+)`", row["written"]) == [end for output in kind.outputs for end in output.endings]
         assert all(output.about in row["written"] for output in kind.outputs)
+
+
+def test_the_help_and_the_first_page_of_the_docs_name_all_formats() -> None:
+    told = " ".join((deblur.__doc__ or "").split())
+    assert f"Views are {names_of_formats()} files" in told
+    start = (Path(__file__).parents[2] / "docs" / "start.md").read_text()
+    assert f"**Files**: {names_of_formats().replace(' or ', ' and ')}, " in start
 
 
 def test_no_two_formats_claim_the_same_file() -> None:

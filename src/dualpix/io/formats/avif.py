@@ -8,20 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dualpix.io.formats import isobmff
+from dualpix.io.formats.isobmff_index import index_of
 from dualpix.io.formats.record import Format
-from dualpix.io.opening import Header, load, refuse
+from dualpix.io.opening import Header, refuse
 
 
 def _read_header(file: BinaryIO) -> Header:
     header = isobmff.read_header(file, "AVIF")
-    if isobmff.index_of(file).picture.property(b"clap"):
+    if index_of(file).picture.property(b"clap"):
         refuse(file, "is an AVIF picture of which only a part is to be shown; export it again, or save it as PNG")
     return header
 
 
 def _decode(file: BinaryIO, header: Header) -> NDArray[Any]:
-    levels = np.asarray(imagecodecs.avif_decode(load(file, header)))
-    return isobmff.in_unit_range(levels, isobmff.index_of(file).bits)
+    levels = np.asarray(imagecodecs.avif_decode(isobmff.load_checked(file, header, b"av01")))
+    return isobmff.in_unit_range(levels, index_of(file).bits)
 
 
 AVIF = Format(

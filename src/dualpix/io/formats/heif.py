@@ -1,4 +1,4 @@
-"""HEIF with HEVC (HEIC), as phones write it, 8, 10 and 12 bits: read by libheif, through the package pillow-heif."""
+"""HEIF with HEVC (HEIC), as phones write it, 8, 10 and 12 bits: read by libheif, through the package pi-heif."""
 
 import re
 from io import BytesIO
@@ -9,17 +9,18 @@ from numpy.typing import NDArray
 
 from dualpix.errors import PictureError, how_to_install
 from dualpix.io.formats import isobmff
+from dualpix.io.formats.isobmff_index import index_of
 from dualpix.io.formats.record import Format
-from dualpix.io.opening import Header, load
+from dualpix.io.opening import Header
 
 
 def _library() -> Any:
     try:
-        import pillow_heif
+        import pi_heif
     except ImportError:
         how = how_to_install("heif")
-        raise PictureError(f"HEIF files are read by pillow-heif, which is not installed; get it by: {how}.") from None
-    return pillow_heif
+        raise PictureError(f"HEIF files are read by pi-heif, which is not installed; get it by: {how}.") from None
+    return pi_heif
 
 
 def _read_header(file: BinaryIO) -> Header:
@@ -27,12 +28,12 @@ def _read_header(file: BinaryIO) -> Header:
 
 
 def _decode(file: BinaryIO, header: Header) -> NDArray[Any]:
-    opened = _library().open_heif(BytesIO(load(file, header)), convert_hdr_to_8bit=False)
-    index = isobmff.index_of(file)
-    levels = isobmff.as_stored(np.asarray(opened[opened.primary_index]), index)
+    data, index = isobmff.load_checked(file, header, b"hvc1"), index_of(file)
+    opened = _library().open_heif(BytesIO(data), convert_hdr_to_8bit=False)
+    levels = np.array(opened[opened.primary_index])  # a copy, since the library takes its memory back with the file
     if levels.dtype == np.uint16:  # the library has moved them to the top of 16 bits
-        levels = levels >> (16 - index.bits)
-    return isobmff.in_unit_range(levels, index.bits)
+        levels >>= 16 - index.bits
+    return isobmff.in_unit_range(isobmff.as_stored(levels, index), index.bits)
 
 
 HEIF = Format(
