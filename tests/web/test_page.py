@@ -17,7 +17,7 @@ from browsing import browsing
 from PIL import Image
 
 from dualpix.io.formats import ENDINGS
-from dualpix.pairs.pairing import BOTH_VIEWS
+from dualpix.pairs.sources import BOTH_VIEWS
 from dualpix.web.app import PAGE, content_of
 
 Start = Callable[..., Client]

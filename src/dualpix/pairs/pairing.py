@@ -11,10 +11,9 @@ from typing import NamedTuple
 from dualpix.errors import PairError
 from dualpix.io.endings import is_picture, unreadable_kind
 from dualpix.io.formats import OUTPUTS
+from dualpix.pairs.sources import BOTH_VIEWS
 from dualpix.pairs.views import SIDE_MARK, name_of
 
-BOTH_VIEWS = {".cr2", ".cr3", ".dng", ".npz"}
-"""Files that hold both views, as far as a name can tell."""
 TWO_PICTURES = ".mpo"
 """Of files without the mark of a side: those with it are views that hold a second picture, such as a preview."""
 

@@ -20,7 +20,7 @@ from starlette.routing import Route
 from dualpix import __version__
 from dualpix.io.formats import FORMAT_OF, FORMATS, names_of_formats
 from dualpix.pairs import SOURCES
-from dualpix.pairs.pairing import BOTH_VIEWS
+from dualpix.pairs.sources import BOTH_VIEWS
 from dualpix.web import uploads, work
 from dualpix.web.desk import Desk
 from dualpix.web.guard import LOOPBACK, Guard, refuse
@@ -81,6 +81,8 @@ def content_of(name: str) -> bytes:
     filled = {
         "pictures": ",".join(ending for kind in FORMATS.values() for ending in kind.endings),
         "files of both views": ",".join(sorted(BOTH_VIEWS)),
+        "endings of both views": "|".join(sorted(ending[1:] for ending in BOTH_VIEWS)),
+        "kinds of both views": ", ".join(kind.about for kind in SOURCES.values() if kind.about),
         "formats": names_of_formats(),
         "starts of pictures": ", ".join(f'new RegExp({start}, "s")' for start in starts),
     }

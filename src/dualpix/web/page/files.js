@@ -1,7 +1,7 @@
 // What can be said of files before they are sent: which is the left view, and whether one is a picture at all.
 
 export const MARK = /[_-](l|r|left|right)(?=\.[^.]*$)/i;
-const ALONE = /\.(cr2|cr3|dng|npz|mpo)$/i; // files that hold both views by themselves
+const ALONE = /\.({{endings of both views}}|mpo)$/i; // files that hold both views by themselves
 const START_BYTES = 64;
 const PICTURES = [{{starts of pictures}}];
 
