@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from dualpix.errors import PictureError, how_to_install
 from dualpix.io.formats import isobmff
+from dualpix.io.formats.isobmff_alone import alone
 from dualpix.io.formats.isobmff_index import index_of
 from dualpix.io.formats.record import Format
 from dualpix.io.opening import Header
@@ -29,11 +30,11 @@ def _read_header(file: BinaryIO) -> Header:
 
 def _decode(file: BinaryIO, header: Header) -> NDArray[Any]:
     data, index = isobmff.load_checked(file, header, b"hvc1"), index_of(file)
-    opened = _library().open_heif(BytesIO(data), convert_hdr_to_8bit=False)
+    opened = _library().open_heif(BytesIO(alone(data, index)), convert_hdr_to_8bit=False)
     levels = np.array(opened[opened.primary_index])  # a copy, since the library takes its memory back with the file
     if levels.dtype == np.uint16:  # the library has moved them to the top of 16 bits
         levels >>= 16 - index.bits
-    return isobmff.in_unit_range(isobmff.as_stored(levels, index), index.bits)
+    return isobmff.in_unit_range(levels, index.bits)
 
 
 HEIF = Format(

@@ -10,12 +10,20 @@ from numpy.typing import NDArray
 from dualpix.io import exif as blocks
 from dualpix.io.colours import Told, told_by_numbers
 from dualpix.io.formats.coded_sizes import Size, coded_sizes
-from dualpix.io.formats.isobmff_index import Index, Item, index_of, refuse_damaged
+from dualpix.io.formats.isobmff_index import (
+    MOST_TILES,
+    Index,
+    Item,
+    alphas_of,
+    content_of,
+    index_of,
+    parts_of,
+    refuse_damaged,
+)
 from dualpix.io.metadata import CREDENTIALS, DEPTH_MAP, GAIN_MAP, Found, Metadata
 from dualpix.io.opening import Header, length_of, load, refuse, refuse_cut_short, section
 from dualpix.io.texts import LARGEST_BYTES, TooLongError
 
-MOST_TILES = 4096
 BLOCK = 64  # sides are coded in blocks of so many pixels at most
 SMALL = 4096 * 4096  # pixels, the tiles of any picture together
 ORIENTATIONS = {None: (1, 8, 3, 6), 0: (4, 5, 2, 7), 1: (2, 7, 4, 5)}
@@ -38,26 +46,17 @@ def _header(file: BinaryIO, index: Index, name: str) -> Header:
     if clean := picture.property(b"clap"):
         across, per, down, each = struct.unpack_from(">4I", clean)
         width, height = min(width, across // per if per else 0), min(height, down // each if each else 0)
-    if any(at + length > end for part in _parts(index, picture) for at, length in part.extents):
+    if any(at + length > end for part in parts_of(index, picture) for at, length in part.extents):
         refuse_cut_short(file)
     pixi = picture.property(b"pixi") or b"\0\0\0\0\3"
     orientation = ORIENTATIONS[index.axis][index.angle]
-    channels = (1 if pixi[4] == 1 else 3) + bool(_alphas(index))
+    channels = (1 if pixi[4] == 1 else 3) + bool(alphas_of(index))
     return Header(name, width, height, channels, 8 if index.bits <= 8 else 16, orientation)
 
 
 def _size_of(item: Item) -> Size:
     width, height = struct.unpack_from(">II", item.property(b"ispe") or b"", 4)
     return width, height
-
-
-def _alphas(index: Index) -> list[Item]:
-    auxiliaries = ((item, item.property(b"auxC") or b"") for _, item in index.about(b"auxl"))
-    return [item for item, purpose in auxiliaries if b":alpha" in purpose or b":aux:1" in purpose]
-
-
-def _parts(index: Index, item: Item) -> list[Item]:
-    return [item, *(index.items[number] for number in item.uses.get(b"dimg", [])[:MOST_TILES])]
 
 
 def load_checked(file: BinaryIO, header: Header, codec: bytes) -> bytes:
@@ -68,22 +67,18 @@ def load_checked(file: BinaryIO, header: Header, codec: bytes) -> bytes:
     data, index = load(file, header), index_of(file)
     left = 2 * len(data)  # tiles may share what they are coded as, within reason
     try:
-        for item in (index.picture, *_alphas(index)):
+        for item in (index.picture, *alphas_of(index)):
             _check_grid(index, item, data)
-            for part in _parts(index, item):
+            for part in parts_of(index, item):
                 left -= sum(length for _, length in part.extents)
                 if part.kind not in (codec, b"grid"):
                     kind = part.kind.decode("ascii", "replace")
                     refuse(file, f"keeps its picture in a way that is not read ('{kind}'); save it as PNG or TIFF")
-                if left < 0 or (part.kind == codec and not _is_as_told(part, _content(data, part))):
+                if left < 0 or (part.kind == codec and not _is_as_told(part, content_of(data, part))):
                     raise ValueError("other sizes than those of the index")
     except (ValueError, IndexError, KeyError, TypeError, struct.error):
         refuse_damaged(file)
     return data
-
-
-def _content(data: bytes, item: Item) -> bytes:
-    return b"".join(data[at : at + length] for at, length in item.extents)
 
 
 def _is_as_told(item: Item, content: bytes) -> bool:
@@ -100,19 +95,13 @@ def _check_grid(index: Index, item: Item, data: bytes) -> None:
         if tiles:
             raise ValueError("tiles of no grid")
         return
-    content = _content(data, item)
+    content = content_of(data, item)
     rows, columns = content[2] + 1, content[3] + 1
     told = struct.unpack_from(">II" if content[1] & 1 else ">HH", content, 4)
     areas = [width * height for width, height in (_size_of(index.items[number]) for number in tiles)]
     most = max(4 * (size[0] + BLOCK) * (size[1] + BLOCK), SMALL)
     if told != size or len(tiles) != rows * columns or len(tiles) > MOST_TILES or sum(areas) > most:
         raise ValueError("another grid than told")
-
-
-def as_stored(upright: NDArray[Any], index: Index) -> NDArray[Any]:
-    """Undo the mirror and the turn that a decoder has carried out on H x W x channels."""
-    axis = index.axis
-    return np.rot90(upright if axis is None else np.flip(upright, axis), -index.angle)
 
 
 def in_unit_range(levels: NDArray[Any], bits: int) -> NDArray[Any]:
@@ -136,7 +125,7 @@ def read_blocks(file: BinaryIO) -> Found:
             yield name, data if name == "xmp" else _exif_of(data)
     for _, item in index.about(b"auxl"):
         purpose = (item.property(b"auxC") or b"").lower()
-        yield GAIN_MAP if b"gainmap" in purpose else DEPTH_MAP if b"depth" in purpose or b":aux:2" in purpose else None
+        yield GAIN_MAP if b"gainmap" in purpose else DEPTH_MAP if b"depth" in purpose or b":auxid:2" in purpose else None
     kinds = {item.kind for item in index.items.values()}
     yield GAIN_MAP if b"tmap" in kinds else None
     yield CREDENTIALS if b"jumb" in kinds or b"c2pa" in kinds else None

@@ -8,7 +8,7 @@ from typing import BinaryIO, NoReturn
 
 from dualpix.io.opening import length_of, refuse, refuse_cut_short
 
-MOST_BOXES, LARGEST_META, MOST_ITEMS = 4096, 2**22, 8192
+MOST_BOXES, LARGEST_META, MOST_ITEMS, MOST_TILES = 4096, 2**22, 8192, 4096
 ONCE = frozenset({b"iinf", b"iloc", b"iprp", b"pitm", b"iref", b"idat"})
 IN_THE_FILE, IN_THE_INDEX = 0, 1  # how iloc counts places
 Box = tuple[bytes, bytes]
@@ -220,3 +220,19 @@ def _connect(items: dict[int, Item], data: bytes) -> None:
         numbers = _Numbers(references[first:last])
         item = items.get(numbers.take(wide), Item())
         item.uses.setdefault(kind, []).extend(numbers.take(wide) for _ in range(numbers.take(2)))
+
+
+def alphas_of(index: Index) -> list[Item]:
+    """What is declared to be the transparency of the picture."""
+    auxiliaries = ((item, item.property(b"auxC") or b"") for _, item in index.about(b"auxl"))
+    return [item for item, purpose in auxiliaries if b":alpha" in purpose or b":auxid:1" in purpose][:1]
+
+
+def parts_of(index: Index, item: Item) -> list[Item]:
+    """An item and the tiles that it consists of. Raises KeyError where one is missing."""
+    return [item, *(index.items[number] for number in item.uses.get(b"dimg", [])[:MOST_TILES])]
+
+
+def content_of(data: bytes, item: Item) -> bytes:
+    """What an item of the file `data` is coded as."""
+    return b"".join(data[at : at + length] for at, length in item.extents)
