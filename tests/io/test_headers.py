@@ -130,7 +130,7 @@ def test_a_tile_counts_as_much_as_the_picture(tmp_path: Path) -> None:
         (b"P6 20 twenty 255\n" + bytes(1200), "damaged PGM or PPM header"),
         (b"\xff\x0a", "cut short"),
         (b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl \0\0\0\0jxl ", "damaged JPEG XL header"),
-        (b"hello, I am a text", "not a PNG, TIFF, JPEG, WebP, JPEG XL, AVIF, HEIF, PGM or PPM file; convert"),
+        (b"hello, I am a text", "not a PNG, TIFF, JPEG, .* or PPM file; convert"),
         (b"\x89PNG", "not a PNG"),
         (extended_webp_header(20, 20, flags=0x02), "animation"),
         (webp(b"VP9 " + bytes(14)), "damaged WebP header"),
