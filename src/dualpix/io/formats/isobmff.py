@@ -125,9 +125,8 @@ def read_blocks(file: BinaryIO) -> Found:
             yield name, data if name == "xmp" else _exif_of(data)
     for _, item in index.about(b"auxl"):
         purpose = (item.property(b"auxC") or b"").lower()
-        yield (
-            GAIN_MAP if b"gainmap" in purpose else DEPTH_MAP if b"depth" in purpose or b":auxid:2" in purpose else None
-        )
+        is_depth = b"depth" in purpose or b":auxid:2" in purpose
+        yield GAIN_MAP if b"gainmap" in purpose else DEPTH_MAP if is_depth else None
     kinds = {item.kind for item in index.items.values()}
     yield GAIN_MAP if b"tmap" in kinds else None
     yield CREDENTIALS if b"jumb" in kinds or b"c2pa" in kinds else None
