@@ -149,6 +149,10 @@ def test_tiles_must_be_as_many_and_as_large_as_told(tmp_path: Path) -> None:
             read(tmp_path, grid.replace(rows, told))
     with pytest.raises(PictureError, match="damaged index"):
         read(tmp_path, grid.replace(of_size(64, 64), of_size(2**14, 2**14)))
+    with pytest.raises(PictureError, match=r"a way that is not read \('grid'\)"):  # tiles of tiles
+        read(tmp_path, grid.replace(b"hvc1\0", b"grid\0", 1))
+    with pytest.raises(PictureError, match="a small part of a far larger picture"):
+        read(tmp_path, HEIC["8"].replace(of_size(64, 64), of_size(2**14, 2**14)))
 
 
 def test_the_sizes_that_streams_tell_are_those_that_their_encoders_were_given(tmp_path: Path) -> None:

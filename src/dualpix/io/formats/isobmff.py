@@ -59,6 +59,16 @@ def _size_of(item: Item) -> Size:
     return width, height
 
 
+def _area(item: Item) -> int:
+    width, height = _size_of(item)
+    return width * height
+
+
+def _most(width: int, height: int) -> int:
+    """So many pixels may be decoded for a picture of this size: rows and columns of tiles reach beyond it."""
+    return max(4 * (width + BLOCK) * (height + BLOCK), SMALL)
+
+
 def load_checked(file: BinaryIO, header: Header, codec: bytes) -> bytes:
     """The whole file, once everything that is decoded of it has the size that its index tells.
 
@@ -67,15 +77,19 @@ def load_checked(file: BinaryIO, header: Header, codec: bytes) -> bytes:
     data, index = load(file, header), index_of(file)
     left = 2 * len(data)  # tiles may share what they are coded as, within reason
     try:
+        if _area(index.picture) > _most(header.width, header.height):
+            refuse(file, "shows a small part of a far larger picture; export it again")
         for item in (index.picture, *alphas_of(index)):
             _check_grid(index, item, data)
-            for part in parts_of(index, item):
+            for part in parts_of(index, item)[item.kind == b"grid" :]:
                 left -= sum(length for _, length in part.extents)
-                if part.kind not in (codec, b"grid"):
+                if part.kind != codec:
                     kind = part.kind.decode("ascii", "replace")
                     refuse(file, f"keeps its picture in a way that is not read ('{kind}'); save it as PNG or TIFF")
-                if left < 0 or (part.kind == codec and not _is_as_told(part, content_of(data, part))):
+                if left < 0 or not _is_as_told(part, content_of(data, part)):
                     raise ValueError("other sizes than those of the index")
+            if _area(item) > _area(index.picture):
+                raise ValueError("more alpha than picture")
     except (ValueError, IndexError, KeyError, TypeError, struct.error):
         refuse_damaged(file)
     return data
@@ -98,9 +112,8 @@ def _check_grid(index: Index, item: Item, data: bytes) -> None:
     content = content_of(data, item)
     rows, columns = content[2] + 1, content[3] + 1
     told = struct.unpack_from(">II" if content[1] & 1 else ">HH", content, 4)
-    areas = [width * height for width, height in (_size_of(index.items[number]) for number in tiles)]
-    most = max(4 * (size[0] + BLOCK) * (size[1] + BLOCK), SMALL)
-    if told != size or len(tiles) != rows * columns or len(tiles) > MOST_TILES or sum(areas) > most:
+    area = sum(_area(index.items[number]) for number in tiles)
+    if told != size or len(tiles) != rows * columns or len(tiles) > MOST_TILES or area > _most(*size):
         raise ValueError("another grid than told")
 
 
