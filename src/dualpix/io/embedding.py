@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from dualpix.errors import PictureError
+from dualpix.errors import PictureError, option
 from dualpix.io.formats import FORMAT_OF, OUTPUTS, advice
 from dualpix.io.formats.record import Order, Size
 from dualpix.io.metadata import Metadata, fits_channels
@@ -19,7 +19,7 @@ def check_metadata(path: Path, metadata: Metadata) -> None:
         what = f"the views carry a colour profile other than sRGB, which a {suffix} written here cannot hold"
         others = advice(lambda output: output.embed is not None and not output.srgb_only)
         raise PictureError(
-            f"{path} was not written: {what}; choose {others}, or leave the metadata out (--strip-metadata)."
+            f"{path} was not written: {what}; choose {others}, or leave the metadata out ({option('strip-metadata')})."
         )
 
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dualpix.errors import PictureError, memory_told
+from dualpix.errors import PictureError, memory_told, option
 from dualpix.io.embedding import byte_order, check_metadata, embed, select
 from dualpix.io.formats import FORMAT_OF, OUTPUTS, advice
 from dualpix.io.given import PictureLike, as_picture
@@ -163,7 +163,7 @@ def _check_folder(path: Path) -> None:
 
 
 def _exists(path: Path) -> PictureError:
-    return PictureError(f"{path} exists already; choose another name, or give --overwrite (overwrite=True).")
+    return PictureError(f"{path} exists already; choose another name, or give {option('overwrite')}.")
 
 
 def _unwritable(path: Path, error: Exception) -> PictureError:
