@@ -100,7 +100,7 @@ def row_of(name: str, changes: dict[str, str], material: Material, minutes: floa
     print(f"{name} ...", file=sys.stderr, flush=True)
     try:
         # Its steps have no end but the clock's, and it is validated here.
-        recipe = replace(find_recipe(name, changes), late_steps=0, steps=ENDLESS, validate_every=ENDLESS)
+        recipe = replace(find_recipe(name, changes), final_steps=0, steps=ENDLESS, validate_every=ENDLESS)
         row = measure(name, recipe, material, minutes, output / name)
     except DualpixError as error:
         return {"recipe": name, "note": str(error)}

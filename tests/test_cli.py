@@ -269,7 +269,11 @@ def test_train_reports_resumes_and_leaves_weights_to_use(dualpix: Command, folde
     code, out, err = dualpix(*words, "steps=3")
     assert "resumed at step 2" in out and "step 3 of 3" in out
     code, out, err = dualpix(*words, "steps=3", "rate=1")
-    assert code == 1 and "rate" in err
+    assert (
+        code == 1
+        and err.startswith("Note: rate is called learning_rate now.\ndualpix: ")
+        and "learning_rate 0.0004 -> 1.0" in err
+    )
     code, _, err = dualpix("deblur", "p_L.png", "p_R.png", "-o", "out.png", "-w", "run/best.safetensors")
     assert (code, err) == (0, "")
 

@@ -37,7 +37,7 @@ ROWS = [name for name, recipe in RECIPES.items() if recipe.network in NARROW]
 def small(name: str, **changes: Any) -> Recipe:
     recipe = RECIPES[name]
     arguments = recipe.arguments | NARROW[recipe.network]
-    return replace(recipe, arguments=arguments, late_steps=0, late_crop=0, late_batch=0, **(SMALL | changes))
+    return replace(recipe, arguments=arguments, final_steps=0, final_crop=0, final_batch=0, **(SMALL | changes))
 
 
 @pytest.fixture
@@ -100,7 +100,7 @@ def some_batch(recipe: Recipe) -> dict[str, torch.Tensor]:
 
 
 def test_dropout_differs_by_seed_step_and_process_and_leaves_the_callers_numbers_alone() -> None:
-    recipe = small("dpdnet", rate=0.0)
+    recipe = small("dpdnet", learning_rate=0.0)
 
     def loss(rank: int = 0, step: int = 0, **changes: Any) -> float:
         learner = Learner(replace(recipe, **changes))
@@ -134,7 +134,7 @@ def test_the_statistics_of_a_network_are_part_of_its_state() -> None:
 
 
 def test_the_map_of_the_blur_is_learnt_by_heart() -> None:
-    recipe = small("dmenet", rate=3e-3, average=0.0)
+    recipe = small("dmenet", learning_rate=3e-3, ema_decay=0.0)
     learner = Learner(recipe)
     batch = some_batch(recipe) | {"blur_px": torch.full((recipe.batch, 1, recipe.crop, recipe.crop), -4.0)}
     first, *_, last = [learner.learn(batch, Processes())[0] for _ in range(25)]

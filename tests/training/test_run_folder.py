@@ -97,13 +97,20 @@ def test_a_finished_run_has_nothing_left_to_do(run: Path, quick: Make, photos: P
 def test_another_recipe_is_refused_and_the_fields_are_named(run: Path, quick: Make, begun: tuple) -> None:
     begun[0].close()
     with pytest.raises(RecipeError) as caught:
-        Keeper(run, quick(rate=1e-3, crop=16), Processes(), None)
-    assert "another recipe (rate 0.0004 -> 0.001, crop 32 -> 16)" in str(caught.value)
+        Keeper(run, quick(learning_rate=1e-3, crop=16), Processes(), None)
+    assert "another recipe (learning_rate 0.0004 -> 0.001, crop 32 -> 16)" in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("steps", 7), ("decay_steps", 7), ("late_steps", 7), ("average", 0.7), ("validate_every", 7), ("keep_minutes", 7)],
+    [
+        ("steps", 7),
+        ("decay_steps", 7),
+        ("final_steps", 7),
+        ("ema_decay", 0.7),
+        ("validate_every", 7),
+        ("keep_minutes", 7),
+    ],
 )
 def test_what_alters_no_step_taken_may_change(run: Path, quick: Make, begun: tuple, field: str, value: float) -> None:
     begun[0].close()
@@ -211,7 +218,7 @@ def test_progress_is_counted_since_the_last_report(run: Path, begun: tuple) -> N
 
 def test_what_is_left_is_counted_in_pixels(run: Path, quick: Make) -> None:
     """Of 10 steps one is taken in a second; of the 9 left, 3 have four times as many pixels."""
-    keeper = Keeper(run, recipe := quick(steps=10, late_steps=3, late_batch=8), Processes(), None)
+    keeper = Keeper(run, recipe := quick(steps=10, final_steps=3, final_batch=8), Processes(), None)
     keeper.begin(Learner(recipe))
     take(keeper, 0.1, computing=1.0)
     keeper.report_progress(1, 1e-3)

@@ -123,7 +123,7 @@ def test_scenes_of_other_settings_have_another_place(quick: Make, photos: Path, 
     recipes += [quick(codecs=("jpeg",)), quick(shade=1.0)]
     places = [open_sources(recipe, tmp_path, [photos])[0].scenes.folder for recipe in recipes]
     assert len(set(places)) == len(places)
-    assert open_sources(quick(rate=1.0), tmp_path, [photos])[0].scenes.folder == places[0]
+    assert open_sources(quick(learning_rate=1.0), tmp_path, [photos])[0].scenes.folder == places[0]
     fewer = open_sources(quick(), tmp_path, [photos], validation=[photos])[0].scenes.folder
     assert fewer != places[0], "other photographs, other scenes"
 
@@ -256,7 +256,7 @@ class Mean(Echo):
 
 
 def by_heart(quick: Make, **changes: object) -> Recipe:
-    return quick(steps=160, batch=4, rate=1e-2, warmup_steps=10, decay_steps=60, clip=1.0, **changes)
+    return quick(steps=160, batch=4, learning_rate=1e-2, warmup_steps=10, decay_steps=60, grad_clip=1.0, **changes)
 
 
 def test_real_pairs_are_learnt_by_heart(quick: Make, photos: Path, tmp_path: Path) -> None:

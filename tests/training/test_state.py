@@ -148,7 +148,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "no learner": (lambda state: state.pop("learner"), "no learner"),
     "time": (put("spent", value=float("nan")), "time is nan"),
     "losses": (put("losses", value=["a"]), "losses"),
-    "merit": (put("best_merit", value=float("nan")), "best_merit is nan"),
+    "score": (put("best_score", value=float("nan")), "best_score is nan"),
 }
 
 

@@ -84,14 +84,14 @@ def pool_of(source: Source) -> Moving | None:
 
 
 def sizes(recipe: Recipe) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Crops in a batch and their side, before the last `late_steps` and during them."""
+    """Crops in a batch and their side, before the last `final_steps` and during them."""
     early = recipe.batch, recipe.crop
-    return early, (recipe.late_batch or recipe.batch, recipe.late_crop or recipe.crop)
+    return early, (recipe.final_batch or recipe.batch, recipe.final_crop or recipe.crop)
 
 
 def size_at(recipe: Recipe, step: int) -> tuple[int, int]:
     """Crops in the batch of a step, over all processes, and their side."""
-    return sizes(recipe)[step >= recipe.steps - recipe.late_steps]
+    return sizes(recipe)[step >= recipe.steps - recipe.final_steps]
 
 
 def lack(sample: Sample, names: Sequence[str]) -> str:

@@ -121,13 +121,13 @@ class Learner:
         if self.failures == MOST_FAILURES:
             raise RecipeError(
                 f"The loss or its gradient has not been a number for {MOST_FAILURES} steps on end, up to step"
-                f" {self.step}; start a new run with a lower rate, or with precision=fp32."
+                f" {self.step}; start a new run with a lower learning_rate, or with precision=fp32."
             )
         return loss, wish > 0
 
     def _update(self, loss: float, processes: Processes) -> float:
         """Move the weights, and return the loss; NaN if they have stayed as they are."""
-        norm = nn.utils.clip_grad_norm_(self.masters, self.recipe.clip or math.inf)
+        norm = nn.utils.clip_grad_norm_(self.masters, self.recipe.grad_clip or math.inf)
         if math.isfinite(loss) and bool(torch.isfinite(norm)):
             self.optimiser.step(rate_at(self.recipe, self.step), processes)
             self._spread()
@@ -141,7 +141,7 @@ class Learner:
     def _gradients(self, batch: Batch, rank: int) -> float:
         moved = {name: pictures.to(self.device) for name, pictures in batch.items()}
         if self.teacher:
-            moved["sharp"] = moved["sharp"].lerp(self._teach(self.teacher, moved), self.recipe.taught)
+            moved["sharp"] = moved["sharp"].lerp(self._teach(self.teacher, moved), self.recipe.distillation)
         with self._chance(rank):
             loss = self.objective.compute(self.network, moved)
         self.network.zero_grad()
@@ -225,7 +225,7 @@ class Learner:
         with torch.no_grad():
             if self._has_copies:
                 torch._foreach_copy_(list(self.network.parameters()), self.masters)
-            decay = min(self.recipe.average, (1 + self.step) / (10 + self.step))
+            decay = min(self.recipe.ema_decay, (1 + self.step) / (10 + self.step))
             torch._foreach_lerp_(self.means, [m.detach() for m in self.masters], 1 - decay)
 
     def averaged(self) -> nn.Module:
@@ -338,4 +338,4 @@ def rate_at(recipe: Recipe, step: int) -> float:
         fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / recipe.steps)))
     else:
         fall = min(1.0, max(0.0, (recipe.steps - step) / max(1, recipe.decay_steps)))
-    return recipe.rate * warm * fall
+    return recipe.learning_rate * warm * fall

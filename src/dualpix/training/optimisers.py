@@ -49,12 +49,12 @@ class Optimiser(Protocol):
 def create_optimiser(recipe: Recipe, masters: Sequence[Tensor]) -> Optimiser:
     """The recipe's optimiser for these weights, whose gradients all processes have averaged already."""
     if recipe.optimiser == "muon":
-        return Muon(masters, recipe.momentum, recipe.second_momentum)
+        return Muon(masters, recipe.betas)
     return Plain(_adam(recipe, masters))
 
 
 def _adam(recipe: Recipe, masters: Sequence[Tensor]) -> torch.optim.Optimizer:
-    settings: dict[str, Any] = {"lr": recipe.rate, "betas": (recipe.momentum, recipe.second_momentum), "fused": True}
+    settings: dict[str, Any] = {"lr": recipe.learning_rate, "betas": recipe.betas, "fused": True}
     if recipe.optimiser == "adam":
         return torch.optim.Adam(masters, **settings)
     return torch.optim.AdamW(masters, weight_decay=recipe.weight_decay, **settings)
@@ -85,11 +85,11 @@ class Muon:
     is good where AdamW wants 4e-4. Of several processes each orthogonalises its share of the matrices.
     """
 
-    def __init__(self, masters: Sequence[Tensor], momentum: float = 0.9, second_momentum: float = 0.99) -> None:
+    def __init__(self, masters: Sequence[Tensor], betas: tuple[float, float] = (0.9, 0.99)) -> None:
         self.matrices = [master for master in masters if min(_sides(master)) > SMALLEST]
         others = [master for master in masters if min(_sides(master)) <= SMALLEST]
-        self.adam = torch.optim.AdamW(others, betas=(momentum, second_momentum), weight_decay=0.0, fused=True)
-        self.momentum = max(momentum, 0.95)
+        self.adam = torch.optim.AdamW(others, betas=betas, weight_decay=0.0, fused=True)
+        self.momentum = max(betas[0], 0.95)
         self.means = [torch.zeros_like(matrix) for matrix in self.matrices]
         self.work = [_work(matrix) for matrix in self.matrices]
 

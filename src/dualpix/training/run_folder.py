@@ -27,8 +27,8 @@ from dualpix.training.state import number, pack, part, unpack
 from dualpix.weights import checkpoint
 
 Report = Callable[[dict[str, Any]], None]
-FREE_TO_CHANGE = {"steps", "decay_steps", "late_steps", "late_batch", "late_crop"}
-FREE_TO_CHANGE |= {"average", "validate_every", "keep_minutes"}
+FREE_TO_CHANGE = {"steps", "decay_steps", "final_steps", "final_batch", "final_crop"}
+FREE_TO_CHANGE |= {"ema_decay", "validate_every", "keep_minutes"}
 """Fields that a resumed run may change: before the last steps, which some of them govern, none alters a step that has
 been taken, except `steps` of a cosine; the running mean is beside the steps, and none depends on it."""
 
@@ -46,7 +46,7 @@ class Keeper:
         self.losses: list[float] = []
         self.clock = Clock()
         self.pictures, self.pixels, self.validating_s = 0, 0, 0.0
-        self.spent, self.best_merit = 0.0, -math.inf
+        self.spent, self.best_score = 0.0, -math.inf
         self.kept = self.began = time.monotonic()
         self.origin: Mapping[str, Any] = {}
         self.has_begun = False
@@ -132,10 +132,10 @@ class Keeper:
         if self.processes.first:
             network = learner.averaged()
             scores = {name: round(value, 4) for name, value in trial(network).items()}
-            better = merit(scores) > self.best_merit
+            better = merit(scores) > self.best_score
             self.say({"step": learner.step, "validation": scores, "best": better})
             if better:
-                self.best_merit = merit(scores)
+                self.best_score = merit(scores)
                 self._save(self.best, learner, scores)
             self._draw()
         self.processes.wait()
@@ -154,7 +154,7 @@ class Keeper:
         state = {
             "learner": learner.state(),
             "spent": self.hours() * 3600,
-            "best_merit": self.best_merit,
+            "best_score": self.best_score,
             "losses": self.losses,
             "precision": learner.precision,
             "origin": dict(self.origin),
@@ -197,8 +197,9 @@ class Keeper:
         try:
             state = unpack(path)
             state["spent"] = number(part(state, "spent"), "time", 0)
-            name = "best_merit" if "best_merit" in state else "best_psnr"
-            state["best_merit"] = number(part(state, name), name)
+            # Up to version 0.1.0 it had the other names.
+            name = next((name for name in ("best_merit", "best_psnr") if name in state), "best_score")
+            state["best_score"] = number(part(state, name), name)
             losses = state.get("losses", [])
             if not isinstance(losses, list) or not all(isinstance(loss, float) for loss in losses):
                 raise ValueError("its losses are no numbers")
@@ -216,7 +217,7 @@ class Keeper:
             learner.restore(part(self.state, "learner"), self.most_steps)
         except ValueError as error:
             raise _unusable(path, error) from error
-        self.spent, self.best_merit = self.state["spent"], self.state["best_merit"]
+        self.spent, self.best_score = self.state["spent"], self.state["best_score"]
         self.losses = list(self.state.get("losses", []))
         self.state = {}  # as large as the network several times over
 
@@ -289,10 +290,10 @@ def _unusable(path: Path, why: ValueError) -> CheckpointError:
 
 def _pixels_left(recipe: Recipe, step: int) -> int:
     """Of all crops from this step on, which is what the time goes with."""
-    early, late = (batch * crop**2 for batch, crop in sizes(recipe))
+    early, final = (batch * crop**2 for batch, crop in sizes(recipe))
     left = max(0, recipe.steps - step)
-    late_left = min(left, recipe.late_steps)
-    return (left - late_left) * early + late_left * late
+    final_left = min(left, recipe.final_steps)
+    return (left - final_left) * early + final_left * final
 
 
 def _read_recipe(path: Path) -> Recipe:
