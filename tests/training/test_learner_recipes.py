@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dualpix.networks import MAPPERS
+from dualpix.networks import DEFOCUS_ESTIMATORS
 from dualpix.training import train
 from dualpix.training.curve import read_log
 from dualpix.training.learner import Learner
@@ -66,7 +66,7 @@ def test_every_recipe_trains(name: str, photos: Path, pairs: Path, tmp_path: Pat
     assert found and all(math.isfinite(loss) for loss in found)
     made = checkpoint.load(weights)
     assert made.name == recipe.network
-    assert ("blur_mae_px" in made.scores) == (recipe.network in MAPPERS) != ("psnr" in made.scores)
+    assert ("blur_mae_px" in made.scores) == (recipe.network in DEFOCUS_ESTIMATORS) != ("psnr" in made.scores)
     train(replace(recipe, steps=3, validate_every=3), tmp_path / "run", photos=[photos],
           data=pairs if recipe.simulated else None)  # fmt: skip
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["learner"]["step"] == 3

@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from dualpix.errors import RecipeError
-from dualpix.networks import MAPPERS, NETWORKS, create
+from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS, create
 from dualpix.simulation.samples import CODECS
 from dualpix.training import recipes
 from dualpix.training.losses import LOSSES
@@ -39,7 +39,7 @@ def test_paper_is_section_4_2() -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_names_what_exists(name: str) -> None:
     recipe = RECIPES[name]
-    assert recipe.network in NETWORKS | MAPPERS and recipe.loss in LOSSES | OBJECTIVES
+    assert recipe.network in NETWORKS | DEFOCUS_ESTIMATORS and recipe.loss in LOSSES | OBJECTIVES
     with torch.device("meta"):
         multiple = create(recipe.network, **recipe.arguments).spec.size_multiple
     assert recipe.crop % multiple == 0 and recipe.final_crop % multiple == 0

@@ -60,7 +60,7 @@ def deblur_views(
     )
 
 
-def estimate_disparity(left: Tensor, right: Tensor, reach_px: int = 16) -> tuple[Tensor, Tensor]:
+def match_disparity(left: Tensor, right: Tensor, reach_px: int = 16) -> tuple[Tensor, Tensor]:
     """Disparity right minus left in pixels, and how certain it is (0 to 1), both H x W, of two views 3 H W.
 
     Positive where the right view sees things further right (behind the focal plane); at most `reach_px` either way.

@@ -23,14 +23,15 @@ from dualpix.evaluation.peak import can_measure, peak_bytes
 from dualpix.evaluation.predicting import Method, Predictions, blurred, each, predict
 from dualpix.evaluation.results import Row, Scores, table
 from dualpix.evaluation.scoring import found, score
-from dualpix.evaluation.systems import SYSTEMS, TABLE_PX, System, choose, size_of
+from dualpix.evaluation.systems import TABLE_PX, TABLE_ROWS, System, choose, size_of
 from dualpix.inference.options import DeblurOptions, Keywords, options_of
 from dualpix.machine.modes import settled
+from dualpix.tables import former_names
 from dualpix.weights import checkpoint
 
 __all__ = [
     "INPUT",
-    "SYSTEMS",
+    "TABLE_ROWS",
     "Evaluation",
     "Method",
     "MethodLike",
@@ -43,6 +44,8 @@ __all__ = [
     "predict",
     "score",
 ]
+
+__getattr__ = former_names(__name__, {"SYSTEMS": "TABLE_ROWS"})
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def evaluate(
     `peak_memory`: run each method once more, on the first picture, to measure its memory (see `evaluation.peak`).
     `progress` is called as `progress(label, done, total)`.
 
-    A picture that fails is listed, and the others go on. A row of `SYSTEMS` without weights, or that needs what the
+    A picture that fails is listed, and the others go on. A row of `TABLE_ROWS` without weights, or that needs what the
     data do not have, does not run and says so. Raises `DataError` for data without any sharp picture or for a folder
     that is not empty (unless `overwrite`), and what opening the data or a method raises.
     """
@@ -96,7 +99,7 @@ def evaluate(
     warnings: dict[tuple[str, str], str] = {}
     for one in candidates:
         row = _row(one, protocol)
-        if not one.lacks:
+        if not one.unavailable_reason:
             step = partial(progress, one.label) if progress else None
             made = Predictions(one.folder or place / one.label)
             if one.method is not None:
@@ -125,7 +128,7 @@ def _row(one: Candidate, protocol: str) -> Row:
         views=one.views,
         weights=one.weights,
         source=one.source,
-        lacks=one.lacks,
+        unavailable_reason=one.unavailable_reason,
         advice=one.advice,
     )
 

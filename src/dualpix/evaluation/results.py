@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import statistics
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -65,8 +66,8 @@ class Row:
     `source`: what it is, in words; `failures`: by sample name, from predicting and scoring together; `views`: what it
     takes from a sample; `weights`: where they come from; `peak_bytes`: the most memory its process had.
 
-    `lacks`: why it did not run at all, in two or three words, which stand in place of its scores; `advice`: what to do
-    about that."""
+    `unavailable_reason`: why it did not run at all, in two or three words, which stand in place of its scores;
+    `advice`: what to do about that."""
 
     method: str
     scores: Scores
@@ -77,8 +78,14 @@ class Row:
     views: tuple[str, ...] = ()
     weights: str = ""
     peak_bytes: int | None = None
-    lacks: str = ""
+    unavailable_reason: str = ""
     advice: str = ""
+
+    @property
+    def lacks(self) -> str:
+        """The former name of `unavailable_reason`."""
+        warnings.warn("Row.lacks is called unavailable_reason now.", DeprecationWarning, stacklevel=2)
+        return self.unavailable_reason
 
 
 def table(rows: Sequence[Row], folder: str | Path, heading: str, notes: Sequence[str] = ()) -> str:
@@ -123,7 +130,7 @@ def _methods(rows: Sequence[Row]) -> str:
         seconds = f"{statistics.median(row.seconds.values()):.3f}" if row.seconds else ""
         scores = [f"{mean[metric]:.6f}" if metric in mean else "" for metric in metrics]
         peak = "" if row.peak_bytes is None else row.peak_bytes
-        scored = [*scores, len(row.scores.pictures), row.scores.protocol, row.weights, row.lacks]
+        scored = [*scores, len(row.scores.pictures), row.scores.protocol, row.weights, row.unavailable_reason]
         writer.writerow([row.method, " ".join(row.views), *numbers, seconds, peak, *scored])
     return text.getvalue()
 
@@ -140,7 +147,7 @@ def _summary(rows: Sequence[Row], heading: str, notes: Sequence[str]) -> str:
         for row in rows
     ]
     sources = [f"- {row.method}: {row.source}" for row in rows if row.source]
-    idle = [f"- {row.method}: {row.lacks}; {row.advice}." for row in rows if row.lacks]
+    idle = [f"- {row.method}: {row.unavailable_reason}; {row.advice}." for row in rows if row.unavailable_reason]
     equal = [
         f"- {row.method}, {COLUMNS[name][0]}: {count} of {len(row.scores.pictures)} pictures equal the sharp one"
         f"{' after the fit' if name == 'psnr-fitted' else ''}; the mean is that of the others."
@@ -170,8 +177,8 @@ def _summary(rows: Sequence[Row], heading: str, notes: Sequence[str]) -> str:
 
 def _scored(row: Row, reference: Row, metrics: Sequence[str], total: int) -> list[str]:
     """The cells from the metrics to the number of pictures."""
-    if row.lacks:
-        return [row.lacks, *[""] * (len(metrics) + 2)]
+    if row.unavailable_reason:
+        return [row.unavailable_reason, *[""] * (len(metrics) + 2)]
     mean = row.scores.mean()
     numbers = [format(mean[name], COLUMNS[name][1]) if name in mean else "" for name in metrics]
     compared = ["", ""]

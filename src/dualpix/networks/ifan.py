@@ -103,11 +103,11 @@ class IFAN(nn.Module):
         )
 
     def forward(self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None) -> Tensor:
-        return center + self._paint(center, self._foresee(center, left, right)[0])
+        return center + self._predict(center, self._foresee(center, left, right)[0])
 
     def correction(self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None) -> Tensor:
         """What is added to the mean of the views, B 3 H W; apart, so that low precision need not round the picture."""
-        painted = self._paint(center, self._foresee(center, left, right)[0])
+        painted = self._predict(center, self._foresee(center, left, right)[0])
         if not self.dual or left is None or right is None:
             return painted
         return painted + (center - (center + left + right) / 3)
@@ -127,7 +127,7 @@ class IFAN(nn.Module):
         Raises ValueError if `sharp` is given to a network without `reblur`.
         """
         hidden, disparity = self._foresee(center, left, right)
-        made = {"sharp": center + self._paint(center, hidden), "disparity_px": 8 * disparity}
+        made = {"sharp": center + self._predict(center, hidden), "disparity_px": 8 * disparity}
         if left is not None and right is not None:
             seen = disparity if self.dual else self.estimate(self.read(right))
             made["aligned"] = align(eighth(right), seen)
@@ -148,7 +148,7 @@ class IFAN(nn.Module):
         disparity = self.estimate(seen)
         return self.predict(self.fuse(torch.cat([seen, self.embed(disparity)], 1))), disparity
 
-    def _paint(self, center: Tensor, hidden: Tensor) -> Tensor:
+    def _predict(self, center: Tensor, hidden: Tensor) -> Tensor:
         features = [center]
         for level in self.extract:
             features.append(level(features[-1]))

@@ -81,16 +81,16 @@ class KPAC(nn.Module):
                     nn.init.zeros_(layer.bias)
 
     def forward(self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None) -> Tensor:
-        return center + self._paint(center, left, right)
+        return center + self._predict(center, left, right)
 
     def correction(self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None) -> Tensor:
         """What is added to the mean of the views, B 3 H W; apart, so that low precision need not round the picture."""
-        painted = self._paint(center, left, right)
+        painted = self._predict(center, left, right)
         if len(self.spec.views) == 1 or left is None or right is None:
             return painted
         return painted + (center - (center + left + right) / 3)
 
-    def _paint(self, center: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
+    def _predict(self, center: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
         """What is added to the view center."""
         skips = [self.stem(2 * self._seen(center, left, right) - 1)]  # B C H W
         for encode in self.encoder:

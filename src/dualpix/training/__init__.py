@@ -25,8 +25,8 @@ from dualpix.training.origin import origin
 from dualpix.training.processes import Processes, join
 from dualpix.training.recipes import RECIPES, Recipe
 from dualpix.training.rendering_ahead import RenderingAhead, remove_leftovers
-from dualpix.training.run_folder import Keeper, Report
-from dualpix.training.sources import Data, Trial, open_sources
+from dualpix.training.run_folder import Report, RunFolder
+from dualpix.training.sources import Data, Validator, open_sources
 
 __all__ = ["launch", "train"]
 
@@ -69,36 +69,36 @@ def train(
     """
     recipe = pick(RECIPES, recipe, "recipe") if isinstance(recipe, str) else recipe
     keep_freed_memory()
-    with torch.enable_grad(), join() as processes, closing(Keeper(Path(folder), recipe, processes, report)) as keeper:
+    with torch.enable_grad(), join() as processes, closing(RunFolder(Path(folder), recipe, processes, report)) as run:
         for batch, _ in sizes(recipe):
             processes.share(batch)
-        learner = Learner(recipe, keeper.clock, processes, keeper.precision)
-        if recipe.start and not keeper.resuming:
+        learner = Learner(recipe, run.clock, processes, run.precision)
+        if recipe.start and not run.resuming:
             learner.start_from(recipe.start)
-        store, tell = keeper.folder.parent / "scenes", lambda note: keeper.tell({"note": note})
-        source, trial = open_sources(recipe, store, photos, data, validation, learner.names, depths, tell)
-        known = origin(source, trial)
-        if processes.first and not keeper.knows(known["data"]):
-            check_pairs(source, trial, recipe, learner.names, partial(_checking, keeper))
+        store, tell = run.folder.parent / "scenes", lambda note: run.tell({"note": note})
+        source, validator = open_sources(recipe, store, photos, data, validation, learner.names, depths, tell)
+        known = origin(source, validator)
+        if processes.first and not run.knows(known["data"]):
+            check_pairs(source, validator, recipe, learner.names, partial(_checking, run))
         processes.wait()
-        keeper.begin(learner, known)
-        processes.agree(learner.step, f"the step that {keeper.folder} holds")
+        run.begin(learner, known)
+        processes.agree(learner.step, f"the step that {run.folder} holds")
         with (
             closing(Feed(source, recipe, learner.names, processes.share)) as feed,
             _stop_on_signal() as stop,
             _ahead(source, learner.step, recipe, processes) as reach,
         ):
-            _fill(source, learner.step, processes, keeper, stop)
+            _fill(source, learner.step, processes, run, stop)
             forget = partial(_forget, source, processes, left_behind)
-            _loop(learner, feed, trial, keeper, processes, stop, reach, forget)
-    return keeper.best if keeper.best.exists() else keeper.last
+            _loop(learner, feed, validator, run, processes, stop, reach, forget)
+    return run.best if run.best.exists() else run.last
 
 
 def _loop(
     learner: Learner,
     feed: Feed,
-    trial: Trial,
-    keeper: Keeper,
+    validator: Validator,
+    run: RunFolder,
     processes: Processes,
     stop: list[bool],
     reach: Callable[[int], None],
@@ -107,26 +107,26 @@ def _loop(
     recipe = learner.recipe
     stopping = False
     if recipe.start and learner.step == 0:
-        keeper.judge(learner, trial)
+        run.validate(learner, validator)
     while learner.step < recipe.steps and not stopping:
         try:
-            with keeper.clock.on("feeding"):
+            with run.clock.on("feeding"):
                 batch = feed.batch(learner.step)
         except Exception:  # such as that of a file that has gone since it was looked at
-            keeper.keep(learner)
+            run.save(learner)
             raise
         rate, size = rate_at(recipe, learner.step), size_at(recipe, learner.step)
         loss, stopping = learner.learn(batch, processes, stop[0])
         reach(learner.step)
-        keeper.count(loss, *size)
+        run.count(loss, *size)
         ending = learner.step == recipe.steps
         due = learner.step % REPORT_EVERY == 0
         if due or stopping or ending:
-            keeper.report_progress(learner.step, rate, early=not due)
+            run.report_progress(learner.step, rate, early=not due)
         if learner.step % recipe.validate_every == 0 or ending:
-            keeper.judge(learner, trial)
-        if keeper.is_time() or stopping or ending:
-            keeper.keep(learner)
+            run.validate(learner, validator)
+        if run.is_time() or stopping or ending:
+            run.save(learner)
             forget(learner.step)
 
 
@@ -169,12 +169,12 @@ def _ahead(source: Source, step: int, recipe: Recipe, processes: Processes) -> I
         yield lambda step: ahead.reach(pool.window(step)[1])
 
 
-def _checking(keeper: Keeper, done: int, total: int) -> None:
+def _checking(run: RunFolder, done: int, total: int) -> None:
     if done % 50 == 0:
-        keeper.tell({"checking": done, "of": total})
+        run.tell({"checking": done, "of": total})
 
 
-def _fill(source: Source, step: int, processes: Processes, keeper: Keeper, stop: list[bool]) -> None:
+def _fill(source: Source, step: int, processes: Processes, run: RunFolder, stop: list[bool]) -> None:
     """Render what is missing of the first pool, shared by all processes."""
     if pool := pool_of(source):
         mine = [index for index in range(*pool.window(step)) if index % processes.count == processes.rank]
@@ -184,7 +184,7 @@ def _fill(source: Source, step: int, processes: Processes, keeper: Keeper, stop:
                 break
             pool.scenes.render(index)
             if done % 50 == 0:
-                keeper.say({"rendering": done, "of": len(missing)})
+                run.log({"rendering": done, "of": len(missing)})
     if processes.any(stop[0]):
         raise KeyboardInterrupt
 

@@ -11,16 +11,16 @@ from dualpix.datasets import Sample, Samples
 from dualpix.errors import DataError
 from dualpix.evaluation.predicting import sentence
 from dualpix.machine import limits
-from dualpix.networks import MAPPERS
+from dualpix.networks import DEFOCUS_ESTIMATORS
 from dualpix.training.feed import Fixed, Source, lack, sizes
 from dualpix.training.recipes import Recipe
-from dualpix.training.sources import Trial
+from dualpix.training.sources import Validator
 
 SHOWN = 4
 
 
 def check_pairs(
-    source: Source, trial: Trial, recipe: Recipe, names: Sequence[str], progress: Callable[[int, int], None]
+    source: Source, validator: Validator, recipe: Recipe, names: Sequence[str], progress: Callable[[int, int], None]
 ) -> None:
     """Read every real pair that is learnt from or tried on, and let `progress` know after each.
 
@@ -30,10 +30,10 @@ def check_pairs(
     if real is None:
         return
     crop = max(side for _, side in sizes(recipe))
-    tried: Samples | None = getattr(trial, "samples", None)
+    tried: Samples | None = getattr(validator, "samples", None)
     sets = [(real.samples, partial(_complaint, names=names, crop=crop))]
     if tried is not None:
-        truth = "blur_px" if recipe.network in MAPPERS else "sharp"
+        truth = "blur_px" if recipe.network in DEFOCUS_ESTIMATORS else "sharp"
         sets.append((tried, partial(_complaint, names=(truth,), crop=1)))
     total, done, wrong = sum(len(samples) for samples, _ in sets), 0, dict[str, str]()
     for samples, complain in sets:

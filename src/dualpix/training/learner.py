@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dualpix.errors import RecipeError
 from dualpix.inference.planning import bf16_gain, choose_device, choose_precision
-from dualpix.networks import MAPPERS, NETWORKS, create
+from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS, create
 from dualpix.networks.spec import spec_of
 from dualpix.tables import pick
 from dualpix.training.clock import Clock
@@ -168,7 +168,7 @@ class Learner:
         recipe = self.recipe
         losses: dict[str, Objective | Callable[[Tensor, Tensor], Tensor]] = {**LOSSES, **OBJECTIVES}
         found = pick(losses, recipe.loss, "loss")
-        maps = recipe.network in MAPPERS
+        maps = recipe.network in DEFOCUS_ESTIMATORS
         if maps != (isinstance(found, Objective) and found.maps):
             fitting = [name for name, one in OBJECTIVES.items() if one.maps] if maps else LOSSES
             raise RecipeError(
@@ -291,7 +291,7 @@ def _find_teacher(recipe: Recipe, device: torch.device) -> Any:
     if not recipe.teacher:
         return None
     found = _load("teacher", recipe.teacher)
-    if found.name in MAPPERS or recipe.network in MAPPERS:
+    if found.name in DEFOCUS_ESTIMATORS or recipe.network in DEFOCUS_ESTIMATORS:
         raise RecipeError(
             f"teacher={recipe.teacher} is of {found.name!r} and the recipe's network is {recipe.network!r}: a network"
             " that maps blur neither teaches nor is taught; choose weights and a recipe of networks that undo it."
@@ -315,7 +315,7 @@ def _load(field: str, weights: str) -> checkpoint.Checkpoint:
 
 def _all_arguments(network: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """With the defaults of those that are left out, and as JSON keeps them."""
-    call = inspect.signature((NETWORKS | MAPPERS)[network]).bind(**arguments)
+    call = inspect.signature((NETWORKS | DEFOCUS_ESTIMATORS)[network]).bind(**arguments)
     call.apply_defaults()
     plain: dict[str, Any] = json.loads(json.dumps(call.arguments))
     return plain

@@ -11,12 +11,12 @@ from typing import Any
 
 from dualpix.datasets.fingerprints import fingerprint
 from dualpix.training.feed import Fixed, Source, pool_of
-from dualpix.training.sources import Part, Trial
+from dualpix.training.sources import Part, Validator
 
 PACKAGE = Path(__file__).parents[1]
 
 
-def origin(source: Source, trial: Trial) -> dict[str, Any]:
+def origin(source: Source, validator: Validator) -> dict[str, Any]:
     """`version` and, in a checkout, `commit` of dualpix; the `command`; and `data`, from what it is for to the
     fingerprint of it."""
     commit = _commit()
@@ -24,18 +24,18 @@ def origin(source: Source, trial: Trial) -> dict[str, Any]:
         "version": str(import_module("dualpix").__version__),
         **({"commit": commit} if commit else {}),
         "command": _command(),
-        "data": data_of(source, trial),
+        "data": data_of(source, validator),
     }
 
 
-def data_of(source: Source, trial: Trial) -> dict[str, str]:
+def data_of(source: Source, validator: Validator) -> dict[str, str]:
     """The fingerprints of what is learnt from, `photos` and `pairs`, and of what it is tried on, `validation`."""
     pool = pool_of(source)
     real = source if isinstance(source, Fixed) else getattr(source, "real", None)
     used = {
         "photos": pool.scenes.simulated.photos if pool else None,
         "pairs": real.samples if real else None,
-        "validation": getattr(trial, "samples", None),
+        "validation": getattr(validator, "samples", None),
     }
     return {name: fingerprint(_whole(data)) for name, data in used.items() if data is not None}
 

@@ -25,7 +25,7 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 class Recipe:
     """Settings of a training run. Lengths in pixels; a step is one update of the weights.
 
-    network, arguments: a name in NETWORKS or MAPPERS and its keyword arguments.
+    network, arguments: a name in NETWORKS or DEFOCUS_ESTIMATORS and its keyword arguments.
     start: weights, by name or file, from which a new run starts; empty for random ones. They must be of this network
         with these arguments. A resumed run goes on from where it is, whatever this says.
     teacher: weights, by name or file, of any network that makes pictures; empty for none. What it makes of the same

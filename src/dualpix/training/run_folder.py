@@ -22,7 +22,7 @@ from dualpix.training.log import Log
 from dualpix.training.origin import changes
 from dualpix.training.processes import Processes
 from dualpix.training.recipes import Recipe, from_dict, to_dict
-from dualpix.training.sources import Trial, merit
+from dualpix.training.sources import Validator, score_of
 from dualpix.training.state import number, pack, part, unpack
 from dualpix.weights import checkpoint
 
@@ -33,8 +33,8 @@ FREE_TO_CHANGE |= {"ema_decay", "validate_every", "keep_minutes"}
 been taken, except `steps` of a cosine; the running mean is beside the steps, and none depends on it."""
 
 
-class Keeper:
-    """The run folder. Only the first process writes; the others get a keeper that reads and is silent.
+class RunFolder:
+    """The folder of a run. Only the first process writes; in the others it reads and is silent.
 
     It is locked before anything in it is looked at. Raises `RecipeError` if it holds a run with another recipe, or one
     that is going on, `CheckpointError` for a state that cannot be resumed from.
@@ -47,11 +47,11 @@ class Keeper:
         self.clock = Clock()
         self.pictures, self.pixels, self.validating_s = 0, 0, 0.0
         self.spent, self.best_score = 0.0, -math.inf
-        self.kept = self.began = time.monotonic()
+        self.saved = self.began = time.monotonic()
         self.origin: Mapping[str, Any] = {}
         self.has_begun = False
         self.most_steps = recipe.steps
-        self.log = Log(folder / "log.jsonl") if processes.first else None
+        self.lines = Log(folder / "log.jsonl") if processes.first else None
         try:
             processes.wait()
             self.resuming = (folder / "last.pt").exists()
@@ -79,17 +79,17 @@ class Keeper:
         before = self.state.get("origin", {})
         if self.resuming:
             self._resume(learner)
-        if self.log is not None:
+        if self.lines is not None:
             self.has_begun = True
-            self.log.undo(learner.step if self.resuming else None)
+            self.lines.undo(learner.step if self.resuming else None)
             _write(self.folder / "recipe.json", json.dumps(to_dict(self.recipe), indent=2).encode())
             self._note({"began_at_step": learner.step, **self._circumstances(learner), **self.origin})
             if self.resuming and not self._has_weights_of(learner.step):
-                self._save(self.last, learner, {})
+                self._save_weights(self.last, learner, {})
         if self.resuming:
             self.tell({"resumed_at_step": learner.step})
             if before and origin and (told := changes(before, origin)):
-                self.say({"note": told})
+                self.log({"note": told})
 
     def count(self, loss: float, batch: int, crop: int) -> None:
         """A step was taken, on `batch` crops with a side of `crop`."""
@@ -124,32 +124,32 @@ class Keeper:
         self.pictures = self.pixels = 0
         if not early:
             self.losses = []
-        self.say(line)
+        self.log(line)
 
-    def judge(self, learner: Learner, trial: Trial) -> None:
-        """Try the running mean of the weights, and keep it if it is the best so far. The other processes wait."""
+    def validate(self, learner: Learner, validator: Validator) -> None:
+        """Score the running mean of the weights, and save it if it is the best so far. The other processes wait."""
         began = time.perf_counter()
         if self.processes.first:
             network = learner.averaged()
-            scores = {name: round(value, 4) for name, value in trial(network).items()}
-            better = merit(scores) > self.best_score
-            self.say({"step": learner.step, "validation": scores, "best": better})
+            scores = {name: round(value, 4) for name, value in validator(network).items()}
+            better = score_of(scores) > self.best_score
+            self.log({"step": learner.step, "validation": scores, "best": better})
             if better:
-                self.best_score = merit(scores)
-                self._save(self.best, learner, scores)
+                self.best_score = score_of(scores)
+                self._save_weights(self.best, learner, scores)
             self._draw()
         self.processes.wait()
         self.validating_s = time.perf_counter() - began
         self.clock.seconds["validating"] += self.validating_s
 
-    def keep(self, learner: Learner) -> None:
-        """The state to resume from, and the weights as they are."""
-        self.kept = time.monotonic()
+    def save(self, learner: Learner) -> None:
+        """Write the state to resume from, and the weights as they are."""
+        self.saved = time.monotonic()
         if self.processes.first:
             with self.clock.on("keeping"):
-                self._keep(learner)
+                self._save_state(learner)
 
-    def _keep(self, learner: Learner) -> None:
+    def _save_state(self, learner: Learner) -> None:
         """Killed between the files, a run has a state that is ahead of its weights; `begin` looks at that."""
         state = {
             "learner": learner.state(),
@@ -159,32 +159,32 @@ class Keeper:
             "precision": learner.precision,
             "origin": dict(self.origin),
         }
-        if self.log is not None:
-            self.log.settle()
+        if self.lines is not None:
+            self.lines.settle()
         _write(self.folder / "last.pt", pack(state))
-        self._save(self.last, learner, {})
+        self._save_weights(self.last, learner, {})
         self._draw()
 
     def is_time(self) -> bool:
-        return time.monotonic() - self.kept > self.recipe.keep_minutes * 60
+        return time.monotonic() - self.saved > self.recipe.keep_minutes * 60
 
     def hours(self) -> float:
         """Hours that the run has taken, over all its resumptions."""
         return (self.spent + time.monotonic() - self.began) / 3600
 
-    def say(self, line: dict[str, Any]) -> None:
+    def log(self, line: dict[str, Any]) -> None:
         """Add a line to the log, and tell the listener."""
         self._note(line)
         self.tell(line)
 
     def close(self) -> None:
         """Let go of the folder; of one that was made for a run that has not begun, nothing stays."""
-        if self.log is not None:
-            self.log.close(abandon=not self.has_begun)
+        if self.lines is not None:
+            self.lines.close(abandon=not self.has_begun)
 
     def _note(self, line: dict[str, Any]) -> None:
-        if self.log is not None:
-            self.log.add({"time": datetime.now(UTC).isoformat(timespec="seconds"), **line})
+        if self.lines is not None:
+            self.lines.add({"time": datetime.now(UTC).isoformat(timespec="seconds"), **line})
 
     def tell(self, line: dict[str, Any]) -> None:
         """Let the listener know, without a line in the log."""
@@ -272,9 +272,9 @@ class Keeper:
             if picture is not None:
                 _write(self.folder / "curve.png", picture)
         except Exception as error:
-            self.say({"note": f"curve.png could not be drawn: {' '.join(str(error).split()) or type(error).__name__}"})
+            self.log({"note": f"curve.png could not be drawn: {' '.join(str(error).split()) or type(error).__name__}"})
 
-    def _save(self, path: Path, learner: Learner, scores: dict[str, float]) -> None:
+    def _save_weights(self, path: Path, learner: Learner, scores: dict[str, float]) -> None:
         extra = {"step": learner.step, "hours": round(self.hours(), 3), "precision": learner.precision, **self.origin}
         recipe = self.recipe
         checkpoint.save(

@@ -18,7 +18,7 @@ from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import Inherited, deblur_views, finish, inherit
 from dualpix.io import Metadata, write_picture
 from dualpix.io.endings import ENDINGS
-from dualpix.pairs import Views, inspect_views, open_views, turn_back
+from dualpix.pairs import Views, inspect_views, open_views, restore_orientation
 from dualpix.pairs.inspect import Inspected, disparity_picture, scale_px
 from dualpix.pairs.pairing import BOTH_VIEWS
 from dualpix.pairs.sample import mean_view
@@ -91,12 +91,12 @@ def check(order: Order, checkpoint: Checkpoint, go_on: GoOn = lambda: None) -> C
     found = inspect_views(views["left"], views["right"])
     for name, view in ((LEFT, views["left"]), (RIGHT, views["right"])):
         go_on()
-        _write_preview(order.folder / name, turn_back(_reduced(view), views), views)
+        _write_preview(order.folder / name, restore_orientation(_reduced(view), views), views)
     go_on()
-    painted = turn_back(disparity_picture(views["left"], found), views)
+    painted = restore_orientation(disparity_picture(views["left"], found), views)
     _write_preview(order.folder / DISPARITY, painted, views, coloured=True)
     go_on()
-    _write_preview(order.folder / BEFORE, turn_back(mean_view(views["left"], views["right"]), views), views)
+    _write_preview(order.folder / BEFORE, restore_orientation(mean_view(views["left"], views["right"]), views), views)
     inherited = inherit(views, checkpoint, DeblurOptions(software=SOFTWARE))
     found_json = Inspected(views, found).as_json() | {"scale_px": round(scale_px(found), 2)}
     return Checked(_in_their_words(found_json, order), inherited)
@@ -126,7 +126,7 @@ def render(order: Order, checked: Checked, suffix: str, depth: int, strength: fl
     metadata = checked.inherited.metadata
     if strength < 1:
         views = order.open()
-        picture = torch.lerp(turn_back(mean_view(views["left"], views["right"]), views), picture, strength)
+        picture = torch.lerp(restore_orientation(mean_view(views["left"], views["right"]), views), picture, strength)
         metadata = replace(metadata, software=f"{metadata.software}, strength {strength:.2f}")
     path = order.folder / f"download-{secrets.token_hex(8)}{suffix}"
     finish(path, picture, replace(checked.inherited, metadata=metadata, depth=depth))

@@ -43,7 +43,7 @@ class Runner:
     engine = "openvino"
     engine_gain: float | None = None
     gain: float | None = None
-    workspace_factor = planning.SCRATCH
+    workspace_factor = planning.WORKSPACE_FACTOR
 
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
         self.openvino = package("openvino", "openvino")

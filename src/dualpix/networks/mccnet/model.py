@@ -121,12 +121,12 @@ class MCCNet(nn.Module):
         Columns beyond `width` rounded up to `spec.size_multiple` are not looked at at all: such padding changes
         nothing. Those between are still seen by the convolutions, so fill them by repeating the edge.
         """
-        painted = self._paint(left, right, width)
+        painted = self._predict(left, right, width)
         return painted + (left + right) / 2 if self.residual else painted
 
     def correction(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
         """What is added to the mean of the views, B 3 H W; apart, lest low precision round the picture."""
-        painted = self._paint(left, right, width)
+        painted = self._predict(left, right, width)
         return painted if self.residual else painted - (left + right) / 2
 
     def log_attention(self, left: Tensor, right: Tensor, reach_px: int, width: int | None = None) -> Tensor:
@@ -146,11 +146,11 @@ class MCCNet(nn.Module):
         projection = 2 * 2
         return encoders + projection
 
-    def _paint(self, left: Tensor, right: Tensor, width: int | None) -> Tensor:
+    def _predict(self, left: Tensor, right: Tensor, width: int | None) -> Tensor:
         width = left.shape[-1] if width is None else width
         padding = (left.shape[-1] - width) // self.spec.size_multiple * self.spec.size_multiple
         if not torch.compiler.is_exporting() and padding > 0:  # Graphs fill up to `size_multiple` at most.
-            return F.pad(self._paint(left[..., :-padding], right[..., :-padding], width), (0, padding))
+            return F.pad(self._predict(left[..., :-padding], right[..., :-padding], width), (0, padding))
 
         views = torch.cat([left, right], dim=0 if self.correlation else 1)  # 2B 3 H W, or B 6 H W
         full = self.encoder1(views)  # 2B 32 H W

@@ -44,18 +44,18 @@ class MCCNetInStrips(nn.Module):
             self._most_rows = None
 
     def forward(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
-        painted = self._paint(left, right, width)
+        painted = self._predict(left, right, width)
         return painted.add_((left + right) / 2) if self.residual else painted
 
     def correction(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
-        painted = self._paint(left, right, width)
+        painted = self._predict(left, right, width)
         return painted if self.residual else painted.sub_((left + right) / 2)
 
     def log_attention(self, left: Tensor, right: Tensor, reach_px: int, width: int | None = None) -> Tensor:
         return self.network.log_attention(left, right, reach_px, width)
 
     @torch.no_grad()
-    def _paint(self, left: Tensor, right: Tensor, width: int | None) -> Tensor:
+    def _predict(self, left: Tensor, right: Tensor, width: int | None) -> Tensor:
         """B 3 H W; zero where the padding is not looked at."""
         width = left.shape[-1] if width is None else width
         seen = -(-width // self.spec.size_multiple) * self.spec.size_multiple

@@ -56,7 +56,7 @@ class MCCNetFastInStrips(nn.Module):
         deep = _run_blocks(network.bottom, _shrink(network.to_sixteenth, eighth))
         deep = _run_blocks(network.decode_eighth, _up(network.up_eighth, deep, eighth))
         deep = _run_blocks(network.decode_quarter, _up(network.up_quarter, deep, skip_quarter))
-        return self._paint(_run_blocks(network.decode_half, _up(network.up_half, deep, skip_half, lent)))
+        return self._predict(_run_blocks(network.decode_half, _up(network.up_half, deep, skip_half, lent)))
 
     def _see_half(self, left: Tensor, right: Tensor, width: int) -> tuple[Tensor, Tensor, Views]:
         """The skip connection at half size, H/2 W/2 C; what it lends to that of a quarter; both views' quarter.
@@ -97,7 +97,7 @@ class MCCNetFastInStrips(nn.Module):
             maps[first:last] = maps_of(F.conv2d(around, stem.weight, stem.bias, padding=(0, 1)))
         return _run_blocks(self.network.encode_half, maps)
 
-    def _paint(self, maps: Tensor) -> Tensor:
+    def _predict(self, maps: Tensor) -> Tensor:
         """H/2 W/2 C -> 1 3 H W."""
         head, norm = self.network.head, self.network.head_norm
         height, width, _ = maps.shape

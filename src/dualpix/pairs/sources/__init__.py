@@ -15,12 +15,12 @@ from dualpix.pairs.sources.camera_raw import is_raw, read_raw
 from dualpix.pairs.sources.multi_picture import is_two, read_two
 from dualpix.pairs.sources.npz import is_arrays, read_arrays
 from dualpix.pairs.sources.pixel_phone import is_pixel, read_pixel, read_pixel_pair
-from dualpix.pairs.sources.record import Views, turn_back
+from dualpix.pairs.sources.record import Views, restore_orientation
 from dualpix.pairs.sources.side_by_side import read_side_by_side, read_top_bottom
 from dualpix.pairs.views import read_pair
 from dualpix.tables import pick
 
-__all__ = ["SOURCES", "Source", "Views", "open_views", "turn_back", "usual_suffix"]
+__all__ = ["SOURCES", "Source", "Views", "open_views", "restore_orientation", "usual_suffix"]
 
 
 class Source(NamedTuple):
