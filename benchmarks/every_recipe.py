@@ -33,7 +33,7 @@ from dualpix.networks import DEFOCUS_ESTIMATORS
 from dualpix.networks.spec import NetworkSpec
 from dualpix.training import train
 from dualpix.training.curve import points, read_log
-from dualpix.training.feed import Source, pool_of
+from dualpix.training.feed import CropSource, pool_of
 from dualpix.training.learner import Learner
 from dualpix.training.recipes import RECIPES, Recipe, find_recipe
 from dualpix.training.sources import MAP_ERROR, Validator, open_sources
@@ -133,7 +133,7 @@ def measure(name: str, recipe: Recipe, material: Material, minutes: float, run: 
     }
 
 
-def render_first(source: Source) -> None:
+def render_first(source: CropSource) -> None:
     """The scenes of the first steps, so that no row pays for them with its minutes."""
     pool = pool_of(source)
     if pool is None:

@@ -14,7 +14,7 @@ from dualpix import __version__
 from dualpix.errors import MEMORY_RAN_OUT, DualpixError, ran_out_of_memory, reason_of, shortened
 
 
-class Doors(TyperGroup):
+class Commands(TyperGroup):
     """The sub-commands. What a user can put right is one sentence on stderr and exit code 1, without a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
@@ -44,7 +44,7 @@ def _told(error: Exception) -> str:
 
 
 app = typer.Typer(
-    cls=Doors,
+    cls=Commands,
     add_completion=False,
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -2,13 +2,13 @@
 
 A. Abuolaim and M. S. Brown, "Defocus Deblurring Using Dual-Pixel Data", ECCV 2020. Built as in the authors' Keras code.
 
-| paper, 5.1 and Fig. 5        | here                    |
-|------------------------------|-------------------------|
-| encoder, E1 to E4            | `UNet.encoder`, `pair`  |
-| bottleneck                   | `UNet.bottom`           |
-| decoder, D4 to D1            | `UNet.decoder`, `Up`    |
-| output, sigmoid              | `UNet.head`             |
-| one picture instead of views | `DPDNetSingle`          |
+| paper, 5.1 and Fig. 5        | here                     |
+|------------------------------|--------------------------|
+| encoder, E1 to E4            | `UNet.encoder`, `pair`   |
+| bottleneck                   | `UNet.bottom`            |
+| decoder, D4 to D1            | `UNet.decoder`, `UNetUp` |
+| output, sigmoid              | `UNet.head`              |
+| one picture instead of views | `DPDNetSingle`           |
 
 31,035,151 parameters and 1574.30 G multiply-adds at 1120 x 1680; with one picture 31,033,423 and 1571.05 G.
 
@@ -49,7 +49,7 @@ class UNet(nn.Module):
         self.bottom = pair(skips[-1], bottom).append(nn.Dropout(dropout))
         belows = (bottom, *reversed(skips))
         self.decoder = nn.ModuleList(
-            Up(*channels, up_kernel) for channels in zip(belows, reversed(skips), strict=False)
+            UNetUp(*channels, up_kernel) for channels in zip(belows, reversed(skips), strict=False)
         )
         self.head = nn.Sequential(*head(skips[0]), nn.Sigmoid())
         he_initialise(self, slope=0.0)
@@ -99,7 +99,7 @@ class DPDNetSingle(UNet):
         return self.paint(center)
 
 
-class Up(nn.Module):
+class UNetUp(nn.Module):
     """Twice the size, a convolution to the skip's channels, the skip put before it, and a pair of convolutions."""
 
     def __init__(self, channels_below: int, channels: int, kernel: int) -> None:

@@ -9,7 +9,7 @@ CVPR 2021.
 | disparity map estimator            | `IFAN.estimate`                                          |
 | filter predictor                   | `IFAN.embed`, `IFAN.fuse`, `IFAN.predict`, `FilterSteps` |
 | iterative adaptive convolution     | `FilterSteps`, `filter_once`                             |
-| reconstructor                      | `IFAN.deepen`, `Up`                                      |
+| reconstructor                      | `IFAN.deepen`, `ResidualUp`                              |
 | reblurring network (training only) | `Reblurring`                                             |
 
 Defocus filters every pixel by a disc of its own; the filters here undo that: 17 steps of a vertical and a horizontal
@@ -86,9 +86,9 @@ class IFAN(nn.Module):
         self.predict = nn.Sequential(activated(deep, deep), Residual(deep), Residual(deep))
         self.filter = FilterSteps(deep, filters, reuse_taps, pass_through)
         self.deepen = nn.Sequential(activated(deep, deep), Residual(deep, 3), activated(deep, deep))
-        self.up_quarter = Up(deep, deep)
-        self.up_half = Up(deep, 2 * channels)
-        self.up_full = Up(2 * channels, channels)
+        self.up_quarter = ResidualUp(deep, deep)
+        self.up_half = ResidualUp(deep, 2 * channels)
+        self.up_full = ResidualUp(2 * channels, channels)
         self.head = activated(channels, 3)
         self.reblur = Reblurring(self.filter.out_channels, deep, filters, reuse_taps) if reblur else None
         self.apply(xavier_initialise)
@@ -230,7 +230,7 @@ class Reblurring(nn.Module):
         return blurred + small
 
 
-class Up(nn.Module):
+class ResidualUp(nn.Module):
     """To twice the size, plus the skip, and two residual units."""
 
     def __init__(self, channels: int, channels_out: int) -> None:

@@ -42,7 +42,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from dualpix.networks.arguments import Depth, Kernel, Share
-from dualpix.networks.dpdnet import Up, Widths, head, pair, receptive_radius_px
+from dualpix.networks.dpdnet import UNetUp, Widths, head, pair, receptive_radius_px
 from dualpix.networks.layers.blocks import convolution, he_initialise
 from dualpix.networks.spec import NetworkSpec
 
@@ -100,7 +100,7 @@ class RDPD(nn.Module):
             self.bottom.extend([convolution(channels, bottom, 3), nn.ReLU(inplace=True)])
         self.memory = ConvLSTM(bottom, bottom, dropout)
         self.decoder = nn.ModuleList(
-            Up(*channels, up_kernel) for channels in zip(belows, reversed(skips), strict=False)
+            UNetUp(*channels, up_kernel) for channels in zip(belows, reversed(skips), strict=False)
         )
         self.head = nn.Sequential(*head(skips[0]), LAST[output]())
         self._initialise()

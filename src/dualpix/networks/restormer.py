@@ -62,7 +62,7 @@ class Restormer(nn.Module):
 
         def transform(width: int, level: int, depth: int | None = None) -> nn.Sequential:
             depth = blocks[level] if depth is None else depth
-            return nn.Sequential(*(Block(width, heads[level], expansion) for _ in range(depth)))
+            return nn.Sequential(*(TransformerBlock(width, heads[level], expansion) for _ in range(depth)))
 
         self.embed = bare(6, full, 3)
         self.encode_full = transform(full, 0)
@@ -99,12 +99,12 @@ class Restormer(nn.Module):
         return painted
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Attention and a feed-forward network, each of the normalised maps and added to them."""
 
     def __init__(self, channels: int, heads: int, expansion: float) -> None:
         super().__init__()
-        self.norm_attend, self.norm_forward = Norm(channels), Norm(channels)
+        self.norm_attend, self.norm_forward = ChannelNorm(channels), ChannelNorm(channels)
         self.attend = ChannelAttention(channels, heads)
         self.feed = GatedForward(channels, int(channels * expansion))
 
@@ -154,7 +154,7 @@ class GatedForward(nn.Module):
         return fed
 
 
-class Norm(nn.Module):
+class ChannelNorm(nn.Module):
     """Layer normalisation over the channels of each pixel."""
 
     def __init__(self, channels: int) -> None:

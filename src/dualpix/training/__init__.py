@@ -17,7 +17,7 @@ import torch
 from dualpix.machine.modes import settled
 from dualpix.tables import pick
 from dualpix.training.checking import check_pairs
-from dualpix.training.feed import Feed, Source, pool_of, size_at, sizes
+from dualpix.training.feed import CropSource, Feed, pool_of, size_at, sizes
 from dualpix.training.launching import hang_up, launch
 from dualpix.training.learner import Learner, rate_at
 from dualpix.training.memory import keep_freed_memory
@@ -25,7 +25,7 @@ from dualpix.training.origin import origin
 from dualpix.training.processes import Processes, join
 from dualpix.training.recipes import RECIPES, Recipe
 from dualpix.training.rendering_ahead import RenderingAhead, remove_leftovers
-from dualpix.training.run_folder import Report, RunFolder
+from dualpix.training.run_folder import Listener, RunFolder
 from dualpix.training.sources import Data, Validator, open_sources
 
 __all__ = ["launch", "train"]
@@ -44,7 +44,7 @@ def train(
     data: Data | None = None,
     validation: Sequence[Data] = (),
     left_behind: int = MOST_LEFT_BEHIND,
-    report: Report | None = None,
+    report: Listener | None = None,
 ) -> Path:
     """Train `recipe` (a `Recipe` or a name in RECIPES) in the run folder `folder`; the same call again resumes.
 
@@ -154,7 +154,7 @@ def _stop_on_signal() -> Iterator[list[bool]]:
 
 
 @contextmanager
-def _ahead(source: Source, step: int, recipe: Recipe, processes: Processes) -> Iterator[Callable[[int], None]]:
+def _ahead(source: CropSource, step: int, recipe: Recipe, processes: Processes) -> Iterator[Callable[[int], None]]:
     """Render simulated scenes ahead, from the first process only; yields what to call with the step reached."""
     pool = pool_of(source)
     if pool is None or not processes.first:
@@ -174,7 +174,7 @@ def _checking(run: RunFolder, done: int, total: int) -> None:
         run.tell({"checking": done, "of": total})
 
 
-def _fill(source: Source, step: int, processes: Processes, run: RunFolder, stop: list[bool]) -> None:
+def _fill(source: CropSource, step: int, processes: Processes, run: RunFolder, stop: list[bool]) -> None:
     """Render what is missing of the first pool, shared by all processes."""
     if pool := pool_of(source):
         mine = [index for index in range(*pool.window(step)) if index % processes.count == processes.rank]
@@ -189,7 +189,7 @@ def _fill(source: Source, step: int, processes: Processes, run: RunFolder, stop:
         raise KeyboardInterrupt
 
 
-def _forget(source: Source, processes: Processes, left_behind: int, step: int) -> None:
+def _forget(source: CropSource, processes: Processes, left_behind: int, step: int) -> None:
     pool = pool_of(source)
     if pool is not None and processes.first:
         pool.scenes.forget(before=pool.window(step)[0] - left_behind)

@@ -12,7 +12,7 @@ from dualpix.errors import DataError
 from dualpix.evaluation.predicting import sentence
 from dualpix.machine import limits
 from dualpix.networks import DEFOCUS_ESTIMATORS
-from dualpix.training.feed import Fixed, Source, lack, sizes
+from dualpix.training.feed import CropSource, Fixed, lack, sizes
 from dualpix.training.recipes import Recipe
 from dualpix.training.sources import Validator
 
@@ -20,7 +20,7 @@ SHOWN = 4
 
 
 def check_pairs(
-    source: Source, validator: Validator, recipe: Recipe, names: Sequence[str], progress: Callable[[int, int], None]
+    source: CropSource, validator: Validator, recipe: Recipe, names: Sequence[str], progress: Callable[[int, int], None]
 ) -> None:
     """Read every real pair that is learnt from or tried on, and let `progress` know after each.
 

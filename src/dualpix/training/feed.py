@@ -21,7 +21,7 @@ MOST_CROPS = 4096
 """Crops of a step that have random numbers of their own."""
 
 
-class Source(Protocol):
+class CropSource(Protocol):
     """Where the crops of a step are cut from.
 
     slow: whether reading a picture takes so long that the next step's are read during this one.
@@ -76,7 +76,7 @@ class Mixed:
         return source.draw(step, generator)
 
 
-def pool_of(source: Source) -> Moving | None:
+def pool_of(source: CropSource) -> Moving | None:
     """The part of a source that is simulated, if any."""
     if isinstance(source, Mixed):
         return source.simulated
@@ -108,7 +108,7 @@ class Feed:
     """
 
     def __init__(
-        self, source: Source, recipe: Recipe, names: Sequence[str], share: Callable[[int], range] = range
+        self, source: CropSource, recipe: Recipe, names: Sequence[str], share: Callable[[int], range] = range
     ) -> None:
         self.source, self.recipe, self.names, self.share = source, recipe, tuple(names), share
         most = max(len(share(batch)) for batch, _ in sizes(recipe))

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from dualpix.datasets.fingerprints import fingerprint
-from dualpix.training.feed import Fixed, Source, pool_of
-from dualpix.training.sources import Part, Validator
+from dualpix.training.feed import CropSource, Fixed, pool_of
+from dualpix.training.sources import Subset, Validator
 
 PACKAGE = Path(__file__).parents[1]
 
 
-def origin(source: Source, validator: Validator) -> dict[str, Any]:
+def origin(source: CropSource, validator: Validator) -> dict[str, Any]:
     """`version` and, in a checkout, `commit` of dualpix; the `command`; and `data`, from what it is for to the
     fingerprint of it."""
     commit = _commit()
@@ -28,7 +28,7 @@ def origin(source: Source, validator: Validator) -> dict[str, Any]:
     }
 
 
-def data_of(source: Source, validator: Validator) -> dict[str, str]:
+def data_of(source: CropSource, validator: Validator) -> dict[str, str]:
     """The fingerprints of what is learnt from, `photos` and `pairs`, and of what it is tried on, `validation`."""
     pool = pool_of(source)
     real = source if isinstance(source, Fixed) else getattr(source, "real", None)
@@ -42,7 +42,7 @@ def data_of(source: Source, validator: Validator) -> dict[str, str]:
 
 def _whole(data: Any) -> Any:
     """The data set that some samples were taken from."""
-    return _whole(data.samples) if isinstance(data, Part) else data
+    return _whole(data.samples) if isinstance(data, Subset) else data
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:

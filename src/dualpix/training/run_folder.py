@@ -26,7 +26,7 @@ from dualpix.training.sources import Validator, score_of
 from dualpix.training.state import number, pack, part, unpack
 from dualpix.weights import checkpoint
 
-Report = Callable[[dict[str, Any]], None]
+Listener = Callable[[dict[str, Any]], None]
 FREE_TO_CHANGE = {"steps", "decay_steps", "final_steps", "final_batch", "final_crop"}
 FREE_TO_CHANGE |= {"ema_decay", "validate_every", "keep_minutes"}
 """Fields that a resumed run may change: before the last steps, which some of them govern, none alters a step that has
@@ -40,7 +40,7 @@ class RunFolder:
     that is going on, `CheckpointError` for a state that cannot be resumed from.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, processes: Processes, report: Report | None) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, processes: Processes, report: Listener | None) -> None:
         self.folder, self.processes, self.listener = folder, processes, report
         self.best, self.last = folder / "best.safetensors", folder / "last.safetensors"
         self.losses: list[float] = []

@@ -22,7 +22,7 @@ from dualpix.simulation.photos import Photos, Tell, share_photos
 from dualpix.simulation.samples import Simulated
 from dualpix.simulation.scenes import Layout
 from dualpix.simulation.store import MORE, Rendered, store_name
-from dualpix.training.feed import Fixed, Mixed, Moving, Source
+from dualpix.training.feed import CropSource, Fixed, Mixed, Moving
 from dualpix.training.recipes import Recipe
 
 VALIDATION_PICTURES = 24
@@ -56,7 +56,7 @@ def open_sources(
     names: Sequence[str] = ("left", "right", "sharp"),
     depths: str | Path | None = None,
     tell: Tell | None = None,
-) -> tuple[Source, Validator]:
+) -> tuple[CropSource, Validator]:
     """Where crops come from, and the validator on held-out pictures; see `train` for `photos`, `depths`, `data` and
     `validation`.
 
@@ -95,7 +95,7 @@ def _simulate(
     names: Sequence[str],
     depths: str | Path | None,
     tell: Tell | None,
-) -> tuple[Source, Validator]:
+) -> tuple[CropSource, Validator]:
     sharp = _shared(photos, store, depths, tell)
     count = _tenth(len(sharp))
     held_out = share_photos(validation, store / PHOTOS, depths=depths, tell=tell) if validation else sharp[-count:]
@@ -164,10 +164,10 @@ def _read(recipe: Recipe, data: Data, validation: Data | None) -> tuple[Fixed, V
     held_out = _validation_split(data, pairs) if validation is None else _open(validation, "val")
     if held_out is None:
         count = _tenth(len(pairs))
-        held_out = Part(pairs, range(len(pairs) - count, len(pairs)))
-        pairs = Part(pairs, range(max(1, len(pairs) - count)))
+        held_out = Subset(pairs, range(len(pairs) - count, len(pairs)))
+        pairs = Subset(pairs, range(max(1, len(pairs) - count)))
     shown = min(VALIDATION_PICTURES, len(held_out))
-    shown_pairs = Part(held_out, [number * len(held_out) // shown for number in range(shown)])
+    shown_pairs = Subset(held_out, [number * len(held_out) // shown for number in range(shown)])
     return Fixed(pairs), _validator(recipe, shown_pairs)
 
 
@@ -243,7 +243,7 @@ class _Kept:
         return self.kept[index]
 
 
-class Part:
+class Subset:
     """Some of the samples of a data set, by their numbers."""
 
     def __init__(self, samples: Samples, numbers: Sequence[int]) -> None:

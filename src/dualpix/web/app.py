@@ -49,7 +49,7 @@ def create_app(
     behind: frozenset[str] = frozenset(),
 ) -> Guard:
     """The whole application around `desk`; `hosts`, `any_address` and `behind` as in `Guard`."""
-    doors = Doors(desk)
+    doors = Routes(desk)
     one = "/api/jobs/{job}"
     routes = [
         *(Route(path, static(*content), methods=["GET"]) for path, content in PAGE.items()),
@@ -99,7 +99,7 @@ async def _unusable(request: Request, error: OSError) -> Response:
     return refuse(refusal_of(error, Path()))
 
 
-class Doors:
+class Routes:
     """What is behind each route."""
 
     def __init__(self, desk: Desk) -> None:

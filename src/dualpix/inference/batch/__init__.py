@@ -5,14 +5,14 @@ does it. A picture that fails is reported, and the others go on. All that is kno
 journal, so a run that was killed at any moment goes on where it was.
 """
 
-from dualpix.inference.batch.jobs import Job, Shard, list_jobs
+from dualpix.inference.batch.jobs import PairJob, Shard, list_jobs
 from dualpix.inference.batch.journal import JournalError
 from dualpix.inference.batch.running import Outcome, Step, carry_out, open_weights, survey
 
 __all__ = [
-    "Job",
     "JournalError",
     "Outcome",
+    "PairJob",
     "Shard",
     "Step",
     "carry_out",
