@@ -201,15 +201,15 @@ def test_too_many_such_steps_end_the_run(quick: Make) -> None:
     broken = batch() | {"sharp": torch.full((2, 3, 32, 32), math.nan)}
     for _ in range(MOST_FAILURES - 1):
         learner.learn(broken, Processes())
-    with pytest.raises(RecipeError, match=r"not been a number for 20 steps.*lower learning_rate"):
+    with pytest.raises(RecipeError, match=r"not been a number for 20 steps in a row.*lower learning_rate"):
         learner.learn(broken, Processes())
 
 
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"crop": 40}, "crop=40 will not do: 'mccnet-fast' needs a multiple of 16"),
-        ({"final_crop": 24}, "crop=24 will not do: 'mccnet-fast' needs a multiple of 16"),
+        ({"crop": 40}, "crop=40 does not fit: 'mccnet-fast' needs a multiple of 16"),
+        ({"final_crop": 24}, "crop=24 does not fit: 'mccnet-fast' needs a multiple of 16"),
         ({"arguments": {"colour": 1}}, "colour"),
         ({"arguments": {"widths": [8]}}, "widths"),
         ({"network": "mcnet", "arguments": {}}, "Did you mean 'mccnet'"),

@@ -101,10 +101,10 @@ def test_fields_are_read_from_text_by_their_type() -> None:
     ("change", "says"),
     [
         ("learning_rte=1", "Did you mean 'learning_rate'"),
-        ("learning_rate=fast", "learning_rate=fast will not do: Input should be a valid number"),
+        ("learning_rate=fast", "learning_rate=fast is not accepted: Input should be a valid number"),
         ("learning_rate=nan", "finite"),
         ("learning_rate=-1", "greater than or equal to 0"),
-        ("steps=0", "steps=0 will not do: Input should be greater than or equal to 1"),
+        ("steps=0", "steps=0 is not accepted: Input should be greater than or equal to 1"),
         ("steps=2.5", "valid integer"),
         ("seed=-1", "greater than or equal to 0"),
         ("ema_decay=1", "less than 1"),
@@ -125,7 +125,7 @@ def test_fields_are_read_from_text_by_their_type() -> None:
         ("final_steps=-1", "greater than or equal to 0"),
     ],
 )
-def test_what_will_not_do_is_one_sentence(change: str, says: str) -> None:
+def test_what_is_not_accepted_is_one_sentence(change: str, says: str) -> None:
     field, _, text = change.partition("=")
     with pytest.raises(RecipeError) as caught:
         find_recipe("cpu", {field: text})

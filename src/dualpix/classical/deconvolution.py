@@ -37,7 +37,7 @@ FAST_STEP_PX = 0.3  # of sigma; finer levels, blended, change the result by less
 FAITHFUL_QUANTILES = 32
 TILE_PX = 256
 SMALLEST_BORDER_PX = 16
-SAME_LEVEL = 1e-3  # a plane that lies just as far away as is still kept shall not be left to its last bit
+SAME_LEVEL = 1e-3  # rounding does not decide about a plane exactly at the largest distance that is kept
 TABLE_REACH = 2.0  # differences of neighbours stay within [-1, 1], but for ringing
 TABLE_STEPS = 1 << 14
 

@@ -1,4 +1,4 @@
-"""DMENet: maps how blurred each pixel of a single picture is. It deblurs nothing; a deconvolution that is told does.
+"""DMENet: estimates how blurred each pixel of a single picture is. The deblurring is left to a deconvolution.
 
 J. Lee, S. Lee, S. Cho, S. Lee, "Deep Defocus Map Estimation using Domain Adaptation", CVPR 2019, and its released code.
 

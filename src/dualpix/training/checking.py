@@ -24,7 +24,7 @@ def check_pairs(
 ) -> None:
     """Read every real pair that is learnt from or tried on, and let `progress` know after each.
 
-    names: of what a crop has to hold. Raises `DataError` that names those that will not do, and why.
+    names: of what a crop has to hold. Raises `DataError` that names those that cannot be used, and why.
     """
     real = source if isinstance(source, Fixed) else getattr(source, "real", None)
     if real is None:
@@ -45,7 +45,7 @@ def check_pairs(
     if wrong:
         shown = "; ".join(f"{name}: {why.rstrip('.')}" for name, why in list(wrong.items())[:SHOWN])
         more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise DataError(f"{len(wrong)} of {total} pairs will not do ({shown}{more}); take them out of the data.")
+        raise DataError(f"{len(wrong)} of {total} pairs cannot be used ({shown}{more}); take them out of the data.")
 
 
 def _looked_at(samples: Samples | Sequence[Sample], complain: Callable[[Sample], str]) -> Iterator[tuple[str, str]]:

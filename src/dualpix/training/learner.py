@@ -30,7 +30,7 @@ from dualpix.weights import checkpoint
 from dualpix.weights.exported import exported_of
 
 MOST_FAILURES = 20
-"""Steps on end without a usable gradient after which a run is given up."""
+"""Steps in a row without a usable gradient after which a run is given up."""
 
 
 class Learner:
@@ -46,7 +46,7 @@ class Learner:
         """clock: counts what the time of a step goes into. processes: those that make one of their own, to agree with.
         precision: the one that a resumed run has learnt in, which it keeps where the recipe leaves the choice open.
 
-        Raises `RecipeError` for a network, its arguments, a loss or a crop that will not do.
+        Raises `RecipeError` for a network, its arguments, a loss or a crop that does not fit.
         """
         self.recipe, self.clock = recipe, clock or Clock()
         network = _create(recipe)
@@ -109,7 +109,7 @@ class Learner:
         """One step; returns the loss, a mean over all processes, and whether any of them wants to stop.
 
         A step whose loss or gradient is not finite leaves the weights as they are. Raises `RecipeError` after
-        `MOST_FAILURES` of them on end.
+        `MOST_FAILURES` of them in a row.
         """
         with self.clock.on("computing"):
             loss = self._gradients(batch, processes.rank)
@@ -120,7 +120,7 @@ class Learner:
             loss = self._update(loss, processes)
         if self.failures == MOST_FAILURES:
             raise RecipeError(
-                f"The loss or its gradient has not been a number for {MOST_FAILURES} steps on end, up to step"
+                f"The loss or its gradient has not been a number for {MOST_FAILURES} steps in a row, up to step"
                 f" {self.step}; start a new run with a lower learning_rate, or with precision=fp32."
             )
         return loss, wish > 0
@@ -281,7 +281,7 @@ def _create(recipe: Recipe) -> nn.Module:
     multiple = spec_of(network).size_multiple
     for _, crop in sizes(recipe):
         if crop % multiple:
-            raise RecipeError(f"crop={crop} will not do: {recipe.network!r} needs a multiple of {multiple}.")
+            raise RecipeError(f"crop={crop} does not fit: {recipe.network!r} needs a multiple of {multiple}.")
     return network
 
 
@@ -299,7 +299,7 @@ def _find_teacher(recipe: Recipe, device: torch.device) -> Any:
     multiple = spec_of(found.network).size_multiple
     for _, crop in sizes(recipe):
         if crop % multiple:
-            raise RecipeError(f"crop={crop} will not do: the teacher, {found.name!r}, needs a multiple of {multiple}.")
+            raise RecipeError(f"crop={crop} does not fit: the teacher, {found.name!r}, needs a multiple of {multiple}.")
     return found.network.to(device).to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
 
 

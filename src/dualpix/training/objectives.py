@@ -1,4 +1,4 @@
-"""What a network is taught that makes more than the sharp picture, or another thing; see `losses` for those that do.
+"""Training objectives of networks that output more than the sharp picture, or something else (`losses` has the rest).
 
 An objective compares what the network's `outputs` give, by name, with what the samples hold. Networks are asked by
 name for what they make, and none is known here.
@@ -25,7 +25,7 @@ class Objective:
     needs: names of what it takes from a sample, whatever the network's own views are.
     compute: of a network in training and a batch of named pictures B C H W, which also holds the network's views.
         Raises ValueError or AttributeError for a network that does not make what is compared.
-    maps: whether it teaches to map the blur, and not to undo it.
+    maps: whether it trains a network that estimates the blur instead of undoing it.
     """
 
     needs: tuple[str, ...]
@@ -68,7 +68,7 @@ def reblur(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
 
 def blur_map(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
     """What remains of DMENet's (Lee et al., CVPR 2019) where the true map is known: the mean squared error of the map,
-    and those of its guesses at five scales, each compared with every so manieth pixel of the true one.
+    and those of its guesses at five scales s = 1, 2, 4, 8, 16, each compared with every s-th pixel of the true one.
     """
     made = _outputs(network, batch, ("map", *(f"map_{scale}" for scale in MAP_SCALES)))
     true = network.map_of(batch["blur_px"])  # type: ignore[operator]

@@ -46,7 +46,7 @@ def _whole(data: Any) -> Any:
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """One sentence on what a resumed run is told to go on with that it did not have before; "" if there is nothing."""
+    """Return one sentence on how data and version of a resumed run differ from those so far; "" if they do not."""
     data = [
         name for name in now["data"] if name in before.get("data", {}) and before["data"][name] != now["data"][name]
     ]

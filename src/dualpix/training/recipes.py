@@ -309,7 +309,7 @@ def _parse(field: str, text: str) -> Any:
         return adapter.validate_json(text) if text[:1] in ("[", "{") else adapter.validate_python(text)
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
-        raise RecipeError(f"{field}={text} will not do: {reason}.") from None
+        raise RecipeError(f"{field}={text} is not accepted: {reason}.") from None
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
@@ -336,5 +336,5 @@ def from_dict(settings: Mapping[str, Any], base: Recipe | None = None) -> Recipe
     except ValidationError as error:
         first = error.errors()[0]
         raise RecipeError(
-            f"The recipe's field {'.'.join(map(str, first['loc']))} will not do: {first['msg']}."
+            f"The recipe's field {'.'.join(map(str, first['loc']))} is not accepted: {first['msg']}."
         ) from None

@@ -1,4 +1,4 @@
-"""What a run learns from, and what it is tried on: never the same photographs."""
+"""Where training crops come from, and what is validated on: never the same photographs."""
 
 import math
 import os
@@ -146,8 +146,8 @@ def _record(kind: type[Record], field: str, settings: dict[str, Any]) -> Record:
     wrong += [name for name, value in numbers.items() if name in known and not _like(value, getattr(kind, name, None))]
     if wrong:
         raise RecipeError(
-            f"{field}={settings} will not do because of {', '.join(wrong)}; give numbers, and ranges of two numbers,"
-            f" for any of: {', '.join(known)}."
+            f"{field}={settings} is not accepted because of {', '.join(wrong)}; give numbers, and ranges of two"
+            f" numbers, for any of: {', '.join(known)}."
         )
     return kind(**numbers)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 STRIP_BYTES = 2**19
-"""Of a strip of the map that is changed. Several times that is needed in between, which shall fit two cores' cache."""
+"""Size of a strip of the map that is changed. Several times as much is needed in between, and fits two cores' cache."""
 
 MOST_ROWS = 16
 

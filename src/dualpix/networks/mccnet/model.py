@@ -19,7 +19,7 @@ Choices the paper leaves open
   feature maps and K from left feature maps".
 * The gathered features are added to the input features. `value_projection` projects them first, and with
   `fusion_channels=(16, 32, 64)` gives the reading nearest to Table 1 in operations (5,522,751; 978.69 G).
-* S is divided by sqrt(C) before the softmax (`score_scale`; 1.0 leaves it as it is), lest freshly initialised
+* S is divided by sqrt(C) before the softmax (`score_scale`; 1.0 leaves it as it is), or freshly initialised
   features saturate it.
 * `max_disparity` limits how far along the row a pixel looks. None is the paper. But the softmax over a photograph's
   row is flatter than over a training crop's, and disparities are small; a window makes the two alike.
@@ -125,7 +125,7 @@ class MCCNet(nn.Module):
         return painted + (left + right) / 2 if self.residual else painted
 
     def correction(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
-        """What is added to the mean of the views, B 3 H W; apart, lest low precision round the picture."""
+        """Return what is added to the mean of the views, B 3 H W; low precision would round their sum."""
         painted = self._predict(left, right, width)
         return painted if self.residual else painted - (left + right) / 2
 
