@@ -112,16 +112,16 @@ for (const name of JSON.parse(process.argv[2])) {
   const file = new File([readFileSync(name)], name);
   told[name] = isOnePicture(file, await startOf(file));
 }
-const order = (...names) => inOrder(names.map((name) => ({ name })), false).map((one) => one.name).join();
-told.order = [order("b_R.png", "a_L.png"), order("b_L.png", "a.png"), order("b.png", "a.png")];
-told.order.push(order("a_left.tif", "b_right.tif"));
+const upload = (...names) => inOrder(names.map((name) => ({ name })), false).map((one) => one.name).join();
+told.upload = [upload("b_R.png", "a_L.png"), upload("b_L.png", "a.png"), upload("b.png", "a.png")];
+told.upload.push(upload("a_left.tif", "b_right.tif"));
 console.log(JSON.stringify(told));
 """
     (tmp_path / "asking.mjs").write_text(asking)
     line = [str(NODE), "asking.mjs", json.dumps(list(files))]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
     told = json.loads(done.stdout)
-    assert told.pop("order") == ["a_L.png,b_R.png", "b_L.png,a.png", "a.png,b.png", "a_left.tif,b_right.tif"]
+    assert told.pop("upload") == ["a_L.png,b_R.png", "b_L.png,a.png", "a.png,b.png", "a_left.tif,b_right.tif"]
     assert told == files
 
 
@@ -145,9 +145,9 @@ def test_a_whole_visit(start: Start, weights: Path, tmp_path: Path, dualpix: Com
         for side in ("swapped", "back"):
             page.click("#swap")
             page.wait(lambda: page.run("return !document.querySelector('#swap').disabled") and page.run(LOADED))
-            assert client.desk is not None
-            (job,) = client.desk._jobs.values()
-            assert job.order.swap == (side == "swapped")
+            assert client.jobs is not None
+            (job,) = client.jobs._jobs.values()
+            assert job.upload.swap == (side == "swapped")
         page.click("#deblur")
         page.wait(lambda: page.run("return !document.querySelector('#stage').classList.contains('empty')"))
         page.drag("#handle span", -150, 0)
@@ -179,7 +179,7 @@ def test_a_whole_visit(start: Start, weights: Path, tmp_path: Path, dualpix: Com
         page.run("location.reload()")
         page.wait(lambda: page.is_shown("#result"))  # a reload loses nothing
         page.click("#again")
-        page.wait(lambda: not client.desk._jobs)
+        page.wait(lambda: not client.jobs._jobs)
         assert page.complaints() == []
 
 
@@ -203,8 +203,8 @@ def test_what_goes_wrong_is_told(start: Start, tmp_path: Path) -> None:
         page.click("[data-layout=side-by-side]")
         page.wait(lambda: page.is_shown("#deblur") and page.run(LOADED))
         assert page.run("return document.documentElement.scrollWidth") == 390
-        assert client.desk is not None
-        for job in list(client.desk._jobs.values()):
-            client.desk.remove(job)
+        assert client.jobs is not None
+        for job in list(client.jobs._jobs.values()):
+            client.jobs.remove(job)
         page.click("#deblur")
         page.wait(lambda: "no such job" in page.text("#alert"))

@@ -1,4 +1,4 @@
-"""Commands for those who have photographs: deblur, demo, methods."""
+"""`dualpix deblur`: a pair, or a folder of pairs."""
 
 import time
 from pathlib import Path
@@ -7,22 +7,7 @@ from typing import Annotated
 import typer
 
 from dualpix import __version__
-from dualpix.cli.doors import (
-    Anyway,
-    Device,
-    Engine,
-    Force,
-    Layout,
-    Memory,
-    Mirror,
-    Overwrite,
-    Precision,
-    Status,
-    Swap,
-    Weights,
-    counter,
-    say,
-)
+from dualpix.cli.disparity import ConfidenceFile, DisparityFile, DisparityPicture, Maps
 from dualpix.cli.folders import (
     AllowOutside,
     DryRun,
@@ -35,8 +20,20 @@ from dualpix.cli.folders import (
     Resume,
     deblur_many,
 )
-from dualpix.cli.maps import ConfidenceFile, DisparityFile, DisparityPicture, Maps
-from dualpix.errors import DualpixError
+from dualpix.cli.options import (
+    Anyway,
+    Device,
+    Engine,
+    Force,
+    Layout,
+    Memory,
+    Mirror,
+    Overwrite,
+    Precision,
+    Swap,
+    Weights,
+)
+from dualpix.cli.telling import Status, say
 
 
 def deblur(
@@ -109,7 +106,7 @@ def deblur(
         maps.refuse()
         deblur_many(left, output, weights, options, many, overwrite, suffix)
         return
-    from dualpix.inference.pipeline import deblur_views, finish, open_for, size_in_file
+    from dualpix.inference.pipeline import deblur_views, load_pair, save_result, size_in_file
     from dualpix.pairs import usual_suffix
     from dualpix.pairs.verdict import EITHER, UNKNOWN
     from dualpix.weights import checkpoint
@@ -119,13 +116,13 @@ def deblur(
     maps.check(output, overwrite, [left] if right is None else [left, right], opened)
     with Status() as status:
         status.tell("reading")
-        pair, inherited = open_for(output, left, right, opened, options, overwrite=overwrite)
+        pair, inherited = load_pair(output, left, right, opened, options, overwrite=overwrite)
         height, width = pair["left"].shape[1:]
         status.tell(f"computing {width} x {height} pixels")
         start = time.perf_counter()
         done = deblur_views(pair, opened, options, status.count)
         status.tell("writing")
-        lost = finish(output, done.picture, inherited, overwrite=overwrite)
+        lost = save_result(output, done.picture, inherited, overwrite=overwrite)
     for note in (*done.warnings, *lost):
         say(f"Note: {note}")
     if done.verdict in (EITHER, UNKNOWN):
@@ -134,64 +131,3 @@ def deblur(
     typer.echo(f"{output}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s ({done.plan})")
     if maps:
         maps.write(pair, opened, inherited.metadata, overwrite, memory, device)
-
-
-def demo(
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="Where to write.")] = Path("demo"),
-    weights: Weights = None,
-    memory: Memory = None,
-    precision: Precision = "auto",
-    device: Device = "auto",
-    engine: Engine = "auto",
-) -> None:
-    """Deblur the bundled pair and score it.
-
-    Writes result.png and side-by-side.png (blurred, result, truth) into FOLDER, over those of an earlier run.
-
-    \b
-    Example:  dualpix demo -o demo
-    """
-    from dualpix.evaluation.demo import demonstrate
-    from dualpix.inference.options import DeblurOptions
-
-    options = DeblurOptions(memory=memory, precision=precision, device=device, engine=engine)
-    done = demonstrate(output, weights, options, progress=counter("band"))
-    if done.about:
-        typer.echo(done.about)
-    for words, scores in (("before", done.before), ("after", done.after)):
-        typer.echo(f"{words:7} PSNR {scores['psnr']:.2f} dB   SSIM {scores['ssim']:.4f}")
-    typer.echo(f"gain    {done.after['psnr'] - done.before['psnr']:+.2f} dB in {done.seconds:.1f} s ({done.plan})")
-    typer.echo(f"wrote   {done.result}, {done.side_by_side} (blurred, result, truth)")
-
-
-def methods() -> None:
-    """List the methods, the networks and the shipped weights.
-
-    \b
-    Example:  dualpix methods
-    """
-    from dualpix.evaluation.results import takes
-    from dualpix.evaluation.systems import TABLE_PX, TABLE_ROWS, size_of
-    from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS
-    from dualpix.weights import checkpoint
-
-    height, width = TABLE_PX
-    cost = f"GMAC at {width} x {height}"
-    typer.echo(f"{'method':14} {'takes':26} {'network':14} {'parameters':>10} {cost:>20}  weights")
-    for label, system in TABLE_ROWS.items():
-        counts = size_of(system.blank())
-        size = f"{counts.parameters / 1e6:.2f} M" if counts else ""
-        macs = f"{counts.conv_macs / 1e9:.0f} + {counts.attention_macs / 1e9:.0f}" if counts else ""
-        state = ("shipped" if system.weights else "none needed") if system.has_weights else "no weights"
-        typer.echo(f"{label:14} {takes(system.views):26} {system.network:14} {size:>10} {macs:>20}  {state}")
-    typer.echo(f"\nnetworks: {', '.join(NETWORKS | DEFOCUS_ESTIMATORS)}")
-    typer.echo(f"\n{'weights':14} {'network':14} scores")
-    for name in checkpoint.WEIGHTS:
-        try:
-            card = checkpoint.read_card(name)
-        except DualpixError:
-            typer.echo(f"{name:14} not part of this installation")
-            continue
-        default = " (default)" if name == checkpoint.DEFAULT_WEIGHTS else ""
-        scores = ", ".join(f"{key} {value:.4g}" for key, value in card["scores"].items() if isinstance(value, float))
-        typer.echo(f"{name:14} {card['network']:14} {scores}{default}")

@@ -1,10 +1,10 @@
-"""The command for those who wonder why: doctor."""
+"""`dualpix doctor`: what this machine has, and what is chosen on it."""
 
 from typing import Annotated
 
 import typer
 
-from dualpix.cli.doors import Weights
+from dualpix.cli.options import Weights
 
 
 def doctor(

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 import pytest
 from asking import Client, Reply, pair_of
 
-from dualpix.web.tally import LOG
+from dualpix.web.counters import LOG
 
 Start = Callable[..., Client]
 SMALL = pair_of(24, 24)
@@ -20,8 +20,8 @@ SMALL = pair_of(24, 24)
 @contextmanager
 def occupied(client: Client) -> Iterator[None]:
     """Checks, and files to download, wait for their turn meanwhile."""
-    assert client.desk is not None
-    gate = client.desk._lanes._gate
+    assert client.jobs is not None
+    gate = client.jobs._workers._gate
     gate.acquire()
     try:
         yield
@@ -31,9 +31,9 @@ def occupied(client: Client) -> Iterator[None]:
 
 def come_to_nothing(client: Client) -> None:
     """Wait until no folder of a job is left."""
-    assert client.desk is not None
+    assert client.jobs is not None
     end_s = time.monotonic() + 60
-    while list(client.desk._root.iterdir()):
+    while list(client.jobs._root.iterdir()):
         assert time.monotonic() < end_s
         time.sleep(0.02)
 
@@ -65,14 +65,14 @@ def test_results_that_wait_keep_newcomers_out_until_one_is_fetched(start: Start)
 def test_who_left_before_the_file_was_made_has_not_fetched_it(start: Start) -> None:
     client = start()
     job = client.done(SMALL)["id"]
-    assert client.desk is not None
+    assert client.jobs is not None
     with occupied(client):
         connection = client.connect()
         connection.request("GET", f"/api/jobs/{job}/result")
-        while not client.desk._renders:
+        while not client.jobs._renders:
             time.sleep(0.001)
         connection.close()
-    folder = client.desk.find(job).order.folder
+    folder = client.jobs.find(job).upload.folder
     end_s = time.monotonic() + 30
     while 'route="/api/jobs/ID/result"' not in client.get("/metrics").content.decode() or list(folder.glob("down*")):
         assert time.monotonic() < end_s
@@ -126,8 +126,8 @@ def test_what_is_to_be_deblurred_is_never_at_rest_before(start: Start, caplog: p
         """Looks at the states whenever the log says that a piece of work has ended."""
 
         def emit(self, record: logging.LogRecord) -> None:
-            assert client.desk is not None
-            seen.extend(job.state for job in client.desk._jobs.values() if "check" in record.getMessage())
+            assert client.jobs is not None
+            seen.extend(job.state for job in client.jobs._jobs.values() if "check" in record.getMessage())
 
     looking = Look()
     LOG.addHandler(looking)
@@ -157,13 +157,13 @@ def test_after_a_swap_the_forgotten_result_is_not_served(start: Start) -> None:
 def test_what_is_deleted_while_its_file_is_made_leaves_nothing(start: Start, moment: str) -> None:
     client = start()
     job = client.done(pair_of(400, 400))["id"]
-    assert client.desk is not None
-    held = client.desk.find(job)
+    assert client.jobs is not None
+    held = client.jobs.find(job)
     with ThreadPoolExecutor(1) as aside:
         if moment == "before its turn":
             with occupied(client):
                 asked = aside.submit(client.get, f"/api/jobs/{job}/result")
-                while not client.desk._renders:
+                while not client.jobs._renders:
                     time.sleep(0.001)
                 assert client.ask("DELETE", f"/api/jobs/{job}").status == 204
         else:

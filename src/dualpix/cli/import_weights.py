@@ -1,11 +1,11 @@
-"""The command for those who have the authors' own weights: import-weights."""
+"""`dualpix import-weights`: files of the authors of other networks."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from dualpix.cli.doors import Overwrite
+from dualpix.cli.options import Overwrite
 from dualpix.machine.files import parse_json
 
 

@@ -1,11 +1,11 @@
-"""The command for those who run networks in programs of their own: export."""
+"""`dualpix export`: networks for programs of one's own."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dualpix.cli.doors import Overwrite
+from dualpix.cli.options import Overwrite
 
 
 def export(

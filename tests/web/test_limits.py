@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from dualpix.web.refusals import Limits, Refusal
+from dualpix.web.http_errors import HttpError
+from dualpix.web.limits import Limits
 
 PAGE = Path(__file__).parents[2] / "docs" / "page.md"
 
@@ -27,5 +28,5 @@ def test_the_table_of_limits_is_true() -> None:
 
 
 def test_a_refusal_says_what_and_why() -> None:
-    refusal = Refusal(429, "Later.", retry_s=3)
+    refusal = HttpError(429, "Later.", retry_s=3)
     assert (refusal.status, str(refusal), refusal.retry_s) == (429, "Later.", 3)

@@ -25,7 +25,7 @@ METRICS = {
 Labels = tuple[tuple[str, str], ...]
 
 
-class Tally:
+class Counters:
     """Counts since the server started. Methods may be called from any thread."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from torch.nn import functional
 from dualpix import __version__
 from dualpix.errors import DualpixError
 from dualpix.inference.options import DeblurOptions
-from dualpix.inference.pipeline import Inherited, deblur_views, finish, inherit
+from dualpix.inference.pipeline import Inherited, deblur_views, output_profile, save_result
 from dualpix.io import Metadata, write_picture
 from dualpix.io.endings import ENDINGS
 from dualpix.pairs import Views, inspect_views, open_views, restore_orientation
@@ -52,7 +52,7 @@ UNSEEN = "so that rows stay sensor rows"
 
 
 @dataclass(frozen=True)
-class Order:
+class Upload:
     """What was uploaded: the files, under names of our own, how one file holds both views, whether to swap them, and
     what the user calls the files, by our names."""
 
@@ -87,55 +87,55 @@ def upload_name(side: str, suffix: str) -> str:
     return f"view_{side}.pgm" if known == ".pgm" else side + known
 
 
-def check(order: Order, checkpoint: Checkpoint, go_on: GoOn = lambda: None) -> Checked:
+def check(upload: Upload, checkpoint: Checkpoint, go_on: GoOn = lambda: None) -> Checked:
     """Read and compare the views; write LEFT and RIGHT (reduced), DISPARITY, and BEFORE (the mean view, full size).
 
     `go_on` is called between steps and may raise to stop. Raises PictureError or PairError.
     """
-    views = order.open()
+    views = upload.open()
     go_on()
     found = inspect_views(views["left"], views["right"])
     for name, view in ((LEFT, views["left"]), (RIGHT, views["right"])):
         go_on()
-        _write_preview(order.folder / name, restore_orientation(_reduced(view), views), views)
+        _write_preview(upload.folder / name, restore_orientation(_reduced(view), views), views)
     go_on()
     painted = restore_orientation(disparity_picture(views["left"], found), views)
-    _write_preview(order.folder / DISPARITY, painted, views, coloured=True)
+    _write_preview(upload.folder / DISPARITY, painted, views, coloured=True)
     go_on()
-    _write_preview(order.folder / BEFORE, restore_orientation(mean_view(views["left"], views["right"]), views), views)
-    inherited = inherit(views, checkpoint, DeblurOptions(software=SOFTWARE))
+    _write_preview(upload.folder / BEFORE, restore_orientation(mean_view(views["left"], views["right"]), views), views)
+    inherited = output_profile(views, checkpoint, DeblurOptions(software=SOFTWARE))
     found_json = Inspected(views, found).as_json() | {"scale_px": round(scale_px(found), 2)}
-    return Checked(_in_their_words(found_json, order), inherited)
+    return Checked(_in_their_words(found_json, upload), inherited)
 
 
 def deblur(
-    order: Order, checkpoint: Checkpoint, options: DeblurOptions, progress: Progress, go_on: GoOn = lambda: None
+    upload: Upload, checkpoint: Checkpoint, options: DeblurOptions, progress: Progress, go_on: GoOn = lambda: None
 ) -> tuple[str, tuple[str, ...]]:
     """Write RESULT (float32 3 x H x W, exact) and AFTER (to look at); return how it was run, and what was odd.
 
     `progress` is called between bands, `go_on` between other steps, and both may raise to stop. Raises PictureError,
     PairError or MachineError, and OSError.
     """
-    views = order.open()
+    views = upload.open()
     go_on()
     done = deblur_views(views, checkpoint, options, progress)
     go_on()
-    with (order.folder / RESULT).open("wb", buffering=0) as file:
+    with (upload.folder / RESULT).open("wb", buffering=0) as file:
         np.lib.format.write_array(_Plain(file), done.picture.numpy(), allow_pickle=False)
-    _write_preview(order.folder / AFTER, done.picture, views)
-    return str(done.plan), tuple(told(warning, order.folder, order.names) for warning in done.warnings)
+    _write_preview(upload.folder / AFTER, done.picture, views)
+    return str(done.plan), tuple(told(warning, upload.folder, upload.names) for warning in done.warnings)
 
 
-def render(order: Order, checked: Checked, suffix: str, depth: int, strength: float) -> Path:
+def render(upload: Upload, checked: Checked, suffix: str, depth: int, strength: float) -> Path:
     """Write the result, mixed with the mean view if `strength` is below 1, as a picture file, and return its path."""
-    picture = torch.from_numpy(np.load(order.folder / RESULT))
+    picture = torch.from_numpy(np.load(upload.folder / RESULT))
     metadata = checked.inherited.metadata
     if strength < 1:
-        views = order.open()
+        views = upload.open()
         picture = torch.lerp(restore_orientation(mean_view(views["left"], views["right"]), views), picture, strength)
         metadata = replace(metadata, software=f"{metadata.software}, strength {strength:.2f}")
-    path = order.folder / f"download-{secrets.token_hex(8)}{suffix}"
-    finish(path, picture, replace(checked.inherited, metadata=metadata, depth=depth))
+    path = upload.folder / f"download-{secrets.token_hex(8)}{suffix}"
+    save_result(path, picture, replace(checked.inherited, metadata=metadata, depth=depth))
     return path
 
 
@@ -154,15 +154,15 @@ def told(error: Exception | str, folder: Path, names: dict[str, str] | None = No
     return sentence
 
 
-def _in_their_words(found: dict[str, Any], order: Order) -> dict[str, Any]:
+def _in_their_words(found: dict[str, Any], upload: Upload) -> dict[str, Any]:
     """What the check found, with sentences as `told` makes them."""
 
     def plain(sentence: str) -> str:
-        return told(sentence, order.folder, order.names)
+        return told(sentence, upload.folder, upload.names)
 
     notes = [plain(note) for note in found["notes"] if UNSEEN not in note]
     odd = {kind: plain(sentence) for kind, sentence in found["odd"].items()}
-    return found | {"name": Path(order.names.get(order.left.name, found["name"])).stem, "notes": notes, "odd": odd}
+    return found | {"name": Path(upload.names.get(upload.left.name, found["name"])).stem, "notes": notes, "odd": odd}
 
 
 class _Plain:

@@ -1,11 +1,12 @@
-"""Commands that serve: web."""
+"""`dualpix web`: the page."""
 
 import os
 from typing import Annotated
 
 import typer
 
-from dualpix.cli.doors import Engine, Memory, Precision, Weights, say
+from dualpix.cli.options import Engine, Memory, Precision, Weights
+from dualpix.cli.telling import say
 from dualpix.errors import MachineError, how_to_install
 
 
@@ -41,9 +42,9 @@ def web(
 
     options = DeblurOptions(memory=memory, engine=engine, precision=precision)
     try:
-        from dualpix.web.refusals import limits_of
+        from dualpix.web.counters import write_log
+        from dualpix.web.limits import limits_of
         from dualpix.web.serving import is_local, serve
-        from dualpix.web.tally import write_log
     except ModuleNotFoundError as error:
         if str(error.name).startswith("dualpix"):
             raise

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dualpix.cli.doors import say
+from dualpix.cli.telling import say
 
 if TYPE_CHECKING:
     from dualpix.io import Metadata

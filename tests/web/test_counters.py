@@ -67,8 +67,8 @@ def test_healthy_and_ready(start: Start) -> None:
     for path in ("/health", "/ready"):
         assert client.get(path, host="10.1.2.3:8000").json == {"status": "ok"}
     assert client.get("/metrics", host="10.1.2.3:8000").status == 403
-    assert client.desk is not None
-    client.desk.wind_up()
+    assert client.jobs is not None
+    client.jobs.wind_up()
     assert client.get("/health").status == 200
     for reply in (client.get("/ready"), client.upload(pair_of(24, 24))):
         assert reply.status == 503 and "stopping" in reply.error and int(reply.headers["retry-after"]) > 0

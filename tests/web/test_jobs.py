@@ -1,4 +1,4 @@
-"""Jobs at the desk: their states, their ends, and what is left of them."""
+"""Jobs at the jobs: their states, their ends, and what is left of them."""
 
 import threading
 import time
@@ -14,10 +14,11 @@ from PIL import Image
 from dualpix.errors import MachineError, PairError, option
 from dualpix.inference.bands import make_plan
 from dualpix.inference.engines.pytorch import Runner
-from dualpix.web.desk import Desk
-from dualpix.web.jobs import refusal_of
-from dualpix.web.refusals import Limits, Refusal
-from dualpix.web.work import Order, told, upload_name
+from dualpix.web.http_errors import HttpError
+from dualpix.web.job import http_error_of
+from dualpix.web.jobs import Jobs
+from dualpix.web.limits import Limits
+from dualpix.web.pipeline import Upload, told, upload_name
 from dualpix.weights.checkpoint import Checkpoint
 
 Start = Callable[..., Client]
@@ -54,7 +55,7 @@ def test_deleting_while_it_runs(start: Start) -> None:
     assert client.ask("DELETE", f"/api/jobs/{job}").status == 204
     assert client.get(f"/api/jobs/{job}").status == 404
     end_s = time.monotonic() + 60
-    while list(client.desk._root.iterdir()):
+    while list(client.jobs._root.iterdir()):
         assert time.monotonic() < end_s
         time.sleep(0.05)
 
@@ -63,8 +64,8 @@ def test_one_after_the_other(start: Start) -> None:
     """While one runs the next waits; it can be stopped before its turn, and looked at."""
     client = start()
     gate = threading.Event()
-    assert client.desk is not None
-    client.desk._slow.submit(gate.wait, 120)
+    assert client.jobs is not None
+    client.jobs._slow.submit(gate.wait, 120)
     first, second = (client.upload(pair_of()).json["id"] for _ in range(2))
     for job in (first, second):
         assert client.wait(job, "waiting", "done")["state"] == "waiting"
@@ -109,7 +110,7 @@ def test_results_expire_by_time(start: Start) -> None:
     time.sleep(0.6)
     reply = client.get(f"/api/jobs/{told['id']}")
     assert reply.status == 404 and "expired" in reply.error
-    assert not list(client.desk._root.iterdir())
+    assert not list(client.jobs._root.iterdir())
 
 
 def test_results_expire_by_number_the_longest_unused_first(start: Start) -> None:
@@ -118,7 +119,7 @@ def test_results_expire_by_number_the_longest_unused_first(start: Start) -> None
     assert client.get(f"/api/jobs/{jobs[0]}").status == 200  # now the other one is the longest unused
     jobs.append(client.done({**pair_of(), "start": "no"})["id"])
     assert [client.get(f"/api/jobs/{job}").status for job in jobs] == [200, 404, 200]
-    assert len(list(client.desk._root.iterdir())) == 2
+    assert len(list(client.jobs._root.iterdir())) == 2
 
 
 def test_ids_cannot_be_guessed(start: Start) -> None:
@@ -140,36 +141,36 @@ def test_many_jobs_leave_no_files_open(start: Start) -> None:
 
 
 def test_closing_forgets_everything(small: Checkpoint, tmp_path: Path) -> None:
-    desk = Desk(tmp_path, small, limits=Limits())
-    with desk.admit() as folder:
+    jobs = Jobs(tmp_path, small, limits=Limits())
+    with jobs.admit() as folder:
         for side, content in pair_of(480, 64).items():
             (folder / f"{side}.png").write_bytes(content)
-        job = desk.add(Order(folder, folder / "left.png", folder / "right.png"), start=True)
+        job = jobs.add(Upload(folder, folder / "left.png", folder / "right.png"), start=True)
     while job.state != "running":
         time.sleep(0.01)
-    assert desk.close(patience_s=60)
+    assert jobs.close(patience_s=60)
     assert not list(tmp_path.iterdir())
-    with pytest.raises(Refusal, match="no such job"):
-        desk.find(job.id)
+    with pytest.raises(HttpError, match="no such job"):
+        jobs.find(job.id)
 
 
 def test_an_upload_that_fails_leaves_nothing(small: Checkpoint, tmp_path: Path) -> None:
-    desk = Desk(tmp_path, small, limits=Limits(active_jobs=1))
+    jobs = Jobs(tmp_path, small, limits=Limits(active_jobs=1))
     for _ in range(3):  # the place is given back each time
-        with pytest.raises(ValueError, match="broken"), desk.admit() as folder:
+        with pytest.raises(ValueError, match="broken"), jobs.admit() as folder:
             (folder / "left.png").write_bytes(b"x")
             raise ValueError("broken")
     assert not list(tmp_path.iterdir())
-    desk.close()
+    jobs.close()
 
 
 @pytest.mark.parametrize(
     ("error", "status"),
     [(MachineError("a."), 503), (PairError("a."), 422), (MemoryError(), 503), (OSError(28, "full"), 503),
-     (FileNotFoundError(), 404), (ZeroDivisionError(), 500), (Refusal(418, "a."), 418)],
+     (FileNotFoundError(), 404), (ZeroDivisionError(), 500), (HttpError(418, "a."), 418)],
 )  # fmt: skip
 def test_every_error_has_its_status(error: Exception, status: int, tmp_path: Path) -> None:
-    refusal = refusal_of(error, tmp_path)
+    refusal = http_error_of(error, tmp_path)
     assert refusal.status == status and refusal.sentence.endswith(".")
 
 

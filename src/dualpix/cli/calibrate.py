@@ -1,11 +1,12 @@
-"""The command for those who want to know a camera: calibrate."""
+"""`dualpix calibrate`: a camera, from its pairs."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from dualpix.cli.doors import Anyway, Force, Overwrite, counter, say
+from dualpix.cli.options import Anyway, Force, Overwrite
+from dualpix.cli.telling import counter, say
 from dualpix.errors import DataError
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from dualpix.inference.options import DeblurOptions
-from dualpix.web import work
-from dualpix.web.jobs import (
+from dualpix.web import pipeline
+from dualpix.web.counters import Counters
+from dualpix.web.http_errors import HttpError
+from dualpix.web.job import (
     CHANGED,
     CHECKING,
     DONE,
@@ -25,12 +27,11 @@ from dualpix.web.jobs import (
     Job,
     Stopped,
     Turn,
-    refusal_of,
+    http_error_of,
     too_slow,
 )
-from dualpix.web.refusals import Limits, Refusal
+from dualpix.web.limits import Limits
 from dualpix.web.space import Space
-from dualpix.web.tally import Tally
 from dualpix.weights.checkpoint import Checkpoint
 
 MOST_STUCK = 3
@@ -40,7 +41,7 @@ RESULT_BYTES_A_PIXEL = 20
 """A result as float32 is 12 of them, and the picture to look at is less than 8."""
 
 
-class Lanes:
+class Workers:
     """Methods that change a job are called with `lock` held, which all of a server share."""
 
     def __init__(
@@ -50,14 +51,14 @@ class Lanes:
         options: DeblurOptions,
         limits: Limits,
         space: Space,
-        tally: Tally,
+        counters: Counters,
     ) -> None:
         self.pace_s: float | None = None
         self.slow = ThreadPoolExecutor(1, "dualpix-slow")
         self._quick = ThreadPoolExecutor(1 + MOST_STUCK, "dualpix-quick")
         self._gate = threading.Semaphore(1)
         self._lock, self._checkpoint, self._options = lock, checkpoint, options
-        self._limits, self._space, self._tally = limits, space, tally
+        self._limits, self._space, self._counters = limits, space, counters
         self._futures: list[Future[Any]] = []
 
     def check(self, job: Job, start: bool) -> None:
@@ -72,11 +73,11 @@ class Lanes:
         job.state, job.wants_stop, job.wants_start, job.failure = WAITING, False, False, None
         job.done, job.total, job.fetched = 0, 0, False
         job.ticket = object()
-        job.forget(work.RESULT, work.AFTER)
+        job.forget(pipeline.RESULT, pipeline.AFTER)
         self._submit(self.slow, self._deblur, job, job.ticket)
 
     def render(self, job: Job, suffix: str, depth: int, strength: float) -> Future[Path]:
-        """Have its result written as a file. The future raises Refusal and what `finish` does."""
+        """Have its result written as a file. The future raises HttpError and what `save_result` does."""
         return self._submit(self._quick, self._render, job, job.version, suffix, depth, strength)
 
     def close(self, patience_s: float) -> bool:
@@ -105,7 +106,7 @@ class Lanes:
             with self._lock:
                 job.holders -= 1
                 if job.is_removed and not job.holders:
-                    shutil.rmtree(job.order.folder, ignore_errors=True)
+                    shutil.rmtree(job.upload.folder, ignore_errors=True)
 
     def _check(self, job: Job, ticket: object) -> None:
         def go_on() -> None:
@@ -116,7 +117,7 @@ class Lanes:
 
         def run() -> str:
             go_on()
-            checked = work.check(job.order, self._checkpoint, go_on)
+            checked = pipeline.check(job.upload, self._checkpoint, go_on)
             with self._lock:
                 go_on()
                 job.checked, job.notes = checked, tuple(checked.notes)
@@ -150,7 +151,7 @@ class Lanes:
             pixels = job.checked.found["width"] * job.checked.found["height"]
             with self._lock:
                 self._space.require(RESULT_BYTES_A_PIXEL * pixels)
-            job.plan, job.notes = work.deblur(job.order, self._checkpoint, self._options, progress, go_on)
+            job.plan, job.notes = pipeline.deblur(job.upload, self._checkpoint, self._options, progress, go_on)
             job.version += 1
             self.pace_s = time.monotonic() - job.began_s
             return DONE
@@ -166,20 +167,20 @@ class Lanes:
         try:
             with self._holding(job):
                 with self._lock:
-                    order, checked = job.order, job.checked
+                    upload, checked = job.upload, job.checked
                     if job.version != version or checked is None:
-                        raise Refusal(409, CHANGED)
-                    self._space.require((order.folder / work.RESULT).stat().st_size)
-                path = work.render(order, checked, suffix, depth, strength)
+                        raise HttpError(409, CHANGED)
+                    self._space.require((upload.folder / pipeline.RESULT).stat().st_size)
+                path = pipeline.render(upload, checked, suffix, depth, strength)
                 outcome = DONE
                 return path
         except Stopped:
-            raise Refusal(404, GONE) from None
+            raise HttpError(404, GONE) from None
         except FileNotFoundError:
-            raise Refusal(409, CHANGED) from None
+            raise HttpError(409, CHANGED) from None
         finally:
             turn.end()
-            self._tally.work("render", job.number, outcome, time.monotonic() - began_s)
+            self._counters.work("render", job.number, outcome, time.monotonic() - began_s)
 
     def _do(self, kind: str, job: Job, ticket: object, run: Callable[[], str]) -> None:
         """Run one piece of work; whatever comes out of it, the thread lives on and the job says what happened."""
@@ -192,9 +193,9 @@ class Lanes:
                 except Stopped:
                     state = READY
                 except Exception as error:
-                    failure = refusal_of(error, job.order.folder, job.order.names)
+                    failure = http_error_of(error, job.upload.folder, job.upload.names)
                     if failure.status == 500:
-                        self._tally.mishap(error)
+                        self._counters.mishap(error)
                 with self._lock:
                     job.seconds = time.monotonic() - began_s
                     if job.ticket is ticket:
@@ -204,4 +205,4 @@ class Lanes:
                             self.deblur(job)  # At once, so that nobody takes it for one at rest.
         except Stopped:
             return
-        self._tally.work(kind, job.number, state if failure is None else str(failure.status), job.seconds)
+        self._counters.work(kind, job.number, state if failure is None else str(failure.status), job.seconds)
