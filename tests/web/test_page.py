@@ -5,7 +5,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
 from urllib.parse import urljoin
 
@@ -17,9 +16,9 @@ from asking import Client, pair_of, picture, png
 from browsing import browsing
 from PIL import Image
 
-from dualpix.io.endings import ENDINGS
-from dualpix.pairs.pairing import BOTH_VIEWS
-from dualpix.web.app import PAGE
+from dualpix.io.formats import ENDINGS
+from dualpix.pairs.sources import BOTH_VIEWS
+from dualpix.web.app import PAGE, content_of
 
 Start = Callable[..., Client]
 Command = Callable[..., tuple[int, str, str]]
@@ -38,7 +37,7 @@ LOADED = "return [...document.querySelectorAll('.frame img')].every(one => one.c
 
 
 def text_of(name: str) -> str:
-    return (resources.files("dualpix.web") / "page" / name).read_text()
+    return content_of(name).decode()
 
 
 def test_nothing_comes_from_other_hosts() -> None:
@@ -99,6 +98,9 @@ def test_scripts_can_be_read_and_only_pictures_are_asked_for_the_other_view(tmp_
     (tmp_path / "boxed.jxl").write_bytes(imagecodecs.jpegxl_encode(np.asarray(small), usecontainer=True))
     tifffile.imwrite(tmp_path / "big.tif", np.asarray(small), bigtiff=True)
     (tmp_path / "nameless").write_bytes(png(np.asarray(small)))
+    for ending in ("avif", "heic"):
+        (tmp_path / f"a.{ending}").write_bytes(b"\0\0\0\x18ftyp" + ending.encode() + b"\0\0\0\0mif1")
+        files[f"a.{ending}"] = True
     files |= {"a.jxl": True, "boxed.jxl": True, "big.tif": True, "nameless": True}
     for name, content in {"diary.txt": b"dear diary", "diary.png": b"Pages of my diary", "none.png": b"",
                           "raw.cr2": b"II*\0", "raw.dng": b"MM\0*", "a.npz": b"PK\3\4"}.items():  # fmt: skip

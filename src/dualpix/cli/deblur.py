@@ -74,7 +74,8 @@ def deblur(
 ) -> None:
     """Deblur a pair: two views in, one sharp picture out; or a folder of pairs, or all that a manifest lists.
 
-    Views are PNG, TIFF, JPEG, WebP, JPEG XL or PGM files; `dualpix extract --help` says what files may hold both.
+    Views are PNG, TIFF, JPEG, WebP, JPEG XL, AVIF, HEIF, PGM or PPM files; `dualpix extract --help` says what files
+    may hold both.
 
     \b
     Examples:

@@ -1,6 +1,7 @@
 """The routes: each parses a request, asks the jobs, and tells what came of it."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
@@ -17,7 +18,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from dualpix import __version__
+from dualpix.io.formats import FORMAT_OF, FORMATS, names_of_formats
 from dualpix.pairs import SOURCES
+from dualpix.pairs.sources import BOTH_VIEWS
 from dualpix.web import pipeline, uploads
 from dualpix.web.guard import LOOPBACK, Guard, refuse
 from dualpix.web.http_errors import HttpError
@@ -36,8 +39,7 @@ PAGE = {
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 PICTURES = {"left": pipeline.LEFT, "right": pipeline.RIGHT, "disparity": pipeline.DISPARITY, "before": pipeline.BEFORE}
-TYPES = {".png": "image/png", ".tif": "image/tiff", ".jpg": "image/jpeg"}
-FORMATS = {"png": ".png", "tif": ".tif", "jpg": ".jpg"}
+DOWNLOADS = {"png": ".png", "tif": ".tif", "jpg": ".jpg"}
 CHUNK_BYTES = 2**18
 SWEEP_S = 30.0
 
@@ -77,9 +79,26 @@ def create_app(
     return Guard(app, hosts, jobs.limits, any_address, behind, jobs.counters)
 
 
+def content_of(name: str) -> bytes:
+    """A file of the page, with what it says of the formats of pictures filled in."""
+    content = (resources.files("dualpix.web") / "page" / name).read_text(encoding="utf-8")
+    starts = (json.dumps("^(?:" + kind.start.pattern.decode("ascii") + ")") for kind in FORMATS.values())
+    filled = {
+        "pictures": ",".join(ending for kind in FORMATS.values() for ending in kind.endings),
+        "files of both views": ",".join(sorted(BOTH_VIEWS)),
+        "endings of both views": "|".join(sorted(ending[1:] for ending in BOTH_VIEWS)),
+        "kinds of both views": ", ".join(kind.about for kind in SOURCES.values() if kind.about),
+        "formats": names_of_formats(),
+        "starts of pictures": ", ".join(f'new RegExp({start}, "s")' for start in starts),
+    }
+    for words, instead in filled.items():
+        content = content.replace("{{" + words + "}}", instead)
+    return content.encode()
+
+
 def static(name: str, kind: str) -> Callable[[Request], Response]:
     """A door to one file of the page."""
-    content = (resources.files("dualpix.web") / "page" / name).read_bytes()
+    content = content_of(name)
 
     def answer(request: Request) -> Response:
         return Response(content, headers={"content-type": kind})
@@ -241,13 +260,13 @@ def _wanted(request: Request, job: Job) -> tuple[str, int, float]:
     """The extension, depth and strength asked for. Raises HttpError 400."""
     query = request.query_params
     kind, depth, strength = query.get("format", "png"), query.get("depth", "16"), query.get("strength", "1")
-    if kind not in FORMATS:
-        raise HttpError(400, f"There is no format {kind[:20]!r}; choose from: {', '.join(FORMATS)}.")
+    if kind not in DOWNLOADS:
+        raise HttpError(400, f"There is no format {kind[:20]!r}; choose from: {', '.join(DOWNLOADS)}.")
     if depth not in ("8", "16"):
         raise HttpError(400, "The depth must be 8 or 16.")
     with suppress(ValueError):
         if 0 <= float(strength) <= 1:
-            return FORMATS[kind], int(depth), float(strength)
+            return DOWNLOADS[kind], int(depth), float(strength)
     raise HttpError(400, "The strength must be a number from 0, as taken, to 1, all of the result.")
 
 
@@ -259,7 +278,7 @@ def stream(path: Path, sent: Callable[[], None] | None = None) -> StreamingRespo
     """
     file = path.open("rb")
     length = os.fstat(file.fileno()).st_size
-    headers = {"content-length": str(length), "content-type": TYPES[path.suffix]}
+    headers = {"content-length": str(length), "content-type": FORMAT_OF[path.suffix].mime_type}
     if sent:
         headers["content-disposition"] = "attachment"
         with suppress(OSError):  # Where open files cannot be removed, it goes with its job.

@@ -18,11 +18,11 @@ from dualpix.errors import DualpixError
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import Inherited, deblur_views, output_profile, save_result
 from dualpix.io import Metadata, write_picture
-from dualpix.io.endings import ENDINGS
+from dualpix.io.formats import ENDINGS
 from dualpix.pairs import Views, inspect_views, open_views, restore_orientation
 from dualpix.pairs.inspect import Inspected, disparity_picture, scale_px
-from dualpix.pairs.pairing import BOTH_VIEWS
 from dualpix.pairs.sample import mean_view
+from dualpix.pairs.sources import BOTH_VIEWS
 from dualpix.weights.checkpoint import Checkpoint
 
 THUMB_PX = 720

@@ -61,7 +61,7 @@ async function begin(files, layout) {
   }
   forget();
   name = files[0].name.replace(MARK, "").replace(/\.[^.]*$/, "") || "picture";
-  part("format").value = /\.(tiff?|cr2|cr3|dng|npz)$/i.test(files[0].name) ? "tif-16" : "png-16";
+  part("format").value = /\.(tiff?|{{endings of both views}})$/i.test(files[0].name) ? "tif-16" : "png-16";
   const form = new FormData();
   form.append("left", files[0]);
   if (files[1]) form.append("right", files[1]);
