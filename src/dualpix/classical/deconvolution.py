@@ -255,8 +255,10 @@ def _difference_power(height: int, width: int) -> Tensor:
 
 
 def _solve(start: Tensor, views: Tensor, kernels: Tensor, prior: HyperLaplacian) -> Tensor:
-    """The optimum C h w from `start`, on a picture that repeats; `views` V C h w/2+1 and `kernels` V h w/2+1 are
-    transforms."""
+    """The optimum C h w from `start`, on a picture that repeats.
+
+    `views` V C h w/2+1 and `kernels` V h w/2+1 are transforms.
+    """
     height, width = start.shape[-2:]
     data = (kernels.conj()[:, None] * views).sum(0)
     power = kernels.abs().square().sum(0)

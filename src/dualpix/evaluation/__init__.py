@@ -50,8 +50,15 @@ __getattr__ = former_names(__name__, {"SYSTEMS": "TABLE_ROWS"})
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found: one row for each method, the input first; the text of the summary; where the files are;
-    and, from (method, picture) to a sentence, what failed and what looked odd."""
+    """What `evaluate` found.
+
+    Args:
+        rows: One for each method, the input first.
+        summary: The text of `summary.md`.
+        folder: Where the files are.
+        failures: From (method, picture) to a sentence, what failed.
+        warnings: Likewise, what looked odd.
+    """
 
     rows: tuple[Row, ...]
     summary: str
@@ -75,17 +82,28 @@ def evaluate(
     progress: Callable[[str, int, int], None] | None = None,
     **keywords: Unpack[Keywords],
 ) -> Evaluation:
-    """Compare `methods` (from label to method; None takes the default weights) with each other and with the input.
-
-    Writes into `folder`: `<label>/<name>.png` for each method that has to run, `pictures.csv`, `methods.csv`,
-    `summary.md` and `comparison.png`, which shows `scenes` of the samples. `protocol` and `extra` are those of
-    `evaluation.metrics.measure`; `options` and `keywords` those of `deblur`.
-    `peak_memory`: run each method once more, on the first picture, to measure its memory (see `evaluation.peak`).
-    `progress` is called as `progress(label, done, total)`.
+    """Compare methods with each other and with the blurred input.
 
     A picture that fails is listed, and the others go on. A row of `TABLE_ROWS` without weights, or that needs what the
-    data do not have, does not run and says so. Raises `DataError` for data without any sharp picture or for a folder
-    that is not empty (unless `overwrite`), and what opening the data or a method raises.
+    data do not have, does not run and says so.
+
+    Args:
+        data: A folder that `open_dataset` takes, or a data set.
+        methods: From label to method; None takes the default weights.
+        folder: Where `<label>/<name>.png` for each method that has to run, `pictures.csv`, `methods.csv`, `summary.md`
+            and `comparison.png` go.
+        protocol: The bit depth and the metrics, a name in `evaluation.metrics.PROTOCOLS`.
+        extra: More metrics, names in `evaluation.metrics.METRICS`.
+        options: Those of `deblur`.
+        peak_memory: Run each method once more, on the first picture, to measure its memory (see `evaluation.peak`).
+        overwrite: Let the folder hold files already, and replace them.
+        scenes: How many samples `comparison.png` shows.
+        progress: Called as `progress(label, done, total)` after each picture.
+        **keywords: Fields of `options`.
+
+    Raises:
+        DataError: No sample has a sharp picture, or the folder is not empty and `overwrite` is not set.
+        DualpixError: The data or a method cannot be opened.
     """
     chosen = options_of(options, keywords)
     dataset = open_dataset(data) if isinstance(data, str | Path) else data

@@ -46,8 +46,10 @@ class Scores:
     failures: dict[str, str] = field(default_factory=dict)
 
     def mean(self) -> dict[str, float]:
-        """Each metric's mean over the pictures that were scored; empty if none was. One in dB, which is infinite for a
-        picture equal to the truth, is that of the others (see `equal`)."""
+        """Return each metric's mean over the pictures that were scored; empty if none was.
+
+        A metric in dB is infinite for a picture equal to the truth; its mean is that of the others (see `equal`).
+        """
         names = next(iter(self.pictures.values()), {})
         values = {name: [picture[name] for picture in self.pictures.values()] for name in names}
         return {
@@ -62,12 +64,21 @@ class Scores:
 
 @dataclass(frozen=True)
 class Row:
-    """One method of a table. `seconds`: by sample name; `counts`: its size and operations, known for networks only;
-    `source`: what it is, in words; `failures`: by sample name, from predicting and scoring together; `views`: what it
-    takes from a sample; `weights`: where they come from; `peak_bytes`: the most memory its process had.
+    """One method of a table.
 
-    `unavailable_reason`: why it did not run at all, in two or three words, which stand in place of its scores;
-    `advice`: what to do about that."""
+    Args:
+        method: Its label.
+        scores: Of its pictures.
+        seconds: By sample name.
+        failures: By sample name, from predicting and scoring together.
+        counts: Its size and operations, known for networks only.
+        source: What it is, in words.
+        views: What it takes from a sample.
+        weights: Where they come from.
+        peak_bytes: The most memory its process had.
+        unavailable_reason: Why it did not run at all, in two or three words, which stand in place of its scores.
+        advice: What to do about that.
+    """
 
     method: str
     scores: Scores

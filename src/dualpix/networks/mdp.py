@@ -69,6 +69,7 @@ class MDP(nn.Module):
             nn.init.xavier_uniform_(decoder.paint[2].weight)  # type: ignore[index, union-attr]
 
     def forward(self, center: Tensor) -> Tensor:
+        """The centre view, B 3 H W in [0, 1] -> the sharp picture, B 3 H W."""
         full, fused = self._fuse(center)
         sharp: Tensor = self.late["sharp"](full, fused)
         return sharp
@@ -134,6 +135,7 @@ class UpConvolution(nn.Module):
         self.reduce = SameConvolution(channels_in, channels_out, kernel)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """B C_in H W -> B C_out 2H 2W."""
         return F.relu(self.reduce(upsample(maps, 2, "nearest")))
 
 

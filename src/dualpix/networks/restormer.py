@@ -85,6 +85,7 @@ class Restormer(nn.Module):
         self.head = bare(2 * full, 3, 3)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """Both views, B 3 H W each in [0, 1] -> the sharp picture, B 3 H W."""
         embedded = self.embed(torch.cat([left, right], 1))  # B C H W
         full = self.encode_full(embedded)
         half = self.encode_half(self.to_half(full))  # B 2C H/2 W/2
@@ -109,6 +110,7 @@ class TransformerBlock(nn.Module):
         self.feed = GatedForward(channels, int(channels * expansion))
 
     def forward(self, maps: Tensor) -> Tensor:
+        """B C H W -> B C H W."""
         maps = maps + self.attend(self.norm_attend(maps))
         fed: Tensor = maps + self.feed(self.norm_forward(maps))
         return fed
@@ -126,6 +128,7 @@ class ChannelAttention(nn.Module):
         self.out = bare(channels, channels, 1)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """B C H W -> B C H W."""
         queries, keys, values = (
             part.reshape(len(maps), self.heads, -1, maps.shape[-2] * maps.shape[-1])  # B heads C/heads H*W
             for part in self.spread(self.project(maps)).chunk(3, 1)
@@ -149,6 +152,7 @@ class GatedForward(nn.Module):
         self.out = bare(inner, channels, 1)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """B C H W -> B C H W."""
         gate, value = self.spread(self.widen(maps)).chunk(2, 1)
         fed: Tensor = self.out(F.gelu(gate) * value)
         return fed
@@ -163,6 +167,7 @@ class ChannelNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, maps: Tensor) -> Tensor:
+        """B C H W -> B C H W."""
         pixels = F.layer_norm(maps.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, 1e-5)
         return pixels.permute(0, 3, 1, 2)
 

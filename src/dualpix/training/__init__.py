@@ -19,13 +19,14 @@ from dualpix.tables import pick
 from dualpix.training.checking import check_pairs
 from dualpix.training.feed import CropSource, Feed, pool_of, size_at, sizes
 from dualpix.training.launching import hang_up, launch
-from dualpix.training.learner import Learner, rate_at
+from dualpix.training.learner import Learner
 from dualpix.training.memory import keep_freed_memory
 from dualpix.training.origin import origin
 from dualpix.training.processes import Processes, join
 from dualpix.training.recipes import RECIPES, Recipe
 from dualpix.training.rendering_ahead import RenderingAhead, remove_leftovers
 from dualpix.training.run_folder import Listener, RunFolder
+from dualpix.training.schedules import rate_at
 from dualpix.training.sources import Data, Validator, open_sources
 
 __all__ = ["launch", "train"]
@@ -48,24 +49,34 @@ def train(
 ) -> Path:
     """Train `recipe` (a `Recipe` or a name in RECIPES) in the run folder `folder`; the same call again resumes.
 
-    photos: folders of sharp photographs, from which dual-pixel pairs are simulated; data: or a data set of real pairs;
-        both for a recipe that adds simulated pairs to real ones (`simulated`). data is a folder that `open_dataset`
-        takes, or any `data.Samples`.
-    depths: a folder of maps of the photographs' inverse depth, see `simulation.photos.share_photos`; with them the
-        share `landscapes` of `simulation.scenes.Layout` of the scenes is laid out as the photographs are.
-    validation: with `data`, one other data set; without, folders of photographs for the simulated validation set. By
-        default a tenth of the photographs or pairs is held out and not trained on (of DPDD, its validation split).
-    left_behind: scenes that stay on disk after leaving the pool, for other runs with the same settings.
-    report: called with the lines of the log as they are written.
+    Ctrl-C, SIGTERM or SIGHUP ends the run after the current step with everything saved. Started several times over by
+    `launch` or torchrun, the processes share every batch.
 
-    Returns the weights to use: `best.safetensors`, the running mean with the highest validation PSNR (or, if the run
-    was stopped before its first validation, `last.safetensors`). Ctrl-C, SIGTERM or SIGHUP ends the run after the
-    current step with everything kept; KeyboardInterrupt is raised if that was before the first step. Started several
-    times over by `launch` or torchrun, the processes share every batch.
+    Args:
+        recipe: What is computed.
+        folder: Where everything is written.
+        photos: Folders of sharp photographs, from which dual-pixel pairs are simulated.
+        depths: A folder of maps of the photographs' inverse depth, see `simulation.photos.share_photos`; with them the
+            share `landscapes` of `simulation.scenes.Layout` of the scenes is laid out as the photographs are.
+        data: In place of `photos` a data set of real pairs, a folder that `open_dataset` takes or any
+            `datasets.Samples`; beside them for a recipe that adds simulated pairs to real ones (`simulated`).
+        validation: With `data`, one other data set; without, folders of photographs for the simulated validation set.
+            By default a tenth of the photographs or pairs is held out and not trained on (of DPDD, its validation
+            split).
+        left_behind: Scenes that stay on disk after leaving the pool, for other runs with the same settings.
+        report: Called with the lines of the log as they are written.
 
-    Raises `RecipeError` for a recipe that does not fit the network, its `start` or the run in the folder, or if a
-    training is going on there, `DataError` for unusable data, `CheckpointError` for a `last.pt` or `start` that cannot
-    be used, `MachineError` if another of several processes has ended.
+    Returns:
+        The weights to use: `best.safetensors`, the running mean with the highest validation PSNR (or, if the run was
+        stopped before its first validation, `last.safetensors`).
+
+    Raises:
+        RecipeError: The recipe does not fit the network, its `start` or the run in the folder, or a training is going
+            on there.
+        DataError: The data cannot be used.
+        CheckpointError: `last.pt` or the weights of `start` or `teacher` cannot be used.
+        MachineError: Another of several processes has ended.
+        KeyboardInterrupt: The run was stopped before its first step.
     """
     recipe = pick(RECIPES, recipe, "recipe") if isinstance(recipe, str) else recipe
     keep_freed_memory()
@@ -132,9 +143,11 @@ def _loop(
 
 @contextmanager
 def _stop_on_signal() -> Iterator[list[bool]]:
-    """A flag that Ctrl-C, SIGTERM or a terminal that is closed sets; a second Ctrl-C interrupts at once. A second
-    SIGTERM does not: who ends a service signals all of its processes, and the first of them passes the signal on to the
-    others."""
+    """Yield a flag that Ctrl-C, SIGTERM or a terminal that is closed sets.
+
+    A second Ctrl-C interrupts at once. A second SIGTERM does not: who ends a service signals all of its processes, and
+    the first of them passes the signal on to the others.
+    """
     stop = [False]
     if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
         yield stop

@@ -48,6 +48,7 @@ class Moving:
         return oldest, oldest + self.pool
 
     def draw(self, step: int, generator: torch.Generator) -> Sample:
+        """See `CropSource`."""
         return self.scenes[int(torch.randint(*self.window(step), (), generator=generator))]
 
 
@@ -60,6 +61,7 @@ class Fixed:
         self.samples = samples
 
     def draw(self, step: int, generator: torch.Generator) -> Sample:
+        """See `CropSource`."""
         return self.samples[int(torch.randint(len(self.samples), (), generator=generator))]
 
 
@@ -72,6 +74,7 @@ class Mixed:
         self.simulated, self.real, self.share = simulated, real, share
 
     def draw(self, step: int, generator: torch.Generator) -> Sample:
+        """See `CropSource`."""
         source = self.simulated if float(torch.rand((), generator=generator)) < self.share else self.real
         return source.draw(step, generator)
 
@@ -116,11 +119,13 @@ class Feed:
         self.ordered: dict[int, list[Future[Sample]]] = {}
 
     def batch(self, step: int) -> Batch:
+        """This process's share of the batch of a step, counted from 0."""
         crops = self._crops(step)
         stack = {name: torch.stack([crop[name] for crop in crops]) for name in self.names}
         return {name: pictures.contiguous(memory_format=torch.channels_last) for name, pictures in stack.items()}
 
     def close(self) -> None:
+        """End the threads that read."""
         if self.readers:
             self.readers.shutdown(cancel_futures=True)
 

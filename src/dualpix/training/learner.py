@@ -25,6 +25,7 @@ from dualpix.training.objectives import OBJECTIVES, Objective
 from dualpix.training.optimisers import create_optimiser
 from dualpix.training.processes import Processes
 from dualpix.training.recipes import Recipe
+from dualpix.training.schedules import rate_at
 from dualpix.training.state import number, part, tensors_like
 from dualpix.weights import checkpoint
 from dualpix.weights.exported import exported_of
@@ -43,10 +44,17 @@ class Learner:
     def __init__(
         self, recipe: Recipe, clock: Clock | None = None, processes: Processes | None = None, precision: str = ""
     ) -> None:
-        """clock: counts what the time of a step goes into. processes: those that make one of their own, to agree with.
-        precision: the one that a resumed run has learnt in, which it keeps where the recipe leaves the choice open.
+        """Make the network, its optimiser and, where the recipe names one, its teacher.
 
-        Raises `RecipeError` for a network, its arguments, a loss or a crop that does not fit.
+        Args:
+            recipe: What is computed.
+            clock: Counts what the time of a step goes into.
+            processes: Those that train together, which all have to learn in the same precision.
+            precision: That in which a resumed run has learnt so far, "fp32" or "bf16"; it stays where the recipe leaves
+                the choice open.
+
+        Raises:
+            RecipeError: A network, its arguments, a loss or a crop does not fit.
         """
         self.recipe, self.clock = recipe, clock or Clock()
         network = _create(recipe)
@@ -74,6 +82,7 @@ class Learner:
 
     @property
     def views(self) -> tuple[str, ...]:
+        """The views that the network takes, in this order."""
         return spec_of(self.network).views
 
     @property
@@ -203,8 +212,11 @@ class Learner:
             self.network.train()
 
     def _run(self, views: list[Tensor]) -> Tensor:
-        """The network's output in float32. In bf16, a picture that passes through unchanged would lose its low bits, so
-        only the correction is computed where the network tells it apart."""
+        """Return the network's output in float32.
+
+        In bf16, a picture that passes through unchanged would lose its low bits, so only the correction is computed
+        where the network offers it.
+        """
         if not self._has_copies:
             output: Tensor = self.network(*views)
             return output
@@ -236,6 +248,7 @@ class Learner:
         return network
 
     def state(self) -> dict[str, Any]:
+        """Everything that `restore` needs; the tensors are the learner's own, not copies."""
         return {
             "step": self.step,
             "failures": self.failures,
@@ -246,8 +259,10 @@ class Learner:
         }
 
     def restore(self, state: Any, most: float = math.inf) -> None:
-        """Go on from a state, of at most so many steps. Raises ValueError, and changes nothing, for one that cannot be
-        of this network and this optimiser."""
+        """Go on from what `state` returned, after at most `most` steps.
+
+        Raises ValueError, and changes nothing, for what cannot be of this network and this optimiser.
+        """
         step = int(number(part(state, "step"), "step", 0, most))
         failures = int(number(state.get("failures", 0), "failures", 0, MOST_FAILURES))
         masters = tensors_like(part(state, "masters"), self.masters, "weights")
@@ -286,8 +301,10 @@ def _create(recipe: Recipe) -> nn.Module:
 
 
 def _find_teacher(recipe: Recipe, device: torch.device) -> Any:
-    """The recipe's teacher, which does not learn, or None. Raises `RecipeError` for one that makes no pictures or was
-    exported, or for a recipe whose crops it cannot take."""
+    """Return the recipe's teacher, which does not learn, or None.
+
+    Raises `RecipeError` for one that makes no pictures or was exported, or for a recipe whose crops it cannot take.
+    """
     if not recipe.teacher:
         return None
     found = _load("teacher", recipe.teacher)
@@ -327,15 +344,3 @@ def _device() -> torch.device:
     if device.type == "cuda":
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     return device
-
-
-def rate_at(recipe: Recipe, step: int) -> float:
-    """The learning rate of a step, counted from 0."""
-    warm = min(1.0, (step + 1) / recipe.warmup_steps) if recipe.warmup_steps else 1.0
-    if recipe.schedule == "halving":
-        fall = 0.5 ** (step // recipe.halve_every)
-    elif recipe.schedule == "cosine":
-        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / recipe.steps)))
-    else:
-        fall = min(1.0, max(0.0, (recipe.steps - step) / max(1, recipe.decay_steps)))
-    return recipe.learning_rate * warm * fall

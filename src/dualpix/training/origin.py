@@ -17,8 +17,11 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def origin(source: CropSource, validator: Validator) -> dict[str, Any]:
-    """`version` and, in a checkout, `commit` of dualpix; the `command`; and `data`, from what it is for to the
-    fingerprint of it."""
+    """Return where a run comes from.
+
+    Returns:
+        `version` and, in a checkout, `commit` of dualpix; the `command`; and `data`, see `data_of`.
+    """
     commit = _commit()
     return {
         "version": str(import_module("dualpix").__version__),

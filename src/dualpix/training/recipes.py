@@ -25,36 +25,42 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 class Recipe:
     """Settings of a training run. Lengths in pixels; a step is one update of the weights.
 
-    network, arguments: a name in NETWORKS or DEFOCUS_ESTIMATORS and its keyword arguments.
-    start: weights, by name or file, from which a new run starts; empty for random ones. They must be of this network
-        with these arguments. A resumed run goes on from where it is, whatever this says.
-    teacher: weights, by name or file, of any network that makes pictures; empty for none. What it makes of the same
-        crops is mixed into the target, with the weight `distillation` (0 to 1) against the sharp picture: it has no
-        detail that the views have lost, and what is left to learn is learnt from fewer crops (Hinton et al., 2015).
-    loss: a name in LOSSES or OBJECTIVES.
-    optimiser: Adam, AdamW with `weight_decay`, or Muon (`training.optimisers`). learning_rate: the peak, reached after
-        `warmup_steps`.
-    betas: decay rates of the running means of the gradient and of its square.
-    schedule: "stable" (constant, then a linear fall to 0 over the last `decay_steps`; a resumed run may be given
-        another `steps`), "halving" (halved every `halve_every` steps) or "cosine" (to 0 at `steps`).
-    batch: crops for each step, over all processes. crop: their side.
-    final_steps: the last steps take `final_batch` crops of `final_crop` instead; 0 for either leaves it as it is. Like
-        `decay_steps` they may be changed on resuming.
-    ema_decay: decay of the exponential moving average of the weights, which is what is validated and saved; 0 for none.
-        It may be changed on resuming.
-    grad_clip: largest norm of the gradient; 0 for no limit.
-    precision: "bf16" (bf16 weights, float32 masters), "fp32", or "auto": bf16 where it is measured to be the
-        faster (`rates`).
-    seed: decides the first weights, the scenes and the crops.
-    scene: side of a simulated scene, which gives many crops. pool: scenes to draw from at any time.
-    fresh: new scenes for each step; the oldest leave the pool.
-    sharp_aperture, compressed, codecs, far_px, shade: see `simulation.samples.Simulated` and
-    `simulation.scenes.Layout`.
-    light, layout: fields of `simulation.light.Light` and of `simulation.scenes.Layout` that differ from their defaults.
-    augment: mirror crops at random, left to right (with the views exchanged) and up to down.
-    negate_depth: exchange the views half of the time, a scene with its depths negated.
-    simulated: share of the crops that are simulated while the others are of real pairs; 0 for all of one kind.
-    validate_every: steps between validations. keep_minutes: minutes between checkpoints.
+    Args:
+        network, arguments: A name in NETWORKS or DEFOCUS_ESTIMATORS and its keyword arguments.
+        start: Weights, by name or file, from which a new run starts; empty for random ones. They must be of this
+            network with these arguments. A resumed run goes on from where it is, whatever this says.
+        teacher: Weights, by name or file, of any network that makes pictures; empty for none. What it makes of the same
+            crops is mixed into the target, with the weight `distillation` (0 to 1) against the sharp picture: it has no
+            detail that the views have lost, and what is left to learn is learnt from fewer crops (Hinton et al., 2015).
+        loss: A name in LOSSES or OBJECTIVES.
+        optimiser: Adam, AdamW with `weight_decay`, or Muon (`training.optimisers`).
+        learning_rate: The peak, reached after `warmup_steps`.
+        betas: Decay rates of the running means of the gradient and of its square.
+        schedule: "stable" (constant, then a linear fall to 0 over the last `decay_steps`; a resumed run may be given
+            another `steps`), "halving" (halved every `halve_every` steps) or "cosine" (to 0 at `steps`).
+        batch, crop: Crops for each step, over all processes, and their side.
+        final_steps: The last steps take `final_batch` crops of `final_crop` instead; 0 for either leaves it as it is.
+            Like `decay_steps` they may be changed on resuming.
+        ema_decay: Of the exponential moving average of the weights, which is what is validated and saved; 0 for none.
+            It may be changed on resuming.
+        grad_clip: Largest norm of the gradient; 0 for no limit.
+        precision: "bf16" (bf16 weights, float32 masters), "fp32", or "auto": bf16 where it is measured to be the
+            faster.
+        seed: Decides the first weights, the scenes and the crops.
+        scene, pool, fresh: Side of a simulated scene, which gives many crops; scenes to draw from at any time; new
+            scenes for each step, while the oldest leave the pool.
+        sharp_aperture, compressed, codecs, far_px, shade: See `simulation.samples.Simulated` and
+            `simulation.scenes.Layout`.
+        light, layout: Fields of `simulation.light.Light` and of `simulation.scenes.Layout` that differ from their
+            defaults.
+        augment: Mirror crops at random, left to right (with the views exchanged) and up to down.
+        negate_depth: Exchange the views half of the time, a scene with its depths negated.
+        simulated: Share of the crops that are simulated while the others are of real pairs; 0 for all of one kind.
+        validate_every, keep_minutes: Steps between validations, and minutes between checkpoints.
+
+    Raises:
+        RecipeError: Fields contradict each other.
+        pydantic.ValidationError: A field has a value that it cannot take; a ValueError.
     """
 
     network: str = "mccnet-fast"
@@ -102,12 +108,6 @@ class Recipe:
         __getattr__ = former_value
 
     def __post_init__(self) -> None:
-        """Check the fields against one another.
-
-        Raises:
-            RecipeError: They contradict each other.
-            pydantic.ValidationError: One by itself has a value that it cannot take; a ValueError.
-        """
         largest = max(self.crop, self.final_crop)
         if largest > self.scene:
             raise RecipeError(

@@ -166,6 +166,7 @@ class RunFolder:
         self._draw()
 
     def is_time(self) -> bool:
+        """Whether `keep_minutes` have passed since the last `save`."""
         return time.monotonic() - self.saved > self.recipe.keep_minutes * 60
 
     def hours(self) -> float:

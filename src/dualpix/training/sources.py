@@ -57,12 +57,21 @@ def open_sources(
     depths: str | Path | None = None,
     tell: Tell | None = None,
 ) -> tuple[CropSource, Validator]:
-    """Where crops come from, and the validator on held-out pictures; see `train` for `photos`, `depths`, `data` and
-    `validation`.
+    """Return where crops come from, and the validator on held-out pictures.
 
-    store: the folder that keeps decoded photographs and rendered scenes. names: of what crops have to hold. tell: is
-    given a sentence on photographs that are left out. Raises `DataError` for `photos` and `data` unless they are what
-    the recipe needs, for more than one `validation` with `data`, and what opening them raises.
+    Args:
+        recipe: Says which of `photos` and `data` are needed.
+        store: The folder that keeps decoded photographs and rendered scenes.
+        photos: See `train`.
+        data: See `train`.
+        validation: See `train`.
+        names: Of the pictures and maps that crops have to hold.
+        depths: See `train`.
+        tell: Is given a sentence on photographs that are left out.
+
+    Raises:
+        DataError: `photos` and `data` are not what the recipe needs, more than one `validation` is given with `data`,
+            or one of them cannot be opened.
     """
     if recipe.simulated and (data is None or not photos):
         raise DataError(
@@ -203,6 +212,7 @@ class DatasetValidator:
     maps: bool
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
+        """See `Validator`; raises `DataError` if no picture can be scored."""
         if self.maps:
             return {MAP_ERROR: _map_error(network, self.samples)}
         scores = score(network, self.samples, PROTOCOL)

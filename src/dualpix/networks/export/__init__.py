@@ -51,8 +51,11 @@ class Graph(nn.Module):
 
 
 def _opaque(count: int) -> int:
-    """Return the same number, hidden from `torch.export`, which would otherwise reason for minutes about all sizes that
-    depend on it, and forbid those that the sample does not have."""
+    """Return the same number, hidden from `torch.export`.
+
+    Otherwise that reasons for minutes about all sizes that depend on it, and forbids those that the sample does not
+    have.
+    """
     if not torch.compiler.is_exporting():
         return count
     hidden = torch.full((1,), count, dtype=torch.int64).item()

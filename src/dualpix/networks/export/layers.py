@@ -34,6 +34,7 @@ class GraphNorm(nn.Module):
         return normed.reshape(batch, height, width, channels)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """B C H W -> B C H W."""
         rounded: Tensor = self.rounding(self.pixels(maps))
         return rounded.permute(0, 3, 1, 2)
 
@@ -49,15 +50,18 @@ class GraphBlock(nn.Module):
         self.out = pointwise(block.out.weight, block.out.bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        """B C H W -> B C H W."""
         normed = self.norm(x)
         mixed: Tensor = x + self.out(self.value(normed) * self.gate(normed))
         return mixed
 
 
 class GraphCorrelation(nn.Module):
-    """The scores of projected features with projected features are those of twice projected ones with plain ones,
-    which are what is gathered too: one tensor less to cut into blocks. What is gathered is joined by a product of its
-    own, instead of being laid beside the features first.
+    """That of mccnet-fast, with fewer tensors.
+
+    The scores of projected features with projected features are those of twice projected ones with plain ones, which
+    are what is gathered too: one tensor less to cut into blocks. What is gathered is joined by a product of its own,
+    instead of being laid beside the features first.
     """
 
     def __init__(self, correlation: mccnet_fast.Correlation) -> None:

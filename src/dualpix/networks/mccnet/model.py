@@ -69,8 +69,10 @@ class MCCNet(nn.Module):
         value_projection: bool = False,
         fusion_channels: tuple[Channels, Channels, Channels] = (32, 64, 64),
     ) -> None:
-        """max_disparity: columns of the half-size features that CC1 looks either way, so twice as many pixels of the
-        picture; CC2, at quarter size, takes half as many columns. None for the whole row.
+        """Build the network; the choices are explained at the head of the file.
+
+        `max_disparity` counts columns of the half-size features that CC1 looks either way, so twice as many pixels of
+        the picture; CC2, at quarter size, takes half as many columns. None stands for the whole row.
         """
         super().__init__()
         self.fusion, self.correlation, self.extraction, self.residual = fusion, correlation, extraction, residual
@@ -199,8 +201,10 @@ class CrossCorrelation(nn.Module):
         self.project_value = convolution(channels, channels, 1) if value_projection else nn.Identity()
 
     def forward(self, maps: Tensor, width: int | None = None) -> Tensor:
-        """2B C H W -> 2B C H W. The left half of the batch is correlated with the right half (S), and the right half
-        with the left (S transposed).
+        """2B C H W -> 2B C H W.
+
+        The left half of the batch is correlated with the right half (S), and the right half with the left (S
+        transposed).
         """
         query = self._query(maps)
         value = self.project_value(maps)

@@ -30,16 +30,19 @@ class MCCNetFastInStrips(nn.Module):
         self.spec = replace(network.spec, steady_state_rows=3 * strip_rows)
 
     def forward(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
+        """Both views, B 3 H W each in [0, 1] -> the sharp picture, B 3 H W; `width`: columns that are not padding."""
         return self.correction(left, right, width).add_((left + right) / 2)
 
     @torch.no_grad()
     def correction(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
+        """The same without the mean of the views, which is added by `forward`."""
         width = left.shape[-1] if width is None else width
         return torch.cat(
             [self._correction(*pair, width) for pair in zip(torch.split(left, 1), torch.split(right, 1), strict=True)]
         )
 
     def log_attention(self, left: Tensor, right: Tensor, reach_px: int, width: int | None = None) -> Tensor:
+        """As the network has it."""
         return self.network.log_attention(left, right, reach_px, width)
 
     def _correction(self, left: Tensor, right: Tensor, width: int) -> Tensor:
