@@ -3,9 +3,11 @@
 import json
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from threading import Thread
 from urllib.parse import urljoin
 
 import imagecodecs
@@ -125,6 +127,49 @@ console.log(JSON.stringify(told));
     told = json.loads(done.stdout)
     assert told.pop("upload") == ["a_L.png,b_R.png", "b_L.png,a.png", "a.png,b.png", "a_left.tif,b_right.tif"]
     assert told == files
+
+
+@pytest.mark.skipif(NODE is None, reason="Node.js is not installed")
+def test_a_mistake_of_the_page_is_not_taken_for_a_server_that_is_away(tmp_path: Path, start: Start) -> None:
+    """Asked of a real server, of one that breaks off in its answer, and of none."""
+    (tmp_path / "server.mjs").write_bytes(content_of("server.js"))
+    (tmp_path / "asking.mjs").write_text("""
+import { mayPass, sentenceOf, told } from "./server.mjs";
+const [real, breaking, nobody] = process.argv.slice(2).map((port) => `http://127.0.0.1:${port}/api/`);
+const found = {};
+for (const [name, call] of Object.entries({
+  answer: () => told(`${real}limits`),
+  refusal: () => told(`${real}jobs/none`),
+  broken: () => told(`${breaking}limits`),
+  away: () => told(`${nobody}limits`),
+  mistake: async () => undefined.check,
+})) {
+  try { found[name] = Boolean(await call()); } catch (error) { found[name] = [mayPass(error), sentenceOf(error)]; }
+}
+console.log(JSON.stringify(found));
+""")
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_server(("127.0.0.1", 0)) as unused:
+        Thread(target=break_off, args=[listening], daemon=True).start()
+        nobody = unused.getsockname()[1]
+        unused.close()
+        ports = [str(port) for port in (start().port, listening.getsockname()[1], nobody)]
+        line = [str(NODE), "asking.mjs", *ports]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    told = json.loads(done.stdout)
+    away = [True, "The server does not answer; is dualpix web still running?"]
+    assert told["answer"] is True and told["broken"] == away and told["away"] == away
+    assert told["refusal"][0] is False and told["refusal"][1].startswith("There is no such job")
+    assert told["mistake"][0] is False and told["mistake"][1].startswith(
+        "Something went wrong in this page (Cannot read"
+    )
+
+
+def break_off(listening: socket.socket) -> None:
+    """Answer one request with half of what was announced."""
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"body_b')
 
 
 @needs_chromium
