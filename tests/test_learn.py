@@ -200,7 +200,7 @@ def test_the_other_network_is_taught_by_the_stage(training: Training) -> None:
     stages = training.home().glob("stage-*/mccnet-fast.safetensors")
     assert teacher in [stage.read_bytes() for stage in stages], "a newer one may have come meanwhile"
     recipe = json.loads((training.home("mccnet") / "trunk-001" / "recipe.json").read_text())
-    assert recipe["teacher"] == str(training.home("mccnet") / "teacher.safetensors") and recipe["taught"] == 0.5
+    assert recipe["teacher"] == str(training.home("mccnet") / "teacher.safetensors") and recipe["distillation"] == 0.5
 
 
 def test_the_trunk_goes_on_from_where_it_stood(training: Training) -> None:
@@ -250,7 +250,7 @@ def test_trouble_with_one_network_stops_nothing(training: Training) -> None:
     done = len(list(training.home("mccnet").glob("stage-*")))
     training.wait_for(lambda: len(list(training.home("mccnet").glob("stage-*"))) > done)
     status = training.call("status")
-    assert "IN TROUBLE, tried again:" in status and "field rate" in status
+    assert "IN TROUBLE, tried again:" in status and "field learning_rate" in status
     training.call("stop")
 
 
@@ -259,7 +259,7 @@ def test_other_settings_begin_another_trunk_from_its_weights(training: Training)
     training.call("start")
     training.wait_for((training.home() / "trunk-002" / "last.pt").exists)
     training.call("stop")
-    assert "trunk-002 goes on from the weights of trunk-001: rate 0.0001 -> 0.0002" in training.log()
+    assert "trunk-002 goes on from the weights of trunk-001: learning_rate 0.0001 -> 0.0002" in training.log()
     recipe = json.loads((training.home() / "trunk-002" / "recipe.json").read_text())
     assert recipe["start"] == str(training.home() / "trunk-001" / "last.safetensors")
     assert recipe["seed"] == 1, "scenes that the first trunk has not seen"

@@ -15,7 +15,7 @@ from dualpix.errors import MachineError, option
 from dualpix.inference import planning
 from dualpix.inference.engines import cache
 from dualpix.inference.engines.conversion import openvino_model, round_to_8_bits
-from dualpix.inference.engines.guarding import Guard
+from dualpix.inference.engines.guarding import EngineGuard
 from dualpix.machine.files import decimal_points
 from dualpix.networks import Network
 from dualpix.networks.export import Graph, graph_of
@@ -33,7 +33,7 @@ SAMPLE_PX = 320
 """Rows and columns of the bundled pair from which the 8-bit grids are taken, if nothing else is given."""
 
 
-class Runner:
+class OpenvinoRunner:
     """A network made ready to run on rows of a picture, as `inference.engines.check` allows.
 
     For each size it is compiled anew, in less than a second, since what is compiled for any size takes half as long
@@ -43,14 +43,14 @@ class Runner:
     engine = "openvino"
     engine_gain: float | None = None
     gain: float | None = None
-    workspace_factor = planning.SCRATCH
+    workspace_factor = planning.WORKSPACE_FACTOR
 
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
         self.openvino = package("openvino", "openvino")
         self.device = torch.device("cpu")
         self.precision = _precision(network, precision)
         self.spec = spec_of(cast(nn.Module, network))
-        self._guard = Guard("OpenVINO", network)
+        self._guard = EngineGuard("OpenVINO", network)
         self._core = self.openvino.Core()
         self._shape = graph_of(cast(nn.Module, network)).to("meta")
         self.weight_bytes = sum(value.nbytes for value in self._shape.state_dict().values())
