@@ -112,7 +112,7 @@ class Training:
                 command = (place / "cmdline").read_text()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if state not in ENDED:
+            if state not in ENDED and "python" in command.partition("\0")[0]:  # git is asked for the commit, too
                 parents[int(place.name)] = int(parent)
                 if "learn.py" in command and str(self.folder) in command:
                     ours.add(int(place.name))
