@@ -1,5 +1,6 @@
 """Run a network in OpenVINO, on the CPU: in fp32, bf16, or with 8-bit convolutions."""
 
+import functools
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -33,6 +34,17 @@ SAMPLE_PX = 320
 """Rows and columns of the bundled pair from which the 8-bit grids are taken, if nothing else is given."""
 
 
+@functools.cache
+def _core() -> Any:
+    """The only one of this process, for as long as it lives.
+
+    Each gives the thread that first compiles a stack for signals, and puts back the former one when it ends: when two end
+    in another order than that, the thread is left with one that is gone, and the next signal, such as Ctrl-C, ends the
+    process in a segmentation fault (OpenVINO 2026.4.1).
+    """
+    return package("openvino", "openvino").Core()
+
+
 class OpenvinoRunner:
     """A network made ready to run on rows of a picture, as `inference.engines.check` allows.
 
@@ -51,7 +63,7 @@ class OpenvinoRunner:
         self.precision = _precision(network, precision)
         self.spec = spec_of(cast(nn.Module, network))
         self._guard = EngineGuard("OpenVINO", network)
-        self._core = self.openvino.Core()
+        self._core = _core()
         self._shape = graph_of(cast(nn.Module, network)).to("meta")
         self.weight_bytes = sum(value.nbytes for value in self._shape.state_dict().values())
         self._compiled: dict[tuple[int, int], Any] = {}
