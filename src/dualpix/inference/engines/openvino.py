@@ -38,8 +38,8 @@ SAMPLE_PX = 320
 def _core() -> Any:
     """The only one of this process, for as long as it lives.
 
-    Each gives the thread that first compiles a stack for signals, and puts back the former one when it ends: when two end
-    in another order than that, the thread is left with one that is gone, and the next signal, such as Ctrl-C, ends the
+    Each gives the thread that first compiles a stack for signals, and puts back the former one when it ends. Where
+    they end in another order, the thread is left with one that is gone, and the next signal, such as Ctrl-C, ends the
     process in a segmentation fault (OpenVINO 2026.4.1).
     """
     return package("openvino", "openvino").Core()
