@@ -117,7 +117,7 @@ def test_weights_of_another_network_do_not_fit_a_row(tmp_path: Path) -> None:
 def test_a_network_that_maps_blur_is_no_method_by_itself(tmp_path: Path) -> None:
     path = weights(tmp_path, "dmenet")
     for thing in (path, checkpoint.load(path)):
-        with pytest.raises(CheckpointError, match=r"maps the blur.*methods=\{'DMENet': 'dmenet\.safetensors'\}"):
+        with pytest.raises(CheckpointError, match=r"maps the blur.*methods=.*dmenet\.safetensors"):
             open_candidate("mine", thing, DeblurOptions())
     with pytest.raises(CheckpointError, match="'dmenet', but the row IFAN takes those of 'ifan'"):
         open_candidate("IFAN", path, DeblurOptions())
