@@ -164,8 +164,14 @@ def test_many_starts_make_one_training(training: Training) -> None:
 
 
 def test_its_renderer_makes_way_too_and_ends_with_it(training: Training) -> None:
-    training.wait_for(lambda: len(training.processes()) == 2)
-    learner, renderer = training.processes()
+    both: list[int] = []
+
+    def render() -> bool:
+        both[:] = training.processes()
+        return len(both) == 2 and b"OMP_NUM_THREADS=1\0" in Path(f"/proc/{both[1]}/environ").read_bytes()
+
+    training.wait_for(render)
+    learner, renderer = both
     niceness = [os.getpriority(os.PRIO_PROCESS, process) for process in (learner, renderer)]
     assert niceness[0] == max(3, os.getpriority(os.PRIO_PROCESS, 0)) and niceness[1] >= niceness[0]
     assert b"OMP_NUM_THREADS=1\0" in Path(f"/proc/{renderer}/environ").read_bytes()
