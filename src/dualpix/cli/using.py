@@ -17,6 +17,7 @@ from dualpix.cli.doors import (
     Precision,
     Status,
     Swap,
+    Turn,
     Weights,
     counter,
     say,
@@ -48,6 +49,7 @@ def deblur(
     right: Annotated[Path | None, typer.Argument(metavar="RIGHT", help="The right view.")] = None,
     layout: Layout = None,
     swap: Swap = False,
+    turn: Turn = "auto",
     weights: Weights = None,
     overwrite: Overwrite = False,
     memory: Memory = None,
@@ -100,6 +102,7 @@ def deblur(
         anyway=anyway,
         layout=layout,
         swap=swap,
+        turn=turn,
         format=suffix,
         software=f"dualpix {__version__}",
     )
@@ -109,7 +112,7 @@ def deblur(
         return
     from dualpix.inference.pipeline import deblur_views, finish, open_for, size_in_file
     from dualpix.pairs import usual_suffix
-    from dualpix.pairs.verdict import EITHER, UNKNOWN
+    from dualpix.pairs.verdict import UNSURE
     from dualpix.weights import checkpoint
 
     output = output if output.suffix or output.is_dir() else output.with_name(output.name + usual_suffix(left, layout))
@@ -126,7 +129,7 @@ def deblur(
         lost = finish(output, done.picture, inherited, overwrite=overwrite)
     for note in (*done.warnings, *lost):
         say(f"Note: {note}")
-    if done.verdict in (EITHER, UNKNOWN):
+    if done.verdict in UNSURE:
         say(f"Note: Of this pair `dualpix inspect` says: {done.verdict}.")
     width, height = size_in_file(output, done.picture, inherited)
     typer.echo(f"{output}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s ({done.plan})")

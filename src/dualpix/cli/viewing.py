@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dualpix.cli.doors import Layout, Overwrite, Swap, say
+from dualpix.cli.doors import Layout, Overwrite, Swap, Turn, say
 
 
 def extract(
@@ -17,6 +17,7 @@ def extract(
     right: Annotated[Path | None, typer.Argument(metavar="RIGHT", help="With -o LEFT: the other file.")] = None,
     layout: Layout = None,
     swap: Swap = False,
+    turn: Turn = "auto",
     overwrite: Overwrite = False,
 ) -> None:
     """Take the two views out of one file.
@@ -32,7 +33,7 @@ def extract(
     """
     from dualpix.pairs.extract import extract as run
 
-    done = run(file, output, right, layout=layout, swap=swap, overwrite=overwrite)
+    done = run(file, output, right, layout=layout, swap=swap, turn=turn, overwrite=overwrite)
     for note in done.notes:
         say(f"Note: {note}")
     typer.echo(f"{done.left} and {done.right}: {done.size[0]} x {done.size[1]} pixels each")
@@ -43,6 +44,7 @@ def inspect(
     right: Annotated[Path | None, typer.Argument(metavar="RIGHT", help="The right view.")] = None,
     layout: Layout = None,
     swap: Swap = False,
+    turn: Turn = "auto",
     picture: Annotated[
         Path | None, typer.Option(metavar="OUT", help="Draw the disparity: red behind the focus, blue in front.")
     ] = None,
@@ -56,15 +58,16 @@ def inspect(
       dualpix inspect left.png right.png --picture disparity.png
       dualpix inspect photo.CR3 --json
     """
+    from dualpix.pairs import turn_back
     from dualpix.pairs.inspect import inspect as run
     from dualpix.pairs.inspect import profile_of, scale_px
 
-    done = run(left, right, layout=layout, swap=swap, picture=picture, overwrite=overwrite)
+    done = run(left, right, layout=layout, swap=swap, turn=turn, picture=picture, overwrite=overwrite)
     if as_json:
         typer.echo(json.dumps(done.as_json(), indent=2))
         return
     views, found = done.views, done.found
-    height, width = views["left"].shape[1:]
+    height, width = turn_back(views["left"][:1], views).shape[1:]
     channels = ", grey" if views["grey"] else ""
     typer.echo(f"{'size':16} {width} x {height} pixels, {views['depth']} bits{channels}")
     typer.echo(f"{'profile':16} {profile_of(views)}")

@@ -24,7 +24,7 @@ from dualpix.io import PictureLike, as_picture
 from dualpix.machine import threads
 from dualpix.machine.modes import settled
 from dualpix.networks import MAPPERS, NETWORKS, Network
-from dualpix.pairs import inspect_views, read_pair, require_pair
+from dualpix.pairs import inspection_of, lay_along_rows, read_pair, require_pair, turn_back
 from dualpix.pairs.flips import TURNS
 from dualpix.pairs.sample import Sample, mean_view
 from dualpix.weights import checkpoint
@@ -60,12 +60,13 @@ def deblur(
     device: str | torch.device = "auto",
     engine: str = "auto",
     mirror: bool = False,
+    turn: str = "auto",
     progress: Progress | None = None,
 ) -> Tensor:
     """Return the sharp picture of a pair, float32 RGB 3 x H x W in [0, 1].
 
     `left`, `right`: paths of picture files, Pillow images, or arrays or tensors, H x W x 3 or 3 x H x W, or H x W in
-    grey, 8 or 16-bit integers or floats in [0, 1], with the disparity along rows.
+    grey, 8 or 16-bit integers or floats in [0, 1].
     `weights`: shipped weights by name, a checkpoint file or one that `dualpix export` wrote, a `Checkpoint` or a
     network; None takes the default ones.
     `memory`: the most the process may use ("2GB" or bytes); None leaves room for other programs, and tries smaller
@@ -75,6 +76,8 @@ def deblur(
     `engine`: "torch", "openvino" or "onnx"; "auto" is torch, but for files that `dualpix export` wrote for another.
     `mirror`: the mean of four results, of the pair as it is, mirrored, upside down, and both: a little better, in four
     times the time.
+    `turn`: "auto" finds out whether the disparity runs along columns, as in pictures that stand upright, and turns them
+    for the work; "left", "right" and "half" turn them, "none" does not. The result lies like the views.
     `progress`: called as `progress(done, total)` with the number of bands.
 
     What looks odd about the pair is given as a Python warning, and does not stop it. Raises `PictureError`,
@@ -82,6 +85,8 @@ def deblur(
     """
     with memory_told():
         sample = as_sample(left, right)
+        require_pair(sample["left"], sample["right"])
+        sample = lay_along_rows(sample, turn)
     done = deblur_pair(
         sample,
         weights,
@@ -95,7 +100,7 @@ def deblur(
     )
     for warning in done.warnings:
         python_warnings.warn(warning, stacklevel=3)  # past `settled`
-    return done.picture
+    return turn_back(done.picture, sample)
 
 
 @settled()
@@ -130,7 +135,7 @@ def _deblurred(
 ) -> Deblurred:
     left, right = sample["left"], sample["right"]
     require_pair(left, right)
-    found = inspect_views(left, right)
+    found = inspection_of(sample)
     odd = list(found.odd.values())
     if strict and odd:
         raise PairError(f"{' '.join(odd)} To go on all the same, give --anyway (strict=False).")

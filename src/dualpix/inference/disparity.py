@@ -22,7 +22,7 @@ from dualpix.inference.engines.pytorch import Runner
 from dualpix.io import Metadata, PictureLike, write_picture
 from dualpix.machine.modes import settled
 from dualpix.networks import NETWORKS, Network
-from dualpix.pairs import require_pair
+from dualpix.pairs import lay_along_rows, require_pair, turn_back
 from dualpix.weights.exported import exported_of
 
 REACH_PX = 32
@@ -66,6 +66,7 @@ def disparity(
     memory: str | int | None = None,
     band_rows: int | None = None,
     device: str | torch.device = "auto",
+    turn: str = "auto",
     progress: Progress | None = None,
 ) -> Disparity:
     """Return the disparity of a pair that the network's cross-correlation finds, and how sure it is.
@@ -74,11 +75,13 @@ def disparity(
     Raises `PictureError`, `PairError` or `MachineError`, and `CheckpointError` for networks that do not correlate.
     """
     sample = as_sample(left, right)
+    require_pair(sample["left"], sample["right"])
+    sample = lay_along_rows(sample, turn)
     views = [sample["left"], sample["right"]]
-    require_pair(*views)
     runner = Runner(cast(Network, finder_of(weights)), "fp32", device)
     run = partial(run_bands, runner, views, progress=progress, channels=2)
     found, _, notes = run_fitting(runner, views, run, memory, band_rows)
+    found = turn_back(found, sample)
     return Disparity(found[:1], found[1:], notes)
 
 

@@ -30,6 +30,7 @@ class Choices:
     anyway: bool = False
     layout: str | None = None
     swap: bool = False
+    turn: str = "auto"
     software: str = "dualpix"
 
 
@@ -59,7 +60,7 @@ def open_for(
     Raises what `open_views` and `check_output` do.
     """
     check_output(output, overwrite, [left] if right is None else [left, right])
-    views = open_views(left, right, layout=choices.layout, swap=choices.swap)
+    views = open_views(left, right, layout=choices.layout, swap=choices.swap, turn=choices.turn)
     inherited = inherit(views, opened, choices)
     check_output(output, overwrite, metadata=inherited.metadata, grey=inherited.grey)
     return views, inherited

@@ -17,7 +17,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from dualpix import __version__
-from dualpix.pairs import SOURCES
+from dualpix.pairs import SOURCES, TURNS
+from dualpix.pairs.turning import AUTO
 from dualpix.web import uploads, work
 from dualpix.web.desk import Desk
 from dualpix.web.guard import LOOPBACK, Guard, refuse
@@ -211,10 +212,14 @@ def _order(upload: Upload, folder: Path) -> work.Order:
     layout = upload.texts.get("layout") or None
     if layout not in (None, *SOURCES):
         raise Refusal(400, f"There is no layout {str(layout)[:50]!r}; choose from: {', '.join(SOURCES)}.")
+    turn = upload.texts.get("turn") or AUTO
+    if turn not in TURNS:
+        raise Refusal(400, f"There is no turn {turn[:50]!r}; choose from: {', '.join(TURNS)}.")
     if "left" not in upload.paths:
         raise Refusal(400, "Send the left view, or a file that holds both, in the field left.")
     paths = upload.paths
-    return work.Order(folder, paths["left"], paths.get("right"), layout, _yes(upload, "swap", "no"), names=upload.names)
+    swap = _yes(upload, "swap", "no")
+    return work.Order(folder, paths["left"], paths.get("right"), layout, swap, turn, names=upload.names)
 
 
 def _yes(upload: Upload, name: str, otherwise: str) -> bool:

@@ -17,7 +17,7 @@ from dualpix import __version__
 from dualpix.inference.pipeline import Choices, Inherited, deblur_views, finish, inherit
 from dualpix.io import Metadata, write_picture
 from dualpix.io.endings import ENDINGS
-from dualpix.pairs import Views, inspect_views, open_views, turn_back
+from dualpix.pairs import Views, inspection_of, open_views, turn_back
 from dualpix.pairs.inspect import Inspected, disparity_picture, scale_px
 from dualpix.pairs.pairing import BOTH_VIEWS
 from dualpix.pairs.sample import mean_view
@@ -46,19 +46,21 @@ UNSEEN = "so that rows stay sensor rows"
 
 @dataclass(frozen=True)
 class Order:
-    """What was uploaded: the files, under names of our own, how one file holds both views, whether to swap them, and
-    what the user calls the files, by our names."""
+    """What was uploaded: the files, under names of our own, how one file holds both views, whether to swap them, how
+    to turn them, and what the user calls the files, by our names."""
 
     folder: Path
     left: Path
     right: Path | None
     layout: str | None = None
     swap: bool = False
+    turn: str = "auto"
     megapixels: float = 100.0
     names: dict[str, str] = field(default_factory=dict)
 
     def open(self) -> Views:
-        return open_views(self.left, self.right, layout=self.layout, swap=self.swap, limit_megapixels=self.megapixels)
+        chosen = {"layout": self.layout, "swap": self.swap, "turn": self.turn}
+        return open_views(self.left, self.right, **chosen, limit_megapixels=self.megapixels)
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def check(order: Order, checkpoint: Checkpoint, go_on: GoOn = lambda: None) -> C
     """
     views = order.open()
     go_on()
-    found = inspect_views(views["left"], views["right"])
+    found = inspection_of(views)
     for name, view in ((LEFT, views["left"]), (RIGHT, views["right"])):
         go_on()
         _write_preview(order.folder / name, turn_back(_reduced(view), views), views)

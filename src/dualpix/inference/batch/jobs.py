@@ -13,8 +13,9 @@ from dualpix.inference.batch.manifest import read_manifest
 from dualpix.inference.pipeline import Choices
 from dualpix.io.endings import output_ending
 from dualpix.io.writing import ENCODERS
-from dualpix.pairs import SOURCES
+from dualpix.pairs import SOURCES, TURNS
 from dualpix.pairs.pairing import Found, find_tree
+from dualpix.pairs.turning import AUTO
 from dualpix.tables import pick
 
 
@@ -32,6 +33,7 @@ class Settings(Choices):
             planning.parse_memory(self.memory)
         if self.layout is not None:
             pick(SOURCES, self.layout, "layout")
+        pick(TURNS, self.turn, "turn")
         if self.format is not None and f".{self.format.lstrip('.').lower()}" not in ENCODERS:
             raise PictureError(f"There is no picture format {self.format!r}; choose one of: {', '.join(ENCODERS)}.")
 
@@ -40,6 +42,8 @@ class Settings(Choices):
         kept = asdict(self)
         for name in ("memory", "anyway", "format", "software"):
             del kept[name]
+        if self.turn == AUTO:  # as it was before it could be chosen, so that older journals are gone on with
+            del kept["turn"]
         return kept
 
 

@@ -5,7 +5,7 @@ To add a kind of file: one module with a reader, and one line in SOURCES.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from dualpix.errors import PairError
 from dualpix.io.opening import as_path, start_of
@@ -15,12 +15,13 @@ from dualpix.pairs.sources.camera_raw import is_raw, read_raw
 from dualpix.pairs.sources.multi_picture import is_two, read_two
 from dualpix.pairs.sources.npz import is_arrays, read_arrays
 from dualpix.pairs.sources.pixel_phone import is_pixel, read_pixel, read_pixel_pair
-from dualpix.pairs.sources.record import Views, turn_back
+from dualpix.pairs.sources.record import Views
 from dualpix.pairs.sources.side_by_side import read_side_by_side, read_top_bottom
+from dualpix.pairs.turning import AUTO, lay_along_rows
 from dualpix.pairs.views import read_pair
 from dualpix.tables import pick
 
-__all__ = ["SOURCES", "Source", "Views", "open_views", "turn_back", "usual_suffix"]
+__all__ = ["SOURCES", "Source", "Views", "open_views", "usual_suffix"]
 
 
 class Source(NamedTuple):
@@ -48,13 +49,15 @@ def open_views(
     *,
     layout: str | None = None,
     swap: bool = False,
+    turn: str = AUTO,
     limit_megapixels: float = LIMIT_MEGAPIXELS,
 ) -> Views:
     """Read the two views of a photograph out of two files, or out of the one that holds both.
 
     `layout`: the kind of that one file, a name in SOURCES; None recognises all but side-by-side and top-bottom.
-    `swap`: exchange the views. Raises PictureError or PairError, as `read_pair` does and where a file holds no two
-    views, and RecipeError for an unknown layout.
+    `swap`: exchange the views. `turn`: how to turn them so that disparity runs along rows, a name in `turning.TURNS`;
+    "auto" finds out. Raises PictureError or PairError, as `read_pair` does and where a file holds no two views, and
+    RecipeError for an unknown layout or turn.
     """
     left, right = as_path(left), None if right is None else as_path(right)
     if right is not None and layout is not None:
@@ -67,8 +70,10 @@ def open_views(
         views = read_pixel_pair(left, right, limit_megapixels)
     else:
         views = Views(**read_pair(left, right, limit_megapixels), quarter_turns=0)
-    if swap:
+    views = cast(Views, lay_along_rows(views, turn))
+    if swap:  # only now: exchanged views would be turned the other way, and nothing gained
         views["left"], views["right"] = views["right"], views["left"]
+        views.pop("inspection", None)
     return views
 
 

@@ -1,27 +1,24 @@
 """What every source of two views shares: the record it fills in, and how arrays become views."""
 
-from typing import Any
+from typing import Any, NotRequired
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dualpix.pairs.verdict import Inspection
 from dualpix.pairs.views import Pair
 
 
 class Views(Pair):
     """A pair with `quarter_turns`: how often its views were turned counter-clockwise to bring disparity onto the rows.
 
-    What is made of them is turned back by `turn_back`.
+    What is made of them is turned back by `turning.turn_back`. `inspection`: how they compare, where that was asked.
     """
 
     quarter_turns: int
-
-
-def turn_back(picture: Tensor, views: Views) -> Tensor:
-    """Turn a picture C x H x W that was made of `views` the way their file lay."""
-    return torch.rot90(picture, -views["quarter_turns"], (1, 2)).contiguous()
+    inspection: NotRequired[Inspection]
 
 
 def as_view(pixels: NDArray[Any]) -> Tensor:
