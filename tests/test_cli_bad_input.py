@@ -64,7 +64,7 @@ GOOD = ["p_L.png", "p_R.png", "-o", "out.png"]
         (["p_L.png", "p_L.png", "-o", "out.png"], "both views"),
         (["p_L.png", "copy_L.png", "-o", "out.png"], "same pixels"),
         (["p_R.png", "p_L.png", "-o", "out.png", "-w", "w.safetensors"], "swapped"),
-        (["up_L.tif", "up_R.tif", "-o", "out.png", "-w", "w.safetensors"], "along columns"),
+        (["up_L.tif", "up_R.tif", "-o", "out.png", "-w", "w.safetensors", "--turn", "none"], "along columns"),
         (["p_L.png", "none.png", "-o", "out.png"], "none.png does not exist"),
         (["p_L.png", "cut.png", "-o", "out.png"], "cut.png"),
         (["p_L.png", "empty.png", "-o", "out.png"], "empty.png"),

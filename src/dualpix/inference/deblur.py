@@ -25,6 +25,7 @@ from dualpix.machine import threads
 from dualpix.machine.modes import settled
 from dualpix.networks import MAPPERS, NETWORKS, Network
 from dualpix.pairs import inspection_of, lay_along_rows, read_pair, require_pair, turn_back
+from dualpix.pairs.brightness import match_brightness
 from dualpix.pairs.flips import TURNS
 from dualpix.pairs.sample import Sample, mean_view
 from dualpix.weights import checkpoint
@@ -139,7 +140,9 @@ def _deblurred(
     odd = list(found.odd.values())
     if strict and odd:
         raise PairError(f"{' '.join(odd)} To go on all the same, give --anyway (strict=False).")
-    warnings = [*sample.get("notes", ()), *odd]
+    left, right, matched = match_brightness(left, right)
+    sample = {**sample, "left": left, "right": right}
+    warnings = [*sample.get("notes", ()), *odd, *([matched] if matched else [])]
     network = open_network(weights)
     threads.follow()
     runner = engines.start(network, *machine)

@@ -23,6 +23,7 @@ from dualpix.io import Metadata, PictureLike, write_picture
 from dualpix.machine.modes import settled
 from dualpix.networks import NETWORKS, Network
 from dualpix.pairs import lay_along_rows, require_pair, turn_back
+from dualpix.pairs.brightness import match_brightness
 from dualpix.weights.exported import exported_of
 
 REACH_PX = 32
@@ -77,7 +78,7 @@ def disparity(
     sample = as_sample(left, right)
     require_pair(sample["left"], sample["right"])
     sample = lay_along_rows(sample, turn)
-    views = [sample["left"], sample["right"]]
+    views = match_brightness(sample["left"], sample["right"])[:2]
     runner = Runner(cast(Network, finder_of(weights)), "fp32", device)
     run = partial(run_bands, runner, views, progress=progress, channels=2)
     found, _, notes = run_fitting(runner, views, run, memory, band_rows)

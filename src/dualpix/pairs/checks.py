@@ -27,6 +27,7 @@ EVEN_SPREAD = 0.2  # quartiles over median: 0.05 to 0.15 in shifted pictures, 0.
 EVEN_FINENESS = 0.15
 EVEN_PX = 1.2  # so little, evenly along columns, is views moved apart rather than blur
 COPIED_PX = 0.03  # median; copies at JPEG quality 50 to 95 move by 0.002 to 0.028 by chance
+COPIED_SHARE = 0.02  # of blocks that lean to an axis all the same
 CHANCE = 3.0  # standard deviations
 ALIKE_CHANCE = 3.0
 
@@ -91,7 +92,12 @@ def is_copied(matches: Matches) -> bool:
     """Whether nothing moved but by chance, as in one picture coded twice; a pair is of one piece even at f/20."""
     across, down = matches.across, matches.down
     still = max(float(across.abs().median()), float(down.abs().median())) < COPIED_PX
-    return still and not any(_is_of_one_piece(values, matches) for values in (across, down))
+    moved = sum(leaning(across, down)[:2])
+    return (
+        still
+        and moved <= COPIED_SHARE * len(across)
+        and not any(_is_of_one_piece(values, matches) for values in (across, down))
+    )
 
 
 def check_directions(matches: Matches, behind: int, in_front: int) -> dict[str, str]:
@@ -99,7 +105,7 @@ def check_directions(matches: Matches, behind: int, in_front: int) -> dict[str, 
     across, down = matches.across, matches.down
     if is_copied(matches):
         return {
-            "still": "The views show no disparity, not even where blur would hide in noise: they are one photograph saved "
+            "still": "The views show no disparity, not even a hundredth of a pixel: they are one photograph saved "
             "twice; give the left and the right view."
         }
     if is_upright(matches):

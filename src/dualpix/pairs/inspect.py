@@ -12,6 +12,7 @@ from dualpix.io import check_output, write_picture
 from dualpix.io.profiles import is_linear, is_srgb
 from dualpix.machine.modes import settled
 from dualpix.pairs import Inspection, Views, inspection_of, open_views, turn_back
+from dualpix.pairs.brightness import match_brightness
 
 REACH_BLOCKS = 1.5  # how far around its middle a block's colour fades out
 BLOCK_STEP_PX = 32
@@ -88,6 +89,8 @@ def inspect(
         check_output(picture, overwrite, [left] if right is None else [left, right], grey=False)
     views = open_views(left, right, layout=layout, swap=swap, turn=turn)
     found = inspection_of(views)
+    *_, matched = match_brightness(views["left"], views["right"])
+    views["notes"] += [matched] if matched else []
     if picture is not None:
         drawn = turn_back(disparity_picture(views["left"], found), views)
         write_picture(picture, drawn, depth=8, overwrite=overwrite)
