@@ -133,7 +133,7 @@ def coded(view: torch.Tensor, quality: int, sampling: int = 2) -> torch.Tensor:
 @pytest.mark.parametrize(("one", "other"), [(None, 80), (80, 95), (None, 60), (90, 60)])
 def test_one_photograph_coded_twice_is_no_pair(one: int | None, other: int) -> None:
     """By content that coding hardly moves, whatever it does to each block."""
-    left, _ = bundled()
+    left = read_picture(Path(dualpix.__file__).parent / "demo_pair" / "left.png").pixels
     first = left if one is None else coded(left, one, 0)
     for view in (first, first * 0.9):
         assert list(inspect_views(view, coded(left, other)).odd) == ["still"]
@@ -147,7 +147,7 @@ def test_coding_makes_no_copy_of_a_pair(quality: int) -> None:
 
 @pytest.mark.parametrize(
     ("across", "down", "kind"),
-    [(2, 0, "stereo"), (5, 0, "stereo"), (-8, 0, "stereo"), (0, 4, "misaligned"), (6, 3, "misaligned")],
+    [(2, 0, "stereo"), (5, 0, "stereo"), (-8, 0, "stereo"), (0, 4, "misaligned"), (4, 3, "misaligned")],
 )
 def test_a_sharp_picture_moved_evenly_is_no_pair(across: int, down: int, kind: str) -> None:
     sharp = read_picture(Path(dualpix.__file__).parent / "demo_pair" / "sharp.png").pixels

@@ -27,7 +27,7 @@ EVEN_SPREAD = 0.2  # quartiles over median: 0.05 to 0.15 in shifted pictures, 0.
 EVEN_FINENESS = 0.15
 EVEN_PX = 1.2  # so little, evenly along columns, is views moved apart rather than blur
 COPIED_PX = 0.03  # median; copies at JPEG quality 50 to 95 move by 0.002 to 0.028 by chance
-COPIED_SHARE = 0.02  # of blocks that lean to an axis all the same
+COPIED_SHARE = 0.04  # of blocks that lean to an axis all the same
 CHANCE = 3.0  # standard deviations
 ALIKE_CHANCE = 3.0
 
