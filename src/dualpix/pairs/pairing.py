@@ -1,7 +1,6 @@
 """Find the pairs of a whole tree of folders, by the names that cameras, converters and data sets give them."""
 
 import os
-import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
@@ -10,16 +9,13 @@ from typing import NamedTuple
 
 from dualpix.errors import PairError
 from dualpix.io.endings import is_picture, unreadable_kind
-from dualpix.io.writing import ENCODERS
-from dualpix.pairs.views import SIDE_MARK, name_of
+from dualpix.pairs.names import LETTERS, folder_side, letter_side, mark_files, nearest_rule, strip_side
 
 BOTH_VIEWS = {".cr2", ".cr3", ".dng", ".npz"}
 """Files that hold both views, as far as a name can tell."""
 TWO_PICTURES = ".mpo"
 """Of files without the mark of a side: those with it are views that hold a second picture, such as a preview."""
 
-SIDE_FOLDER = re.compile(r"(?:(?P<name>.+?)[_-])?(?:input)?(?P<side>l|r|left|right)", re.IGNORECASE)
-OTHER_SIDE = {"l": "r", "r": "l", "left": "right", "right": "left"}
 SOURCE, NO_VIEWS = "source", {"target", "sharp"}
 """Inside the folder of a view, DPDD keeps views in `source` and the truth in `target`."""
 
@@ -56,9 +52,10 @@ def find_tree(
 ) -> list[Found]:
     """Every photograph below `folder`, sorted by place.
 
-    Pairs are files of one name marked `_L` and `_R`, or `_left` and `_right` (any case, `-` as well), side by side, or
-    in sibling folders that differ only in such a mark or are called left and right, l and r, or inputL and inputR;
-    DPDD's test_l/source and test_r/source too. CR2, CR3, DNG, NPZ and unmarked MPO files hold both views; with a
+    Pairs are files side by side whose names differ in the mark of a side (`names.FILE_MARKS`: `_L` and `_R`, `(L)` and
+    `(R)`, `left_` and `right_`, ..., any case), or files of one name in sibling folders that differ so
+    (`names.FOLDER_MARKS`: left and right, inputL and inputR, left_view and right_view, A and B, ...); DPDD's
+    test_l/source and test_r/source too. CR2, CR3, DNG, NPZ and unmarked MPO files hold both views; with a
     `layout` all files do. A picture has one of the usual endings, or is one by its content; a marked one of a kind that
     is not read is found with a `problem`. Files without a mark, hidden files and folders, links to folders, and the
     folder `leave_out` are passed over.
@@ -81,15 +78,28 @@ def find_tree(
     if found and not wanted:
         raise PairError(f"None of the {len(found)} photographs in {folder} is left by --include and --exclude.")
     if not found:
-        raise PairError(
-            f"{folder} holds no pairs; name the views NAME_L and NAME_R ({', '.join(ENCODERS)}), "
-            "or put them under equal names into the folders left and right."
-        )
+        raise PairError(nearest_rule(str(folder), (file.path.name for file in files)))
     return sorted(wanted, key=lambda one: (str(one.place), str(one.left)))
 
 
-def _walk(root: Path, leave_out: Path | None) -> Iterator[_File]:
-    folders = [(root, Path(), "")]
+def find_two(left: str | Path, right: str | Path) -> list[Found]:
+    """The pairs of two folders, one of the left and one of the right views: files of equal names, marks aside.
+
+    Raises PairError if one is no folder or they share no name; a view without counterpart is found with a `problem`.
+    """
+    for folder in (left, right):
+        if not Path(folder).is_dir():
+            raise PairError(f"{folder} is not a folder; give the folder of the left views and that of the right ones.")
+    files = [file for folder, side in ((left, "l"), (right, "r")) for file in _walk(Path(folder), None, side)]
+    found = _pair(files) + [*_unreadable(files)]
+    if not any(one.right for one in found):
+        seen = ", ".join(sorted({file.path.name for file in files})[:3]) or "no pictures"
+        raise PairError(f"{left} and {right} hold no files of equal names, but {seen}; call both views the same.")
+    return sorted(found, key=lambda one: (str(one.place), str(one.left)))
+
+
+def _walk(root: Path, leave_out: Path | None, side: str = "") -> Iterator[_File]:
+    folders = [(root, Path(), side)]
     while folders:
         folder, place, side = folders.pop()
         with os.scandir(folder) as listing:
@@ -100,16 +110,19 @@ def _walk(root: Path, leave_out: Path | None) -> Iterator[_File]:
                 continue
             if side and name.lower() in NO_VIEWS:
                 continue
-            folders.append((folder / name, *_enter(name, inner, place, side)))
-        for entry in entries:
-            path = Path(entry.path)
-            if not _is_file(entry):
-                continue
-            kind = "" if path.suffix.lower() in BOTH_VIEWS or is_picture(path) else unreadable_kind(path)
-            if kind is not None:
-                match = SIDE_MARK.fullmatch(path.stem)
-                own = side or (match["side"][0].lower() if match else "")
-                yield _File(path, place / (name_of(path) if own else path.stem), own, kind)
+            folders.append((folder / name, *_enter(folder / name, inner, place, side)))
+        kinds = {Path(entry.path): _kind(Path(entry.path)) for entry in entries if _is_file(entry)}
+        pictures = [path for path, kind in kinds.items() if kind is not None]
+        marked = (
+            {path: (name, side) for path, name in strip_side(pictures, side).items()} if side else mark_files(pictures)
+        )
+        for path, (name, own) in marked.items():
+            yield _File(path, place / (name if own else path.stem), own, kinds[path] or "")
+
+
+def _kind(path: Path) -> str | None:
+    """Of a picture that cannot be read its kind, of one that can "", of other files None."""
+    return "" if path.suffix.lower() in BOTH_VIEWS or is_picture(path) else unreadable_kind(path)
 
 
 def _is_file(entry: "os.DirEntry[str]") -> bool:
@@ -117,17 +130,21 @@ def _is_file(entry: "os.DirEntry[str]") -> bool:
     return entry.is_file(follow_symlinks=False) or (entry.is_symlink() and not os.path.isdir(entry.path))
 
 
-def _enter(name: str, siblings: set[str], place: Path, side: str) -> tuple[Path, str]:
+def _enter(folder: Path, siblings: set[str], place: Path, side: str) -> tuple[Path, str]:
     """The place and the side of a folder inside one of `place` and `side`."""
-    match = SIDE_FOLDER.fullmatch(name)
-    if side or match is None:
-        return (place if side and name.lower() == SOURCE else place / name), side
-    word = match["side"]
-    other = OTHER_SIDE[word.lower()]
-    other = other.upper() if word.isupper() else other.capitalize() if word[0].isupper() else other
-    if name[: match.start("side")] + other not in siblings:
-        return place / name, ""
-    return (place / match["name"] if match["name"] else place), word[0].lower()
+    name = folder.name
+    if side:
+        return (place if name.lower() == SOURCE else place / name), side
+    own, rest = folder_side(name, siblings)
+    if own:
+        return (place / rest if rest else place), own
+    if name.lower() in LETTERS and (own := letter_side(folder, siblings, _pictures(folder))):
+        return place, own
+    return place / name, ""
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file() and is_picture(path))
 
 
 def _holds_both(file: _File) -> bool:
