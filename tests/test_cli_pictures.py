@@ -70,3 +70,34 @@ def test_a_bomb_or_a_stump_leaves_no_output(dualpix: Command, portrait: Path) ->
         code, out, err = dualpix("deblur", name, "p_R.png", "-o", "out.png", *WEIGHTS)
         assert (code, out) == (1, "") and err.startswith(f"dualpix: {name} {said}") and err.count("\n") == 1
     assert sorted(os.listdir(portrait)) == before
+
+
+def test_an_upright_pair_gives_the_lying_ones_picture_turned(dualpix: Command, folder: Path) -> None:
+    """Whether its pixels were turned on export or a tag tells so, and in a folder of its own as by itself."""
+    code, _, _ = dualpix("deblur", "p_L.png", "p_R.png", "-o", "lying/", *WEIGHTS)
+    assert code == 0
+    expected = np.asarray(Image.open(folder / "lying" / "p.png"))
+    for degrees, way in ((90, Image.Transpose.ROTATE_90), (270, Image.Transpose.ROTATE_270)):
+        (folder / "up").mkdir(exist_ok=True)
+        for side in "LR":
+            with Image.open(folder / f"p_{side}.png") as view:
+                view.transpose(way).save(folder / "up" / f"p{degrees}_{side}.png")
+        code, _, err = dualpix("deblur", f"up/p{degrees}_L.png", f"up/p{degrees}_R.png", "-o", "lying", *WEIGHTS)
+        assert code == 0 and "stands upright" in err
+        made = np.asarray(Image.open(folder / "lying" / f"p{degrees}.png"))
+        assert np.array_equal(made, np.rot90(expected, degrees // 90))
+    code, _, _ = dualpix("deblur", "up", "-o", "many", *WEIGHTS)
+    assert code == 0
+    for degrees in (90, 270):
+        one, other = (folder / place / f"p{degrees}.png" for place in ("lying", "many"))
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_two_folders_and_a_list_make_the_same_pictures(dualpix: Command, folder: Path) -> None:
+    for side, place in (("L", "first"), ("R", "second")):
+        (folder / place).mkdir()
+        (folder / f"p_{side}.png").rename(folder / place / "p.png")
+    (folder / "list.csv").write_text("left;right\nfirst/p.png;second/p.png\n")
+    assert dualpix("deblur", "first", "second", "-o", "a", *WEIGHTS)[0] == 0
+    assert dualpix("deblur", "list.csv", "-o", "b", *WEIGHTS)[0] == 0
+    assert (folder / "a/p.png").read_bytes() == (folder / "b/first/p.png").read_bytes()

@@ -35,18 +35,18 @@ from dualpix.cli.folders import (
     deblur_many,
 )
 from dualpix.cli.maps import ConfidenceFile, DisparityFile, DisparityPicture, Maps
-from dualpix.errors import DualpixError
+from dualpix.errors import DualpixError, PictureError
 
 
 def deblur(
     left: Annotated[Path, typer.Argument(metavar="LEFT", help="The left view, or a file that holds both.")],
     output: Annotated[
-        Path,
+        str,  # a path would lose the slash at its end
         typer.Option(
-            "--output", "-o", metavar="OUT", help="The picture to write; without extension, in the format of LEFT."
+            "--output", "-o", metavar="OUT", help="The picture, in the format of LEFT if it has no ending; or a folder."
         ),
     ],
-    right: Annotated[Path | None, typer.Argument(metavar="RIGHT", help="The right view.")] = None,
+    right: Annotated[Path | None, typer.Argument(metavar="RIGHT", help="The right view, or the folder of all.")] = None,
     layout: Layout = None,
     swap: Swap = False,
     turn: Turn = "auto",
@@ -74,7 +74,10 @@ def deblur(
     disparity_picture: DisparityPicture = None,
     confidence: ConfidenceFile = None,
 ) -> None:
-    """Deblur a pair: two views in, one sharp picture out; or a folder of pairs, or all that a manifest lists.
+    """Deblur a pair: two views in, one sharp picture out; or a folder of pairs, or all that a list names.
+
+    LEFT may also be a folder of pairs, or that of the left views, with that of the right ones as RIGHT, a pattern in
+    quotes such as 'trip/*_L.tif', or a list of pairs (.csv, .jsonl). OUT is then a folder.
 
     Views are PNG, TIFF, JPEG, WebP, JPEG XL or PGM files; `dualpix extract --help` says what files may hold both.
 
@@ -86,6 +89,8 @@ def deblur(
     """
     if depth not in (None, 8, 16):
         raise typer.BadParameter("choose 8 or 16", param_hint="--depth")
+    if output == "-":
+        raise PictureError("A picture cannot be written to standard output; name a file or a folder after -o.")
     many = Many(dry_run, include, exclude, resume, report, shard, allow_outside)
     maps = Maps(disparity, disparity_picture, confidence)
     is_many = many.check(left, right, suffix)
@@ -108,31 +113,31 @@ def deblur(
     )
     if is_many:
         maps.refuse()
-        deblur_many(left, output, weights, settings, many, overwrite)
+        deblur_many(left, right, Path(output), weights, settings, many, overwrite)
         return
-    from dualpix.inference.pipeline import deblur_views, finish, open_for, size_in_file
+    from dualpix.inference.pipeline import deblur_views, finish, name_output, open_for, size_in_file
     from dualpix.pairs import usual_suffix
     from dualpix.pairs.verdict import UNSURE
     from dualpix.weights import checkpoint
 
-    output = output if output.suffix or output.is_dir() else output.with_name(output.name + usual_suffix(left, layout))
+    path = name_output(output, left, right, usual_suffix(left, layout))
     opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
-    maps.check(output, overwrite, [left] if right is None else [left, right], opened)
+    maps.check(path, overwrite, [left] if right is None else [left, right], opened)
     with Status() as status:
         status.tell("reading")
-        pair, inherited = open_for(output, left, right, opened, settings, overwrite=overwrite)
+        pair, inherited = open_for(path, left, right, opened, settings, overwrite=overwrite)
         height, width = pair["left"].shape[1:]
         status.tell(f"computing {width} x {height} pixels")
         start = time.perf_counter()
         done = deblur_views(pair, opened, settings, status.count)
         status.tell("writing")
-        lost = finish(output, done.picture, inherited, overwrite=overwrite)
+        lost = finish(path, done.picture, inherited, overwrite=overwrite)
     for note in (*done.warnings, *lost):
         say(f"Note: {note}")
     if done.verdict in UNSURE:
         say(f"Note: Of this pair `dualpix inspect` says: {done.verdict}.")
-    width, height = size_in_file(output, done.picture, inherited)
-    typer.echo(f"{output}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s ({done.plan})")
+    width, height = size_in_file(path, done.picture, inherited)
+    typer.echo(f"{path}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s ({done.plan})")
     if maps:
         maps.write(pair, opened, inherited.metadata, overwrite, memory, device)
 

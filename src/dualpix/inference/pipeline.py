@@ -3,15 +3,18 @@
 Three steps, which may be taken at different times: `open_for` reads, `deblur_views` computes, `finish` writes.
 """
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
 
+from dualpix.errors import PictureError
 from dualpix.inference.deblur import Deblurred, Progress, deblur_pair
 from dualpix.io import Metadata, check_output, write_picture
-from dualpix.io.writing import as_stored
+from dualpix.io.writing import ENCODERS, SIXTEEN_BIT, as_stored, make_folder
 from dualpix.pairs import Views, open_views, turn_back
+from dualpix.pairs.names import common_name
 from dualpix.weights.checkpoint import Checkpoint
 
 
@@ -52,6 +55,27 @@ def inherit(views: Views, opened: Checkpoint, choices: Choices) -> Inherited:
     return Inherited(metadata, views["grey"], choices.depth or views["depth"])
 
 
+def name_output(asked: str, left: Path, right: Path | None, suffix: str) -> Path:
+    """The file to write where `asked` is a file, a file without ending, or a folder: there, or ending in a slash.
+
+    A name that ends like a picture is that of a picture, even if a folder is called so. A folder that ends in a slash
+    is made. Raises PictureError if that fails.
+    """
+    path = Path(asked)
+    if asked.endswith(("/", os.sep)):
+        make_folder(path)
+    if path.is_dir() and (asked.endswith(("/", os.sep)) or path.suffix.lower() not in ENCODERS):
+        return path / (common_name(left, right) + suffix)
+    return path if path.suffix else path.with_name(path.name + suffix)
+
+
+def check_depth(output: Path, depth: int | None) -> None:
+    """Raise PictureError if `depth`, in bits, was asked for and is more than the format of `output` has."""
+    if depth == 16 and output.suffix.lower() in ENCODERS and output.suffix.lower() not in SIXTEEN_BIT:
+        what = f"{output.suffix} holds 8 bits"
+        raise PictureError(f"{output} was not written: {what}, not 16; leave out --depth 16, or choose .tif or .png.")
+
+
 def open_for(
     output: Path, left: Path, right: Path | None, opened: Checkpoint, choices: Choices, *, overwrite: bool = False
 ) -> tuple[Views, Inherited]:
@@ -59,6 +83,7 @@ def open_for(
 
     Raises what `open_views` and `check_output` do.
     """
+    check_depth(output, choices.depth)
     check_output(output, overwrite, [left] if right is None else [left, right])
     views = open_views(left, right, layout=choices.layout, swap=choices.swap, turn=choices.turn)
     inherited = inherit(views, opened, choices)

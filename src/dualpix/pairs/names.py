@@ -59,7 +59,8 @@ def mark_files(paths: Iterable[Path]) -> dict[Path, tuple[str, str]]:
         found: dict[tuple[str, str], dict[str, list[Path]]] = {}
         for path in (path for path, (_, side) in marked.items() if not side):
             if match := mark.pattern.fullmatch(_bare(path)):
-                sides = found.setdefault((match["name"], path.suffix.lower()), {"l": [], "r": []})
+                ending = path.suffix.lower() if _bare(path) == path.stem else ""
+                sides = found.setdefault((match["name"], ending), {"l": [], "r": []})
                 sides[match["side"][0].lower()].append(path)
         for (name, _), sides in found.items():
             if sides["l"] and sides["r"]:

@@ -76,7 +76,9 @@ def find_tree(
         found = [Found(file.path.relative_to(folder).with_suffix(""), file.path, None) for file in readable]
     wanted = [one for one in found if _is_wanted(folder, one, list(include), list(exclude))]
     if found and not wanted:
-        raise PairError(f"None of the {len(found)} photographs in {folder} is left by --include and --exclude.")
+        raise PairError(
+            f"None of the {len(found)} photographs in {folder} is left by --include, --exclude or the pattern."
+        )
     if not found:
         raise PairError(nearest_rule(str(folder), (file.path.name for file in files)))
     return sorted(wanted, key=lambda one: (str(one.place), str(one.left)))

@@ -10,11 +10,11 @@ from typing import NamedTuple
 from dualpix.errors import PairError, PictureError
 from dualpix.inference import engines, planning
 from dualpix.inference.batch.manifest import read_manifest
-from dualpix.inference.pipeline import Choices
+from dualpix.inference.pipeline import Choices, check_depth
 from dualpix.io.endings import output_ending
 from dualpix.io.writing import ENCODERS
 from dualpix.pairs import SOURCES, TURNS
-from dualpix.pairs.pairing import Found, find_tree
+from dualpix.pairs.pairing import Found, find_tree, find_two
 from dualpix.pairs.turning import AUTO
 from dualpix.tables import pick
 
@@ -36,6 +36,8 @@ class Settings(Choices):
         pick(TURNS, self.turn, "turn")
         if self.format is not None and f".{self.format.lstrip('.').lower()}" not in ENCODERS:
             raise PictureError(f"There is no picture format {self.format!r}; choose one of: {', '.join(ENCODERS)}.")
+        if self.format is not None:
+            check_depth(Path(f"NAME.{self.format.lstrip('.')}"), self.depth)
 
     def shaping(self) -> dict[str, object]:
         """The fields that the finished picture depends on."""
@@ -79,12 +81,14 @@ def list_jobs(
     output: str | Path,
     settings: Settings | None = None,
     *,
+    right: str | Path | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     shard: Shard | None = None,
     allow_outside: bool = False,
 ) -> list[Job]:
-    """The pictures to make from `source`, a folder (see `pairs.pairing.find_tree`) or a manifest (`read_manifest`).
+    """The pictures to make from `source`: a folder (see `pairs.pairing.find_tree`), that of the left views where the
+    folder `right` has the others, a manifest (`read_manifest`), or a pattern such as `trip/*_L.tif`.
 
     Sorted by place, or in the manifest's order; of a `shard`, every n-th. Two that would be one file, on a disk that
     ignores case too, are a problem of the second. Raises PairError if there is nothing to do, for a manifest that is
@@ -93,14 +97,31 @@ def list_jobs(
     source, output, settings = Path(source), Path(output), settings or Settings()
     if output.exists() and not output.is_dir():
         raise PairError(f"{output} is a file; give a folder for the pictures.")
-    if source.is_dir():
-        if output.is_dir() and os.path.samefile(source, output):
+    for folder in filter(None, (source, right)):
+        if output.is_dir() and os.path.isdir(folder) and os.path.samefile(folder, output):
             raise PairError(f"{output} is the folder of the inputs; give another one for the pictures.")
+    if is_pattern(source):
+        source, include = _split_pattern(source, include)
+    if right is not None:
+        found = find_two(source, right)
+    elif source.is_dir():
         found = find_tree(source, layout=settings.layout, include=include, exclude=exclude, leave_out=output)
     else:
         found = read_manifest(source, allow_outside)
     jobs = _without_clashes([_job(one, output, settings) for one in found])
     return jobs if shard is None else jobs[shard.number - 1 :: shard.total]
+
+
+def is_pattern(source: Path) -> bool:
+    """Whether this is no file but a pattern for some."""
+    return not source.exists() and any(letter in str(source) for letter in "*?[")
+
+
+def _split_pattern(source: Path, include: Sequence[str]) -> tuple[Path, list[str]]:
+    """The last folder before what is a pattern, and that pattern, for what lies in it."""
+    whole = source.parts
+    start = next(i for i, part in enumerate(whole) if any(letter in part for letter in "*?["))
+    return Path(*whole[:start]), [*include, "/".join(whole[start:])]
 
 
 def _job(found: Found, folder: Path, settings: Settings) -> Job:
