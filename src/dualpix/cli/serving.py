@@ -37,6 +37,9 @@ def web(
     \b
     Example:  dualpix web --open
     """
+    from dualpix.inference.options import DeblurOptions
+
+    options = DeblurOptions(memory=memory, engine=engine, precision=precision)
     try:
         from dualpix.web.refusals import limits_of
         from dualpix.web.serving import is_local, serve
@@ -59,9 +62,7 @@ def web(
         host,
         port,
         weights,
-        memory,
-        engine=engine,
-        precision=precision,
+        options,
         limits=limits,
         open_browser=open_browser,
         behind=allow_host or (),

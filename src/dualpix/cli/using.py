@@ -8,8 +8,10 @@ import typer
 
 from dualpix import __version__
 from dualpix.cli.doors import (
+    Anyway,
     Device,
     Engine,
+    Force,
     Layout,
     Memory,
     Mirror,
@@ -61,7 +63,8 @@ def deblur(
     strip_metadata: Annotated[
         bool, typer.Option("--strip-metadata", help="Write neither colour profile nor EXIF nor XMP.")
     ] = False,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Go on if the pair looks odd, as if swapped.")] = False,
+    force: Force = False,
+    anyway: Anyway = False,
     dry_run: DryRun = False,
     include: Include = None,
     exclude: Exclude = None,
@@ -94,9 +97,9 @@ def deblur(
     many = Many(dry_run, include, exclude, resume, report, shard, allow_outside)
     maps = Maps(disparity, disparity_picture, confidence)
     is_many = many.check(left, right, suffix)
-    from dualpix.inference.batch import Settings
+    from dualpix.inference.options import DeblurOptions
 
-    settings = Settings(
+    options = DeblurOptions(
         memory=memory,
         precision=precision,
         device=device,
@@ -104,16 +107,15 @@ def deblur(
         mirror=mirror,
         depth=depth,
         strip_metadata=strip_metadata,
-        anyway=anyway,
+        force=force or anyway,
         layout=layout,
         swap=swap,
         turn=turn,
-        format=suffix,
         software=f"dualpix {__version__}",
     )
     if is_many:
         maps.refuse()
-        deblur_many(left, right, Path(output), weights, settings, many, overwrite)
+        deblur_many(left, right, Path(output), weights, options, many, overwrite, suffix)
         return
     from dualpix.inference.pipeline import deblur_views, finish, name_output, open_for, size_in_file
     from dualpix.pairs import usual_suffix
@@ -125,11 +127,11 @@ def deblur(
     maps.check(path, overwrite, [left] if right is None else [left, right], opened)
     with Status() as status:
         status.tell("reading")
-        pair, inherited = open_for(path, left, right, opened, settings, overwrite=overwrite)
+        pair, inherited = open_for(path, left, right, opened, options, overwrite=overwrite)
         height, width = pair["left"].shape[1:]
         status.tell(f"computing {width} x {height} pixels")
         start = time.perf_counter()
-        done = deblur_views(pair, opened, settings, status.count)
+        done = deblur_views(pair, opened, options, status.count)
         status.tell("writing")
         lost = finish(path, done.picture, inherited, overwrite=overwrite)
     for note in (*done.warnings, *lost):
@@ -158,16 +160,10 @@ def demo(
     Example:  dualpix demo -o demo
     """
     from dualpix.evaluation.demo import demonstrate
+    from dualpix.inference.options import DeblurOptions
 
-    done = demonstrate(
-        output,
-        weights,
-        memory=memory,
-        precision=precision,
-        device=device,
-        engine=engine,
-        progress=counter("band"),
-    )
+    options = DeblurOptions(memory=memory, precision=precision, device=device, engine=engine)
+    done = demonstrate(output, weights, options, progress=counter("band"))
     if done.about:
         typer.echo(done.about)
     for words, scores in (("before", done.before), ("after", done.after)):

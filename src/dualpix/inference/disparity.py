@@ -16,12 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dualpix.errors import CheckpointError, PictureError
+from dualpix.inference.bands import Progress, run_bands, run_fitting
 from dualpix.inference.colours import signed_colours
-from dualpix.inference.deblur import Progress, WeightsLike, as_sample, open_network, run_bands, run_fitting
+from dualpix.inference.deblur import WeightsLike, as_sample, open_network
 from dualpix.inference.engines.pytorch import Runner
 from dualpix.io import Metadata, PictureLike, write_picture
 from dualpix.machine.modes import settled
 from dualpix.networks import NETWORKS, Network
+from dualpix.networks.spec import NetworkSpec, spec_of
 from dualpix.pairs import lay_along_rows, require_pair, turn_back
 from dualpix.pairs.brightness import match_brightness
 from dualpix.weights.exported import exported_of
@@ -72,7 +74,7 @@ def disparity(
 ) -> Disparity:
     """Return the disparity of a pair that the network's cross-correlation finds, and how sure it is.
 
-    Arguments are those of `deblur`. At most as far as the network looks, and 32 pixels, either way; computed in fp32.
+    Arguments are those of `deblur`, and `turn` is as in `DeblurOptions`. At most as far as the network looks, and 32 pixels, either way; computed in fp32.
     Raises `PictureError`, `PairError` or `MachineError`, and `CheckpointError` for networks that do not correlate.
     """
     sample = as_sample(left, right)
@@ -104,20 +106,19 @@ class Finder(nn.Module):
     Runs wherever the network does. Raises `CheckpointError` for a network that has none.
     """
 
-    views = ("left", "right")
-
     def __init__(self, network: Network) -> None:
         super().__init__()
-        if not hasattr(network, "log_attention") or not getattr(network, "correlation", True):
+        self.network = cast(nn.Module, network)
+        spec = spec_of(self.network)
+        if spec.attention_radius_px is None:
             able = [name for name, kind in NETWORKS.items() if hasattr(kind, "log_attention")]
             raise CheckpointError(
                 f"{type(network).__name__} as built here has no cross-correlation to take a disparity from; give the"
                 f" weights of one that has: {', '.join(able)}."
             )
-        self.network = cast(nn.Module, network)
-        self.multiple = network.multiple
-        attention_reach_px: int = network.attention_reach_px  # type: ignore[attr-defined]
-        self.reach_px = attention_reach_px + 2 * (WINDOW // 2 + SPREAD * SPREAD_STEP + 2)
+        radius_px = spec.attention_radius_px + 2 * (WINDOW // 2 + SPREAD * SPREAD_STEP + 2)
+        views = ("left", "right")
+        self.spec = NetworkSpec(views, spec.size_multiple, radius_px, takes_width=True)
 
     def forward(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
         """`width`: valid columns, if the rest is padding."""

@@ -55,7 +55,8 @@ class Plan:
     `bands`: (first, last + 1) rows each band answers for; `overlap_px`: rows computed around each of them;
     `precision`: one of `PRECISIONS`; `device`: as PyTorch writes it; `peak_bytes`: expected peak memory of the process;
     `mirror`: whether the result is the mean over four mirrored ones; `gain`: how many times as fast bf16 was measured
-    to be as fp32 on this processor, None if that played no part.
+    to be as fp32 on this processor, None if that played no part; `engine_gain`: how many times as fast OpenVINO was
+    measured to be as PyTorch, None if that played no part.
     """
 
     bands: tuple[Band, ...]
@@ -65,6 +66,7 @@ class Plan:
     peak_bytes: int
     mirror: bool = False
     gain: float | None = None
+    engine_gain: float | None = None
 
     @property
     def size(self) -> str:
@@ -76,8 +78,12 @@ class Plan:
         rows = self.bands[0][1] - self.bands[0][0]
         how = "whole" if len(self.bands) == 1 else f"{len(self.bands)} bands of {rows} rows"
         how += ", mean of 4 mirrored" if self.mirror else ""
-        why = "" if self.gain is None else f" (bf16 measured {self.gain:.1f} times as fast as fp32)"
-        return f"{how}, {self.precision} on {self.device}{why}, about {self.peak_bytes / 1e9:.1f} GB"
+        why = [] if self.gain is None else [f"bf16 measured {self.gain:.1f} times as fast as fp32"]
+        why += (
+            [] if self.engine_gain is None else [f"OpenVINO measured {self.engine_gain:.1f} times as fast as PyTorch"]
+        )
+        measured = f" ({', '.join(why)})" if why else ""
+        return f"{how}, {self.precision} on {self.device}{measured}, about {self.peak_bytes / 1e9:.1f} GB"
 
 
 @dataclass(frozen=True)
@@ -104,7 +110,7 @@ def choose_device(device: str | torch.device) -> torch.device:
     try:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         raise MachineError(f"There is no device {str(device)!r} on this machine; use 'auto' or 'cpu'.") from error
     return chosen
 
@@ -157,6 +163,12 @@ def _fast_precisions(device: torch.device, gain: float | None) -> tuple[str, ...
     if device.type == "mps":
         return ("fp16",)  # bf16 needs macOS 14, and is emulated on the first chips
     return ("bf16",) if device.type == "cpu" and gain is not None and gain >= LEAST_GAIN else ()
+
+
+def check_band_rows(band_rows: int) -> None:
+    """Raise MachineError for what is no number of rows."""
+    if type(band_rows) is not int or band_rows < 1:
+        raise MachineError(f"band_rows must be at least 1, not {band_rows!r}; leave it out to have it chosen.")
 
 
 def parse_memory(memory: str | int) -> int:

@@ -22,8 +22,9 @@ TURNS = {AUTO: None, "none": 0, "left": 1, "half": 2, "right": 3}
 WORDS = {1: "by a quarter to the left", 2: "upside down", 3: "by a quarter to the right"}
 
 
-def lay_along_rows(views: Mapping[str, Any], turn: str = AUTO) -> dict[str, Any]:
-    """A sample with its views 3 x H x W turned as `turn` says, a name in TURNS; "auto" turns those that stand upright.
+def lay_along_rows(views: Mapping[str, Any], turn: str = AUTO, swap: bool = False) -> dict[str, Any]:
+    """A sample with all its pictures C x H x W turned as `turn` says, a name in TURNS; "auto" turns those that stand
+    upright. `swap`: then exchange the views; before, it would only have them turned the other way.
 
     Adds to `quarter_turns`, which `turn_back` undoes, and to `notes`; `inspection` becomes what is known of the views
     as they lie then, if they had to be compared. Raises RecipeError for an unknown `turn`.
@@ -34,11 +35,13 @@ def lay_along_rows(views: Mapping[str, Any], turn: str = AUTO) -> dict[str, Any]
         found = inspect_views(views["left"], views["right"])
         turns = quarter_turns(found)
     if turns:
-        views |= {name: _turned(views[name], turns) for name in ("left", "right", "center") if name in views}
+        views |= {name: _turned(thing, turns) for name, thing in views.items() if isinstance(thing, Tensor)}
     if turns and found is not None:
         notes.append(f"The picture stands upright: it was turned {WORDS[turns]} for the work, and the result back.")
         found = inspect_turned(found, views["left"], views["right"])
-    known = {} if found is None else {"inspection": found}
+    if swap:
+        views |= {"left": views["right"], "right": views["left"]}
+    known = {} if found is None or swap else {"inspection": found}
     total = (views.get("quarter_turns", 0) + turns) % 4
     return views | known | {"quarter_turns": total, "notes": notes}
 
@@ -71,7 +74,8 @@ def inspection_of(sample: Mapping[str, Any]) -> Inspection:
 
 def turn_back(picture: Tensor, views: Mapping[str, Any]) -> Tensor:
     """Turn a picture C x H x W that was made of `views` the way their file lay."""
-    return torch.rot90(picture, -views.get("quarter_turns", 0), (1, 2)).contiguous()
+    turns = views.get("quarter_turns", 0)
+    return _turned(picture, -turns) if turns else picture
 
 
 def _turned(view: Tensor, turns: int) -> Tensor:

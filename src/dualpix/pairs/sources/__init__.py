@@ -70,11 +70,7 @@ def open_views(
         views = read_pixel_pair(left, right, limit_megapixels)
     else:
         views = Views(**read_pair(left, right, limit_megapixels), quarter_turns=0)
-    views = cast(Views, lay_along_rows(views, turn))
-    if swap:  # only now: exchanged views would be turned the other way, and nothing gained
-        views["left"], views["right"] = views["right"], views["left"]
-        views.pop("inspection", None)
-    return views
+    return cast(Views, lay_along_rows(views, turn, swap))
 
 
 def usual_suffix(left: str | Path, layout: str | None = None) -> str:
