@@ -80,23 +80,60 @@ def test_what_only_sounds_like_a_side_is_a_photograph(tmp_path: Path) -> None:
     touch(tmp_path, "vitamin R.png", "left_turn.png", "A/a_L.png", "A/a_R.png", "B/b_L.png", "B/b_R.png")
     assert list(places(tmp_path)) == ["A/a", "B/b"]
     touch(tmp_path / "trips", "A/1.png", "B/2.png")
-    with pytest.raises(PairError, match=r"1\.png, 2\.png; name the views NAME_L and NAME_R"):
+    with pytest.raises(PairError, match=r"A/1\.png, B/2\.png; name the views NAME_L and NAME_R"):
         find_tree(tmp_path / "trips")
 
 
 def test_a_folder_without_pairs_is_told_what_would_make_one(tmp_path: Path) -> None:
     touch(tmp_path, "IMG_12a.png", "IMG_12b.png", "flowers.png", "sea.png")
-    with pytest.raises(PairError, match=r"IMG_12b\.png, flowers\.png, \.\.\.; .*IMG_12_L and IMG_12_R\).*\.csv"):
+    with pytest.raises(
+        PairError, match=r"IMG_12b\.png, flowers\.png, \.\.\.; .*IMG_12_L\.png and IMG_12_R\.png\).*\.csv"
+    ):
         find_tree(tmp_path)
 
 
+def test_folders_of_equal_names_are_told_to_be_given_as_two(tmp_path: Path) -> None:
+    touch(tmp_path, "cam 0/1.png", "cam 1/1.png")
+    with pytest.raises(PairError, match=r"but cam 0/1\.png, cam 1/1\.png; .*deblur .*/cam 0 .*/cam 1\)"):
+        find_tree(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PairError, match="nor any picture"):
+        find_tree(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["a_L.png", "a_R.png", "L_b.png", "R_b.png"], ["a"]),
+        (["imageL/a_L.png", "imageL/a_R.png", "imageR/a_L.png", "imageR/a_R.png"], ["imageL/a", "imageR/a"]),
+        (["A/1.mpo", "B/1.mpo"], ["A/1", "B/1"]),
+        (["L_1.mpo", "R_1.mpo", "L_2.dng", "R_2.dng"], ["L_1", "L_2", "R_1", "R_2"]),
+        (["left/left 1.png", "right/left 1.png"], ["left 1"]),
+        (["left/a.png", "right/a.png", "L_a.png", "R_a.png"], ["a"]),
+        (["trip left/left/a.png", "trip left/right/a.png", "trip right/x_L.png"], ["trip left/a"]),
+    ],
+)
+def test_what_sure_marks_find_is_found_as_before(tmp_path: Path, names: list[str], found: list[str]) -> None:
+    """Places and files of version 0.1.0, which knew no other marks."""
+    touch(tmp_path, *names)
+    assert sorted(places(tmp_path)) == found
+    assert all(Path(file).name not in ("L_a.png", "R_a.png") for pair in places(tmp_path).values() for file in pair)
+
+
 def test_two_folders_are_the_left_and_the_right_views(tmp_path: Path) -> None:
-    touch(tmp_path, "one/x/a.png", "two/x/a.png", "one/b_L.png", "two/b_R.png", "one/c.png")
-    found = find_two(tmp_path / "one", tmp_path / "two")
-    assert [(str(one.place), one.right is not None) for one in found] == [("b", True), ("c", False), ("x/a", True)]
+    one, two, out = (tmp_path / name for name in ("one", "two", "one/out"))
+    touch(
+        tmp_path, "one/x/a.png", "two/x/a.png", "one/b_L.png", "two/b_R.png", "one/c.png", "one/L_d.png", "two/R_d.png"
+    )
+    found = find_two(one, two)
+    expected = [("b", True), ("c", False), ("d", True), ("x/a", True)]
+    assert [(str(pair.place), pair.right is not None) for pair in found] == expected
     assert "No other view was found" in found[1].problem
-    (jobs := list_jobs(tmp_path / "one", tmp_path / "out", right=tmp_path / "two")).sort(key=lambda job: job.place)
-    assert [job.place for job in jobs] == ["b.png", "c.png", "x/a.png"]
+    touch(tmp_path, "one/out/b.png")
+    assert [job.place for job in list_jobs(one, out, right=two)] == ["b.png", "c.png", "d.png", "x/a.png"]
+    assert [job.place for job in list_jobs(one, out, right=two, include=["x/*"])] == ["x/a.png"]
+    with pytest.raises(PairError, match="was given for both views"):
+        find_two(one, two / ".." / "one")
     touch(tmp_path, "three/z.png")
     with pytest.raises(PairError, match="no files of equal names, but"):
         find_two(tmp_path / "one", tmp_path / "three")

@@ -18,7 +18,7 @@ from browsing import browsing
 from PIL import Image
 
 from dualpix.io.endings import ENDINGS
-from dualpix.pairs.pairing import BOTH_VIEWS
+from dualpix.pairs.names import BOTH_VIEWS
 from dualpix.web.app import PAGE
 
 Start = Callable[..., Client]

@@ -74,8 +74,9 @@ def disparity(
 ) -> Disparity:
     """Return the disparity of a pair that the network's cross-correlation finds, and how sure it is.
 
-    Arguments are those of `deblur`, and `turn` is as in `DeblurOptions`. At most as far as the network looks, and 32 pixels, either way; computed in fp32.
-    Raises `PictureError`, `PairError` or `MachineError`, and `CheckpointError` for networks that do not correlate.
+    Arguments are those of `deblur`, and `turn` is as in `DeblurOptions`. At most as far as the network looks, and 32
+    pixels, either way; computed in fp32. Raises `PictureError`, `PairError` or `MachineError`, and `CheckpointError`
+    for networks that do not correlate.
     """
     sample = as_sample(left, right)
     require_pair(sample["left"], sample["right"])

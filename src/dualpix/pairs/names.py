@@ -1,94 +1,98 @@
 """How people name the two views: one table for files, one for folders. Whoever looks for pairs asks here.
 
-To add a way: one line in FILE_MARKS or FOLDER_MARKS, and one in the table of `docs/folders.md`.
+The sure marks came first; the others count only where these find nothing, so that what was found stays as it is.
+To add a way: one line in FILE_MARKS, or a word in THINGS, and one line in the table of `docs/folders.md`.
 """
 
 import re
 from collections.abc import Iterable
 from difflib import SequenceMatcher
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from pathlib import Path
-from typing import NamedTuple
 
 SIDE = r"(?P<side>l|r|left|right)"
+BOTH_VIEWS = {".cr2", ".cr3", ".dng", ".npz"}
+"""Files that hold both views, as far as a name can tell."""
+TWO_PICTURES = ".mpo"
+"""Of files without a sure mark of a side: those with it are views that hold a second picture, such as a preview."""
 
-
-class Mark(NamedTuple):
-    """A pattern for a whole name without extension, with the groups `side` and `name`.
-
-    `sure`: whether a name says by itself that it is a view; else only beside one of the same name and the other side,
-    so that `vitamin R.jpg` and `left_turn.jpg` stay photographs.
-    """
-
-    pattern: re.Pattern[str]
-    sure: bool = False
-
-
-FILE_MARKS = {
-    "NAME_L": Mark(re.compile(rf"(?P<name>.+)[_-]{SIDE}", re.IGNORECASE), sure=True),
-    "NAME (L)": Mark(re.compile(rf"(?P<name>.+?)[ ._-]*[(\[]{SIDE}[)\]]", re.IGNORECASE)),
-    "NAME.left": Mark(re.compile(rf"(?P<name>.+?)[ .]+{SIDE}", re.IGNORECASE)),
-    "L_NAME": Mark(re.compile(rf"{SIDE}[ ._-]+(?P<name>.+)", re.IGNORECASE)),
-}
-"""From an example to the mark, the first that fits first."""
+SURE_MARK = re.compile(rf"(?P<name>.+)[_-]{SIDE}", re.IGNORECASE)
+"""Of a file, without its extension: `a_L`. It says by itself that the file is a view."""
+FILE_MARKS = (
+    re.compile(rf"(?P<name>.+?)[ ._-]*[(\[]{SIDE}[)\]]", re.IGNORECASE),  # a (L)
+    re.compile(rf"(?P<name>.+?)[ .]+{SIDE}", re.IGNORECASE),  # a.left, a L
+    re.compile(rf"{SIDE}[ ._-]+(?P<name>.+)", re.IGNORECASE),  # L_a
+)
+"""Those that say so only beside a file of the same name and the other side, in a folder without sure marks: so
+`vitamin R.jpg` and `left_turn.jpg` stay photographs. The first that fits counts."""
 
 THINGS = r"(?:inputs?|images?|imgs?|views?|pictures?|pics?|photos?|frames?|cams?|cameras?)"
-FOLDER_MARKS = (
-    re.compile(rf"(?:(?P<name>.+?)[_-])?(?:input)?{SIDE}", re.IGNORECASE),
-    re.compile(rf"(?:(?P<name>.+?)[ ._-])??(?:{THINGS}[ ._-]?)?{SIDE}(?:[ ._-]?{THINGS})?", re.IGNORECASE),
-)
-"""Of folders that have a sibling called alike for the other side; what else their names say goes before it."""
+SURE_FOLDER = re.compile(rf"(?:(?P<name>.+?)[_-])?(?:input)?{SIDE}", re.IGNORECASE)
+"""Of a folder that has a sibling called alike for the other side; what else its name says goes before it."""
+FOLDER_MARK = re.compile(
+    rf"(?:(?P<name>.+?)[ ._-])??(?:{THINGS}[ ._-]?)?{SIDE}(?:[ ._-]?{THINGS})?", re.IGNORECASE
+)  # imageL, left_view
 LETTERS = {"a": "b", "b": "a"}
 """Folders called so hold the left and the right view if their pictures are called the same."""
 OTHER = {"l": "r", "r": "l", "left": "right", "right": "left"}
-
-SIDE_MARK = FILE_MARKS["NAME_L"].pattern
-SHOWN = 3
+SHOWN, LOOKED_AT = 3, 1000
+ALIKE = 0.7  # of the letters of two names
 
 
 def split_name(path: Path) -> tuple[str, str]:
     """A file's name without extension and sure mark, and the side: "l", "r" or none."""
-    match = SIDE_MARK.fullmatch(path.stem)
-    return (match["name"], match["side"][0].lower()) if match else (path.stem, "")
+    match = SURE_MARK.fullmatch(path.stem)
+    return (match["name"], _letter(match)) if match else (path.stem, "")
 
 
 def mark_files(paths: Iterable[Path]) -> dict[Path, tuple[str, str]]:
-    """The name and the side of each of the files of one folder, `side` "" where no rule makes it a view."""
+    """The name and the side of each of the files of one folder, the side "" where no rule makes it a view."""
     marked = {path: split_name(path) for path in paths}
-    for mark in (mark for mark in FILE_MARKS.values() if not mark.sure):
+    if any(side for _, side in marked.values()):
+        return marked
+    singles = {*BOTH_VIEWS, TWO_PICTURES}
+    for mark in FILE_MARKS:
         found: dict[tuple[str, str], dict[str, list[Path]]] = {}
-        for path in (path for path, (_, side) in marked.items() if not side):
-            if match := mark.pattern.fullmatch(_bare(path)):
+        for path in (path for path, (_, side) in marked.items() if not side and path.suffix.lower() not in singles):
+            if match := mark.fullmatch(_bare(path)):
                 ending = path.suffix.lower() if _bare(path) == path.stem else ""
-                sides = found.setdefault((match["name"], ending), {"l": [], "r": []})
-                sides[match["side"][0].lower()].append(path)
+                found.setdefault((match["name"], ending), {"l": [], "r": []})[_letter(match)].append(path)
         for (name, _), sides in found.items():
             if sides["l"] and sides["r"]:
                 marked |= {path: (name, side) for side, views in sides.items() for path in views}
     return marked
 
 
-def strip_side(paths: Iterable[Path], side: str) -> dict[Path, str]:
-    """The names of the files of a folder that holds the views of one `side`, without their marks."""
-    files = list(paths)
-    for mark in (mark for mark in FILE_MARKS.values() if not mark.sure):
-        matches = [mark.pattern.fullmatch(_bare(path)) for path in files]
-        if files and all(match and match["side"][0].lower() == side for match in matches):
-            return {path: match["name"] for path, match in zip(files, matches, strict=True) if match}
-    return {path: split_name(path)[0] for path in files}
+def name_within(path: Path, side: str) -> str:
+    """The name of a file in a folder of the views of one `side`, without any mark of that side."""
+    name, marked = split_name(path)
+    matches = [] if marked else [mark.fullmatch(_bare(path)) for mark in FILE_MARKS]
+    return next((match["name"] for match in matches if match and _letter(match) == side), name)
+
+
+def is_sure_folder(name: str, siblings: Iterable[str]) -> bool:
+    """Whether a folder beside `siblings` says by its name alone that it holds the views of one side."""
+    return bool(_side_of(SURE_FOLDER, name, siblings)[0])
 
 
 def folder_side(name: str, siblings: Iterable[str]) -> tuple[str, str]:
     """Of which side the views in a folder are ("l", "r" or none), by its name and those of the folders beside it, and
     what else its name says."""
-    known = set(siblings)
-    for pattern in FOLDER_MARKS:
-        if match := pattern.fullmatch(name):
-            word = match["side"]
-            other = _like(word, OTHER[word.lower()])
-            if name[: match.start("side")] + other + name[match.end("side") :] in known:
-                return word[0].lower(), match["name"] or ""
+    sure = _side_of(SURE_FOLDER, name, siblings)
+    return sure if sure[0] else _side_of(FOLDER_MARK, name, siblings)
+
+
+def _side_of(pattern: re.Pattern[str], name: str, siblings: Iterable[str]) -> tuple[str, str]:
+    if match := pattern.fullmatch(name):
+        word = match["side"]
+        other = name[: match.start("side")] + _like(word, OTHER[word.lower()]) + name[match.end("side") :]
+        if other in set(siblings):
+            return _letter(match), match["name"] or ""
     return "", name
+
+
+def _letter(match: re.Match[str]) -> str:
+    return match["side"][0].lower()
 
 
 def letter_side(folder: Path, siblings: Iterable[str], files: Iterable[Path]) -> str:
@@ -111,25 +115,34 @@ def common_name(left: Path, right: Path | None) -> str:
     return split_name(left)[0]
 
 
-def nearest_rule(folder: str, names: Iterable[str]) -> str:
-    """What a folder without pairs holds, and how it should be called; `names` of all pictures in it."""
-    seen = sorted(set(names))
-    rules = "name the views NAME_L and NAME_R, or put them under equal names into the folders left and right"
-    listed = "or list them in a .csv or .jsonl file"
+def nearest_rule(folder: Path, files: Iterable[Path]) -> str:
+    """What a folder without pairs holds, and how it should be called; `files` are all pictures below it."""
+    seen = sorted({file.relative_to(folder) for file in files})[:LOOKED_AT]
+    rule = "name the views NAME_L and NAME_R, or put them under equal names into the folders left and right"
     if not seen:
-        return f"{folder} holds no pairs; {rules} (there is no picture in it)."
-    shown = ", ".join(seen[:SHOWN]) + (", ..." if len(seen) > SHOWN else "")
-    alike = max(pairwise(seen), key=lambda two: SequenceMatcher(None, *two).ratio(), default=None)
-    example = ""
-    if alike is not None and SequenceMatcher(None, *alike).ratio() > 0.7:
-        start = _shared_start(*alike)
-        example = f" (if {alike[0]} and {alike[1]} are two views, {start}_L and {start}_R)"
-    return f"{folder} holds no pairs, but {shown}; {rules}{example}, {listed}."
+        return f"{folder} holds no pairs, nor any picture; {rule}."
+    shown = ", ".join(map(str, seen[:SHOWN])) + (", ..." if len(seen) > SHOWN else "")
+    return (
+        f"{folder} holds no pairs, but {shown}; {rule}{_example(folder, seen)}, or list them in a .csv or .jsonl file."
+    )
 
 
-def _shared_start(one: str, other: str) -> str:
-    size = next((i for i, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
-    return one[:size].rstrip(" ._-(") or "NAME"
+def _example(folder: Path, seen: list[Path]) -> str:
+    """How the rule reads for what looks most like two views, or nothing."""
+    names: dict[Path, set[str]] = {}
+    for path in seen:
+        names.setdefault(path.parent, set()).add(path.name)
+    for one, other in pairwise(names):
+        if names[one] & names[other]:
+            return f", or give both folders (if they are two views: deblur {folder / one} {folder / other})"
+    beside = [(one, other) for one, other in pairwise(seen) if one.parent == other.parent]
+    likeness = {two: SequenceMatcher(None, two[0].stem, two[1].stem).ratio() for two in beside}
+    one, other = max(beside, key=lambda two: likeness[two], default=(folder, folder))
+    if likeness.get((one, other), 0) < ALIKE:
+        return ""
+    same = takewhile(lambda two: two[0] == two[1], zip(one.stem, other.stem, strict=False))
+    start = "".join(letter for letter, _ in same).rstrip(" ._-([") or "NAME"
+    return f" (if {one} and {other} are two views: {start}_L{one.suffix} and {start}_R{other.suffix})"
 
 
 def _bare(path: Path) -> str:

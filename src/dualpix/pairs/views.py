@@ -13,7 +13,7 @@ from dualpix.io.metadata import Metadata
 from dualpix.io.opening import as_path
 from dualpix.io.reading import LIMIT_MEGAPIXELS, MIN_SIDE_PX, Picture, read_picture
 from dualpix.machine.modes import settled
-from dualpix.pairs.names import folder_side, letter_side, mark_files, nearest_rule, split_name, strip_side
+from dualpix.pairs.names import folder_side, letter_side, mark_files, name_within, nearest_rule, split_name
 
 
 class Pair(TypedDict):
@@ -103,8 +103,8 @@ PARALLEL_FOLDERS = [
 def find_pairs(folder: str | Path) -> list[tuple[Path, Path]]:
     """The (left, right) files of every pair in a folder, sorted by name.
 
-    Pairs are files side by side whose names differ in the mark of a side (`names.FILE_MARKS`: `_L` and `_R`, `left_`
-    and `right_`, ...), or files of the same name, with or without these marks, in parallel folders (left and right,
+    Pairs are files side by side whose names differ in the mark of a side (`_L` and `_R`, `left_` and `right_`, ...: see
+    `names`), or files of the same name, with or without these marks, in parallel folders (left and right,
     inputL and inputR, test_l and test_r, A and B, ...). Raises PairError if there is none, if a view has no
     counterpart, or if two files claim the same place.
     """
@@ -116,19 +116,28 @@ def find_named_pairs(folder: str | Path) -> dict[str, tuple[Path, Path]]:
     folder = Path(folder)
     if not folder.is_dir():
         raise PairError(f"{folder} is not a folder; give a folder of pairs.")
-    marked = mark_files(_pictures(folder))
+    files = _pictures(folder)
+    marked = mark_files(files)
     lefts, rights = (_index((path, name) for path, (name, own) in marked.items() if own == side) for side in "lr")
-    for left, right in _parallel(folder) if not lefts and not rights else ():
+    for places in _parallel(folder) if not lefts and not rights else ():
         if not lefts and not rights:
-            lefts, rights = (
-                _index(strip_side(_pictures(place), side).items()) for place, side in ((left, "l"), (right, "r"))
-            )
+            lefts, rights = _match_sides(*map(_pictures, places))
     if not lefts and not rights:
-        raise PairError(nearest_rule(str(folder), (path.name for path in marked)))
+        raise PairError(nearest_rule(folder, files))
     if lonely := [str((lefts | rights)[name]) for name in sorted(lefts.keys() ^ rights.keys())]:
         more = f" and {len(lonely) - 3} more" if len(lonely) > 3 else ""
         raise PairError(f"No other view was found for {', '.join(lonely[:3])}{more}; add it or move the file away.")
     return {name: (lefts[name], rights[name]) for name in sorted(lefts)}
+
+
+def _match_sides(left: Iterable[Path], right: Iterable[Path]) -> tuple[dict[str, Path], dict[str, Path]]:
+    """The files of two folders by name, without sure marks or, if only then they agree, without any."""
+    lefts, rights = (_index((path, name_of(path)) for path in side) for side in (left, right))
+    if lefts.keys() != rights.keys():
+        bare = [{name_within(path, side): path for path in files} for side, files in (("l", left), ("r", right))]
+        if bare[0].keys() == bare[1].keys():
+            return bare[0], bare[1]
+    return lefts, rights
 
 
 def _parallel(folder: Path) -> Iterator[tuple[Path, Path]]:

@@ -20,7 +20,7 @@ from dualpix.io import Metadata, write_picture
 from dualpix.io.endings import ENDINGS
 from dualpix.pairs import Views, inspection_of, open_views, turn_back
 from dualpix.pairs.inspect import Inspected, disparity_picture, scale_px
-from dualpix.pairs.pairing import BOTH_VIEWS
+from dualpix.pairs.names import BOTH_VIEWS
 from dualpix.pairs.sample import mean_view
 from dualpix.weights.checkpoint import Checkpoint
 

@@ -87,7 +87,7 @@ def list_jobs(
     if is_pattern(source):
         source, include = _split_pattern(source, include)
     if right is not None:
-        found = find_two(source, right)
+        found = find_two(source, right, include=include, exclude=exclude, leave_out=output)
     elif source.is_dir():
         found = find_tree(source, layout=layout, include=include, exclude=exclude, leave_out=output)
     else:
