@@ -68,7 +68,7 @@ class Many(NamedTuple):
         given = [OPTIONS[name] for name, value in self._asdict().items() if value]
         given += ["--format"] if suffix is not None else []
         if not many and given:
-            what = f"only for a folder, a pattern or a manifest (.jsonl, .csv), and {source} is neither"
+            what = f"only for a folder, a pattern or a manifest (.jsonl, .csv), and {source} is none of these"
             raise typer.BadParameter(what, param_hint=", ".join(given))
         if many and source.suffix.lower() in SUFFIXES and not source.is_dir() and (self.include or self.exclude):
             raise typer.BadParameter("--include and --exclude are for folders", param_hint="LEFT")

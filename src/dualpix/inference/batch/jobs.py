@@ -10,6 +10,7 @@ from typing import NamedTuple
 from dualpix.errors import PairError, PictureError
 from dualpix.inference.batch.manifest import read_manifest
 from dualpix.inference.options import DeblurOptions
+from dualpix.inference.pipeline import check_depth
 from dualpix.io.endings import output_ending
 from dualpix.io.writing import ENCODERS
 from dualpix.pairs.pairing import Found, find_tree, find_two
@@ -61,9 +62,10 @@ def list_jobs(
     ignores case too, are a problem of the second.
 
     Args:
-        source: the folder or the manifest.
+        source: the folder, the manifest or the pattern.
         output: the folder of the pictures.
-        options: of which `layout` says how files hold both views.
+        options: of which `layout` says how files hold both views, and `depth` what the pictures' format has to hold.
+        right: the folder of the right views.
         format: an extension for all pictures; None for that of the left view (.tif for files that hold both views and
             are no pictures).
         include: patterns of names to take.
@@ -74,11 +76,13 @@ def list_jobs(
     Raises:
         PairError: if there is nothing to do, for a manifest that is wrong, and if `output` is the folder of the inputs
             or no place for a folder.
-        PictureError: for a format that cannot be written.
+        PictureError: for a format that cannot be written, or not at that depth.
     """
     source, output = Path(source), Path(output)
+    options = options or DeblurOptions()
     suffix = _suffix(format)
-    layout = None if options is None else options.layout
+    if suffix:
+        check_depth(output / f"NAME{suffix}", options.depth)
     if output.exists() and not output.is_dir():
         raise PairError(f"{output} is a file; give a folder for the pictures.")
     for folder in filter(None, (source, right)):
@@ -89,10 +93,10 @@ def list_jobs(
     if right is not None:
         found = find_two(source, right, include=include, exclude=exclude, leave_out=output)
     elif source.is_dir():
-        found = find_tree(source, layout=layout, include=include, exclude=exclude, leave_out=output)
+        found = find_tree(source, layout=options.layout, include=include, exclude=exclude, leave_out=output)
     else:
         found = read_manifest(source, allow_outside)
-    jobs = _without_clashes([_job(one, output, suffix) for one in found])
+    jobs = _without_clashes([_job(one, output, suffix, options.depth) for one in found])
     return jobs if shard is None else jobs[shard.number - 1 :: shard.total]
 
 
@@ -115,10 +119,15 @@ def _suffix(format: str | None) -> str:
     return suffix
 
 
-def _job(found: Found, folder: Path, suffix: str) -> Job:
+def _job(found: Found, folder: Path, suffix: str, depth: int | None) -> Job:
     ending = found.suffix or suffix or output_ending(found.left, frozenset(ENCODERS))
     place = found.place.with_name(found.place.name + ending)
-    return Job(found.left, found.right, folder, place.as_posix(), found.problem)
+    job = Job(found.left, found.right, folder, place.as_posix(), found.problem)
+    try:
+        check_depth(job.output, depth)
+    except PictureError as error:
+        return replace(job, problem=job.problem or str(error))
+    return job
 
 
 def _without_clashes(jobs: list[Job]) -> list[Job]:

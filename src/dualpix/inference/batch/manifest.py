@@ -71,7 +71,7 @@ def _rows(file: BinaryIO, path: Path) -> Iterator[tuple[str, Any]]:
         is_first = not delimiter
         delimiter = delimiter or next((one for one in DELIMITERS if one in text), ",")
         try:
-            (cells,) = csv.reader([text], delimiter=delimiter, strict=True)
+            (cells,) = csv.reader([text], delimiter=delimiter, skipinitialspace=True, strict=True)
         except (csv.Error, ValueError) as error:
             raise PairError(f"{where} is no row of a CSV file; write LEFT,RIGHT or LEFT,RIGHT,OUTPUT.") from error
         cells = [cell.strip() for cell in cells]
