@@ -14,13 +14,15 @@ from dualpix.inference.deblur import deblur, deblur_pair
 from dualpix.io import read_picture
 from dualpix.pairs import find_pairs, inspect_views, open_views
 from dualpix.pairs.turning import TURNS, lay_along_rows, turn_back
+from small_networks import tiny
 
 DEMO = Path(dualpix.__file__).parent / "demo_pair"
 
 
-def bundled(turns: int = 0) -> dict[str, torch.Tensor]:
-    """The pair inside the package, 640 x 480, its pixels turned counter-clockwise as a program that exports does."""
-    views = {name: read_picture(DEMO / f"{name}.png").pixels for name in ("left", "right")}
+def bundled(turns: int = 0, rows: int = 480) -> dict[str, torch.Tensor]:
+    """The pair inside the package, 640 x 480 or its corner, its pixels turned counter-clockwise as a program that
+    exports does."""
+    views = {name: read_picture(DEMO / f"{name}.png").pixels[:, :rows, : rows * 4 // 3] for name in ("left", "right")}
     return {name: torch.rot90(view, turns, (1, 2)).contiguous() for name, view in views.items()}
 
 
@@ -79,13 +81,27 @@ def test_from_files_the_views_are_laid_and_exchanged_after_that(folder: Path) ->
 
 
 @pytest.mark.parametrize("turns", [1, 3])
-def test_the_sharp_picture_is_that_of_the_lying_pair(turns: int, folder: Path) -> None:
+def test_the_sharp_picture_is_that_of_the_lying_pair(turns: int) -> None:
     """To the bit, from arrays; the command does the same from files."""
-    upright, lying = bundled(turns), bundled()
+    upright, lying = bundled(turns, 240), bundled(rows=240)
     with pytest.warns(UserWarning, match="stands upright"):
-        picture = deblur(upright["left"], upright["right"], "w.safetensors")
-    expected = deblur_pair({**lying, "name": "lying"}, "w.safetensors").picture
+        picture = deblur(upright["left"], upright["right"], tiny())
+    expected = deblur_pair({**lying, "name": "lying"}, tiny()).picture
     assert picture.equal(torch.rot90(expected, turns, (1, 2)))
+
+
+def test_samples_of_any_data_are_turned_too_unless_told_otherwise() -> None:
+    """So an upright set is evaluated like a lying one, with every picture of a sample; views that were read are not
+    turned again."""
+    lying = bundled(rows=240) | {"center": bundled(rows=240)["left"], "name": "pair"}
+    upright = {name: torch.rot90(view, 1, (1, 2)) for name, view in lying.items() if isinstance(view, torch.Tensor)}
+    network = tiny()
+    expected = deblur_pair(lying, network).picture
+    done = deblur_pair({**upright, "name": "pair"}, network)
+    assert done.picture.equal(torch.rot90(expected, 1, (1, 2))) and "stands upright" in done.warnings[0]
+    kept = deblur_pair({**upright, "name": "pair"}, network, turn="none")
+    assert not kept.picture.equal(done.picture) and "along columns" in kept.warnings[0]
+    assert lay_along_rows(upright)["center"].equal(lying["center"])
 
 
 @pytest.mark.slow

@@ -35,6 +35,7 @@ ADVICE = (
     (r" \((?:--|dualpix )[\w -]+\)", ""),
     (r"; give the other view as well, or say how both lie in it: [^.;]*", "; give the other view as well"),
     (r" and at what dualpix inspect says", ""),
+    (r"choose one, and exchange the views if", "exchange the views if"),
     (r", as memory= or band_rows= asks; give less, or leave it out", "; use smaller views"),
     (r"; choose \.png or \.tif, or give --strip-metadata", "; choose PNG or TIFF"),
     (r"; choose another place or name", ""),
