@@ -37,7 +37,10 @@ def lay_along_rows(views: Mapping[str, Any], turn: str = AUTO, swap: bool = Fals
     if turns:
         views |= {name: _turned(thing, turns) for name, thing in views.items() if isinstance(thing, Tensor)}
     if turns and found is not None:
-        notes.append(f"The picture stands upright: it was turned {WORDS[turns]} for the work, and the result back.")
+        notes.append(
+            f"The picture stands upright: it was turned {WORDS[turns]} for the work, and the result back; should that "
+            "look worse than the photograph, exchange the views (--swap)."
+        )
         found = inspect_turned(found, views["left"], views["right"])
     if swap:
         views |= {"left": views["right"], "right": views["left"]}
