@@ -55,8 +55,10 @@ def name_output(asked: str, left: Path, right: Path | None, suffix: str) -> Path
 def check_depth(output: Path, depth: int | None) -> None:
     """Raise PictureError if `depth`, in bits, was asked for and is more than the format of `output` has."""
     if depth == 16 and output.suffix.lower() in ENCODERS and output.suffix.lower() not in SIXTEEN_BIT:
-        what = f"{output.suffix} holds 8 bits"
-        raise PictureError(f"{output} was not written: {what}, not 16; leave out --depth 16, or choose .tif or .png.")
+        raise PictureError(
+            f"{output} was not written: {output.suffix} holds 8 bits, not 16; leave out --depth 16, or "
+            "choose .tif or .png."
+        )
 
 
 def open_for(
