@@ -157,7 +157,7 @@ def _is_of_one_piece(values: Tensor, matches: Matches) -> bool:
     if abs(float(steady.mean())) > CHANCE * spread / apart**0.5:
         return True
     alike, pairs = _likeness(steady, matches.rows, matches.columns)
-    return alike * pairs**0.5 > ALIKE_CHANCE * spread**2
+    return bool(alike * pairs**0.5 > ALIKE_CHANCE * spread**2)
 
 
 def _likeness(values: Tensor, rows: Tensor, columns: Tensor) -> tuple[float, int]:

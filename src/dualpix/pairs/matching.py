@@ -76,9 +76,10 @@ def match_blocks(left: Tensor, right: Tensor, coarser: int = 1) -> Matches:
     across, down, bends, found = _peaks(common / energy.prod(0).sqrt()[:, None, None])
     weak, strong = bends.aminmax(dim=0)
     trusted = found & (weak > MIN_BEND) & (weak > MIN_EVENNESS * strong)
-    kept = [values[trusted] for values in (across, down, rows, columns)]
-    fineness = _fineness(greys, *kept, common[trusted].flatten(1).amax(1))
-    return Matches(*kept, fineness, len(rows), int(found.sum()), reduction)
+    textured_count, found_count = len(rows), int(found.sum())
+    across, down, rows, columns = (values[trusted] for values in (across, down, rows, columns))
+    fineness = _fineness(greys, across, down, rows, columns, common[trusted].flatten(1).amax(1))
+    return Matches(across, down, rows, columns, fineness, textured_count, found_count, reduction)
 
 
 def _fineness(greys: Tensor, across: Tensor, down: Tensor, rows: Tensor, columns: Tensor, common: Tensor) -> Tensor:

@@ -17,9 +17,10 @@ from dualpix.pairs.verdict import Inspection, inspect_views
 from dualpix.tables import pick
 
 AUTO = "auto"
-TURNS = {AUTO: None, "none": 0, "left": 1, "half": 2, "right": 3}
+LEFT, HALF, RIGHT = 1, 2, 3
+TURNS: dict[str, int | None] = {AUTO: None, "none": 0, "left": LEFT, "half": HALF, "right": RIGHT}
 """From what a user says to quarter turns counter-clockwise."""
-WORDS = {1: "by a quarter to the left", 2: "upside down", 3: "by a quarter to the right"}
+WORDS = {LEFT: "by a quarter to the left", RIGHT: "by a quarter to the right"}
 
 
 def lay_along_rows(views: Mapping[str, Any], turn: str = AUTO, swap: bool = False) -> dict[str, Any]:
@@ -53,7 +54,7 @@ def quarter_turns(found: Inspection) -> int:
     """How often to turn views counter-clockwise, of which `found` is known, to bring disparity onto the rows."""
     if "vertical" not in found.odd:
         return 0
-    return TURNS["left"] if found.downward_share >= 0.5 else TURNS["right"]
+    return LEFT if found.downward_share >= 0.5 else RIGHT
 
 
 def inspect_turned(upright: Inspection, left: Tensor, right: Tensor) -> Inspection:

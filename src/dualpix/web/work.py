@@ -61,8 +61,8 @@ class Order:
     names: dict[str, str] = field(default_factory=dict)
 
     def open(self) -> Views:
-        chosen = {"layout": self.layout, "swap": self.swap, "turn": self.turn}
-        return open_views(self.left, self.right, **chosen, limit_megapixels=self.megapixels)
+        paths, size = (self.left, self.right), self.megapixels
+        return open_views(*paths, layout=self.layout, swap=self.swap, turn=self.turn, limit_megapixels=size)
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,7 @@ def list_jobs(
         check_depth(output / f"NAME{suffix}", options.depth)
     if output.exists() and not output.is_dir():
         raise PairError(f"{output} is a file; give a folder for the pictures.")
-    for folder in filter(None, (source, right)):
+    for folder in (source, *([] if right is None else [right])):
         if output.is_dir() and os.path.isdir(folder) and os.path.samefile(folder, output):
             raise PairError(f"{output} is the folder of the inputs; give another one for the pictures.")
     if is_pattern(source):

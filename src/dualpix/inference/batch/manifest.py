@@ -65,7 +65,8 @@ def _objects(file: BinaryIO, path: Path) -> Iterator[tuple[str, Any]]:
 
 def _rows(file: BinaryIO, path: Path) -> Iterator[tuple[str, Any]]:
     """Spreadsheets of some countries write semicolons, and most begin with a byte-order mark."""
-    head, delimiter = COLUMNS, ""
+    head: tuple[str, ...] = COLUMNS
+    delimiter = ""
     for number, line in _lines(file, path):
         where, text = f"{path}, line {number}", line.decode("utf-8-sig", "surrogateescape")
         is_first = not delimiter

@@ -15,7 +15,7 @@ from dualpix.pairs.sources.camera_raw import is_raw, read_raw
 from dualpix.pairs.sources.multi_picture import is_two, read_two
 from dualpix.pairs.sources.npz import is_arrays, read_arrays
 from dualpix.pairs.sources.pixel_phone import is_pixel, read_pixel, read_pixel_pair
-from dualpix.pairs.sources.record import Views
+from dualpix.pairs.sources.record import Views, views_of
 from dualpix.pairs.sources.side_by_side import read_side_by_side, read_top_bottom
 from dualpix.pairs.turning import AUTO, lay_along_rows
 from dualpix.pairs.views import read_pair
@@ -69,7 +69,7 @@ def open_views(
     elif all(is_pixel(path, start_of(path)) for path in (left, right)):
         views = read_pixel_pair(left, right, limit_megapixels)
     else:
-        views = Views(**read_pair(left, right, limit_megapixels), quarter_turns=0)
+        views = views_of(read_pair(left, right, limit_megapixels))
     return cast(Views, lay_along_rows(views, turn, swap))
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dualpix.errors import PairError
 from dualpix.io.reading import count_pictures, read_pictures
-from dualpix.pairs.sources.record import Views
+from dualpix.pairs.sources.record import Views, views_of
 from dualpix.pairs.views import pair_of
 
 
@@ -24,4 +24,4 @@ def read_two(path: Path, limit_megapixels: float) -> Views:
         f"{path.name} holds two pictures of one size: the first was taken for the left view, the second for the right."
     )
     pair["notes"] = [note, *dict.fromkeys(pair["notes"])]
-    return Views(**pair, quarter_turns=0)
+    return views_of(pair)

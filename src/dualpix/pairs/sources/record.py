@@ -1,6 +1,6 @@
 """What every source of two views shares: the record it fills in, and how arrays become views."""
 
-from typing import Any, NotRequired
+from typing import Any, NotRequired, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,11 @@ class Views(Pair):
 
     quarter_turns: int
     inspection: NotRequired[Inspection]
+
+
+def views_of(pair: Pair, quarter_turns: int = 0) -> Views:
+    """A pair as views that were turned so often."""
+    return cast(Views, {**pair, "quarter_turns": quarter_turns})
 
 
 def as_view(pixels: NDArray[Any]) -> Tensor:
