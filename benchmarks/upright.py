@@ -29,7 +29,8 @@ from dualpix.weights import checkpoint
 
 Views = tuple[Tensor, Tensor]
 PARTS = ("pictures", "noise", "verdicts")
-PAIR = {GOOD, EITHER}
+PAIR = {GOOD, EITHER, IN_FOCUS}
+"""What stops nothing."""
 OPTIONS = DeblurOptions(precision="fp32", force=True, depth=8)
 
 
@@ -76,7 +77,7 @@ CASES: dict[str, tuple[Callable[[Views], Views], set[str]]] = {
     "both views at JPEG 80": (lambda views: (coded(views[0], 80), coded(views[1], 80)), PAIR),
     "right view 1 / 1.24 as bright": (lambda views: (views[0], views[1] / 1.24), PAIR),
     "right view 1 / 3 as bright": (lambda views: (views[0], views[1] / 3), {VERDICTS["brightness"]}),
-    "views exchanged": (lambda views: (views[1], views[0]), {VERDICTS["swapped"], EITHER}),
+    "views exchanged": (lambda views: (views[1], views[0]), {VERDICTS["swapped"], EITHER, IN_FOCUS}),
     "left view, saved at JPEG 95 and 80": (lambda v: (coded(v[0], 95), coded(v[0], 80)), {VERDICTS["still"], UNKNOWN}),
     "left view, itself and at JPEG 60": (lambda v: (v[0], coded(v[0], 60)), {VERDICTS["still"], UNKNOWN}),
     "left view with noise of 4 levels twice": (
@@ -115,7 +116,8 @@ def pictures(found: list[tuple[str, Path, Path]]) -> None:
                 paths = [Path(folder) / f"{side}.png" for side in ("l", "r")]
                 for path, file in zip(paths, (left, right), strict=True):
                     view = read_picture(file)
-                    write_picture(path, torch.rot90(view.pixels, turns, (1, 2)), view.depth, overwrite=True)
+                    turned = torch.rot90(view.pixels, turns, (1, 2))
+                    write_picture(path, turned, view.depth, overwrite=True, grey=view.grey)
                 views = open_views(*paths)
                 same = views["left"].equal(lying["left"]) and views["right"].equal(lying["right"])
                 differ = _differ(levels(views, opened, Path(folder)), expected, turns)
@@ -179,8 +181,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
+    parser.add_argument("--only", default="", metavar="NAME", help="pairs whose name begins so, such as DPDD")
     asked = parser.parse_args()
-    found = list(find(asked.data))
+    found = [one for one in find(asked.data) if one[0].startswith(asked.only)]
     if "pictures" in asked.parts:
         pictures(found)
     if "noise" in asked.parts:
