@@ -88,11 +88,11 @@ def list_jobs(
     for folder in (source, *([] if right is None else [right])):
         if output.is_dir() and os.path.isdir(folder) and os.path.samefile(folder, output):
             raise PairError(f"{output} is the folder of the inputs; give another one for the pictures.")
-    if is_pattern(source):
+    if pattern := is_pattern(source):
         source, include = _split_pattern(source, include)
     if right is not None:
         found = find_two(source, right, include=include, exclude=exclude, leave_out=output)
-    elif source.is_dir():
+    elif pattern or source.is_dir():
         found = find_tree(source, layout=options.layout, include=include, exclude=exclude, leave_out=output)
     else:
         found = read_manifest(source, allow_outside)
