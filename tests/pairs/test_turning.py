@@ -9,7 +9,7 @@ import tifffile
 import torch
 
 import dualpix
-from dualpix.errors import RecipeError
+from dualpix.errors import PairError, RecipeError
 from dualpix.inference.deblur import deblur, deblur_pair
 from dualpix.io import read_picture
 from dualpix.pairs import find_pairs, inspect_views, open_views
@@ -65,7 +65,9 @@ def test_what_the_user_says_is_done_and_nothing_compared(turn: str, turns: int) 
 def test_which_way_is_asked_only_where_it_is_by_chance(defocused) -> None:
     left, right = (view.transpose(1, 2).contiguous() for view in defocused(-6, 0, 6))
     found = lay_along_rows({"left": left, "right": right})["inspection"]
-    assert list(found.odd) == ["upright"] and "--turn left" in found.odd["upright"]
+    assert list(found.odd) == ["upright"] and "exchange the views" in found.odd["upright"]
+    with pytest.raises(PairError, match="To say which way, give turn='left' or turn='right'"):
+        deblur_pair({"left": left, "right": right}, tiny(), strict=True)
     assert found.order == "unknown"
 
 

@@ -128,7 +128,7 @@ def test_sixteen_bits_stay_sixteen_bits(client: Client) -> None:
 
 def test_deleting_leaves_nothing(client: Client, pair: dict[str, bytes]) -> None:
     told = client.done({**pair, "start": "no"})
-    folder = client.desk.find(told["id"]).order.folder
+    folder = client.jobs.find(told["id"]).upload.folder
     assert folder.is_dir()
     assert client.ask("DELETE", f"/api/jobs/{told['id']}").status == 204
     assert not folder.exists()
@@ -138,7 +138,7 @@ def test_deleting_leaves_nothing(client: Client, pair: dict[str, bytes]) -> None
 
 
 def test_downloads_leave_nothing(client: Client, done: str) -> None:
-    folder = client.desk.find(done).order.folder
+    folder = client.jobs.find(done).upload.folder
     before = sorted(folder.iterdir())
     assert client.get(f"/api/jobs/{done}/result").status == 200
     assert sorted(folder.iterdir()) == before
@@ -154,7 +154,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_files_are_told_in_one_sentence(client: Client, pair: dict[str, bytes], name: str) -> None:
-    """R1, R2, R19 (polyglot): refused, and the sentence names the file but no folder of the server."""
+    """Refused, and the sentence names the file but no folder of the server."""
     content, status = BROKEN[name]
     told = client.done({"left": content, "right": pair["right"]})
     assert (told["state"], told["status"]) == ("failed", status)
@@ -166,7 +166,6 @@ def test_broken_files_are_told_in_one_sentence(client: Client, pair: dict[str, b
 
 
 def test_views_that_are_no_pair(client: Client, pair: dict[str, bytes]) -> None:
-    """R6."""
     told = client.done({"left": pair["left"], "right": pair["left"]})
     assert told["state"] == "failed" and "same pixels" in told["error"]
     told = client.done({"left": pair["left"], "right": png(picture(40, 40))})
@@ -192,7 +191,7 @@ def test_wrong_fields(client: Client, fields: dict[str, bytes | str], status: in
 
 
 def test_wrong_kinds_of_body(client: Client) -> None:
-    """R19: wrong type."""
+    """Wrong type."""
     assert client.ask("POST", "/api/jobs", b"{}", content_type="application/json").status == 415
     assert client.ask("POST", "/api/jobs", b"").status == 415
     assert client.ask("POST", "/api/jobs", b"rubbish", content_type="multipart/form-data").status == 400
@@ -219,18 +218,18 @@ NAMES = ["../../evil.png", "/etc/passwd", "x" * 251 + ".png", "%2e%2e%2fevil.png
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_of_uploads_are_never_paths(client: Client, pair: dict[str, bytes], name: str) -> None:
-    """R20, R28: whatever a file is called, it is stored under a name of our own in the job's own folder."""
+    """Whatever a file is called, it is stored under a name of our own in the job's own folder."""
     reply = client.upload({**pair, "start": "no"}, {"left": name})
     assert reply.status == 202
-    order = client.desk.find(reply.json["id"]).order
-    assert order.left.parent == order.folder and order.left.name in ("left.png", "left")
+    upload = client.jobs.find(reply.json["id"]).upload
+    assert upload.left.parent == upload.folder and upload.left.name in ("left.png", "left")
     assert client.wait(reply.json["id"])["state"] == "ready"
     assert client.ask("DELETE", f"/api/jobs/{reply.json['id']}").status == 204
 
 
 def test_addresses_are_never_paths(client: Client, done: str) -> None:
-    """R20: only ids that the desk knows lead to files."""
-    secret = client.desk.find(done).order.folder
+    """Only ids that the jobs knows lead to files."""
+    secret = client.jobs.find(done).upload.folder
     for path in ("/../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/app.py", "/page/index.html", f"/{secret}",
                  "/api/jobs/..%2f..%2fetc", "/api/jobs/%00", f"/api/jobs/{done}/result.npy",
                  f"/api/jobs/{done}/../left", f"/api/jobs/{done}/%2e%2e/x", f"/api/jobs/{secret.name}",
@@ -243,7 +242,7 @@ def test_addresses_are_never_paths(client: Client, done: str) -> None:
 
 def test_a_client_that_leaves_in_the_middle(client: Client, pair: dict[str, bytes]) -> None:
     """The upload is thrown away, and the server goes on."""
-    folders = len(list(client.desk._root.iterdir()))
+    folders = len(list(client.jobs._root.iterdir()))
     for _ in range(3):
         connection = client.connect()
         connection.putrequest("POST", "/api/jobs")
@@ -253,6 +252,6 @@ def test_a_client_that_leaves_in_the_middle(client: Client, pair: dict[str, byte
         connection.close()
     assert client.get("/").status == 200
     end_s = time.monotonic() + 20
-    while len(list(client.desk._root.iterdir())) != folders:
+    while len(list(client.jobs._root.iterdir())) != folders:
         assert time.monotonic() < end_s
         time.sleep(0.05)

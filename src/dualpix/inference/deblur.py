@@ -11,7 +11,7 @@ from typing import TypeAlias, Unpack, cast
 import torch
 from torch import Tensor, nn
 
-from dualpix.errors import CheckpointError, MachineError, PairError, memory_told
+from dualpix.errors import CheckpointError, MachineError, PairError, memory_told, option
 from dualpix.inference import engines
 from dualpix.inference.bands import Done, Progress, run_bands, run_fitting
 from dualpix.inference.engines import AnyRunner
@@ -125,7 +125,13 @@ def _deblurred(
     found = inspection_of(sample)
     odd = list(found.odd.values())
     if strict and odd:
-        raise PairError(f"{' '.join(odd)} To go on all the same, give --force (strict=False).")
+        advice = f"To go on all the same, give {option('force')}."
+        if "swapped" in found.odd:
+            advice = f"To exchange the views, give {option('swap')}; to go on all the same, {option('force')}."
+        if "upright" in found.odd:
+            ways = f"{option('turn', 'left')} or {option('turn', 'right')}"
+            advice = f"To say which way, give {ways}; to go on all the same, {option('force')}."
+        raise PairError(" ".join([*odd, advice]))
     left, right, matched = match_brightness(sample["left"], sample["right"])
     sample = {**sample, "left": left, "right": right}
     warnings = [*sample.get("notes", ()), *odd, *([matched] if matched else [])]

@@ -1,6 +1,6 @@
 """From the files of a pair to the file of its sharp picture, and what that takes over from its views.
 
-Three steps, which may be taken at different times: `open_for` reads, `deblur_views` computes, `finish` writes.
+Three steps, which may be taken at different times: `load_pair` reads, `deblur_views` computes, `save_result` writes.
 """
 
 import os
@@ -9,12 +9,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dualpix.errors import PictureError
+from dualpix.errors import PictureError, option
 from dualpix.inference.bands import Progress
 from dualpix.inference.deblur import Deblurred, deblur_pair
 from dualpix.inference.options import DeblurOptions
 from dualpix.io import Metadata, check_output, write_picture
-from dualpix.io.writing import ENCODERS, SIXTEEN_BIT, as_stored, make_folder
+from dualpix.io.formats import OUTPUTS, advice
+from dualpix.io.writing import as_stored, make_folder
 from dualpix.pairs import Views, open_views, turn_back
 from dualpix.pairs.names import common_name
 from dualpix.weights.checkpoint import Checkpoint
@@ -30,7 +31,7 @@ class Inherited:
     depth: int
 
 
-def inherit(views: Views, opened: Checkpoint, options: DeblurOptions) -> Inherited:
+def output_profile(views: Views, opened: Checkpoint, options: DeblurOptions) -> Inherited:
     """What a picture made of `views` with the weights `opened` takes over; without metadata it still lies like them."""
     metadata = replace(views["metadata"], software=f"{options.software}, {opened.name}, weights {opened.path.stem}")
     if options.strip_metadata:
@@ -47,21 +48,23 @@ def name_output(asked: str, left: Path, right: Path | None, suffix: str) -> Path
     path = Path(asked)
     if asked.endswith(("/", os.sep)):
         make_folder(path)
-    if path.is_dir() and (asked.endswith(("/", os.sep)) or path.suffix.lower() not in ENCODERS):
+    if path.is_dir() and (asked.endswith(("/", os.sep)) or path.suffix.lower() not in OUTPUTS):
         return path / (common_name(left, right) + suffix)
     return path if path.suffix else path.with_name(path.name + suffix)
 
 
 def check_depth(output: Path, depth: int | None) -> None:
     """Raise PictureError if `depth`, in bits, was asked for and is more than the format of `output` has."""
-    if depth == 16 and output.suffix.lower() in ENCODERS and output.suffix.lower() not in SIXTEEN_BIT:
+    kind = OUTPUTS.get(output.suffix.lower())
+    if kind and depth and depth > max(kind.bits):
+        most, choice = max(kind.bits), advice(lambda other: depth in other.bits)
         raise PictureError(
-            f"{output} was not written: {output.suffix} holds 8 bits, not 16; leave out --depth 16, or "
-            "choose .tif or .png."
+            f"{output} was not written: {output.suffix} holds {most} bits, not {depth}; leave out"
+            f" {option('depth', 16)}, or choose {choice}."
         )
 
 
-def open_for(
+def load_pair(
     output: Path, left: Path, right: Path | None, opened: Checkpoint, options: DeblurOptions, *, overwrite: bool = False
 ) -> tuple[Views, Inherited]:
     """Read a pair, and find out before any work is done whether `output` can be written.
@@ -71,7 +74,7 @@ def open_for(
     check_depth(output, options.depth)
     check_output(output, overwrite, [left] if right is None else [left, right])
     views = open_views(left, right, layout=options.layout, swap=options.swap, turn=options.turn)
-    inherited = inherit(views, opened, options)
+    inherited = output_profile(views, opened, options)
     check_output(output, overwrite, metadata=inherited.metadata, grey=inherited.grey)
     return views, inherited
 
@@ -84,13 +87,13 @@ def deblur_views(
     return replace(done, picture=turn_back(done.picture, views))
 
 
-def finish(output: Path, picture: Tensor, inherited: Inherited, *, overwrite: bool = False) -> list[str]:
+def save_result(output: Path, picture: Tensor, inherited: Inherited, *, overwrite: bool = False) -> list[str]:
     """Write `picture` (3 x H x W, lying as in the files) with all it takes over; returns a sentence for each block that
     the format cannot hold. Raises what `write_picture` does."""
     return write_picture(output, picture, inherited.depth, overwrite, inherited.metadata, inherited.grey)
 
 
 def size_in_file(output: Path, picture: Tensor, inherited: Inherited) -> tuple[int, int]:
-    """Width and height of the file that `finish` writes, in which the picture may be turned upright."""
+    """Width and height of the file that `save_result` writes, in which the picture may be turned upright."""
     stored, _ = as_stored(output, picture[:1], inherited.metadata)
     return stored.shape[2], stored.shape[1]

@@ -109,8 +109,7 @@ def check_directions(matches: Matches, behind: int, in_front: int) -> dict[str, 
             "twice; give the left and the right view."
         }
     if is_upright(matches):
-        advice = "have the views turned for the work (--turn auto)"
-        return {"vertical": f"The disparity runs along columns, not rows; {advice}."}
+        return {"vertical": "The disparity runs along columns, not rows; have the views turned for the work."}
     odd = {}
     shift_px = abs(float(down.median()))
     # Strongly blurred slanted stripes seem to move a little downwards as they move across.
@@ -127,7 +126,7 @@ def check_directions(matches: Matches, behind: int, in_front: int) -> dict[str, 
     if behind + in_front >= MIN_BLOCKS and in_front >= MOVED_SHARE * (behind + in_front):
         odd["swapped"] = (
             "The views look swapped, or nearly everything out of focus is nearer than the focus; "
-            "if the focus is on the foreground, exchange left and right (--swap)."
+            "if the focus is on the foreground, exchange left and right."
         )
     return odd
 

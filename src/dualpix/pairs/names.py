@@ -5,17 +5,12 @@ To add a way: one line in FILE_MARKS, or a word in THINGS, and one line in the t
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import SequenceMatcher
 from itertools import pairwise, takewhile
 from pathlib import Path
 
 SIDE = r"(?P<side>l|r|left|right)"
-BOTH_VIEWS = {".cr2", ".cr3", ".dng", ".npz"}
-"""Files that hold both views, as far as a name can tell."""
-TWO_PICTURES = ".mpo"
-"""Of files without a sure mark of a side: those with it are views that hold a second picture, such as a preview."""
-
 SURE_MARK = re.compile(rf"(?P<name>.+)[_-]{SIDE}", re.IGNORECASE)
 """Of a file, without its extension: `a_L`. It says by itself that the file is a view."""
 FILE_MARKS = (
@@ -45,15 +40,17 @@ def split_name(path: Path) -> tuple[str, str]:
     return (match["name"], _letter(match)) if match else (path.stem, "")
 
 
-def mark_files(paths: Iterable[Path]) -> dict[Path, tuple[str, str]]:
-    """The name and the side of each of the files of one folder, the side "" where no rule makes it a view."""
+def mark_files(paths: Iterable[Path], both_views: Collection[str] = ()) -> dict[Path, tuple[str, str]]:
+    """The name and the side of each of the files of one folder, the side "" where no rule makes it a view.
+
+    `both_views`: endings of files that may hold both, and are views of one side only by a sure mark.
+    """
     marked = {path: split_name(path) for path in paths}
     if any(side for _, side in marked.values()):
         return marked
-    singles = {*BOTH_VIEWS, TWO_PICTURES}
     for mark in FILE_MARKS:
         found: dict[tuple[str, str], dict[str, list[Path]]] = {}
-        for path in (path for path, (_, side) in marked.items() if not side and path.suffix.lower() not in singles):
+        for path in (path for path, (_, side) in marked.items() if not side and path.suffix.lower() not in both_views):
             if match := mark.fullmatch(_bare(path)):
                 ending = path.suffix.lower() if _bare(path) == path.stem else ""
                 found.setdefault((match["name"], ending), {"l": [], "r": []})[_letter(match)].append(path)

@@ -7,12 +7,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from dualpix.errors import PairError
+from dualpix.errors import PairError, option
 from dualpix.io.endings import is_picture, unreadable_kind
 from dualpix.pairs.names import (
-    BOTH_VIEWS,
     LETTERS,
-    TWO_PICTURES,
     folder_side,
     is_sure_folder,
     letter_side,
@@ -21,9 +19,14 @@ from dualpix.pairs.names import (
     nearest_rule,
     split_name,
 )
+from dualpix.pairs.sources import BOTH_VIEWS
+
+TWO_PICTURES = ".mpo"
+"""Of files without the mark of a side: those with it are views that hold a second picture, such as a preview."""
 
 SOURCE, NO_VIEWS = "source", {"target", "sharp"}
 """Inside the folder of a view, DPDD keeps views in `source` and the truth in `target`."""
+EXCLUDE = option("exclude", None)
 
 
 class Found(NamedTuple):
@@ -120,7 +123,8 @@ def _wanted(
     if not wanted:
         where = " and ".join(map(str, folders))
         raise PairError(
-            f"None of the {len(found)} photographs in {where} is left by --include, --exclude or the pattern."
+            f"None of the {len(found)} photographs in {where} is left by {option('include', None)},"
+            f" {option('exclude', None)} or the pattern."
         )
     return sorted(wanted, key=lambda one: (str(one.place), str(one.left)))
 
@@ -140,7 +144,11 @@ def _walk(root: Path, leave_out: Path | None, side: str = "") -> Iterator[_File]
             folders.append((folder / name, *_enter(folder / name, inner, place, side, sure)))
         kinds = {Path(entry.path): _kind(Path(entry.path)) for entry in entries if _is_file(entry)}
         pictures = {path: kind for path, kind in kinds.items() if kind is not None}
-        marked = {path: (split_name(path)[0], side) for path in pictures} if side else mark_files(pictures)
+        marked = (
+            {path: (split_name(path)[0], side) for path in pictures}
+            if side
+            else mark_files(pictures, {*BOTH_VIEWS, TWO_PICTURES})
+        )
         for path, (name, own) in marked.items():
             other = name_within(path, side) if side else name
             is_sure = sure if side else bool(split_name(path)[1])
@@ -195,7 +203,7 @@ def _unreadable(files: Iterable[_File]) -> Iterator[Found]:
     """Views that would be passed over in silence."""
     for file in files:
         if file.kind and file.side:
-            problem = f"{file.path} is {file.kind}, which is not read; convert it, or leave it out (--exclude)."
+            problem = f"{file.path} is {file.kind}, which is not read; convert it, or leave it out ({EXCLUDE})."
             yield Found(file.place, file.path, None, problem)
 
 
@@ -242,7 +250,7 @@ def _match(lefts: list[_File], rights: list[_File]) -> Iterator[Found]:
             yield Found(left[0].place, left[0].path, right[0].path, problem)
         else:
             for file in left + right:
-                problem = f"No other view was found for {file.path}; add it, or leave this one out (--exclude)."
+                problem = f"No other view was found for {file.path}; add it, or leave this one out ({EXCLUDE})."
                 yield Found(file.place, file.path, None, problem)
 
 

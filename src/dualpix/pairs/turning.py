@@ -40,7 +40,7 @@ def lay_along_rows(views: Mapping[str, Any], turn: str = AUTO, swap: bool = Fals
     if turns and found is not None:
         notes.append(
             f"The picture stands upright: it was turned {WORDS[turns]} for the work, and the result back; should that "
-            "look worse than the photograph, exchange the views (--swap)."
+            "look worse than the photograph, exchange the views."
         )
         found = inspect_turned(found, views["left"], views["right"])
     if swap:
@@ -65,7 +65,7 @@ def inspect_turned(upright: Inspection, left: Tensor, right: Tensor) -> Inspecti
         return found
     odd = (
         "The picture stands upright, and as much of it is in front of the focus as behind, so which way it was turned "
-        "cannot be told; choose one (--turn left or --turn right), and exchange the views (--swap) if it looks worse."
+        "cannot be told; if the result looks worse than the photograph, exchange the views."
     )
     return replace(found, odd={**found.odd, "upright": odd})
 

@@ -12,7 +12,7 @@ from dualpix.inference.batch.manifest import read_manifest
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import check_depth
 from dualpix.io.endings import output_ending
-from dualpix.io.writing import ENCODERS
+from dualpix.io.formats import OUTPUTS
 from dualpix.pairs.pairing import Found, find_tree, find_two
 
 
@@ -114,13 +114,13 @@ def _split_pattern(source: Path, include: Sequence[str]) -> tuple[Path, list[str
 
 def _suffix(format: str | None) -> str:
     suffix = "" if format is None else f".{format.lstrip('.')}"
-    if suffix and suffix.lower() not in ENCODERS:
-        raise PictureError(f"There is no picture format {format!r}; choose one of: {', '.join(ENCODERS)}.")
+    if suffix and suffix.lower() not in OUTPUTS:
+        raise PictureError(f"There is no picture format {format!r}; choose one of: {', '.join(OUTPUTS)}.")
     return suffix
 
 
 def _job(found: Found, folder: Path, suffix: str, depth: int | None) -> Job:
-    ending = found.suffix or suffix or output_ending(found.left, frozenset(ENCODERS))
+    ending = found.suffix or suffix or output_ending(found.left)
     place = found.place.with_name(found.place.name + ending)
     job = Job(found.left, found.right, folder, place.as_posix(), found.problem)
     try:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dualpix.errors import PairError
-from dualpix.io.writing import ENCODERS
+from dualpix.errors import PairError, option
+from dualpix.io.formats import OUTPUTS
 from dualpix.machine.files import parse_json
 from dualpix.pairs.pairing import Found
 from dualpix.pairs.views import name_of
@@ -91,11 +91,13 @@ def _found(entry: Any, folder: Path, where: str, allow_outside: bool) -> Found:
     right = None if entry.get("right") is None else folder / _path(entry["right"], "right", where)
     for given in (left, right):
         if given and not allow_outside and not _is_inside(given, folder):
-            raise PairError(f"{where}: {given} is outside of the manifest's folder; if you trust it: --allow-outside.")
+            raise PairError(
+                f"{where}: {given} is outside of the manifest's folder; if you trust it: {option('allow-outside')}."
+            )
     if entry.get("output") is None:
         return Found(_place_of(Path(_path(entry["left"], "left", where)), where), left, right)
     output = Path(os.path.normpath(_path(entry["output"], "output", where)))
-    suffix = output.suffix if output.suffix.lower() in ENCODERS else ""
+    suffix = output.suffix if output.suffix.lower() in OUTPUTS else ""
     name = output.name.removesuffix(suffix)
     if _leads_out(output) or name in NO_NAMES:
         raise PairError(f"{where}: the output {entry['output']} must be a name inside the output folder.")

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from dualpix.errors import DualpixError, PictureError, ran_out_of_memory, reason_of
+from dualpix.errors import DualpixError, PictureError, option, ran_out_of_memory, reason_of, told
 from dualpix.inference.batch.jobs import Job, Shard
 from dualpix.inference.batch.journal import History, Journal, fingerprint, read_journals, stamp
 from dualpix.inference.deblur import Deblurred
 from dualpix.inference.options import DeblurOptions
-from dualpix.inference.pipeline import Inherited, deblur_views, finish, open_for, size_in_file
+from dualpix.inference.pipeline import Inherited, deblur_views, load_pair, save_result, size_in_file
 from dualpix.machine.files import name_in_any_locale
 from dualpix.pairs import Views
 from dualpix.weights import checkpoint
@@ -73,7 +73,7 @@ def open_weights(path_or_name: str | Path | None = None) -> Weights:
     return Weights(opened, hashlib.sha256(opened.path.read_bytes()).hexdigest())
 
 
-def survey(
+def plan_jobs(
     jobs: Sequence[Job], weights: Weights, options: DeblurOptions, *, resume: bool = False, overwrite: bool = False
 ) -> list[Step]:
     """Say what is to be done for each job. Writes nothing.
@@ -91,7 +91,8 @@ def survey(
     if there:
         raise PictureError(
             f"{there[0].folder} holds {len(there)} of the {len(jobs)} pictures already, such as {there[0].place}; "
-            "give --resume to go on with an earlier run, --overwrite to make all again, or another folder."
+            f"give {option('resume')} to go on with an earlier run, {option('overwrite')} to make all again, or another"
+            " folder."
         )
     return steps
 
@@ -115,7 +116,7 @@ def _decide(
     if not resume:
         return Step(job, "fail")
     foreign = f"{job.output} was not made by this command, or was changed since"
-    return Step(job, "fail", f"{foreign}; move it away, or give --overwrite to replace it.")
+    return Step(job, "fail", told(f"{foreign}; move it away, or give {option('overwrite')} to replace it."))
 
 
 def _signature(job: Job, weights: Weights, options: DeblurOptions) -> str:
@@ -124,7 +125,7 @@ def _signature(job: Job, weights: Weights, options: DeblurOptions) -> str:
     return hashlib.sha256(json.dumps([inputs, weights.sha256, options.shaping()]).encode()).hexdigest()
 
 
-def carry_out(
+def run_jobs(
     jobs: Sequence[Job],
     weights: Weights,
     options: DeblurOptions,
@@ -134,19 +135,19 @@ def carry_out(
     resume: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Make what `survey` says; `report` is called with the outcome of each job, first of those that need no work.
+    """Make what `plan_jobs` says; `report` is called with the outcome of each job, first of those that need no work.
 
     While one picture is computed the next is read and the last one written, so a few pictures are in memory at a time,
     however many there are; with a budget (`options.memory`) one after the other. If interrupted, it finishes what is
-    being written, drops the rest, and raises KeyboardInterrupt. Raises what `survey` does, PictureError if the folder
-    cannot be used or another run is at work in it, and JournalError if the journal cannot be written any more.
+    being written, drops the rest, and raises KeyboardInterrupt. Raises what `plan_jobs` does, PictureError if the
+    folder cannot be used or another run is at work in it, and JournalError if the journal cannot be written any more.
     """
-    survey(jobs, weights, options, resume=resume, overwrite=overwrite)
+    plan_jobs(jobs, weights, options, resume=resume, overwrite=overwrite)
     if not jobs:
         return
     with Journal(jobs[0].folder, shard or Shard(), {job.output.parent for job in jobs}) as journal:
         # Once more, since the last run may have ended only now.
-        steps = survey(jobs, weights, options, resume=resume, overwrite=overwrite)
+        steps = plan_jobs(jobs, weights, options, resume=resume, overwrite=overwrite)
         for step in steps:
             if step.action == "fail":
                 report(Outcome(step.job, "failed", step.why, worked=False))
@@ -210,7 +211,7 @@ class _Bench:
             job, again = step.job, step.action == "redo"
             job.output.parent.mkdir(parents=True, exist_ok=True)
             opened = self.weights.opened
-            views, inherited = open_for(job.output, job.left, job.right, opened, self.options, overwrite=again)
+            views, inherited = load_pair(job.output, job.left, job.right, opened, self.options, overwrite=again)
         except Exception as error:
             return _Made(signature, error=_told(error))
         return _Made(signature, views, inherited, seconds={"read": time.perf_counter() - start})
@@ -243,7 +244,7 @@ class _Bench:
         return outcome
 
     def _write(self, step: Step, done: Deblurred, inherited: Inherited) -> Outcome:
-        lost = finish(step.job.output, done.picture, inherited, overwrite=step.action == "redo")
+        lost = save_result(step.job.output, done.picture, inherited, overwrite=step.action == "redo")
         plan = done.plan
         width, height = size_in_file(step.job.output, done.picture, inherited)
         details = {
@@ -263,7 +264,7 @@ def _told(error: Exception) -> str:
     if isinstance(error, DualpixError):
         return str(error)
     if ran_out_of_memory(error):
-        return "The memory ran out; free some, or give --memory."
+        return told(f"The memory ran out; free some, or give {option('memory', None)}.")
     if isinstance(error, OSError):
         return f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
     return f"This is a mistake in dualpix, please report it: {type(error).__name__}: {reason_of(error)}."
