@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from dualpix.inference.options import DeblurOptions
-from dualpix.inference.pipeline import deblur_views, finish, inherit
+from dualpix.inference.pipeline import deblur_views, output_profile, save_result
 from dualpix.io import read_picture, write_picture
 from dualpix.pairs import inspect_views, lay_along_rows, open_views
 from dualpix.pairs.brightness import match_brightness
@@ -131,7 +131,7 @@ def pictures(found: list[tuple[str, Path, Path]]) -> None:
 def levels(views: dict, opened: checkpoint.Checkpoint, folder: Path) -> np.ndarray:
     """The levels of the file that is written of the views, H x W x 3."""
     done = deblur_views(views, opened, OPTIONS)
-    finish(folder / "made.png", done.picture, inherit(views, opened, OPTIONS), overwrite=True)
+    save_result(folder / "made.png", done.picture, output_profile(views, opened, OPTIONS), overwrite=True)
     return imagecodecs.png_decode((folder / "made.png").read_bytes())
 
 
