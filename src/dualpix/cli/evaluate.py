@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dualpix.cli.options import Device, Engine, Memory, Mirror, Overwrite, Precision
+from dualpix.cli.options import Device, Engine, Memory, Mirror, Overwrite, Precision, Turn
 from dualpix.cli.telling import counter, say
 
 
@@ -35,6 +35,7 @@ def evaluate(
     device: Device = "auto",
     engine: Engine = "auto",
     mirror: Mirror = False,
+    turn: Turn = "auto",
 ) -> None:
     """Run, score and compare methods on pairs.
 
@@ -59,7 +60,9 @@ def evaluate(
         output,
         protocol=protocol,
         extra=extra or (),
-        options=DeblurOptions(memory=memory, precision=precision, device=device, engine=engine, mirror=mirror),
+        options=DeblurOptions(
+            memory=memory, precision=precision, device=device, engine=engine, mirror=mirror, turn=turn
+        ),
         peak_memory=peak_memory,
         overwrite=overwrite,
         scenes=scenes,

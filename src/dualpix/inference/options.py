@@ -11,13 +11,16 @@ import torch
 
 from dualpix.errors import PictureError
 from dualpix.inference import engines, planning
-from dualpix.pairs import SOURCES
+from dualpix.pairs import SOURCES, TURNS
+from dualpix.pairs.turning import AUTO
 from dualpix.tables import pick
 
 DEPTHS = (8, 16)
 
 SHAPING = ("precision", "device", "engine", "mirror", "depth", "strip_metadata", "layout", "swap")
 """Fields that the finished picture depends on, in the order in which the first journals had them."""
+LATER = ("turn",)
+"""Such fields that journals did not have from the beginning: only where they are not as usual."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,9 @@ class DeblurOptions:
             torch, or OpenVINO for large pictures where it is installed and was measured to be faster.
         mirror: the mean of four results, of the pair as it is, mirrored, upside down, and both: a little better, in
             four times the time.
+        turn: "auto" finds out whether the disparity runs along the columns, as in photographs taken upright, and turns
+            such views for the work; "left", "right" and "half" turn them that way, "none" does not. The picture lies
+            as the views do.
 
     Those that say how files are read and written, of no meaning where arrays come and go:
 
@@ -47,7 +53,7 @@ class DeblurOptions:
 
     Raises:
         MachineError: for an engine, precision, device, memory or number of rows that nothing can be run with.
-        RecipeError: for a layout that does not exist.
+        RecipeError: for a layout or a turn that does not exist.
         PictureError: for another depth.
     """
 
@@ -57,6 +63,7 @@ class DeblurOptions:
     device: str | torch.device = "auto"
     engine: str = "auto"
     mirror: bool = False
+    turn: str = AUTO
     layout: str | None = None
     swap: bool = False
     depth: int | None = None
@@ -72,6 +79,7 @@ class DeblurOptions:
             planning.check_band_rows(self.band_rows)
         if self.layout is not None:
             pick(SOURCES, self.layout, "layout")
+        pick(TURNS, self.turn, "turn")
         if self.depth is not None and self.depth not in DEPTHS:
             raise PictureError(f"A picture file cannot have {self.depth!r} bits; choose a depth of 8 or 16.")
 
@@ -86,7 +94,10 @@ class DeblurOptions:
         Journals of folders hold a hash of them: what is added later may be among them only where it is not as usual,
         and goes to the end, or else finished pictures are made again.
         """
-        return {name: str(self.device) if name == "device" else getattr(self, name) for name in SHAPING}
+        first = {name: str(self.device) if name == "device" else getattr(self, name) for name in SHAPING}
+        usual = {field.name: field.default for field in fields(self)}
+        later = {name: getattr(self, name) for name in LATER}
+        return first | {name: value for name, value in later.items() if value != usual[name]}
 
 
 class Keywords(TypedDict, total=False):
@@ -98,6 +109,7 @@ class Keywords(TypedDict, total=False):
     device: str | torch.device
     engine: str
     mirror: bool
+    turn: str
 
 
 def options_of(options: DeblurOptions | None, keywords: Keywords) -> DeblurOptions:
