@@ -203,8 +203,10 @@ def test_a_stage_has_weights_whose_rate_fell(training: Training) -> None:
 def test_the_other_network_is_taught_by_the_stage(training: Training) -> None:
     training.wait_for(lambda: "judged" in record(training.home("mccnet") / "stage-001"))
     teacher = (training.home("mccnet") / "teacher.safetensors").read_bytes()
-    stages = training.home().glob("stage-*/mccnet-fast.safetensors")
-    assert teacher in [stage.read_bytes() for stage in stages], "a newer one may have come meanwhile"
+    # On a busy machine its first turn may come before there is a stage.
+    named = re.findall(r"mccnet is taught by (\S+|the shipped weights) of mccnet-fast", training.log())[-1]
+    stage = training.home() / named / "mccnet-fast.safetensors"
+    assert teacher == (stage if named.startswith("stage-") else checkpoint.find("mccnet-fast")).read_bytes()
     recipe = json.loads((training.home("mccnet") / "trunk-001" / "recipe.json").read_text())
     assert recipe["teacher"] == str(training.home("mccnet") / "teacher.safetensors") and recipe["distillation"] == 0.5
 

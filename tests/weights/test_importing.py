@@ -42,7 +42,7 @@ def test_what_is_imported_is_a_checkpoint(authors: Path) -> None:
 
 def test_what_exists_is_replaced_only_when_told(authors: Path) -> None:
     Path("ours.safetensors").write_text("old")
-    with pytest.raises(CheckpointError, match="exists; give another name, or --overwrite"):
+    with pytest.raises(CheckpointError, match="exists; give another name, or overwrite=True"):
         import_weights(authors, "dpdnet", "ours.safetensors", NARROW)
     import_weights(authors, "dpdnet", "ours.safetensors", NARROW, overwrite=True)
     with pytest.raises(CheckpointError, match=r"ours.pth will not do.*\.safetensors"):
