@@ -15,6 +15,7 @@ from dualpix.cli.doors import (
     Mirror,
     Overwrite,
     Precision,
+    Scale,
     Status,
     Swap,
     Weights,
@@ -55,6 +56,7 @@ def deblur(
     device: Device = "auto",
     engine: Engine = "auto",
     mirror: Mirror = False,
+    scale: Scale = "auto",
     depth: Annotated[int | None, typer.Option(metavar="BITS", help="8 or 16; without it, that of the views.")] = None,
     strip_metadata: Annotated[
         bool, typer.Option("--strip-metadata", help="Write neither colour profile nor EXIF nor XMP.")
@@ -95,6 +97,7 @@ def deblur(
         device=device,
         engine=engine,
         mirror=mirror,
+        scale=scale,
         depth=depth,
         strip_metadata=strip_metadata,
         anyway=anyway,

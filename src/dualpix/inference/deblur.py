@@ -6,7 +6,7 @@ networks match along whole rows.
 
 import warnings as python_warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from dualpix.errors import CheckpointError, MachineError, PairError, memory_told
-from dualpix.inference import engines, planning
+from dualpix.inference import engines, planning, scales
 from dualpix.inference.engines import AnyRunner
 from dualpix.inference.engines.memory import cost_of, probe_rows
 from dualpix.inference.planning import Plan
@@ -60,6 +60,7 @@ def deblur(
     device: str | torch.device = "auto",
     engine: str = "auto",
     mirror: bool = False,
+    scale: str = "auto",
     progress: Progress | None = None,
 ) -> Tensor:
     """Return the sharp picture of a pair, float32 RGB 3 x H x W in [0, 1].
@@ -75,6 +76,8 @@ def deblur(
     `engine`: "torch", "openvino" or "onnx"; "auto" is torch, but for files that `dualpix export` wrote for another.
     `mirror`: the mean of four results, of the pair as it is, mirrored, upside down, and both: a little better, in four
     times the time.
+    `scale`: "1/4" deblurs at a quarter of the size as well, for what is blurred widely; "1" at full size alone; "auto"
+    as the pair's disparity asks.
     `progress`: called as `progress(done, total)` with the number of bands.
 
     What looks odd about the pair is given as a Python warning, and does not stop it. Raises `PictureError`,
@@ -91,6 +94,7 @@ def deblur(
         device=device,
         engine=engine,
         mirror=mirror,
+        scale=scale,
         progress=progress,
     )
     for warning in done.warnings:
@@ -109,6 +113,7 @@ def deblur_pair(
     device: str | torch.device = "auto",
     engine: str = "auto",
     mirror: bool = False,
+    scale: str = "auto",
     strict: bool = False,
     progress: Progress | None = None,
 ) -> Deblurred:
@@ -117,7 +122,9 @@ def deblur_pair(
     `strict`: what looks odd about the pair raises `PairError` before any work is done.
     """
     with memory_told():
-        return _deblurred(sample, weights, (memory, band_rows, mirror), (engine, precision, device), strict, progress)
+        return _deblurred(
+            sample, weights, (memory, band_rows, mirror), (engine, precision, device), strict, progress, scale
+        )
 
 
 def _deblurred(
@@ -127,6 +134,7 @@ def _deblurred(
     machine: tuple[str, str, str | torch.device],
     strict: bool,
     progress: Progress | None,
+    scale: str = "auto",
 ) -> Deblurred:
     left, right = sample["left"], sample["right"]
     require_pair(left, right)
@@ -145,6 +153,14 @@ def _deblurred(
         picture, plan, notes = _run(again, sample, *limits, progress)
     if not _is_finite(picture):
         raise PairError(f"The network gives NaN or infinity for {sample['name']}; try other weights.")
+    steps = scales.choose(found.matches, scale, (left.shape[1], left.shape[2]))
+    if len(steps) > 1 and scales.can_join(network):
+        from dualpix.inference.pyramid import joined  # which needs the disparity, and that this file
+
+        picture = joined(
+            picture, sample, network, partial(_run, runner, memory=limits[0], rows=None, mirror=limits[2]), steps
+        )
+        plan = replace(plan, scales=steps)
     return Deblurred(picture.clamp_(0, 1), plan, (*warnings, *notes), found.verdict)
 
 
@@ -260,7 +276,7 @@ def run_fitting(
         sizes.append(plan.size)
         picture = planning.unless_out_of_memory(partial(run, plan))
         if picture is not None:
-            return picture, plan, _told(sizes)
+            return picture, plan, planning.told(sizes)
         if is_chosen:
             asked = "band_rows=" if rows is not None else "memory= (--memory)"
             raise MachineError(f"The memory ran out with {sizes[-1]}, as {asked} asks; give less, or leave it out.")
@@ -292,12 +308,6 @@ def _plan(runner: AnyRunner, views: Sequence[Tensor], memory: str | int | None, 
             f"The memory ran out while trying {tried} rows of the picture; free some, or make the picture narrower."
         )
     return plan
-
-
-def _told(sizes: Sequence[str]) -> tuple[str, ...]:
-    if len(sizes) == 1:
-        return ()
-    return (f"The memory ran out with {sizes[0]}, so the picture was computed in {sizes[-1]}.",)
 
 
 @settled()

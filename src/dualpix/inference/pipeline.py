@@ -25,6 +25,7 @@ class Choices:
     device: str = "auto"
     engine: str = "auto"
     mirror: bool = False
+    scale: str = "auto"
     depth: int | None = None
     strip_metadata: bool = False
     anyway: bool = False
@@ -75,6 +76,7 @@ def deblur_views(views: Views, opened: Checkpoint, choices: Choices, progress: P
         device=choices.device,
         engine=choices.engine,
         mirror=choices.mirror,
+        scale=choices.scale,
         strict=not choices.anyway,
         progress=progress,
     )

@@ -10,7 +10,7 @@ import math
 import os
 import re
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,7 +55,7 @@ class Plan:
     `bands`: (first, last + 1) rows each band answers for; `overlap_px`: rows computed around each of them;
     `precision`: one of `PRECISIONS`; `device`: as PyTorch writes it; `peak_bytes`: expected peak memory of the process;
     `mirror`: whether the result is the mean over four mirrored ones; `gain`: how many times as fast bf16 was measured
-    to be as fp32 on this processor, None if that played no part.
+    to be as fp32 on this processor, None if that played no part; `scales`: the reductions it was deblurred at.
     """
 
     bands: tuple[Band, ...]
@@ -65,6 +65,7 @@ class Plan:
     peak_bytes: int
     mirror: bool = False
     gain: float | None = None
+    scales: tuple[int, ...] = (1,)
 
     @property
     def size(self) -> str:
@@ -76,6 +77,7 @@ class Plan:
         rows = self.bands[0][1] - self.bands[0][0]
         how = "whole" if len(self.bands) == 1 else f"{len(self.bands)} bands of {rows} rows"
         how += ", mean of 4 mirrored" if self.mirror else ""
+        how += "" if self.scales == (1,) else f", and at 1/{', 1/'.join(map(str, self.scales[:-1]))} of the size"
         why = "" if self.gain is None else f" (bf16 measured {self.gain:.1f} times as fast as fp32)"
         return f"{how}, {self.precision} on {self.device}{why}, about {self.peak_bytes / 1e9:.1f} GB"
 
@@ -254,6 +256,13 @@ class _LivingTensors(TorchFunctionMode):
     def _forget(self, key: int, size: int) -> None:
         self._known.discard(key)
         self._bytes -= size
+
+
+def told(sizes: Sequence[str]) -> tuple[str, ...]:
+    """What to say of a picture that was run in the last of these sizes, after the memory ran out with the first."""
+    if len(sizes) == 1:
+        return ()
+    return (f"The memory ran out with {sizes[0]}, so the picture was computed in {sizes[-1]}.",)
 
 
 def split(height: int, rows: int, multiple: int) -> tuple[Band, ...]:
