@@ -23,7 +23,9 @@ def joined(
     `run`: what makes a picture, a plan and notes of a keyword `sample`.
     """
     coarsest = steps[0]
-    views = {name: reduce(sample[name], coarsest) for name in ("left", "right", "center") if name in sample}
+    views: dict[str, Tensor] = {
+        name: reduce(sample[name], coarsest) for name in ("left", "right", "center") if name in sample
+    }
     found = disparity(views["left"], views["right"], network)  # type: ignore[arg-type]
     before, result, mean = coarsest, _run(run, sample, views), mean_view(views["left"], views["right"])
     for step in steps[1:]:
