@@ -30,6 +30,7 @@ from dualpix.datasets import mean_view
 from dualpix.errors import DualpixError
 from dualpix.machine.files import write_whole
 from dualpix.networks import MAPPERS
+from dualpix.networks.spec import NetworkSpec
 from dualpix.training import train
 from dualpix.training.curve import points, read_log
 from dualpix.training.feed import Source, pool_of
@@ -55,7 +56,7 @@ class Material:
 class Blurred(nn.Module):
     """Does nothing."""
 
-    views, multiple, reach_px = ("left", "right"), 1, 0
+    spec = NetworkSpec(("left", "right"), receptive_radius_px=0)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         return mean_view(left, right)
@@ -64,7 +65,7 @@ class Blurred(nn.Module):
 class Unblurred(nn.Module):
     """Says that nothing is blurred."""
 
-    views, multiple, reach_px = ("center",), 1, 0
+    spec = NetworkSpec(("center",), receptive_radius_px=0)
 
     def forward(self, center: Tensor) -> Tensor:
         return torch.zeros_like(center[:, :1])

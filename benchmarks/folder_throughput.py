@@ -17,6 +17,7 @@ import torch
 
 from dualpix import create, write_picture
 from dualpix.inference import batch
+from dualpix.inference.options import DeblurOptions
 from dualpix.weights import checkpoint
 
 NARROW = {"widths": [4, 4, 4, 4, 4]}
@@ -58,7 +59,7 @@ def main() -> None:
         jobs = batch.list_jobs(folder / "pairs", folder / "out")
         start = time.perf_counter()
         # Noise is no pair, which is of no matter here.
-        batch.carry_out(jobs, weights, batch.Settings(anyway=True), look)
+        batch.carry_out(jobs, weights, DeblurOptions(force=True), look)
         seconds = time.perf_counter() - start
     tenth = max(1, len(resident) // 10)
     print("| pairs | size | pairs/s | seconds | apart: read, deblur, write | MB, first and last tenth |")

@@ -34,13 +34,13 @@ def main() -> None:
     parser.add_argument("--crops", type=int, default=12)
     given = parser.parse_args()
     network = checkpoint.load(given.weights).network.requires_grad_(True)
-    batch = draw(given.photos, given.scenes, given.crops, tuple(network.views))
+    batch = draw(given.photos, given.scenes, given.crops, tuple(network.spec.views))
     outputs: dict[str, float] = {}
     for name, layer in network.named_modules():
         layer.register_forward_hook(partial(note, outputs, name))
 
     def loss() -> Tensor:
-        return mix(network(*(batch[view] for view in network.views)), batch["sharp"])
+        return mix(network(*(batch[view] for view in network.spec.views)), batch["sharp"])
 
     first = loss()
     first.backward()

@@ -3,7 +3,7 @@
     python benchmarks/lowest.py                      all of them; downloads some GB
     python benchmarks/lowest.py --only typer,pillow  these, the others as pinned; and -- what follows goes to pytest
 
-What these need in turn is taken as new as it comes, as an installer would.
+What these need in turn is taken as new as it comes, as an installer would; tools of this project (TOOLS) are as pinned.
 """
 
 import argparse
@@ -14,6 +14,8 @@ import tomllib
 from pathlib import Path
 
 HOME = Path(__file__).parents[1]
+TOOLS = ("dev", "docs")
+"""Extras that no user needs."""
 
 
 def lowest(requirements: list[str]) -> dict[str, str]:
@@ -25,16 +27,20 @@ def lowest(requirements: list[str]) -> dict[str, str]:
 def pins(only: set[str]) -> list[str]:
     """What to hold fast: the lowest version of all direct needs, or of `only` with the others as the project pins."""
     project = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]
-    extras = [need for extra in project["optional-dependencies"].values() for need in extra]
-    needs = project["dependencies"] + [need for need in extras if not need.startswith("dualpix[")]
+    extras = [needs for name, needs in project["optional-dependencies"].items() if name not in TOOLS]
+    needs = [*project["dependencies"], *(need for extra in extras for need in extra)]
     least = lowest(needs)
     if unknown := only - set(least):
         sys.exit(f"{', '.join(sorted(unknown))}: nothing that pyproject.toml needs; choose from: {', '.join(least)}.")
-    if not only:
-        return [f"{name}=={version}" for name, version in least.items()]
+    lowered = only or set(least)
     pinned = [line for line in (HOME / "constraints.txt").read_text().splitlines() if line and line[0] != "#"]
-    kept = [pin for pin in pinned if pin.split("==")[0].lower() in least and pin.split("==")[0].lower() not in only]
-    return [*kept, *(f"{name}=={least[name]}" for name in sorted(only))]
+    direct = {*least, *lowest([need for name in TOOLS for need in project["optional-dependencies"][name]])}
+    kept = [pin for pin in pinned if _name(pin) in direct - lowered]
+    return [*kept, *(f"{name}=={least[name]}" for name in sorted(lowered))]
+
+
+def _name(pin: str) -> str:
+    return pin.split("==")[0].lower().replace("_", "-")
 
 
 def main() -> None:

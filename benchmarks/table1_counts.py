@@ -227,7 +227,7 @@ def footing_table() -> str:
     rows = [
         (
             str(network),
-            ", ".join(network.make().views),  # type: ignore[arg-type]
+            ", ".join(network.make().spec.views),  # type: ignore[arg-type]
             f"{counts.parameters:,}",
             f"{counts.conv_macs / 1e9:.2f}",
             f"{counts.attention_macs / 1e9:.2f}",

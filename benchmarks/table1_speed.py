@@ -17,6 +17,7 @@ import sys
 
 from dualpix.networks import NETWORKS, create
 from dualpix.networks.counting import count
+from dualpix.networks.spec import spec_of
 
 ONE = """
 import json, sys, time
@@ -42,7 +43,7 @@ def best(work, rounds):
 one, other = torch.rand(2, 1024, 1024)
 limit = 1024**3 / best(lambda: one @ other, 20)
 with torch.no_grad():
-    views = [torch.rand(1, 3, height, width).contiguous(memory_format=torch.channels_last) for _ in network.views]
+    views = [torch.rand(1, 3, height, width).contiguous(memory_format=torch.channels_last) for _ in network.spec.views]
     seconds = best(lambda: network(*views), rounds)
 limit = max(limit, 1024**3 / best(lambda: one @ other, 20))
 status = dict(line.split(":") for line in open("/proc/self/status") if line.startswith("Vm"))
@@ -52,7 +53,7 @@ print(json.dumps({"seconds": seconds, "peak_gb": int(status["VmHWM"].split()[0])
 
 def fitting(name: str, size: str) -> tuple[int, int]:
     """`size` made to fit what the network divides by."""
-    multiple: int = create(name).multiple  # type: ignore[assignment]
+    multiple = spec_of(create(name)).size_multiple
     height, width = (-(-int(side) // multiple) * multiple for side in size.split("x"))
     return height, width
 

@@ -146,11 +146,11 @@ def main() -> None:
     torch.manual_seed(0)
     dtype = DTYPES[options.precision]
     network: nn.Module = create(options.network).eval()
-    multiple: int = network.multiple  # type: ignore[assignment]
+    multiple: int = network.spec.size_multiple  # type: ignore[assignment]
     height, width = (-(-int(side) // multiple) * multiple for side in options.size.split("x"))
     network.to(dtype=dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
     ready = network if options.plain else prepared(network)
-    views = [torch.rand(1, 3, height, width).to(dtype, memory_format=torch.channels_last) for _ in ready.views]  # type: ignore
+    views = [torch.rand(1, 3, height, width).to(dtype, memory_format=torch.channels_last) for _ in ready.spec.views]  # type: ignore
     limits = measured_limits()
     with torch.no_grad():
         total = best(lambda: ready(*views), options.rounds - 1)

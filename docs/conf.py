@@ -8,7 +8,7 @@ from dualpix import __version__
 project, author = "dualpix", "the dualpix contributors"
 project_copyright = author
 release = __version__
-extensions = ["myst_parser", "sphinx.ext.autodoc"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
 exclude_patterns = ["_build"]
 
 html_theme = "furo"

@@ -19,6 +19,19 @@ SMALLER: dict[str, dict[str, Any]] = {
 """Arguments of those whose default size takes long; what networks promise does not depend on it."""
 
 
+TINY: dict[str, Any] = {"widths": (4, 4, 8, 8), "depths": (1, 1, 0, 0, 0, 0, 0)}
+"""Arguments of an `mccnet-fast` for what is run many times."""
+
+
+def tiny() -> nn.Module:
+    """Such a network, as after some training."""
+    torch.manual_seed(0)
+    made = create("mccnet-fast", **TINY)
+    for parameter in made.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return made.eval()
+
+
 def small(name: str, **arguments: Any) -> nn.Module:
     torch.manual_seed(0)
     return create(name, **SMALLER.get(name, {}) | arguments)

@@ -112,8 +112,10 @@ def test_a_budget_is_kept_by_bands_and_said(dualpix: Command, folder: Path) -> N
 def test_an_odd_pair_is_refused_unless_told_otherwise(dualpix: Command, folder: Path) -> None:
     swapped = ["deblur", "p_R.png", "p_L.png", "-o", "out.png", "-w", "w.safetensors"]
     code, _, err = dualpix(*swapped)
-    assert code == 1 and "swapped" in err and "--anyway" in err
-    code, _, err = dualpix(*swapped, "--anyway")
+    assert code == 1 and "swapped" in err and "--force" in err
+    old = dualpix(*swapped, "--anyway")
+    assert old[0] == 0 and "--anyway is called --force now" in old[2]
+    code, _, err = dualpix(*swapped, "--force", "--overwrite")
     assert code == 0 and "Note: The views look swapped" in err
     assert (folder / "out.png").exists()
 

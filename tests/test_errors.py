@@ -56,7 +56,7 @@ now = 4096 * int(open("/proc/self/statm").read().split()[0])
 for more in (20, 60, 100):
     if not os.fork():
         resource.setrlimit(resource.RLIMIT_AS, (now + more * 10**6,) * 2)
-        app(["deblur", "big_L.tif", "big_R.tif", "-o", "o.tif", "-w", "w.safetensors", "--anyway"], prog_name="dualpix")
+        app(["deblur", "big_L.tif", "big_R.tif", "-o", "o.tif", "-w", "w.safetensors", "--force"], prog_name="dualpix")
     print(os.waitpid(-1, 0)[1] >> 8, flush=True)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)

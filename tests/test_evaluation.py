@@ -15,6 +15,7 @@ from dualpix.evaluation import blurred, evaluate, predict, score
 from dualpix.inference.deblur import deblur_pair
 from dualpix.io import read_picture
 from dualpix.networks import NETWORKS
+from dualpix.networks.spec import NetworkSpec
 from dualpix.weights import checkpoint
 
 NAMES = ["alley", "bridge", "cafe"]
@@ -24,9 +25,7 @@ HEIGHT, WIDTH = 44, 70
 class Tiny(nn.Module):
     """The mean of the views, sharpened by one convolution."""
 
-    views = ("left", "right")
-    multiple = 4
-    reach_px = 1
+    spec = NetworkSpec(("left", "right"), size_multiple=4, receptive_radius_px=1)
 
     def __init__(self, strength: float = 0.08) -> None:
         super().__init__()

@@ -276,7 +276,7 @@ def test_the_table_of_networks_is_true() -> None:
             network = create(name)
         counts = count(network, 1120, 1680)
         giga = (f"{macs / 1e9:.2f}" for macs in (counts.conv_macs, counts.attention_macs))
-        counted.append((name, ", ".join(network.views), f"{counts.parameters:,}", *giga))
+        counted.append((name, ", ".join(network.spec.views), f"{counts.parameters:,}", *giga))
     assert rows == counted
 
 

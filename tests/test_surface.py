@@ -8,11 +8,21 @@ import pytest
 import dualpix
 
 PUBLIC = [
+    "Checkpoint",
+    "CheckpointError",
+    "DataError",
+    "DeblurOptions",
     "DualpixError",
     "LOSSES",
     "METRICS",
+    "MachineError",
     "NETWORKS",
+    "NetworkSpec",
+    "PairError",
+    "PictureError",
     "RECIPES",
+    "Recipe",
+    "RecipeError",
     "WEIGHTS",
     "__version__",
     "create",

@@ -12,33 +12,53 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # For type checkers and editors; `_HOMES` says the same to Python.
     from dualpix.datasets import open_dataset as open_dataset
+    from dualpix.errors import CheckpointError as CheckpointError
+    from dualpix.errors import DataError as DataError
     from dualpix.errors import DualpixError as DualpixError
+    from dualpix.errors import MachineError as MachineError
+    from dualpix.errors import PairError as PairError
+    from dualpix.errors import PictureError as PictureError
+    from dualpix.errors import RecipeError as RecipeError
     from dualpix.evaluation import evaluate as evaluate
     from dualpix.evaluation.metrics import METRICS as METRICS
     from dualpix.inference.deblur import deblur as deblur
     from dualpix.inference.disparity import disparity as disparity
+    from dualpix.inference.options import DeblurOptions as DeblurOptions
     from dualpix.io import read_picture as read_picture
     from dualpix.io import write_picture as write_picture
     from dualpix.networks import NETWORKS as NETWORKS
     from dualpix.networks import create as create
+    from dualpix.networks.spec import NetworkSpec as NetworkSpec
     from dualpix.pairs import open_views as open_views
     from dualpix.pairs import read_pair as read_pair
     from dualpix.simulation.simulate import simulate as simulate
     from dualpix.training import train as train
     from dualpix.training.losses import LOSSES as LOSSES
     from dualpix.training.recipes import RECIPES as RECIPES
+    from dualpix.training.recipes import Recipe as Recipe
     from dualpix.weights.checkpoint import WEIGHTS as WEIGHTS
+    from dualpix.weights.checkpoint import Checkpoint as Checkpoint
     from dualpix.weights.checkpoint import load as load
 
 __version__ = "0.1.0"
 
 _HOMES = {
+    "Checkpoint": "weights.checkpoint",
+    "CheckpointError": "errors",
+    "DataError": "errors",
+    "DeblurOptions": "inference.options",
+    "DualpixError": "errors",
     "LOSSES": "training.losses",
     "METRICS": "evaluation.metrics",
+    "MachineError": "errors",
     "NETWORKS": "networks",
+    "NetworkSpec": "networks.spec",
+    "PairError": "errors",
+    "PictureError": "errors",
     "RECIPES": "training.recipes",
+    "Recipe": "training.recipes",
+    "RecipeError": "errors",
     "WEIGHTS": "weights.checkpoint",
-    "DualpixError": "errors",
     "create": "networks",
     "deblur": "inference.deblur",
     "disparity": "inference.disparity",

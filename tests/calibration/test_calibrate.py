@@ -140,7 +140,7 @@ def test_views_that_look_swapped_are_measured_when_told(scene: tuple[Tensor, Ten
     left, right, _ = scene
     with pytest.raises(PairError, match="exchange LEFT and RIGHT"):
         measure(right, left)
-    numbers, _ = measure(right, left, anyway=True)
+    numbers, _ = measure(right, left, force=True)
     assert numbers["blur from views alone px"].value < 0
 
 

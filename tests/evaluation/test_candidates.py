@@ -18,6 +18,7 @@ from dualpix.evaluation.candidates import open_candidate
 from dualpix.evaluation.methods import by_mapper
 from dualpix.evaluation.systems import SYSTEMS, choose
 from dualpix.inference.deblur import deblur
+from dualpix.inference.options import DeblurOptions
 from dualpix.networks import create
 from dualpix.weights import checkpoint
 
@@ -85,7 +86,7 @@ def test_all_methods_stand_in_one_table(simulated: Path, tmp_path: Path) -> None
 
 def test_dmenet_takes_own_weights_as_part_of_its_method(simulated: Path, tmp_path: Path) -> None:
     path = weights(tmp_path, "dmenet")
-    made = open_candidate("DMENet", path, {})
+    made = open_candidate("DMENet", path, DeblurOptions())
     sample = Folder(simulated)[0]
     assert made.views == ("center",) and made.method is not None and "deconvolution" in made.source
     torch.testing.assert_close(made.method(sample), by_mapper(sample, checkpoint.load(path).network))
@@ -95,7 +96,7 @@ def test_dmenet_takes_own_weights_as_part_of_its_method(simulated: Path, tmp_pat
 def test_a_trained_network_fills_its_row(simulated: Path, tmp_path: Path, label: str) -> None:
     """Also on pictures smaller than what the deepest of its layers sees."""
     path = weights(tmp_path, SYSTEMS[label].network)
-    made = open_candidate(label, path, {"precision": "fp32"})
+    made = open_candidate(label, path, DeblurOptions(precision="fp32"))
     assert made.method is not None and "the row itself is network" in made.source
     sample = Folder(simulated)[0]
     for side in (16, 17, 64):
@@ -107,19 +108,19 @@ def test_a_trained_network_fills_its_row(simulated: Path, tmp_path: Path, label:
 def test_weights_of_another_network_do_not_fit_a_row(tmp_path: Path) -> None:
     path = weights(tmp_path, "kpac")
     with pytest.raises(CheckpointError, match=r"kpac\.safetensors holds weights of the network 'kpac', but the row"):
-        open_candidate("DPDNet", path, {})
+        open_candidate("DPDNet", path, DeblurOptions())
     with pytest.raises(CheckpointError, match="row JNB takes none"):
-        open_candidate("JNB", path, {})
-    assert open_candidate("mine", path, {}).method is not None
+        open_candidate("JNB", path, DeblurOptions())
+    assert open_candidate("mine", path, DeblurOptions()).method is not None
 
 
 def test_a_network_that_maps_blur_is_no_method_by_itself(tmp_path: Path) -> None:
     path = weights(tmp_path, "dmenet")
     for thing in (path, checkpoint.load(path)):
         with pytest.raises(CheckpointError, match=r"maps the blur.*--method DMENet=dmenet\.safetensors"):
-            open_candidate("mine", thing, {})
+            open_candidate("mine", thing, DeblurOptions())
     with pytest.raises(CheckpointError, match="'dmenet', but the row IFAN takes those of 'ifan'"):
-        open_candidate("IFAN", path, {})
+        open_candidate("IFAN", path, DeblurOptions())
     left, right = torch.rand(2, 3, 32, 32)
     for given in (path, checkpoint.load(path), checkpoint.load(path).network):
         with pytest.raises(CheckpointError, match="is a DMENet, which maps the blur and does not undo it; give"):

@@ -12,6 +12,7 @@ from dualpix.errors import CheckpointError, DataError
 from dualpix.evaluation import methods, predict, score
 from dualpix.evaluation.methods import METHODS, by_mapper
 from dualpix.evaluation.metrics import psnr
+from dualpix.networks.spec import NetworkSpec
 from dualpix.simulation.render import Layer
 from dualpix.simulation.samples import expose
 from dualpix.simulation.sensor import Sensor, Tone
@@ -68,7 +69,7 @@ def test_the_published_methods_are_their_map_and_the_deconvolution(sample: Sampl
 class Mapper(nn.Module):
     """Says that everything is blurred by a disc of 3 px, and insists on sides that divide by 16."""
 
-    multiple = 16
+    spec = NetworkSpec(("center",), size_multiple=16)
 
     def forward(self, center: Tensor) -> Tensor:
         assert center.shape[-1] % 16 == center.shape[-2] % 16 == 0

@@ -9,6 +9,7 @@ import torch
 from dualpix.errors import MachineError
 from dualpix.evaluation import SYSTEMS, blurred, evaluate
 from dualpix.evaluation.peak import STATUS, can_measure, peak_bytes
+from dualpix.inference.options import DeblurOptions
 from dualpix.networks import create
 from dualpix.weights import checkpoint
 
@@ -38,4 +39,4 @@ def test_what_no_other_process_can_open_is_not_measured() -> None:
 def test_a_process_that_fails_says_why() -> None:
     sample = {"left": torch.rand(3, 16, 16), "right": torch.rand(3, 16, 16), "name": "x"}
     with pytest.raises(MachineError, match=r"could not be measured: .*There is no weights file nowhere\.safetensors"):
-        peak_bytes("mine", "nowhere.safetensors", sample, {})
+        peak_bytes("mine", "nowhere.safetensors", sample, DeblurOptions())

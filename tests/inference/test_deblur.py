@@ -1,5 +1,7 @@
 """Deblurring: bands equal the whole, padding changes nothing, and every form of a picture gives the same result."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,15 +14,21 @@ from dualpix.errors import DualpixError, MachineError, PairError
 from dualpix.inference import planning
 from dualpix.inference.deblur import Deblurred, deblur, deblur_pair
 from dualpix.inference.engines.pytorch import Runner
+from dualpix.networks.spec import NetworkSpec
 from dualpix.pairs.sample import Sample
 
 
 class Matching(nn.Module):
     """In small what the real networks do: convolutions, a coarser scale, and matching along whole rows."""
 
-    views = ("left", "right")
-    multiple = 4
-    reach_px = 24
+    spec = NetworkSpec(
+        ("left", "right"),
+        size_multiple=4,
+        receptive_radius_px=24,
+        tells_correction=True,
+        residual=True,
+        takes_width=True,
+    )
 
     def __init__(self) -> None:
         super().__init__()
@@ -79,7 +87,7 @@ def test_bands_of_every_network_equal_its_whole_picture(name: str) -> None:
             if not parameter.any():
                 parameter.normal_(std=0.02)
     sample = pair(325, 42)
-    if network.reach_px is None:
+    if network.spec.receptive_radius_px is None:
         with pytest.raises(MachineError, match="sees the whole picture"):
             run(sample, network, band_rows=48)
         return
@@ -91,7 +99,7 @@ def test_bands_of_every_network_equal_its_whole_picture(name: str) -> None:
 def test_a_shorter_overlap_would_be_seen(network: Matching) -> None:
     sample = pair(97, 50)
     whole = run(sample, network).picture
-    network.reach_px = 8
+    network.spec = replace(network.spec, receptive_radius_px=8)
     assert (whole - run(sample, network, band_rows=8).picture).abs().max() > 1e-4
 
 
@@ -112,8 +120,7 @@ def test_padding_is_replicated_masked_and_cropped(network: Matching, height: int
 
 def test_networks_that_take_no_width_are_not_given_one() -> None:
     class Mean(nn.Module):
-        views = ("left", "right")
-        multiple = 32
+        spec = NetworkSpec(("left", "right"), size_multiple=32)
 
         def forward(self, left: Tensor, right: Tensor) -> Tensor:
             assert left.shape[-2] % 32 == right.shape[-1] % 32 == 0
@@ -125,8 +132,7 @@ def test_networks_that_take_no_width_are_not_given_one() -> None:
 
 def test_networks_get_the_views_they_name_in_their_order() -> None:
     class Center(nn.Module):
-        views = ("center", "right", "left")
-        multiple = 1
+        spec = NetworkSpec(("center", "right", "left"))
 
         def forward(self, center: Tensor, right: Tensor, left: Tensor) -> Tensor:
             return torch.stack([center[:, 0], right[:, 1], left[:, 2]], 1)
@@ -140,8 +146,7 @@ def test_networks_get_the_views_they_name_in_their_order() -> None:
 
 def test_the_result_is_clipped_and_free_of_gradients() -> None:
     class Loud(nn.Module):
-        views = ("left", "right")
-        multiple = 1
+        spec = NetworkSpec(("left", "right"))
 
         def __init__(self) -> None:
             super().__init__()
@@ -191,7 +196,9 @@ def test_bf16_keeps_the_depth_of_the_picture(network: Matching) -> None:
     nn.init.zeros_(network.last.bias)
     mean = (sample["left"] + sample["right"]) / 2
     assert (run(sample, network, precision="bf16").picture - mean).abs().max() < 1e-7
-    network.residual = False  # Now the network itself makes the picture, in the 8 bits of bf16.
+    network.spec = replace(
+        network.spec, residual=False
+    )  # Now the network itself makes the picture, in the 8 bits of bf16.
     assert (run(sample, network, precision="bf16").picture - mean).abs().max() > 1e-4
 
 
@@ -209,8 +216,7 @@ def test_nan_in_16_bits_is_computed_again_in_fp32() -> None:
     """R8: and told; what is not finite in fp32 either is one error."""
 
     class Fragile(nn.Module):
-        views = ("left", "right")
-        multiple = 1
+        spec = NetworkSpec(("left", "right"))
 
         def __init__(self, gain: float) -> None:
             super().__init__()
@@ -243,7 +249,7 @@ def test_a_memory_budget_is_met_with_the_fewest_bands(network: Matching) -> None
 
 
 def test_a_network_without_a_reach_is_run_whole(network: Matching) -> None:
-    network.reach_px = None
+    network.spec = replace(network.spec, receptive_radius_px=None)
     sample = pair(64, 32)
     assert len(run(sample, network).plan.bands) == 1
     with pytest.raises(MachineError, match="cannot be run in bands"):
@@ -290,7 +296,7 @@ SPOILED = {value: torch.where(GOOD[0, 3, 4] == GOOD, torch.tensor(value), GOOD) 
         (GOOD.int(), GOOD.int(), "uint8, uint16"),
         (noise(3, 15, 40), noise(3, 15, 40) / 2, "at least 16"),
         (noise(3, 40, 15), noise(3, 40, 15) / 2, "at least 16"),
-        (torch.zeros(3, 0, 0), torch.zeros(3, 0, 0), "at least 16"),
+        (torch.zeros(3, 0, 0), torch.zeros(3, 0, 0), "holds no pixels"),
         (GOOD, GOOD, "same pixels"),
     ],
 )
@@ -316,14 +322,9 @@ def test_what_are_no_weights_is_told(weights: object) -> None:
 
 def test_bad_requests_are_refused(network: Matching) -> None:
     sample = pair(24, 32)
-    with pytest.raises(MachineError):
-        run(sample, network, device="gpu")
-    with pytest.raises(MachineError):
-        run(sample, network, precision="fp64")
-    with pytest.raises(MachineError):
-        run(sample, network, memory="lots")
-    with pytest.raises(MachineError, match="band_rows"):
-        run(sample, network, band_rows=0)
+    for wrong in ({"device": "gpu"}, {"precision": "fp64"}, {"memory": "lots"}, {"band_rows": 0}):
+        with pytest.raises(MachineError, match=next(iter(wrong))):
+            run(sample, network, **wrong)
 
 
 def test_the_public_face_is_this_function() -> None:
@@ -341,7 +342,7 @@ def test_in_bf16_a_correction_is_added_to_the_mean_of_whatever_views(views: tupl
             return 0 * given[0]
 
     network = Nothing().eval()
-    network.views = views  # type: ignore[assignment]
+    network.spec = replace(network.spec, views=views)
     sample = pair(24, 32) | {"center": pair(24, 32, seed=1)["left"]}
     given = [sample[view] for view in views]
     output = Runner(network, "bf16", "cpu")(given)  # type: ignore[arg-type]

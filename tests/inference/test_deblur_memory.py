@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 
 from dualpix.errors import MachineError
 from dualpix.inference.deblur import Deblurred, deblur_pair
+from dualpix.networks.spec import NetworkSpec
 from dualpix.pairs.sample import Sample
 
 
@@ -17,9 +19,10 @@ def test_when_memory_runs_out_smaller_bands_are_tried(tmp_path: Path) -> None:
     """R13: in a process that may not grow by more than a part of what the whole picture needs."""
     code = f"""
 import resource, sys
+from dataclasses import replace
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 import torch
-from dualpix.inference.deblur import make_plan
+from dualpix.inference.bands import make_plan
 from dualpix.inference.engines.pytorch import Runner
 from test_deblur import Matching, pair, run
 torch.set_num_threads(1)
@@ -32,12 +35,12 @@ resource.setrlimit(resource.RLIMIT_AS, (int(sizes["VmSize"].split()[0]) * 1024 +
 bands = run(sample, network)
 names = []
 for reach, options in [(24, {{"memory": "9GB"}}), (24, {{"band_rows": 2000}}), (None, {{}})]:
-    network.reach_px = reach
+    network.spec = replace(network.spec, receptive_radius_px=reach)
     try:
         run(sample, network, **options)
     except Exception as error:
         names.append(type(error).__name__)
-network.reach_px = 24
+network.spec = replace(network.spec, receptive_radius_px=24)
 resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 whole = run(sample, network)
 print(len(bands.plan.bands), float((bands.picture - whole.picture).abs().max()) < 1e-5, *names)
@@ -51,9 +54,7 @@ print(len(bands.plan.bands), float((bands.picture - whole.picture).abs().max()) 
 class Limited(nn.Module):
     """Runs out of memory above `most_rows` rows."""
 
-    views = ("left", "right")
-    multiple = 4
-    reach_px = 24
+    spec = NetworkSpec(("left", "right"), size_multiple=4, receptive_radius_px=24)
 
     def __init__(self, most_rows: int, error: Exception | None = None) -> None:
         super().__init__()
@@ -118,7 +119,7 @@ def test_what_the_user_chose_is_not_overridden(options: dict[str, object], size:
 def test_what_cannot_be_made_smaller_is_an_error(most_rows: int, multiple: int, words: str) -> None:
     """R13: it names the smallest size tried."""
     network = Limited(most_rows)
-    network.multiple = multiple
+    network.spec = replace(network.spec, size_multiple=multiple)
     with pytest.raises(MachineError, match=f"{words}.*free some"):
         run(network)
 
@@ -126,7 +127,7 @@ def test_what_cannot_be_made_smaller_is_an_error(most_rows: int, multiple: int, 
 def test_a_network_without_a_reach_is_not_cut_when_memory_runs_out() -> None:
     """R13: it sees the whole picture."""
     network = Limited(100)
-    network.reach_px = None  # type: ignore[assignment]
+    network.spec = replace(network.spec, receptive_radius_px=None)
     with pytest.raises(MachineError, match="even with all 200 rows at once"):
         run(network)
 

@@ -5,8 +5,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from dualpix.inference.deblur import Deblurred, deblur, deblur_pair, make_plan
+from dualpix.inference.bands import make_plan
+from dualpix.inference.deblur import Deblurred, deblur, deblur_pair
 from dualpix.inference.engines.pytorch import Runner
+from dualpix.networks.spec import NetworkSpec
 from dualpix.pairs.flips import TURNS, mirror, turn_over
 from dualpix.pairs.sample import Sample
 
@@ -17,9 +19,7 @@ class Symmetric(nn.Module):
     """The smoothed mean of the views, and the slope of their difference, which a mirror with exchanged views leaves as
     it is: both change their sign. A mirror alone would cancel it."""
 
-    views = ("left", "right")
-    multiple = 1
-    reach_px = 2
+    spec = NetworkSpec(("left", "right"), receptive_radius_px=2)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         slope = (left - right)[..., 2:] - (left - right)[..., :-2]
@@ -29,9 +29,7 @@ class Symmetric(nn.Module):
 class Lopsided(nn.Module):
     """Convolutions with random weights on all three views, at a coarser scale."""
 
-    views = ("center", "right", "left")
-    multiple = 4
-    reach_px = 16
+    spec = NetworkSpec(("center", "right", "left"), size_multiple=4, receptive_radius_px=16)
 
     def __init__(self) -> None:
         super().__init__()

@@ -14,15 +14,13 @@ from dualpix import networks
 from dualpix.errors import CheckpointError, MachineError, PictureError
 from dualpix.inference.disparity import (
     Disparity,
-    Finder,
-    book_at_middle,
     disparity,
     scale_px,
     signed_picture,
-    weigh,
     write_confidence,
     write_disparity,
 )
+from dualpix.inference.finder import Finder, book_at_middle, weigh
 from dualpix.io import Metadata
 from dualpix.networks.mccnet.model import MCCNet
 from dualpix.pairs.flips import TURNS
@@ -148,7 +146,7 @@ def test_a_row_reaches_as_far_as_is_said_and_hardly_less(name: str) -> None:
     with torch.no_grad():
         moved = (finder(left, right) - finder(changed, right)).abs().amax((0, 1, 3)).nonzero().flatten()
     above, below = 80 - int(moved.min()), int(moved.max()) - 81
-    assert max(above, below) <= finder.reach_px <= max(above, below) + 8
+    assert max(above, below) <= finder.spec.receptive_radius_px <= max(above, below) + 8
 
 
 def test_looks_are_booked_at_the_middle_of_the_two_pixels() -> None:

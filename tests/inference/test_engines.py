@@ -16,18 +16,14 @@ from dualpix.errors import MachineError
 from dualpix.inference import engines
 from dualpix.inference.deblur import deblur_pair
 from dualpix.networks import create
+from small_networks import TINY, tiny
 
-SMALL: dict[str, Any] = {"widths": (4, 4, 8, 8), "depths": (1, 1, 0, 0, 0, 0, 0)}
 INSTALLED = {"openvino": "openvino", "onnx": "onnxruntime"}
 
 
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
-    torch.manual_seed(0)
-    made = create("mccnet-fast", **SMALL)
-    for parameter in made.parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
-    return made.eval()
+    return tiny()
 
 
 @pytest.fixture(autouse=True)
@@ -78,7 +74,7 @@ def test_what_is_converted_is_kept_and_a_damaged_copy_is_made_again(network: nn.
     (kept,) = cache.glob("mccnetfast-fp32-*.xml")
     for damage in (b"", b"<nonsense>"):
         kept.write_bytes(damage)
-        twin = create("mccnet-fast", **SMALL)
+        twin = create("mccnet-fast", **TINY)
         twin.load_state_dict(network.state_dict())
         assert torch.equal(picture(twin, sample, precision="fp32", engine="openvino"), expected)
         assert kept.stat().st_size > 1000
@@ -99,7 +95,7 @@ def test_a_copy_that_can_be_read_but_computes_something_else_is_made_again(
     kept.write_bytes(good.replace(old, (weights * 1.5).detach().numpy().tobytes()))
     if engine == "onnx":  # Converting takes a minute, and the first test did that.
         monkeypatch.setattr(engines.onnx, "onnx_bytes", lambda graph, facts: good)
-    twin = create("mccnet-fast", **SMALL)
+    twin = create("mccnet-fast", **TINY)
     twin.load_state_dict(network.state_dict())
     assert torch.equal(picture(twin, sample, precision="fp32", engine=engine), expected)
     assert kept.read_bytes() == good
@@ -144,7 +140,7 @@ def test_nonsense_is_noticed_when_converting() -> None:
     """For this variant OpenVINO 2026.4 gives nonsense; should a later version be right, both are fine."""
     pytest.importorskip("openvino", reason="the extra dualpix[openvino] is not installed")
     torch.manual_seed(0)
-    network = create("mccnet-fast", **{**SMALL, "depths": (1, 0, 0, 0, 0, 0, 0)})
+    network = create("mccnet-fast", **{**TINY, "depths": (1, 0, 0, 0, 0, 0, 0)})
     for parameter in network.parameters():
         parameter.data += 0.1 * torch.randn_like(parameter)
     sample = pair(37, 53)
@@ -158,7 +154,7 @@ def test_nonsense_is_noticed_when_converting() -> None:
 
 def test_changed_weights_are_not_taken_for_the_old_ones(network: nn.Module) -> None:
     pytest.importorskip("openvino", reason="the extra dualpix[openvino] is not installed")
-    twin = create("mccnet-fast", **SMALL)
+    twin = create("mccnet-fast", **TINY)
     twin.load_state_dict(network.state_dict())
     before = picture(twin, pair(20, 36), precision="fp32", engine="openvino")
     with torch.no_grad():
@@ -185,4 +181,4 @@ def test_a_missing_package_is_named_with_its_extra(network: nn.Module, monkeypat
     for engine, name in INSTALLED.items():
         monkeypatch.setitem(__import__("sys").modules, name, None)
         with pytest.raises(MachineError, match=rf"package {name}, .*pip install -e '\.\[{engine}\]'"):
-            engines.start(create("mccnet-fast", **SMALL), engine, "auto", "auto")  # type: ignore[arg-type]
+            engines.start(create("mccnet-fast", **TINY), engine, "auto", "auto")  # type: ignore[arg-type]

@@ -1,5 +1,6 @@
 """What is made ready stays for the next picture, as long as the weights are the same."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,14 +10,13 @@ from torch import nn
 from dualpix.inference import engines
 from dualpix.inference.deblur import deblur_pair
 from dualpix.networks import create
-
-SMALL: dict[str, Any] = {"widths": (4, 4, 8, 8), "depths": (1, 1, 0, 0, 0, 0, 0)}
+from small_networks import TINY
 
 
 @pytest.fixture
 def network() -> nn.Module:
     torch.manual_seed(0)
-    return create("mccnet-fast", **SMALL).eval()
+    return create("mccnet-fast", **TINY).eval()
 
 
 def sample(height: int = 40, width: int = 64) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def test_changed_weights_are_seen(network: nn.Module, how: str) -> None:
     elif how == "buffer":
         network.get_buffer("unused").data += 1
     elif how == "attribute":
-        network.multiple = 16
+        network.spec = replace(network.spec, size_multiple=2 * network.spec.size_multiple)
     else:
         network.load_state_dict(network.state_dict() | {"head.bias": bias + 0.3})
     after = deblur_pair(sample(), network, precision="fp32").picture

@@ -188,7 +188,7 @@ def test_the_command_exports_and_deblurs(opened: Checkpoint, tmp_path: Path, dua
     assert (code, err) == (0, "") and "mccnet-fast, fp32, licence CC0" in out and "greatest difference" in out
     assert '{"INFERENCE_PRECISION_HINT": "f32"}' in out
     files = [str(tmp_path / f"{name}.png") for name in VIEWS]
-    code, out, err = dualpix("deblur", *files, "-o", str(tmp_path / "sharp.png"), "-w", net, "--anyway")
+    code, out, err = dualpix("deblur", *files, "-o", str(tmp_path / "sharp.png"), "-w", net, "--force")
     assert code == 0 and "cpu, openvino" in out and (tmp_path / "sharp.png").is_file()
     code, out, err = dualpix("deblur", *files, "-o", str(tmp_path / "no.png"), "-w", net, "--engine", "onnx")
     assert code == 1 and "is for the engine openvino" in err

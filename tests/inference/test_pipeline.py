@@ -13,7 +13,7 @@ from dualpix import __version__
 from dualpix.errors import PairError, PictureError
 from dualpix.inference import batch
 from dualpix.inference.deblur import deblur_pair
-from dualpix.inference.pipeline import Choices, deblur_views, finish, open_for
+from dualpix.inference.pipeline import DeblurOptions, deblur_views, finish, open_for
 from dualpix.web import work
 from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import Checkpoint
@@ -34,14 +34,14 @@ def opened(folder: Path) -> Checkpoint:
 def test_all_doors_write_the_same_file(dualpix: Command, folder: Path, opened: Checkpoint) -> None:
     pair = "tagged_L.png", "tagged_R.png"
     assert dualpix("deblur", *pair, "-o", "single.png", "-w", "w.safetensors")[0] == 0
-    settings = batch.Settings(software=NAME)
+    settings = DeblurOptions(software=NAME)
     jobs = batch.list_jobs(".", "many", settings, include=["tagged*"])
     outcomes: list[batch.Outcome] = []
     batch.carry_out(jobs, batch.open_weights("w.safetensors"), settings, outcomes.append)
     assert [outcome.state for outcome in outcomes] == ["made"]
     order = work.Order(folder, *map(Path, pair))
     checked = work.check(order, opened)
-    work.deblur(order, opened, Choices(anyway=True), lambda done, total: None)
+    work.deblur(order, opened, DeblurOptions(force=True), lambda done, total: None)
     page = work.render(order, checked, ".png", 8, 1.0)
     single = (folder / "single.png").read_bytes()
     assert (folder / "many" / "tagged.png").read_bytes() == single and page.read_bytes() == single
@@ -54,15 +54,15 @@ def test_all_doors_write_the_same_file(dualpix: Command, folder: Path, opened: C
 
 
 def test_choices_reach_the_picture_and_the_file(folder: Path, opened: Checkpoint) -> None:
-    choices = Choices(mirror=True, depth=16, swap=True, anyway=True, strip_metadata=True)
+    choices = DeblurOptions(mirror=True, depth=16, swap=True, force=True, strip_metadata=True)
     views, inherited = open_for(Path("out.tif"), Path("tagged_L.png"), Path("tagged_R.png"), opened, choices)
     with Image.open("p_R.png") as picture:
         assert np.array_equal(np.asarray(picture), (views["left"] * 255).round().permute(1, 2, 0).numpy())
     done = deblur_views(views, opened, choices)
     expected = deblur_pair(dict(views), opened, mirror=True).picture
     assert done.plan.mirror and torch.equal(done.picture, expected) and "swapped" in done.warnings[0]
-    with pytest.raises(PairError, match="--anyway"):
-        deblur_views(views, opened, Choices())
+    with pytest.raises(PairError, match="--force"):
+        deblur_views(views, opened, DeblurOptions())
     assert finish(Path("out.tif"), done.picture, inherited) == []
     with tifffile.TiffFile("out.tif") as file:
         levels, tags = file.asarray(), file.pages[0].tags
@@ -73,18 +73,18 @@ def test_choices_reach_the_picture_and_the_file(folder: Path, opened: Checkpoint
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_the_picture_lies_as_the_views_do_in_their_files(folder: Path, opened: Checkpoint, turns: int) -> None:
     """Of views that were turned counter-clockwise so often, it is turned clockwise as often."""
-    views, _ = open_for(Path("out.png"), Path("p_L.png"), Path("p_R.png"), opened, Choices())
-    plain = deblur_views(views, opened, Choices()).picture
+    views, _ = open_for(Path("out.png"), Path("p_L.png"), Path("p_R.png"), opened, DeblurOptions())
+    plain = deblur_views(views, opened, DeblurOptions()).picture
     views["quarter_turns"] = turns
-    turned = deblur_views(views, opened, Choices()).picture
+    turned = deblur_views(views, opened, DeblurOptions()).picture
     np.testing.assert_array_equal(turned.numpy(), np.rot90(plain.numpy(), 4 - turns, (1, 2)))
 
 
 def test_what_stands_in_the_way_is_told_before_any_work(folder: Path, opened: Checkpoint) -> None:
     left, right = Path("tagged_L.png"), Path("tagged_R.png")
     with pytest.raises(PictureError, match="one of the inputs"):
-        open_for(left, left, right, opened, Choices(), overwrite=True)
+        open_for(left, left, right, opened, DeblurOptions(), overwrite=True)
     with pytest.raises(PictureError, match="exists already"):
-        open_for(Path("deep_L.tif"), left, right, opened, Choices())
+        open_for(Path("deep_L.tif"), left, right, opened, DeblurOptions())
     with pytest.raises(PictureError, match=r"\.pgm holds grey only"):
-        open_for(Path("out.pgm"), left, right, opened, Choices())
+        open_for(Path("out.pgm"), left, right, opened, DeblurOptions())

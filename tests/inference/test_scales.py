@@ -1,16 +1,22 @@
 """At which scales a pair is deblurred, and how they are joined."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import nn
 
-from dualpix.errors import MachineError
+from dualpix.errors import CheckpointError
 from dualpix.inference import scales
 from dualpix.inference.deblur import deblur_pair
+from dualpix.networks.spec import NetworkSpec
 from dualpix.pairs.matching import Matches
 from dualpix.simulation.kernels import Lens
 from dualpix.simulation.render import Layer, composite, render
 from dualpix.simulation.sensor import Tone
+from dualpix.weights.exported import Exported, mark
+from small_networks import tiny
 
 
 def _matches(disparity_px: float, reduction: int = 4, count: int = 40) -> Matches:
@@ -24,19 +30,34 @@ def _matches(disparity_px: float, reduction: int = 4, count: int = 40) -> Matche
     [(9.4, (1,)), (16.0, (2, 1)), (-24.0, (3, 1)), (32.0, (4, 2, 1)), (500.0, (12, 6, 3, 1))],
 )
 def test_scales_are_chosen_by_the_disparity(disparity_px: float, steps: tuple[int, ...]) -> None:
-    assert scales.choose(_matches(disparity_px), "auto", (4480, 6720)) == steps
+    assert scales.choose(_matches(disparity_px), (4480, 6720)) == steps
 
 
 def test_scales_leave_enough_of_a_small_picture_and_of_one_that_tells_nothing() -> None:
-    assert scales.choose(_matches(500.0), "auto", (256, 256)) == (2, 1)
-    assert scales.choose(_matches(500.0, count=3), "auto", (4480, 6720)) == (1,)
+    assert scales.choose(_matches(500.0), (256, 256)) == (2, 1)
+    assert scales.choose(_matches(500.0, count=3), (4480, 6720)) == (1,)
 
 
-def test_scales_may_be_given_and_others_are_refused() -> None:
-    assert scales.choose(_matches(0.0), "1/4", (64, 64)) == (4, 2, 1)
-    assert scales.choose(_matches(500.0), "1", (4480, 6720)) == (1,)
-    with pytest.raises(MachineError, match=r"There is no scale '1/5'; choose from: auto, 1, 1/2"):
-        scales.choose(_matches(0.0), "1/5", (64, 64))
+class Blind(nn.Module):
+    """A network without a correlation."""
+
+    spec = NetworkSpec(("left", "right"))
+
+
+def test_scales_may_be_given_and_what_cannot_be_followed_is_told() -> None:
+    def choose(network: nn.Module, disparity_px: float, scale: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
+        return scales.choose_for(network, _matches(disparity_px), (4480, 6720), scale)  # type: ignore[arg-type]
+
+    assert choose(tiny(), 0.0, "1/4") == ((4, 2, 1), ())
+    assert choose(tiny(), 32.0, "1") == choose(Blind(), 32.0, "1") == choose(Blind(), 3.0, "auto") == ((1,), ())
+    steps, told = choose(Blind(), 32.0, "auto")
+    assert steps == (1,) and "32 pixels apart, but Blind tells no disparity" in told[0]
+    with pytest.raises(CheckpointError, match=r"Blind tells no disparity .*cannot follow the scale 1/4; leave --scale"):
+        choose(Blind(), 32.0, "1/4")
+    exported = tiny()
+    mark(exported, Exported(Path("net.onnx"), "fp32"))
+    with pytest.raises(CheckpointError, match=r"net\.onnx tells no disparity"):
+        choose(exported, 0.0, "1/2")
 
 
 @pytest.mark.parametrize("by", [2, 3])
@@ -50,16 +71,19 @@ def test_rows_enlarged_apart_are_those_of_the_whole(by: int, mode: str) -> None:
 
 
 def test_joining_has_no_seam_and_takes_in_full_what_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
-    fine, mean, correction, share = (
-        torch.rand(3, 90, 64),
-        torch.rand(3, 90, 64),
-        torch.rand(3, 45, 32),
-        torch.rand(1, 45, 32),
-    )
-    whole = scales.join(fine.clone(), mean, correction, 2, share, 2)
+    torch.manual_seed(0)
+    fine, left, right = torch.rand(3, 3, 90, 64)
+    correction, share, kept = torch.rand(3, 45, 32), torch.rand(1, 45, 32), torch.rand(1, 45, 32)
+
+    def join(share: torch.Tensor, kept: torch.Tensor | None) -> torch.Tensor:
+        return scales.join(fine.clone(), (left, right), correction, 2, share, 2, kept)
+
+    whole, one, mean = join(share, kept), torch.ones(1, 45, 32), (left + right) / 2
     monkeypatch.setattr(scales, "ROWS", 13)
-    torch.testing.assert_close(scales.join(fine.clone(), mean, correction, 2, share, 2), whole)
-    assert torch.equal(scales.join(fine.clone(), mean, correction, 2, torch.ones(1, 45, 32), 2), fine)
+    torch.testing.assert_close(join(share, kept), whole)
+    assert torch.equal(join(one, None), fine) and torch.equal(join(share, one), mean)
+    coarse = mean + F.interpolate(correction[None], scale_factor=2.0, mode="bicubic")[0]
+    torch.testing.assert_close(join(0 * one, None), coarse)
 
 
 def test_wide_blur_gains_from_a_smaller_scale_and_focus_keeps_its_pixels() -> None:

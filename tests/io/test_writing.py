@@ -284,6 +284,7 @@ def test_an_interrupt_at_any_moment_leaves_the_old_file_or_the_new_one(tmp_path:
                 signal.setitimer(signal.ITIMER_REAL, delay)
                 write_picture(path, pixels, overwrite=True)
                 signal.setitimer(signal.ITIMER_REAL, 0)
+                time.sleep(0)  # What came just before is raised here at the latest, and not outside.
             except KeyboardInterrupt:
                 interrupted += 1
             assert os.listdir(tmp_path) == ["a.png"]

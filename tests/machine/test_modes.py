@@ -18,8 +18,7 @@ import dualpix
 from dualpix.machine.modes import settled
 from dualpix.networks import create
 from dualpix.weights import checkpoint
-
-SMALL: dict[str, Any] = {"widths": (4, 4, 8, 8), "depths": (1, 1, 0, 0, 0, 0, 0)}
+from small_networks import TINY
 
 
 @contextmanager
@@ -69,7 +68,7 @@ def scene(folder: Path) -> dict[str, Tensor]:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("modes")
     torch.manual_seed(0)
-    checkpoint.save(folder / "w.safetensors", create("mccnet-fast", **SMALL), "mccnet-fast", SMALL)
+    checkpoint.save(folder / "w.safetensors", create("mccnet-fast", **TINY), "mccnet-fast", TINY)
     texture = np.random.default_rng(0).integers(0, 256, (48, 70, 3), dtype=np.uint8)
     for side, start in (("L", 2), ("R", 0)):
         Image.fromarray(texture[:, start : start + 64]).save(folder / f"{side}.png")

@@ -27,7 +27,7 @@ SMALLEST: list[tuple[str, dict[str, Any]]] = [
 def test_the_least_that_is_accepted_computes(name: str, arguments: dict[str, Any]) -> None:
     network = create(name, **arguments).eval()
     with torch.no_grad():
-        output = network(*torch.rand(len(network.views), 1, 3, 32, 48))  # type: ignore[arg-type]
+        output = network(*torch.rand(len(network.spec.views), 1, 3, 32, 48))  # type: ignore[arg-type]
     assert output.shape[2:] == (32, 48) and output.isfinite().all()
 
 

@@ -26,17 +26,19 @@ UNTAUGHT = {
 def views_for(network: nn.Module, rows: int, columns: int, batch: int = 1) -> list[Tensor]:
     """Views of `rows` x `columns` times the network's `multiple`."""
     torch.manual_seed(rows + columns)
-    size = (rows * network.multiple, columns * network.multiple)  # type: ignore[operator]
-    return [torch.rand(batch, 3, *size) for _ in network.views]  # type: ignore[union-attr]
+    size = (rows * network.spec.size_multiple, columns * network.spec.size_multiple)  # type: ignore[operator]
+    return [torch.rand(batch, 3, *size) for _ in network.spec.views]  # type: ignore[union-attr]
 
 
 @names
 def test_says_what_it_wants(name: str) -> None:
     network = small(name)
-    assert set(network.views) <= {"left", "right", "center"} and len(set(network.views)) == len(network.views)  # type: ignore
-    assert isinstance(network.multiple, int) and network.multiple >= 1
+    assert set(network.spec.views) <= {"left", "right", "center"} and len(set(network.spec.views)) == len(
+        network.spec.views
+    )  # type: ignore
+    assert isinstance(network.spec.size_multiple, int) and network.spec.size_multiple >= 1
     parameters = list(inspect.signature(network.forward).parameters.values())
-    assert [p.name for p in parameters if p.default is p.empty] == list(network.views)  # type: ignore[arg-type]
+    assert [p.name for p in parameters if p.default is p.empty] == list(network.spec.views)  # type: ignore[arg-type]
 
 
 @names
@@ -109,7 +111,7 @@ def test_bf16_is_finite_and_near(name: str, how: str) -> None:
 @torch.no_grad()
 def test_no_row_sees_farther_than_it_says(name: str) -> None:
     network = shaken(small(name)).double()
-    reach, multiple = network.reach_px, network.multiple
+    reach, multiple = network.spec.receptive_radius_px, network.spec.size_multiple
     if reach is None:
         pytest.skip("sees the whole picture")
     assert isinstance(reach, int) and isinstance(multiple, int)
@@ -132,7 +134,7 @@ def test_the_valid_width_hides_the_padding_from_the_correlation(name: str) -> No
     if "width" not in inspect.signature(network.forward).parameters:
         pytest.skip("does not correlate along rows")
     views = views_for(network, 1, 30)
-    width = 28 * network.multiple  # type: ignore[operator]
+    width = 28 * network.spec.size_multiple  # type: ignore[operator]
     other = [view.clone() for view in views]
     for view in other:
         view[..., width:] = 1 - view[..., width:]

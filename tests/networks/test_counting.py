@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from dualpix.networks.counting import Counts, Extras, count, count_extras
+from dualpix.networks.spec import NetworkSpec
 
 
 class OneView(nn.Module):
-    views = ("center",)
-    multiple = 2
+    spec = NetworkSpec(("center",), size_multiple=2)
 
     def __init__(self, inside: nn.Module) -> None:
         super().__init__()

@@ -128,7 +128,7 @@ def test_reach() -> None:
         other[:, :, row] += 1000
         changed = (network(other) != before).amax((0, 1, 3)).nonzero().flatten()
         farthest = max(farthest, row - int(changed.min()), int(changed.max()) - row)
-    assert network.reach_px - 16 <= farthest <= network.reach_px
+    assert network.spec.receptive_radius_px - 16 <= farthest <= network.spec.receptive_radius_px
 
 
 def test_it_starts_to_learn() -> None:

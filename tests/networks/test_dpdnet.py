@@ -92,7 +92,7 @@ def test_dropout_is_for_training_and_repeats_with_its_seed() -> None:
 def test_training_starts_at_the_published_rate(kind: type[DPDNet | DPDNetSingle]) -> None:
     torch.manual_seed(0)
     network = kind(widths=NARROW)
-    views, sharp = torch.rand(len(network.views), 1, 3, 64, 64), torch.rand(1, 3, 64, 64)
+    views, sharp = torch.rand(len(network.spec.views), 1, 3, 64, 64), torch.rand(1, 3, 64, 64)
     optimiser = torch.optim.Adam(network.parameters(), 2e-5, eps=1e-7)
 
     def loss() -> torch.Tensor:

@@ -10,13 +10,14 @@ from dualpix.errors import MachineError
 from dualpix.inference.engines.pytorch import Runner
 from dualpix.networks import NETWORKS
 from dualpix.networks.export import graph_of
+from dualpix.networks.spec import NetworkSpec
 from small_networks import shaken, small
 
 NARROW = {"mccnet-fast": {"widths": (8, 8, 16, 16)}}
 
 
 def check(network: nn.Module, size: tuple[int, int]) -> None:
-    views = [torch.rand(3, *size) for _ in network.views]  # type: ignore[union-attr]
+    views = [torch.rand(3, *size) for _ in network.spec.views]  # type: ignore[union-attr]
     expected = Runner(network, "fp32", "cpu")(views)  # type: ignore[arg-type]
     with torch.no_grad():
         found = graph_of(network)(*(view[None] for view in views))[0]
@@ -51,7 +52,7 @@ def test_the_network_itself_stays_as_it_is() -> None:
 
 def test_unknown_views_are_refused() -> None:
     class Strange(nn.Module):
-        views, multiple = ("above", "below"), 1
+        spec = NetworkSpec(("above", "below"), size_multiple=1)
 
     with pytest.raises(MachineError, match=r"above, below.*leave --engine out"):
         graph_of(Strange())

@@ -106,14 +106,14 @@ def test_outputs(dual: bool) -> None:
     center, left, right, sharp = pictures(4)
     views = {"center": center, "left": left, "right": right}
     made = network.outputs(**views, sharp=sharp)
-    torch.testing.assert_close(made["sharp"], network(*(views[name] for name in network.views)))
+    torch.testing.assert_close(made["sharp"], network(*(views[name] for name in network.spec.views)))
     small = (1, 3, 2, 3)
     shapes = {"sharp": center.shape, "disparity_px": (1, 1, 2, 3), "aligned": small, "reblurred": small}
     assert {name: tuple(made[name].shape) for name in made} == shapes
     # Of one picture, the disparity to be taught is read from the right view, and the one for filtering from the center.
     taught = made["disparity_px"] if dual else network.outputs(right)["disparity_px"]
     torch.testing.assert_close(made["aligned"], align(F.avg_pool2d(right, 8), taught / 8))
-    assert list(network.outputs(*(views[name] for name in network.views))) == list(made)[: 3 if dual else 2]
+    assert list(network.outputs(*(views[name] for name in network.spec.views))) == list(made)[: 3 if dual else 2]
 
 
 def test_what_is_missing_is_said() -> None:
@@ -128,7 +128,7 @@ def test_what_is_missing_is_said() -> None:
 @pytest.mark.parametrize("dual", [False, True])
 def test_correction_and_mean_make_the_picture(dual: bool) -> None:
     network = shaken(dual=dual, **SMALL)
-    views = pictures(len(network.views))
+    views = pictures(len(network.spec.views))
     torch.testing.assert_close(network(*views), network.correction(*views) + sum(views) / len(views))
 
 

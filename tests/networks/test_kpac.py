@@ -46,8 +46,8 @@ def test_the_operations_of_table_1_leave_out_transposed_convolutions() -> None:
 @pytest.mark.parametrize("arguments", [{}, {"levels": 3}, DUAL], ids=str)
 def test_sizes(arguments: dict[str, Any]) -> None:
     network = narrow(**arguments)
-    assert network.multiple == 2 ** arguments.get("levels", 2)
-    views = [torch.rand(2, 3, network.multiple, 5 * network.multiple) for _ in network.views]
+    assert network.spec.size_multiple == 2 ** arguments.get("levels", 2)
+    views = [torch.rand(2, 3, network.spec.size_multiple, 5 * network.spec.size_multiple) for _ in network.spec.views]
     sharp = network(*views)
     assert sharp.shape == views[0].shape and sharp.isfinite().all()
     torch.testing.assert_close(sum(views) / len(views) + network.correction(*views), sharp)
@@ -74,7 +74,7 @@ def test_what_is_painted_is_added_in_the_authors_range() -> None:
 
 
 def test_two_views_cannot_be_left_out() -> None:
-    assert narrow().views == ("center",) and narrow(**DUAL).views == ("center", "left", "right")
+    assert narrow().spec.views == ("center",) and narrow(**DUAL).spec.views == ("center", "left", "right")
     with pytest.raises(ValueError, match="takes the views center, left and right"):
         narrow(**DUAL)(torch.rand(1, 3, 16, 16))
     with pytest.raises(ValueError, match="levels must be 2 or 3, not 4"):
@@ -122,7 +122,7 @@ def test_it_sees_the_whole_picture() -> None:
     center = torch.rand(1, 3, 8, 800, dtype=torch.double)
     other = center.clone()
     other[..., -8:] = 1 - other[..., -8:]
-    assert network.reach_px is None and (network(center) != network(other))[..., 0].any()
+    assert network.spec.receptive_radius_px is None and (network(center) != network(other))[..., 0].any()
 
 
 def test_it_starts_to_learn() -> None:

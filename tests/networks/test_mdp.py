@@ -88,7 +88,7 @@ def test_reach(up_kernel: int) -> None:
         other[:, :, row] += 1000
         changed = (network(other) != before).amax((0, 1, 3)).nonzero().flatten()
         farthest = max(farthest, row - int(changed.min()), int(changed.max()) - row)
-    assert network.reach_px - 2 <= farthest <= network.reach_px
+    assert network.spec.receptive_radius_px - 2 <= farthest <= network.spec.receptive_radius_px
 
 
 def loss_of(outputs: dict[str, Tensor], center: Tensor, truth: dict[str, Tensor]) -> Tensor:

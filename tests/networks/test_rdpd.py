@@ -8,6 +8,7 @@ from torch.nn import functional as F
 
 from dualpix.networks.counting import count, count_extras
 from dualpix.networks.rdpd import RDPD, ConvLSTM, Recurrent, State, radius_of
+from dualpix.networks.spec import NetworkSpec
 
 NARROW = (4, 8, 16, 32, 64)
 
@@ -25,7 +26,7 @@ def narrow(**arguments: object) -> RDPD:
 class Clip(nn.Module):
     """Four equal frames, as one picture: to be counted."""
 
-    views, multiple = RDPD.views, RDPD.multiple
+    spec = NetworkSpec(("left", "right"), size_multiple=16)
 
     def __init__(self, network: RDPD) -> None:
         super().__init__()
@@ -153,14 +154,14 @@ def test_a_crop_with_its_own_piece_of_the_map_is_not_taken_for_a_photograph() ->
     torch.testing.assert_close(network(*views, radius=whole), network(*views))
     crop = network(*views[..., :32, :32], radius=whole[..., :32, :32])
     assert (crop - network(*views[..., :32, :32])).abs().max() > 1e-4
-    assert network.reach_px is None
+    assert network.spec.receptive_radius_px is None
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("bottom_convolutions", [1, 2])
 def test_without_the_map_no_row_sees_farther_than_it_says(bottom_convolutions: int) -> None:
     network = narrow(radius_map=False, bottom_convolutions=bottom_convolutions).double()
-    reach = network.reach_px
+    reach = network.spec.receptive_radius_px
     assert reach is not None
     middle = 16 * -(-reach // 16)
     views = torch.rand(2, 1, 3, 2 * middle + 16, 16, dtype=torch.float64)

@@ -1,5 +1,7 @@
 """A prepared network gives what the network gives, and less is in memory meanwhile."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -36,7 +38,7 @@ MCCNET = [
 
 def views_for(network: nn.Module, rows: int, columns: int, batch: int = 1) -> list[Tensor]:
     torch.manual_seed(rows + columns)
-    return [torch.rand(batch, 3, rows, columns) for _ in network.views]  # type: ignore[union-attr]
+    return [torch.rand(batch, 3, rows, columns) for _ in network.spec.views]  # type: ignore[union-attr]
 
 
 def assert_same(found: Tensor, wanted: Tensor, within: float = 1e-5) -> None:
@@ -49,7 +51,7 @@ def assert_same(found: Tensor, wanted: Tensor, within: float = 1e-5) -> None:
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_every_network_gives_the_same(name: str, layout: torch.memory_format) -> None:
     network = shaken(small(name)).to(memory_format=layout)  # type: ignore[call-overload]
-    multiple = network.multiple
+    multiple = network.spec.size_multiple
     views = [view.contiguous(memory_format=layout) for view in views_for(network, 3 * multiple, 5 * multiple, 2)]
     assert_same(prepared(network)(*views), network(*views))
 
@@ -91,7 +93,7 @@ def test_mccnet_slides_down_pictures_higher_than_it_sees(step: int) -> None:
 def test_the_memory_of_mccnet_does_not_grow_with_the_height(arguments: dict[str, object]) -> None:
     """From as many rows on as the planner tries."""
     ready = MCCNetInStrips(MCCNet(**arguments))  # type: ignore[arg-type]
-    rows = -(-ready.settled_rows // 8) * 8
+    rows = -(-ready.spec.steady_state_rows // 8) * 8
     cost = measure_cost(lambda height: ready(*views_for(ready, height, 8)), rows, 0, scratch=1)
     of_a_picture = 8 * 3 * 4
     assert cost.row_bytes <= 8 * of_a_picture  # Two views, what is painted, the mean; encoder 1 makes 22 of them.
@@ -106,7 +108,7 @@ def test_rehearsed_mccnet_needs_as_much_memory_and_paints_again_afterwards() -> 
         return measure_cost(lambda _: ready(*views), 1, 0, scratch=1).fixed_bytes
 
     wanted = fixed_bytes()
-    with ready.rehearsing():
+    with ready.dry_run():
         assert fixed_bytes() == pytest.approx(wanted, rel=0.02)
         assert not torch.equal(ready(*views), before)
     assert torch.equal(ready(*views), before)
@@ -145,8 +147,8 @@ def test_what_a_runner_asks_for_is_as_before() -> None:
     for kind in PREPARED:
         network = kind()
         ready = prepared(network)
-        for what in ("views", "multiple", "reach_px", "attention_reach_px"):
-            assert getattr(ready, what) == getattr(network, what)
+        assert ready.spec == replace(network.spec, steady_state_rows=ready.spec.steady_state_rows)
+        assert network.spec.steady_state_rows is None
 
 
 def test_a_network_without_an_entry_is_itself() -> None:

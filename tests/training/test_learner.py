@@ -11,6 +11,7 @@ from torch import nn
 from dualpix import networks
 from dualpix.errors import RecipeError
 from dualpix.inference import rates
+from dualpix.networks.spec import NetworkSpec
 from dualpix.training.learner import MOST_FAILURES, Learner, rate_at
 from dualpix.training.processes import Processes
 from dualpix.training.recipes import Recipe
@@ -124,7 +125,7 @@ def test_bf16_learns_much_as_fp32_does(quick: Make) -> None:
 
 def test_a_network_without_a_correction_learns_in_bf16_too(quick: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     class Plain(nn.Module):
-        views, multiple = ("left", "center", "right"), 2
+        spec = NetworkSpec(("left", "center", "right"), size_multiple=2)
 
         def __init__(self) -> None:
             super().__init__()

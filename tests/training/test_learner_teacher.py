@@ -86,7 +86,7 @@ def test_a_run_with_a_teacher_learns_resumes_and_says_so(
 def test_it_is_given_the_views_it_knows(quick: Make, tmp_path: Path) -> None:
     """Among what a batch has to hold are a teacher's views, too."""
     network = networks.create("kpac")
-    assert network.views == ("center",)
+    assert network.spec.views == ("center",)
     path = checkpoint.save(tmp_path / "kpac.safetensors", network, "kpac", {})
     assert set(Learner(quick(teacher=str(path), crop=48)).names) == {"left", "right", "sharp", "center"}
 

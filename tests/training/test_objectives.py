@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from dualpix.networks import create
+from dualpix.networks.spec import NetworkSpec
 from dualpix.training.objectives import OBJECTIVES
 
 NAMES = ("center", "left", "right", "sharp")
@@ -94,7 +95,7 @@ def test_in_bf16_the_loss_is_float32_and_near(name: str) -> None:
 
 def test_what_a_network_does_not_make_is_named() -> None:
     class Half(nn.Module):
-        views = ("center",)
+        spec = NetworkSpec(("center",))
 
         def __init__(self) -> None:
             super().__init__()

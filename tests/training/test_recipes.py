@@ -41,7 +41,7 @@ def test_every_recipe_names_what_exists(name: str) -> None:
     recipe = RECIPES[name]
     assert recipe.network in NETWORKS | MAPPERS and recipe.loss in LOSSES | OBJECTIVES
     with torch.device("meta"):
-        multiple = create(recipe.network, **recipe.arguments).multiple
+        multiple = create(recipe.network, **recipe.arguments).spec.size_multiple
     assert recipe.crop % multiple == 0 and recipe.late_crop % multiple == 0
 
 

@@ -12,6 +12,7 @@ from PIL import Image
 from dualpix.errors import DataError, RecipeError
 from dualpix.evaluation import score
 from dualpix.io import write_picture
+from dualpix.networks.spec import NetworkSpec
 from dualpix.simulation.photos import read_photos
 from dualpix.training import sources, train
 from dualpix.training.feed import Feed
@@ -26,7 +27,7 @@ SIDE = 48
 class Echo(torch.nn.Module):
     """Returns the left view, and remembers what it was shown."""
 
-    views, multiple, reach_px = ("left", "right"), 1, 0
+    spec = NetworkSpec(("left", "right"), receptive_radius_px=0)
 
     def __init__(self) -> None:
         super().__init__()
@@ -218,7 +219,7 @@ def test_a_store_keeps_what_is_wanted_and_no_more(quick: Make, photos: Path, tmp
 class Guess(Echo):
     """Says that all of the picture is blurred by 3 px."""
 
-    views = ("center",)
+    spec = NetworkSpec(("center",), receptive_radius_px=0)
 
     def forward(self, center: torch.Tensor) -> torch.Tensor:
         return torch.full_like(center[:, :1], 3.0)

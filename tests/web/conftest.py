@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dualpix import networks
+from dualpix.inference.options import DeblurOptions
 from dualpix.web.desk import Desk
 from dualpix.web.refusals import Limits
 from dualpix.weights import checkpoint
@@ -48,7 +49,7 @@ def start(small: Checkpoint, tmp_path: Path) -> Iterator[Start]:
     opened = []
 
     def begin(memory: str | None = None, **limits: float) -> Client:
-        context = running(Desk(tmp_path / "uploads", small, memory, Limits(**limits)))
+        context = running(Desk(tmp_path / "uploads", small, DeblurOptions(memory=memory), Limits(**limits)))
         opened.append(context)
         return context.__enter__()
 

@@ -32,7 +32,7 @@ def test_the_result_is_the_file_that_the_command_line_writes(
         output = tmp_path / f"out.{name}"
         words = ["deblur", str(tmp_path / "left.png"), str(tmp_path / "right.png"), "-o", str(output)]
         code, _, errors = dualpix(
-            *words, "--weights", str(weights), "--depth", "8" if name == "jpg" else "16", "--anyway"
+            *words, "--weights", str(weights), "--depth", "8" if name == "jpg" else "16", "--force"
         )
         assert code == 0, errors
         reply = client.get(f"/api/jobs/{done}/result{query}")

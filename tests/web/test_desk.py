@@ -12,7 +12,7 @@ from asking import Client, pair_of
 from PIL import Image
 
 from dualpix.errors import MachineError, PairError
-from dualpix.inference.deblur import make_plan
+from dualpix.inference.bands import make_plan
 from dualpix.inference.engines.pytorch import Runner
 from dualpix.web.desk import Desk
 from dualpix.web.jobs import refusal_of

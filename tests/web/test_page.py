@@ -133,7 +133,7 @@ def test_a_whole_visit(start: Start, weights: Path, tmp_path: Path, dualpix: Com
         (tmp_path / f"walk_{side[0].upper()}.png").write_bytes(content)
     left, right, output = (tmp_path / f"{name}.png" for name in ("walk_L", "walk_R", "out"))
     code, _, errors = dualpix(
-        "deblur", str(left), str(right), "-o", str(output), "-w", str(weights), "--depth", "16", "--anyway"
+        "deblur", str(left), str(right), "-o", str(output), "-w", str(weights), "--depth", "16", "--force"
     )
     assert code == 0, errors
     with browsing(str(DRIVER), tmp_path) as page:

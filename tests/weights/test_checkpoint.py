@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from dualpix import networks
 from dualpix.errors import CheckpointError
+from dualpix.networks.spec import NetworkSpec
 from dualpix.weights import checkpoint
 from edited_weights import rewrite
 
@@ -22,8 +23,7 @@ ARGUMENTS = {"width": 4}
 
 
 class Tiny(nn.Module):
-    views = ("left", "right")
-    multiple = 1
+    spec = NetworkSpec(("left", "right"))
 
     def __init__(self, width: int = 4) -> None:
         super().__init__()

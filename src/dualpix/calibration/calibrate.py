@@ -69,13 +69,13 @@ def calibrate(
     right: str | Path,
     sharp: str | Path | None = None,
     *,
-    anyway: bool = False,
+    force: bool = False,
     progress: Progress | None = None,
 ) -> Calibration:
     """Measure a camera on one pair (three files) or on several (three folders, whose files go together by name).
 
     Without `sharp`, the picture of the same scene with everything in focus, some numbers cannot be told, and `missing`
-    says so. Pairs that look swapped are refused unless `anyway`. Raises `PairError`, `PictureError` or `DataError` for
+    says so. Pairs that look swapped are refused unless `force`. Raises `PairError`, `PictureError` or `DataError` for
     what cannot be read or measured.
     """
     scenes = _find(Path(left), Path(right), None if sharp is None else Path(sharp))
@@ -84,7 +84,7 @@ def calibrate(
     for done, (name, paths) in enumerate(scenes.items(), start=1):
         views = read_pair(paths[0], paths[1])
         truth = read_picture(paths[2]).pixels if len(paths) > 2 else None
-        pairs[name], reasons = measure(views["left"], views["right"], truth, views["depth"], name=name, anyway=anyway)
+        pairs[name], reasons = measure(views["left"], views["right"], truth, views["depth"], name=name, force=force)
         missing |= dict.fromkeys(reasons)
         if progress:
             progress(done, len(scenes))
@@ -92,7 +92,7 @@ def calibrate(
 
 
 def measure(
-    left: Tensor, right: Tensor, sharp: Tensor | None = None, depth: int = 16, *, name: str = "", anyway: bool = False
+    left: Tensor, right: Tensor, sharp: Tensor | None = None, depth: int = 16, *, name: str = "", force: bool = False
 ) -> tuple[Numbers, list[str]]:
     """The numbers of one pair, 3 H W each in [0, 1], from files with `depth` bits; and what could not be told.
 
@@ -105,7 +105,7 @@ def measure(
     light = FIRST_TONE.decode(green[0]), FIRST_TONE.decode(green[1])
     disparity = match_rows(*green)
     _require_texture(label, disparity)
-    if not anyway:
+    if not force:
         _refuse_swapped(label, disparity)
     numbers = of_disparity(disparity) | of_shading(*light)
     missing: list[str] = []
@@ -159,8 +159,8 @@ def _refuse_swapped(label: str, disparity: Tensor) -> None:
     behind, in_front = int((disparity > MOVED_PX).sum()), int((disparity < -MOVED_PX).sum())
     if in_front >= MIN_WINDOWS and in_front >= SWAPPED_SHARE * (behind + in_front):
         raise PairError(
-            f"{label}: rho comes out negative, so the views look swapped; exchange LEFT and RIGHT, or give --anyway"
-            " (anyway=True) if nearly everything is nearer than the focus."
+            f"{label}: rho comes out negative, so the views look swapped; exchange LEFT and RIGHT, or give --force"
+            " (force=True) if nearly everything is nearer than the focus."
         )
 
 

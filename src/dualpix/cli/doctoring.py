@@ -20,10 +20,10 @@ def doctor(
     """
     from dualpix.inference.doctor import compare, examine
 
-    for name, what in examine().items():
+    seconds = compare(weights) if measure else {}
+    for name, what in examine(weights).items():
         typer.echo(f"{name:15} {what}")
-    if measure:
-        seconds = compare(weights)
+    if seconds:
         slowest = max(seconds.values())
         for name, spent in seconds.items():
             typer.echo(f"{name:15} {spent:.3f} s, {slowest / spent:.1f} times as fast as the slowest")

@@ -82,6 +82,7 @@ Layout = Annotated[
         metavar="NAME", help="One file holds both views: side-by-side, top-bottom, raw, pixel, npz or two-pictures."
     ),
 ]
+Force = Annotated[bool, typer.Option("--force", help="Go on if the pair looks odd, as if swapped.")]
 Swap = Annotated[bool, typer.Option("--swap", help="Exchange the views.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]
 
@@ -89,6 +90,15 @@ Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exist
 def say(text: str) -> None:
     """Print to stderr, which is for people; stdout is for results."""
     typer.echo(text, err=True)
+
+
+def _call_it_force(given: bool) -> bool:
+    if given:
+        say("Note: --anyway is called --force now.")
+    return given
+
+
+Anyway = Annotated[bool, typer.Option("--anyway", hidden=True, callback=_call_it_force)]
 
 
 def show(text: str) -> None:

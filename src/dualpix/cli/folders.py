@@ -16,7 +16,8 @@ from dualpix.errors import PictureError
 from dualpix.machine.files import legible
 
 if TYPE_CHECKING:
-    from dualpix.inference.batch import Job, Outcome, Settings, Shard, Step
+    from dualpix.inference.batch import Job, Outcome, Shard, Step
+    from dualpix.inference.options import DeblurOptions
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Folders: only list the pairs and what they would become.")]
 Include = Annotated[
@@ -71,17 +72,23 @@ class Many(NamedTuple):
 
 
 def deblur_many(
-    source: Path, output: Path, weights: str | None, settings: "Settings", many: Many, overwrite: bool
+    source: Path,
+    output: Path,
+    weights: str | None,
+    options: "DeblurOptions",
+    many: Many,
+    overwrite: bool,
+    suffix: str | None = None,
 ) -> None:
     """Deblur a folder or what a manifest lists. Exit codes: 0 all is there, 1 something failed, 130 interrupted."""
     part = _shard(many.shard)
     from dualpix.inference import batch
 
-    settings.check()
     jobs = batch.list_jobs(
         source,
         output,
-        settings,
+        options,
+        format=suffix,
         include=many.include or (),
         exclude=many.exclude or (),
         shard=part,
@@ -89,14 +96,14 @@ def deblur_many(
     )
     opened = batch.open_weights(weights)
     if many.dry_run:
-        _list(output, batch.survey(jobs, opened, settings, resume=many.resume, overwrite=overwrite))
+        _list(output, batch.survey(jobs, opened, options, resume=many.resume, overwrite=overwrite))
         return
     with ExitStack() as files:
         again = many.resume or overwrite
         report = None if many.report is None else files.enter_context(_open_report(many.report, jobs, again))
         tally = _Tally(len(jobs), report)
         try:
-            batch.carry_out(jobs, opened, settings, tally.add, shard=part, resume=many.resume, overwrite=overwrite)
+            batch.carry_out(jobs, opened, options, tally.add, shard=part, resume=many.resume, overwrite=overwrite)
         finally:
             tally.wipe()
             if tally.counts["made"] or not sys.exc_info()[0]:

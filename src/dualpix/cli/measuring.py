@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dualpix.cli.doors import Overwrite, counter, say
+from dualpix.cli.doors import Anyway, Force, Overwrite, counter, say
 from dualpix.errors import DataError
 
 
@@ -19,7 +19,8 @@ def calibrate(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write all numbers of all pairs (CSV).")
     ] = None,
     overwrite: Overwrite = False,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Go on if the views look swapped.")] = False,
+    force: Force = False,
+    anyway: Anyway = False,
 ) -> None:
     """Measure a camera on real pairs: disparity per blur, kernels, shading, noise, coding, tone.
 
@@ -35,7 +36,7 @@ def calibrate(
 
     if output is not None and output.exists() and not overwrite:
         raise DataError(f"{output} exists already; choose another file, or give --overwrite.")
-    done = run(left, right, sharp, anyway=anyway, progress=counter("pair"))
+    done = run(left, right, sharp, force=force or anyway, progress=counter("pair"))
     if output is not None:
         write_whole(output, legible(done.csv()).encode())
     typer.echo(f"{'quantity':46} {'value':>9} {'10 %':>9} {'90 %':>9} {'from':>7}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dualpix.cli.doors import Engine, Memory, Precision, Weights, say
+from dualpix.cli.doors import Engine, Memory, Precision, Scale, Weights, say
 from dualpix.errors import MachineError, how_to_install
 
 
@@ -18,6 +18,7 @@ def web(
     memory: Memory = None,
     engine: Engine = "auto",
     precision: Precision = "auto",
+    scale: Scale = "auto",
     allow_host: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Answer to this name too, of a server in front; may be repeated."),
@@ -37,6 +38,9 @@ def web(
     \b
     Example:  dualpix web --open
     """
+    from dualpix.inference.options import DeblurOptions
+
+    options = DeblurOptions(memory=memory, engine=engine, precision=precision, scale=scale)
     try:
         from dualpix.web.refusals import limits_of
         from dualpix.web.serving import is_local, serve
@@ -59,9 +63,7 @@ def web(
         host,
         port,
         weights,
-        memory,
-        engine=engine,
-        precision=precision,
+        options,
         limits=limits,
         open_browser=open_browser,
         behind=allow_host or (),

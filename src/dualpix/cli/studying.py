@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from dualpix.cli.doors import Device, Engine, Memory, Mirror, Overwrite, Precision, counter, say, show
+from dualpix.cli.doors import Device, Engine, Memory, Mirror, Overwrite, Precision, Scale, counter, say, show
 
 
 def simulate(
@@ -133,6 +133,7 @@ def evaluate(
     device: Device = "auto",
     engine: Engine = "auto",
     mirror: Mirror = False,
+    scale: Scale = "auto",
 ) -> None:
     """Run, score and compare methods on pairs.
 
@@ -148,6 +149,7 @@ def evaluate(
     """
     from dualpix.evaluation import MethodLike, choose
     from dualpix.evaluation import evaluate as run
+    from dualpix.inference.options import DeblurOptions
 
     things: dict[str, MethodLike] = {**(choose(methods) if methods is not None else {}), **_labelled(method or [])}
     done = run(
@@ -156,11 +158,9 @@ def evaluate(
         output,
         protocol=protocol,
         extra=extra or (),
-        memory=memory,
-        precision=precision,
-        device=device,
-        engine=engine,
-        mirror=mirror,
+        options=DeblurOptions(
+            memory=memory, precision=precision, device=device, engine=engine, mirror=mirror, scale=scale
+        ),
         peak_memory=peak_memory,
         overwrite=overwrite,
         scenes=scenes,

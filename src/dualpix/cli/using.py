@@ -8,8 +8,10 @@ import typer
 
 from dualpix import __version__
 from dualpix.cli.doors import (
+    Anyway,
     Device,
     Engine,
+    Force,
     Layout,
     Memory,
     Mirror,
@@ -61,7 +63,8 @@ def deblur(
     strip_metadata: Annotated[
         bool, typer.Option("--strip-metadata", help="Write neither colour profile nor EXIF nor XMP.")
     ] = False,
-    anyway: Annotated[bool, typer.Option("--anyway", help="Go on if the pair looks odd, as if swapped.")] = False,
+    force: Force = False,
+    anyway: Anyway = False,
     dry_run: DryRun = False,
     include: Include = None,
     exclude: Exclude = None,
@@ -89,9 +92,9 @@ def deblur(
     many = Many(dry_run, include, exclude, resume, report, shard, allow_outside)
     maps = Maps(disparity, disparity_picture, confidence)
     is_many = many.check(left, right, suffix)
-    from dualpix.inference.batch import Settings
+    from dualpix.inference.options import DeblurOptions
 
-    settings = Settings(
+    options = DeblurOptions(
         memory=memory,
         precision=precision,
         device=device,
@@ -100,15 +103,14 @@ def deblur(
         scale=scale,
         depth=depth,
         strip_metadata=strip_metadata,
-        anyway=anyway,
+        force=force or anyway,
         layout=layout,
         swap=swap,
-        format=suffix,
         software=f"dualpix {__version__}",
     )
     if is_many:
         maps.refuse()
-        deblur_many(left, output, weights, settings, many, overwrite)
+        deblur_many(left, output, weights, options, many, overwrite, suffix)
         return
     from dualpix.inference.pipeline import deblur_views, finish, open_for, size_in_file
     from dualpix.pairs import usual_suffix
@@ -120,11 +122,11 @@ def deblur(
     maps.check(output, overwrite, [left] if right is None else [left, right], opened)
     with Status() as status:
         status.tell("reading")
-        pair, inherited = open_for(output, left, right, opened, settings, overwrite=overwrite)
+        pair, inherited = open_for(output, left, right, opened, options, overwrite=overwrite)
         height, width = pair["left"].shape[1:]
         status.tell(f"computing {width} x {height} pixels")
         start = time.perf_counter()
-        done = deblur_views(pair, opened, settings, status.count)
+        done = deblur_views(pair, opened, options, status.count)
         status.tell("writing")
         lost = finish(output, done.picture, inherited, overwrite=overwrite)
     for note in (*done.warnings, *lost):
@@ -144,6 +146,7 @@ def demo(
     precision: Precision = "auto",
     device: Device = "auto",
     engine: Engine = "auto",
+    scale: Scale = "auto",
 ) -> None:
     """Deblur the bundled pair and score it.
 
@@ -153,16 +156,10 @@ def demo(
     Example:  dualpix demo -o demo
     """
     from dualpix.evaluation.demo import demonstrate
+    from dualpix.inference.options import DeblurOptions
 
-    done = demonstrate(
-        output,
-        weights,
-        memory=memory,
-        precision=precision,
-        device=device,
-        engine=engine,
-        progress=counter("band"),
-    )
+    options = DeblurOptions(memory=memory, precision=precision, device=device, engine=engine, scale=scale)
+    done = demonstrate(output, weights, options, progress=counter("band"))
     if done.about:
         typer.echo(done.about)
     for words, scores in (("before", done.before), ("after", done.after)):

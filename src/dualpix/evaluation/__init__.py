@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import Unpack
 
 import torch
 
@@ -23,6 +24,7 @@ from dualpix.evaluation.predicting import Method, Predictions, blurred, each, pr
 from dualpix.evaluation.results import Row, Scores, table
 from dualpix.evaluation.scoring import found, score
 from dualpix.evaluation.systems import SYSTEMS, TABLE_PX, System, choose, size_of
+from dualpix.inference.options import DeblurOptions, Keywords, options_of
 from dualpix.machine.modes import settled
 from dualpix.weights import checkpoint
 
@@ -63,21 +65,18 @@ def evaluate(
     *,
     protocol: str = "dpdd-16bit",
     extra: Sequence[str] = (),
-    memory: str | int | None = None,
-    precision: str = "auto",
-    device: str = "auto",
-    engine: str = "auto",
-    mirror: bool = False,
+    options: DeblurOptions | None = None,
     peak_memory: bool = False,
     overwrite: bool = False,
     scenes: int = 6,
     progress: Callable[[str, int, int], None] | None = None,
+    **keywords: Unpack[Keywords],
 ) -> Evaluation:
     """Compare `methods` (from label to method; None takes the default weights) with each other and with the input.
 
     Writes into `folder`: `<label>/<name>.png` for each method that has to run, `pictures.csv`, `methods.csv`,
     `summary.md` and `comparison.png`, which shows `scenes` of the samples. `protocol` and `extra` are those of
-    `evaluation.metrics.measure`; `memory`, `precision`, `device`, `engine` and `mirror` those of `deblur`.
+    `evaluation.metrics.measure`; `options` and `keywords` those of `deblur`.
     `peak_memory`: run each method once more, on the first picture, to measure its memory (see `evaluation.peak`).
     `progress` is called as `progress(label, done, total)`.
 
@@ -85,13 +84,13 @@ def evaluate(
     data do not have, does not run and says so. Raises `DataError` for data without any sharp picture or for a folder
     that is not empty (unless `overwrite`), and what opening the data or a method raises.
     """
+    chosen = options_of(options, keywords)
     dataset = open_dataset(data) if isinstance(data, str | Path) else data
     place = _prepare(Path(folder), overwrite)
-    how = {"memory": memory, "precision": precision, "device": device, "engine": engine, "mirror": mirror}
     # All methods are opened, and the input is scored, before hours of work: what is wrong shows at once.
     named = {checkpoint.DEFAULT_WEIGHTS: checkpoint.DEFAULT_WEIGHTS} if methods is None else methods
     first = next((sample for _, sample in each(dataset, {})), None)
-    candidates = [open_candidate(label, thing, how).on(first) for label, thing in named.items()]
+    candidates = [open_candidate(label, thing, chosen).on(first) for label, thing in named.items()]
     rows = [Row(INPUT, score(blurred, dataset, protocol, extra), views=("center",), source="the centre view as it is")]
     outputs: dict[str, Method] = {INPUT: blurred}
     warnings: dict[tuple[str, str], str] = {}
@@ -107,7 +106,7 @@ def evaluate(
             warnings |= {(one.label, name): " ".join(odd) for name, odd in made.warnings.items()}
         if peak_memory and one.method is not None and first is not None and can_measure(named[one.label]):
             try:
-                row = replace(row, peak_bytes=peak_bytes(one.label, named[one.label], first, how))
+                row = replace(row, peak_bytes=peak_bytes(one.label, named[one.label], first, chosen))
             except MachineError as error:
                 warnings[one.label, first["name"]] = str(error)
         rows.append(row)

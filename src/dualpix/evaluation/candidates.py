@@ -17,7 +17,9 @@ from dualpix.evaluation.methods import METHODS, by_mapper
 from dualpix.evaluation.predicting import Method
 from dualpix.evaluation.systems import SYSTEMS, System
 from dualpix.inference.deblur import deblur_pair
+from dualpix.inference.options import DeblurOptions
 from dualpix.networks import MAPPERS
+from dualpix.networks.spec import spec_of
 from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import Checkpoint
 
@@ -62,15 +64,15 @@ class Candidate:
         return replace(self, method=None, lacks=f"no {', '.join(missing)}", advice=advice)
 
 
-def open_candidate(label: str, thing: MethodLike, how: Mapping[str, Any]) -> Candidate:
-    """`how` are the settings of `deblur_pair`. A file of weights whose `label` is that of a row is taken for that row.
+def open_candidate(label: str, thing: MethodLike, options: DeblurOptions) -> Candidate:
+    """`options` are those of `deblur_pair`. A file of weights whose `label` is that of a row is taken for that row.
 
     Raises `CheckpointError` or `DataError` if there is no such thing, or if it does not fit the row.
     """
     if label == INPUT or not label.strip(". ") or set(label) & set("/\\\0"):
         raise DataError(f"A method cannot be called {label!r}: its label names a folder, and {INPUT!r} is taken.")
     if isinstance(thing, System):
-        return _open_system(label, thing, how, None)
+        return _open_system(label, thing, options, None)
     if isinstance(thing, str | Path) and Path(thing).is_dir():
         source = f"pictures made elsewhere, in {Path(thing).name}"
         return Candidate(label, folder=Path(thing), weights="unknown", source=source)
@@ -78,17 +80,19 @@ def open_candidate(label: str, thing: MethodLike, how: Mapping[str, Any]) -> Can
         shipped = isinstance(thing, str) and thing in checkpoint.WEIGHTS
         opened = checkpoint.load(thing)
         if label in SYSTEMS and not (shipped and thing == SYSTEMS[label].weights):
-            return _open_system(label, SYSTEMS[label], how, opened)
-        return _open_checkpoint(label, opened, how, shipped)
+            return _open_system(label, SYSTEMS[label], options, opened)
+        return _open_checkpoint(label, opened, options, shipped)
     if isinstance(thing, Checkpoint):
-        return _open_checkpoint(label, thing, how, False)
+        return _open_checkpoint(label, thing, options, False)
     if isinstance(thing, nn.Module):
-        views, source = _views(thing), f"network {type(thing).__name__}"
-        return Candidate(label, partial(deblur_pair, weights=thing, **how), network=thing, views=views, source=source)
+        views, source = spec_of(thing).views, f"network {type(thing).__name__}"
+        return Candidate(
+            label, partial(deblur_pair, weights=thing, options=options), network=thing, views=views, source=source
+        )
     return Candidate(label, thing, views=getattr(thing, "views", ()), source="a function")
 
 
-def _open_system(label: str, system: System, how: Mapping[str, Any], opened: Checkpoint | None) -> Candidate:
+def _open_system(label: str, system: System, options: DeblurOptions, opened: Checkpoint | None) -> Candidate:
     """`opened` are weights of the user's own; without them the shipped ones are taken."""
     if opened is None and not system.has_weights:
         advice = f"train some with `dualpix train`, and give the file: --method {label}=FILE"
@@ -117,13 +121,13 @@ def _open_system(label: str, system: System, how: Mapping[str, Any], opened: Che
         return Candidate(label, method, views=method.views, weights="none needed", source=str(system))
     shipped = opened is None
     opened = opened or checkpoint.load(system.weights)
-    made = _open_checkpoint(label, opened, how, shipped, system.method)
+    made = _open_checkpoint(label, opened, options, shipped, system.method)
     same = shipped or dict(opened.arguments) == dict(system.arguments)
     return made if same else replace(made, source=f"{made.source}; the row itself is {system}")
 
 
 def _open_checkpoint(
-    label: str, opened: Checkpoint, how: Mapping[str, Any], shipped: bool, method: str = ""
+    label: str, opened: Checkpoint, options: DeblurOptions, shipped: bool, method: str = ""
 ) -> Candidate:
     """`method` is the entry of METHODS in which the network works, if it does not deblur by itself."""
     if opened.name in MAPPERS and not method:
@@ -132,21 +136,16 @@ def _open_checkpoint(
             f"{opened.path} holds weights of {opened.name!r}, which maps the blur and does not undo it; give them to"
             f" the method that does: --method {rows[0] if rows else opened.name}={opened.path.name}."
         )
-    run: Callable[..., Any] = partial(deblur_pair, weights=opened, **how)
+    run: Callable[..., Any] = partial(deblur_pair, weights=opened, options=options)
     if method:
         run = replace(METHODS[method], weights=None, run=partial(by_mapper, network=opened.network))
     origin = f", imported from {opened.extra['imported_from']}" if "imported_from" in opened.extra else ""
     weights = "shipped" if shipped else opened.path.name
     about = f"{METHODS[method].about}; " if method else ""
     source = f"{about}network {opened.name}, weights {opened.path.name}{origin}{_told(opened.arguments)}"
-    views = _views(opened.network)
+    views = spec_of(opened.network).views
     return Candidate(label, run, network=opened.network, views=views, weights=weights + origin, source=source)
 
 
 def _told(arguments: Mapping[str, Any]) -> str:
     return "".join(f", {name}={value}" for name, value in arguments.items())
-
-
-def _views(network: nn.Module) -> tuple[str, ...]:
-    views = getattr(network, "views", ())
-    return views if isinstance(views, tuple) else ()

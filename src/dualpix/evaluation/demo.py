@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Unpack
 
 import torch
 from torch import Tensor
 
 from dualpix.errors import PictureError
 from dualpix.evaluation.metrics import measure
-from dualpix.inference.deblur import Progress, WeightsLike, deblur_pair
+from dualpix.inference.bands import Progress
+from dualpix.inference.deblur import WeightsLike, deblur_pair
+from dualpix.inference.options import DeblurOptions, Keywords, options_of
 from dualpix.inference.planning import Plan
 from dualpix.io import check_output, write_picture
 from dualpix.io.writing import make_folder
@@ -39,16 +42,15 @@ class Demonstration:
 def demonstrate(
     folder: str | Path = "demo",
     weights: WeightsLike = None,
+    options: DeblurOptions | None = None,
     *,
-    memory: str | int | None = None,
-    precision: str = "auto",
-    device: str = "auto",
-    engine: str = "auto",
     progress: Progress | None = None,
+    **keywords: Unpack[Keywords],
 ) -> Demonstration:
     """Deblur the bundled pair and write `result.png` (16 bit) and `side-by-side.png` (blurred, result, truth) into
     `folder`, over those of an earlier demonstration. Raises `PictureError` if that is not possible, and what `deblur`
     raises."""
+    chosen = options_of(options, keywords)
     place = make_folder(Path(folder))
     result, side_by_side = place / "result.png", place / "side-by-side.png"
     for path in (result, side_by_side):
@@ -56,9 +58,7 @@ def demonstrate(
     pair = bundled_pair()
     sample = read_sample("the bundled pair", pair)
     start = time.perf_counter()
-    done = deblur_pair(
-        sample, weights, memory=memory, precision=precision, device=device, engine=engine, progress=progress
-    )
+    done = deblur_pair(sample, weights, chosen, progress=progress)
     seconds = time.perf_counter() - start
     blurred, sharp = mean_view(sample["left"], sample["right"]), sample["sharp"]
     write_picture(result, done.picture, overwrite=True)

@@ -16,6 +16,7 @@ from dualpix.classical.deconvolution import Mode, deblur_by_map
 from dualpix.classical.joint import blur_from_disparity, deblur_views, estimate_disparity
 from dualpix.datasets import Sample
 from dualpix.errors import CheckpointError, DataError
+from dualpix.networks.spec import spec_of
 from dualpix.simulation.kernels import Lens, kernels
 from dualpix.simulation.sensor import Tone
 from dualpix.weights import checkpoint
@@ -79,7 +80,7 @@ def by_mapper(sample: Sample, network: nn.Module, mode: Mode = "fast") -> Tensor
     """
     center = sample["center"]
     height, width = center.shape[-2:]
-    multiple = int(getattr(network, "multiple", 1))
+    multiple = spec_of(network).size_multiple
     with torch.inference_mode():
         padded = F.pad(center[None], (0, -width % multiple, 0, -height % multiple), mode="replicate")
         radius_px = network(padded)[0, 0, :height, :width]

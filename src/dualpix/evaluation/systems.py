@@ -6,15 +6,16 @@ and RDPD is not that of the authors' code (`networks.dpdnet`, `networks.rdpd`).
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
-import torch
 from torch import nn
 
 from dualpix.errors import CheckpointError
 from dualpix.evaluation.methods import METHODS
-from dualpix.networks import Network, create
+from dualpix.networks import create
+from dualpix.networks.blank import without_numbers
 from dualpix.networks.counting import Counts, count
+from dualpix.networks.spec import spec_of
 from dualpix.tables import pick
 from dualpix.weights import checkpoint
 
@@ -42,7 +43,8 @@ class System:
     @property
     def views(self) -> tuple[str, ...]:
         """What it takes from a sample."""
-        return METHODS[self.method].views if self.method else cast(Network, self.blank()).views
+        blank = None if self.method else self.blank()
+        return METHODS[self.method].views if blank is None else spec_of(blank).views
 
     @property
     def has_weights(self) -> bool:
@@ -56,7 +58,7 @@ class System:
 
     def blank(self) -> nn.Module | None:
         """Its network with shapes and no numbers, which costs nothing; None if it has none."""
-        with torch.device("meta"):
+        with without_numbers():
             return create(self.network, **self.arguments) if self.network else None
 
     def __str__(self) -> str:
@@ -100,7 +102,7 @@ def size_of(network: nn.Module | None) -> Counts | None:
     """Parameters, and operations at `TABLE_PX`, padded as `deblur` pads it; None if there is nothing to count."""
     if network is None:
         return None
-    multiple = int(getattr(network, "multiple", 1))
+    multiple = spec_of(network).size_multiple
     height, width = (-(-side // multiple) * multiple for side in TABLE_PX)
     try:
         return count(network, height, width)

@@ -9,11 +9,13 @@ import torch
 from dualpix import __version__
 from dualpix.inference import engines, planning, rates
 from dualpix.inference.deblur import open_network
+from dualpix.inference.engines import choosing
 from dualpix.inference.engines.cache import bundled_views
 from dualpix.machine import limits, threads
 from dualpix.machine.files import cache_folder
 from dualpix.machine.modes import ENGINES, settled
 from dualpix.weights import checkpoint
+from dualpix.weights.exported import exported_of
 
 SIDE_PX = 320
 """Of the part of the bundled pair that engines are compared on."""
@@ -22,8 +24,11 @@ ROUNDS = 3
 
 
 @settled()
-def examine() -> dict[str, str]:
-    """What there is, by name, a line each. Measures bf16 if that was not done here yet, in less than a second."""
+def examine(weights: str | None = None) -> dict[str, str]:
+    """What there is, by name, a line each. Measures bf16 if that was not done here yet, in less than a second.
+
+    weights: those whose engine is told, as `deblur` takes them.
+    """
     device = planning.choose_device("auto")
     gain = planning.bf16_gain("auto", device, adds_input=True)
     precision = planning.choose_precision("auto", device, adds_input=True, gain=gain)
@@ -36,7 +41,7 @@ def examine() -> dict[str, str]:
         "device": str(device),
         "precision": f"{precision}{_why(device, gain)}",
         "engines": ", ".join(_engines()),
-        "default engine": "torch; others by --engine, or by a file that was exported for one",
+        "default engine": _default_engine(weights, device),
         "weights": ", ".join(checkpoint.WEIGHTS),
         "cache": _cache(),
     }
@@ -45,9 +50,11 @@ def examine() -> dict[str, str]:
 @settled()
 def compare(weights: str | None = None) -> dict[str, float]:
     """Seconds of every engine that is installed for the same small picture, in turns, the median of `ROUNDS`, after one
-    that does not count. What was not converted yet is; that takes some seconds, for ONNX a minute."""
+    that does not count. What was not converted yet is; that takes some seconds, for ONNX a minute. Engines are then
+    measured for `auto` too, if they were not yet."""
     network = open_network(weights)
-    views = [view[:, :SIDE_PX, :SIDE_PX] for view in bundled_views(network.views)]
+    choosing.choose(network, "auto", "cpu", choosing.LEAST_PIXELS)  # measured now, if it was not yet
+    views = [view[:, :SIDE_PX, :SIDE_PX] for view in bundled_views(network.spec.views)]
     ready = {name: engines.start(network, name, "auto", "cpu") for name in engines.ENGINES if _version(name)}
     for runner in ready.values():
         runner(views)
@@ -74,6 +81,18 @@ def _why(device: torch.device, gain: float | None) -> str:
     if gain is not None:
         return f", as bf16 was measured {gain:.2f} times as fast as fp32, and is taken from {planning.LEAST_GAIN} on"
     return ", as this processor has no bf16, or DUALPIX_NO_BF16 is set" if device.type == "cpu" else ""
+
+
+def _default_engine(weights: str | None, device: torch.device) -> str:
+    if not choosing.could_be_other(device):
+        return "torch; others by --engine, or by a file that was exported for one"
+    network = open_network(weights)
+    gain = None if exported_of(network) else choosing.recalled(network, "auto")
+    size = f"of {choosing.LEAST_PIXELS / 1e6:.0f} megapixels or more"
+    if gain is None:
+        return f"torch; openvino is measured with the first picture {size}, or by doctor --measure"
+    taken = f"openvino was measured {gain:.2f} times as fast, and is taken from {choosing.LEAST_GAIN} on"
+    return f"{'torch' if gain < choosing.LEAST_GAIN else f'openvino for pictures {size}, else torch'}, as {taken}"
 
 
 def _engines() -> list[str]:

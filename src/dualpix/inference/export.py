@@ -21,7 +21,9 @@ from dualpix.io.writing import make_folder
 from dualpix.machine.files import write_whole
 from dualpix.machine.modes import settled
 from dualpix.networks import Network
+from dualpix.networks.blank import without_numbers
 from dualpix.networks.export import Graph, graph_of
+from dualpix.networks.spec import spec_of
 from dualpix.simulation.photos import read_photos
 from dualpix.simulation.samples import Simulated
 from dualpix.tables import pick
@@ -128,7 +130,7 @@ def _pairs(graph: Graph, photos: Sequence[str | Path]) -> list[list[Tensor]]:
     if not photos:
         return [openvino.bundled_views(graph)]
     samples = Simulated(read_photos(photos, PAIR_PX), PAIR_PX, PAIRS)
-    return [[cast(Tensor, sample[view]) for view in graph.views] for sample in (samples[i] for i in range(PAIRS))]
+    return [[cast(Tensor, sample[view]) for view in graph.spec.views] for sample in (samples[i] for i in range(PAIRS))]
 
 
 def _write(path: Path, to: str, graph: Graph, facts: Mapping[str, Any]) -> None:
@@ -147,16 +149,16 @@ def _compare(path: Path, to: str, opened: Checkpoint, precision: str) -> float:
 
         def run(views: Sequence[Tensor]) -> Tensor:
             with torch.no_grad():
-                named = {name: view[None] for name, view in zip(network.views, views, strict=True)}
+                named = {name: view[None] for name, view in zip(spec_of(opened.network).views, views, strict=True)}
                 return cast(Tensor, program(**named)[0])
     else:
-        with torch.device("meta"):
+        with without_numbers():
             shape = networks.create(opened.name, **opened.arguments)
         mark(shape, Exported(path, precision))
         run = (onnx if to == "onnx" else openvino).Runner(cast(Network, shape), precision, "cpu")
     generator = torch.Generator().manual_seed(0)
     worst = 0.0
     for height, width in SIZES:
-        views = [torch.rand(3, height, width, generator=generator) for _ in network.views]
+        views = [torch.rand(3, height, width, generator=generator) for _ in spec_of(opened.network).views]
         worst = max(worst, float((run(views) - original(views)).abs().max()))
     return worst

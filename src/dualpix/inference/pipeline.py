@@ -8,30 +8,13 @@ from pathlib import Path
 
 from torch import Tensor
 
-from dualpix.inference.deblur import Deblurred, Progress, deblur_pair
+from dualpix.inference.bands import Progress
+from dualpix.inference.deblur import Deblurred, deblur_pair
+from dualpix.inference.options import DeblurOptions
 from dualpix.io import Metadata, check_output, write_picture
 from dualpix.io.writing import as_stored
 from dualpix.pairs import Views, open_views, turn_back
 from dualpix.weights.checkpoint import Checkpoint
-
-
-@dataclass(frozen=True)
-class Choices:
-    """How a picture is made; the fields are options of `dualpix deblur`. `depth`: 8 or 16 bits, or None for that of the
-    views; `software`: what the note in the picture calls this program."""
-
-    memory: str | int | None = None
-    precision: str = "auto"
-    device: str = "auto"
-    engine: str = "auto"
-    mirror: bool = False
-    scale: str = "auto"
-    depth: int | None = None
-    strip_metadata: bool = False
-    anyway: bool = False
-    layout: str | None = None
-    swap: bool = False
-    software: str = "dualpix"
 
 
 @dataclass(frozen=True)
@@ -44,42 +27,33 @@ class Inherited:
     depth: int
 
 
-def inherit(views: Views, opened: Checkpoint, choices: Choices) -> Inherited:
+def inherit(views: Views, opened: Checkpoint, options: DeblurOptions) -> Inherited:
     """What a picture made of `views` with the weights `opened` takes over; without metadata it still lies like them."""
-    metadata = replace(views["metadata"], software=f"{choices.software}, {opened.name}, weights {opened.path.stem}")
-    if choices.strip_metadata:
+    metadata = replace(views["metadata"], software=f"{options.software}, {opened.name}, weights {opened.path.stem}")
+    if options.strip_metadata:
         metadata = Metadata(orientation=metadata.orientation)
-    return Inherited(metadata, views["grey"], choices.depth or views["depth"])
+    return Inherited(metadata, views["grey"], options.depth or views["depth"])
 
 
 def open_for(
-    output: Path, left: Path, right: Path | None, opened: Checkpoint, choices: Choices, *, overwrite: bool = False
+    output: Path, left: Path, right: Path | None, opened: Checkpoint, options: DeblurOptions, *, overwrite: bool = False
 ) -> tuple[Views, Inherited]:
     """Read a pair, and find out before any work is done whether `output` can be written.
 
     Raises what `open_views` and `check_output` do.
     """
     check_output(output, overwrite, [left] if right is None else [left, right])
-    views = open_views(left, right, layout=choices.layout, swap=choices.swap)
-    inherited = inherit(views, opened, choices)
+    views = open_views(left, right, layout=options.layout, swap=options.swap)
+    inherited = inherit(views, opened, options)
     check_output(output, overwrite, metadata=inherited.metadata, grey=inherited.grey)
     return views, inherited
 
 
-def deblur_views(views: Views, opened: Checkpoint, choices: Choices, progress: Progress | None = None) -> Deblurred:
+def deblur_views(
+    views: Views, opened: Checkpoint, options: DeblurOptions, progress: Progress | None = None
+) -> Deblurred:
     """`deblur_pair`, with its picture turned to lie as the views do in their files. Raises what that does."""
-    done = deblur_pair(
-        dict(views),
-        opened,
-        memory=choices.memory,
-        precision=choices.precision,
-        device=choices.device,
-        engine=choices.engine,
-        mirror=choices.mirror,
-        scale=choices.scale,
-        strict=not choices.anyway,
-        progress=progress,
-    )
+    done = deblur_pair(dict(views), opened, options, strict=not options.force, progress=progress)
     return replace(done, picture=turn_back(done.picture, views))
 
 

@@ -10,7 +10,7 @@ import math
 import os
 import re
 import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -55,7 +55,9 @@ class Plan:
     `bands`: (first, last + 1) rows each band answers for; `overlap_px`: rows computed around each of them;
     `precision`: one of `PRECISIONS`; `device`: as PyTorch writes it; `peak_bytes`: expected peak memory of the process;
     `mirror`: whether the result is the mean over four mirrored ones; `gain`: how many times as fast bf16 was measured
-    to be as fp32 on this processor, None if that played no part; `scales`: the reductions it was deblurred at.
+    to be as fp32 on this processor, None if that played no part; `engine_gain`: how many times as fast OpenVINO was
+    measured to be as PyTorch, None if that played no part; `scales`: the reductions at which it was run, the coarsest
+    first.
     """
 
     bands: tuple[Band, ...]
@@ -65,6 +67,7 @@ class Plan:
     peak_bytes: int
     mirror: bool = False
     gain: float | None = None
+    engine_gain: float | None = None
     scales: tuple[int, ...] = (1,)
 
     @property
@@ -77,9 +80,14 @@ class Plan:
         rows = self.bands[0][1] - self.bands[0][0]
         how = "whole" if len(self.bands) == 1 else f"{len(self.bands)} bands of {rows} rows"
         how += ", mean of 4 mirrored" if self.mirror else ""
-        how += "" if self.scales == (1,) else f", and at 1/{', 1/'.join(map(str, self.scales[:-1]))} of the size"
-        why = "" if self.gain is None else f" (bf16 measured {self.gain:.1f} times as fast as fp32)"
-        return f"{how}, {self.precision} on {self.device}{why}, about {self.peak_bytes / 1e9:.1f} GB"
+        others = " and ".join(f"1/{step}" for step in self.scales[:-1])
+        how += f", joined with {others} of the size" if others else ""
+        why = [] if self.gain is None else [f"bf16 measured {self.gain:.1f} times as fast as fp32"]
+        why += (
+            [] if self.engine_gain is None else [f"OpenVINO measured {self.engine_gain:.1f} times as fast as PyTorch"]
+        )
+        measured = f" ({', '.join(why)})" if why else ""
+        return f"{how}, {self.precision} on {self.device}{measured}, about {self.peak_bytes / 1e9:.1f} GB"
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,7 @@ def choose_device(device: str | torch.device) -> torch.device:
     try:
         chosen = torch.device(device)
         torch.zeros(1, device=chosen)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError) as error:
         raise MachineError(f"There is no device {str(device)!r} on this machine; use 'auto' or 'cpu'.") from error
     return chosen
 
@@ -159,6 +167,12 @@ def _fast_precisions(device: torch.device, gain: float | None) -> tuple[str, ...
     if device.type == "mps":
         return ("fp16",)  # bf16 needs macOS 14, and is emulated on the first chips
     return ("bf16",) if device.type == "cpu" and gain is not None and gain >= LEAST_GAIN else ()
+
+
+def check_band_rows(band_rows: int) -> None:
+    """Raise MachineError for what is no number of rows."""
+    if type(band_rows) is not int or band_rows < 1:
+        raise MachineError(f"band_rows must be at least 1, not {band_rows!r}; leave it out to have it chosen.")
 
 
 def parse_memory(memory: str | int) -> int:
@@ -256,13 +270,6 @@ class _LivingTensors(TorchFunctionMode):
     def _forget(self, key: int, size: int) -> None:
         self._known.discard(key)
         self._bytes -= size
-
-
-def told(sizes: Sequence[str]) -> tuple[str, ...]:
-    """What to say of a picture that was run in the last of these sizes, after the memory ran out with the first."""
-    if len(sizes) == 1:
-        return ()
-    return (f"The memory ran out with {sizes[0]}, so the picture was computed in {sizes[-1]}.",)
 
 
 def split(height: int, rows: int, multiple: int) -> tuple[Band, ...]:

@@ -1,43 +1,77 @@
-"""A picture deblurred at several scales, from the coarsest to full size: see `inference.scales` for why."""
+"""A picture deblurred at several scales, from the coarsest to full size: see `inference.scales` for why.
+
+The coarse ones come first, since what is kept of them is small beside what full size needs.
+"""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
+from functools import partial
+from typing import TypeAlias
 
 from torch import Tensor
 
-from dualpix.inference.disparity import disparity
-from dualpix.inference.scales import join, reduce, share_of_finer
+from dualpix.inference.bands import Done, Progress, run_bands, run_fitting
+from dualpix.inference.engines.pytorch import Runner
+from dualpix.inference.finder import Finder
+from dualpix.inference.options import DeblurOptions
+from dualpix.inference.scales import join, reduce, share_of_finer, share_of_views
 from dualpix.networks import Network
 from dualpix.pairs.sample import Sample, mean_view
 
+Once: TypeAlias = Callable[..., Done]
+"""Runs a sample at one scale; takes `progress`, and `held_bytes`, what is in memory besides."""
 
-def joined(
-    picture: Tensor,
-    sample: Sample,
+
+def run_scales(
+    once: Once,
     network: Network,
-    run: Callable[..., tuple[Tensor, Any, Any]],
+    sample: Sample,
     steps: Sequence[int],
-) -> Tensor:
-    """`picture`, 3 H W, which `network` made of `sample` at full size, joined in place with what it makes at `steps`.
+    options: DeblurOptions,
+    progress: Progress | None = None,
+) -> Done:
+    """Run `sample` at each reduction of `steps`, a value of `scales.CHAINS`, and join: the picture, not clipped.
 
-    `run`: what makes a picture, a plan and notes of a keyword `sample`.
+    The plan is that of full size, with the peak of all scales; the notes are those of all. `progress` hears of full
+    size only, and is called between the bands of the others too, since it may raise to stop.
     """
-    coarsest = steps[0]
-    views: dict[str, Tensor] = {
-        name: reduce(sample[name], coarsest) for name in ("left", "right", "center") if name in sample
-    }
-    found = disparity(views["left"], views["right"], network)  # type: ignore[arg-type]
-    before, result, mean = coarsest, _run(run, sample, views), mean_view(views["left"], views["right"])
-    for step in steps[1:]:
-        correction = result - mean
-        views = {name: reduce(sample[name], step) for name in views}
-        mean = mean_view(views["left"], views["right"])
-        result = picture if step == 1 else _run(run, sample, views)
-        share = share_of_finer(found.disparity_px * (coarsest / step), found.confidence)
-        join(result, mean, correction, before // step, share, coarsest // step)
+    coarsest, pictures = steps[0], {name: value for name, value in sample.items() if isinstance(value, Tensor)}
+    all_bytes = sum(picture.nbytes for picture in pictures.values())
+    quiet = None if progress is None else partial(_before_all, progress)
+    small: Sample = _reduced(pictures, sample, coarsest)
+    found, plan, notes = _disparity(network, small, options, all_bytes)
+    told, peaks, correction, before = _at(coarsest, notes), [plan.peak_bytes], None, coarsest
+    for step in steps:
+        here = small if step == coarsest else _reduced(pictures, sample, step)
+        held_bytes = found.nbytes + (0 if correction is None else correction.nbytes) + (all_bytes if step > 1 else 0)
+        picture, plan, notes = once(here, progress=progress if step == 1 else quiet, held_bytes=held_bytes)
+        told, peaks = (*told, *_at(step, notes)), [*peaks, plan.peak_bytes]
+        views = here["left"], here["right"]
+        if correction is not None:
+            disparity_px, confidence = found[:1] * (coarsest / step), found[1:]
+            share = share_of_finer(disparity_px, confidence)
+            kept = share_of_views(disparity_px, confidence, here["left"]) if step == 1 else None
+            join(picture, views, correction, before // step, share, coarsest // step, kept)
+        if step > 1:
+            correction = picture.sub_(mean_view(*views))
         before = step
-    return result
+    return picture, replace(plan, scales=tuple(steps), peak_bytes=max(peaks)), told
 
 
-def _run(run: Callable[..., tuple[Tensor, Any, Any]], sample: Sample, views: dict[str, Tensor]) -> Tensor:
-    return run(sample={**views, "name": sample["name"]}, progress=None)[0]
+def _disparity(network: Network, sample: Sample, options: DeblurOptions, held_bytes: int) -> Done:
+    """Disparity in pixels and confidence, 2 H W."""
+    runner, views = Runner(Finder(network), "fp32", options.device), [sample["left"], sample["right"]]  # type: ignore[arg-type]
+    run = partial(run_bands, runner, views, channels=2)
+    return run_fitting(runner, views, run, options.memory, options.band_rows, held_bytes=held_bytes)
+
+
+def _reduced(pictures: dict[str, Tensor], sample: Sample, step: int) -> Sample:
+    return {**sample, **{name: reduce(picture, step) for name, picture in pictures.items()}} if step > 1 else sample
+
+
+def _at(step: int, notes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(notes) if step == 1 else tuple(f"At 1/{step} of the size: {note}" for note in notes)
+
+
+def _before_all(progress: Progress, done: int, total: int) -> None:
+    progress(0, 1)

@@ -1,4 +1,5 @@
-"""How much faster this processor computes in bf16 than in fp32: measured once, and remembered in the user's cache.
+"""How fast this machine is in one way and another: measured once, and remembered in the user's cache. Here, how much
+faster the processor computes in bf16 than in fp32; `engines.choosing` does so with engines.
 
 The instructions that a processor has do not tell: with AVX-512 BF16 and no matrix tiles, one was measured to take twice
 as long in bf16, another two thirds of the time.
@@ -10,7 +11,7 @@ import math
 import os
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualpix.machine.files import cache_folder, write_whole
+from dualpix.machine.files import cache_folder, parse_json, write_whole
 
 Timed = Callable[[Callable[[], object]], float]
 
@@ -30,13 +31,19 @@ LAYERS = ((48, 40), (96, 24))  # channels as networks have them; so few rows and
 ROUNDS = 5
 ENOUGH_S = 0.4  # of measuring, however few rounds that makes on a slow or a busy machine
 HOPELESS = 0.5  # below which the first round is the last one: emulated bf16 can take ten times as long
+MOST_BYTES = 10_000
+"""Of a record, above which it is none."""
+
+MOST = 1e9
+"""Of a number in one."""
+
 SWITCH = "DUALPIX_NO_BF16"
-"""Set to anything in the environment, it keeps `auto` at fp32, and nothing is measured."""
+"""Set to anything in the environment, it keeps `auto` at PyTorch in fp32, and nothing is measured."""
 
 LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
 """Variables of the environment that keep PyTorch from using all that the processor has."""
 
-_known: dict[str, float] = {}
+_known: dict[str, dict[str, float]] = {}
 
 
 def seconds_of(step: Callable[[], object]) -> float:
@@ -52,19 +59,44 @@ def bf16_gain(learning: bool = False, timed: Timed = seconds_of) -> float | None
     learning: forward and backward, not forward alone. timed: gives the seconds of a step. Takes a fraction of a second
     the first time, and then comes from the cache, for as long as processor, PyTorch and number of threads are the same.
     """
-    if os.environ.get(SWITCH) or not has_bf16():
+    if switched_off() or not has_bf16():
         return None
-    circumstances = _circumstances(learning)
-    text = json.dumps(circumstances, sort_keys=True)
+    known = remembered("bf16", {"learning": learning}, ("gain",), lambda: {"gain": round(measure(learning, timed), 3)})
+    return known["gain"]
+
+
+def remembered(
+    kind: str, about: dict[str, Any], names: Sequence[str], measured: Callable[[], dict[str, float]]
+) -> dict[str, float]:
+    """What `measured` found here once, numbers above 0 under `names`: from this process, from the cache, or from
+    `measured` now.
+
+    kind: begins the file's name. about: what it holds for, besides processor, PyTorch and number of threads.
+    """
+    circumstances = _circumstances(about)
+    text = json.dumps([kind, circumstances], sort_keys=True)
     if text not in _known:
-        place = _place(text)
-        kept = place and _read(place, circumstances)
-        _known[text] = kept or round(measure(learning, timed), 3)
+        place = _place(kind, text)
+        kept = place and _read(place, circumstances, names)
+        _known[text] = kept or measured()
         if place and not kept:
             with suppress(OSError):  # It need not be kept.
                 place.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(place, json.dumps({**circumstances, "gain": _known[text]}).encode())
+                write_whole(place, json.dumps({**circumstances, **_known[text]}).encode())
     return _known[text]
+
+
+def recalled(kind: str, about: dict[str, Any], names: Sequence[str]) -> dict[str, float] | None:
+    """What `remembered` would give without measuring; None if it would measure."""
+    circumstances = _circumstances(about)
+    text = json.dumps([kind, circumstances], sort_keys=True)
+    place = _place(kind, text)
+    return _known.get(text) or (_read(place, circumstances, names) if place else None)
+
+
+def switched_off() -> bool:
+    """Whether the user wants nothing to be measured."""
+    return bool(os.environ.get(SWITCH))
 
 
 def has_bf16() -> bool:
@@ -113,10 +145,10 @@ def _layer(maps: Tensor, mix: Tensor, out: Tensor) -> Tensor:
     return maps + F.linear((value * gate).permute(0, 2, 3, 1), out).permute(0, 3, 1, 2)
 
 
-def _circumstances(learning: bool) -> dict[str, Any]:
+def _circumstances(about: dict[str, Any]) -> dict[str, Any]:
     return {
         "probe": PROBE,
-        "learning": learning,
+        **about,
         "processor": processor(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
@@ -135,19 +167,25 @@ def processor() -> str:
     return f"{model} {hashlib.sha256(facts.get('flags', '').encode()).hexdigest()[:16]}"
 
 
-def _place(circumstances: str) -> Path | None:
+def _place(kind: str, text: str) -> Path | None:
     try:
         folder = cache_folder()
     except RuntimeError:  # a user without a home
         return None
-    return folder / f"bf16-{hashlib.sha256(circumstances.encode()).hexdigest()[:16]}.json"
+    return folder / f"{kind}-{hashlib.sha256(text.encode()).hexdigest()[:16]}.json"
 
 
-def _read(place: Path, circumstances: dict[str, Any]) -> float | None:
+def _read(place: Path, circumstances: dict[str, Any], names: Sequence[str]) -> dict[str, float] | None:
     """What is kept there; None if nothing is, or nothing that can be used here."""
     try:
-        kept = json.loads(place.read_bytes())
-        gain = float(kept.pop("gain"))
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        if place.stat().st_size > MOST_BYTES:
+            return None
+        kept = parse_json(place.read_bytes())
+    except (OSError, ValueError):
         return None
-    return gain if kept == circumstances and 0 < gain < math.inf else None
+    if not isinstance(kept, dict) or kept.keys() != {*circumstances, *names}:
+        return None
+    numbers = {name: kept.pop(name) for name in names}
+    if kept != circumstances or not all(type(one) in (int, float) and 0 < one < MOST for one in numbers.values()):
+        return None
+    return {name: float(one) for name, one in numbers.items()}

@@ -40,7 +40,7 @@ def as_picture(picture: PictureLike, name: str = "picture") -> Given:
         return Given(read.pixels, read.grey, "file")
     if isinstance(picture, Image.Image):
         picture = _of_pillow(picture, name)
-    tensor = picture.detach() if isinstance(picture, Tensor) else _as_tensor(picture, name)
+    tensor = _plain(picture, name) if isinstance(picture, Tensor) else _as_tensor(picture, name)
     if tensor.ndim == 2:
         tensor = tensor[None]
     if tensor.ndim == 3 and tensor.shape[0] not in (1, 3) and tensor.shape[2] in (1, 3):
@@ -48,12 +48,22 @@ def as_picture(picture: PictureLike, name: str = "picture") -> Given:
     if tensor.ndim != 3 or tensor.shape[0] not in (1, 3):
         shape = " x ".join(map(str, tensor.shape))
         raise PictureError(f"The {name} has shape {shape}; give {SHAPES}.")
+    if not tensor.numel():
+        raise PictureError(f"The {name} holds no pixels ({' x '.join(map(str, tensor.shape))}); give one that does.")
     kind = str(tensor.dtype).removeprefix("torch.")
     if tensor.dtype not in TOPS and not tensor.is_floating_point():
         raise PictureError(f"The {name} has type {kind}; give uint8, uint16, or floats in [0, 1].")
     if tensor.dtype in TOPS:
         tensor = tensor.to(torch.float32) / TOPS[tensor.dtype]
     return Given(tensor.expand(3, -1, -1), len(tensor) == 1, kind)
+
+
+def _plain(tensor: Tensor, name: str) -> Tensor:
+    """Without gradients. Raises `PictureError` for tensors that hold no numbers, or not one for each pixel."""
+    if tensor.is_nested or tensor.layout != torch.strided or tensor.is_meta:
+        what = "nested" if tensor.is_nested else "meta" if tensor.is_meta else "sparse"
+        raise PictureError(f"The {name} is a {what} tensor; give one that holds every pixel, {SHAPES}.")
+    return tensor.detach()
 
 
 def _of_pillow(picture: Image.Image, name: str) -> np.ndarray[Any, Any]:
@@ -68,8 +78,8 @@ def _of_pillow(picture: Image.Image, name: str) -> np.ndarray[Any, Any]:
             return np.asarray(picture.convert("L"))
         if picture.mode in ("P", "PA", "RGB", "RGBA", "RGBX", "RGBa"):
             return np.asarray(picture.convert("RGB"))
-    except OSError as error:
-        raise PictureError(f"The {name} is damaged or cut short ({error}); open it again.") from error
+    except (OSError, ValueError) as error:  # of a closed one, too
+        raise PictureError(f"The {name} is damaged, cut short or closed ({error}); open it again.") from error
     raise PictureError(f'The {name} is a Pillow image of mode {picture.mode}; convert it by .convert("RGB").')
 
 
@@ -86,4 +96,6 @@ def _as_tensor(thing: Any, name: str) -> Tensor:
         wanted = np.dtype(np.float64) if array.dtype.kind == "f" and array.dtype.itemsize > 8 else array.dtype
         return torch.from_numpy(array.astype(wanted.newbyteorder("="), order="C"))
     except (TypeError, ValueError) as error:
-        raise PictureError(f"The {name} is no array of numbers ({error}); give uint8, uint16 or floats.") from error
+        kind = getattr(getattr(thing, "dtype", None), "name", type(thing).__name__)
+        told = f"The {name} is no array of numbers, but of {kind}; give uint8, uint16 or floats."
+        raise PictureError(told) from error

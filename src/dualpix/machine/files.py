@@ -128,13 +128,13 @@ except ImportError:
     _locks = None  # type: ignore[assignment]
 
 
-def is_free(file: IO[Any]) -> bool | None:
+def is_free(file: IO[Any], shared: bool = False) -> bool | None:
     """Whether no other process holds the lock of an open file, which is ours then until it is closed; None where the
-    system has no locks. It takes them back from whoever dies."""
+    system has no locks. It takes them back from whoever dies. shared: together with all that take it so."""
     if _locks is None:
         return None
     try:
-        _locks.flock(file, _locks.LOCK_EX | _locks.LOCK_NB)
+        _locks.flock(file, (_locks.LOCK_SH if shared else _locks.LOCK_EX) | _locks.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:

@@ -19,18 +19,16 @@ from dualpix.networks.mccnet_fast.model import MCCNetFast
 from dualpix.networks.mdp import MDP
 from dualpix.networks.rdpd import RDPD
 from dualpix.networks.restormer import Restormer
+from dualpix.networks.spec import NetworkSpec, spec_of
 from dualpix.tables import pick
+
+__all__ = ["MAPPERS", "NETWORKS", "Mapper", "Network", "NetworkSpec", "create", "spec_of"]
 
 
 class Network(Protocol):
-    """What a network promises.
+    """What a network promises."""
 
-    views: the named views `forward` takes, in this order, of "left", "right", "center".
-    multiple: height and width must divide by it; padding is done by the caller.
-    """
-
-    views: tuple[str, ...]
-    multiple: int
+    spec: NetworkSpec
 
     def __call__(self, *views: Tensor) -> Tensor:
         """Views B 3 H W in [0, 1], display-encoded -> the sharp picture B 3 H W, not clipped."""
@@ -38,10 +36,9 @@ class Network(Protocol):
 
 
 class Mapper(Protocol):
-    """What a network promises that maps the blur; `views` and `multiple` as of a `Network`."""
+    """What a network promises that maps the blur."""
 
-    views: tuple[str, ...]
-    multiple: int
+    spec: NetworkSpec
 
     def __call__(self, *views: Tensor) -> Tensor:
         """Views B 3 H W in [0, 1], display-encoded -> the radius of the blur in pixels, B 1 H W, 0 or more."""

@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from dualpix.networks.spec import spec_of
+
 
 @dataclass(frozen=True)
 class Counts:
@@ -35,7 +37,8 @@ class Extras:
 
 
 def count(network: nn.Module, height: int, width: int, *, outputs: bool = False) -> Counts:
-    """Count `network` on one set of views of `height` x `width` pixels, which `network.multiple` must divide.
+    """Count `network` on one set of views of `height` x `width` pixels, which `spec.size_multiple` of the network must
+    divide.
 
     A layer costs its weights times its output pixels (input pixels, if it is a transposed convolution). It is counted
     as it is defined, even where it is computed more cleverly (`blocks.Merge`). A module whose work is not in layers
@@ -70,8 +73,8 @@ class _AllOutputs(nn.Module):
 
 def _walk(network: nn.Module, height: int, width: int, outputs: bool, hook: Any) -> None:
     """Call `hook` with every module, its inputs and its output, on tensors that have a shape and no numbers."""
-    views, multiple = network.views, network.multiple
-    assert isinstance(views, tuple) and isinstance(multiple, int)
+    spec = spec_of(network)
+    multiple = spec.size_multiple
     if height % multiple or width % multiple:
         raise ValueError(f"height and width must be multiples of {multiple}, not {height} x {width}")
     whole = _AllOutputs(network) if outputs else network
@@ -80,7 +83,7 @@ def _walk(network: nn.Module, height: int, width: int, outputs: bool, hook: Any)
     state = {name: tensor.to("meta") for name, tensor in whole.state_dict().items()}
     try:
         with torch.no_grad():
-            torch.func.functional_call(whole, state, (picture,) * len(views))
+            torch.func.functional_call(whole, state, (picture,) * len(spec.views))
     finally:
         for handle in handles:
             handle.remove()

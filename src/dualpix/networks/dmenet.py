@@ -41,6 +41,7 @@ from torch import Tensor, nn
 
 from dualpix.networks.arguments import Channels
 from dualpix.networks.layers.blocks import he_initialise, upsample
+from dualpix.networks.spec import NetworkSpec
 
 SLOPE = 0.2
 VGG_MEAN_BGR = (103.939, 116.779, 123.68)
@@ -59,11 +60,9 @@ class DMENet(nn.Module):
     torch.Size([1, 1, 32, 48])
     """
 
-    views = ("center",)
-    multiple = 16
     # Rows that an output row may depend on, in evaluation: encoder 2 + 2 * 2 + 4 * (4 + 8 + 16); up-sampling
     # 8 + 4 + 2 + 1; decoder 3 * (8 + 4 + 2) + 1; refinement 7 * 2; last layers 3.
-    reach_px = 193
+    spec = NetworkSpec(views=("center",), size_multiple=16, receptive_radius_px=193)
 
     def __init__(
         self, *, width: Annotated[Channels, Field(ge=2)] = 64, largest_px: Annotated[float, Field(gt=0, le=1000)] = 14.0

@@ -29,19 +29,19 @@ from torch.nn import functional as F
 
 from dualpix.networks.arguments import Channels, Kernel, Share
 from dualpix.networks.layers.blocks import convolution, he_initialise, upsample
+from dualpix.networks.spec import NetworkSpec
 
 Widths = tuple[Channels, Channels, Channels, Channels, Channels]
 
 
 class UNet(nn.Module):
-    """Pictures side by side as channels, B channels_in H W -> B 3 H W in [0, 1]."""
+    """Pictures side by side as channels, B 3V H W -> B 3 H W in [0, 1]."""
 
-    multiple = 16
-
-    def __init__(self, channels_in: int, widths: Widths, up_kernel: int, dropout: float) -> None:
+    def __init__(self, views: tuple[str, ...], widths: Widths, up_kernel: int, dropout: float) -> None:
         super().__init__()
+        self.spec = NetworkSpec(views, size_multiple=16, receptive_radius_px=receptive_radius_px(bottom_convolutions=2))
         *skips, bottom = widths
-        inputs = (channels_in, *skips)
+        inputs = (3 * len(views), *skips)
         encoder = [pair(*channels) for channels in zip(inputs, skips, strict=False)]
         encoder[-1].append(nn.Dropout(dropout))
         self.encoder = nn.ModuleList(encoder)
@@ -66,11 +66,6 @@ class UNet(nn.Module):
         painted: Tensor = self.head(maps)
         return painted
 
-    @property
-    def reach_px(self) -> int:
-        """Rows of the input above and below an output row that it may depend on."""
-        return reach_px(bottom_convolutions=2)
-
 
 class DPDNet(UNet):
     """Left and right view, each B 3 H W in [0, 1] -> the sharp picture, B 3 H W, in [0, 1] by a sigmoid.
@@ -80,15 +75,13 @@ class DPDNet(UNet):
     torch.Size([1, 3, 64, 96])
     """
 
-    views = ("left", "right")
-
     def __init__(
         self, *, widths: Widths = (64, 128, 256, 512, 1024), up_kernel: Kernel = 2, dropout: Share = 0.4
     ) -> None:
         """widths: channels at full size, 1/2, 1/4, 1/8 and 1/16. up_kernel: of the convolution after each up-sampling.
         dropout: share of the features at 1/8 and 1/16 that training leaves out, as `torch.manual_seed` has it.
         """
-        super().__init__(6, widths, up_kernel, dropout)
+        super().__init__(("left", "right"), widths, up_kernel, dropout)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
         return self.paint(torch.cat([left, right], dim=1))
@@ -97,12 +90,10 @@ class DPDNet(UNet):
 class DPDNetSingle(UNet):
     """The same for one picture, B 3 H W in [0, 1]; the arguments are those of `DPDNet`."""
 
-    views = ("center",)
-
     def __init__(
         self, *, widths: Widths = (64, 128, 256, 512, 1024), up_kernel: Kernel = 2, dropout: Share = 0.4
     ) -> None:
-        super().__init__(3, widths, up_kernel, dropout)
+        super().__init__(("center",), widths, up_kernel, dropout)
 
     def forward(self, center: Tensor) -> Tensor:
         return self.paint(center)
@@ -145,7 +136,7 @@ def head(channels: int) -> list[nn.Module]:
     return [convolution(channels, 3, 3), nn.ReLU(inplace=True), convolution(3, 3, 1)]
 
 
-def reach_px(bottom_convolutions: int) -> int:
+def receptive_radius_px(bottom_convolutions: int) -> int:
     """Rows that a UNet of this shape sees up or down: a convolution at 1/s of the size adds s, nearest up-sampling to
     1/s adds s."""
     scales = 1 + 2 + 4 + 8

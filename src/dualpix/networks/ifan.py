@@ -48,6 +48,7 @@ from torch.nn import functional as F
 
 from dualpix.networks.arguments import Channels, Depth
 from dualpix.networks.layers.blocks import convolution
+from dualpix.networks.spec import NetworkSpec
 
 SLOPE = 0.1
 TAPS = 3
@@ -62,8 +63,6 @@ class IFAN(nn.Module):
     reblur: with the network that only training needs.
     """
 
-    views: tuple[str, ...] = ("center",)
-    multiple = 8
     training_only = ("reblur",)
 
     def __init__(
@@ -78,8 +77,6 @@ class IFAN(nn.Module):
     ) -> None:
         super().__init__()
         self.dual, self.filters = dual, filters
-        if dual:
-            self.views = ("center", "left", "right")
         deep = 4 * channels
         self.extract = encoder(3, channels)
         self.read = encoder(6 if dual else 3, channels)
@@ -97,6 +94,13 @@ class IFAN(nn.Module):
         self.apply(xavier_initialise)
         for part in (self.predict, self.filter):
             part.apply(lambda layer: xavier_initialise(layer, gain=1.5))
+        self.spec = NetworkSpec(
+            views=("center", "left", "right") if dual else ("center",),
+            size_multiple=8,
+            receptive_radius_px=self._receptive_radius_px(),
+            tells_correction=True,
+            residual=True,
+        )
 
     def forward(self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None) -> Tensor:
         return center + self._paint(center, self._foresee(center, left, right)[0])
@@ -155,8 +159,7 @@ class IFAN(nn.Module):
         painted: Tensor = self.head(self.up_full(deep, full))
         return painted
 
-    @property
-    def reach_px(self) -> int:
+    def _receptive_radius_px(self) -> int:
         """Rows of the input above and below an output row that it may depend on: the path through the filters.
 
         A 3 x 3 convolution at 1/s of the size reaches s rows, one that halves the size those of the larger size, and an

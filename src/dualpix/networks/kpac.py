@@ -19,7 +19,8 @@ Choices the paper leaves open
 * The authors' pictures are in [-1, 1]. The network converts on the way in and out; so its last layer paints twice
   what is added to the picture.
 * The average of a whole map, which shape attention starts from, is one over any size; theirs is built for one size.
-  Hence the network sees the whole picture (`reach_px` is None), and a crop is not deblurred as the picture it is of.
+  Hence the network sees the whole picture (`receptive_radius_px` is None), and a crop is not deblurred as the picture
+  it is of.
 * A convolution of stride 2 sees one pixel more below and to the right, as TensorFlow pads.
 * `dual` with two levels is not published.
 * No weights are shipped and none loaded: convolutions are drawn with the authors' deviation of 0.04, biases are zero.
@@ -36,6 +37,7 @@ from torch.nn import functional as F
 
 from dualpix.networks.arguments import Channels
 from dualpix.networks.layers.blocks import convolution, leaky_pair
+from dualpix.networks.spec import NetworkSpec
 
 SLOPE = 0.2
 DILATIONS = (1, 2, 3, 4, 5)
@@ -54,19 +56,14 @@ class KPAC(nn.Module):
     torch.Size([1, 3, 32, 48])
     """
 
-    views: tuple[str, ...] = ("center",)
-    multiple = 4
-    reach_px = None
-
     def __init__(
         self, *, levels: Literal[2, 3] = 2, dual: bool = False, width: Annotated[Channels, Field(ge=4)] = 48
     ) -> None:
         super().__init__()
         if levels not in (2, 3):
             raise ValueError(f"levels must be 2 or 3, not {levels}")
-        self.multiple = 2**levels
-        if dual:
-            self.views = ("center", "left", "right")
+        views = ("center", "left", "right") if dual else ("center",)
+        self.spec = NetworkSpec(views, size_multiple=2**levels, tells_correction=True, residual=True)
         wide = 2 * width
         scales = (width, width, wide, wide)[: levels + 1]  # channels at 1, 1/2, 1/4, 1/8
         self.stem = leaky_pair((6 if dual else 3, width, width), (5, 3), SLOPE)
@@ -89,7 +86,7 @@ class KPAC(nn.Module):
     def correction(self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None) -> Tensor:
         """What is added to the mean of the views, B 3 H W; apart, so that low precision need not round the picture."""
         painted = self._paint(center, left, right)
-        if len(self.views) == 1 or left is None or right is None:
+        if len(self.spec.views) == 1 or left is None or right is None:
             return painted
         return painted + (center - (center + left + right) / 3)
 
@@ -108,7 +105,7 @@ class KPAC(nn.Module):
         return painted
 
     def _seen(self, center: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
-        if len(self.views) == 1:
+        if len(self.spec.views) == 1:
             return center
         if left is None or right is None:
             raise ValueError("KPAC(dual=True) takes the views center, left and right")

@@ -35,6 +35,7 @@ from torch.nn import functional as F
 from dualpix.networks.arguments import Channels, Kernel
 from dualpix.networks.dpdnet import SameConvolution, head, pair
 from dualpix.networks.layers.blocks import convolution, he_initialise, upsample
+from dualpix.networks.spec import NetworkSpec
 
 PICTURES = ("left", "right", "sharp")
 
@@ -50,11 +51,9 @@ class MDP(nn.Module):
     torch.Size([1, 3, 32, 48])
     """
 
-    views = ("center",)
-    multiple = 16
     # Rows that an output row may depend on: encoder 2 + 4 + 8 + 8; early decoders, at 1/16 to 1/4, 16 + 8 + 8; late
     # decoders 4 + 3; up-sampling, and the pixel below that its convolution sees, twice 8 + 4 + 2 + 1.
-    reach_px = 91
+    spec = NetworkSpec(views=("center",), size_multiple=16, receptive_radius_px=91)
 
     def __init__(self, *, width: Channels = 64, up_kernel: Kernel = 2) -> None:
         super().__init__()

@@ -18,8 +18,8 @@ Choices, and what to know
   radius_map=False`: 27,508,623 parameters, 611.82 G multiply-adds, 612.42 G with one operation more for each bias.
   With the biases of the encoder alone it is 612.05; how Table 1 came to that is not known.
 * The distance from the centre makes a crop differ from the same place in the photograph: with `radius_map` the network
-  sees the whole picture (`reach_px` is None, so it is not run in bands), and crops need their piece of `radius_of` as
-  `radius`. `radius_map=False` (24,278,415 parameters) is for training on crops alone.
+  sees the whole picture (`receptive_radius_px` is None, so it is not run in bands), and crops need their piece of
+  `radius_of` as `radius`. `radius_map=False` (24,278,415 parameters) is for training on crops alone.
 * The authors clip the last layer to [0, 1], which stops learning where it is outside; `output="clipped"`. The default,
   "linear", gives the same picture once clipped. "sigmoid" is the alternative that their code offers.
 * The memory's gates are Keras's: a hard sigmoid clip(0.2 x + 0.5, 0, 1), not PyTorch's of slope 1/6. Its features are
@@ -42,8 +42,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from dualpix.networks.arguments import Depth, Kernel, Share
-from dualpix.networks.dpdnet import Up, Widths, head, pair, reach_px
+from dualpix.networks.dpdnet import Up, Widths, head, pair, receptive_radius_px
 from dualpix.networks.layers.blocks import convolution, he_initialise
+from dualpix.networks.spec import NetworkSpec
 
 Output = Literal["linear", "clipped", "sigmoid"]
 
@@ -69,9 +70,6 @@ class RDPD(nn.Module):
     torch.Size([1, 3, 64, 96])
     """
 
-    views = ("left", "right")
-    multiple = 16
-
     def __init__(
         self,
         *,
@@ -90,7 +88,8 @@ class RDPD(nn.Module):
         if output not in LAST:
             raise ValueError(f"output must be one of {', '.join(LAST)}, not {output!r}")
         self.radius_map = radius_map
-        self.reach_px = None if radius_map else reach_px(bottom_convolutions + 1)
+        radius_px = None if radius_map else receptive_radius_px(bottom_convolutions + 1)
+        self.spec = NetworkSpec(views=("left", "right"), size_multiple=16, receptive_radius_px=radius_px)
         *skips, bottom = widths
         inputs, belows = (6 + radius_map, *skips), (bottom, *reversed(skips))
         self.encoder = nn.ModuleList(pair(*channels) for channels in zip(inputs, skips, strict=False))

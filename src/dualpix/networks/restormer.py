@@ -10,7 +10,7 @@ Image Restoration", CVPR 2022.
 | 3.2, gated-Dconv feed-forward network        | `GatedForward`     |
 
 Each channel is compared with each other over the whole picture, so the cost is linear in the number of pixels, and
-every output pixel depends on all of the picture: `reach_px` is None, and it cannot be cut into bands.
+every output pixel depends on all of the picture: `receptive_radius_px` is None, and it cannot be cut into bands.
 
 26,132,548 parameters; 141.38 G multiply-adds of convolutions at 256 x 256 (published: 141 G) and 4059.08 G at
 1120 x 1680, where attention adds 398.84 G.
@@ -34,6 +34,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualpix.networks.arguments import Channels, Depth
+from dualpix.networks.spec import NetworkSpec
 
 
 class Restormer(nn.Module):
@@ -43,9 +44,7 @@ class Restormer(nn.Module):
     refinement: blocks after the decoder. heads: of the attention at each size. expansion: of the feed-forward networks.
     """
 
-    views = ("left", "right")
-    multiple = 8
-    reach_px: int | None = None
+    spec = NetworkSpec(views=("left", "right"), size_multiple=8)
 
     def __init__(
         self,

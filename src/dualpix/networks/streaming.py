@@ -21,7 +21,8 @@ PREPARED: dict[type[nn.Module], Callable[..., nn.Module]] = {
 def prepared(network: nn.Module) -> nn.Module:
     """`network` so that it runs fast without gradients on a CPU. It shares the weights: do not change them afterwards.
 
-    Offers what the network offers: `views`, `multiple`, `reach_px`, `forward`, and `correction` where it has one.
+    Offers what the network offers, with `steady_state_rows` in its `spec` and `dry_run` where it takes few rows at a
+    time.
     """
     prepare = PREPARED.get(type(network))
     return network if prepare is None else prepare(network)

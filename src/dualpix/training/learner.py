@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from dualpix.errors import RecipeError
 from dualpix.inference.planning import bf16_gain, choose_device, choose_precision
 from dualpix.networks import MAPPERS, NETWORKS, create
+from dualpix.networks.spec import spec_of
 from dualpix.tables import pick
 from dualpix.training.clock import Clock
 from dualpix.training.feed import Batch, sizes
@@ -50,7 +51,7 @@ class Learner:
         self.recipe, self.clock = recipe, clock or Clock()
         network = _create(recipe)
         self.device = _device()
-        adds_input = hasattr(network, "correction")
+        adds_input = spec_of(network).tells_correction
         # Gradients need the range of fp32, which fp16 has not.
         wanted = precision if precision and recipe.precision == "auto" else recipe.precision
         self.gain = bf16_gain(wanted, self.device, adds_input, learning=True)
@@ -73,12 +74,12 @@ class Learner:
 
     @property
     def views(self) -> tuple[str, ...]:
-        return tuple(self.network.views)
+        return spec_of(self.network).views
 
     @property
     def names(self) -> tuple[str, ...]:
         """Of what a batch has to hold: the network's views, and what the loss compares."""
-        taught_by = self.teacher.views if self.teacher else ()
+        taught_by = spec_of(self.teacher).views if self.teacher else ()
         return tuple(dict.fromkeys((*self.views, *self.objective.needs, *taught_by)))
 
     def start_from(self, weights: str) -> None:
@@ -152,7 +153,7 @@ class Learner:
 
     @torch.inference_mode()
     def _teach(self, teacher: Any, batch: Mapping[str, Tensor]) -> Tensor:
-        made: Tensor = teacher(*(batch[name] for name in teacher.views))
+        made: Tensor = teacher(*(batch[name] for name in spec_of(teacher).views))
         return made.clamp(0, 1)
 
     @contextmanager
@@ -185,7 +186,7 @@ class Learner:
 
     def _try(self, objective: Objective) -> None:
         """Whether the network makes what is compared, found out on black crops before anything is rendered."""
-        side = 2 * int(getattr(self.network, "multiple", 8))
+        side = 2 * spec_of(self.network).size_multiple
         black = {
             name: torch.zeros(1, 1 if name == "blur_px" else 3, side, side, device=self.device)
             for name in (*self.views, *objective.needs)
@@ -208,7 +209,7 @@ class Learner:
             output: Tensor = self.network(*views)
             return output
         low = [view.to(torch.bfloat16) for view in views]
-        if not hasattr(self.network, "correction"):
+        if not spec_of(self.network).tells_correction:
             output = self.network(*low).float()
             return output
         output = sum(views) / len(views) + self.network.correction(*low).float()
@@ -277,7 +278,7 @@ def _create(recipe: Recipe) -> nn.Module:
             raise RecipeError(
                 f"The network {recipe.network!r} cannot be made with arguments={recipe.arguments}: {error}."
             ) from error
-    multiple = int(getattr(network, "multiple", 1))
+    multiple = spec_of(network).size_multiple
     for _, crop in sizes(recipe):
         if crop % multiple:
             raise RecipeError(f"crop={crop} will not do: {recipe.network!r} needs a multiple of {multiple}.")
@@ -295,7 +296,7 @@ def _find_teacher(recipe: Recipe, device: torch.device) -> Any:
             f"teacher={recipe.teacher} is of {found.name!r} and the recipe's network is {recipe.network!r}: a network"
             " that maps blur neither teaches nor is taught; choose weights and a recipe of networks that undo it."
         )
-    multiple = int(getattr(found.network, "multiple", 1))
+    multiple = spec_of(found.network).size_multiple
     for _, crop in sizes(recipe):
         if crop % multiple:
             raise RecipeError(f"crop={crop} will not do: the teacher, {found.name!r}, needs a multiple of {multiple}.")

@@ -12,6 +12,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from dualpix.networks.spec import spec_of
 from dualpix.training.losses import mse
 
 MAP_SCALES = (16, 8, 4, 2, 1)
@@ -100,7 +101,7 @@ def _outputs(
     """What the network makes, in float32 whatever it computes in. `views`: those given to it, by default its own."""
     named: Any = network
     dtype = next(network.parameters()).dtype
-    given = [batch[name].to(dtype) for name in views or named.views]
+    given = [batch[name].to(dtype) for name in views or spec_of(named).views]
     made = named.outputs(*given, **{name: picture.to(dtype) for name, picture in more.items()})
     if missing := [name for name in wanted if name not in made]:
         raise ValueError(f"it makes {', '.join(made)}, but not {', '.join(missing)}")

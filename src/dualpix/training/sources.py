@@ -220,7 +220,7 @@ def _map_error(network: nn.Module, samples: Samples) -> float:
                 f"The pair {sample['name']!r} has no blur_px, so a map of the blur cannot be validated on it; train"
                 " such a network on photographs, or on pairs that `dualpix simulate` made."
             )
-        size_px = runner([sample[view] for view in runner.views])
+        size_px = runner([sample[view] for view in runner.spec.views])
         errors.append(float((size_px - sample["blur_px"].abs()).abs().mean()))
     return sum(errors) / len(errors)
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from secrets import token_urlsafe
 
-from dualpix.inference.pipeline import Choices
+from dualpix.inference.options import DeblurOptions
 from dualpix.web import work
 from dualpix.web.jobs import ACTIVE, CHECKING, DONE, FAILED, GONE, READY, RUNNING, STATES, WAITING, Job, too_slow
 from dualpix.web.lanes import Lanes
@@ -31,11 +31,8 @@ class Desk:
         self,
         root: Path,
         checkpoint: Checkpoint,
-        memory: str | None = None,
+        options: DeblurOptions | None = None,
         limits: Limits | None = None,
-        *,
-        engine: str = "auto",
-        precision: str = "auto",
     ) -> None:
         self.limits = limits or Limits()
         self.tally = Tally()
@@ -45,8 +42,8 @@ class Desk:
         self._space = Space(root, self.limits.free_disk_bytes)
         self._numbers = 0
         self._lock = threading.RLock()
-        choices = Choices(memory=memory, engine=engine, precision=precision, anyway=True)
-        self._lanes = Lanes(self._lock, checkpoint, choices, self.limits, self._space, self.tally)
+        options = replace(options or DeblurOptions(), force=True)
+        self._lanes = Lanes(self._lock, checkpoint, options, self.limits, self._space, self.tally)
         self._slow = self._lanes.slow
         self._renders: list[Future[Path]] = []
 

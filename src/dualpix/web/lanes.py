@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dualpix.inference.pipeline import Choices
+from dualpix.inference.options import DeblurOptions
 from dualpix.web import work
 from dualpix.web.jobs import (
     CHANGED,
@@ -47,7 +47,7 @@ class Lanes:
         self,
         lock: "threading.RLock",
         checkpoint: Checkpoint,
-        choices: Choices,
+        options: DeblurOptions,
         limits: Limits,
         space: Space,
         tally: Tally,
@@ -56,7 +56,7 @@ class Lanes:
         self.slow = ThreadPoolExecutor(1, "dualpix-slow")
         self._quick = ThreadPoolExecutor(1 + MOST_STUCK, "dualpix-quick")
         self._gate = threading.Semaphore(1)
-        self._lock, self._checkpoint, self._choices = lock, checkpoint, choices
+        self._lock, self._checkpoint, self._options = lock, checkpoint, options
         self._limits, self._space, self._tally = limits, space, tally
         self._futures: list[Future[Any]] = []
 
@@ -150,7 +150,7 @@ class Lanes:
             pixels = job.checked.found["width"] * job.checked.found["height"]
             with self._lock:
                 self._space.require(RESULT_BYTES_A_PIXEL * pixels)
-            job.plan, job.notes = work.deblur(job.order, self._checkpoint, self._choices, progress, go_on)
+            job.plan, job.notes = work.deblur(job.order, self._checkpoint, self._options, progress, go_on)
             job.version += 1
             self.pace_s = time.monotonic() - job.began_s
             return DONE

@@ -18,8 +18,7 @@ from typing import Any, NamedTuple
 import uvicorn
 
 from dualpix.errors import MachineError
-from dualpix.inference import engines
-from dualpix.inference.planning import parse_memory
+from dualpix.inference.options import DeblurOptions
 from dualpix.web.app import create_app
 from dualpix.web.connections import Connection
 from dualpix.web.desk import Desk
@@ -45,10 +44,8 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     weights: str | None = None,
-    memory: str | None = None,
+    options: DeblurOptions | None = None,
     *,
-    engine: str = "auto",
-    precision: str = "auto",
     limits: Limits | None = None,
     open_browser: bool = False,
     behind: Iterable[str] = (),
@@ -62,9 +59,6 @@ def serve(
     """
     limits = limits or Limits()
     names = known_names(behind)
-    if memory is not None:
-        parse_memory(memory)
-    engines.check(engine, precision, "auto")
     is_at_rest = True
 
     def work() -> None:
@@ -72,7 +66,7 @@ def serve(
         sweep()
         with bound(host, port) as listening, folder() as root:
             opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
-            desk = Desk(root, opened, memory, limits, engine=engine, precision=precision)
+            desk = Desk(root, opened, options, limits)
             try:
                 at, number = listening.getsockname()[:2]
                 app = create_app(desk, LOOPBACK | names_of(host), any_address=at in ANYWHERE, behind=names)

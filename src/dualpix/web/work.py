@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from dualpix import __version__
-from dualpix.inference.pipeline import Choices, Inherited, deblur_views, finish, inherit
+from dualpix.inference.options import DeblurOptions
+from dualpix.inference.pipeline import Inherited, deblur_views, finish, inherit
 from dualpix.io import Metadata, write_picture
 from dualpix.io.endings import ENDINGS
 from dualpix.pairs import Views, inspect_views, open_views, turn_back
@@ -96,13 +97,13 @@ def check(order: Order, checkpoint: Checkpoint, go_on: GoOn = lambda: None) -> C
     _write_preview(order.folder / DISPARITY, painted, views, coloured=True)
     go_on()
     _write_preview(order.folder / BEFORE, turn_back(mean_view(views["left"], views["right"]), views), views)
-    inherited = inherit(views, checkpoint, Choices(software=SOFTWARE))
+    inherited = inherit(views, checkpoint, DeblurOptions(software=SOFTWARE))
     found_json = Inspected(views, found).as_json() | {"scale_px": round(scale_px(found), 2)}
     return Checked(_in_their_words(found_json, order), inherited)
 
 
 def deblur(
-    order: Order, checkpoint: Checkpoint, choices: Choices, progress: Progress, go_on: GoOn = lambda: None
+    order: Order, checkpoint: Checkpoint, options: DeblurOptions, progress: Progress, go_on: GoOn = lambda: None
 ) -> tuple[str, tuple[str, ...]]:
     """Write RESULT (float32 3 x H x W, exact) and AFTER (to look at); return how it was run, and what was odd.
 
@@ -111,7 +112,7 @@ def deblur(
     """
     views = order.open()
     go_on()
-    done = deblur_views(views, checkpoint, choices, progress)
+    done = deblur_views(views, checkpoint, options, progress)
     go_on()
     with (order.folder / RESULT).open("wb", buffering=0) as file:
         np.lib.format.write_array(_Plain(file), done.picture.numpy(), allow_pickle=False)

@@ -24,6 +24,7 @@ from dualpix import networks
 from dualpix.errors import CheckpointError, DualpixError, reason_of
 from dualpix.machine.files import parse_json, write_whole
 from dualpix.machine.modes import settled
+from dualpix.networks.blank import without_numbers
 from dualpix.weights.exported import ENGINE_OF, Exported, mark, read_facts
 
 FORMAT = 1
@@ -268,7 +269,7 @@ def _check_card(path: Path, card: dict[str, Any]) -> dict[str, Any]:
 def _shape_of(path: Path, name: str, arguments: dict[str, Any]) -> nn.Module:
     """The network that a file names, without numbers."""
     try:
-        with torch.device("meta"):
+        with without_numbers():
             return networks.create(name, **arguments)
     except DualpixError as error:
         raise CheckpointError(f"{path} cannot be used: {error}") from error

@@ -12,8 +12,9 @@ from PIL import Image
 
 from dualpix.errors import PictureError
 from dualpix.inference import batch
-from dualpix.inference.batch import Outcome, Settings, Shard
+from dualpix.inference.batch import Outcome, Shard
 from dualpix.inference.deblur import deblur
+from dualpix.inference.options import DeblurOptions
 
 Pairs = Callable[..., None]
 
@@ -22,11 +23,12 @@ def run(source: str = "pairs", weights: str = "w.safetensors", **more: object) -
     """Outcomes by place, in order."""
     known = {name: more.pop(name) for name in ("resume", "overwrite") if name in more}
     part = more.pop("shard", None)
-    settings = Settings(**more)  # type: ignore[arg-type]
-    jobs = batch.list_jobs(source, "out", settings, shard=part)  # type: ignore[arg-type]
+    suffix = more.pop("format", None)
+    options = DeblurOptions(**more)  # type: ignore[arg-type]
+    jobs = batch.list_jobs(source, "out", options, format=suffix, shard=part)  # type: ignore[arg-type]
     outcomes: list[Outcome] = []
     opened = batch.open_weights(weights)
-    batch.carry_out(jobs, opened, settings, outcomes.append, shard=part, **known)  # type: ignore[arg-type]
+    batch.carry_out(jobs, opened, options, outcomes.append, shard=part, **known)  # type: ignore[arg-type]
     return {outcome.job.place: outcome for outcome in outcomes}
 
 
@@ -195,7 +197,7 @@ def test_errors_of_the_listener_are_not_swallowed(home: Path, make_pairs: Pairs)
             raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        batch.carry_out(jobs, batch.open_weights("w.safetensors"), Settings(), listen)
+        batch.carry_out(jobs, batch.open_weights("w.safetensors"), DeblurOptions(), listen)
     assert len(seen) < 3
     # What was finished all the same is known to the next run.
     assert states(run(resume=True)).count("kept") == len(pictures(home / "out")) - (3 - len(seen))

@@ -202,7 +202,7 @@ def test_the_order_of_the_views_matters(arguments: dict[str, Any]) -> None:
 @pytest.mark.parametrize("arguments", [{}, {"upsampling": "nearest"}, {"extraction": False}, NO_FUSION], ids=str)
 def test_reach(arguments: dict[str, Any]) -> None:
     network = painting(**arguments).double()
-    reach, height = network.reach_px, 2 * 120 + 8
+    reach, height = network.spec.receptive_radius_px, 2 * 120 + 8
     left, right = (view.double() for view in pair(height, 8))
     before = network(left, right)
     farthest = 0

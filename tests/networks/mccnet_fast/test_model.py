@@ -59,13 +59,17 @@ def test_exchanging_the_views_exchanges_the_correlated_features() -> None:
 @torch.no_grad()
 def test_no_output_row_depends_on_rows_beyond_its_reach() -> None:
     network = shaken(widths=(4, 6, 8, 8), depths=(1, 1, 1, 1, 1, 1, 1), max_disparity=2)
-    far = 16 * (network.reach_px // 16 + 2)
+    far = 16 * (network.spec.receptive_radius_px // 16 + 2)
     left, right = torch.rand(2, 1, 3, 2 * far + 16, 16)
     moved = left.clone()
     moved[..., far, :] += 0.5
     changed = (network(left, right) - network(moved, right)).abs().amax((0, 1, 3)) > 0
     rows = changed.nonzero().flatten()
-    assert changed[far] and far - rows.min() <= network.reach_px and rows.max() - far <= network.reach_px
+    assert (
+        changed[far]
+        and far - rows.min() <= network.spec.receptive_radius_px
+        and rows.max() - far <= network.spec.receptive_radius_px
+    )
 
 
 @torch.no_grad()

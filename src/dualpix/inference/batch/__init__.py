@@ -5,7 +5,7 @@ does it. A picture that fails is reported, and the others go on. All that is kno
 journal, so a run that was killed at any moment goes on where it was.
 """
 
-from dualpix.inference.batch.jobs import Job, Settings, Shard, list_jobs
+from dualpix.inference.batch.jobs import Job, Shard, list_jobs
 from dualpix.inference.batch.journal import JournalError
 from dualpix.inference.batch.running import Outcome, Step, carry_out, open_weights, survey
 
@@ -13,7 +13,6 @@ __all__ = [
     "Job",
     "JournalError",
     "Outcome",
-    "Settings",
     "Shard",
     "Step",
     "carry_out",

@@ -3,44 +3,16 @@
 import os
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from dualpix.errors import PairError, PictureError
-from dualpix.inference import engines, planning
 from dualpix.inference.batch.manifest import read_manifest
-from dualpix.inference.pipeline import Choices
+from dualpix.inference.options import DeblurOptions
 from dualpix.io.endings import output_ending
 from dualpix.io.writing import ENCODERS
-from dualpix.pairs import SOURCES
 from dualpix.pairs.pairing import Found, find_tree
-from dualpix.tables import pick
-
-
-@dataclass(frozen=True)
-class Settings(Choices):
-    """How pictures are made: as for a single one, and `format`: an extension, or None for that of the left view (.tif
-    for files that hold both views and are no pictures)."""
-
-    format: str | None = None
-
-    def check(self) -> None:
-        """Raise MachineError, RecipeError or PictureError for what no picture could be made with."""
-        engines.check(self.engine, self.precision, self.device)
-        if self.memory is not None:
-            planning.parse_memory(self.memory)
-        if self.layout is not None:
-            pick(SOURCES, self.layout, "layout")
-        if self.format is not None and f".{self.format.lstrip('.').lower()}" not in ENCODERS:
-            raise PictureError(f"There is no picture format {self.format!r}; choose one of: {', '.join(ENCODERS)}.")
-
-    def shaping(self) -> dict[str, object]:
-        """The fields that the finished picture depends on."""
-        kept = asdict(self)
-        for name in ("memory", "anyway", "format", "software"):
-            del kept[name]
-        return kept
 
 
 class Shard(NamedTuple):
@@ -73,8 +45,9 @@ class Job:
 def list_jobs(
     source: str | Path,
     output: str | Path,
-    settings: Settings | None = None,
+    options: DeblurOptions | None = None,
     *,
+    format: str | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     shard: Shard | None = None,
@@ -83,27 +56,49 @@ def list_jobs(
     """The pictures to make from `source`, a folder (see `pairs.pairing.find_tree`) or a manifest (`read_manifest`).
 
     Sorted by place, or in the manifest's order; of a `shard`, every n-th. Two that would be one file, on a disk that
-    ignores case too, are a problem of the second. Raises PairError if there is nothing to do, for a manifest that is
-    wrong, and if `output` is the folder of the inputs or no place for a folder.
+    ignores case too, are a problem of the second.
+
+    Args:
+        source: the folder or the manifest.
+        output: the folder of the pictures.
+        options: of which `layout` says how files hold both views.
+        format: an extension for all pictures; None for that of the left view (.tif for files that hold both views and
+            are no pictures).
+        include: patterns of names to take.
+        exclude: patterns of names to leave.
+        shard: the part of the work.
+        allow_outside: a manifest may name files outside of its folder.
+
+    Raises:
+        PairError: if there is nothing to do, for a manifest that is wrong, and if `output` is the folder of the inputs
+            or no place for a folder.
+        PictureError: for a format that cannot be written.
     """
-    source, output, settings = Path(source), Path(output), settings or Settings()
+    source, output = Path(source), Path(output)
+    suffix = _suffix(format)
+    layout = None if options is None else options.layout
     if output.exists() and not output.is_dir():
         raise PairError(f"{output} is a file; give a folder for the pictures.")
     if source.is_dir():
         if output.is_dir() and os.path.samefile(source, output):
             raise PairError(f"{output} is the folder of the inputs; give another one for the pictures.")
-        found = find_tree(source, layout=settings.layout, include=include, exclude=exclude, leave_out=output)
+        found = find_tree(source, layout=layout, include=include, exclude=exclude, leave_out=output)
     else:
         found = read_manifest(source, allow_outside)
-    jobs = _without_clashes([_job(one, output, settings) for one in found])
+    jobs = _without_clashes([_job(one, output, suffix) for one in found])
     return jobs if shard is None else jobs[shard.number - 1 :: shard.total]
 
 
-def _job(found: Found, folder: Path, settings: Settings) -> Job:
-    asked = "" if settings.format is None else f".{settings.format.lstrip('.')}"
-    place = found.place.with_name(
-        found.place.name + (found.suffix or asked or output_ending(found.left, frozenset(ENCODERS)))
-    )
+def _suffix(format: str | None) -> str:
+    suffix = "" if format is None else f".{format.lstrip('.')}"
+    if suffix and suffix.lower() not in ENCODERS:
+        raise PictureError(f"There is no picture format {format!r}; choose one of: {', '.join(ENCODERS)}.")
+    return suffix
+
+
+def _job(found: Found, folder: Path, suffix: str) -> Job:
+    ending = found.suffix or suffix or output_ending(found.left, frozenset(ENCODERS))
+    place = found.place.with_name(found.place.name + ending)
     return Job(found.left, found.right, folder, place.as_posix(), found.problem)
 
 

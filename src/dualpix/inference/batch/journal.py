@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 from dualpix.errors import PictureError
-from dualpix.machine.files import glimpses, parse_json, remove_leftovers
+from dualpix.machine.files import glimpses, is_free, parse_json, remove_leftovers
 
 NAME = "dualpix-journal"
 LOOK_BYTES = 2**16
+MOST_TRIES = 20
 
 
 class JournalError(PictureError):
@@ -114,7 +115,7 @@ class Journal:
             f"Another run is at work in {self.folder}; wait for its end, or let both share the work (--shard)."
         )
         common = files.enter_context((self.folder / f"{NAME}.jsonl").open("ab+"))
-        if _lock(common):
+        if is_free(common) is not False:
             for place in folders:
                 remove_leftovers(place)
         elif shard == (1, 1):
@@ -122,7 +123,7 @@ class Journal:
         if shard == (1, 1):
             return common
         own = files.enter_context((self.folder / f"{NAME}-{shard[0]}-of-{shard[1]}.jsonl").open("ab+"))
-        if not _lock(own) or not _lock(common, shared=True):
+        if is_free(own) is False or not _share(common):
             raise busy
         return own
 
@@ -159,19 +160,10 @@ def _end_line(file: IO[bytes]) -> None:
             file.flush()
 
 
-def _lock(file: IO[bytes], shared: bool = False) -> bool:
-    """Whether the file is ours now. The system takes locks back from whoever dies; where it has none, all is free."""
-    try:
-        import fcntl
-    except ImportError:
-        return True
-    for _ in range(20 if shared else 1):  # a shard that begins holds the common lock alone for a moment
-        try:
-            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
-        except BlockingIOError:
-            time.sleep(0.1 if shared else 0)
-        except OSError:
+def _share(file: IO[bytes]) -> bool:
+    """Whether the file is ours together with other shards. One that begins holds it alone for a moment."""
+    for _ in range(MOST_TRIES):
+        if is_free(file, shared=True) is not False:
             return True
-        else:
-            return True
+        time.sleep(0.1)
     return False

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from dualpix.errors import DualpixError, PictureError, ran_out_of_memory, reason_of
-from dualpix.inference.batch.jobs import Job, Settings, Shard
+from dualpix.inference.batch.jobs import Job, Shard
 from dualpix.inference.batch.journal import History, Journal, fingerprint, read_journals, stamp
 from dualpix.inference.deblur import Deblurred
+from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import Inherited, deblur_views, finish, open_for, size_in_file
 from dualpix.machine.files import name_in_any_locale
 from dualpix.pairs import Views
@@ -39,8 +40,8 @@ class Weights:
 @dataclass(frozen=True)
 class Outcome:
     """What happened to a job. `kept`: it was finished before; `error`: one sentence, or empty; `details`: plain data
-    on what was made: width, height, depth, seconds, bands, precision, device, weights and their hash; `warnings`: one
-    sentence each; `worked`: whether it took any work to find out."""
+    on what was made: width, height, depth, seconds, bands, scales, precision, device, weights and their hash;
+    `warnings`: one sentence each; `worked`: whether it took any work to find out."""
 
     job: Job
     state: Literal["made", "kept", "failed"]
@@ -73,17 +74,17 @@ def open_weights(path_or_name: str | Path | None = None) -> Weights:
 
 
 def survey(
-    jobs: Sequence[Job], weights: Weights, settings: Settings, *, resume: bool = False, overwrite: bool = False
+    jobs: Sequence[Job], weights: Weights, options: DeblurOptions, *, resume: bool = False, overwrite: bool = False
 ) -> list[Step]:
     """Say what is to be done for each job. Writes nothing.
 
-    `resume`: what the journals call finished is kept if input files (size, time, fingerprint), weights and settings are
+    `resume`: what the journals call finished is kept if input files (size, time, fingerprint), weights and options are
     the same and the output is as it was left; what is not is made again. A file that is not a run's own is replaced
     only with `overwrite`. Raises PictureError if outputs exist and neither is given.
     """
     histories = read_journals(jobs[0].folder) if jobs and resume else {}
     steps = [
-        _decide(job, histories.get(name_in_any_locale(job.place), History()), weights, settings, resume, overwrite)
+        _decide(job, histories.get(name_in_any_locale(job.place), History()), weights, options, resume, overwrite)
         for job in jobs
     ]
     there = [step.job for step in steps if step.action == "fail" and not step.why]
@@ -95,18 +96,20 @@ def survey(
     return steps
 
 
-def _decide(job: Job, history: History, weights: Weights, settings: Settings, resume: bool, overwrite: bool) -> Step:
+def _decide(
+    job: Job, history: History, weights: Weights, options: DeblurOptions, resume: bool, overwrite: bool
+) -> Step:
     if job.problem:
         return Step(job, "fail", job.problem)
     there = stamp(job.output)
     if there is None:
         return Step(job, "make")
-    if resume and (_signature(job, weights, settings), there) in history.made:
+    if resume and (_signature(job, weights, options), there) in history.made:
         return Step(job, "keep")
     if resume and history.started:
         return Step(job, "redo", "it may not have been finished")
     if resume and any(there == made for _, made in history.made):
-        return Step(job, "redo", "its views, the weights or the settings have changed")
+        return Step(job, "redo", "its views, the weights or the options have changed")
     if overwrite:
         return Step(job, "redo", "all is to be replaced")
     if not resume:
@@ -115,16 +118,16 @@ def _decide(job: Job, history: History, weights: Weights, settings: Settings, re
     return Step(job, "fail", f"{foreign}; move it away, or give --overwrite to replace it.")
 
 
-def _signature(job: Job, weights: Weights, settings: Settings) -> str:
+def _signature(job: Job, weights: Weights, options: DeblurOptions) -> str:
     """What a finished picture depends on, as a hash."""
     inputs = [(name_in_any_locale(path.name), stamp(path), fingerprint(path)) for path in job.inputs]
-    return hashlib.sha256(json.dumps([inputs, weights.sha256, settings.shaping()]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([inputs, weights.sha256, options.shaping()]).encode()).hexdigest()
 
 
 def carry_out(
     jobs: Sequence[Job],
     weights: Weights,
-    settings: Settings,
+    options: DeblurOptions,
     report: Report,
     *,
     shard: Shard | None = None,
@@ -134,22 +137,22 @@ def carry_out(
     """Make what `survey` says; `report` is called with the outcome of each job, first of those that need no work.
 
     While one picture is computed the next is read and the last one written, so a few pictures are in memory at a time,
-    however many there are; with a budget (`settings.memory`) one after the other. If interrupted, it finishes what is
+    however many there are; with a budget (`options.memory`) one after the other. If interrupted, it finishes what is
     being written, drops the rest, and raises KeyboardInterrupt. Raises what `survey` does, PictureError if the folder
     cannot be used or another run is at work in it, and JournalError if the journal cannot be written any more.
     """
-    survey(jobs, weights, settings, resume=resume, overwrite=overwrite)
+    survey(jobs, weights, options, resume=resume, overwrite=overwrite)
     if not jobs:
         return
     with Journal(jobs[0].folder, shard or Shard(), {job.output.parent for job in jobs}) as journal:
         # Once more, since the last run may have ended only now.
-        steps = survey(jobs, weights, settings, resume=resume, overwrite=overwrite)
+        steps = survey(jobs, weights, options, resume=resume, overwrite=overwrite)
         for step in steps:
             if step.action == "fail":
                 report(Outcome(step.job, "failed", step.why, worked=False))
             elif step.action == "keep":
                 report(Outcome(step.job, "kept", worked=False))
-        bench = _Bench(weights, settings, journal)
+        bench = _Bench(weights, options, journal)
         _work([step for step in steps if step.action in ("make", "redo")], bench, report)
 
 
@@ -166,7 +169,7 @@ class _Made:
 
 
 def _work(steps: Sequence[Step], bench: "_Bench", report: Report) -> None:
-    overlap = bench.settings.memory is None
+    overlap = bench.options.memory is None
     ahead: list[Future[_Made]] = []
     behind: list[Future[Outcome]] = []
 
@@ -197,17 +200,17 @@ class _Bench:
     """What is done to one picture: read, computed and finished, each in a thread of its own. What is wrong with a
     picture stays with it; only a journal that cannot be written ends everything."""
 
-    def __init__(self, weights: Weights, settings: Settings, journal: Journal) -> None:
-        self.weights, self.settings, self.journal = weights, settings, journal
+    def __init__(self, weights: Weights, options: DeblurOptions, journal: Journal) -> None:
+        self.weights, self.options, self.journal = weights, options, journal
 
     def read(self, step: Step) -> _Made:
         start = time.perf_counter()
-        signature = _signature(step.job, self.weights, self.settings)  # before reading, lest a change goes unnoticed
+        signature = _signature(step.job, self.weights, self.options)  # before reading, lest a change goes unnoticed
         try:
             job, again = step.job, step.action == "redo"
             job.output.parent.mkdir(parents=True, exist_ok=True)
             opened = self.weights.opened
-            views, inherited = open_for(job.output, job.left, job.right, opened, self.settings, overwrite=again)
+            views, inherited = open_for(job.output, job.left, job.right, opened, self.options, overwrite=again)
         except Exception as error:
             return _Made(signature, error=_told(error))
         return _Made(signature, views, inherited, seconds={"read": time.perf_counter() - start})
@@ -217,7 +220,7 @@ class _Bench:
             return made
         start = time.perf_counter()
         try:
-            done = deblur_views(made.views, self.weights.opened, self.settings)
+            done = deblur_views(made.views, self.weights.opened, self.options)
         except Exception as error:
             return _Made(made.signature, error=_told(error))
         # The views have served; only the picture is to be written.
@@ -248,6 +251,7 @@ class _Bench:
             "height": height,
             "depth": inherited.depth,
             "bands": len(plan.bands),
+            "scales": [f"1/{step}" if step > 1 else "1" for step in plan.scales],
             "precision": plan.precision,
             "device": plan.device,
             "weights": self.weights.opened.path.stem,

@@ -11,25 +11,23 @@ from torch import Tensor, nn
 
 from dualpix.errors import MachineError
 from dualpix.inference import planning
-from dualpix.inference.engines import onnx, openvino, pytorch
+from dualpix.inference.engines import choosing, onnx, openvino, pytorch
 from dualpix.inference.rates import SWITCH
 from dualpix.machine import modes
 from dualpix.networks import Network
+from dualpix.networks.spec import NetworkSpec
 from dualpix.weights.exported import exported_of
 
 
 class AnyRunner(Protocol):
-    """What runs rows of a picture. `reach_px`: rows above and below that an output pixel depends on, None for all;
-    `settled_rows`: of one that takes few rows at a time by itself, so many that memory grows evenly from there on; None
-    of others; `scratch`: the memory it needs for tensors, as a factor on their bytes;
-    `gain`: that by which the precision was chosen, see `inference.planning.Plan`."""
+    """What runs rows of a picture. `spec`: that of the network in the form in which it is run; `workspace_factor`: the
+    memory it needs for tensors, as a factor on their bytes; `gain`, `engine_gain`: those by which precision and engine
+    were chosen, see `inference.planning.Plan`."""
 
     engine: str
-    views: tuple[str, ...]
-    multiple: int
-    reach_px: int | None
-    settled_rows: int | None
-    scratch: float
+    engine_gain: float | None
+    spec: NetworkSpec
+    workspace_factor: float
     gain: float | None
     weight_bytes: int
     precision: str
@@ -39,7 +37,7 @@ class AnyRunner(Protocol):
         """The output for `views`, C x H x W each, as float32 on the CPU, not clipped."""
         ...
 
-    def rehearse(self, rows: int, width: int) -> None:
+    def dry_run(self, rows: int, width: int) -> None:
         """Make all tensors that so many rows need, at the times when they are needed: for counting their bytes."""
         ...
 
@@ -71,11 +69,11 @@ def check(engine: str, precision: str, device: str | torch.device) -> None:
     planning.choose_device(device)
 
 
-def start(network: Network, engine: str, precision: str, device: str | torch.device) -> AnyRunner:
-    """Make `network` ready. One from a file of another engine is run by that.
+def start(network: Network, engine: str, precision: str, device: str | torch.device, pixels: int = 0) -> AnyRunner:
+    """Make `network` ready, for pictures of so many pixels. One from a file of another engine is run by that.
 
-    `engine`: "auto", or a key of `ENGINES`; "auto" is torch, but for such files. Raises `MachineError` if the engine is
-    not installed, or cannot do what is asked.
+    `engine`: "auto", or a key of `ENGINES`; "auto" is what `choosing.choose` measured to be the faster, but for such
+    files. Raises `MachineError` if the engine is not installed, or cannot do what is asked.
     """
     check(engine, precision, device)
     exported = exported_of(network)
@@ -83,7 +81,13 @@ def start(network: Network, engine: str, precision: str, device: str | torch.dev
         raise MachineError(
             f"{exported.path} is for the engine {exported.engine}, and {engine} cannot run it; leave --engine out."
         )
-    chosen = exported.engine if exported is not None else "torch" if engine == "auto" else engine
+    gain = None
+    if exported is not None:
+        chosen = exported.engine
+    elif engine == "auto":
+        chosen, precision, gain = choosing.choose(network, precision, device, pixels)
+    else:
+        chosen = engine
     modes.check_fork(chosen)
     check(chosen, precision, device)
     module = cast(nn.Module, network)
@@ -91,6 +95,7 @@ def start(network: Network, engine: str, precision: str, device: str | torch.dev
     kept = _KEPT.get(module)
     if kept is None or kept[0] != state:
         kept = _KEPT[module] = state, ENGINES[chosen](network, precision, device)
+    kept[1].engine_gain = gain
     return kept[1]
 
 
@@ -105,7 +110,7 @@ def _contents(module: nn.Module) -> Iterator[object]:
     for layer in module.modules():
         for name, value in vars(layer).items():
             if name not in PARTS:
-                yield name, value if isinstance(value, int | float | str | tuple | None) else id(value)
+                yield name, value if isinstance(value, int | float | str | tuple | NetworkSpec | None) else id(value)
     for tensor in (*module.parameters(), *module.buffers()):
         yield id(tensor), tensor._version
         if not tensor.is_meta:

@@ -13,6 +13,7 @@ from dualpix.inference.engines import pytorch
 from dualpix.io import read_picture
 from dualpix.machine.files import cache_folder
 from dualpix.networks import Network
+from dualpix.networks.spec import spec_of
 
 DEMO = Path(str(resources.files("dualpix") / "demo_pair"))
 
@@ -27,7 +28,7 @@ PACKAGES = ("torch", "openvino", "onnx", "onnxscript")
 
 def place(network: nn.Module, precision: str, suffix: str) -> Path:
     """Where the form of `network` is kept or to be kept; the folder need not exist."""
-    print_ = hashlib.sha256(json.dumps([precision, _versions(), repr(network), cast(Network, network).views]).encode())
+    print_ = hashlib.sha256(json.dumps([precision, _versions(), repr(network), spec_of(network).views]).encode())
     for name, value in network.state_dict().items():
         print_.update(name.encode())
         print_.update(value.detach().cpu().contiguous().numpy().tobytes())
@@ -39,7 +40,7 @@ def agrees(run: Callable[[Sequence[Tensor]], Tensor], network: nn.Module, precis
 
     A file may have been damaged, cut short, or written by a library that took the wrong locale, and still be readable.
     """
-    views = [view[:, CROP[0], CROP[1]] for view in bundled_views(cast(Network, network).views)]
+    views = [view[:, CROP[0], CROP[1]] for view in bundled_views(spec_of(network).views)]
     expected = pytorch.Runner(cast(Network, network), "fp32", "cpu")(views)
     error = float((run(views) - expected).square().mean().sqrt())
     return error < MOST_ERROR[precision]

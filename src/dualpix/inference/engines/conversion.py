@@ -30,7 +30,7 @@ def openvino_model(graph: Graph, facts: Mapping[str, Any]) -> Any:
         tidying = package("openvino._offline_transformations", "openvino")
         tidying.apply_moc_transformations(model, cf=False)
         tidying.compress_quantize_weights_transformation(model)
-    for port, view in zip(model.inputs, graph.views, strict=True):
+    for port, view in zip(model.inputs, graph.spec.views, strict=True):
         port.get_tensor().set_names({view})
         port.get_node().set_friendly_name(view)
         port.get_node().set_partial_shape(openvino.PartialShape([1, 3, -1, -1]))
@@ -47,8 +47,8 @@ def program(graph: Graph) -> ExportedProgram:
         return torch.export.export(
             graph,
             (),
-            dict(zip(graph.views, graph.samples(), strict=True)),
-            dynamic_shapes=dict.fromkeys(graph.views, free),
+            dict(zip(graph.spec.views, graph.samples(), strict=True)),
+            dynamic_shapes=dict.fromkeys(graph.spec.views, free),
             strict=False,
             prefer_deferred_runtime_asserts_over_guards=True,
         )

@@ -16,6 +16,7 @@ from dualpix.machine.files import write_whole
 from dualpix.networks import Network
 from dualpix.networks.export import graph_of
 from dualpix.networks.export.layers import CrossCorrelation
+from dualpix.networks.spec import spec_of
 from dualpix.weights.exported import exported_of, package
 
 
@@ -23,7 +24,7 @@ class Runner:
     """A network made ready to run on rows of a picture, as `inference.engines.check` allows."""
 
     engine = "onnx"
-    settled_rows: int | None = None
+    engine_gain: float | None = None
 
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
         self.runtime = package("onnxruntime", "onnx")
@@ -31,12 +32,11 @@ class Runner:
         self.precision = "fp32"
         self._guard = Guard("ONNX Runtime", network)
         self.gain: float | None = None
-        self.views, self.multiple = network.views, network.multiple
-        self.reach_px: int | None = getattr(network, "reach_px", None)
+        self.spec = spec_of(cast(nn.Module, network))
         self._shape = graph_of(cast(nn.Module, network)).to("meta")
         self.weight_bytes = sum(value.nbytes for value in self._shape.state_dict().values())
         # Scores along whole rows are not among the tensors that are counted; but this engine holds them.
-        self.scratch = 2.8 if any(map(_looks_along_whole_rows, self._shape.modules())) else 2.0
+        self.workspace_factor = 2.8 if any(map(_looks_along_whole_rows, self._shape.modules())) else 2.0
         self._session = self._open(cast(nn.Module, network))
 
     def __call__(self, views: Sequence[Tensor]) -> Tensor:
@@ -44,17 +44,19 @@ class Runner:
         return self._infer(self._session, views)
 
     def _infer(self, session: Any, views: Sequence[Tensor]) -> Tensor:
-        named = {name: view[None].float().contiguous().numpy() for name, view in zip(self.views, views, strict=True)}
+        named = {
+            name: view[None].float().contiguous().numpy() for name, view in zip(self.spec.views, views, strict=True)
+        }
         options = self.runtime.RunOptions()
         # Or else it would hold on to what the largest picture needed.
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         with self._guard.at_work():
             return self._guard.picture(session.run(None, named, options)[0], *views[0].shape[-2:])
 
-    def rehearse(self, rows: int, width: int) -> None:
+    def dry_run(self, rows: int, width: int) -> None:
         """Make the tensors that the engine will need at once, without contents: for counting their bytes."""
         with torch.no_grad():
-            self._shape(*(torch.zeros(1, 3, rows, width, device="meta") for _ in self.views))
+            self._shape(*(torch.zeros(1, 3, rows, width, device="meta") for _ in self.spec.views))
 
     def _open(self, network: nn.Module) -> Any:
         """The session of a file, of the cache, or of what is converted now."""

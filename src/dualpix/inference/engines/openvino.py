@@ -20,6 +20,7 @@ from dualpix.machine.files import decimal_points
 from dualpix.networks import Network
 from dualpix.networks.export import Graph, graph_of
 from dualpix.networks.mccnet_fast import model as mccnet_fast
+from dualpix.networks.spec import spec_of
 from dualpix.weights.exported import exported_of, package
 
 MOST_SHAPES = 3
@@ -40,16 +41,15 @@ class Runner:
     """
 
     engine = "openvino"
-    settled_rows: int | None = None
+    engine_gain: float | None = None
     gain: float | None = None
-    scratch = planning.SCRATCH
+    workspace_factor = planning.SCRATCH
 
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
         self.openvino = package("openvino", "openvino")
         self.device = torch.device("cpu")
         self.precision = _precision(network, precision)
-        self.views, self.multiple = network.views, network.multiple
-        self.reach_px: int | None = getattr(network, "reach_px", None)
+        self.spec = spec_of(cast(nn.Module, network))
         self._guard = Guard("OpenVINO", network)
         self._core = self.openvino.Core()
         self._shape = graph_of(cast(nn.Module, network)).to("meta")
@@ -65,10 +65,10 @@ class Runner:
             self._compiled[height, width] = run
             return self._infer(run, views)
 
-    def rehearse(self, rows: int, width: int) -> None:
+    def dry_run(self, rows: int, width: int) -> None:
         """Make the tensors that the engine will need at once, without contents: for counting their bytes."""
         with torch.no_grad():
-            self._shape(*(torch.zeros(1, 3, rows, width, device="meta") for _ in self.views))
+            self._shape(*(torch.zeros(1, 3, rows, width, device="meta") for _ in self.spec.views))
 
     def _compile(self, height: int, width: int) -> Any:
         while len(self._compiled) >= MOST_SHAPES:
@@ -153,7 +153,7 @@ def save(openvino: Any, model: Any, path: Path) -> None:
 
 def bundled_views(graph: Graph) -> list[Tensor]:
     """The views that `graph` takes, from the pair inside the package."""
-    return [view[:, :SAMPLE_PX, :SAMPLE_PX] for view in cache.bundled_views(graph.views)]
+    return [view[:, :SAMPLE_PX, :SAMPLE_PX] for view in cache.bundled_views(graph.spec.views)]
 
 
 def _precision(network: Network, asked: str) -> str:

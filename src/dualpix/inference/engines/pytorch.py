@@ -1,7 +1,6 @@
 """Run a network in PyTorch."""
 
 import copy
-import inspect
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import cast
@@ -12,6 +11,7 @@ from torch.nn import functional
 
 from dualpix.inference import planning
 from dualpix.networks import Network
+from dualpix.networks.spec import spec_of
 from dualpix.networks.streaming import prepared
 
 
@@ -23,42 +23,50 @@ class Runner:
     """
 
     engine = "torch"
+    engine_gain: float | None = None
 
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
-        adds_input = hasattr(network, "correction") and bool(getattr(network, "residual", True))
+        module = cast(nn.Module, network)
         self.device = planning.choose_device(device)
-        self.gain = planning.bf16_gain(precision, self.device, adds_input)
-        self.precision = planning.choose_precision(precision, self.device, adds_input, gain=self.gain)
+        self.precision, self.gain = precision_of(network, precision, self.device)
         self.dtype = planning.PRECISIONS[self.precision]
-        self.multiple = network.multiple
-        self.reach_px: int | None = getattr(network, "reach_px", None)
-        self.views = network.views
-        ready = copy.deepcopy(cast(nn.Module, network)).eval()
+        ready = copy.deepcopy(module).eval()
         ready.to(device=self.device, dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weight_bytes = sum(value.nbytes for value in ready.state_dict().values())
         if self.device.type == "cpu":
             ready = prepared(ready)
-        self.settled_rows: int | None = getattr(ready, "settled_rows", None)
+        self.spec = spec_of(ready)
         # Of strips no operation sees more than a few rows.
-        self.scratch = planning.SCRATCH if self.settled_rows is None else 1.0
-        self._rehearsing: Callable[[], AbstractContextManager[None]] = getattr(ready, "rehearsing", nullcontext)
-        self._adds_mean = adds_input and self.precision != "fp32"
+        self.workspace_factor = planning.SCRATCH if self.spec.steady_state_rows is None else 1.0
+        self._dry_run: Callable[[], AbstractContextManager[None]] = getattr(ready, "dry_run", nullcontext)
+        self._adds_mean = _adds_input(network) and self.precision != "fp32"
         self._call: Callable[..., Tensor] = ready.correction if self._adds_mean else ready  # type: ignore[assignment]
-        self._masks_width = "width" in inspect.signature(ready.forward).parameters
 
     @torch.no_grad()
     def __call__(self, views: Sequence[Tensor]) -> Tensor:
         """Return the output for `views`, C x H x W each, as float32 3 x H x W on the CPU, not clipped."""
         height, width = views[0].shape[-2:]
-        padding = (0, -width % self.multiple, 0, -height % self.multiple)
+        padding = (0, -width % self.spec.size_multiple, 0, -height % self.spec.size_multiple)
         padded = (functional.pad(view[None].float(), padding, mode="replicate") for view in views)
         inputs = [view.to(self.device, self.dtype, memory_format=torch.channels_last) for view in padded]
         # Columns past the picture's own would take part in matching along the row, and so change every pixel of it.
-        masked = {"width": width} if self._masks_width and padding[1] else {}
+        masked = {"width": width} if self.spec.takes_width and padding[1] else {}
         output = self._call(*inputs, **masked)[0, :, :height, :width].float().cpu()
         return output.add_(sum(views), alpha=1 / len(views)) if self._adds_mean else output
 
-    def rehearse(self, rows: int, width: int) -> None:
+    def dry_run(self, rows: int, width: int) -> None:
         """Make all tensors that so many rows need, at the times when they are needed: for counting their bytes."""
-        with self._rehearsing():
-            self([torch.zeros(3, rows, width) for _ in self.views])
+        with self._dry_run():
+            self([torch.zeros(3, rows, width) for _ in self.spec.views])
+
+
+def precision_of(network: Network, asked: str, device: torch.device) -> tuple[str, float | None]:
+    """The precision in which a network is run, and the gain by which it was chosen, see `planning.Plan`."""
+    adds_input = _adds_input(network)
+    gain = planning.bf16_gain(asked, device, adds_input)
+    return planning.choose_precision(asked, device, adds_input, gain=gain), gain
+
+
+def _adds_input(network: Network) -> bool:
+    spec = spec_of(cast(nn.Module, network))
+    return spec.tells_correction and spec.residual

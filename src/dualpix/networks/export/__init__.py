@@ -5,19 +5,17 @@ needs by repeating the edge, keeps the columns so added out of the correlation, 
 """
 
 import copy
-import inspect
-from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from dualpix.errors import MachineError
-from dualpix.networks import Network
 from dualpix.networks.export import layers
 from dualpix.networks.export.rounding import Convolution, pointwise
 from dualpix.networks.layers import blocks
 from dualpix.networks.mccnet import model as mccnet
 from dualpix.networks.mccnet_fast import model as mccnet_fast
+from dualpix.networks.spec import spec_of
 
 FEW = 12
 """Channels of a layer that makes the picture; such layers are not rounded to 8 bits, since what they err is seen."""
@@ -28,14 +26,13 @@ class Graph(nn.Module):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
-        self.views, self.multiple = cast(Network, network).views, cast(Network, network).multiple
-        self._masks_width = "width" in inspect.signature(network.forward).parameters
+        self.spec = spec_of(network)
         self.network = _rewritten(copy.deepcopy(network).eval().requires_grad_(False))
 
     def run(self, *views: Tensor) -> Tensor:
         """What `forward` does, for any number of views."""
         height, width = views[0].shape[2:]
-        masked = {"width": width} if self._masks_width else {}
+        masked = {"width": width} if self.spec.takes_width else {}
         rows, columns = self._filling(height, views[0]), self._filling(width, views[0])
         filled = [view.index_select(2, rows).index_select(3, columns) for view in views]
         sharp: Tensor = self.network(*filled, **masked)
@@ -43,12 +40,14 @@ class Graph(nn.Module):
 
     def _filling(self, size: int, like: Tensor) -> Tensor:
         """Indices that fill up `size` rows or columns to what the network needs, by repeating the last one."""
-        whole = _opaque((size + self.multiple - 1) // self.multiple) * self.multiple
+        whole = _opaque((size + self.spec.size_multiple - 1) // self.spec.size_multiple) * self.spec.size_multiple
         return torch.arange(whole, device=like.device).clamp(max=size - 1)
 
     def samples(self) -> tuple[Tensor, ...]:
         """Views to trace with, of a size that nothing divides."""
-        return tuple(torch.rand(1, 3, 4 * self.multiple + 5, 6 * self.multiple + 11) for _ in self.views)
+        return tuple(
+            torch.rand(1, 3, 4 * self.spec.size_multiple + 5, 6 * self.spec.size_multiple + 11) for _ in self.spec.views
+        )
 
 
 def _opaque(count: int) -> int:
@@ -88,7 +87,7 @@ GRAPHS: dict[tuple[str, ...], type[Graph]] = {
 
 def graph_of(network: nn.Module) -> Graph:
     """The graph of a network, a copy with the same weights. Raises MachineError if its views are none known here."""
-    views = cast(Network, network).views
+    views = spec_of(network).views
     if views not in GRAPHS:
         raise MachineError(
             f"{type(network).__name__} takes the views {', '.join(views)}, and no other engine than torch is prepared"

@@ -43,6 +43,7 @@ from torch.nn import functional as F
 from dualpix.networks.arguments import Channels, Disparity, Slope
 from dualpix.networks.layers.blocks import Merge, Upsampling, convolution, he_initialise, leaky_pair
 from dualpix.networks.layers.correlation import correlate_rows, log_attention
+from dualpix.networks.spec import NetworkSpec
 
 
 class MCCNet(nn.Module):
@@ -52,9 +53,6 @@ class MCCNet(nn.Module):
     >>> network(torch.rand(1, 3, 64, 96), torch.rand(1, 3, 64, 96)).shape
     torch.Size([1, 3, 64, 96])
     """
-
-    views = ("left", "right")
-    multiple = 8
 
     def __init__(
         self,
@@ -107,12 +105,21 @@ class MCCNet(nn.Module):
         he_initialise(self, slope)
         if residual:
             nn.init.normal_(last.weight, std=0.01)
+        self.spec = NetworkSpec(
+            views=("left", "right"),
+            size_multiple=8,
+            receptive_radius_px=self._receptive_radius_px(),
+            tells_correction=True,
+            residual=residual,
+            takes_width=True,
+            attention_radius_px=self._attention_radius_px() if correlation else None,
+        )
 
     def forward(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
         """width: valid columns; no pixel is matched with the padding right of them.
 
-        Columns beyond `width` rounded up to `multiple` are not looked at at all: such padding changes nothing. Those
-        between are still seen by the convolutions, so fill them by repeating the edge.
+        Columns beyond `width` rounded up to `spec.size_multiple` are not looked at at all: such padding changes
+        nothing. Those between are still seen by the convolutions, so fill them by repeating the edge.
         """
         painted = self._paint(left, right, width)
         return painted + (left + right) / 2 if self.residual else painted
@@ -133,8 +140,7 @@ class MCCNet(nn.Module):
         maps = self.encoder2(self.pool(self.encoder1(torch.cat([left, right]))))  # 2B 64 H/2 W/2
         return self.cc1.log_attention(maps, reach_px // 2, None if width is None else -(-width // 2))
 
-    @property
-    def attention_reach_px(self) -> int:
+    def _attention_radius_px(self) -> int:
         """Rows of the input above and below that `log_attention` of a row may depend on."""
         encoders = 2 * (1 + 2)
         projection = 2 * 2
@@ -142,8 +148,8 @@ class MCCNet(nn.Module):
 
     def _paint(self, left: Tensor, right: Tensor, width: int | None) -> Tensor:
         width = left.shape[-1] if width is None else width
-        padding = (left.shape[-1] - width) // self.multiple * self.multiple
-        if not torch.compiler.is_exporting() and padding > 0:  # Graphs fill up to `multiple` at most.
+        padding = (left.shape[-1] - width) // self.spec.size_multiple * self.spec.size_multiple
+        if not torch.compiler.is_exporting() and padding > 0:  # Graphs fill up to `size_multiple` at most.
             return F.pad(self._paint(left[..., :-padding], right[..., :-padding], width), (0, padding))
 
         views = torch.cat([left, right], dim=0 if self.correlation else 1)  # 2B 3 H W, or B 6 H W
@@ -165,8 +171,7 @@ class MCCNet(nn.Module):
         """The maps of the left and of the right view; of both together if the encoder is not siamese."""
         return tuple(maps.chunk(2)) if self.correlation else (maps,)
 
-    @property
-    def reach_px(self) -> int:
+    def _receptive_radius_px(self) -> int:
         """Rows of the input above and below an output row that it may depend on: the path through encoder 4.
 
         A k x k convolution at 1/s of the size reaches s (k // 2) rows, bilinear up-sampling to 1/s 2 s, nearest s.

@@ -5,6 +5,7 @@ Follows `MCCNet` stage by stage; see there for the paper's words, and `sliding` 
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -20,24 +21,23 @@ class MCCNetInStrips(nn.Module):
     """Computes what `network` does, without gradients; for pictures one at a time, or a batch of them one by one.
 
     step: rows of every map, whatever its size, that are made at a time.
-    settled_rows: about as many as lie between the lowest row seen and the highest not yet painted; in pictures higher
-    than that the features need no more memory.
+    `spec.steady_state_rows`: about as many as lie between the lowest row seen and the highest not yet painted; in
+    pictures higher than that the features need no more memory.
     """
 
     def __init__(self, network: MCCNet, step: int = 8) -> None:
         super().__init__()
         self.network, self.step = network, step
-        self.views, self.multiple = network.views, network.multiple
-        self.reach_px, self.attention_reach_px = network.reach_px, network.attention_reach_px
         self.residual = network.residual
-        self.settled_rows = network.reach_px + 10 * step
+        rows = (network.spec.receptive_radius_px or 0) + 10 * step
+        self.spec = replace(network.spec, steady_state_rows=rows)
         self._most_rows: int | None = None
 
     @contextmanager
-    def rehearsing(self) -> Iterator[None]:
+    def dry_run(self) -> Iterator[None]:
         """Paint the first rows only, for which a little more than one step of the smallest maps is made: from there on
         all repeats itself, and so does the memory."""
-        self._most_rows = (self.multiple + 3) * self.step
+        self._most_rows = (self.spec.size_multiple + 3) * self.step
         try:
             yield
         finally:
@@ -58,7 +58,7 @@ class MCCNetInStrips(nn.Module):
     def _paint(self, left: Tensor, right: Tensor, width: int | None) -> Tensor:
         """B 3 H W; zero where the padding is not looked at."""
         width = left.shape[-1] if width is None else width
-        seen = -(-width // self.multiple) * self.multiple
+        seen = -(-width // self.spec.size_multiple) * self.spec.size_multiple
         painted = torch.zeros_like(left)
         for number in range(len(left)):
             self._paint_one(left[number, ..., :seen], right[number, ..., :seen], width, painted[number, ..., :seen])

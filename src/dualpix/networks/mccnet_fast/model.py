@@ -22,6 +22,7 @@ from torch.nn import functional as F
 
 from dualpix.networks.arguments import Channels, Depth, Disparity
 from dualpix.networks.layers.correlation import correlate_rows, log_attention
+from dualpix.networks.spec import NetworkSpec
 
 STRIDE = 0.1  # the picture's change for one unit of the head's output
 
@@ -33,9 +34,6 @@ class MCCNetFast(nn.Module):
     depths: blocks at 1/2 and 1/4 in the encoder, at 1/8 before the bottom, at 1/16, and at 1/8, 1/4, 1/2 after it.
     max_disparity: half-width of the correlation window in columns of each scale's own features.
     """
-
-    views = ("left", "right")
-    multiple = 16
 
     def __init__(
         self,
@@ -69,16 +67,23 @@ class MCCNetFast(nn.Module):
         self.depths = depths
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)  # type: ignore[arg-type]
+        self.spec = NetworkSpec(
+            views=("left", "right"),
+            size_multiple=16,
+            receptive_radius_px=self._receptive_radius_px(),
+            tells_correction=True,
+            residual=True,
+            takes_width=True,
+            attention_radius_px=self._attention_radius_px(),
+        )
 
-    @property
-    def reach_px(self) -> int:
+    def _receptive_radius_px(self) -> int:
         """Rows above and below that an output pixel may depend on: every 3x3 convolution adds one row of its scale."""
         d = self.depths
         half, quarter, eighth, sixteenth = 2 + d[0] + d[6], d[1] + d[5], d[2] + d[4], d[3]
         return 2 * half + 4 * quarter + 8 * eighth + 16 * sixteenth + 2 * 16
 
-    @property
-    def attention_reach_px(self) -> int:
+    def _attention_radius_px(self) -> int:
         """Rows above and below that `log_attention` of a row may depend on: those of the stem and its blocks."""
         return 2 * (1 + self.depths[0])
 

@@ -4,6 +4,8 @@ Nothing is concatenated: a 1x1 convolution of several maps is the sum of one of 
 place, and a correlated view takes the place of the one before.
 """
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,10 +25,9 @@ class MCCNetFastInStrips(nn.Module):
 
     def __init__(self, network: MCCNetFast, strip_rows: int = 64) -> None:
         super().__init__()
-        self.strip_rows, self.settled_rows = strip_rows, 3 * strip_rows
+        self.strip_rows = strip_rows
         self.network = network
-        self.views, self.multiple = network.views, network.multiple
-        self.reach_px, self.attention_reach_px = network.reach_px, network.attention_reach_px
+        self.spec = replace(network.spec, steady_state_rows=3 * strip_rows)
 
     def forward(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
         return self.correction(left, right, width).add_((left + right) / 2)

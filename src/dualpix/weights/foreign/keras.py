@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from dualpix import networks
 from dualpix.errors import CheckpointError, how_to_install, reason_of
+from dualpix.networks.blank import without_numbers
 from dualpix.networks.rdpd import ConvLSTM
 
 Shapes = dict[str, tuple[int, ...]]
@@ -58,7 +59,7 @@ class Found:
 
 def translate(path: Path, network_name: str, **arguments: Any) -> dict[str, Tensor]:
     """See `dualpix.weights.foreign.translate`."""
-    with torch.device("meta"):
+    with without_numbers():
         network = networks.create(network_name, **arguments)
     wanted = list(_layers_of(network))
     with _opened(path) as file:

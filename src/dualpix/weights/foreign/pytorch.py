@@ -22,6 +22,7 @@ from torch import Tensor
 
 from dualpix import networks
 from dualpix.errors import CheckpointError, reason_of
+from dualpix.networks.blank import without_numbers
 from dualpix.networks.ifan import IFAN, TAPS
 
 TRAINING_ONLY = "reblurNet."
@@ -52,7 +53,7 @@ PLACES = {
 
 def translate(path: Path, network_name: str, **arguments: Any) -> dict[str, Tensor]:
     """See `weights.foreign.translate`. The training's own network is left out, unless `reblur=True` asks for it."""
-    with torch.device("meta"):
+    with without_numbers():
         network = networks.create(network_name, **arguments)
     assert isinstance(network, IFAN)
     found = _shorten(path, _read(path))

@@ -1,0 +1,127 @@
+"""How a pair is deblurred: one record for functions, commands, folders, evaluation, the demonstration and the page.
+
+It is checked when it is made, so that every entry refuses the same things, in the same sentence, before any work.
+"""
+
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
+from typing import Any, TypedDict
+
+import torch
+
+from dualpix.errors import PictureError
+from dualpix.inference import engines, planning, scales
+from dualpix.pairs import SOURCES
+from dualpix.tables import pick
+
+DEPTHS = (8, 16)
+
+SHAPING = ("precision", "device", "engine", "mirror", "depth", "strip_metadata", "layout", "swap", "scale")
+"""Fields that the finished picture depends on, in the order in which the first journals had them, later ones behind."""
+
+LATER = ("scale",)
+"""Those of them that the first journals did not have."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeblurOptions:
+    """How a picture is made; the fields are options of `dualpix deblur` and keywords of `dualpix.deblur`.
+
+    Args:
+        memory: the most the process may use ("2GB" or bytes); None leaves room for other programs, and tries smaller
+            bands should the memory run out.
+        band_rows: cut into bands of that many rows, whatever the memory; None decides.
+        precision: "auto", "fp32", "bf16" or "fp16", with OpenVINO "int8" too.
+        device: "auto", "cpu", "cuda", ...
+        engine: "torch", "openvino" or "onnx"; "auto" is the engine of a file that `dualpix export` wrote, or else
+            torch, or OpenVINO for large pictures where it is installed and was measured to be faster.
+        mirror: the mean of four results, of the pair as it is, mirrored, upside down, and both: a little better, in
+            four times the time.
+        scale: "1/4" deblurs at a quarter of the size as well, and joins both, for what is blurred widely; "1" at full
+            size alone; "auto" as the pair's disparity asks.
+
+    Those that say how files are read and written, of no meaning where arrays come and go:
+
+    Args:
+        layout: how one file holds both views, a key of `pairs.SOURCES`; None finds out.
+        swap: exchange the views.
+        depth: bits of the picture file, 8 or 16; None for that of the views.
+        strip_metadata: write neither colour profile nor EXIF nor XMP.
+        force: go on if the pair looks odd, as if swapped.
+        software: what the note in the picture calls this program.
+
+    Raises:
+        MachineError: for an engine, precision, device, memory, number of rows or scale that nothing can be run with.
+        RecipeError: for a layout that does not exist.
+        PictureError: for another depth.
+    """
+
+    memory: str | int | None = None
+    band_rows: int | None = None
+    precision: str = "auto"
+    device: str | torch.device = "auto"
+    engine: str = "auto"
+    mirror: bool = False
+    scale: str = "auto"
+    layout: str | None = None
+    swap: bool = False
+    depth: int | None = None
+    strip_metadata: bool = False
+    force: bool = False
+    software: str = "dualpix"
+
+    def __post_init__(self) -> None:
+        engines.check(self.engine, self.precision, self.device)
+        if self.memory is not None:
+            planning.parse_memory(self.memory)
+        if self.band_rows is not None:
+            planning.check_band_rows(self.band_rows)
+        scales.largest_of(self.scale)
+        if self.layout is not None:
+            pick(SOURCES, self.layout, "layout")
+        if self.depth is not None and self.depth not in DEPTHS:
+            raise PictureError(f"A picture file cannot have {self.depth!r} bits; choose a depth of 8 or 16.")
+
+    @property
+    def limits_memory(self) -> bool:
+        """Whether the user decided how much memory is used; what does not fit then is an error."""
+        return self.memory is not None or self.band_rows is not None
+
+    def shaping(self) -> dict[str, object]:
+        """The fields that the finished picture depends on, as JSON holds them.
+
+        Journals of folders hold a hash of them: what is added later may be among them only where it is not as usual,
+        and goes to the end, or else finished pictures are made again.
+        """
+        usual = {field.name: field.default for field in fields(self)}
+        names = [name for name in SHAPING if name not in LATER or getattr(self, name) != usual[name]]
+        return {name: str(self.device) if name == "device" else getattr(self, name) for name in names}
+
+
+class Keywords(TypedDict, total=False):
+    """The fields of `DeblurOptions` that matter where arrays come and go, as functions take them one by one."""
+
+    memory: str | int | None
+    band_rows: int | None
+    precision: str
+    device: str | torch.device
+    engine: str
+    mirror: bool
+    scale: str
+
+
+def options_of(options: DeblurOptions | None, keywords: Keywords) -> DeblurOptions:
+    """`options`, or the usual ones, with what was given one by one.
+
+    Raises:
+        TypeError: for a keyword that there is not.
+        DualpixError: as `DeblurOptions` does.
+    """
+    known = [field.name for field in fields(DeblurOptions)]
+    for name in keywords:
+        if name not in known:
+            near = get_close_matches(name, known, 1)
+            meant = f"; did you mean {near[0]!r}?" if near else f"; choose from: {', '.join(known)}."
+            raise TypeError(f"There is no option {name!r}{meant}")
+    given: dict[str, Any] = dict(keywords)
+    return replace(options or DeblurOptions(), **given)

@@ -1,0 +1,100 @@
+"""One record of how a picture is made, checked once, in the same sentence for every entry."""
+
+import json
+import typing
+from collections.abc import Callable
+from dataclasses import FrozenInstanceError, fields, replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from dualpix.errors import DualpixError
+from dualpix.evaluation import evaluate
+from dualpix.evaluation.demo import demonstrate
+from dualpix.inference.deblur import deblur, deblur_pair
+from dualpix.inference.options import DeblurOptions, Keywords, options_of
+
+Command = Callable[..., tuple[int, str, str]]
+GOOD = torch.rand(3, 24, 32, generator=torch.Generator().manual_seed(1))
+WRONG = {
+    "engine": "tensorrt",
+    "precision": "fp64",
+    "device": "gpu",
+    "memory": "lots",
+    "scale": "1/5",
+    "band_rows": 0,
+    "layout": "diagonal",
+    "depth": 12,
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_no_picture_can_be_made_with_is_refused_at_once(name: str) -> None:
+    with pytest.raises(DualpixError, match=name):
+        DeblurOptions(**{name: WRONG[name]})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["engine", "precision", "device", "memory", "scale"])
+def test_every_entry_says_the_same(name: str, dualpix: Command, folder: Path, tmp_path: Path) -> None:
+    wrong = {name: WRONG[name]}
+    with pytest.raises(DualpixError) as refused:
+        DeblurOptions(**wrong)  # type: ignore[arg-type]
+    entries: list[Callable[[], object]] = [
+        lambda: deblur(GOOD, GOOD, **wrong),  # type: ignore[arg-type]
+        lambda: deblur_pair({"left": GOOD, "right": GOOD}, **wrong),  # type: ignore[arg-type]
+        lambda: demonstrate(tmp_path / "demo", **wrong),  # type: ignore[arg-type]
+        lambda: evaluate("pairs", **wrong),  # type: ignore[arg-type]
+    ]
+    for entry in entries:
+        with pytest.raises(DualpixError) as error:
+            entry()
+        assert str(error.value) == str(refused.value)
+    given = f"--{name}", str(WRONG[name])
+    commands = [
+        ["deblur", "p_L.png", "p_R.png", "-o", "o.png"],
+        ["deblur", ".", "-o", "many"],
+        ["demo"],
+        ["evaluate", "."],
+    ]
+    for words in [*commands, *([["web"]] if name != "device" else [])]:
+        code, _, err = dualpix(*words, *given)
+        assert (code, err.strip()) == (1, f"dualpix: {refused.value}"), words
+
+
+def test_keywords_go_before_the_record_and_wrong_ones_are_named() -> None:
+    options = DeblurOptions(precision="fp32", mirror=True)
+    assert options_of(options, {"mirror": False}) == replace(options, mirror=False)
+    assert options_of(None, {}) == DeblurOptions()
+    with pytest.raises(TypeError, match="'memry'; did you mean 'memory'"):
+        deblur(GOOD, GOOD, memry="2GB")  # type: ignore[call-arg]
+    with pytest.raises(FrozenInstanceError):
+        options.mirror = False  # type: ignore[misc]
+
+
+def test_keywords_are_fields_of_the_same_kind() -> None:
+    kinds = typing.get_type_hints(DeblurOptions)
+    assert {name: kinds[name] for name in typing.get_type_hints(Keywords)} == typing.get_type_hints(Keywords)
+
+
+def test_every_field_is_explained_and_shapes_the_picture_or_is_known_not_to() -> None:
+    names = [field.name for field in fields(DeblurOptions)]
+    assert all(f"{name}: " in (DeblurOptions.__doc__ or "") for name in names)
+    assert set(names) - set(DeblurOptions(scale="1").shaping()) == {"memory", "band_rows", "force", "software"}
+
+
+def test_what_journals_hold_of_the_options_stays() -> None:
+    """The text of version 0.1.0, of which a journal holds the hash: another would make all pictures again."""
+    usual = '{"precision": "auto", "device": "auto", "engine": "auto", "mirror": false, "depth": null, '
+    usual += '"strip_metadata": false, "layout": null, "swap": false}'
+    assert json.dumps(DeblurOptions(memory="2GB", force=True, software="x").shaping()) == usual
+    assert json.dumps(DeblurOptions(scale="1/2").shaping()) == usual[:-1] + ', "scale": "1/2"}'
+
+
+def test_views_are_exchanged_for_functions_too(folder: Path) -> None:
+    right = GOOD.roll(2, 2)
+    options = DeblurOptions(swap=True, precision="fp32")
+    swapped = deblur(GOOD, right, "w.safetensors", options)
+    assert torch.equal(swapped, deblur(right, GOOD, "w.safetensors", precision="fp32"))
+    with pytest.raises(DualpixError, match="layout="):
+        deblur(GOOD, right, "w.safetensors", DeblurOptions(layout="npz"))
