@@ -22,8 +22,11 @@ HOME_PX = 9.5
 """Disparity up to which the shipped weights are at home: a trained blur radius of 24 px (`far_px` of their recipe) at
 0.4 px of disparity a pixel; beyond, more is lost than several scales cost."""
 
+COARSE_PX = 6.5
+"""Disparity up to which the coarsest of several scales loses nothing itself."""
+
 NEAR_PX, FAR_PX = 5.0, 8.0  # of a scale's own disparity: up to here, and from here on not, its own result is taken
-UNSURE, SURE = 0.2, 0.5  # confidence of that disparity
+UNSURE, SURE = 0.4, 0.8  # confidence of that disparity
 FOCUS_PX, BLURRED_PX = 0.7, 1.5  # of disparity at full size: up to here, and from here on not, the views' mean is kept
 FOCUS_UNSURE, FOCUS_SURE = 0.5, 0.8
 CALM, NOISY = 0.002, 0.006  # standard deviation of the noise, which networks take away together with fine detail
@@ -53,8 +56,10 @@ def choose(matches: Matches, size: tuple[int, int]) -> tuple[int, ...]:
     """The reductions for a pair of `size`, height and width, whose blocks `matches` tells of: a value of `CHAINS`."""
     if len(matches.across) < LEAST_BLOCKS:
         return CHAINS[1]
+    if matches.widest_px <= HOME_PX:
+        return CHAINS[1]
     largest = max((most for most in CHAINS if min(size) >= LEAST_SIDE_PX * most), default=1)
-    return CHAINS[min(largest, next((most for most in CHAINS if matches.widest_px <= most * HOME_PX), max(CHAINS)))]
+    return CHAINS[min(largest, next((most for most in CHAINS if matches.widest_px <= most * COARSE_PX), max(CHAINS)))]
 
 
 def choose_for(
