@@ -16,6 +16,7 @@ from dualpix.inference.finder import Finder
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.scales import join, reduce, share_of_finer, share_of_views
 from dualpix.networks import Network
+from dualpix.pairs.matching import noise_of
 from dualpix.pairs.sample import Sample, mean_view
 
 Once: TypeAlias = Callable[..., Done]
@@ -50,7 +51,7 @@ def run_scales(
         if correction is not None:
             disparity_px, confidence = found[:1] * (coarsest / step), found[1:]
             share = share_of_finer(disparity_px, confidence)
-            kept = share_of_views(disparity_px, confidence, here["left"]) if step == 1 else None
+            kept = share_of_views(disparity_px, confidence, noise_of(here["left"])) if step == 1 else None
             join(picture, views, correction, before // step, share, coarsest // step, kept)
         if step > 1:
             correction = picture.sub_(mean_view(*views))

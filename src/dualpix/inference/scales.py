@@ -14,7 +14,7 @@ from torch import Tensor
 from dualpix.errors import CheckpointError, MachineError
 from dualpix.networks import NETWORKS, Network
 from dualpix.networks.spec import spec_of
-from dualpix.pairs.matching import Matches, noise_of
+from dualpix.pairs.matching import Matches
 from dualpix.pairs.sample import mean_view
 from dualpix.weights.exported import exported_of
 
@@ -27,9 +27,9 @@ COARSE_PX = 6.5
 
 NEAR_PX, FAR_PX = 5.0, 8.0  # of a scale's own disparity: up to here, and from here on not, its own result is taken
 UNSURE, SURE = 0.4, 0.8  # confidence of that disparity
-FOCUS_PX, BLURRED_PX = 0.7, 1.5  # of disparity at full size: up to here, and from here on not, the views' mean is kept
-FOCUS_UNSURE, FOCUS_SURE = 0.5, 0.8
-CALM, NOISY = 0.002, 0.006  # standard deviation of the noise, which networks take away together with fine detail
+FOCUS_PX, BLURRED_PX = 0.5, 1.0  # of disparity at full size: up to here, and from here on not, the views' mean is kept
+LEAST_KEPT = 0.5  # of the mean, in focus without noise: networks make sharper what is sharp, and seldom as it was
+CALM, NOISY = 0.002, 0.006  # standard deviation of the noise; networks take fine detail away together with noise
 CHAINS = {1: (1,), 2: (2, 1), 3: (3, 1), 4: (4, 2, 1), 6: (6, 3, 1), 8: (8, 4, 2, 1), 12: (12, 6, 3, 1)}
 """By the largest reduction: the reductions at which a picture is deblurred, the coarsest first."""
 
@@ -101,14 +101,13 @@ def share_of_finer(disparity_px: Tensor, confidence: Tensor) -> Tensor:
     return (1 - _step(disparity_px.abs(), NEAR_PX, FAR_PX)) * _step(confidence, UNSURE, SURE)
 
 
-def share_of_views(disparity_px: Tensor, confidence: Tensor, view: Tensor) -> Tensor | None:
-    """How far the mean of the views is kept, 0 to 1, of the disparity at full size and the confidence in that; None for
-    nowhere, if `view`, 3 H W, has little noise."""
-    noisy = _step(torch.tensor(noise_of(view)), CALM, NOISY)
-    if noisy == 0:
-        return None
-    in_focus = 1 - _step(disparity_px.abs(), FOCUS_PX, BLURRED_PX)
-    return noisy * in_focus * _step(confidence, FOCUS_UNSURE, FOCUS_SURE)
+def share_of_views(disparity_px: Tensor, confidence: Tensor, noise: float) -> Tensor:
+    """How far the mean of the views is kept, 0 to 1, of the disparity at full size and the confidence in that.
+
+    `noise`: its standard deviation in a view.
+    """
+    most = LEAST_KEPT + (1 - LEAST_KEPT) * _step(torch.tensor(noise), CALM, NOISY)
+    return most * (1 - _step(disparity_px.abs(), FOCUS_PX, BLURRED_PX)) * _step(confidence, UNSURE, SURE)
 
 
 def _step(values: Tensor, low: float, high: float) -> Tensor:
