@@ -60,6 +60,13 @@ def test_scales_may_be_given_and_what_cannot_be_followed_is_told() -> None:
         choose(exported, 0.0, "1/2")
 
 
+def test_what_is_surely_in_focus_keeps_its_pixels_the_more_so_under_noise() -> None:
+    disparity_px, confidence = torch.tensor([[0.4, -0.4, 1.0, 0.0]]), torch.tensor([[0.9, 0.8, 0.9, 0.4]])
+    kept = scales.share_of_views(disparity_px, confidence, 0.006)
+    assert kept.tolist() == [[1, 1, 0, 0]]
+    assert scales.share_of_views(disparity_px, confidence, 0.0).tolist() == [[0.5, 0.5, 0, 0]]
+
+
 @pytest.mark.parametrize("by", [2, 3])
 @pytest.mark.parametrize("mode", ["bilinear", "bicubic"])
 def test_rows_enlarged_apart_are_those_of_the_whole(by: int, mode: str) -> None:
