@@ -10,12 +10,13 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13 pytho
 # PyTorch comes first and pinned: its builds are large, and a looser wish could fetch a second one.
 TORCH ?= $(shell grep '^torch==' constraints.txt)
 
-.PHONY: help demo test check docs learn learn-status learn-stop setup clean release-check
+.PHONY: help demo test coverage check docs learn learn-status learn-stop setup clean release-check
 
 help:
 	@echo "make demo    set up, then deblur the bundled pair: pictures in demo/"
 	@echo "make test    set up, then lint, check types and run every test"
 	@echo "make check   only lint and types"
+	@echo "make coverage   the tests again, and which lines they reach; less than 90 % is a failure"
 	@echo "make docs    set up, then build the documentation: docs/_build/html/index.html"
 	@echo "make learn   set up, then train in the background without end, or go on with it: docs/train.md"
 	@echo "make learn-status   what that has come to;  make learn-stop   end it, with everything kept"
@@ -26,9 +27,13 @@ demo: setup
 	$(BIN)/dualpix demo
 
 # Two tests at a time, each with one thread: PyTorch's threads wait for one another in a loop, which two processes on two
-# cores cannot afford. Files stay together, for what their tests share, and in order.
+# cores cannot afford. Files stay together, for what their tests share, and in order. A process of tests that crashes ends the run:
+# pytest-xdist would start another and then wait for ever for the tests that the first one had left.
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
+
+coverage: setup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder --cov
 
 check: setup
 	$(BIN)/ruff check

@@ -47,7 +47,10 @@ def main() -> int:
         return run(settings, path, given.lock)
     if given.what == "stop":
         return stop(settings)
-    print(progress(settings))
+    try:
+        print(progress(settings), flush=True)
+    except BrokenPipeError:  # as under `| head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes at its end
     return 0
 
 

@@ -86,7 +86,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--megapixels", type=float, nargs="+", default=[24, 30])
-    parser.add_argument("--far-px", type=float, default=100, help="the widest blur, as a radius")
+    parser.add_argument("--far-px", type=float, default=96, help="the widest blur, as a radius; 98 at most")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--iso", type=int, nargs="+", choices=NOISE, default=[*NOISE])
     parser.add_argument("--scale", nargs="+", default=["auto"], help="values of the option of that name")

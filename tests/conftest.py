@@ -3,7 +3,6 @@
 import os
 import signal
 import struct
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,8 +18,6 @@ from typer.testing import CliRunner
 from dualpix import cli, networks
 from dualpix.inference import rates
 from dualpix.weights import checkpoint
-
-sys.path.insert(0, str(Path(__file__).parent))  # for what several tests share: small_networks
 
 Writer = Callable[..., Path]
 Views = Callable[..., tuple[np.ndarray, np.ndarray]]

@@ -31,7 +31,6 @@ def portrait(folder: Path) -> Path:
 
 
 def test_format_and_metadata_follow_the_left_view(dualpix: Command, portrait: Path) -> None:
-    """R5."""
     code, out, err = dualpix("deblur", "p_L.jpg", "p_R.jpg", "-o", "sharp", *WEIGHTS)
     assert code == 0 and out.startswith("sharp.jpg: 256 x 224 pixels")
     assert "orientation tag 8" in err
@@ -59,7 +58,6 @@ def test_grey_views_give_a_grey_picture(dualpix: Command, portrait: Path) -> Non
 
 
 def test_a_bomb_or_a_stump_leaves_no_output(dualpix: Command, portrait: Path) -> None:
-    """R1, R2."""
     header = b"IHDR" + struct.pack(">IIBBBBB", 60000, 60000, 16, 2, 0, 0, 0)
     bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header)) + bytes(99)
     (portrait / "bomb.png").write_bytes(bomb)

@@ -53,7 +53,7 @@ def test_upright_views_of_a_pixel_give_an_upright_picture(folder: Path, dualpix:
 
 
 def test_swapped_views_are_refused_until_they_are_exchanged(dualpix: Command) -> None:
-    """R6. The guard of deblur, and the way out that it names."""
+    """The guard of deblur, and the way out that it names."""
     code, _, err = dualpix("deblur", "p_R.png", "p_L.png", "-o", "out.png", *SMALL)
     assert code == 1 and "look swapped" in err and "--swap" in err
     assert dualpix("deblur", "p_R.png", "p_L.png", "-o", "out.png", "--swap", *SMALL)[0] == 0

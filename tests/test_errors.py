@@ -1,6 +1,9 @@
 """Memory that runs out anywhere is told in one sentence. Real processes: only a limit makes it run out."""
 
+import ast
 import errno
+import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +12,61 @@ import numpy as np
 import pytest
 import tifffile
 import torch
+import typer
 
-from dualpix.errors import MachineError, memory_told, ran_out_of_memory
+from dualpix.cli import app
+from dualpix.errors import (
+    DualpixError,
+    MachineError,
+    PairError,
+    as_flag,
+    memory_told,
+    option,
+    ran_out_of_memory,
+    spelled_as,
+    told,
+)
+
+FLAG = re.compile(r"(?:^|[ (`;:,])--[a-z][\w-]+(?!\S*=)(?=[ .,;:)`]|$)")
+SOURCES = Path(__file__).parents[1] / "src" / "dualpix"
+
+
+def test_each_entry_spells_an_option_in_its_own_way() -> None:
+    error = PairError(
+        f"a {{b}} is odd; {option('force')}, {option('layout', 'raw')}, {option('strip-metadata', None)}."
+    )
+    in_python = "a {b} is odd; force=True, layout='raw', strip_metadata=."
+    on_the_command_line = "a {b} is odd; --force, --layout raw, --strip-metadata."
+    assert str(error) == in_python and str(pickle.loads(pickle.dumps(error))) == in_python
+    with spelled_as(as_flag):
+        assert str(error) == on_the_command_line and str(DualpixError(f"Of it: {error}")).endswith(on_the_command_line)
+        assert told(f"With {option('memory', None)}.") == "With --memory."
+    assert str(error) == in_python
+    assert error.options == {"force": "True", "layout": "raw", "strip-metadata": None}
+    assert str(MachineError(f"Give {option('method', 'a=FILE', python='methods=')}.")) == "Give methods=."
+
+
+def flags() -> set[str]:
+    """Of all commands."""
+    commands = typer.main.get_command(app).commands.values()  # type: ignore[attr-defined]
+    return {flag for command in commands for parameter in command.params for flag in parameter.opts}
+
+
+def test_errors_name_options_that_there_are_and_spell_none_themselves() -> None:
+    """`band-rows` is an option of Python alone; `origin.py` calls git. Whole commands may be told: `dualpix x --y`."""
+    named, spelled = set(), []
+    for path in SOURCES.rglob("*.py"):
+        source = path.read_text()
+        named |= set(re.findall(r"""\boption\(["']([\w-]+)["']""", source))
+        if path.relative_to(SOURCES).parts[0] not in ("cli", "web", "errors.py") and path.name != "origin.py":
+            words = {node.value for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Constant)}
+            spelled += [
+                f"{path.name}: {word}"
+                for word in words
+                if isinstance(word, str) and FLAG.search(re.sub(r"`dualpix [^`]*`", "", word))
+            ]
+    assert len(named) > 10 and {f"--{name}" for name in named} - flags() == {"--band-rows"}
+    assert spelled == []
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,10 @@ def training(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Training]:
 def test_many_starts_make_one_training(training: Training) -> None:
     training.settle()
     assert "Not running" in training.call("status") and training.processes() == []
+    unread = subprocess.Popen(training.command("status"), stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    unread.stdout.close()  # as under `| head`
+    assert (unread.stderr.read(), unread.wait(timeout=240)) == (b"", 0)
+    unread.stderr.close()
     both = [subprocess.Popen(training.command("start"), stdout=subprocess.PIPE, text=True) for _ in range(2)]
     printed = sorted(process.communicate(timeout=240)[0] for process in both)
     assert [process.returncode for process in both] == [0, 0]

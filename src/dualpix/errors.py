@@ -2,7 +2,7 @@
 
 import errno
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 LONGEST_MESSAGE, LONGEST_REASON = 600, 200
@@ -13,14 +13,87 @@ CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udc7f\udd00-\udfff]
 halves that stand for bytes of file names are left."""
 
 
+Spelling = Callable[[str, str | None], str]
+"""How an entry spells an option, by name and value: "True" for one that is given or not, None where only the name is
+meant."""
+
+OPTION = re.compile("\ue000([^\ue000-\ue003]*)\ue001([^\ue000-\ue003]*)\ue002([^\ue000-\ue003]*)\ue003")
+"""An option inside a message: its name, its value, and how Python says it, between private letters of Unicode."""
+
+
+def option(name: str, value: object = True, python: str = "") -> str:
+    """An option, to stand inside the message of an error: whoever shows the message spells it as people there do.
+
+    Args:
+        name: of the option, as the command line has it without the dashes: "strip-metadata".
+        value: what to give; True for an option that is given or not, None where only its name is meant.
+        python: what to write in Python, where that is not the keyword of the same name.
+    """
+    return f"\ue000{name}\ue001{'' if value is None else value}\ue002{python}\ue003"
+
+
+def as_keyword(name: str, value: str | None) -> str:
+    """As Python has it: `force=True`, `memory=`, `layout='raw'`."""
+    return f"{name.replace('-', '_')}={value if value == 'True' else repr(value) if value else ''}"
+
+
+def as_flag(name: str, value: str | None) -> str:
+    """As the command line has it: `--force`, `--memory`, `--layout raw`."""
+    return f"--{name}" if value in (None, "True") else f"--{name} {value}"
+
+
+_spelling: Spelling | None = None  # of the entry at work; nothing where that is a program in Python
+
+
+def spelled(text: str, spelling: Spelling | None = None) -> str:
+    """A text with its options spelled in one way; as Python has them if none is given."""
+
+    def spell(found: re.Match[str]) -> str:
+        name, value, python = found.groups()
+        if spelling is None:
+            return python or as_keyword(name, value or None)
+        return spelling(name, value or None)
+
+    return OPTION.sub(spell, text)
+
+
+def told(text: str) -> str:
+    """A text that is no error, such as a reason in a report, with its options spelled as the entry at work has them."""
+    return spelled(text, _spelling)
+
+
+@contextmanager
+def spelled_as(spelling: Spelling) -> Iterator[None]:
+    """Inside, errors are told to people who use this entry; elsewhere to those who write Python."""
+    global _spelling
+    before, _spelling = _spelling, spelling
+    try:
+        yield
+    finally:
+        _spelling = before
+
+
 class DualpixError(Exception):
     """Anything a user can put right. The command line prints its text and exits non-zero, without a traceback.
 
-    Messages name what stood in a file, so here each becomes one line of a length that a person reads.
+    Messages name what stood in a file, so here each becomes one line of a length that a person reads. They may name an
+    `option`, which each entry spells in its own way: `str(error)` as the entry at work does (see `spelled_as`).
     """
 
     def __init__(self, message: str) -> None:
         super().__init__(shortened(CONTROL.sub(" ", message), LONGEST_MESSAGE))
+
+    def __str__(self) -> str:
+        return spelled(self.args[0], _spelling)
+
+    def spelled(self, spelling: Spelling | None = None) -> str:
+        """The message with its options spelled in that way; as Python has them if none is given."""
+        return spelled(self.args[0], spelling)
+
+    @property
+    def options(self) -> dict[str, str | None]:
+        """The options that would help, by name, with what to give them."""
+        return {name: value or None for name, value, _ in OPTION.findall(self.args[0])}
 
 
 def reason_of(error: BaseException) -> str:

@@ -69,7 +69,6 @@ def run(sample: Sample, network: nn.Module, precision: str = "fp32", **options: 
 @pytest.mark.parametrize(("height", "width"), [(64, 48), (97, 50), (130, 33), (61, 20), (16, 16)])
 @pytest.mark.parametrize("rows", [1, 8, 30])
 def test_bands_equal_the_whole_picture(network: Matching, height: int, width: int, rows: int) -> None:
-    """R10."""
     sample = pair(height, width)
     whole = run(sample, network, band_rows=height)
     bands = run(sample, network, band_rows=rows)
@@ -107,7 +106,6 @@ def test_a_shorter_overlap_would_be_seen(network: Matching) -> None:
     ("height", "width"), [(33, 41), (36, 43), (35, 40), (40, 36), (34, 42), (37, 45), (38, 46), (39, 47), (16, 17)]
 )
 def test_padding_is_replicated_masked_and_cropped(network: Matching, height: int, width: int) -> None:
-    """R12."""
     sample = pair(height, width)
     sides = ((0, 0), (0, -height % 4), (0, -width % 4))
     left, right = (
@@ -213,7 +211,7 @@ def test_16_bits_are_close_to_fp32_in_bands_too(network: Matching, precision: st
 
 
 def test_nan_in_16_bits_is_computed_again_in_fp32() -> None:
-    """R8: and told; what is not finite in fp32 either is one error."""
+    """What is not finite in fp32 either is one error."""
 
     class Fragile(nn.Module):
         spec = NetworkSpec(("left", "right"))

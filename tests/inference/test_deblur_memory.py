@@ -1,5 +1,6 @@
 """Deblurring and the memory of a whole process: looked at from outside, in processes of their own."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,13 +15,15 @@ from dualpix.inference.deblur import Deblurred, deblur_pair
 from dualpix.networks.spec import NetworkSpec
 from dualpix.pairs.sample import Sample
 
+# A process that imports what the tests beside this one share.
+BESIDE = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}
+
 
 def test_when_memory_runs_out_smaller_bands_are_tried(tmp_path: Path) -> None:
-    """R13: in a process that may not grow by more than a part of what the whole picture needs."""
-    code = f"""
+    """In a process that may not grow by more than a part of what the whole picture needs."""
+    code = """
 import resource, sys
 from dataclasses import replace
-sys.path.insert(0, {str(Path(__file__).parent)!r})
 import torch
 from dualpix.inference.bands import make_plan
 from dualpix.inference.engines.pytorch import Runner
@@ -34,7 +37,7 @@ soft, hard = resource.getrlimit(resource.RLIMIT_AS)
 resource.setrlimit(resource.RLIMIT_AS, (int(sizes["VmSize"].split()[0]) * 1024 + need // 2, hard))
 bands = run(sample, network)
 names = []
-for reach, options in [(24, {{"memory": "9GB"}}), (24, {{"band_rows": 2000}}), (None, {{}})]:
+for reach, options in [(24, {"memory": "9GB"}), (24, {"band_rows": 2000}), (None, {})]:
     network.spec = replace(network.spec, receptive_radius_px=reach)
     try:
         run(sample, network, **options)
@@ -45,7 +48,9 @@ resource.setrlimit(resource.RLIMIT_AS, (soft, hard))
 whole = run(sample, network)
 print(len(bands.plan.bands), float((bands.picture - whole.picture).abs().max()) < 1e-5, *names)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, cwd=tmp_path)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=600, cwd=tmp_path, env=BESIDE
+    )
     assert done.returncode == 0, done.stderr
     bands, equal, *errors = done.stdout.split()
     assert int(bands) > 1 and equal == "True" and errors == 3 * ["MachineError"]
@@ -89,7 +94,7 @@ TOO_MUCH = (
 @pytest.mark.parametrize("error", TOO_MUCH, ids=str)
 @pytest.mark.parametrize("mirror", [False, True])
 def test_bands_are_halved_until_they_fit_and_the_user_is_told(error: Exception, mirror: bool) -> None:
-    """R13: the result is that of a machine with more memory. 200 and 100 rows, with 24 around them, are too many."""
+    """The result is that of a machine with more memory. 200 and 100 rows, with 24 around them, are too many."""
     whole, fitted = (run(Limited(rows, error), mirror=mirror) for rows in (200, 100))
     assert (len(whole.plan.bands), len(fitted.plan.bands)) == (1, 4)
     assert (whole.picture - fitted.picture).abs().max() < 1e-5
@@ -103,7 +108,7 @@ def test_bands_are_halved_until_they_fit_and_the_user_is_told(error: Exception, 
     ("options", "size"), [({"memory": "9GB"}, "all 200 rows at once"), ({"band_rows": 100}, "bands of 100 rows")]
 )
 def test_what_the_user_chose_is_not_overridden(options: dict[str, object], size: str) -> None:
-    """R13: one error names what was tried and what to do."""
+    """One error names what was tried and what to do."""
     with pytest.raises(MachineError, match=rf"ran out with {size}, as {next(iter(options))}=.*asks; .*leave it out"):
         run(Limited(100), **options)
 
@@ -117,7 +122,7 @@ def test_what_the_user_chose_is_not_overridden(options: dict[str, object], size:
     ],
 )
 def test_what_cannot_be_made_smaller_is_an_error(most_rows: int, multiple: int, words: str) -> None:
-    """R13: it names the smallest size tried."""
+    """It names the smallest size tried."""
     network = Limited(most_rows)
     network.spec = replace(network.spec, size_multiple=multiple)
     with pytest.raises(MachineError, match=f"{words}.*free some"):
@@ -125,7 +130,7 @@ def test_what_cannot_be_made_smaller_is_an_error(most_rows: int, multiple: int, 
 
 
 def test_a_network_without_a_reach_is_not_cut_when_memory_runs_out() -> None:
-    """R13: it sees the whole picture."""
+    """It sees the whole picture."""
     network = Limited(100)
     network.spec = replace(network.spec, receptive_radius_px=None)
     with pytest.raises(MachineError, match="even with all 200 rows at once"):
@@ -133,7 +138,7 @@ def test_a_network_without_a_reach_is_not_cut_when_memory_runs_out() -> None:
 
 
 def test_other_errors_are_not_taken_for_a_lack_of_memory() -> None:
-    """R13: a mistake in a network shows as what it is, at once."""
+    """A mistake in a network shows as what it is, at once."""
     for words in ("shapes do not fit", "could not create a primitive descriptor for a convolution"):
         with pytest.raises(RuntimeError, match=words):
             run(Limited(100, RuntimeError(words)))
@@ -152,8 +157,6 @@ def test_a_process_stays_within_the_memory_that_was_planned(
     network: str, height: int, width: int, limit: float
 ) -> None:
     code = f"""
-import sys
-sys.path.insert(0, {str(Path(__file__).parent)!r})
 from dualpix import networks
 from dualpix.inference.deblur import deblur_pair
 from test_deblur import pair
@@ -161,7 +164,7 @@ done = deblur_pair(pair({height}, {width}), networks.create("{network}"), precis
 sizes = dict(line.split(":") for line in open("/proc/self/status") if line.startswith("Vm"))
 print(done.plan.peak_bytes, 1024 * int(sizes["VmHWM"].split()[0]))
 """  # getrusage's peak would count the process that started this one
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=3000)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=3000, env=BESIDE)
     assert done.returncode == 0, done.stderr
     planned, used = map(int, done.stdout.split())
     assert 0.5 * planned < used < planned < limit

@@ -154,7 +154,7 @@ def test_a_file_that_computes_something_else_is_not_left(
     [
         ({"to": "coreml"}, RecipeError, "no form called 'coreml'"),
         ({"to": "onnx", "int8": True}, MachineError, "Only openvino files can be of 8 bits"),
-        ({"to": "openvino", "photos": ["p"]}, MachineError, "give --int8 too"),
+        ({"to": "openvino", "photos": ["p"]}, MachineError, "give int8=True too"),
     ],
 )
 def test_what_cannot_be_is_said(opened: Checkpoint, tmp_path: Path, how: Any, error: Any, said: str) -> None:

@@ -61,7 +61,7 @@ def test_choices_reach_the_picture_and_the_file(folder: Path, opened: Checkpoint
     done = deblur_views(views, opened, choices)
     expected = deblur_pair(dict(views), opened, mirror=True).picture
     assert done.plan.mirror and torch.equal(done.picture, expected) and "swapped" in done.warnings[0]
-    with pytest.raises(PairError, match="--force"):
+    with pytest.raises(PairError, match="force=True"):
         deblur_views(views, opened, DeblurOptions())
     assert finish(Path("out.tif"), done.picture, inherited) == []
     with tifffile.TiffFile("out.tif") as file:

@@ -52,7 +52,7 @@ def test_scales_may_be_given_and_what_cannot_be_followed_is_told() -> None:
     assert choose(tiny(), 32.0, "1") == choose(Blind(), 32.0, "1") == choose(Blind(), 3.0, "auto") == ((1,), ())
     steps, told = choose(Blind(), 32.0, "auto")
     assert steps == (1,) and "32 pixels apart, but Blind tells no disparity" in told[0]
-    with pytest.raises(CheckpointError, match=r"Blind tells no disparity .*cannot follow the scale 1/4; leave --scale"):
+    with pytest.raises(CheckpointError, match=r"Blind tells no disparity .*follow the scale 1/4; leave scale= out"):
         choose(Blind(), 32.0, "1/4")
     exported = tiny()
     mark(exported, Exported(Path("net.onnx"), "fp32"))

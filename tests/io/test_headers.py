@@ -92,7 +92,6 @@ def test_a_header_tells_size_channels_and_depth(tmp_path: Path, name: str) -> No
 def test_an_absurd_size_is_refused_before_anything_is_allocated(
     tmp_path: Path, name: str, width: int, height: int
 ) -> None:
-    """R1."""
     path = tmp_path / "bomb.png"
     path.write_bytes(HEADERS[name][0](width, height))
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""R5: colour profile, EXIF and XMP go through every format; Pillow and a reader of boxes by hand look at the result."""
+"""Colour profile, EXIF and XMP go through every format; Pillow and a reader of boxes by hand look at the result."""
 
 import io
 import random
@@ -195,7 +195,7 @@ def test_blocks_that_need_no_change_stay_bit_for_bit(tmp_path: Path, kind: str) 
 @pytest.mark.parametrize("depth", [8, 16])
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_a_tiff_with_all_metadata_is_sound(tmp_path: Path, make, depth: int, order: str) -> None:
-    """R4, R5: two other readers see the same levels, whatever stands before them."""
+    """Two other readers see the same levels, whatever stands before them."""
     pixels = make["smooth"](np.uint16 if depth == 16 else np.uint8, 300, 200)
     (tmp_path / "in.png").write_bytes(make["png"](pixels))
     metadata = Metadata(ICC, exif_block(order), XMP, 6, NOTE)
@@ -275,7 +275,6 @@ def test_a_jpeg_xl_is_refused_before_the_work_if_its_colours_would_be_wrong(tmp_
 
 
 def test_a_compressed_packet_that_unpacks_to_very_much_does_no_harm(tmp_path: Path, make) -> None:
-    """R1."""
     packer = zlib.compressobj(9)
     bomb = b"".join(packer.compress(bytes(10**7)) for _ in range(6)) + packer.flush()
     chunks = make["chunk"](b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + bomb) + make["chunk"](b"iCCP", b"x\0\0" + bomb)
@@ -289,7 +288,7 @@ def test_a_compressed_packet_that_unpacks_to_very_much_does_no_harm(tmp_path: Pa
 
 
 def test_a_directory_whose_entries_share_their_bytes_takes_no_more_memory(tmp_path: Path) -> None:
-    """R1: 4000 entries of 4 MB each, all of them the same 4 MB."""
+    """4000 entries of 4 MB each, all of them the same 4 MB."""
     size = 4_000_000
     entries = b"".join(struct.pack("<HHII", 51_000 + i, 7, size, 50_000) for i in range(4000))
     block = b"II*\0\x08\0\0\0" + struct.pack("<H", 4000) + entries
@@ -310,7 +309,7 @@ def test_a_directory_whose_entries_share_their_bytes_takes_no_more_memory(tmp_pa
 
 @pytest.mark.parametrize("kind", SOURCES)
 def test_damaged_metadata_never_costs_the_picture(tmp_path: Path, kind: str) -> None:
-    """R3: bytes of the EXIF block are changed at random; the picture is read, and can be written in any format."""
+    """Bytes of the EXIF block are changed at random; the picture is read, and can be written in any format."""
     exif = exif_block(">" if "big" in kind else "<")
     content, dice = source(kind, exif), random.Random(kind)
     at, path = content.index(exif[300:500]) - 300, tmp_path / f"in.{kind}"

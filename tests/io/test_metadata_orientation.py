@@ -1,4 +1,4 @@
-"""R5: whatever the orientation tag, a viewer shows input and output the same way up, and rows stay sensor rows."""
+"""Whatever the orientation tag, a viewer shows input and output the same way up, and rows stay sensor rows."""
 
 import io
 from pathlib import Path

@@ -30,7 +30,7 @@ def refusal(path: Path, **arguments: float) -> str:
 
 @pytest.mark.parametrize("ending", ["png", "tif", "big-endian.tif"])
 def test_all_65536_levels_are_read_exactly(tmp_path: Path, make, ending: str) -> None:
-    """R4: Pillow would read the upper eight bits only."""
+    """Pillow would read the upper eight bits only."""
     ramp = np.arange(65536, dtype=np.uint16).reshape(256, 256)
     levels = np.stack([ramp, ramp[::-1], ramp.T], axis=-1)
     path = tmp_path / f"ramp.{ending}"
@@ -60,7 +60,6 @@ def test_every_kind_is_read(tmp_path: Path, kind) -> None:
 
 @pytest.mark.parametrize("share", [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.99, 1.0])
 def test_a_file_cut_short_anywhere_is_refused(tmp_path: Path, kind, share: float) -> None:
-    """R2."""
     path = tmp_path / kind.name
     least = 8 if kind.name.startswith("plain") else 1  # less may take only the line's end, and so nothing
     path.write_bytes(kind.content[: min(len(kind.content) - least, int(share * len(kind.content)))])
@@ -80,7 +79,7 @@ def test_a_thumbnail_does_not_hide_that_a_jpeg_is_cut_short(tmp_path: Path, make
 
 @pytest.mark.parametrize("rounds", [25, pytest.param(500, marks=pytest.mark.slow)])
 def test_damaged_bytes_end_in_a_picture_error_or_a_picture(tmp_path: Path, kind, rounds: int) -> None:
-    """R3: the long run makes more than 10,000 mutations, all kinds together, none of which may take five seconds."""
+    """The long run makes more than 10,000 mutations, all kinds together, none of which may take five seconds."""
     dice = random.Random(kind.name)
     path = tmp_path / "damaged"
     for _ in range(rounds):
@@ -100,7 +99,7 @@ def test_damaged_bytes_end_in_a_picture_error_or_a_picture(tmp_path: Path, kind,
 
 
 def test_a_jpeg_inside_a_tiff_may_not_be_larger_than_declared_or_cut_short(tmp_path: Path, make) -> None:
-    """R1: the decoder would take its memory from the embedded header, and fill what is missing with grey."""
+    """The decoder would take its memory from the embedded header, and fill what is missing with grey."""
     content = make["tiff_by_library"](make["smooth"](), compression="jpeg", rowsperstrip=16)
     sizes = struct.pack(">HH", 16, 48)
     assert content.count(b"\xff\xc0\0\x11\x08" + sizes) == 2  # and a last one of 8 rows
@@ -143,7 +142,6 @@ def test_a_file_far_larger_than_its_pixels_is_refused(tmp_path: Path, make) -> N
 
 
 def test_float_tiffs_must_be_finite_and_in_range(tmp_path: Path, make) -> None:
-    """R8."""
     path = tmp_path / "float.tif"
     pixels = np.linspace(0, 1, 20 * 20 * 3, dtype=np.float32).reshape(20, 20, 3)
     for dtype in (np.float32, np.float64):
@@ -198,7 +196,6 @@ def test_plain_files_carry_neither_notes_nor_metadata(tmp_path: Path, make) -> N
 
 
 def test_the_content_counts_and_not_the_name(tmp_path: Path, kind) -> None:
-    """R2, R28."""
     for name in ("Ansicht größe 左.PNG", "x.jpg", "no-extension", "x" * 251 + ".TIF"):
         path = tmp_path / name
         path.write_bytes(kind.content)

@@ -19,7 +19,7 @@ def both(tmp_path: Path) -> Path:
 
 
 def test_into_a_folder_at_full_depth(both: Path) -> None:
-    """R4. What goes in at 16 bits comes out bit for bit."""
+    """What goes in at 16 bits comes out bit for bit."""
     done = extract(both, both.parent / "new" / "views", layout="side-by-side")
     assert [path.name for path in (done.left, done.right)] == ["both_L.tif", "both_R.tif"]
     assert done.size == (40, 32) and done.notes == ()

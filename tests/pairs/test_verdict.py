@@ -33,7 +33,7 @@ def test_lengths_are_those_of_the_picture_and_not_of_its_reduction(defocused) ->
 
 
 def test_each_kind_of_oddity_has_its_words(defocused) -> None:
-    """R6. Swapped, on its side, moved apart, one view twice, uneven, and another scene."""
+    """Swapped, on its side, moved apart, one view twice, uneven, and another scene."""
     left, right = defocused(0, 6)
     noise = 0.01 * torch.randn(left.shape, generator=torch.Generator().manual_seed(0))
     cases = {

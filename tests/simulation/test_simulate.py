@@ -86,7 +86,7 @@ def test_pairs_of_other_settings_are_refused_or_replaced(photos: Path, tmp_path:
     before = files(first.folder)
     for changes in ({"seed": 2}, {"size": 48}, {"layout": Layout(single=1.0)}, {"compressed": 1.0}):
         settings = {"count": 2, "size": 40, "seed": 1} | changes
-        with pytest.raises(DataError, match=f"other {next(iter(changes))}.*choose another folder, or give --overwrite"):
+        with pytest.raises(DataError, match=f"other {next(iter(changes))}.*another folder, or give overwrite=True"):
             simulate([photos], tmp_path / "pairs", **settings)
     card = first.folder / "simulation.json"
     older = json.loads(card.read_text())
@@ -206,7 +206,7 @@ def test_files_in_and_a_data_set_out(picture: torch.Tensor, depth_m: torch.Tenso
     assert camera == replace(CAMERA, focus_m=2.0) and card["lens"]["rho"] == TYPICAL_LENS.rho
     assert np.load(folder / "blur" / "garden.npy")[60, 120] == pytest.approx(camera.blur_px(3.0), rel=1e-5)
     before = files(folder)
-    with pytest.raises(DataError, match="exists already; choose another folder, or give --overwrite"):
+    with pytest.raises(DataError, match="exists already; choose another folder, or give overwrite=True"):
         simulate_photo(photo, depth, folder)
     assert files(folder) == before
     simulate_photo(photo, depth, folder, camera="pixel-4", overwrite=True)

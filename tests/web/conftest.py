@@ -1,11 +1,11 @@
 """A real server on a free port of this machine, with the weights of a small network, and small pairs to send to it."""
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from asking import Client, pair_of, running
 
 from dualpix import networks
 from dualpix.inference.options import DeblurOptions
@@ -13,10 +13,6 @@ from dualpix.web.desk import Desk
 from dualpix.web.refusals import Limits
 from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import Checkpoint
-
-sys.path.insert(0, str(Path(__file__).parent))
-
-from asking import Client, pair_of, running
 
 SMALL = {"fusion": False, "extraction": False}
 Start = Callable[..., Client]

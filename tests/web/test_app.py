@@ -138,7 +138,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_broken_files_are_told_in_one_sentence(client: Client, pair: dict[str, bytes], name: str) -> None:
-    """R1, R2, R19 (polyglot): refused, and the sentence names the file but no folder of the server."""
+    """Refused, and the sentence names the file but no folder of the server."""
     content, status = BROKEN[name]
     told = client.done({"left": content, "right": pair["right"]})
     assert (told["state"], told["status"]) == ("failed", status)
@@ -150,7 +150,6 @@ def test_broken_files_are_told_in_one_sentence(client: Client, pair: dict[str, b
 
 
 def test_views_that_are_no_pair(client: Client, pair: dict[str, bytes]) -> None:
-    """R6."""
     told = client.done({"left": pair["left"], "right": pair["left"]})
     assert told["state"] == "failed" and "same pixels" in told["error"]
     told = client.done({"left": pair["left"], "right": png(picture(40, 40))})
@@ -175,7 +174,7 @@ def test_wrong_fields(client: Client, fields: dict[str, bytes | str], status: in
 
 
 def test_wrong_kinds_of_body(client: Client) -> None:
-    """R19: wrong type."""
+    """Wrong type."""
     assert client.ask("POST", "/api/jobs", b"{}", content_type="application/json").status == 415
     assert client.ask("POST", "/api/jobs", b"").status == 415
     assert client.ask("POST", "/api/jobs", b"rubbish", content_type="multipart/form-data").status == 400
@@ -202,7 +201,7 @@ NAMES = ["../../evil.png", "/etc/passwd", "x" * 251 + ".png", "%2e%2e%2fevil.png
 
 @pytest.mark.parametrize("name", NAMES)
 def test_names_of_uploads_are_never_paths(client: Client, pair: dict[str, bytes], name: str) -> None:
-    """R20, R28: whatever a file is called, it is stored under a name of our own in the job's own folder."""
+    """Whatever a file is called, it is stored under a name of our own in the job's own folder."""
     reply = client.upload({**pair, "start": "no"}, {"left": name})
     assert reply.status == 202
     order = client.desk.find(reply.json["id"]).order
@@ -212,7 +211,7 @@ def test_names_of_uploads_are_never_paths(client: Client, pair: dict[str, bytes]
 
 
 def test_addresses_are_never_paths(client: Client, done: str) -> None:
-    """R20: only ids that the desk knows lead to files."""
+    """Only ids that the desk knows lead to files."""
     secret = client.desk.find(done).order.folder
     for path in ("/../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/app.py", "/page/index.html", f"/{secret}",
                  "/api/jobs/..%2f..%2fetc", "/api/jobs/%00", f"/api/jobs/{done}/result.npy",

@@ -11,7 +11,7 @@ import torch
 from asking import Client, pair_of
 from PIL import Image
 
-from dualpix.errors import MachineError, PairError
+from dualpix.errors import MachineError, PairError, option
 from dualpix.inference.bands import make_plan
 from dualpix.inference.engines.pytorch import Runner
 from dualpix.web.desk import Desk
@@ -128,7 +128,7 @@ def test_ids_cannot_be_guessed(start: Start) -> None:
 
 
 def test_many_jobs_leave_no_files_open(start: Start) -> None:
-    """R26, in small."""
+    """In small."""
     client, counts = start(), []
     for number in range(25):
         job = client.done({**pair_of(24, 24), "start": "no"})["id"]
@@ -174,8 +174,15 @@ def test_every_error_has_its_status(error: Exception, status: int, tmp_path: Pat
 
 
 def test_sentences_name_no_folder_and_no_option(tmp_path: Path) -> None:
-    sentence = told(PairError(f"{tmp_path}/left.png and {tmp_path}/right.png are swapped (--swap)."), tmp_path)
-    assert sentence == "left.png and right.png are swapped."
+    swapped = f"{tmp_path}/left.png and {tmp_path}/right.png are swapped ({option('swap')})."
+    assert told(PairError(swapped), tmp_path) == "left.png and right.png are swapped."
+    for advice, left in {
+        f"; give one, or {option('layout', 'raw')}.": "; give one.",
+        f"; give {option('force')} to go on.": ".",
+        f", as {option('memory', None)} asks; give less, or leave it out.": "; use smaller views.",
+        f". To exchange them, give {option('swap')}; to go on, {option('force')}.": ".",
+    }.items():
+        assert told(PairError(f"They are odd{advice}"), tmp_path) == f"They are odd{left}"
 
 
 def test_names_of_uploads() -> None:

@@ -1,4 +1,4 @@
-"""What no request gets past: names, origins, sizes and slowness (R19, R21). Each on a real connection."""
+"""What no request gets past: names, origins, sizes and slowness. Each on a real connection."""
 
 import asyncio
 import socket
@@ -31,7 +31,7 @@ Start = Callable[..., Client]
     ],
 )
 def test_other_names_are_refused(client: Client, host: str) -> None:
-    """R21: a page that points its own name at this machine sends that name."""
+    """A page that points its own name at this machine sends that name."""
     for path in ("/", "/api/limits", "/api/jobs/x"):
         reply = client.get(path, host=host)
         assert reply.status == 403 and "name" in reply.error
@@ -72,7 +72,6 @@ def test_the_browser_tells_who_asks(client: Client) -> None:
     ["/", "/app.js", "/files.js", "/server.js", "/viewer.js", "/style.css", "/icon.svg", "/openapi.json", "/nothing"],
 )
 def test_every_answer_carries_the_strict_headers(client: Client, path: str) -> None:
-    """R21."""
     headers = client.get(path).headers
     policy = headers["content-security-policy"]
     assert policy.startswith("default-src 'self';") and "frame-ancestors 'none'" in policy and "unsafe" not in policy
@@ -102,7 +101,7 @@ def test_what_has_no_body_is_answered_without_waiting_for_one() -> None:
 
 
 def test_a_body_that_is_too_large(start: Start) -> None:
-    """R19: refused by its header before it is read, and by its length where the header is silent."""
+    """Refused by its header before it is read, and by its length where the header is silent."""
     client = start(body_bytes=100_000)
     large = multipart({"left": b"x" * 3_000_000})
     reply = client.ask("POST", "/api/jobs", large, content_type=KIND)
@@ -121,7 +120,7 @@ def test_a_body_that_is_too_large(start: Start) -> None:
 
 
 def test_a_client_that_falls_silent(start: Start) -> None:
-    """R19: a slow client is told so, and holds up nobody meanwhile."""
+    """A slow client is told so, and holds up nobody meanwhile."""
     client = start(silence_s=0.5)
     body = multipart(pair_of())
     with socket.create_connection(("127.0.0.1", client.port), timeout=30) as connection:
@@ -135,7 +134,7 @@ def test_a_client_that_falls_silent(start: Start) -> None:
 
 
 def test_a_client_that_drips(start: Start) -> None:
-    """R19: never silent for long, but an upload may only take so long in all."""
+    """Never silent for long, but an upload may only take so long in all."""
     client = start(upload_s=0.6)
     with socket.create_connection(("127.0.0.1", client.port), timeout=30) as connection:
         head = f"POST /api/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: {KIND}\r\nContent-Length: 100000\r\n\r\n"
@@ -147,7 +146,7 @@ def test_a_client_that_drips(start: Start) -> None:
 
 
 def test_many_at_once(start: Start) -> None:
-    """R19: 200 parallel uploads; each is taken, or told to come back, and afterwards everything is as before."""
+    """200 parallel uploads; each is taken, or told to come back, and afterwards everything is as before."""
     client = start(active_jobs=3, connections=400, kept_jobs=250)
     body = multipart({**pair_of(24, 24), "start": "no"})
     with ThreadPoolExecutor(40) as many:

@@ -93,7 +93,7 @@ def test_the_settings_of_a_server_behind_another(weights: Path, tmp_path: Path) 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from /proc")
 def test_a_large_upload_is_not_held_in_memory(weights: Path, tmp_path: Path) -> None:
-    """R19: 120 MB that are no picture."""
+    """120 MB that are no picture."""
     with serving(weights, tmp_path) as (client, process):
         assert client.done(pair_of(24, 24))["state"] in ("ready", "done")
         before = peak_mb(process.pid)

@@ -212,7 +212,7 @@ def test_a_header_of_any_length_is_read(tmp_path: Path, tiny: Tiny) -> None:
 
 @pytest.mark.parametrize("how", ["zip", "legacy", "pickle", "tar"])
 def test_pickles_are_never_opened(tmp_path: Path, how: str) -> None:
-    """R9: foreign files never run code."""
+    """Foreign files never run code."""
     mark, path = tmp_path / "ran", tmp_path / "weights.safetensors"
     if how == "pickle":
         path.write_bytes(pickle.dumps(Harmful(mark)))
@@ -302,7 +302,7 @@ def test_a_huge_network_is_refused_before_it_is_built(saved: Path) -> None:
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_refused(tmp_path: Path, saved: Path, value: float) -> None:
-    """R8: weights with NaN or infinity are refused, and the tensor is named."""
+    """Weights with NaN or infinity are refused, and the tensor is named."""
     tensors = safetensors.torch.load_file(saved)
     tensors["last.weight"][0, 1] = value
     broken = tmp_path / "broken.safetensors"
@@ -311,7 +311,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, saved: Path, va
 
 
 def test_weights_too_large_for_float32_are_refused(tmp_path: Path, saved: Path) -> None:
-    """R8: finite in the file, infinite once loaded."""
+    """Finite in the file, infinite once loaded."""
     tensors = safetensors.torch.load_file(saved)
     tensors["last.bias"] = tensors["last.bias"].double() + 1e300
     broken = tmp_path / "broken.safetensors"

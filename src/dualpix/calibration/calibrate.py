@@ -25,7 +25,7 @@ from dualpix.calibration.numbers import (
 )
 from dualpix.calibration.shape import find_patches, fit_shape, fit_tone
 from dualpix.calibration.views import match_rows
-from dualpix.errors import DataError, PairError
+from dualpix.errors import DataError, PairError, option
 from dualpix.io import read_picture
 from dualpix.machine.modes import settled
 from dualpix.pairs import read_pair
@@ -159,8 +159,8 @@ def _refuse_swapped(label: str, disparity: Tensor) -> None:
     behind, in_front = int((disparity > MOVED_PX).sum()), int((disparity < -MOVED_PX).sum())
     if in_front >= MIN_WINDOWS and in_front >= SWAPPED_SHARE * (behind + in_front):
         raise PairError(
-            f"{label}: rho comes out negative, so the views look swapped; exchange LEFT and RIGHT, or give --force"
-            " (force=True) if nearly everything is nearer than the focus."
+            f"{label}: rho comes out negative, so the views look swapped; exchange LEFT and RIGHT, or give"
+            f" {option('force')} if nearly everything is nearer than the focus."
         )
 
 

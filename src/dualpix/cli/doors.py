@@ -11,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from dualpix import __version__
-from dualpix.errors import MEMORY_RAN_OUT, DualpixError, ran_out_of_memory, reason_of, shortened
+from dualpix.errors import MEMORY_RAN_OUT, DualpixError, as_flag, ran_out_of_memory, reason_of, shortened, spelled_as
 
 
 class Doors(TyperGroup):
@@ -19,9 +19,10 @@ class Doors(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
+            with spelled_as(as_flag):
+                return super().invoke(ctx)
         except DualpixError as error:
-            message = str(error)
+            message = error.spelled(as_flag)
         except KeyboardInterrupt:
             say("Stopped.")
             raise typer.Exit(130) from None

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from dualpix.datasets import Sample
-from dualpix.errors import CheckpointError, DataError, MachineError
+from dualpix.errors import CheckpointError, DataError, MachineError, option, told
 from dualpix.evaluation.methods import METHODS, by_mapper
 from dualpix.evaluation.predicting import Method
 from dualpix.evaluation.systems import SYSTEMS, System
@@ -92,10 +92,14 @@ def open_candidate(label: str, thing: MethodLike, options: DeblurOptions) -> Can
     return Candidate(label, thing, views=getattr(thing, "views", ()), source=f"a function{_alone(options)}")
 
 
+def _method(label: str, value: str) -> str:
+    return option("method", f"{label}={value}", python=f"methods={{{label!r}: {value!r}}}")
+
+
 def _open_system(label: str, system: System, options: DeblurOptions, opened: Checkpoint | None) -> Candidate:
     """`opened` are weights of the user's own; without them the shipped ones are taken."""
     if opened is None and not system.has_weights:
-        advice = f"train some with `dualpix train`, and give the file: --method {label}=FILE"
+        advice = told(f"train some with `dualpix train`, and give the file: {_method(label, 'FILE')}")
         blank = system.blank()
         known = {"network": blank, "views": system.views, "source": str(system)}
         return Candidate(label, weights="none", lacks="no weights", advice=advice, **known)  # type: ignore[arg-type]
@@ -103,7 +107,7 @@ def _open_system(label: str, system: System, options: DeblurOptions, opened: Che
         takes = f"takes those of {system.network!r}" if system.network else "takes none"
         raise CheckpointError(
             f"{opened.path} holds weights of the network {opened.name!r}, but the row {label} {takes};"
-            f" give other weights, or another label: --method mine={opened.path.name}."
+            f" give other weights, or another label: {_method('mine', opened.path.name)}."
         )
     if not system.weights:
         method = METHODS[system.method]
@@ -135,7 +139,7 @@ def _open_checkpoint(
         rows = [label for label, system in SYSTEMS.items() if system.network == opened.name]
         raise CheckpointError(
             f"{opened.path} holds weights of {opened.name!r}, which maps the blur and does not undo it; give them to"
-            f" the method that does: --method {rows[0] if rows else opened.name}={opened.path.name}."
+            f" the method that does: {_method(rows[0] if rows else opened.name, opened.path.name)}."
         )
     run: Callable[..., Any] = partial(deblur_pair, weights=opened, options=options)
     if method:

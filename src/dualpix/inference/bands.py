@@ -10,7 +10,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-from dualpix.errors import MachineError
+from dualpix.errors import MachineError, option
 from dualpix.inference import planning
 from dualpix.inference.engines import AnyRunner
 from dualpix.inference.engines.memory import cost_of, probe_rows
@@ -93,7 +93,7 @@ def run_fitting(
         if picture is not None:
             return picture, plan, _told(sizes)
         if is_chosen:
-            asked = "band_rows=" if rows is not None else "memory= (--memory)"
+            asked = option("band-rows", None) if rows is not None else option("memory", None)
             raise MachineError(f"The memory ran out with {sizes[-1]}, as {asked} asks; give less, or leave it out.")
         rows = _halve(runner, plan, len(sizes))
 

@@ -11,7 +11,7 @@ from typing import TypeAlias, Unpack, cast
 import torch
 from torch import Tensor, nn
 
-from dualpix.errors import CheckpointError, MachineError, PairError, memory_told
+from dualpix.errors import CheckpointError, MachineError, PairError, memory_told, option
 from dualpix.inference import engines, scales
 from dualpix.inference.bands import Done, Progress, run_bands, run_fitting
 from dualpix.inference.engines import AnyRunner
@@ -121,7 +121,10 @@ def _deblurred(
     found = inspect_views(left, right)
     odd = list(found.odd.values())
     if strict and odd:
-        raise PairError(f"{' '.join(odd)} To go on all the same, give --force (strict=False).")
+        advice = f"To go on all the same, give {option('force')}."
+        if "swapped" in found.odd:
+            advice = f"To exchange the views, give {option('swap')}; to go on all the same, {option('force')}."
+        raise PairError(" ".join([*odd, advice]))
     warnings = [*sample.get("notes", ()), *odd]
     network = open_network(weights)
     steps, told = scales.choose_for(network, found.matches, (left.shape[1], left.shape[2]), options.scale)

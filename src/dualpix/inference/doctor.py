@@ -85,12 +85,12 @@ def _why(device: torch.device, gain: float | None) -> str:
 
 def _default_engine(weights: str | None, device: torch.device) -> str:
     if not choosing.could_be_other(device):
-        return "torch; others by --engine, or by a file that was exported for one"
+        return "torch; another one where it is asked for, or by a file that was exported for it"
     network = open_network(weights)
     gain = None if exported_of(network) else choosing.recalled(network, "auto")
     size = f"of {choosing.LEAST_PIXELS / 1e6:.0f} megapixels or more"
     if gain is None:
-        return f"torch; openvino is measured with the first picture {size}, or by doctor --measure"
+        return f"torch; openvino is measured with the first picture {size}, or by `dualpix doctor --measure`"
     taken = f"openvino was measured {gain:.2f} times as fast, and is taken from {choosing.LEAST_GAIN} on"
     return f"{'torch' if gain < choosing.LEAST_GAIN else f'openvino for pictures {size}, else torch'}, as {taken}"
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dualpix import __version__, networks
-from dualpix.errors import CheckpointError, MachineError
+from dualpix.errors import CheckpointError, MachineError, option
 from dualpix.inference.deblur import open_network
 from dualpix.inference.engines import onnx, openvino, pytorch
 from dualpix.inference.engines.conversion import onnx_bytes, openvino_model, program_bytes, round_to_8_bits
@@ -78,11 +78,11 @@ def export(
     path = Path(output)
     path = path if path.suffix == suffix else path.with_name(path.name + suffix)
     if int8 and to != "openvino":
-        raise MachineError(f"Only openvino files can be of 8 bits, not {to}; leave --int8 out.")
+        raise MachineError(f"Only openvino files can be of 8 bits, not {to}; leave {option('int8')} out.")
     if photos and not int8:
-        raise MachineError("Photographs are for files of 8 bits; give --int8 too.")
+        raise MachineError(f"Photographs are for files of 8 bits; give {option('int8')} too.")
     if path.is_dir() or (path.exists() and not overwrite):
-        raise CheckpointError(f"{path} exists already; choose another name, or give --overwrite.")
+        raise CheckpointError(f"{path} exists already; choose another name, or give {option('overwrite')}.")
     opened = weights if isinstance(weights, Checkpoint) else checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
     network = open_network(opened)
     if exported_of(network) is not None:

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dualpix.errors import CheckpointError, MachineError
+from dualpix.errors import CheckpointError, MachineError, option
 from dualpix.networks import NETWORKS, Network
 from dualpix.networks.spec import spec_of
 from dualpix.pairs.matching import Matches
@@ -82,8 +82,8 @@ def choose_for(
         )
     able = [name for name, kind in NETWORKS.items() if hasattr(kind, "log_attention")]
     raise CheckpointError(
-        f"{what} tells no disparity to join several scales by, so it cannot follow the scale {scale}; leave --scale"
-        f" out (scale=), or give the .safetensors file of a network that correlates: {', '.join(able)}."
+        f"{what} tells no disparity to join several scales by, so it cannot follow the scale {scale}; leave"
+        f" {option('scale', None)} out, or give the .safetensors file of a network that correlates: {', '.join(able)}."
     )
 
 

@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
-from dualpix.errors import PictureError
+from dualpix.errors import PictureError, option
 from dualpix.io import exif as blocks
 from dualpix.io import photoshop
 from dualpix.io.finding import (
@@ -42,7 +42,8 @@ def check_metadata(path: Path, metadata: Metadata) -> None:
     if path.suffix.lower() == SRGB_ONLY and not is_srgb(metadata.icc):
         what = "the views carry a colour profile other than sRGB, which a .jxl written here cannot hold"
         raise PictureError(
-            f"{path} was not written: {what}; choose .png or .tif, or leave the metadata out (--strip-metadata)."
+            f"{path} was not written: {what}; choose .png or .tif, or leave the metadata out"
+            f" ({option('strip-metadata')})."
         )
 
 

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dualpix.errors import PictureError, memory_told
+from dualpix.errors import PictureError, memory_told, option
 from dualpix.io.embedding import UNTAGGED, Order, byte_order, check_metadata, embed, select
 from dualpix.io.formats.jpegxl import declare_srgb
 from dualpix.io.formats.netpbm import encode_netpbm
@@ -165,7 +165,7 @@ def _check_folder(path: Path) -> None:
 
 
 def _exists(path: Path) -> PictureError:
-    return PictureError(f"{path} exists already; choose another name, or give --overwrite (overwrite=True).")
+    return PictureError(f"{path} exists already; choose another name, or give {option('overwrite')}.")
 
 
 def _unwritable(path: Path, error: Exception) -> PictureError:

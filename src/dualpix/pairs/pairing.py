@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from dualpix.errors import PairError
+from dualpix.errors import PairError, option
 from dualpix.io.endings import is_picture, unreadable_kind
 from dualpix.io.writing import ENCODERS
 from dualpix.pairs.views import SIDE_MARK, name_of
@@ -22,6 +22,7 @@ SIDE_FOLDER = re.compile(r"(?:(?P<name>.+?)[_-])?(?:input)?(?P<side>l|r|left|rig
 OTHER_SIDE = {"l": "r", "r": "l", "left": "right", "right": "left"}
 SOURCE, NO_VIEWS = "source", {"target", "sharp"}
 """Inside the folder of a view, DPDD keeps views in `source` and the truth in `target`."""
+EXCLUDE = option("exclude", None)
 
 
 class Found(NamedTuple):
@@ -79,7 +80,10 @@ def find_tree(
         found = [Found(file.path.relative_to(folder).with_suffix(""), file.path, None) for file in readable]
     wanted = [one for one in found if _is_wanted(folder, one, list(include), list(exclude))]
     if found and not wanted:
-        raise PairError(f"None of the {len(found)} photographs in {folder} is left by --include and --exclude.")
+        raise PairError(
+            f"None of the {len(found)} photographs in {folder} is left by {option('include', None)} and"
+            f" {option('exclude', None)}."
+        )
     if not found:
         raise PairError(
             f"{folder} holds no pairs; name the views NAME_L and NAME_R ({', '.join(ENCODERS)}), "
@@ -139,7 +143,7 @@ def _unreadable(files: Iterable[_File]) -> Iterator[Found]:
     """Views that would be passed over in silence."""
     for file in files:
         if file.kind and file.side:
-            problem = f"{file.path} is {file.kind}, which is not read; convert it, or leave it out (--exclude)."
+            problem = f"{file.path} is {file.kind}, which is not read; convert it, or leave it out ({EXCLUDE})."
             yield Found(file.place, file.path, None, problem)
 
 
@@ -168,7 +172,7 @@ def _match(lefts: list[_File], rights: list[_File]) -> Iterator[Found]:
             yield Found(left[0].place, left[0].path, right[0].path, problem)
         else:
             for file in left + right:
-                problem = f"No other view was found for {file.path}; add it, or leave this one out (--exclude)."
+                problem = f"No other view was found for {file.path}; add it, or leave this one out ({EXCLUDE})."
                 yield Found(file.place, file.path, None, problem)
 
 

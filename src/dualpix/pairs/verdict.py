@@ -148,7 +148,7 @@ def _check_directions(matches: Matches, behind: int, in_front: int) -> dict[str,
     if behind + in_front >= MIN_BLOCKS and in_front >= SWAPPED_SHARE * (behind + in_front):
         odd["swapped"] = (
             "The views look swapped, or nearly everything out of focus is nearer than the focus; "
-            "if the focus is on the foreground, exchange left and right (--swap)."
+            "if the focus is on the foreground, exchange left and right."
         )
     if float(across.abs().quantile(0.98)) < STILL_PX:
         odd["still"] = "The views show no disparity: either all is in focus, or both are copies of one view."

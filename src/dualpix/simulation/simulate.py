@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualpix import __version__
-from dualpix.errors import DataError
+from dualpix.errors import DataError, option
 from dualpix.io import read_picture, refuse_overwriting_inputs, write_picture
 from dualpix.io.formats.npy import read_npy
 from dualpix.io.reading import MIN_SIDE_PX
@@ -122,7 +122,7 @@ def simulate_photo(
     for path in (*_paths(place, name), card):
         refuse_overwriting_inputs(path, [photo, depth])
         if path.exists() and not overwrite:
-            raise DataError(f"{path} exists already; choose another folder, or give --overwrite (overwrite=True).")
+            raise DataError(f"{path} exists already; choose another folder, or give {option('overwrite')}.")
     sample = simulate_from_depth(picture.pixels, read_depth(depth), chosen, lens, sharp_aperture=sharp_aperture)
     _write(place, {**sample, "name": name}, depth=16)
     card.parent.mkdir(exist_ok=True)
@@ -212,7 +212,7 @@ def _open_folder(folder: Path, simulated: Simulated, overwrite: bool) -> None:
         told = ", ".join(wrong)
         raise DataError(
             f"{folder} holds pairs that were simulated otherwise (other {told}); choose another folder, or give"
-            " --overwrite (overwrite=True)."
+            f" {option('overwrite')}."
         )
     lenses = {simulated.name(index): asdict(simulated.lens(index)) for index in range(simulated.count)}
     pairs = earlier.get("pairs", {}) | lenses

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import uvicorn
 
-from dualpix.errors import MachineError
+from dualpix.errors import MachineError, option
 from dualpix.inference.options import DeblurOptions
 from dualpix.web.app import create_app
 from dualpix.web.connections import Connection
@@ -181,7 +181,9 @@ def is_heeded(number: int) -> bool:
 def bound(host: str, port: int) -> Iterator[socket.socket]:
     """A socket that listens at that address. Raises MachineError with what to do."""
     if not host.strip():
-        raise MachineError("The address to listen at is empty; give one, such as 127.0.0.1, or leave --host out.")
+        raise MachineError(
+            f"The address to listen at is empty; give one, such as 127.0.0.1, or leave {option('host', None)} out."
+        )
     listening = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
     with listening:
         if os.name == "posix":  # Elsewhere this would let two servers share the port.
@@ -192,8 +194,8 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
         except (OSError, UnicodeError, TypeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise MachineError(
-                f"The server cannot listen on {host}, port {port}: {reason}; choose another --port, or stop the "
-                "program that uses this one."
+                f"The server cannot listen on {host}, port {port}: {reason}; choose another {option('port', None)}, or"
+                " stop the program that uses this one."
             ) from None
         yield listening
 

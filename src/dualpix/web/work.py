@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dualpix import __version__
+from dualpix.errors import DualpixError
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import Inherited, deblur_views, finish, inherit
 from dualpix.io import Metadata, write_picture
@@ -31,15 +32,20 @@ SOFTWARE = f"dualpix {__version__}"
 Progress = Callable[[int, int], None]
 GoOn = Callable[[], None]
 
+AN_OPTION = "\ue000"
+"""Stands in a sentence for an option that the page does not offer."""
+
 ADVICE = (
-    (r" \((?:--|dualpix )[\w -]+\)", ""),
+    (rf" \((?:{AN_OPTION}|dualpix [\w -]+)\)", ""),
     (r"; give the other view as well, or say how both lie in it: [^.;]*", "; give the other view as well"),
     (r" and at what dualpix inspect says", ""),
-    (r", as memory= or band_rows= asks; give less, or leave it out", "; use smaller views"),
-    (r"; choose \.png or \.tif, or give --strip-metadata", "; choose PNG or TIFF"),
+    (rf", as {AN_OPTION} asks; give less, or leave it out", "; use smaller views"),
     (r"; choose another place or name", ""),
+    (rf"(?<=\.) [A-Z][^.]*{AN_OPTION}[^.]*\.", ""),
+    (rf",? or [^;,.]*{AN_OPTION}[^;.]*", ""),
+    (rf";[^;.]*{AN_OPTION}[^;.]*", ""),
 )
-"""What sentences for the command line and for Python say that a page does not offer, and what to say instead."""
+"""What sentences say that a page does not offer, and what to say instead: at last all that names an option."""
 
 UNSEEN = "so that rows stay sensor rows"
 """Ends notes that do not matter here, where pictures are shown and written upright."""
@@ -138,7 +144,7 @@ def told(error: Exception | str, folder: Path, names: dict[str, str] | None = No
     are called where they come from: `names`, by ours."""
     known = {f"{folder}/{ours}": theirs for ours, theirs in (names or {}).items()}
     known |= {ours: theirs for ours, theirs in (names or {}).items() if "." in ours}  # left alone is a word, too
-    sentence = str(error)
+    sentence = error.spelled(lambda *_: AN_OPTION) if isinstance(error, DualpixError) else str(error)
     if known:
         any_of = "|".join(map(re.escape, known))
         sentence = re.sub(rf"(?<![\w.-])(?:{any_of})(?![\w-])", lambda found: known[found[0]], sentence)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from dualpix import networks
-from dualpix.errors import CheckpointError
+from dualpix.errors import CheckpointError, option
 from dualpix.machine.modes import settled
 from dualpix.weights import checkpoint
 from dualpix.weights.foreign import translate
@@ -30,7 +30,7 @@ def import_weights(
     if target.suffix != ".safetensors":
         raise CheckpointError(f"{target} will not do for weights; give a name that ends in .safetensors.")
     if target.exists() and not overwrite:
-        raise CheckpointError(f"{target} exists; give another name, or --overwrite (overwrite=True) to replace it.")
+        raise CheckpointError(f"{target} exists; give another name, or {option('overwrite')} to replace it.")
     state = translate(source, network_name, **(arguments or {}))
     network = networks.create(network_name, **(arguments or {}))
     network.load_state_dict(state, strict=True)

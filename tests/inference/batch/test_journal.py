@@ -27,7 +27,6 @@ def test_what_was_made_begun_and_given_up_is_known(tmp_path: Path) -> None:
 
 
 def test_a_journal_cut_at_any_byte_is_read_and_gone_on_with(tmp_path: Path) -> None:
-    """R15."""
     entries = [{**MADE, "output": f"{number} ü.png"} for number in range(3)]
     write(tmp_path, *entries)
     path = tmp_path / f"{NAME}.jsonl"
@@ -78,7 +77,6 @@ def test_lines_of_another_kind_are_passed_over(tmp_path: Path, line: bytes) -> N
 
 
 def test_one_run_at_a_time_but_shards_together(tmp_path: Path) -> None:
-    """R18."""
     with Journal(tmp_path, WHOLE, []):
         for shard in (WHOLE, (1, 2)):
             with pytest.raises(PictureError, match="Another run"):
@@ -101,7 +99,6 @@ def test_leftovers_go_unless_another_shard_is_at_work(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
-    """R14."""
     (tmp_path / "file").touch()
     for folder in (tmp_path / "file" / "out", Path("/proc/out")):
         with pytest.raises(PictureError, match=r"cannot be used: .*; choose another folder"):
@@ -109,7 +106,7 @@ def test_a_folder_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_line_that_cannot_be_written_is_an_error() -> None:
-    """R14: `/dev/full` is a disk that is."""
+    """`/dev/full` is a disk that is full."""
     journal = Journal.__new__(Journal)
     journal.folder = Path("out")
     with open("/dev/full", "ab", buffering=0) as journal._file, pytest.raises(JournalError, match="No space left"):

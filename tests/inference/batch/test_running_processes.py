@@ -94,7 +94,6 @@ def test_the_terminal_is_told_and_exit_codes_are_kept(dualpix: Command, home: Pa
 def test_bad_usage_is_told_before_any_work(
     dualpix: Command, home: Path, make_pairs: Pairs, words: list[str], code: int, says: str
 ) -> None:
-    """R14."""
     make_pairs(home / "pairs", "a")
     (home / "list.jsonl").write_text("left right")
     (home / "empty").mkdir()
@@ -131,7 +130,6 @@ def kill_and_resume(home: Path, start: Start, dice: random.Random, kills: int) -
 def test_killed_and_resumed_it_ends_as_if_nothing_had_been(
     dualpix: Command, home: Path, make_pairs: Pairs, start: Start, kills: int
 ) -> None:
-    """R14, R15."""
     make_pairs(home / "pairs", *NAMES)
     expected = uninterrupted(home, dualpix)
     assert kill_and_resume(home, start, random.Random(kills), kills) > 0
@@ -145,7 +143,6 @@ def test_killed_and_resumed_it_ends_as_if_nothing_had_been(
 def test_ctrl_c_leaves_whole_pictures_and_says_how_to_go_on(
     dualpix: Command, home: Path, make_pairs: Pairs, start: Start
 ) -> None:
-    """R27."""
     make_pairs(home / "pairs", *NAMES)
     expected = uninterrupted(home, dualpix)
     run = start(*WORDS, "--json", "report.jsonl")
@@ -162,7 +159,7 @@ def test_ctrl_c_leaves_whole_pictures_and_says_how_to_go_on(
 
 
 def test_two_runs_at_once_do_not_clash(dualpix: Command, home: Path, make_pairs: Pairs, start: Start) -> None:
-    """R18: the same work twice is refused, shares of it go together."""
+    """The same work twice is refused, shares of it go together."""
     make_pairs(home / "pairs", *NAMES)
     expected = uninterrupted(home, dualpix)
     first = start(*WORDS)
@@ -179,7 +176,7 @@ def test_two_runs_at_once_do_not_clash(dualpix: Command, home: Path, make_pairs:
 
 
 def test_a_full_disk_ends_it_in_words(home: Path, make_pairs: Pairs, start: Start) -> None:
-    """R14. Stands for it: a process that may not write files longer than a few kilobytes; at first pictures do not
+    """Stands for it: a process that may not write files longer than a few kilobytes; at first pictures do not
     fit, then the journal does not either."""
     make_pairs(home / "pairs", *NAMES)
     limit = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
@@ -237,7 +234,7 @@ def bytes_read() -> int:
 def test_ten_thousand_pairs_take_no_more_memory_than_a_thousand_and_are_resumed_unread(
     home: Path, make_pairs: Pairs
 ) -> None:
-    """R26. The same views under many names. A pair costs about 20 ms of one core."""
+    """The same views under many names. A pair costs about 20 ms of one core."""
     make_pairs(home / "views", "a")
     (home / "pairs").mkdir()
     for number in range(10_000):

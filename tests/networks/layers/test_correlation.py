@@ -45,7 +45,7 @@ def maps(width: int, channels: tuple[int, int, int] = (8, 8, 5), rows: int = 3, 
 def test_equals_the_dense_softmax(
     full_width: int, width: int, max_disparity: int | None, scale: float | None, channels_last: bool
 ) -> None:
-    """R11: chunked against dense, forward and gradient."""
+    """Chunked against dense, forward and gradient."""
     inputs = maps(full_width)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     laid = [picture.contiguous(memory_format=layout) for picture in inputs]

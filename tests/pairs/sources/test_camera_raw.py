@@ -60,13 +60,13 @@ def cr2(tmp_path: Path, raw: Raw) -> Path:
 
 
 def test_the_libraries_call_order_matters_as_we_think(cr2: Path) -> None:
-    """R7. Asked after opening, rawpy gives frame 0 for frame 1 and says nothing. Should this fail, that is mended."""
+    """Asked after opening, rawpy gives frame 0 for frame 1 and says nothing. Should this fail, that is mended."""
     with rawpy.imread(str(cr2), shot_select=0) as first, rawpy.imread(str(cr2), shot_select=1) as second:
         assert np.array_equal(first.raw_image, second.raw_image)
 
 
 def test_both_frames_are_read(cr2: Path) -> None:
-    """R7. The synthetic two-directory raw: a patch seen 4 photosites further right by the second half."""
+    """The synthetic two-directory raw: a patch seen 4 photosites further right by the second half."""
     views = open_views(cr2)
     left, right = views["left"][1], views["right"][1]
     assert left.shape == (64, 96) and views["depth"] == 16 and not views["grey"]
@@ -117,7 +117,7 @@ def test_one_half_that_is_brighter_is_matched(tmp_path: Path, raw: Raw) -> None:
 
 
 def test_clipped_highlights_are_white_in_both_views(tmp_path: Path, raw: Raw) -> None:
-    """R7. They neither turn green nor dark in the half that is a difference."""
+    """They neither turn green nor dark in the half that is a difference."""
     left, right = (half.copy() for half in halves())
     left[36:56, 60:84], right[36:56, 60:84] = 9000, 8500
     path = tmp_path / "bright.dng"
@@ -131,7 +131,7 @@ def test_clipped_highlights_are_white_in_both_views(tmp_path: Path, raw: Raw) ->
 
 def test_what_is_uncertain_is_said(dng: Path) -> None:
     notes = " ".join(open_views(dng)["notes"])
-    for words in ("awaits confirmation on a camera's own file", "sRGB curve", "--swap"):
+    for words in ("awaits confirmation on a camera's own file", "sRGB curve", "exchange them"):
         assert words in notes
 
 
@@ -158,7 +158,7 @@ def test_a_raw_of_one_frame_is_refused(tmp_path: Path, raw: Raw, kind: str) -> N
 
 @pytest.mark.parametrize("kind", ["dng", "cr2"])
 def test_one_frame_twice_is_refused(tmp_path: Path, raw: Raw, kind: str) -> None:
-    """R7. The guard that would catch the trap above, were it to come back."""
+    """The guard that would catch the trap above, were it to come back."""
     path = tmp_path / f"twice.{kind}"
     path.write_bytes(raw([frames()[0]] * 2, kind))
     with pytest.raises(PictureError, match=SAME):
@@ -168,7 +168,6 @@ def test_one_frame_twice_is_refused(tmp_path: Path, raw: Raw, kind: str) -> None
 @pytest.mark.parametrize("share", [0.0, 0.001, 0.01, 0.1, 0.3, 0.49, 0.51, 0.75, 0.99])
 @pytest.mark.parametrize("kind", ["dng", "cr2"])
 def test_a_raw_that_is_cut_short_is_refused(dng: Path, cr2: Path, kind: str, share: float) -> None:
-    """R2 for raw files."""
     path = dng if kind == "dng" else cr2
     content = path.read_bytes()
     path.write_bytes(content[: int(share * len(content))])
@@ -177,7 +176,6 @@ def test_a_raw_that_is_cut_short_is_refused(dng: Path, cr2: Path, kind: str, sha
 
 
 def test_a_raw_that_declares_too_much_is_refused(dng: Path) -> None:
-    """R1 for raw files."""
     with pytest.raises(PictureError, match=r"declares 96 x 64 pixels, more than the limit of 0\.001 megapixels"):
         open_views(dng, limit_megapixels=0.001)
 

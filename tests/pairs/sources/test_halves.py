@@ -61,7 +61,7 @@ def test_darkness_has_no_shading() -> None:
 
 
 def test_clipped_photosites_are_not_darker_in_the_half_that_is_left_over() -> None:
-    """R7. The sum ends at white while the half goes on, so the plain difference would turn dark where light is most."""
+    """The sum ends at white while the half goes on, so the plain difference would turn dark where light is most."""
     a, b = light(0), light(1)
     a[20:40, 30:60], b[20:40, 30:60] = 12000, 11000
     main = np.minimum(a + b, WHITE)

@@ -110,7 +110,7 @@ GOOD = COLOUR[0]
     ],
 )
 def test_bad_files_are_refused(tmp_path: Path, content: bytes, error: type[DualpixError], message: str) -> None:
-    """R1 and R2 for .npz: nothing of a declared size is allocated, nothing is executed."""
+    """Nothing of a declared size is allocated, nothing is executed."""
     (tmp_path / "pair.npz").write_bytes(content)
     with pytest.raises(error, match=message) as caught:
         open_views(tmp_path / "pair.npz")
@@ -137,7 +137,7 @@ def test_what_inflates_is_measured_before_it_does(tmp_path: Path) -> None:
 
 
 def test_damage_anywhere_gives_our_own_errors(tmp_path: Path) -> None:
-    """R3, a small part of it."""
+    """A small part of it."""
     whole = bytearray(saved(left=COLOUR[0], right=COLOUR[1]))
     dice = np.random.default_rng(1)
     refused = 0

@@ -79,7 +79,7 @@ def test_flat_pictures_get_their_height_back(tmp_path: Path, upright: bool) -> N
 
 
 def test_a_file_without_its_partner_is_refused(tmp_path: Path) -> None:
-    """R6. A missing mate."""
+    """A missing mate."""
     save(tmp_path)
     (tmp_path / "20200101_120000_000_right.pgm").unlink()
     with pytest.raises(PairError, match=r"_left\.pgm has no 20200101_120000_000_right\.pgm beside it; copy both files"):

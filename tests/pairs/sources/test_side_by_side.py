@@ -46,7 +46,7 @@ def test_pictures_that_cannot_be_cut_are_refused(
 
 
 def test_equal_halves_are_refused(tmp_path: Path) -> None:
-    """R6. The same view twice."""
+    """The same view twice."""
     half = np.random.default_rng(0).integers(0, 256, (32, 32, 3), dtype=np.uint8)
     Image.fromarray(np.concatenate([half, half], axis=1)).save(tmp_path / "both.png")
     with pytest.raises(PairError, match=r"The two halves of .*both.png: both views hold the same pixels"):

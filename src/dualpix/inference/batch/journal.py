@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-from dualpix.errors import PictureError
+from dualpix.errors import PictureError, option
 from dualpix.machine.files import glimpses, is_free, parse_json, remove_leftovers
 
 NAME = "dualpix-journal"
@@ -112,7 +112,8 @@ class Journal:
 
     def _enter(self, files: ExitStack, shard: tuple[int, int], folders: Iterable[Path]) -> IO[bytes]:
         busy = PictureError(
-            f"Another run is at work in {self.folder}; wait for its end, or let both share the work (--shard)."
+            f"Another run is at work in {self.folder}; wait for its end, or let both share"
+            f" the work ({option('shard', None)})."
         )
         common = files.enter_context((self.folder / f"{NAME}.jsonl").open("ab+"))
         if is_free(common) is not False:
@@ -137,7 +138,7 @@ class Journal:
         except OSError as error:
             reason = error.strerror or error
             raise JournalError(
-                f"The journal in {self.folder} cannot be written: {reason}; --resume goes on."
+                f"The journal in {self.folder} cannot be written: {reason}; {option('resume')} goes on."
             ) from error
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dualpix.errors import PairError
+from dualpix.errors import PairError, option
 from dualpix.io.writing import ENCODERS
 from dualpix.machine.files import parse_json
 from dualpix.pairs.pairing import Found
@@ -60,7 +60,9 @@ def _read(line: bytes, folder: Path, where: str, allow_outside: bool) -> Found:
     right = None if entry.get("right") is None else folder / _path(entry["right"], "right", where)
     for given in (left, right):
         if given and not allow_outside and not _is_inside(given, folder):
-            raise PairError(f"{where}: {given} is outside of the manifest's folder; if you trust it: --allow-outside.")
+            raise PairError(
+                f"{where}: {given} is outside of the manifest's folder; if you trust it: {option('allow-outside')}."
+            )
     if entry.get("output") is None:
         return Found(_place_of(Path(_path(entry["left"], "left", where)), where), left, right)
     output = Path(os.path.normpath(_path(entry["output"], "output", where)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from dualpix.errors import DualpixError, PictureError, ran_out_of_memory, reason_of
+from dualpix.errors import DualpixError, PictureError, option, ran_out_of_memory, reason_of, told
 from dualpix.inference.batch.jobs import Job, Shard
 from dualpix.inference.batch.journal import History, Journal, fingerprint, read_journals, stamp
 from dualpix.inference.deblur import Deblurred
@@ -91,7 +91,8 @@ def survey(
     if there:
         raise PictureError(
             f"{there[0].folder} holds {len(there)} of the {len(jobs)} pictures already, such as {there[0].place}; "
-            "give --resume to go on with an earlier run, --overwrite to make all again, or another folder."
+            f"give {option('resume')} to go on with an earlier run, {option('overwrite')} to make all again, or another"
+            " folder."
         )
     return steps
 
@@ -115,7 +116,7 @@ def _decide(
     if not resume:
         return Step(job, "fail")
     foreign = f"{job.output} was not made by this command, or was changed since"
-    return Step(job, "fail", f"{foreign}; move it away, or give --overwrite to replace it.")
+    return Step(job, "fail", told(f"{foreign}; move it away, or give {option('overwrite')} to replace it."))
 
 
 def _signature(job: Job, weights: Weights, options: DeblurOptions) -> str:
@@ -264,7 +265,7 @@ def _told(error: Exception) -> str:
     if isinstance(error, DualpixError):
         return str(error)
     if ran_out_of_memory(error):
-        return "The memory ran out; free some, or give --memory."
+        return told(f"The memory ran out; free some, or give {option('memory', None)}.")
     if isinstance(error, OSError):
         return f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
     return f"This is a mistake in dualpix, please report it: {type(error).__name__}: {reason_of(error)}."

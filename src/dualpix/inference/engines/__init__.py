@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor, nn
 
-from dualpix.errors import MachineError
+from dualpix.errors import MachineError, option
 from dualpix.inference import planning
 from dualpix.inference.engines import choosing, onnx, openvino, pytorch
 from dualpix.inference.rates import SWITCH
@@ -79,7 +79,8 @@ def start(network: Network, engine: str, precision: str, device: str | torch.dev
     exported = exported_of(network)
     if exported is not None and engine not in ("auto", exported.engine):
         raise MachineError(
-            f"{exported.path} is for the engine {exported.engine}, and {engine} cannot run it; leave --engine out."
+            f"{exported.path} is for the engine {exported.engine}, and {engine} cannot run it; leave"
+            f" {option('engine', None)} out."
         )
     gain = None
     if exported is not None:

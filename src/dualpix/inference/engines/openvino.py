@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dualpix.errors import MachineError
+from dualpix.errors import MachineError, option
 from dualpix.inference import planning
 from dualpix.inference.engines import cache
 from dualpix.inference.engines.conversion import openvino_model, round_to_8_bits
@@ -161,11 +161,12 @@ def _precision(network: Network, asked: str) -> str:
     if exported is not None and exported.precision == "int8":
         if asked not in ("auto", "int8"):
             raise MachineError(
-                f"{exported.path} holds 8-bit weights, which cannot run in {asked}; leave --precision out."
+                f"{exported.path} holds 8-bit weights, which cannot run in {asked}; leave"
+                f" {option('precision', None)} out."
             )
         return "int8"
     if exported is not None and asked == "int8":
-        raise MachineError(f"{exported.path} holds no 8-bit weights; export it with --int8.")
+        raise MachineError(f"{exported.path} holds no 8-bit weights; export it with {option('int8')}.")
     if asked == "auto":
         # What PyTorch was measured to gain says nothing of this engine.
         return "bf16" if planning.has_tiles() else "fp32"

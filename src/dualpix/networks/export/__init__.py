@@ -9,7 +9,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from dualpix.errors import MachineError
+from dualpix.errors import MachineError, option
 from dualpix.networks.export import layers
 from dualpix.networks.export.rounding import Convolution, pointwise
 from dualpix.networks.layers import blocks
@@ -91,7 +91,7 @@ def graph_of(network: nn.Module) -> Graph:
     if views not in GRAPHS:
         raise MachineError(
             f"{type(network).__name__} takes the views {', '.join(views)}, and no other engine than torch is prepared"
-            " for that; leave --engine out."
+            f" for that; leave {option('engine', None)} out."
         )
     return GRAPHS[views](network).eval()
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from dualpix.errors import PairError
+from dualpix.errors import PairError, option
 from dualpix.io.opening import as_path, start_of
 from dualpix.io.reading import LIMIT_MEGAPIXELS, suffix_of
 from dualpix.machine.modes import settled
@@ -84,7 +84,7 @@ def _source_of(path: Path, layout: str | None) -> Source:
         suffix_of(path)  # what is no picture at all is told first
         raise PairError(
             f"{path} is one picture; give the other view as well, or say how both lie in it: "
-            "--layout side-by-side or --layout top-bottom."
+            f"{option('layout', 'side-by-side')} or {option('layout', 'top-bottom')}."
         )
     return pick(SOURCES, kind, "layout")
 

@@ -224,7 +224,7 @@ def _notes(path: Path, halves: Halves, cropped: bool) -> list[str]:
         "confirmation on a camera's own file: look at the views (dualpix extract) and at what dualpix inspect says.",
         "The raw data was developed by LibRaw with the sRGB curve, not by the camera maker's software, on whose "
         "pictures the weights were tested.",
-        "Which half is the left one is not written in the file; if the result looks worse, exchange them (--swap).",
+        "Which half is the left one is not written in the file; if the result looks worse, exchange them.",
     ]
     if halves.clipped > 0:
         share = f"{100 * halves.clipped:.2g} %"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from dualpix.errors import PairError
+from dualpix.errors import PairError, option
 from dualpix.io.reading import count_pictures, read_pictures
 from dualpix.pairs.sources.record import Views
 from dualpix.pairs.views import pair_of
@@ -18,7 +18,9 @@ def read_two(path: Path, limit_megapixels: float) -> Views:
     pictures = read_pictures(path, limit_megapixels)
     if len(pictures) != 2:
         many = "one picture" if len(pictures) == 1 else f"{len(pictures)} pictures of one size"
-        raise PairError(f"{path} holds {many}, not two views; give two files, or say how both lie in it (--layout).")
+        raise PairError(
+            f"{path} holds {many}, not two views; give two files, or say how both lie in it ({option('layout', None)})."
+        )
     pair = pair_of(pictures[0], pictures[1], f"The two pictures of {path}", path.stem)
     note = (
         f"{path.name} holds two pictures of one size: the first was taken for the left view, the second for the right."
