@@ -36,26 +36,24 @@ def run_scales(
     The plan is that of full size, with the peak of all scales; the notes are those of all. `progress` hears of full
     size only, and is called between the bands of the others too, since it may raise to stop.
     """
-    coarsest, pictures = steps[0], {name: value for name, value in sample.items() if isinstance(value, Tensor)}
-    all_bytes = sum(picture.nbytes for picture in pictures.values())
+    coarsest, all_bytes = steps[0], sum(value.nbytes for value in sample.values() if isinstance(value, Tensor))
     quiet = None if progress is None else partial(_before_all, progress)
-    small: Sample = _reduced(pictures, sample, coarsest)
-    found, plan, notes = _disparity(network, small, options, all_bytes)
-    told, peaks, correction, before = _at(coarsest, notes), [plan.peak_bytes], None, coarsest
-    for step in steps:
-        here = small if step == coarsest else _reduced(pictures, sample, step)
+    found, plan, notes = _disparity(network, _reduced(sample, coarsest), options, all_bytes)
+    told, peaks, correction = _at(coarsest, notes), [plan.peak_bytes], None
+    for before, step in zip((0, *steps), steps, strict=False):
+        here = _reduced(sample, step)
         held_bytes = found.nbytes + (0 if correction is None else correction.nbytes) + (all_bytes if step > 1 else 0)
         picture, plan, notes = once(here, progress=progress if step == 1 else quiet, held_bytes=held_bytes)
         told, peaks = (*told, *_at(step, notes)), [*peaks, plan.peak_bytes]
-        views = here["left"], here["right"]
+        left, right = here["left"], here["right"]
         if correction is not None:
             disparity_px, confidence = found[:1] * (coarsest / step), found[1:]
             share = share_of_finer(disparity_px, confidence)
-            kept = share_of_views(disparity_px, confidence, noise_of(here["left"])) if step == 1 else None
-            join(picture, views, correction, before // step, share, coarsest // step, kept)
+            kept = share_of_views(disparity_px, confidence, noise_of(left)) if step == 1 else None
+            join(picture, (left, right), correction, before // step, share, coarsest // step, kept)
         if step > 1:
-            correction = picture.sub_(mean_view(*views))
-        before = step
+            correction = picture.sub_(mean_view(left, right))
+        del here, left, right  # or they would be in memory, uncounted, while the next scale is run
     return picture, replace(plan, scales=tuple(steps), peak_bytes=max(peaks)), told
 
 
@@ -66,8 +64,9 @@ def _disparity(network: Network, sample: Sample, options: DeblurOptions, held_by
     return run_fitting(runner, views, run, options.memory, options.band_rows, held_bytes=held_bytes)
 
 
-def _reduced(pictures: dict[str, Tensor], sample: Sample, step: int) -> Sample:
-    return {**sample, **{name: reduce(picture, step) for name, picture in pictures.items()}} if step > 1 else sample
+def _reduced(sample: Sample, step: int) -> Sample:
+    views = {name: reduce(sample[name], step) for name in ("left", "right", "center") if name in sample}
+    return {**views, "name": sample["name"]}
 
 
 def _at(step: int, notes: Sequence[str]) -> tuple[str, ...]:
