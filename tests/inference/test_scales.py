@@ -96,13 +96,13 @@ def test_joining_has_no_seam_and_takes_in_full_what_it_is_told_to(monkeypatch: p
 def test_wide_blur_gains_from_a_smaller_scale_and_focus_keeps_its_pixels() -> None:
     torch.manual_seed(0)
     coarse = (
-        F.interpolate(torch.rand(1, 3, 608 // by, 992 // by), (608, 992), mode="bilinear")[0] for by in (32, 16, 8)
+        F.interpolate(torch.rand(1, 3, 448 // by, 992 // by), (448, 992), mode="bilinear")[0] for by in (32, 16, 8)
     )
     far = torch.stack([*coarse]).mean(0)
-    near = torch.rand(3, 608, 992) * 0.3 + 0.2
-    alpha = torch.zeros(608, 992)
+    near = torch.rand(3, 448, 992) * 0.3 + 0.2
+    alpha = torch.zeros(448, 992)
     alpha[:, :368] = 1
-    layers = [Layer(far, torch.ones(608, 992), torch.full((608, 992), 60.0)), Layer(near, alpha, torch.zeros(608, 992))]
+    layers = [Layer(far, torch.ones(448, 992), torch.full((448, 992), 60.0)), Layer(near, alpha, torch.zeros(448, 992))]
     views = render(layers, Lens(rho=0.42, split=0.3), 112)
     sharp, _ = composite(layers, 112)
     left, right, sharp = Tone().encode(torch.stack([*views, sharp]))

@@ -59,7 +59,7 @@ def run_scales(
 
 def _disparity(network: Network, sample: Sample, options: DeblurOptions, held_bytes: int) -> Done:
     """Disparity in pixels and confidence, 2 H W."""
-    runner, views = Runner(Finder(network), "fp32", options.device), [sample["left"], sample["right"]]  # type: ignore[arg-type]
+    runner, views = Runner(Finder(network), "fp32", options.device), [sample["left"], sample["right"]]
     run = partial(run_bands, runner, views, channels=2)
     return run_fitting(runner, views, run, options.memory, options.band_rows, held_bytes=held_bytes)
 
