@@ -59,7 +59,7 @@ def main() -> None:
         jobs = batch.list_jobs(folder / "pairs", folder / "out")
         start = time.perf_counter()
         # Noise is no pair, which is of no matter here.
-        batch.carry_out(jobs, weights, DeblurOptions(force=True), look)
+        batch.run_jobs(jobs, weights, DeblurOptions(force=True), look)
         seconds = time.perf_counter() - start
     tenth = max(1, len(resident) // 10)
     print("| pairs | size | pairs/s | seconds | apart: read, deblur, write | MB, first and last tenth |")

@@ -1,6 +1,7 @@
 """A slice of `benchmarks/fuzz.py`: some hundreds of broken files, and that the command sees what is wrong."""
 
 import importlib
+from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -24,7 +25,7 @@ def test_every_broken_file_ends_in_a_result_or_in_one_sentence(fuzz: ModuleType,
 
 
 EXPECTED = {
-    "picture": lambda pixels: pixels.shape == (3, 24, 32),
+    "picture": lambda pixels: pixels.shape in ((3, 24, 32), (3, 48, 64), (3, 60, 100)),
     "views": lambda views: {views["left"].shape, views["right"].shape} <= {(3, 24, 32), (3, 48, 64)},
     "manifest": lambda found: [str(one.place) for one in found] == ["deep/a", "b", "c"],
     "journal": lambda histories: len(histories["a.png"].made) == 1 and not histories["a.png"].started,
@@ -36,7 +37,8 @@ EXPECTED = {
 
 def test_the_valid_files_are_read(fuzz: ModuleType, tmp_path: Path) -> None:
     assert EXPECTED.keys() == fuzz.READERS.keys()
-    for kind, make in fuzz.FILES.items():
+    is_read = {kind: make for kind, make in fuzz.FILES.items() if not kind.startswith("heic") or find_spec("pi_heif")}
+    for kind, make in is_read.items():
         path, readers = tmp_path / f"{fuzz.NAMES.get(kind, 'a')}{make().ending}", make().readers
         path.write_bytes(fuzz.broken(kind, 0))
         read = next(iter(fuzz.READERS[readers].values()))

@@ -58,6 +58,17 @@ assert session.run(None, {"a": __import__("numpy").ones(1, "float32")})
 time.sleep(0.2)
 """  # Converting a network takes a minute; what reports is there without it.
 
+PICTURES = f"""
+import tempfile, imagecodecs, numpy
+from pathlib import Path
+from dualpix import read_picture
+read_picture({str(Path(__file__).parent / "io" / "formats" / "heic" / "grid.heic")!r})
+with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder) / "a.avif"
+    path.write_bytes(imagecodecs.avif_encode(numpy.zeros((32, 32, 3), "uint8")))
+    read_picture(path)
+"""
+
 USES = {
     "torch": (DEBLUR.format(engine="torch"), "torch"),
     "openvino": (DEBLUR.format(engine="openvino"), "openvino"),
@@ -66,6 +77,7 @@ USES = {
     "foreign": ("import h5py; h5py.File('x.h5', 'w').close()", "h5py"),
     "classic": ("import dualpix.classical.jnb, dualpix.classical.ebdb", "skimage"),
     "raw": ("import rawpy", "rawpy"),
+    "heif": (PICTURES, "pi_heif"),
     "video": ("import av", "av"),
     "web": ("import dualpix.web.serving", "starlette"),
 }

@@ -103,7 +103,15 @@ def test_files_are_short_and_well_named() -> None:
 
 
 GUARDS = {"test_rows", "test_surface", "test_imports", "test_readme", "test_packaging", "networks/test_contract"}
-GUARDS |= {"test_docs_site", "test_troubleshooting", "test_judge", "test_learn", "test_privacy", "test_fuzz"}
+GUARDS |= {
+    "test_docs_site",
+    "test_manual",
+    "test_troubleshooting",
+    "test_judge",
+    "test_learn",
+    "test_privacy",
+    "test_fuzz",
+}
 
 
 def test_tests_mirror_the_sources() -> None:

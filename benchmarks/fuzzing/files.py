@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from dualpix import networks
-from dualpix.io.formats.png import MARK, chunk
+from dualpix.io.formats.png_chunks import MARK, chunk
 from dualpix.weights import checkpoint
 
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
+HEIC = Path(__file__).parents[2] / "tests" / "io" / "formats" / "heic"  # since no encoder is at hand
 XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><r tiff:Orientation="6"/></x:xmpmeta>'
 
 
@@ -69,6 +70,12 @@ def tiff(dtype: type = np.uint16, pages: int = 1, **options: Any) -> bytes:
 
 def jpegxl() -> bytes:
     return bytes(imagecodecs.jpegxl_encode(levels(), lossless=True, usecontainer=True))
+
+
+def avif(bits: int) -> bytes:
+    return bytes(
+        imagecodecs.avif_encode(levels() if bits == 8 else levels(np.uint16) >> 6, level=95, bitspersample=bits)
+    )
 
 
 def netpbm(start: str, samples: bytes | str) -> bytes:
@@ -219,6 +226,11 @@ FILES: dict[str, Callable[[], File]] = {
     "png-interlaced": lambda: File(interlaced(), ".png"),
     "png-texts": lambda: File(png_with_texts(), ".png"),
     "jpeg-comments": lambda: File(jpeg_with_comments(), ".jpg"),
+    "avif": lambda: File(avif(8), ".avif"),
+    "avif-10": lambda: File(avif(10), ".avif"),
+    "heic-10": lambda: File((HEIC / "10.heic").read_bytes(), ".heic"),
+    "heic-alpha": lambda: File((HEIC / "noted.heic").read_bytes(), ".heic"),
+    "heic-tiles": lambda: File((HEIC / "grid.heic").read_bytes(), ".heic"),
     "npz": lambda: File(arrays(packed=False), ".npz", "views"),
     "npz-deflate": lambda: File(arrays(packed=True), ".npz", "views"),
     "dng": lambda: File(raw("dng"), ".dng", "views"),

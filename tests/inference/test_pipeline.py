@@ -13,8 +13,8 @@ from dualpix import __version__
 from dualpix.errors import PairError, PictureError
 from dualpix.inference import batch
 from dualpix.inference.deblur import deblur_pair
-from dualpix.inference.pipeline import DeblurOptions, deblur_views, finish, open_for
-from dualpix.web import work
+from dualpix.inference.pipeline import DeblurOptions, deblur_views, load_pair, save_result
+from dualpix.web import pipeline as page
 from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import Checkpoint
 
@@ -37,25 +37,25 @@ def test_all_doors_write_the_same_file(dualpix: Command, folder: Path, opened: C
     settings = DeblurOptions(software=NAME)
     jobs = batch.list_jobs(".", "many", settings, include=["tagged*"])
     outcomes: list[batch.Outcome] = []
-    batch.carry_out(jobs, batch.open_weights("w.safetensors"), settings, outcomes.append)
+    batch.run_jobs(jobs, batch.open_weights("w.safetensors"), settings, outcomes.append)
     assert [outcome.state for outcome in outcomes] == ["made"]
-    order = work.Order(folder, *map(Path, pair))
-    checked = work.check(order, opened)
-    work.deblur(order, opened, DeblurOptions(force=True), lambda done, total: None)
-    page = work.render(order, checked, ".png", 8, 1.0)
+    order = page.Upload(folder, *map(Path, pair))
+    checked = page.check(order, opened)
+    page.deblur(order, opened, DeblurOptions(force=True), lambda done, total: None)
+    download = page.render(order, checked, ".png", 8, 1.0)
     single = (folder / "single.png").read_bytes()
-    assert (folder / "many" / "tagged.png").read_bytes() == single and page.read_bytes() == single
+    assert (folder / "many" / "tagged.png").read_bytes() == single and download.read_bytes() == single
     with Image.open("single.png") as picture:
         assert picture.info["icc_profile"] == PROFILE
         assert picture.getexif()[305] == f"{NAME}, mccnet, weights w"
-    mixed = work.render(order, checked, ".png", 8, 0.25)
+    mixed = page.render(order, checked, ".png", 8, 0.25)
     with Image.open(mixed) as picture:
         assert picture.getexif()[305] == f"{NAME}, mccnet, weights w, strength 0.25"
 
 
 def test_choices_reach_the_picture_and_the_file(folder: Path, opened: Checkpoint) -> None:
     choices = DeblurOptions(mirror=True, depth=16, swap=True, force=True, strip_metadata=True)
-    views, inherited = open_for(Path("out.tif"), Path("tagged_L.png"), Path("tagged_R.png"), opened, choices)
+    views, inherited = load_pair(Path("out.tif"), Path("tagged_L.png"), Path("tagged_R.png"), opened, choices)
     with Image.open("p_R.png") as picture:
         assert np.array_equal(np.asarray(picture), (views["left"] * 255).round().permute(1, 2, 0).numpy())
     done = deblur_views(views, opened, choices)
@@ -63,7 +63,7 @@ def test_choices_reach_the_picture_and_the_file(folder: Path, opened: Checkpoint
     assert done.plan.mirror and torch.equal(done.picture, expected) and "swapped" in done.warnings[0]
     with pytest.raises(PairError, match="force=True"):
         deblur_views(views, opened, DeblurOptions())
-    assert finish(Path("out.tif"), done.picture, inherited) == []
+    assert save_result(Path("out.tif"), done.picture, inherited) == []
     with tifffile.TiffFile("out.tif") as file:
         levels, tags = file.asarray(), file.pages[0].tags
         assert levels.dtype == np.uint16 and "Software" not in tags and 34675 not in tags
@@ -73,7 +73,7 @@ def test_choices_reach_the_picture_and_the_file(folder: Path, opened: Checkpoint
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_the_picture_lies_as_the_views_do_in_their_files(folder: Path, opened: Checkpoint, turns: int) -> None:
     """Of views that were turned counter-clockwise so often, it is turned clockwise as often."""
-    views, _ = open_for(Path("out.png"), Path("p_L.png"), Path("p_R.png"), opened, DeblurOptions())
+    views, _ = load_pair(Path("out.png"), Path("p_L.png"), Path("p_R.png"), opened, DeblurOptions())
     plain = deblur_views(views, opened, DeblurOptions()).picture
     views["quarter_turns"] = turns
     turned = deblur_views(views, opened, DeblurOptions()).picture
@@ -83,8 +83,8 @@ def test_the_picture_lies_as_the_views_do_in_their_files(folder: Path, opened: C
 def test_what_stands_in_the_way_is_told_before_any_work(folder: Path, opened: Checkpoint) -> None:
     left, right = Path("tagged_L.png"), Path("tagged_R.png")
     with pytest.raises(PictureError, match="one of the inputs"):
-        open_for(left, left, right, opened, DeblurOptions(), overwrite=True)
+        load_pair(left, left, right, opened, DeblurOptions(), overwrite=True)
     with pytest.raises(PictureError, match="exists already"):
-        open_for(Path("deep_L.tif"), left, right, opened, DeblurOptions())
+        load_pair(Path("deep_L.tif"), left, right, opened, DeblurOptions())
     with pytest.raises(PictureError, match=r"\.pgm holds grey only"):
-        open_for(Path("out.pgm"), left, right, opened, DeblurOptions())
+        load_pair(Path("out.pgm"), left, right, opened, DeblurOptions())

@@ -84,7 +84,7 @@ def test_a_header_tells_size_channels_and_depth(tmp_path: Path, name: str) -> No
     path = tmp_path / "picture"
     path.write_bytes(build(1680, 1120))
     with path.open("rb") as file:
-        assert peek(file) == Header(format, 1680, 1120, channels, depth)
+        assert peek(file) == Header(format, 1680, 1120, channels, depth, orientation=1 if name == "jpeg xl" else None)
 
 
 @pytest.mark.parametrize(("width", "height"), [(60000, 60000), (16, 65000), (65535, 17)])
@@ -121,14 +121,15 @@ def test_a_tile_counts_as_much_as_the_picture(tmp_path: Path) -> None:
     ("content", "said"),
     [
         (b"GIF89a" + bytes(50), "looks like GIF"),
-        (b"\0\0\0\x18ftypheic" + bytes(50), "looks like HEIC"),
+        (b"\0\0\0\x18ftypmp42" + bytes(50), "looks like a video"),
+        (b"\0\0\0\x18ftypheic" + bytes(50), "cut short|damaged"),
         (b"\0\0\0\x18ftypcrx " + bytes(50), "looks like a Canon CR3"),
         (b"P4 20 20\n" + bytes(60), "looks like PBM"),
         (b"P6 20 20 70000\n" + bytes(2400), "declares 70000 as its white"),
         (b"P6 20 twenty 255\n" + bytes(1200), "damaged PGM or PPM header"),
         (b"\xff\x0a", "cut short"),
         (b"\0\0\0\x0cJXL \r\n\x87\n\0\0\0\x14ftypjxl \0\0\0\0jxl ", "damaged JPEG XL header"),
-        (b"hello, I am a text", "not a PNG, TIFF, JPEG, WebP, JPEG XL, PGM or PPM file; convert"),
+        (b"hello, I am a text", "not a PNG, TIFF, JPEG, .* or PPM file; convert"),
         (b"\x89PNG", "not a PNG"),
         (extended_webp_header(20, 20, flags=0x02), "animation"),
         (webp(b"VP9 " + bytes(14)), "damaged WebP header"),

@@ -57,7 +57,7 @@ COMMAND = """
 import os, sys
 import dualpix.cli
 assert "torch" not in sys.modules, "its threads have read the environment already"
-from dualpix.cli.doors import app
+from dualpix.cli.app import app
 seen = lambda: print(os.environ.get("GOMP_SPINCOUNT"), dualpix.machine.threads._watch is not None)
 app.command("look")(seen)
 sys.argv = ["dualpix", "look"]

@@ -140,9 +140,9 @@ def test_views_of_a_kind_that_is_not_read_are_told(tmp_path: Path) -> None:
     touch(tmp_path, "a_L.png", "a_R.png", "c_L.bmp")
     for name in ("b_L.gif", "b_R.dat", "alone.gif"):
         (tmp_path / name).write_bytes(b"GIF89a" + bytes(20))
-    (tmp_path / "d_L.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(20))
+    (tmp_path / "d_L.psd").write_bytes(b"8BPS" + bytes(20))
     problems = {found.left.name: found.problem for found in find_tree(tmp_path) if found.problem}
-    assert sorted(problems) == ["b_L.gif", "b_R.dat", "d_L.heic"]
+    assert sorted(problems) == ["b_L.gif", "b_R.dat", "d_L.psd"]
     assert "is GIF, which is not read; convert it" in problems["b_R.dat"]
 
 

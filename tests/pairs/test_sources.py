@@ -7,8 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from dualpix.cli.extract import extract
 from dualpix.errors import DualpixError, PairError, PictureError
 from dualpix.pairs import SOURCES, Views, open_views, read_pair, turn_back, usual_suffix
+from dualpix.pairs.sources import BOTH_VIEWS
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (2, 32, 40, 3), dtype=np.uint8)
 
@@ -75,3 +77,10 @@ def test_what_holds_no_two_views_is_refused(
 
 def test_every_source_says_what_it_raises() -> None:
     assert all(source.read.__doc__ for source in SOURCES.values())
+
+
+def test_the_docs_and_the_help_name_every_file_that_holds_both_views() -> None:
+    docs = Path(__file__).parents[2] / "docs"
+    told = [(docs / name).read_text() for name in ("cameras.md", "folders.md")] + [extract.__doc__ or ""]
+    assert len(BOTH_VIEWS) == sum(len(source.endings) for source in SOURCES.values())
+    assert [ending for ending in BOTH_VIEWS for text in told if ending[1:] not in text.lower()] == []

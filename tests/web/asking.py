@@ -21,7 +21,7 @@ import uvicorn
 from PIL import Image
 
 from dualpix.web.app import create_app
-from dualpix.web.desk import Desk
+from dualpix.web.jobs import Jobs
 from dualpix.web.serving import bound, configure
 
 BOUNDARY = "----dualpix"
@@ -45,10 +45,10 @@ class Reply:
 
 
 class Client:
-    """`desk`: the server's own, to look at what only it knows."""
+    """`jobs`: the server's own, to look at what only it knows."""
 
-    def __init__(self, port: int, desk: Desk | None = None) -> None:
-        self.port, self.desk = port, desk
+    def __init__(self, port: int, jobs: Jobs | None = None) -> None:
+        self.port, self.jobs = port, jobs
 
     def connect(self) -> http.client.HTTPConnection:
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -83,7 +83,7 @@ class Client:
             time.sleep(0.05)
 
     def done(self, fields: dict[str, bytes | str], names: dict[str, str] | None = None) -> dict[str, Any]:
-        """Upload, and wait for the end."""
+        """Form, and wait for the end."""
         reply = self.upload(fields, names)
         assert reply.status == 202, reply.content
         return self.wait(reply.json["id"])
@@ -126,21 +126,21 @@ def pair_of(height: int = 48, width: int = 56) -> dict[str, bytes]:
 
 
 @contextmanager
-def running(desk: Desk, **more: object) -> Iterator[Client]:
-    """The application around `desk`, served by another thread of this process."""
+def running(jobs: Jobs, **more: object) -> Iterator[Client]:
+    """The application around `jobs`, served by another thread of this process."""
     with bound("127.0.0.1", 0) as listening:
-        server = uvicorn.Server(configure(create_app(desk, **more), desk.limits))
+        server = uvicorn.Server(configure(create_app(jobs, **more), jobs.limits))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:
             while not server.started:
                 assert thread.is_alive()
                 time.sleep(0.01)
-            yield Client(listening.getsockname()[1], desk)
+            yield Client(listening.getsockname()[1], jobs)
         finally:
             server.should_exit = True
             thread.join()
-            desk.close()
+            jobs.close()
 
 
 @contextmanager

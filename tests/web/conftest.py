@@ -9,8 +9,8 @@ from asking import Client, pair_of, running
 
 from dualpix import networks
 from dualpix.inference.options import DeblurOptions
-from dualpix.web.desk import Desk
-from dualpix.web.refusals import Limits
+from dualpix.web.jobs import Jobs
+from dualpix.web.limits import Limits
 from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import Checkpoint
 
@@ -34,7 +34,7 @@ def small(weights: Path) -> Checkpoint:
 @pytest.fixture(scope="module")
 def client(small: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """A client of a server with ordinary limits."""
-    with running(Desk(tmp_path_factory.mktemp("uploads"), small)) as made:
+    with running(Jobs(tmp_path_factory.mktemp("uploads"), small)) as made:
         yield made
 
 
@@ -45,7 +45,7 @@ def start(small: Checkpoint, tmp_path: Path) -> Iterator[Start]:
     opened = []
 
     def begin(memory: str | None = None, **limits: float) -> Client:
-        context = running(Desk(tmp_path / "uploads", small, DeblurOptions(memory=memory), Limits(**limits)))
+        context = running(Jobs(tmp_path / "uploads", small, DeblurOptions(memory=memory), Limits(**limits)))
         opened.append(context)
         return context.__enter__()
 

@@ -112,7 +112,7 @@ def test_sixteen_bits_stay_sixteen_bits(client: Client) -> None:
 
 def test_deleting_leaves_nothing(client: Client, pair: dict[str, bytes]) -> None:
     told = client.done({**pair, "start": "no"})
-    folder = client.desk.find(told["id"]).order.folder
+    folder = client.jobs.find(told["id"]).upload.folder
     assert folder.is_dir()
     assert client.ask("DELETE", f"/api/jobs/{told['id']}").status == 204
     assert not folder.exists()
@@ -122,7 +122,7 @@ def test_deleting_leaves_nothing(client: Client, pair: dict[str, bytes]) -> None
 
 
 def test_downloads_leave_nothing(client: Client, done: str) -> None:
-    folder = client.desk.find(done).order.folder
+    folder = client.jobs.find(done).upload.folder
     before = sorted(folder.iterdir())
     assert client.get(f"/api/jobs/{done}/result").status == 200
     assert sorted(folder.iterdir()) == before
@@ -204,15 +204,15 @@ def test_names_of_uploads_are_never_paths(client: Client, pair: dict[str, bytes]
     """Whatever a file is called, it is stored under a name of our own in the job's own folder."""
     reply = client.upload({**pair, "start": "no"}, {"left": name})
     assert reply.status == 202
-    order = client.desk.find(reply.json["id"]).order
-    assert order.left.parent == order.folder and order.left.name in ("left.png", "left")
+    upload = client.jobs.find(reply.json["id"]).upload
+    assert upload.left.parent == upload.folder and upload.left.name in ("left.png", "left")
     assert client.wait(reply.json["id"])["state"] == "ready"
     assert client.ask("DELETE", f"/api/jobs/{reply.json['id']}").status == 204
 
 
 def test_addresses_are_never_paths(client: Client, done: str) -> None:
-    """Only ids that the desk knows lead to files."""
-    secret = client.desk.find(done).order.folder
+    """Only ids that the jobs knows lead to files."""
+    secret = client.jobs.find(done).upload.folder
     for path in ("/../etc/passwd", "/%2e%2e/%2e%2e/etc/passwd", "/app.py", "/page/index.html", f"/{secret}",
                  "/api/jobs/..%2f..%2fetc", "/api/jobs/%00", f"/api/jobs/{done}/result.npy",
                  f"/api/jobs/{done}/../left", f"/api/jobs/{done}/%2e%2e/x", f"/api/jobs/{secret.name}",
@@ -225,7 +225,7 @@ def test_addresses_are_never_paths(client: Client, done: str) -> None:
 
 def test_a_client_that_leaves_in_the_middle(client: Client, pair: dict[str, bytes]) -> None:
     """The upload is thrown away, and the server goes on."""
-    folders = len(list(client.desk._root.iterdir()))
+    folders = len(list(client.jobs._root.iterdir()))
     for _ in range(3):
         connection = client.connect()
         connection.putrequest("POST", "/api/jobs")
@@ -235,6 +235,6 @@ def test_a_client_that_leaves_in_the_middle(client: Client, pair: dict[str, byte
         connection.close()
     assert client.get("/").status == 200
     end_s = time.monotonic() + 20
-    while len(list(client.desk._root.iterdir())) != folders:
+    while len(list(client.jobs._root.iterdir())) != folders:
         assert time.monotonic() < end_s
         time.sleep(0.05)

@@ -7,13 +7,13 @@ from asking import Client
 from starlette.routing import Route
 
 from dualpix.web.app import PAGE, create_app
+from dualpix.web.limits import Limits
 from dualpix.web.openapi import describe
-from dualpix.web.refusals import Limits
 
 
 def test_every_route_is_described_and_every_description_has_a_route(client: Client) -> None:
-    assert client.desk is not None
-    routes: list[Any] = [route for route in create_app(client.desk)._app.routes if isinstance(route, Route)]
+    assert client.jobs is not None
+    routes: list[Any] = [route for route in create_app(client.jobs)._app.routes if isinstance(route, Route)]
     real = {
         (route.path.replace("{job}", "{id}"), method.lower())
         for route in routes

@@ -3,10 +3,11 @@
 import json
 import re
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable
-from importlib import resources
 from pathlib import Path
+from threading import Thread
 from urllib.parse import urljoin
 
 import imagecodecs
@@ -17,9 +18,9 @@ from asking import Client, pair_of, picture, png
 from browsing import browsing
 from PIL import Image
 
-from dualpix.io.endings import ENDINGS
-from dualpix.pairs.pairing import BOTH_VIEWS
-from dualpix.web.app import PAGE
+from dualpix.io.formats import ENDINGS
+from dualpix.pairs.sources import BOTH_VIEWS
+from dualpix.web.app import PAGE, content_of
 
 Start = Callable[..., Client]
 Command = Callable[..., tuple[int, str, str]]
@@ -38,7 +39,7 @@ LOADED = "return [...document.querySelectorAll('.frame img')].every(one => one.c
 
 
 def text_of(name: str) -> str:
-    return (resources.files("dualpix.web") / "page" / name).read_text()
+    return content_of(name).decode()
 
 
 def test_nothing_comes_from_other_hosts() -> None:
@@ -99,6 +100,9 @@ def test_scripts_can_be_read_and_only_pictures_are_asked_for_the_other_view(tmp_
     (tmp_path / "boxed.jxl").write_bytes(imagecodecs.jpegxl_encode(np.asarray(small), usecontainer=True))
     tifffile.imwrite(tmp_path / "big.tif", np.asarray(small), bigtiff=True)
     (tmp_path / "nameless").write_bytes(png(np.asarray(small)))
+    for ending in ("avif", "heic"):
+        (tmp_path / f"a.{ending}").write_bytes(b"\0\0\0\x18ftyp" + ending.encode() + b"\0\0\0\0mif1")
+        files[f"a.{ending}"] = True
     files |= {"a.jxl": True, "boxed.jxl": True, "big.tif": True, "nameless": True}
     for name, content in {"diary.txt": b"dear diary", "diary.png": b"Pages of my diary", "none.png": b"",
                           "raw.cr2": b"II*\0", "raw.dng": b"MM\0*", "a.npz": b"PK\3\4"}.items():  # fmt: skip
@@ -112,17 +116,60 @@ for (const name of JSON.parse(process.argv[2])) {
   const file = new File([readFileSync(name)], name);
   told[name] = isOnePicture(file, await startOf(file));
 }
-const order = (...names) => inOrder(names.map((name) => ({ name })), false).map((one) => one.name).join();
-told.order = [order("b_R.png", "a_L.png"), order("b_L.png", "a.png"), order("b.png", "a.png")];
-told.order.push(order("a_left.tif", "b_right.tif"));
+const upload = (...names) => inOrder(names.map((name) => ({ name })), false).map((one) => one.name).join();
+told.upload = [upload("b_R.png", "a_L.png"), upload("b_L.png", "a.png"), upload("b.png", "a.png")];
+told.upload.push(upload("a_left.tif", "b_right.tif"));
 console.log(JSON.stringify(told));
 """
     (tmp_path / "asking.mjs").write_text(asking)
     line = [str(NODE), "asking.mjs", json.dumps(list(files))]
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
     told = json.loads(done.stdout)
-    assert told.pop("order") == ["a_L.png,b_R.png", "b_L.png,a.png", "a.png,b.png", "a_left.tif,b_right.tif"]
+    assert told.pop("upload") == ["a_L.png,b_R.png", "b_L.png,a.png", "a.png,b.png", "a_left.tif,b_right.tif"]
     assert told == files
+
+
+@pytest.mark.skipif(NODE is None, reason="Node.js is not installed")
+def test_a_mistake_of_the_page_is_not_taken_for_a_server_that_is_away(tmp_path: Path, start: Start) -> None:
+    """Asked of a real server, of one that breaks off in its answer, and of none."""
+    (tmp_path / "server.mjs").write_bytes(content_of("server.js"))
+    (tmp_path / "asking.mjs").write_text("""
+import { mayPass, sentenceOf, told } from "./server.mjs";
+const [real, breaking, nobody] = process.argv.slice(2).map((port) => `http://127.0.0.1:${port}/api/`);
+const found = {};
+for (const [name, call] of Object.entries({
+  answer: () => told(`${real}limits`),
+  refusal: () => told(`${real}jobs/none`),
+  broken: () => told(`${breaking}limits`),
+  away: () => told(`${nobody}limits`),
+  mistake: async () => undefined.check,
+})) {
+  try { found[name] = Boolean(await call()); } catch (error) { found[name] = [mayPass(error), sentenceOf(error)]; }
+}
+console.log(JSON.stringify(found));
+""")
+    with socket.create_server(("127.0.0.1", 0)) as listening, socket.create_server(("127.0.0.1", 0)) as unused:
+        Thread(target=break_off, args=[listening], daemon=True).start()
+        nobody = unused.getsockname()[1]
+        unused.close()
+        ports = [str(port) for port in (start().port, listening.getsockname()[1], nobody)]
+        line = [str(NODE), "asking.mjs", *ports]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    told = json.loads(done.stdout)
+    away = [True, "The server does not answer; is dualpix web still running?"]
+    assert told["answer"] is True and told["broken"] == away and told["away"] == away
+    assert told["refusal"][0] is False and told["refusal"][1].startswith("There is no such job")
+    assert told["mistake"][0] is False and told["mistake"][1].startswith(
+        "Something went wrong in this page (Cannot read"
+    )
+
+
+def break_off(listening: socket.socket) -> None:
+    """Answer one request with half of what was announced."""
+    connection, _ = listening.accept()
+    with connection:
+        connection.recv(65536)
+        connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"body_b')
 
 
 @needs_chromium
@@ -145,9 +192,9 @@ def test_a_whole_visit(start: Start, weights: Path, tmp_path: Path, dualpix: Com
         for side in ("swapped", "back"):
             page.click("#swap")
             page.wait(lambda: page.run("return !document.querySelector('#swap').disabled") and page.run(LOADED))
-            assert client.desk is not None
-            (job,) = client.desk._jobs.values()
-            assert job.order.swap == (side == "swapped")
+            assert client.jobs is not None
+            (job,) = client.jobs._jobs.values()
+            assert job.upload.swap == (side == "swapped")
         page.click("#deblur")
         page.wait(lambda: page.run("return !document.querySelector('#stage').classList.contains('empty')"))
         page.drag("#handle span", -150, 0)
@@ -179,7 +226,7 @@ def test_a_whole_visit(start: Start, weights: Path, tmp_path: Path, dualpix: Com
         page.run("location.reload()")
         page.wait(lambda: page.is_shown("#result"))  # a reload loses nothing
         page.click("#again")
-        page.wait(lambda: not client.desk._jobs)
+        page.wait(lambda: not client.jobs._jobs)
         assert page.complaints() == []
 
 
@@ -203,8 +250,8 @@ def test_what_goes_wrong_is_told(start: Start, tmp_path: Path) -> None:
         page.click("[data-layout=side-by-side]")
         page.wait(lambda: page.is_shown("#deblur") and page.run(LOADED))
         assert page.run("return document.documentElement.scrollWidth") == 390
-        assert client.desk is not None
-        for job in list(client.desk._jobs.values()):
-            client.desk.remove(job)
+        assert client.jobs is not None
+        for job in list(client.jobs._jobs.values()):
+            client.jobs.remove(job)
         page.click("#deblur")
         page.wait(lambda: "no such job" in page.text("#alert"))

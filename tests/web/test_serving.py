@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from asking import KIND, Client, multipart, pair_of, running, serving
 
-from dualpix.cli.serving import web
-from dualpix.web.desk import Desk
+from dualpix.cli.web import web
 from dualpix.web.folders import folder
 from dualpix.web.guard import LOOPBACK
+from dualpix.web.jobs import Jobs
 from dualpix.web.serving import address_of, bound, names_of, serve, sweep
 from dualpix.weights.checkpoint import Checkpoint
 
@@ -124,7 +124,7 @@ def test_only_this_machine_by_default(client: Client) -> None:
 
 
 def test_everywhere_if_asked_and_then_by_any_address(small: Checkpoint, tmp_path: Path) -> None:
-    with running(Desk(tmp_path, small), hosts=LOOPBACK | names_of("0.0.0.0"), any_address=True) as client:
+    with running(Jobs(tmp_path, small), hosts=LOOPBACK | names_of("0.0.0.0"), any_address=True) as client:
         assert client.get("/", host="192.168.7.7").status == client.get("/", host=socket.gethostname()).status == 200
         assert client.get("/", host="evil.com").status == 403
 

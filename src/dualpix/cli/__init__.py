@@ -1,34 +1,45 @@
-"""The command line: parse, call one journey, print. No logic; torch is loaded inside the commands, so help is quick."""
+"""The command line: parse, call one journey, print. No logic; torch is loaded inside the commands, so help is quick.
 
-from dualpix.cli import streams
-from dualpix.cli.doctoring import doctor
-from dualpix.cli.doors import app
-from dualpix.cli.exporting import export
-from dualpix.cli.importing import import_weights
-from dualpix.cli.measuring import calibrate
-from dualpix.cli.serving import web
-from dualpix.cli.studying import evaluate, simulate, train
-from dualpix.cli.using import deblur, demo, methods
-from dualpix.cli.viewing import extract, inspect
+One file for each command, named as the command and its function are.
+"""
+
+from dualpix.cli import (
+    calibrate,
+    deblur,
+    demo,
+    doctor,
+    evaluate,
+    export,
+    extract,
+    import_weights,
+    inspect,
+    methods,
+    simulate,
+    streams,
+    train,
+    web,
+)
+from dualpix.cli.app import app
 from dualpix.machine import threads
 
 __all__ = ["app", "main"]
 
 COMMANDS = (
-    deblur,
-    demo,
-    simulate,
-    train,
-    evaluate,
-    methods,
-    import_weights,
-    export,
-    calibrate,
-    extract,
-    inspect,
-    web,
-    doctor,
+    deblur.deblur,
+    demo.demo,
+    simulate.simulate,
+    train.train,
+    evaluate.evaluate,
+    methods.methods,
+    import_weights.import_weights,
+    export.export,
+    calibrate.calibrate,
+    extract.extract,
+    inspect.inspect,
+    web.web,
+    doctor.doctor,
 )
+"""In the order of the help."""
 
 for command in COMMANDS:
     app.command()(command)

@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from dualpix.cli.doors import say
+from dualpix.cli.telling import say
 from dualpix.errors import PictureError
 from dualpix.machine.files import legible
 
@@ -96,14 +96,14 @@ def deblur_many(
     )
     opened = batch.open_weights(weights)
     if many.dry_run:
-        _list(output, batch.survey(jobs, opened, options, resume=many.resume, overwrite=overwrite))
+        _list(output, batch.plan_jobs(jobs, opened, options, resume=many.resume, overwrite=overwrite))
         return
     with ExitStack() as files:
         again = many.resume or overwrite
         report = None if many.report is None else files.enter_context(_open_report(many.report, jobs, again))
         tally = _Tally(len(jobs), report)
         try:
-            batch.carry_out(jobs, opened, options, tally.add, shard=part, resume=many.resume, overwrite=overwrite)
+            batch.run_jobs(jobs, opened, options, tally.add, shard=part, resume=many.resume, overwrite=overwrite)
         finally:
             tally.wipe()
             if tally.counts["made"] or not sys.exc_info()[0]:

@@ -1,6 +1,6 @@
 """From the files of a pair to the file of its sharp picture, and what that takes over from its views.
 
-Three steps, which may be taken at different times: `open_for` reads, `deblur_views` computes, `finish` writes.
+Three steps, which may be taken at different times: `load_pair` reads, `deblur_views` computes, `save_result` writes.
 """
 
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ class Inherited:
     depth: int
 
 
-def inherit(views: Views, opened: Checkpoint, options: DeblurOptions) -> Inherited:
+def output_profile(views: Views, opened: Checkpoint, options: DeblurOptions) -> Inherited:
     """What a picture made of `views` with the weights `opened` takes over; without metadata it still lies like them."""
     metadata = replace(views["metadata"], software=f"{options.software}, {opened.name}, weights {opened.path.stem}")
     if options.strip_metadata:
@@ -35,7 +35,7 @@ def inherit(views: Views, opened: Checkpoint, options: DeblurOptions) -> Inherit
     return Inherited(metadata, views["grey"], options.depth or views["depth"])
 
 
-def open_for(
+def load_pair(
     output: Path, left: Path, right: Path | None, opened: Checkpoint, options: DeblurOptions, *, overwrite: bool = False
 ) -> tuple[Views, Inherited]:
     """Read a pair, and find out before any work is done whether `output` can be written.
@@ -44,7 +44,7 @@ def open_for(
     """
     check_output(output, overwrite, [left] if right is None else [left, right])
     views = open_views(left, right, layout=options.layout, swap=options.swap)
-    inherited = inherit(views, opened, options)
+    inherited = output_profile(views, opened, options)
     check_output(output, overwrite, metadata=inherited.metadata, grey=inherited.grey)
     return views, inherited
 
@@ -57,13 +57,13 @@ def deblur_views(
     return replace(done, picture=turn_back(done.picture, views))
 
 
-def finish(output: Path, picture: Tensor, inherited: Inherited, *, overwrite: bool = False) -> list[str]:
+def save_result(output: Path, picture: Tensor, inherited: Inherited, *, overwrite: bool = False) -> list[str]:
     """Write `picture` (3 x H x W, lying as in the files) with all it takes over; returns a sentence for each block that
     the format cannot hold. Raises what `write_picture` does."""
     return write_picture(output, picture, inherited.depth, overwrite, inherited.metadata, inherited.grey)
 
 
 def size_in_file(output: Path, picture: Tensor, inherited: Inherited) -> tuple[int, int]:
-    """Width and height of the file that `finish` writes, in which the picture may be turned upright."""
+    """Width and height of the file that `save_result` writes, in which the picture may be turned upright."""
     stored, _ = as_stored(output, picture[:1], inherited.metadata)
     return stored.shape[2], stored.shape[1]

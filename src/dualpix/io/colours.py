@@ -4,10 +4,11 @@ Few formats and readers know them, so that they would be lost on the way. Each b
 """
 
 import struct
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from io import BytesIO
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,6 @@ from numpy.typing import NDArray
 from dualpix.errors import PictureError
 from dualpix.io import exif as blocks
 from dualpix.io.curve import encode_srgb
-from dualpix.io.formats import png
 from dualpix.io.metadata import Metadata
 from dualpix.io.opening import Header
 from dualpix.io.profiles import D65, SRGB_PRIMARIES, is_linear, is_srgb, make_profile
@@ -32,12 +32,14 @@ class Told(NamedTuple):
     can_be_kept: bool = True
 
 
-def tell_colours(file: BinaryIO, header: Header, metadata: Metadata) -> tuple[Metadata, list[str]]:
+def tell_colours(
+    header: Header, metadata: Metadata, told_by_file: Callable[[], Told | None] | None
+) -> tuple[Metadata, list[str]]:
     """The metadata with a profile for what else the file says of its colours, and half a sentence on each oddity."""
     told = None
     with suppress(ValueError, PictureError):  # what is damaged says nothing
-        told = _told_by_png(file, header, metadata) if header.format == "PNG" else None
-        told = told or (None if metadata.icc or header.format == "JPEG XL" else _told_by_tags(file, header, metadata))
+        told = told_by_file() if told_by_file else None
+        told = told or (None if metadata.icc else told_by_tags(header, metadata))
     notes = []
     if told:
         metadata = replace(metadata, icc=told.icc)
@@ -58,7 +60,8 @@ def srgb_curve() -> NDArray[np.float64]:
     return np.interp(np.linspace(0, 1, CURVE_STEPS), encode_srgb(light), light)
 
 
-def _kept(by: str, white: tuple[float, ...], primaries: tuple[float, ...], curve: Curve | None, header: Header) -> Told:
+def kept(by: str, white: tuple[float, ...], primaries: tuple[float, ...], curve: Curve | None, header: Header) -> Told:
+    """Colours of that white point and these primaries; `curve` as in `make_profile`, None for that of sRGB."""
     icc = make_profile(white, primaries, srgb_curve() if curve is None else curve, header.channels < 3)
     if icc is None:
         return Told(by, None, can_be_kept=False)
@@ -77,43 +80,19 @@ CICP_PRIMARIES = {
 CICP_CURVES: dict[int, float | None] = {4: 2.2, 5: 2.8, 8: 1.0, 13: None, 17: 2.6}
 CICP_NAMES = {16: "PQ", 18: "HLG"}
 CAMERA_CURVES = {1, 6, 14, 15}  # BT.709 and its kin: what displays make of it is the curve of sRGB, or near it
-GAMMA_OF_SRGB = 45455
 ADOBE_RGB = (0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
 ADOBE_GAMMA = 563 / 256
 
 
-def _told_by_png(file: BinaryIO, header: Header, metadata: Metadata) -> Told | None:
-    """The best of cICP, the profile, sRGB, gAMA and cHRM, in this order, as the standard has it."""
-    facts = png.facts(file)
-    if len(cicp := facts.get(b"cICP", b"")) == 4:
-        return _told_by_cicp(header, *cicp)
-    if metadata.icc:
-        return None
-    if b"sRGB" in facts:
-        return Told("an sRGB chunk", None)
-    gamma, corners = facts.get(b"gAMA", b""), facts.get(b"cHRM", b"")
-    if len(gamma) != 4 and len(corners) != 32:
-        return None
-    number = int.from_bytes(gamma, "big") if len(gamma) == 4 else GAMMA_OF_SRGB
-    points = tuple(value / 100000 for value in struct.unpack(">8I", corners)) if len(corners) == 32 else ()
-    by = " and ".join(name for name, data in (("a gAMA chunk", gamma), ("a cHRM chunk", corners)) if data)
-    if number == 0:
-        return None
-    # Writers of sRGB give this number, for readers that know no other curve.
-    curve = None if abs(number - GAMMA_OF_SRGB) < 100 else 100000 / number
-    if curve:
-        by = by.replace("a gAMA chunk", f"a gAMA chunk (gamma {number / 100000:g})")
-    return _kept(by, points[:2] or D65, points[2:] or SRGB_PRIMARIES, curve, header)
-
-
-def _told_by_cicp(header: Header, primaries: int, transfer: int, matrix: int, full: int) -> Told:
+def told_by_numbers(by: str, primaries: int, transfer: int, header: Header) -> Told:
+    """Colours by numbers of ITU-T H.273, which the file keeps in `by`."""
     name = CICP_NAMES.get(transfer, f"curve {transfer}")
-    by = f"a cICP chunk (primaries {primaries}, {name})"
+    by = f"{by} (primaries {primaries}, {name})"
     curve = None if transfer in CAMERA_CURVES else CICP_CURVES.get(transfer, 0.0)
-    if primaries not in CICP_PRIMARIES or curve == 0.0 or matrix != 0 or full != 1:
+    if primaries not in CICP_PRIMARIES or curve == 0.0:
         return Told(by, None, can_be_kept=False)
     white, corners = CICP_PRIMARIES[primaries]
-    return _kept(by, white, corners, curve, header)
+    return kept(by, white, corners, curve, header)
 
 
 EXIF_COLOURS, EXIF_GAMMA, INTEROP_INDEX = 40961, 42240, 1
@@ -121,23 +100,27 @@ TRANSFER, WHITE, PRIMARIES = 301, 318, 319
 SRGB, ADOBE, UNCALIBRATED = 1, 2, 65535
 
 
-def _told_by_tags(file: BinaryIO, header: Header, metadata: Metadata) -> Told | None:
-    """EXIF's number of a colour space; then the white point, primaries and curve of TIFF, which EXIF has too."""
+def told_by_tags(
+    header: Header, metadata: Metadata, of_file: tuple[blocks.Directory, str] | None = None
+) -> Told | None:
+    """EXIF's number of a colour space; then the white point, primaries and curve of TIFF, which EXIF has too.
+
+    `of_file`: the directory and byte order of the file itself, if it is a TIFF.
+    """
     first, exposure, interop, order = _directories(metadata)
     space = _integer(exposure, EXIF_COLOURS, order)
     is_adobe = interop.get(INTEROP_INDEX, blocks.Entry(2, b"")).value[:3] == b"R03"
     if space == ADOBE or (space == UNCALIBRATED and is_adobe):
-        return _kept("EXIF (Adobe RGB)", D65, ADOBE_RGB, ADOBE_GAMMA, header)
-    if header.format == "TIFF":
-        block = blocks.open_block(file)
-        first, order = blocks.read_directory(block, block.first), block.order
+        return kept("EXIF (Adobe RGB)", D65, ADOBE_RGB, ADOBE_GAMMA, header)
+    if of_file is not None:
+        first, order = of_file
     white, primaries = _ratios(first, WHITE, 2, order), _ratios(first, PRIMARIES, 6, order)
     gamma = _ratios(exposure, EXIF_GAMMA, 1, order)
     curve: Curve | None = _transfer(first, order)
     if curve is None and gamma and gamma[0] > 0 and abs(gamma[0] - 2.2) > 0.01:
         curve = gamma[0]
     if space != SRGB and (white or primaries or curve is not None):
-        return _kept("tags of its primaries and curve", white or D65, primaries or SRGB_PRIMARIES, curve, header)
+        return kept("tags of its primaries and curve", white or D65, primaries or SRGB_PRIMARIES, curve, header)
     return Told("EXIF (not sRGB, and not what else)", None, can_be_kept=False) if space == UNCALIBRATED else None
 
 

@@ -3,21 +3,19 @@
 from pathlib import Path
 
 from dualpix.errors import PictureError
-from dualpix.io.headers import looks_like_picture, stranger
+from dualpix.io.formats import ENDINGS, OUTPUTS, format_of
+from dualpix.io.headers import stranger
 from dualpix.io.opening import start_of
 from dualpix.io.reading import suffix_of
 
-ENDINGS = frozenset(
-    {".png", ".apng", ".tif", ".tiff", ".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".jfi", ".mpo", ".webp", ".jxl"}
-    | {".pgm", ".ppm", ".pnm"}
-)
 SHORT_MARKS = {"BMP": ".bmp", "PBM": ".pbm", "PAM": ".pam"}  # two letters, with which a text may begin as well
 NO_PICTURES = {"PDF"}
+OTHERWISE = ".tif"
 
 
 def is_picture(path: Path) -> bool:
     """Whether a file is called like a picture of a kind that is read, or is one whatever it is called."""
-    return path.suffix.lower() in ENDINGS or looks_like_picture(start_of(path))
+    return path.suffix.lower() in ENDINGS or format_of(start_of(path)) is not None
 
 
 def unreadable_kind(path: Path) -> str | None:
@@ -28,11 +26,16 @@ def unreadable_kind(path: Path) -> str | None:
     )
 
 
-def output_ending(path: Path, written: frozenset[str]) -> str:
-    """For what is made of a file: its own if that is `written`, else the usual one of its format, or .tif."""
-    if path.suffix.lower() in written:
+def output_ending(path: Path) -> str:
+    """For what is made of a file: its own ending if that is written, else the usual one of its format, or .tif."""
+    if path.suffix.lower() in OUTPUTS:
         return path.suffix
     try:
-        return suffix_of(path)
+        return written_ending(suffix_of(path))
     except PictureError:
-        return ".tif"
+        return OTHERWISE
+
+
+def written_ending(ending: str) -> str:
+    """The same ending if it is one that is written, else .tif."""
+    return ending if ending in OUTPUTS else OTHERWISE

@@ -9,6 +9,8 @@ import struct
 from contextlib import suppress
 from typing import BinaryIO, NamedTuple
 
+MARK = b"Exif\0\0"
+"""Before a block, in JPEG and in files whose writers were used to JPEG."""
 ORIENTATION, SOFTWARE = 274, 305
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 EXIF_DIRECTORY, GPS_DIRECTORY, INTEROP_DIRECTORY, MAKER_NOTE = 34665, 34853, 40965, 37500

@@ -1,22 +1,28 @@
 """What a picture file says about its photograph, as the bytes it is; nothing here looks at a pixel."""
 
 import struct
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from io import BytesIO
 from itertools import islice
-from typing import BinaryIO
 
 from dualpix.errors import PictureError
 from dualpix.io import exif as blocks
 from dualpix.io import photoshop, xmp
-from dualpix.io.finding import READERS
 from dualpix.io.opening import Header
 from dualpix.io.texts import LARGEST_BYTES, Text, TooLongError
 
 MOST_PARTS = 2**18
 NAMES = {"icc": "Its colour profile", "exif": "Its EXIF block", "xmp": "Its XMP packet", "photoshop": "Its IPTC block"}
 NAMES |= {"iptc": NAMES["photoshop"], "density": "Its density of pixels"}
+
+
+# A block; a text; words for what cannot go along; an error where something is damaged or too long; None for the rest.
+Found = Iterator[tuple[str, bytes] | Text | str | ValueError | None]
+CREDENTIALS = "its content credentials (C2PA), which are signed for the old file"
+GAIN_MAP, DEPTH_MAP = "a gain map", "a depth map"
+INCH_M, INCH_CM = 0.0254, 2.54
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,29 @@ class Metadata:
         return not (self.icc or self.exif or self.xmp or self.software or self.photoshop or self.texts)
 
 
-def read_metadata(file: BinaryIO, header: Header) -> Metadata:
-    """What can be found; a damaged block counts as none, since the picture itself is still good, and is told of."""
+def per_inch(across: float, down: float) -> tuple[str, bytes]:
+    """A density of pixels as it is found in a file."""
+    return "density", struct.pack("dd", across, down)
+
+
+def counts_of(density: tuple[float, float] | None, unit_inch: float, limit: int) -> list[int]:
+    """A density as whole numbers across and down; none if one is 0 or reaches the limit."""
+    counts = [round(min(value / unit_inch, limit)) for value in density or ()]
+    return counts if all(0 < count < limit for count in counts) else []
+
+
+def sealed(data: bytes) -> str:
+    """Words for a JUMBF block, which may hold anything but mostly holds content credentials."""
+    return CREDENTIALS if b"c2pa" in data[:4096] else "a JUMBF block"
+
+
+def read_metadata(parts: Found, header: Header) -> Metadata:
+    """What is found in `parts` of a file; a damaged block counts as none, since the picture itself is still good, and
+    is told of."""
     found: dict[str, bytes] = {}
     texts, gone, notes = [], [], []
     try:
-        for item in islice(READERS[header.format](file), MOST_PARTS):
+        for item in islice(parts, MOST_PARTS):
             if isinstance(item, Text):
                 texts.append(item)
             elif isinstance(item, str):
@@ -113,15 +136,15 @@ def _density(found: dict[str, bytes]) -> tuple[float, float] | None:
 
 
 def _orientation(metadata: Metadata, header: Header) -> int:
-    """Of JPEG XL its own header decides; else EXIF, and where that says nothing, XMP."""
-    if header.format == "JPEG XL":
+    """The header decides where it says anything of it; else EXIF, and where that says nothing, XMP."""
+    if header.orientation is not None:
         return header.orientation
     if metadata.exif is not None:
         block = blocks.open_block(BytesIO(metadata.exif))
         first = blocks.read_directory(block, block.first)
         if blocks.ORIENTATION in first:
             return blocks.orientation_of(first, block.order)
-    return orientation_of(metadata.xmp) or header.orientation
+    return orientation_of(metadata.xmp) or 1
 
 
 def orientation_of(packet: bytes | None) -> int | None:

@@ -8,15 +8,17 @@ from typing import Any, BinaryIO, NoReturn
 
 from dualpix.errors import PictureError
 
-ACCEPTED = "PNG, TIFF, JPEG, WebP, JPEG XL, PGM or PPM"
+START_BYTES = 64
+"""So many first bytes tell what a file is."""
 
 
 @dataclass(frozen=True)
 class Header:
     """`channels` 1 to 4 (2 and 4 carry alpha); `depth` 8 or 16 bits, 16 for floating-point samples too.
 
-    `orientation` is that of the header itself, which only JPEG XL has; elsewhere it is a matter of the metadata.
-    `notes`: what is odd about it though it can be read; half sentences, to follow the name of the file.
+    `format`: its name in FORMATS. `orientation` is that of the header itself, which counts more than what the metadata
+    say; None where the header says nothing of it. `is_float`: the samples are floating-point numbers. `notes`: what is
+    odd about it though it can be read; half sentences, to follow the name of the file.
     """
 
     format: str
@@ -24,7 +26,8 @@ class Header:
     height: int
     channels: int
     depth: int
-    orientation: int = 1
+    orientation: int | None = None
+    is_float: bool = False
     notes: tuple[str, ...] = ()
 
 
@@ -41,7 +44,7 @@ def start_of(path: Path) -> bytes:
         if not path.is_file():
             return b""
         with path.open("rb") as file:
-            return file.read(64)
+            return file.read(START_BYTES)
     except (OSError, ValueError):
         return b""
 
@@ -49,6 +52,11 @@ def start_of(path: Path) -> bytes:
 def refuse(file: BinaryIO, what: str) -> NoReturn:
     """Raise PictureError: the file's name, then `what` is wrong with it."""
     raise PictureError(f"{file.name} {what}.")
+
+
+def refuse_cut_short(file: BinaryIO) -> NoReturn:
+    """Raise PictureError for a file whose pixels are not all there."""
+    refuse(file, "is cut short; copy or export it again")
 
 
 def exactly(file: BinaryIO, count: int) -> bytes:
@@ -65,6 +73,17 @@ def length_of(file: BinaryIO) -> int:
     length = file.seek(0, io.SEEK_END)
     file.seek(back)
     return length
+
+
+def load(file: BinaryIO, header: Header, bytes_each: int = 8) -> bytes:
+    """The whole file, unless it is far larger than its pixels, of at most `bytes_each`, and generous metadata can
+    explain."""
+    file.seek(0)
+    length = length_of(file)
+    if length > header.width * header.height * bytes_each + 2**26:
+        size = f"{header.width} x {header.height} pixels"
+        refuse(file, f"is a far larger file than its {size} can explain; export it again")
+    return file.read(length)
 
 
 class _Section(io.RawIOBase):

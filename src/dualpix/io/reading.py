@@ -1,27 +1,22 @@
 """Read a picture file into a float tensor, at its full depth, or say in one sentence why not."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from math import prod
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import imagecodecs
 import numpy as np
-import tifffile
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
 from dualpix.errors import PictureError, reason_of
 from dualpix.io.colours import tell_colours
-from dualpix.io.formats.jpeg import decode_jpeg
-from dualpix.io.formats.netpbm import decode_netpbm
-from dualpix.io.formats.png import decode_png
-from dualpix.io.headers import TIFF_JPEG, TIFF_PLAIN, peek
+from dualpix.io.formats import FORMATS
+from dualpix.io.headers import peek
 from dualpix.io.metadata import Metadata, read_metadata
-from dualpix.io.opening import Header, Part, as_path, length_of
+from dualpix.io.opening import Header, as_path
 from dualpix.io.several import other_sizes_in, pictures_in
 from dualpix.machine.modes import settled
 
@@ -40,7 +35,7 @@ class Picture:
 
     pixels: float32, 3 x H x W in [0, 1], display-encoded; depth: 8 or 16 bits (16 for floating-point files);
     grey: the file has one channel, repeated here; notes: what was changed on reading, one sentence each;
-    metadata: its colour profile, EXIF and XMP; format: "PNG", "TIFF", "JPEG", "WebP", "JPEG XL" or "Netpbm".
+    metadata: its colour profile, EXIF and XMP; format: "PNG", "TIFF" or another name in FORMATS.
     """
 
     path: Path
@@ -54,7 +49,7 @@ class Picture:
 
 @settled()
 def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> Picture:
-    """Read a PNG, TIFF (first page), JPEG, WebP, JPEG XL, PGM or PPM file, recognised by its content.
+    """Read a picture file of one of FORMATS, recognised by its content; of a TIFF with many pages the first.
 
     Grey becomes three equal channels and alpha is dropped, each with a note; so is all that looks odd: further pictures
     in the file, low bits of sixteen, linear light, colours told without a profile (which then become one). Raises
@@ -96,7 +91,10 @@ def _read(path: Path, file: BinaryIO, limit_megapixels: float) -> Picture:
     header = peek(file)
     _check_size(path, header, limit_megapixels)
     array = _decode(path, file, header)
-    metadata, told = tell_colours(file, header, read_metadata(file, header))
+    kind = FORMATS[header.format]
+    metadata = read_metadata(kind.read_blocks(file), header)
+    tell = partial(kind.tell_colours, file, header, metadata) if kind.tell_colours else None
+    metadata, told = tell_colours(header, metadata, tell)
     grey = array.shape[2] < 3
     notes = [f"{path.name} {note}" for note in (*header.notes, *told, *_notes(array, metadata, header))]
     notes += [f"{path.name}: {note}" for note in metadata.left_out]
@@ -114,7 +112,7 @@ def _notes(array: NDArray[Any], metadata: Metadata, header: Header) -> list[str]
     if metadata.orientation != 1:
         tag = f"orientation tag {metadata.orientation}"
         notes.append(f"has {tag}: it is not rotated on reading, so that rows stay sensor rows.")
-    if header.format == "TIFF" and array.dtype.kind == "f" and metadata.icc is None:
+    if header.is_float and metadata.icc is None:
         notes.append("holds floating-point numbers without a colour profile: they are taken as sRGB, not linear light.")
     return notes + low_bits(array[:, :, : 1 if array.shape[2] < 3 else 3])
 
@@ -134,9 +132,7 @@ def suffix_of(path: str | Path) -> str:
     """The usual extension of the format that a picture file really has. Raises PictureError as `read_picture` does."""
     with _open(as_path(path)) as file:
         header = peek(file)
-    if header.format == "Netpbm":
-        return ".pgm" if header.channels == 1 else ".ppm"
-    return {"PNG": ".png", "TIFF": ".tif", "JPEG": ".jpg", "WebP": ".webp", "JPEG XL": ".jxl"}[header.format]
+    return FORMATS[header.format].usual_ending(header.channels)
 
 
 def _open(path: Path) -> BinaryIO:
@@ -165,7 +161,7 @@ def _decode(path: Path, file: BinaryIO, header: Header) -> NDArray[Any]:
     """The pixels as H x W x channels. Decoders meet hostile bytes here: whatever they raise becomes a PictureError."""
     file.seek(0)
     try:
-        array = DECODERS[header.format](file, header)
+        array = FORMATS[header.format].decode(file, header)
     except PictureError:
         raise
     except MemoryError:
@@ -178,102 +174,6 @@ def _decode(path: Path, file: BinaryIO, header: Header) -> NDArray[Any]:
     if array.ndim != 3 or array.shape[:2] != (header.height, header.width) or not 1 <= array.shape[2] <= 4:
         raise PictureError(f"{path} is damaged: its pixels are not what its header declares; copy or export it again.")
     return array
-
-
-def _cut_short(file: BinaryIO) -> PictureError:
-    return PictureError(f"{file.name} is cut short; copy or export it again.")
-
-
-def _load(file: BinaryIO, header: Header) -> bytes:
-    """The whole file, unless it is far larger than its pixels and generous metadata can explain."""
-    # Six digits and a gap for each sample is what plain PPM may need.
-    allowed = header.width * header.height * (24 if header.format == "Netpbm" else 8) + 2**26
-    length = length_of(file)
-    if length > allowed:
-        size = f"{header.width} x {header.height} pixels"
-        raise PictureError(f"{file.name} is a far larger file than its {size} can explain; export it again.")
-    return file.read(length)
-
-
-def _decode_png(file: BinaryIO, header: Header) -> NDArray[Any]:
-    data = _load(file, header)
-    if b"IEND\xaeB`\x82" not in data:
-        raise _cut_short(file)
-    return decode_png(file, data, header)
-
-
-def _decode_jpeg(file: BinaryIO, header: Header) -> NDArray[Any]:
-    array = decode_jpeg(_load(file, header))
-    if array is None:
-        raise _cut_short(file)
-    return array
-
-
-def _decode_webp(file: BinaryIO, header: Header) -> NDArray[Any]:
-    data = _load(file, header)
-    if len(data) < 8 + int.from_bytes(data[4:8], "little"):
-        raise _cut_short(file)
-    return np.asarray(imagecodecs.webp_decode(data))
-
-
-def _decode_jpegxl(file: BinaryIO, header: Header) -> NDArray[Any]:
-    return np.asarray(imagecodecs.jpegxl_decode(_load(file, header), keeporientation=True))
-
-
-def _decode_tiff(file: BinaryIO, header: Header) -> NDArray[Any]:
-    with tifffile.TiffFile(file) as tiff:
-        page = tiff.pages.first
-        if prod(page.shape) != header.width * header.height * header.channels:
-            raise PictureError(f"{file.name} is a TIFF whose first page is not one plain picture; save it as flat RGB.")
-        offsets, counts, size = page.dataoffsets, page.databytecounts, tiff.filehandle.size
-        # The decoder would fill segments that are missing or empty with zeros.
-        whole = all(at > 0 and 0 < count <= size - at for at, count in zip(offsets, counts, strict=False))
-        if not whole or not len(offsets) == len(counts) == prod(page.chunked):
-            raise _cut_short(file)
-        if page.compression == TIFF_PLAIN and not _strips_are_long_enough(page):
-            raise PictureError(f"{file.name} is damaged: its strips are shorter than its pixels; save it again.")
-        if page.compression == TIFF_JPEG:
-            _check_jpeg_segments(file, page)
-        array: NDArray[Any] = np.asarray(page.asarray())
-    return np.moveaxis(array, 0, -1) if array.ndim == 3 and page.planarconfig == 2 else array
-
-
-def _strips_are_long_enough(page: Any) -> bool:
-    """Whether each strip or tile without compression has a byte for all it holds; the decoder reads on behind it."""
-    width, height = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
-    row = width * page.bitspersample // 8 * (1 if page.planarconfig == 2 else page.samplesperpixel)
-    down = -(-page.imagelength // height)
-    last = height if page.is_tiled else page.imagelength - (down - 1) * height
-    across = page.chunked[-2] if page.is_tiled else 1
-    rows = [last if number // across % down == down - 1 else height for number in range(len(page.databytecounts))]
-    return all(count >= row * high for count, high in zip(page.databytecounts, rows, strict=True))
-
-
-def _check_jpeg_segments(file: BinaryIO, page: Any) -> None:
-    """Each strip or tile is a JPEG of its own: it must be whole, and no larger than the directory says."""
-    width, height = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
-    for at, count in zip(page.dataoffsets, page.databytecounts, strict=True):
-        file.seek(at)
-        data = file.read(count)
-        inner = peek(Part(data, file.name))
-        if inner.format != "JPEG" or inner.width > width or inner.height > height:
-            raise PictureError(f"{file.name} is damaged: a JPEG inside it has another size; copy or export it again.")
-        if decode_jpeg(data, page.jpegtables) is None:
-            raise _cut_short(file)
-
-
-def _decode_plain(file: BinaryIO, header: Header) -> NDArray[Any]:
-    return decode_netpbm(file, _load(file, header), header)
-
-
-DECODERS: dict[str, Callable[[BinaryIO, Header], NDArray[Any]]] = {
-    "PNG": _decode_png,
-    "TIFF": _decode_tiff,
-    "JPEG": _decode_jpeg,
-    "WebP": _decode_webp,
-    "JPEG XL": _decode_jpegxl,
-    "Netpbm": _decode_plain,
-}
 
 
 def _to_tensor(path: Path, array: NDArray[Any]) -> Tensor:

@@ -10,13 +10,10 @@ from io import BytesIO
 from dualpix.io import exif as blocks
 from dualpix.io import xmp
 from dualpix.io.exif_edits import with_size, without_thumbnail
-from dualpix.io.finding import EXIF_MARK
 from dualpix.io.metadata import Metadata, orientation_of
 
 ORIENTATION = (xmp.TIFF, "Orientation")
 FORMAT = ("http://purl.org/dc/elements/1.1/", "format")
-MIME_TYPES = {".png": "image/png", ".tif": "image/tiff", ".tiff": "image/tiff", ".jpg": "image/jpeg",
-              ".jpeg": "image/jpeg", ".webp": "image/webp", ".jxl": "image/jxl"}  # fmt: skip
 
 GOOGLE, APPLE = "http://ns.google.com/photos/", "http://ns.apple.com/"
 # Namespaces that tell only of what stands behind a picture in its file: gain maps, depth maps, films, sounds.
@@ -42,17 +39,22 @@ NO_ATTACHMENTS = "XMP told of a gain map, a depth map, a film or a sound behind 
 NO_THUMBNAIL = "The thumbnail showed the blurred view: it is left out."
 
 
-def updated(metadata: Metadata, suffix: str, size: tuple[int, int]) -> tuple[Metadata, list[str]]:
-    """The same as it is to be written into a file of that extension and size, width and height: with the orientation
-    and the processing note, and without what is not true of the new file; and a sentence for what was left out."""
-    packet, notes = _updated_xmp(metadata, suffix, size)
+def updated(
+    metadata: Metadata, mime_type: str, size: tuple[int, int], takes_density: bool
+) -> tuple[Metadata, list[str]]:
+    """The same as it is to be written into a file of that type and size, width and height: with the orientation and the
+    processing note, and without what is not true of the new file; and a sentence for what was left out.
+
+    `takes_density`: the file has a place of its own for the pixels per inch, so that EXIF need not tell them.
+    """
+    packet, notes = _updated_xmp(metadata, mime_type, size)
     metadata = replace(metadata, xmp=packet)
-    exif, more = _updated_exif(metadata, suffix, size)
+    exif, more = _updated_exif(metadata, size, takes_density)
     return replace(metadata, exif=exif), list(dict.fromkeys([*more, *notes]))
 
 
-def _updated_exif(metadata: Metadata, suffix: str, size: tuple[int, int]) -> tuple[bytes | None, list[str]]:
-    given = (metadata.exif or b"").removeprefix(EXIF_MARK)
+def _updated_exif(metadata: Metadata, size: tuple[int, int], takes_density: bool) -> tuple[bytes | None, list[str]]:
+    given = (metadata.exif or b"").removeprefix(blocks.MARK)
     try:
         exif = without_thumbnail(given) if given else blocks.EMPTY
         notes = [] if not given or exif == given else [NO_THUMBNAIL]
@@ -61,16 +63,16 @@ def _updated_exif(metadata: Metadata, suffix: str, size: tuple[int, int]) -> tup
         blocks.check(exif)
         first = blocks.read_directory(block, block.first)
         stored = STORED_TAGS & first.keys()
-        changes = _changes(metadata, suffix, first, block.order)
+        changes = _changes(metadata, first, block.order, takes_density)
         if changes or stored:
             exif = blocks.amend(exif, changes, stored)
     except ValueError as error:
-        fresh, notes = _updated_exif(replace(metadata, exif=None), suffix, size)
+        fresh, notes = _updated_exif(replace(metadata, exif=None), size, takes_density)
         return fresh, [f"The EXIF block cannot be used ({error}): it is left out.", *notes]
     return (exif if given or changes else None), notes
 
 
-def _changes(metadata: Metadata, suffix: str, first: blocks.Directory, order: str) -> blocks.Directory:
+def _changes(metadata: Metadata, first: blocks.Directory, order: str, takes_density: bool) -> blocks.Directory:
     """What is to be new in the first directory."""
     changes: blocks.Directory = {}
     told = blocks.ORIENTATION in first or orientation_of(metadata.xmp) != metadata.orientation
@@ -78,13 +80,12 @@ def _changes(metadata: Metadata, suffix: str, first: blocks.Directory, order: st
         changes[blocks.ORIENTATION] = blocks.short(metadata.orientation, order)
     if metadata.software:
         changes[blocks.SOFTWARE] = blocks.text(metadata.software)
-    holds_density = suffix in (".png", ".jpg", ".jpeg")
-    if metadata.density and not holds_density and blocks.X_RESOLUTION not in first:
+    if metadata.density and not takes_density and blocks.X_RESOLUTION not in first:
         changes |= blocks.density(*metadata.density, order)
     return changes
 
 
-def _updated_xmp(metadata: Metadata, suffix: str, size: tuple[int, int]) -> tuple[bytes | None, list[str]]:
+def _updated_xmp(metadata: Metadata, mime_type: str, size: tuple[int, int]) -> tuple[bytes | None, list[str]]:
     if metadata.xmp is None:
         return None, []
     width, height = (b"%d" % side for side in size)
@@ -94,7 +95,7 @@ def _updated_xmp(metadata: Metadata, suffix: str, size: tuple[int, int]) -> tupl
         (xmp.TIFF, "ImageLength"): height,
         (xmp.EXIF, "PixelXDimension"): width,
         (xmp.EXIF, "PixelYDimension"): height,
-        FORMAT: MIME_TYPES.get(suffix, "").encode(),
+        FORMAT: mime_type.encode(),
     }
     try:
         packet, gone = xmp.edit(metadata.xmp, values, _is_unwanted)

@@ -8,6 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 from xml.parsers import expat
 
+MARK = b"http://ns.adobe.com/xap/1.0/\0"
+"""Before a packet in JPEG, and in PNG texts made of it."""
+
 Name = tuple[str, str]
 """Namespace and local name."""
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from dualpix.errors import PictureError
 from dualpix.io import check_output
-from dualpix.io.writing import ENCODERS, make_folder, write_pictures
+from dualpix.io.formats import OUTPUTS
+from dualpix.io.writing import make_folder, write_pictures
 from dualpix.machine.modes import settled
 from dualpix.pairs import name_of, open_views
 
@@ -59,6 +60,6 @@ def _made(folder: Path) -> Path:
     wanted = "give a folder, or the names of both files"
     if folder.is_file():
         raise PictureError(f"{folder} is a file; {wanted}.")
-    if not folder.is_dir() and folder.suffix.lower() in ENCODERS:
+    if not folder.is_dir() and folder.suffix.lower() in OUTPUTS:
         raise PictureError(f"{folder} looks like a file; {wanted}.")
     return make_folder(folder)

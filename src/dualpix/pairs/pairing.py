@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 from dualpix.errors import PairError, option
 from dualpix.io.endings import is_picture, unreadable_kind
-from dualpix.io.writing import ENCODERS
+from dualpix.io.formats import OUTPUTS
+from dualpix.pairs.sources import BOTH_VIEWS
 from dualpix.pairs.views import SIDE_MARK, name_of
 
-BOTH_VIEWS = {".cr2", ".cr3", ".dng", ".npz"}
-"""Files that hold both views, as far as a name can tell."""
 TWO_PICTURES = ".mpo"
 """Of files without the mark of a side: those with it are views that hold a second picture, such as a preview."""
 
@@ -86,7 +85,7 @@ def find_tree(
         )
     if not found:
         raise PairError(
-            f"{folder} holds no pairs; name the views NAME_L and NAME_R ({', '.join(ENCODERS)}), "
+            f"{folder} holds no pairs; name the views NAME_L and NAME_R ({', '.join(OUTPUTS)}), "
             "or put them under equal names into the folders left and right."
         )
     return sorted(wanted, key=lambda one: (str(one.place), str(one.left)))

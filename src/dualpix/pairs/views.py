@@ -10,10 +10,10 @@ from torch import Tensor
 
 from dualpix.errors import PairError
 from dualpix.io.endings import is_picture
+from dualpix.io.formats import OUTPUTS
 from dualpix.io.metadata import Metadata
 from dualpix.io.opening import as_path
 from dualpix.io.reading import LIMIT_MEGAPIXELS, MIN_SIDE_PX, Picture, read_picture
-from dualpix.io.writing import ENCODERS
 from dualpix.machine.modes import settled
 
 
@@ -119,7 +119,7 @@ def find_pairs(folder: str | Path) -> list[tuple[Path, Path]]:
             lefts, rights = (_index(_pictures(folder / name)) for name in (left_name, right_name))
     if not lefts and not rights:
         raise PairError(
-            f"{folder} holds no pairs; name the views NAME_L and NAME_R ({', '.join(ENCODERS)}), "
+            f"{folder} holds no pairs; name the views NAME_L and NAME_R ({', '.join(OUTPUTS)}), "
             "or put them under equal names into the folders left and right."
         )
     if lonely := [str((lefts | rights)[name]) for name in sorted(lefts.keys() ^ rights.keys())]:

@@ -1,6 +1,7 @@
-"""The routes: each parses a request, asks the desk, and tells what came of it."""
+"""The routes: each parses a request, asks the jobs, and tells what came of it."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
@@ -17,14 +18,16 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from dualpix import __version__
+from dualpix.io.formats import FORMAT_OF, FORMATS, names_of_formats
 from dualpix.pairs import SOURCES
-from dualpix.web import uploads, work
-from dualpix.web.desk import Desk
+from dualpix.pairs.sources import BOTH_VIEWS
+from dualpix.web import pipeline, uploads
 from dualpix.web.guard import LOOPBACK, Guard, refuse
-from dualpix.web.jobs import DONE, Job, refusal_of
+from dualpix.web.http_errors import HttpError
+from dualpix.web.job import DONE, Job, http_error_of
+from dualpix.web.jobs import Jobs
 from dualpix.web.openapi import describe
-from dualpix.web.refusals import Refusal
-from dualpix.web.uploads import Upload
+from dualpix.web.uploads import Form
 
 PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
@@ -35,46 +38,67 @@ PAGE = {
     "/style.css": ("style.css", "text/css; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
-PICTURES = {"left": work.LEFT, "right": work.RIGHT, "disparity": work.DISPARITY, "before": work.BEFORE}
-TYPES = {".png": "image/png", ".tif": "image/tiff", ".jpg": "image/jpeg"}
-FORMATS = {"png": ".png", "tif": ".tif", "jpg": ".jpg"}
+PICTURES = {"left": pipeline.LEFT, "right": pipeline.RIGHT, "disparity": pipeline.DISPARITY, "before": pipeline.BEFORE}
+DOWNLOADS = {"png": ".png", "tif": ".tif", "jpg": ".jpg"}
 CHUNK_BYTES = 2**18
 SWEEP_S = 30.0
 
 
 def create_app(
-    desk: Desk,
+    jobs: Jobs,
     hosts: frozenset[str] = LOOPBACK,
     any_address: bool = False,
     behind: frozenset[str] = frozenset(),
 ) -> Guard:
-    """The whole application around `desk`; `hosts`, `any_address` and `behind` as in `Guard`."""
-    doors = Doors(desk)
+    """The whole application around `jobs`; `hosts`, `any_address` and `behind` as in `Guard`."""
+    endpoints = Endpoints(jobs)
     one = "/api/jobs/{job}"
     routes = [
         *(Route(path, static(*content), methods=["GET"]) for path, content in PAGE.items()),
-        Route("/openapi.json", doors.openapi, methods=["GET"]),
-        Route("/health", doors.health, methods=["GET"]),
-        Route("/ready", doors.ready, methods=["GET"]),
-        Route("/metrics", doors.metrics, methods=["GET"]),
-        Route("/api/limits", doors.limits, methods=["GET"]),
-        Route("/api/jobs", doors.create, methods=["POST"]),
-        Route(one, doors.show, methods=["GET"]),
-        Route(one, doors.remove, methods=["DELETE"]),
-        *(Route(f"{one}/{verb}", doors.command(verb), methods=["POST"]) for verb in ("start", "stop", "swap")),
-        *(Route(f"{one}/{name}", doors.picture(file), methods=["GET"]) for name, file in PICTURES.items()),
-        Route(f"{one}/preview", doors.picture(work.AFTER, of_result=True), methods=["GET"]),
-        Route(f"{one}/result", doors.result, methods=["GET"]),
+        Route("/openapi.json", endpoints.openapi, methods=["GET"]),
+        Route("/health", endpoints.health, methods=["GET"]),
+        Route("/ready", endpoints.ready, methods=["GET"]),
+        Route("/metrics", endpoints.metrics, methods=["GET"]),
+        Route("/api/limits", endpoints.limits, methods=["GET"]),
+        Route("/api/jobs", endpoints.create, methods=["POST"]),
+        Route(one, endpoints.show, methods=["GET"]),
+        Route(one, endpoints.remove, methods=["DELETE"]),
+        *(Route(f"{one}/{verb}", endpoints.command(verb), methods=["POST"]) for verb in ("start", "stop", "swap")),
+        *(Route(f"{one}/{name}", endpoints.picture(file), methods=["GET"]) for name, file in PICTURES.items()),
+        Route(f"{one}/preview", endpoints.picture(pipeline.AFTER, of_result=True), methods=["GET"]),
+        Route(f"{one}/result", endpoints.result, methods=["GET"]),
     ]
-    handlers: dict[Any, Any] = {Refusal: _refused, HTTPException: _failed, ClientDisconnect: _left, OSError: _unusable}
-    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=doors.lifespan)
+    handlers: dict[Any, Any] = {
+        HttpError: _refused,
+        HTTPException: _failed,
+        ClientDisconnect: _left,
+        OSError: _unusable,
+    }
+    app = Starlette(routes=routes, exception_handlers=handlers, lifespan=endpoints.lifespan)
     app.router.redirect_slashes = False
-    return Guard(app, hosts, desk.limits, any_address, behind, desk.tally)
+    return Guard(app, hosts, jobs.limits, any_address, behind, jobs.counters)
+
+
+def content_of(name: str) -> bytes:
+    """A file of the page, with what it says of the formats of pictures filled in."""
+    content = (resources.files("dualpix.web") / "page" / name).read_text(encoding="utf-8")
+    starts = (json.dumps("^(?:" + kind.start.pattern.decode("ascii") + ")") for kind in FORMATS.values())
+    filled = {
+        "pictures": ",".join(ending for kind in FORMATS.values() for ending in kind.endings),
+        "files of both views": ",".join(sorted(BOTH_VIEWS)),
+        "endings of both views": "|".join(sorted(ending[1:] for ending in BOTH_VIEWS)),
+        "kinds of both views": ", ".join(kind.about for kind in SOURCES.values() if kind.about),
+        "formats": names_of_formats(),
+        "starts of pictures": ", ".join(f'new RegExp({start}, "s")' for start in starts),
+    }
+    for words, instead in filled.items():
+        content = content.replace("{{" + words + "}}", instead)
+    return content.encode()
 
 
 def static(name: str, kind: str) -> Callable[[Request], Response]:
     """A door to one file of the page."""
-    content = (resources.files("dualpix.web") / "page" / name).read_bytes()
+    content = content_of(name)
 
     def answer(request: Request) -> Response:
         return Response(content, headers={"content-type": kind})
@@ -82,13 +106,13 @@ def static(name: str, kind: str) -> Callable[[Request], Response]:
     return answer
 
 
-async def _refused(request: Request, refusal: Refusal) -> Response:
+async def _refused(request: Request, refusal: HttpError) -> Response:
     return refuse(refusal)
 
 
 async def _failed(request: Request, error: HTTPException) -> Response:
     words = {404: "There is nothing at this address.", 405: "This address does not take that kind of request."}
-    return refuse(Refusal(error.status_code, words.get(error.status_code, f"{error.detail}".rstrip(".") + ".")))
+    return refuse(HttpError(error.status_code, words.get(error.status_code, f"{error.detail}".rstrip(".") + ".")))
 
 
 async def _left(request: Request, error: ClientDisconnect) -> Response:
@@ -96,14 +120,14 @@ async def _left(request: Request, error: ClientDisconnect) -> Response:
 
 
 async def _unusable(request: Request, error: OSError) -> Response:
-    return refuse(refusal_of(error, Path()))
+    return refuse(http_error_of(error, Path()))
 
 
-class Doors:
+class Endpoints:
     """What is behind each route."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -112,7 +136,7 @@ class Doors:
         async def sweep() -> None:
             while True:
                 await asyncio.sleep(SWEEP_S)
-                await run_in_threadpool(self._desk.expire)
+                await run_in_threadpool(self._jobs.expire)
 
         task = asyncio.create_task(sweep())
         try:
@@ -121,32 +145,32 @@ class Doors:
             task.cancel()
 
     def openapi(self, request: Request) -> Response:
-        return JSONResponse(describe(self._desk.limits))
+        return JSONResponse(describe(self._jobs.limits))
 
     def limits(self, request: Request) -> Response:
-        limits = self._desk.limits
+        limits = self._jobs.limits
         return JSONResponse({"body_bytes": limits.body_bytes, "megapixels": limits.megapixels, "kept_s": limits.kept_s})
 
     def health(self, request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
     def ready(self, request: Request) -> Response:
-        self._desk.require_ready()
+        self._jobs.require_ready()
         return JSONResponse({"status": "ok"})
 
     def metrics(self, request: Request) -> Response:
-        gauges = self._desk.gauges() | {"dualpix_info": {(("version", __version__),): 1.0}}
-        return Response(self._desk.tally.text(gauges), media_type="text/plain; version=0.0.4; charset=utf-8")
+        gauges = self._jobs.gauges() | {"dualpix_info": {(("version", __version__),): 1.0}}
+        return Response(self._jobs.counters.text(gauges), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def create(self, request: Request) -> Response:
         kind = request.headers.get("content-type", "")
         if kind.partition(";")[0].strip().lower() != "multipart/form-data":
-            raise Refusal(415, "Send the views as multipart/form-data, in the fields left and right.")
-        await run_in_threadpool(self._desk.expire)
+            raise HttpError(415, "Send the views as multipart/form-data, in the fields left and right.")
+        await run_in_threadpool(self._jobs.expire)
         length = request.headers.get("content-length")
-        with self._desk.admit(int(length) if length else None) as folder:
-            upload = await uploads.take_in(kind, request.stream(), folder, lambda size: self._desk.wrote(folder, size))
-            job = self._desk.add(_order(upload, folder), _yes(upload, "start", "yes"))
+        with self._jobs.admit(int(length) if length else None) as folder:
+            upload = await uploads.take_in(kind, request.stream(), folder, lambda size: self._jobs.wrote(folder, size))
+            job = self._jobs.add(_upload_of(upload, folder), _yes(upload, "start", "yes"))
         # Relative, as all addresses are: in front of this server there may be one that puts it below a path.
         return JSONResponse(job.as_json(), 202, {"location": f"jobs/{job.id}"})
 
@@ -154,11 +178,11 @@ class Doors:
         return JSONResponse(self._job(request).as_json())
 
     def remove(self, request: Request) -> Response:
-        self._desk.remove(self._job(request))
+        self._jobs.remove(self._job(request))
         return Response(status_code=204)
 
     def command(self, verb: str) -> Callable[[Request], Response]:
-        act = {"start": self._desk.start, "stop": self._desk.stop, "swap": self._desk.swap}[verb]
+        act = {"start": self._jobs.start, "stop": self._jobs.stop, "swap": self._jobs.swap}[verb]
 
         def answer(request: Request) -> Response:
             job = self._job(request)
@@ -173,10 +197,10 @@ class Doors:
             is_true = job.state == DONE if of_result else job.checked is not None
             if is_true:
                 with suppress(FileNotFoundError):
-                    return stream(job.order.folder / name)
+                    return stream(job.upload.folder / name)
             if job.failure:
                 raise job.failure
-            raise Refusal(409, f"This picture is not there yet: the pair is {job.state}.")
+            raise HttpError(409, f"This picture is not there yet: the pair is {job.state}.")
 
         return answer
 
@@ -184,43 +208,45 @@ class Doors:
         job = await run_in_threadpool(self._job, request)
         suffix, depth, strength = _wanted(request, job)
         version = job.version
-        made = self._desk.render(job, suffix, depth, strength)
+        made = self._jobs.render(job, suffix, depth, strength)
         try:
-            path = await asyncio.wait_for(asyncio.wrap_future(made), self._desk.limits.render_s)
+            path = await asyncio.wait_for(asyncio.wrap_future(made), self._jobs.limits.render_s)
         except TimeoutError:
             made.add_done_callback(_throw_away)
-            raise Refusal(504, "Making the file took too long; try again.", retry_s=30) from None
+            raise HttpError(504, "Making the file took too long; try again.", retry_s=30) from None
         except asyncio.CancelledError:
             made.add_done_callback(_throw_away)
             raise
         except Exception as error:
-            raise refusal_of(error, job.order.folder, job.order.names) from error
+            raise http_error_of(error, job.upload.folder, job.upload.names) from error
 
         def sent() -> None:
             if request.method == "GET":  # HEAD asks what it would be, and gets nothing of it.
-                self._desk.fetched(job, version)
+                self._jobs.fetched(job, version)
 
         return await run_in_threadpool(stream, path, sent)
 
     def _job(self, request: Request) -> Job:
-        return self._desk.find(request.path_params["job"])
+        return self._jobs.find(request.path_params["job"])
 
 
-def _order(upload: Upload, folder: Path) -> work.Order:
-    """What is to be done. Raises Refusal 400."""
-    layout = upload.texts.get("layout") or None
+def _upload_of(form: Form, folder: Path) -> pipeline.Upload:
+    """What is to be done. Raises HttpError 400."""
+    layout = form.texts.get("layout") or None
     if layout not in (None, *SOURCES):
-        raise Refusal(400, f"There is no layout {str(layout)[:50]!r}; choose from: {', '.join(SOURCES)}.")
-    if "left" not in upload.paths:
-        raise Refusal(400, "Send the left view, or a file that holds both, in the field left.")
-    paths = upload.paths
-    return work.Order(folder, paths["left"], paths.get("right"), layout, _yes(upload, "swap", "no"), names=upload.names)
+        raise HttpError(400, f"There is no layout {str(layout)[:50]!r}; choose from: {', '.join(SOURCES)}.")
+    if "left" not in form.paths:
+        raise HttpError(400, "Send the left view, or a file that holds both, in the field left.")
+    paths = form.paths
+    return pipeline.Upload(
+        folder, paths["left"], paths.get("right"), layout, _yes(form, "swap", "no"), names=form.names
+    )
 
 
-def _yes(upload: Upload, name: str, otherwise: str) -> bool:
-    value = upload.texts.get(name, otherwise).lower()
+def _yes(form: Form, name: str, otherwise: str) -> bool:
+    value = form.texts.get(name, otherwise).lower()
     if value not in ("yes", "no", "true", "false", "1", "0"):
-        raise Refusal(400, f"The field {name} must be yes or no.")
+        raise HttpError(400, f"The field {name} must be yes or no.")
     return value in ("yes", "true", "1")
 
 
@@ -231,17 +257,17 @@ def _throw_away(made: "Future[Path]") -> None:
 
 
 def _wanted(request: Request, job: Job) -> tuple[str, int, float]:
-    """The extension, depth and strength asked for. Raises Refusal 400."""
+    """The extension, depth and strength asked for. Raises HttpError 400."""
     query = request.query_params
     kind, depth, strength = query.get("format", "png"), query.get("depth", "16"), query.get("strength", "1")
-    if kind not in FORMATS:
-        raise Refusal(400, f"There is no format {kind[:20]!r}; choose from: {', '.join(FORMATS)}.")
+    if kind not in DOWNLOADS:
+        raise HttpError(400, f"There is no format {kind[:20]!r}; choose from: {', '.join(DOWNLOADS)}.")
     if depth not in ("8", "16"):
-        raise Refusal(400, "The depth must be 8 or 16.")
+        raise HttpError(400, "The depth must be 8 or 16.")
     with suppress(ValueError):
         if 0 <= float(strength) <= 1:
-            return FORMATS[kind], int(depth), float(strength)
-    raise Refusal(400, "The strength must be a number from 0, as taken, to 1, all of the result.")
+            return DOWNLOADS[kind], int(depth), float(strength)
+    raise HttpError(400, "The strength must be a number from 0, as taken, to 1, all of the result.")
 
 
 def stream(path: Path, sent: Callable[[], None] | None = None) -> StreamingResponse:
@@ -252,7 +278,7 @@ def stream(path: Path, sent: Callable[[], None] | None = None) -> StreamingRespo
     """
     file = path.open("rb")
     length = os.fstat(file.fileno()).st_size
-    headers = {"content-length": str(length), "content-type": TYPES[path.suffix]}
+    headers = {"content-length": str(length), "content-type": FORMAT_OF[path.suffix].mime_type}
     if sent:
         headers["content-disposition"] = "attachment"
         with suppress(OSError):  # Where open files cannot be removed, it goes with its job.

@@ -9,7 +9,8 @@ from h11 import LocalProtocolError
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from dualpix.web.guard import App, bare
-from dualpix.web.refusals import Limits, Refusal
+from dualpix.web.http_errors import HttpError
+from dualpix.web.limits import Limits
 
 
 class Connection(H11Protocol):
@@ -47,7 +48,7 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer to bytes that are no HTTP."""
-        headers, content = bare(Refusal(400, "This is no HTTP request that can be read."))
+        headers, content = bare(HttpError(400, "This is no HTTP request that can be read."))
         lines = [b"HTTP/1.1 400 Bad Request", *(name + b": " + value for name, value in headers), b"", content]
         with suppress(LocalProtocolError):
             self.conn.send_failed()
@@ -86,7 +87,7 @@ class Connection(H11Protocol):
 
 def busy(limits: Limits) -> App:
     """An application for connections beyond those allowed."""
-    refusal = Refusal(503, "Too many are connected; try again in a moment.", retry_s=max(1, round(limits.head_s)))
+    refusal = HttpError(503, "Too many are connected; try again in a moment.", retry_s=max(1, round(limits.head_s)))
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         headers, content = bare(refusal)

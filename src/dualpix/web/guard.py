@@ -15,8 +15,9 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from dualpix.web.refusals import Limits, Refusal, stopping
-from dualpix.web.tally import Tally
+from dualpix.web.counters import Counters
+from dualpix.web.http_errors import HttpError, stopping
+from dualpix.web.limits import Limits
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -56,11 +57,11 @@ class Guard:
         limits: Limits,
         any_address: bool = False,
         behind: frozenset[str] = frozenset(),
-        tally: Tally | None = None,
+        counters: Counters | None = None,
     ) -> None:
         self._app, self._limits, self._any_address, self._behind = app, limits, any_address, behind
         self._hosts = hosts | {name_in(name) for name in behind}
-        self._tally = tally or Tally()
+        self._counters = counters or Counters()
         self._arriving: dict[asyncio.Task[Any], Body] = {}
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
@@ -80,7 +81,7 @@ class Guard:
         finally:
             if task:
                 self._arriving.pop(task, None)
-            self._tally.request(scope["method"], scope["path"], answer.status, time.monotonic() - began_s)
+            self._counters.request(scope["method"], scope["path"], answer.status, time.monotonic() - began_s)
 
     def stop(self) -> None:
         """End the uploads under way, each with a sentence that says why."""
@@ -93,23 +94,23 @@ class Guard:
             self._check(scope)
             await self._app(scope, body.receive, answer.send)
             return
-        except Refusal as refused:
+        except HttpError as refused:
             refusal = refused
         except asyncio.CancelledError:
             refusal = stopping()
         except Exception as error:
-            self._tally.mishap(error)
-            refusal = Refusal(500, "Something went wrong that should not have; please report it.")
+            self._counters.mishap(error)
+            refusal = HttpError(500, "Something went wrong that should not have; please report it.")
         if not answer.status:
             await refuse(refusal)(scope, body.receive, answer.send)
 
     def _check(self, scope: MutableMapping[str, Any]) -> None:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if "transfer-encoding" in headers and "content-length" in headers:
-            raise Refusal(400, "A request has either a Content-Length or a Transfer-Encoding.", closes=True)
+            raise HttpError(400, "A request has either a Content-Length or a Transfer-Encoding.", closes=True)
         host = headers.get("host", "").lower()
         if not self._is_ours(name_in(host)) and scope["path"] not in PROBES:
-            raise Refusal(
+            raise HttpError(
                 403,
                 f"This server does not answer to the name {host[:100]!r}; use the address it printed, or start it "
                 "with --allow-host and this name.",
@@ -117,10 +118,10 @@ class Guard:
         origin = headers.get("origin")
         known = {f"{scheme}://{name}" for scheme in ("http", "https") for name in (host, *self._behind)}
         if origin is not None and origin.lower() not in known:
-            raise Refusal(403, "Pages of other sites may not use this server.")
+            raise HttpError(403, "Pages of other sites may not use this server.")
         from_elsewhere = headers.get("sec-fetch-site") in ("cross-site", "same-site")
         if from_elsewhere and scope["path"].startswith("/api"):
-            raise Refusal(403, "Pages of other sites may not use this server.")
+            raise HttpError(403, "Pages of other sites may not use this server.")
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._limits.body_bytes:
             raise too_large(self._limits)
@@ -146,13 +147,13 @@ def is_address(name: str) -> bool:
     return True
 
 
-def too_large(limits: Limits) -> Refusal:
+def too_large(limits: Limits) -> HttpError:
     """The answer to an upload that is too large."""
-    return Refusal(413, f"The upload is larger than {limits.body_bytes / 1e6:g} MB; export smaller views.")
+    return HttpError(413, f"The upload is larger than {limits.body_bytes / 1e6:g} MB; export smaller views.")
 
 
 class Body:
-    """A request's body as it arrives; `receive` raises Refusal 413 if it becomes too large, 408 if too slow."""
+    """A request's body as it arrives; `receive` raises HttpError 413 if it becomes too large, 408 if too slow."""
 
     def __init__(self, receive: Receive, limits: Limits, is_there: bool) -> None:
         self._receive, self._limits = receive, limits
@@ -168,7 +169,7 @@ class Body:
             message = await asyncio.wait_for(self._receive(), max(patience_s, 0))
         except TimeoutError:
             self.is_over = True
-            raise Refusal(408, "The upload came too slowly, or stopped; try again.") from None
+            raise HttpError(408, "The upload came too slowly, or stopped; try again.") from None
         self._bytes += len(message.get("body", b""))
         self.is_over = not message.get("more_body", False)
         if self._bytes > self._limits.body_bytes:
@@ -202,7 +203,7 @@ class Answer:
         await self._send(message)
 
 
-def refuse(refusal: Refusal) -> JSONResponse:
+def refuse(refusal: HttpError) -> JSONResponse:
     """The answer that says no."""
     headers = {} if refusal.retry_s is None else {"retry-after": str(refusal.retry_s)}
     if refusal.closes:
@@ -210,7 +211,7 @@ def refuse(refusal: Refusal) -> JSONResponse:
     return JSONResponse({"error": refusal.sentence}, refusal.status, headers)
 
 
-def bare(refusal: Refusal) -> tuple[list[tuple[bytes, bytes]], bytes]:
+def bare(refusal: HttpError) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """The same, as headers and content, for where no application answers: the connection ends with it."""
     answer = refuse(refusal)
     headers = [pair for pair in answer.raw_headers if pair[0] != b"connection"]

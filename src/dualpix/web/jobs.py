@@ -1,134 +1,261 @@
-"""A job: one pair of views and what became of it; and what to answer when work on it went wrong."""
+"""All jobs of a server: taken in, done, and what came out kept for a while."""
 
-import errno
+import math
+import shutil
+import tempfile
 import threading
 import time
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from secrets import token_urlsafe
 
-from dualpix.errors import DualpixError, MachineError, ran_out_of_memory
-from dualpix.web import work
-from dualpix.web.refusals import Refusal
+from dualpix.inference.options import DeblurOptions
+from dualpix.web import pipeline
+from dualpix.web.counters import Counters, Labels
+from dualpix.web.http_errors import USUAL_RETRY_S, HttpError, stopping
+from dualpix.web.job import ACTIVE, CHECKING, DONE, FAILED, GONE, READY, RUNNING, STATES, WAITING, Job, too_slow
+from dualpix.web.limits import Limits
+from dualpix.web.space import Space
+from dualpix.web.workers import Workers
+from dualpix.weights.checkpoint import Checkpoint
 
-CHECKING, READY, WAITING, RUNNING, DONE, FAILED = "checking", "ready", "waiting", "running", "done", "failed"
-STATES = (CHECKING, READY, WAITING, RUNNING, DONE, FAILED)
-ACTIVE = (CHECKING, WAITING, RUNNING)
-GONE = "There is no such job: it never was, was deleted, or has expired; upload the views again."
-CHANGED = "The pair was changed meanwhile; ask again when it is done."
-FULL = "The disk of the server is full; try again when there is room."
-FULL_RETRY_S = 60
-
-
-def refusal_of(error: BaseException, folder: Path, names: dict[str, str] | None = None) -> Refusal:
-    """What to answer when work on a job in `folder`, whose files the user calls `names`, raised `error`."""
-    if isinstance(error, Refusal):
-        return error
-    if is_full(error):
-        return Refusal(503, FULL, FULL_RETRY_S)
-    if isinstance(error, MachineError):
-        return Refusal(503, work.told(error, folder, names))
-    if isinstance(error, DualpixError):
-        return Refusal(422, work.told(error, folder, names))
-    if ran_out_of_memory(error):
-        return Refusal(503, "The memory ran out; use smaller views.")
-    if isinstance(error, FileNotFoundError):
-        return Refusal(404, GONE)
-    if isinstance(error, OSError):
-        return Refusal(503, f"A file of the server cannot be used: {error.strerror or type(error).__name__}.")
-    return Refusal(500, f"Something went wrong that should not have ({type(error).__name__}); please report it.")
+HANDED_BACK = "The server stopped before this pair was done; send it again."
 
 
-def is_full(error: BaseException | None) -> bool:
-    """Whether this came of a disk or a quota that is full, however it was wrapped on its way."""
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+class Jobs:
+    """All jobs of one server. Methods may be called from any thread."""
 
+    def __init__(
+        self,
+        root: Path,
+        checkpoint: Checkpoint,
+        options: DeblurOptions | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        self.counters = Counters()
+        self.is_stopping = False
+        self._root = root
+        self._jobs: dict[str, Job] = {}
+        self._space = Space(root, self.limits.free_disk_bytes)
+        self._numbers = 0
+        self._lock = threading.RLock()
+        options = replace(options or DeblurOptions(), force=True)
+        self._workers = Workers(self._lock, checkpoint, options, self.limits, self._space, self.counters)
+        self._slow = self._workers.slow
+        self._renders: list[Future[Path]] = []
 
-def too_slow(what: str, allowed_s: float) -> Refusal:
-    """What to answer when `what` took longer than allowed."""
-    return Refusal(504, f"{what} took longer than the {allowed_s / 60:g} minutes that are allowed; use smaller views.")
+    # ---- in and out
 
+    @contextmanager
+    def admit(self, size: int | None = 0) -> Iterator[Path]:
+        """Hold a place while an upload of `size` bytes (None: nobody knows) arrives; gives a folder for it, which is
+        removed unless a job keeps it.
 
-class Stopped(Exception):
-    """The user does not want it any more."""
-
-
-class Turn:
-    """A turn in a lane of one. It ends once, whether the thread that has it ends it or somebody who waited too long."""
-
-    def __init__(self, gate: threading.Semaphore) -> None:
-        gate.acquire()
-        self._gate, self._lock, self._has_ended = gate, threading.Lock(), False
-
-    def end(self) -> None:
+        Raises HttpError: 429 if too much is going on, or kept until it is fetched, 503 if the disk is nearly full.
+        """
+        self.expire()
         with self._lock:
-            if not self._has_ended:
-                self._has_ended = True
-                self._gate.release()
+            self._require_place(more=1)
+            kept = len(self._space.uploads) + sum(
+                job.state in ACTIVE or job.waits_to_be_fetched for job in self._jobs.values()
+            )
+            if kept >= self.limits.kept_jobs:
+                what = f"{kept} pairs are being worked on or wait to be fetched, which is the most that are kept"
+                raise HttpError(429, f"{what}; fetch or delete one, or try again later.", self._place_in_s())
+            self._space.require(size or 0)
+            folder = Path(tempfile.mkdtemp(dir=self._root))
+            self._space.uploads[folder] = size or 0
+        try:
+            yield folder
+        finally:
+            with self._lock:
+                del self._space.uploads[folder]
+                if all(job.upload.folder != folder for job in self._jobs.values()):
+                    shutil.rmtree(folder, ignore_errors=True)
 
+    def wrote(self, folder: Path, size: int) -> None:
+        """So many bytes of the upload into `folder` will be written now. Raises HttpError 503 if the disk gets full."""
+        with self._lock:
+            self._space.use(folder, size)
 
-@dataclass(eq=False)
-class Job:
-    """One pair of views. `number`: for the log; `version` counts what changed its pictures, so that browsers fetch them
-    anew; `failure` is the status and sentence of what went wrong; `used_s` is when it was last asked for, and
-    `deadline_s` when its check must be over, on the monotonic clock; `ticket` is that of the work whose outcome counts,
-    and `turn` that of its check; `holders` are the threads that use its folder; `fetched`: whether the result was
-    downloaded."""
+    def add(self, upload: pipeline.Upload, start: bool) -> Job:
+        """Take in a pair whose files are in place; it is checked, and then deblurred if `start`."""
+        job = Job(token_urlsafe(18), replace(upload, megapixels=self.limits.megapixels))
+        with self._lock:
+            self._numbers += 1
+            job.number = self._numbers
+            self._jobs[job.id] = job
+            self._workers.check(job, start)
+        return job
 
-    id: str
-    order: work.Order
-    number: int = 0
-    state: str = CHECKING
-    version: int = 1
-    done: int = 0
-    total: int = 0
-    began_s: float = 0.0
-    seconds: float = 0.0
-    checked: work.Checked | None = None
-    notes: tuple[str, ...] = ()
-    plan: str | None = None
-    failure: Refusal | None = None
-    used_s: float = field(default_factory=time.monotonic)
-    deadline_s: float = 0.0
-    ticket: object = None
-    turn: "Turn | None" = None
-    holders: int = 0
-    fetched: bool = False
-    wants_start: bool = False
-    wants_stop: bool = False
-    is_removed: bool = False
+    def find(self, name: str) -> Job:
+        """The job of that id. Raises HttpError 404."""
+        self.expire()
+        with self._lock:
+            job = self._jobs.get(name)
+            if job is None:
+                raise HttpError(404, GONE)
+            job.used_s = time.monotonic()
+            return job
 
-    def as_json(self) -> dict[str, Any]:
-        """What GET /api/jobs/{id} tells."""
-        running = self.state == RUNNING
-        return {
-            "id": self.id,
-            "state": self.state,
-            "stopping": running and self.wants_stop,
-            "version": self.version,
-            "swap": self.order.swap,
-            "bands_done": self.done,
-            "bands": self.total,
-            "seconds": round(time.monotonic() - self.began_s if running else self.seconds, 1),
-            "check": self.checked and self.checked.found,
-            "notes": list(self.notes),
-            "plan": self.plan,
-            "fetched": self.fetched,
-            "status": self.failure.status if self.failure else 200,
-            "error": self.failure.sentence if self.failure else None,
-        }
+    def remove(self, job: Job) -> None:
+        """Forget a job and its files; if somebody uses them, as soon as that stops."""
+        with self._lock:
+            self._jobs.pop(job.id, None)
+            job.is_removed = job.wants_stop = True
+            job.ticket = None
+            if not job.holders:
+                shutil.rmtree(job.upload.folder, ignore_errors=True)
+
+    def expire(self) -> None:
+        """Remove what nobody has asked for in `kept_s`, and the longest unused beyond `kept_jobs`, but no result that
+        waits to be fetched; give up checks that take too long."""
+        now_s = time.monotonic()
+        with self._lock:
+            for job in self._jobs.values():
+                if job.state == CHECKING and now_s > job.deadline_s:
+                    job.ticket, job.state, job.failure = None, FAILED, too_slow("Reading", self.limits.check_s)
+                    if job.turn:
+                        job.turn.end()
+            idle = [job for job in self._jobs.values() if job.state not in ACTIVE and not job.holders]
+            surplus = len(self._jobs) - self.limits.kept_jobs
+            for job in sorted(idle, key=lambda job: job.used_s):
+                is_surplus = surplus > 0 and not job.waits_to_be_fetched
+                if is_surplus or now_s - job.used_s > self.limits.kept_s:
+                    self.remove(job)
+                    surplus -= 1
+
+    # ---- what users ask for
+
+    def swap(self, job: Job) -> None:
+        """Exchange the views and check again; a result is forgotten. Raises HttpError 409 while it is worked on, 429 if
+        too much is going on."""
+        with self._lock:
+            self._require(job, READY, DONE)
+            self._require_place()
+            job.upload = replace(job.upload, swap=not job.upload.swap)
+            job.version += 1
+            job.forget(
+                pipeline.RESULT, pipeline.AFTER, pipeline.LEFT, pipeline.RIGHT, pipeline.DISPARITY, pipeline.BEFORE
+            )
+            self._workers.check(job, start=False)
+
+    def start(self, job: Job) -> None:
+        """Deblur, after a check if there was none. Raises HttpError 409 unless it is at rest, 429 if too much is going
+        on, and what went wrong before unless that may pass."""
+        with self._lock:
+            if not (job.state == FAILED and job.failure and job.failure.may_pass):
+                self._require(job, READY, DONE)
+            self._require_place()
+            if job.checked is None:
+                self._workers.check(job, start=True)
+            else:
+                self._workers.deblur(job)
+
+    def stop(self, job: Job) -> None:
+        """Stop checking or deblurring, between two bands at the latest. Does nothing if it is at rest."""
+        with self._lock:
+            if job.state == RUNNING:
+                job.wants_stop = True
+            elif job.state in (WAITING, CHECKING):
+                job.ticket, job.wants_start, job.state = None, False, READY
+
+    def render(self, job: Job, suffix: str, depth: int, strength: float) -> Future[Path]:
+        """Have the result written as a file. Raises HttpError 409 if there is none, 429 if too much is going on."""
+        with self._lock:
+            self._require(job, DONE)
+            self._renders = [one for one in self._renders if not one.done()]
+            if len(self._renders) >= self.limits.active_jobs:
+                raise HttpError(429, "Too many files are being made; try again in a moment.", USUAL_RETRY_S)
+            future = self._workers.render(job, suffix, depth, strength)
+            self._renders.append(future)
+            return future
+
+    def fetched(self, job: Job, version: int) -> None:
+        """The result, as it was then, has been sent as a whole."""
+        with self._lock:
+            job.fetched = job.fetched or job.version == version
+
+    # ---- the end, and what is told of it all
+
+    def wind_up(self) -> None:
+        """Take nothing new; finish what runs, and hand back, with a sentence, what waits for its turn."""
+        with self._lock:
+            self.is_stopping = True
+            for job in self._jobs.values():
+                if job.state in (CHECKING, WAITING):
+                    job.ticket, job.wants_start, job.state = None, False, FAILED
+                    job.failure = HttpError(503, HANDED_BACK, USUAL_RETRY_S)
 
     @property
-    def waits_to_be_fetched(self) -> bool:
-        return self.state == DONE and not self.fetched
+    def is_at_rest(self) -> bool:
+        """Nothing is being worked on, and every result has been fetched."""
+        with self._lock:
+            busy = (job.state in ACTIVE or job.holders or job.waits_to_be_fetched for job in self._jobs.values())
+            return not (self._space.uploads or any(busy))
 
-    def forget(self, *names: str) -> None:
-        """Delete these of its pictures, so that nobody is served what is not true any more."""
-        for name in names:
-            with suppress(OSError):  # Where open files cannot be removed, the state alone withholds them.
-                (self.order.folder / name).unlink()
+    def close(self, patience_s: float = 5.0) -> bool:
+        """Stop everything. Returns whether all threads came to rest within `patience_s`."""
+        with self._lock:
+            for job in list(self._jobs.values()):
+                self.remove(job)
+        return self._workers.close(patience_s)
+
+    def gauges(self) -> dict[str, dict[Labels, float]]:
+        """What is so now, for `Counters.text`."""
+        with self._lock:
+            jobs = list(self._jobs.values())
+            return {
+                "dualpix_jobs": {(("state", state),): sum(job.state == state for job in jobs) for state in STATES},
+                "dualpix_results_not_fetched": {(): sum(job.waits_to_be_fetched for job in jobs)},
+                "dualpix_uploads": {(): len(self._space.uploads)},
+                "dualpix_disk_free_bytes": {(): self._space.free_bytes},
+            }
+
+    def require_ready(self) -> None:
+        """Raises HttpError unless an upload would be taken now: 503 if the server stops or the disk is nearly full."""
+        with self._lock:
+            if self.is_stopping:
+                raise stopping()
+            self._space.require(0)
+
+    # ---- inside
+
+    def _require(self, job: Job, *states: str) -> None:
+        if job.state == FAILED and job.failure:
+            raise job.failure
+        if job.state not in states:
+            raise HttpError(409, f"This pair is {job.state}, and for this it must be {' or '.join(states)}.")
+
+    def _require_place(self, more: int = 0) -> None:
+        if self.is_stopping:
+            raise stopping()
+        active = len(self._space.uploads) + sum(job.state in ACTIVE for job in self._jobs.values())
+        if active >= self.limits.active_jobs:
+            what = f"{active} pairs are being worked on, which is the most at once"
+            raise HttpError(429, f"{what}; try again when one is done.", self._turn_in_s())
+
+    def _turn_in_s(self) -> int:
+        """When one of the pairs that are being worked on will be done, as far as bands or earlier pairs tell."""
+        active = [job for job in self._jobs.values() if job.state in ACTIVE]
+        for job in active:
+            if job.state == RUNNING:
+                spent_s = time.monotonic() - job.began_s
+                if job.done:
+                    return max(1, math.ceil(spent_s / job.done * (job.total - job.done)))
+                if self._workers.pace_s is not None:
+                    return max(1, math.ceil(self._workers.pace_s - spent_s))
+        if active and self._workers.pace_s is not None:
+            return max(1, math.ceil(self._workers.pace_s))
+        return USUAL_RETRY_S
+
+    def _place_in_s(self) -> int:
+        """When the first of the results that wait to be fetched will have waited long enough."""
+        waiting = [job.used_s for job in self._jobs.values() if job.waits_to_be_fetched]
+        if not waiting:
+            return self._turn_in_s()
+        return max(1, math.ceil(min(waiting) + self.limits.kept_s - time.monotonic()))

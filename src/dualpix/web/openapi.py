@@ -4,7 +4,7 @@ from typing import Any
 
 from dualpix import __version__
 from dualpix.pairs import SOURCES
-from dualpix.web.refusals import Limits
+from dualpix.web.limits import Limits
 
 Json = dict[str, Any]
 

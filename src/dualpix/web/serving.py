@@ -21,10 +21,10 @@ from dualpix.errors import MachineError, option
 from dualpix.inference.options import DeblurOptions
 from dualpix.web.app import create_app
 from dualpix.web.connections import Connection
-from dualpix.web.desk import Desk
 from dualpix.web.folders import folder, sweep
 from dualpix.web.guard import LOOPBACK, Guard, is_address, name_in
-from dualpix.web.refusals import Limits
+from dualpix.web.jobs import Jobs
+from dualpix.web.limits import Limits
 from dualpix.weights import checkpoint
 
 NAME = re.compile(r"[a-z0-9_.-]+")
@@ -66,11 +66,11 @@ def serve(
         sweep()
         with bound(host, port) as listening, folder() as root:
             opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
-            desk = Desk(root, opened, options, limits)
+            jobs = Jobs(root, opened, options, limits)
             try:
                 at, number = listening.getsockname()[:2]
-                app = create_app(desk, LOOPBACK | names_of(host), any_address=at in ANYWHERE, behind=names)
-                server = Server(configure(app, limits), app, desk)
+                app = create_app(jobs, LOOPBACK | names_of(host), any_address=at in ANYWHERE, behind=names)
+                server = Server(configure(app, limits), app, jobs)
                 address = address_of(at if at in ANYWHERE else host, number)
 
                 def tell() -> None:
@@ -81,7 +81,7 @@ def serve(
                 server.on_start = tell
                 server.run(sockets=[listening])
             finally:
-                is_at_rest = desk.close()
+                is_at_rest = jobs.close()
 
     return Ended(run(work), is_at_rest)
 
@@ -109,9 +109,9 @@ class Server(uvicorn.Server):
 
     on_start: Callable[[], object] = staticmethod(lambda: None)
 
-    def __init__(self, config: uvicorn.Config, app: Guard, desk: Desk) -> None:
+    def __init__(self, config: uvicorn.Config, app: Guard, jobs: Jobs) -> None:
         super().__init__(config)
-        self._app, self._desk = app, desk
+        self._app, self._jobs = app, jobs
         self._ends_s: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -119,7 +119,7 @@ class Server(uvicorn.Server):
         self.on_start()
 
     async def on_tick(self, counter: int) -> bool:
-        if self._ends_s is not None and (self._desk.is_at_rest or time.monotonic() > self._ends_s):
+        if self._ends_s is not None and (self._jobs.is_at_rest or time.monotonic() > self._ends_s):
             self.should_exit = True
         return await super().on_tick(counter)
 
@@ -146,8 +146,8 @@ class Server(uvicorn.Server):
             super().handle_exit(sig, frame)
             return
         self._captured_signals.append(sig)
-        self._ends_s = time.monotonic() + self._desk.limits.stop_s
-        threading.Thread(target=self._desk.wind_up, daemon=True).start()  # Not here: its lock may be this thread's.
+        self._ends_s = time.monotonic() + self._jobs.limits.stop_s
+        threading.Thread(target=self._jobs.wind_up, daemon=True).start()  # Not here: its lock may be this thread's.
 
 
 def run(server: Callable[[], None]) -> int:

@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from dualpix.web.jobs import FULL_RETRY_S
-from dualpix.web.refusals import Refusal
+from dualpix.web.http_errors import HttpError
+from dualpix.web.job import FULL_RETRY_S
 
 
 class Space:
@@ -19,11 +19,11 @@ class Space:
         return shutil.disk_usage(self._root).free
 
     def require(self, size: int) -> None:
-        """Raises Refusal 503 if `size` bytes more would take of what is left alone, or of what is promised."""
+        """Raises HttpError 503 if `size` bytes more would take of what is left alone, or of what is promised."""
         if self.free_bytes - sum(self.uploads.values()) < self._left_alone_bytes + size:
-            raise Refusal(503, "The disk of the server is nearly full; try again when there is room.", FULL_RETRY_S)
+            raise HttpError(503, "The disk of the server is nearly full; try again when there is room.", FULL_RETRY_S)
 
     def use(self, folder: Path, size: int) -> None:
-        """So many of the bytes promised to `folder` are about to be written. Raises Refusal 503 as `require` does."""
+        """So many of the bytes promised to `folder` are about to be written. Raises HttpError 503 as `require` does."""
         self.uploads[folder] = max(0, self.uploads[folder] - size)
         self.require(size)

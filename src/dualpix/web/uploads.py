@@ -10,8 +10,8 @@ from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
-from dualpix.web import work
-from dualpix.web.refusals import Refusal
+from dualpix.web import pipeline
+from dualpix.web.http_errors import HttpError
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
@@ -23,7 +23,7 @@ BROKEN = "The upload is damaged, or ended before its end; send it again."
 
 
 @dataclass
-class Upload:
+class Form:
     """`texts`: the fields that are no files; `paths`: where the files lie, by field; `names`: what the user calls them,
     by the names they have here."""
 
@@ -32,15 +32,15 @@ class Upload:
     names: dict[str, str] = field(default_factory=dict)
 
 
-async def take_in(kind: str, chunks: AsyncIterator[bytes], folder: Path, wrote: Callable[[int], None]) -> Upload:
+async def take_in(kind: str, chunks: AsyncIterator[bytes], folder: Path, wrote: Callable[[int], None]) -> Form:
     """Read a body of the content type `kind` (multipart/form-data), and put its files into `folder`. `wrote` is told
     the bytes of each piece before it is written, and may raise.
 
-    Raises Refusal 400 for what is wrong or incomplete, and OSError.
+    Raises HttpError 400 for what is wrong or incomplete, and OSError.
     """
     boundary = parse_options_header(kind)[1].get(b"boundary")
     if not boundary:
-        raise Refusal(400, "The content type names no boundary.")
+        raise HttpError(400, "The content type names no boundary.")
     parts = _Parts()
     store = _Store(folder, wrote)
     try:
@@ -50,16 +50,16 @@ async def take_in(kind: str, chunks: AsyncIterator[bytes], folder: Path, wrote: 
             await run_in_threadpool(store.take, parts.found)
         parser.finalize()
     except FormParserError:
-        raise Refusal(400, BROKEN) from None
+        raise HttpError(400, BROKEN) from None
     finally:
         store.close()
     if not parts.is_whole:
-        raise Refusal(400, BROKEN)
+        raise HttpError(400, BROKEN)
     return store.upload
 
 
 class _Parts:
-    """What the parser finds, in order, until it is taken: ("head", disposition), ("data", bytes), ("end", nothing)."""
+    """What the parser finds, in upload, until it is taken: ("head", disposition), ("data", bytes), ("end", nothing)."""
 
     def __init__(self) -> None:
         self.found: list[tuple[str, bytes]] = []
@@ -82,7 +82,7 @@ class _Parts:
     def _keep(self, where: bytearray, piece: bytes) -> None:
         self._bytes += len(piece)
         if self._bytes > HEAD_BYTES:
-            raise Refusal(400, "The head of a part of the upload is too long.")
+            raise HttpError(400, "The head of a part of the upload is too long.")
         where += piece
 
     def _header(self) -> None:
@@ -99,7 +99,7 @@ class _Store:
     """Puts parts where they belong."""
 
     def __init__(self, folder: Path, wrote: Callable[[int], None]) -> None:
-        self.upload = Upload()
+        self.upload = Form()
         self._folder, self._wrote = folder, wrote
         self._field = ""
         self._file: BinaryIO | None = None
@@ -124,17 +124,17 @@ class _Store:
         options = parse_options_header(disposition)[1]
         self._field = options.get(b"name", b"").decode("utf-8", "replace")
         if self._field not in FIELDS:
-            raise Refusal(400, f"There is no field {self._field[:50]!r}; the fields are {', '.join(FIELDS)}.")
+            raise HttpError(400, f"There is no field {self._field[:50]!r}; the fields are {', '.join(FIELDS)}.")
         if self._field in self.upload.texts or self._field in self.upload.paths:
-            raise Refusal(400, f"The field {self._field} was sent twice.")
+            raise HttpError(400, f"The field {self._field} was sent twice.")
         self._text.clear()
         if self._field not in FILES:
             return
         if b"filename" not in options:
-            raise Refusal(400, f"The field {self._field} holds no file, or an empty one.")
+            raise HttpError(400, f"The field {self._field} holds no file, or an empty one.")
         name = options[b"filename"].decode("utf-8", "replace")
         suffix = re.sub(r".*(?=\.)", "", name, flags=re.DOTALL).lower()
-        path = self._folder / work.upload_name(self._field, suffix)
+        path = self._folder / pipeline.upload_name(self._field, suffix)
         self._file = path.open("xb")
         self.upload.paths[self._field] = path
         self.upload.names[path.name] = shown_name(name) or f"the {self._field} view"
@@ -146,14 +146,14 @@ class _Store:
             return
         self._text += content
         if len(self._text) > TEXT_BYTES:
-            raise Refusal(400, f"The field {self._field} is too long.")
+            raise HttpError(400, f"The field {self._field} is too long.")
 
     def _end(self) -> None:
         if self._file:
             is_empty, name = not self._file.tell(), self.upload.names[Path(self._file.name).name]
             self.close()
             if is_empty:
-                raise Refusal(400, f"This file is empty: {name}; choose another one.")
+                raise HttpError(400, f"This file is empty: {name}; choose another one.")
         else:
             self.upload.texts[self._field] = self._text.decode("utf-8", "replace")
 

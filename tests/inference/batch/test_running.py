@@ -28,7 +28,7 @@ def run(source: str = "pairs", weights: str = "w.safetensors", **more: object) -
     jobs = batch.list_jobs(source, "out", options, format=suffix, shard=part)  # type: ignore[arg-type]
     outcomes: list[Outcome] = []
     opened = batch.open_weights(weights)
-    batch.carry_out(jobs, opened, options, outcomes.append, shard=part, **known)  # type: ignore[arg-type]
+    batch.run_jobs(jobs, opened, options, outcomes.append, shard=part, **known)  # type: ignore[arg-type]
     return {outcome.job.place: outcome for outcome in outcomes}
 
 
@@ -194,7 +194,7 @@ def test_errors_of_the_listener_are_not_swallowed(home: Path, make_pairs: Pairs)
             raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        batch.carry_out(jobs, batch.open_weights("w.safetensors"), DeblurOptions(), listen)
+        batch.run_jobs(jobs, batch.open_weights("w.safetensors"), DeblurOptions(), listen)
     assert len(seen) < 3
     # What was finished all the same is known to the next run.
     assert states(run(resume=True)).count("kept") == len(pictures(home / "out")) - (3 - len(seen))

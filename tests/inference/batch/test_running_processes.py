@@ -249,7 +249,7 @@ def test_ten_thousand_pairs_take_no_more_memory_than_a_thousand_and_are_resumed_
 
     jobs = batch.list_jobs("pairs", "out")
     weights = batch.open_weights("w.safetensors")
-    batch.carry_out(jobs, weights, DeblurOptions(), look)
+    batch.run_jobs(jobs, weights, DeblurOptions(), look)
     assert len(seen) == 10_000
     # Less than a kilobyte a pair: a picture that stayed would be 27, an outcome with its details about 2.
     assert max(size for size, _ in seen[-100:]) < max(size for size, _ in seen[100:1000]) + 9e6
@@ -263,7 +263,7 @@ def test_ten_thousand_pairs_take_no_more_memory_than_a_thousand_and_are_resumed_
 
     whole, before = journal.read_bytes(), bytes_read()
     kept: list[batch.Outcome] = []
-    batch.carry_out(batch.list_jobs("pairs", "out"), weights, DeblurOptions(), kept.append, resume=True)
+    batch.run_jobs(batch.list_jobs("pairs", "out"), weights, DeblurOptions(), kept.append, resume=True)
     assert len(kept) == 10_000 and not any(outcome.worked for outcome in kept)
     # It looks for what is to be done twice, and each time reads the journal, but no picture.
     assert bytes_read() - before < 2 * len(whole) + 10_000

@@ -1,13 +1,13 @@
 """Deblur many pairs: a tree of folders, or what a manifest lists, into an output folder with the same tree.
 
-Three steps, each of use alone: `list_jobs` finds the pairs, `survey` says what is to be done for each, and `carry_out`
-does it. A picture that fails is reported, and the others go on. All that is known of finished pictures is in the
-journal, so a run that was killed at any moment goes on where it was.
+Three steps, each of use alone: `list_jobs` finds the pairs, `plan_jobs` says what is to be done for each, and
+`run_jobs` does it. A picture that fails is reported, and the others go on. All that is known of finished pictures is in
+the journal, so a run that was killed at any moment goes on where it was.
 """
 
 from dualpix.inference.batch.jobs import Job, Shard, list_jobs
 from dualpix.inference.batch.journal import JournalError
-from dualpix.inference.batch.running import Outcome, Step, carry_out, open_weights, survey
+from dualpix.inference.batch.running import Outcome, Step, open_weights, plan_jobs, run_jobs
 
 __all__ = [
     "Job",
@@ -15,8 +15,8 @@ __all__ = [
     "Outcome",
     "Shard",
     "Step",
-    "carry_out",
     "list_jobs",
     "open_weights",
-    "survey",
+    "plan_jobs",
+    "run_jobs",
 ]

@@ -11,7 +11,7 @@ from dualpix.errors import PairError, PictureError
 from dualpix.inference.batch.manifest import read_manifest
 from dualpix.inference.options import DeblurOptions
 from dualpix.io.endings import output_ending
-from dualpix.io.writing import ENCODERS
+from dualpix.io.formats import OUTPUTS
 from dualpix.pairs.pairing import Found, find_tree
 
 
@@ -91,13 +91,13 @@ def list_jobs(
 
 def _suffix(format: str | None) -> str:
     suffix = "" if format is None else f".{format.lstrip('.')}"
-    if suffix and suffix.lower() not in ENCODERS:
-        raise PictureError(f"There is no picture format {format!r}; choose one of: {', '.join(ENCODERS)}.")
+    if suffix and suffix.lower() not in OUTPUTS:
+        raise PictureError(f"There is no picture format {format!r}; choose one of: {', '.join(OUTPUTS)}.")
     return suffix
 
 
 def _job(found: Found, folder: Path, suffix: str) -> Job:
-    ending = found.suffix or suffix or output_ending(found.left, frozenset(ENCODERS))
+    ending = found.suffix or suffix or output_ending(found.left)
     place = found.place.with_name(found.place.name + ending)
     return Job(found.left, found.right, folder, place.as_posix(), found.problem)
 

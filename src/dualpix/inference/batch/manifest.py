@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from dualpix.errors import PairError, option
-from dualpix.io.writing import ENCODERS
+from dualpix.io.formats import OUTPUTS
 from dualpix.machine.files import parse_json
 from dualpix.pairs.pairing import Found
 from dualpix.pairs.views import name_of
@@ -66,7 +66,7 @@ def _read(line: bytes, folder: Path, where: str, allow_outside: bool) -> Found:
     if entry.get("output") is None:
         return Found(_place_of(Path(_path(entry["left"], "left", where)), where), left, right)
     output = Path(os.path.normpath(_path(entry["output"], "output", where)))
-    suffix = output.suffix if output.suffix.lower() in ENCODERS else ""
+    suffix = output.suffix if output.suffix.lower() in OUTPUTS else ""
     name = output.name.removesuffix(suffix)
     if _leads_out(output) or name in NO_NAMES:
         raise PairError(f"{where}: the output {entry['output']} must be a name inside the output folder.")

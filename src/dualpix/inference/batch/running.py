@@ -14,7 +14,7 @@ from dualpix.inference.batch.jobs import Job, Shard
 from dualpix.inference.batch.journal import History, Journal, fingerprint, read_journals, stamp
 from dualpix.inference.deblur import Deblurred
 from dualpix.inference.options import DeblurOptions
-from dualpix.inference.pipeline import Inherited, deblur_views, finish, open_for, size_in_file
+from dualpix.inference.pipeline import Inherited, deblur_views, load_pair, save_result, size_in_file
 from dualpix.machine.files import name_in_any_locale
 from dualpix.pairs import Views
 from dualpix.weights import checkpoint
@@ -73,7 +73,7 @@ def open_weights(path_or_name: str | Path | None = None) -> Weights:
     return Weights(opened, hashlib.sha256(opened.path.read_bytes()).hexdigest())
 
 
-def survey(
+def plan_jobs(
     jobs: Sequence[Job], weights: Weights, options: DeblurOptions, *, resume: bool = False, overwrite: bool = False
 ) -> list[Step]:
     """Say what is to be done for each job. Writes nothing.
@@ -125,7 +125,7 @@ def _signature(job: Job, weights: Weights, options: DeblurOptions) -> str:
     return hashlib.sha256(json.dumps([inputs, weights.sha256, options.shaping()]).encode()).hexdigest()
 
 
-def carry_out(
+def run_jobs(
     jobs: Sequence[Job],
     weights: Weights,
     options: DeblurOptions,
@@ -135,19 +135,19 @@ def carry_out(
     resume: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Make what `survey` says; `report` is called with the outcome of each job, first of those that need no work.
+    """Make what `plan_jobs` says; `report` is called with the outcome of each job, first of those that need no work.
 
     While one picture is computed the next is read and the last one written, so a few pictures are in memory at a time,
     however many there are; with a budget (`options.memory`) one after the other. If interrupted, it finishes what is
-    being written, drops the rest, and raises KeyboardInterrupt. Raises what `survey` does, PictureError if the folder
-    cannot be used or another run is at work in it, and JournalError if the journal cannot be written any more.
+    being written, drops the rest, and raises KeyboardInterrupt. Raises what `plan_jobs` does, PictureError if the
+    folder cannot be used or another run is at work in it, and JournalError if the journal cannot be written any more.
     """
-    survey(jobs, weights, options, resume=resume, overwrite=overwrite)
+    plan_jobs(jobs, weights, options, resume=resume, overwrite=overwrite)
     if not jobs:
         return
     with Journal(jobs[0].folder, shard or Shard(), {job.output.parent for job in jobs}) as journal:
         # Once more, since the last run may have ended only now.
-        steps = survey(jobs, weights, options, resume=resume, overwrite=overwrite)
+        steps = plan_jobs(jobs, weights, options, resume=resume, overwrite=overwrite)
         for step in steps:
             if step.action == "fail":
                 report(Outcome(step.job, "failed", step.why, worked=False))
@@ -211,7 +211,7 @@ class _Bench:
             job, again = step.job, step.action == "redo"
             job.output.parent.mkdir(parents=True, exist_ok=True)
             opened = self.weights.opened
-            views, inherited = open_for(job.output, job.left, job.right, opened, self.options, overwrite=again)
+            views, inherited = load_pair(job.output, job.left, job.right, opened, self.options, overwrite=again)
         except Exception as error:
             return _Made(signature, error=_told(error))
         return _Made(signature, views, inherited, seconds={"read": time.perf_counter() - start})
@@ -244,7 +244,7 @@ class _Bench:
         return outcome
 
     def _write(self, step: Step, done: Deblurred, inherited: Inherited) -> Outcome:
-        lost = finish(step.job.output, done.picture, inherited, overwrite=step.action == "redo")
+        lost = save_result(step.job.output, done.picture, inherited, overwrite=step.action == "redo")
         plan = done.plan
         width, height = size_in_file(step.job.output, done.picture, inherited)
         details = {

@@ -1,1 +1,62 @@
-"""What picture files declare about themselves: one file for each format."""
+"""The formats of picture files: one file for each, and one line here."""
+
+from collections.abc import Callable, Sequence
+
+from dualpix.io.formats.avif import AVIF
+from dualpix.io.formats.heif import HEIF
+from dualpix.io.formats.jpeg import JPEG
+from dualpix.io.formats.jpegxl import JPEG_XL
+from dualpix.io.formats.netpbm import NETPBM
+from dualpix.io.formats.png import PNG
+from dualpix.io.formats.record import Format, Output
+from dualpix.io.formats.tiff import TIFF
+from dualpix.io.formats.webp import WEBP
+
+FORMATS: dict[str, Format] = {
+    kind.name: kind
+    for kind in (
+        PNG,
+        TIFF,
+        JPEG,
+        WEBP,
+        JPEG_XL,
+        AVIF,
+        HEIF,
+        NETPBM,
+    )
+}
+"""By the name that `Picture.format` has. What is told of several, in sentences and on the page, comes in this order."""
+
+ENDINGS = frozenset(ending for kind in FORMATS.values() for ending in kind.endings)
+"""All usual endings of the names of picture files that are read."""
+
+OUTPUTS: dict[str, Output] = {
+    ending: output for kind in FORMATS.values() for output in kind.outputs for ending in output.endings
+}
+"""How pictures are written, by the ending of the file's name."""
+
+FORMAT_OF: dict[str, Format] = {
+    ending: kind for kind in FORMATS.values() for output in kind.outputs for ending in output.endings
+}
+"""The format that is written, by the ending of the file's name."""
+
+
+def format_of(start: bytes) -> Format | None:
+    """The format of a file with these first bytes, up to 64; None where it is not one that is read."""
+    return next((kind for kind in FORMATS.values() if kind.start.match(start)), None)
+
+
+def any_of(words: Sequence[str]) -> str:
+    """A choice between them, in words: "A, B or C"."""
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def names_of_formats() -> str:
+    """All that are read, for a sentence: "PNG, TIFF or JPEG"."""
+    return any_of([name for kind in FORMATS.values() for name in kind.names])
+
+
+def advice(suits: Callable[[Output], bool]) -> str:
+    """The first two endings that would do instead of one that does not, for a sentence: ".png or .tif"."""
+    outputs = [output for kind in FORMATS.values() for output in kind.outputs if suits(output)]
+    return any_of([output.endings[0] for output in outputs[:2]])

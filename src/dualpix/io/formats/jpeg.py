@@ -1,24 +1,37 @@
-"""What a JPEG file declares about itself, segment by segment, and whether its scans hold all of the picture."""
+"""JPEG: segments up to the scans (ITU-T T.81), in which everyone keeps his own; an index of further pictures (.mpo)."""
 
 import re
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
+from io import BytesIO
 from typing import Any, BinaryIO, NamedTuple
 
 import imagecodecs
-import numpy as np
 from numpy.typing import NDArray
 
-from dualpix.io.opening import Header, exactly, refuse
+from dualpix.io import exif as blocks
+from dualpix.io import photoshop, xmp
+from dualpix.io.formats.jpeg_scans import END, FRAMES, SCAN, decode_jpeg
+from dualpix.io.formats.record import Format, Order, Output, Size
+from dualpix.io.metadata import GAIN_MAP, INCH_CM, Found, Metadata, counts_of, per_inch, sealed
+from dualpix.io.opening import Header, Part, exactly, load, refuse, refuse_cut_short, section
+from dualpix.io.texts import COMMENT, LARGEST_BYTES, Text, of_comment
+from dualpix.io.updating import updated
 
-MARK = b"\xff\xd8\xff"
-# Sequential and progressive, Huffman or arithmetic coding: what the decoder knows.
-FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
+QUALITY = 95
+LONGEST_SIDE_PX = 65500  # of the encoder
 OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF}
-END, SCAN, INTERVAL = 0xD9, 0xDA, 0xDD
 BARE = {0x01, *range(0xD0, 0xD9)}  # markers without a segment
 FARTHEST_MARKER = 65536
+ICC_MARK = b"ICC_PROFILE\0"
+XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
+COMMENT_CODE = 0xFE
+LONGEST_SEGMENT = 65533  # without marker and length
+INDEX_MARK, INDEX_ENTRIES = b"MPF\0", 45058
+ENTRY = "IIIHH"  # kind, length, offset, two numbers of others that depend on it
+KINDS, PREVIEWS = 0xFFFFFF, (0x010001, 0x010002)
 STEPPED_OVER = "holds bytes that belong to nothing between its segments: they were stepped over."
 
 
@@ -66,7 +79,7 @@ NEXT_MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 
 
 def peek_jpeg(file: BinaryIO) -> Header:
-    """The header of a file that starts with MARK. Raises PictureError."""
+    """The header of a file that starts like one. Raises PictureError."""
     header, stray = None, 0
     for segment in segments(file):
         stray += segment.stray
@@ -84,75 +97,142 @@ def peek_jpeg(file: BinaryIO) -> Header:
     return replace(header, notes=(STEPPED_OVER,)) if stray else header
 
 
-class _Scan(NamedTuple):
-    """Entropy-coded data from `begin` to `end`, in `blocks` groups of which `interval` follow each restart marker."""
-
-    begin: int
-    end: int
-    blocks: int
-    interval: int
+def _decode(file: BinaryIO, header: Header) -> NDArray[Any]:
+    array = decode_jpeg(load(file, header))
+    if array is None:
+        refuse_cut_short(file)
+    return array
 
 
-def decode_jpeg(data: bytes, tables: bytes | None = None) -> NDArray[Any] | None:
-    """The pixels, H x W or H x W x 3; None if some are missing, which the decoder fills with grey and says nothing.
-
-    What is missing shows by more data: bytes that are put behind each stretch of a scan change nothing in a picture
-    that is whole, since nobody looks at them. `tables`: those that strips and tiles of a TIFF share.
-    """
-    scans, arithmetic = _scans(data)
-    if not scans or not all(_restarts_are_whole(data, scan) for scan in scans):
-        return None
-    pixels = np.asarray(imagecodecs.jpeg8_decode(data, tables=tables))
-    if arithmetic:  # whose decoder takes all that is missing for zeros, as it should
-        return pixels
-    more, at = [], 0
-    for scan in scans:
-        more += [data[at : scan.begin], RESTART.sub(MORE + rb"\g<0>", data[scan.begin : scan.end]), MORE]
-        at = scan.end
-    again = np.asarray(imagecodecs.jpeg8_decode(b"".join([*more, data[at:]]), tables=tables))
-    return pixels if np.array_equal(pixels, again) else None
+def _encode(levels: NDArray[Any], order: Order) -> bytes:
+    return bytes(imagecodecs.jpeg8_encode(levels, QUALITY, subsampling="444"))
 
 
-MARKER = re.compile(rb"\xff+([^\x00\xff\x01\xd0-\xd7])", re.DOTALL)
-RESTART = re.compile(rb"\xff([\xd0-\xd7])")
-MORE = bytes.fromhex("6b2d94c1583ea7721d45b80c93e65a3f") * 4
+def _read_blocks(file: BinaryIO) -> Found:
+    exif, profile, parts, resources = b"", {}, 0, b""
+    for code, _, length, _ in segments(file):
+        data = file.read(length)
+        if code == 0xE1 and data.startswith(blocks.MARK):
+            if len(exif) <= LARGEST_BYTES:  # a long one is spread over several segments
+                exif += data.removeprefix(blocks.MARK)
+        elif code == 0xE1 and data.startswith(xmp.MARK):
+            yield "xmp", data.removeprefix(xmp.MARK)
+        elif code == 0xED and data.startswith(photoshop.MARK):
+            if len(resources) <= LARGEST_BYTES:
+                resources += data.removeprefix(photoshop.MARK)
+        elif code == 0xE0 and data.startswith(b"JFIF\0") and len(data) >= 12:
+            unit, *counts = struct.unpack(">BHH", data[7:12])
+            yield per_inch(*(count * {1: 1.0, 2: INCH_CM}.get(unit, 0.0) for count in counts))
+        elif code == 0xE2 and data.startswith(ICC_MARK) and len(data) > 14:
+            profile[data[12]], parts = data[14:], data[13]
+        else:
+            yield of_comment(data) if code == COMMENT_CODE else _told_of_segment(code, data)
+    yield "exif", exif
+    yield "photoshop", resources
+    # Readers take a profile only if all of it is there.
+    whole = b"".join(profile[number] for number in sorted(profile))
+    yield ("icc", whole) if len(profile) == parts else ValueError("parts of the profile are missing")
 
 
-def _scans(data: bytes) -> tuple[list[_Scan], bool]:
-    """All scans, none if the end marker is missing; and whether they are coded arithmetically."""
-    found, arithmetic, interval = [], False, 0
-    frame = scan = b""
-    at = 2
-    while marker := MARKER.search(data, at):
-        if scan:
-            found.append(_Scan(at, marker.start(), _blocks(frame, scan), interval))
-        code, begin = marker[1][0], marker.end() + 2
-        if code == END:
-            return found, arithmetic
-        at = marker.end() + max(2, int.from_bytes(data[marker.end() : begin], "big"))
-        scan = data[begin:at] if code == SCAN else b""
-        if code in FRAMES:
-            frame, arithmetic = data[begin:at], code in (0xC9, 0xCA)
-        elif code == INTERVAL:
-            interval = int.from_bytes(data[begin : begin + 2], "big")
-    return [], arithmetic
+def _told_of_segment(code: int, data: bytes) -> str | None:
+    """Words for a segment that is not carried over; none for those that only tell how the old file is stored."""
+    if code == 0xEB and data.startswith(b"JP"):
+        return sealed(data)
+    if code == 0xE2 and data.startswith(b"urn:iso:std:iso:ts:21496:"):
+        return GAIN_MAP
+    known = data.startswith((b"JFIF\0", b"JFXX\0", b"MPF\0", ICC_MARK, XMP_EXTENSION, b"Ducky", b"Adobe"))
+    return None if known or not 0xE0 <= code <= 0xEF else f"a block of its maker or software (APP{code - 0xE0})"
 
 
-def _blocks(frame: bytes, scan: bytes) -> int:
-    """How many groups of blocks a scan has, from the contents of both headers; 0 where these fit no picture."""
-    height, width = struct.unpack(">HH", frame[1:5].ljust(4, b"\0"))
-    shares = {frame[at]: (frame[at + 1] >> 4, frame[at + 1] & 15) for at in range(6, len(frame) - 2, 3)}
-    across, down = (max((share[axis] for share in shares.values()), default=0) for axis in (0, 1))
-    if not across or not down:
-        return 0
-    # One channel alone is coded block by block; several together by what all of their blocks cover.
-    own = shares.get(scan[1], (0, 0)) if scan[0] == 1 and len(scan) > 1 else (1, 1)
-    columns, rows = -(-width * own[0] // (8 * across)), -(-height * own[1] // (8 * down))
-    return int(columns * rows)
+def _is_comment(text: Text) -> bool:
+    return text.keyword == COMMENT and len(text.text.encode()) <= LONGEST_SEGMENT
 
 
-def _restarts_are_whole(data: bytes, scan: _Scan) -> bool:
-    """Whether the markers between intervals are all there, in order."""
-    numbers = [match[1][0] & 7 for match in RESTART.finditer(data, scan.begin, scan.end)]
-    wanted = -(-scan.blocks // scan.interval) - 1 if scan.interval else 0
-    return len(numbers) >= wanted and numbers == [number % 8 for number in range(len(numbers))]
+def _fit(metadata: Metadata, size: Size) -> tuple[Metadata, list[str]]:
+    """EXIF and XMP must fit into one segment each; of a long EXIF, what its main directories do not name goes first."""
+    notes = []
+    room = LONGEST_SEGMENT - len(blocks.MARK)
+    if metadata.exif and len(metadata.exif) > room:
+        short = blocks.gather(blocks.open_block(BytesIO(metadata.exif)), blocks.STORAGE)
+        fits = len(short) <= room
+        only = Metadata(orientation=metadata.orientation, software=metadata.software, density=metadata.density)
+        bare = updated(only, MIME_TYPE, size, takes_density=True)[0].exif
+        metadata = replace(metadata, exif=short if fits else bare)
+        lost = "what its main directories do not name is" if fits else "all but the orientation is"
+        notes.append(f"The EXIF block is too long for a JPEG file: {lost} left out.")
+    if metadata.xmp and len(metadata.xmp) > LONGEST_SEGMENT - len(xmp.MARK):
+        metadata = replace(metadata, xmp=None)
+        notes.append("The XMP packet is too long for a JPEG file: it is left out.")
+    return metadata, notes
+
+
+def _embed(data: bytes, metadata: Metadata) -> bytes:
+    # Behind the JFIF segment, which wants to be first.
+    has_jfif = data[2:4] == b"\xff\xe0"
+    at = 4 + struct.unpack(">H", data[4:6])[0] if has_jfif else 2
+    if has_jfif and (counts := counts_of(metadata.density, 1, 2**16)):
+        data = data[:13] + struct.pack(">BHH", 1, *counts) + data[18:]
+    segments = b""
+    if metadata.exif:
+        segments += _segment(0xE1, blocks.MARK + metadata.exif)
+    if metadata.xmp:
+        segments += _segment(0xE1, xmp.MARK + metadata.xmp)
+    if metadata.icc:
+        room = LONGEST_SEGMENT - len(ICC_MARK) - 2
+        parts = [metadata.icc[begin : begin + room] for begin in range(0, len(metadata.icc), room)]
+        for number, part in enumerate(parts, 1):
+            segments += _segment(0xE2, ICC_MARK + bytes([number, len(parts)]) + part)
+    resources, room = metadata.photoshop or b"", LONGEST_SEGMENT - len(photoshop.MARK)
+    for begin in range(0, len(resources), room):  # a long block goes on in the next segment
+        segments += _segment(0xED, photoshop.MARK + resources[begin : begin + room])
+    for text in metadata.texts:
+        segments += _segment(COMMENT_CODE, text.text.encode())
+    return data[:at] + segments + data[at:]
+
+
+def _segment(code: int, body: bytes) -> bytes:
+    return struct.pack(">BBH", 0xFF, code, len(body) + 2) + body
+
+
+def _further(file: BinaryIO, header: Header) -> Iterator[BinaryIO]:
+    """Those of the index of CIPA DC-007, whose offsets count from its own byte order mark."""
+    for segment in segments(file):
+        content = file.read(segment.length) if segment.code == 0xE2 else b""
+        if not content.startswith(INDEX_MARK):
+            continue
+        with suppress(ValueError):
+            block = blocks.open_block(Part(content[4:], file.name))
+            index = blocks.read_directory(block, block.first)
+            entries = index[INDEX_ENTRIES].value if INDEX_ENTRIES in index else b""
+            layout = struct.Struct(block.order + ENTRY)
+            for kind, length, offset, _, _ in layout.iter_unpack(entries[: len(entries) // layout.size * layout.size]):
+                if offset and kind & KINDS not in PREVIEWS:  # the first has none
+                    yield section(file, segment.at + 4 + offset, length)
+        return
+
+
+MIME_TYPE = "image/jpeg"
+JPEG = Format(
+    name="JPEG",
+    endings=(".jpg", ".jpeg", ".jpe", ".jif", ".jfif", ".jfi", ".mpo"),
+    mime_type=MIME_TYPE,
+    start=re.compile(rb"\xff\xd8\xff"),
+    read_header=peek_jpeg,
+    decode=_decode,
+    read_blocks=_read_blocks,
+    bits=(8,),
+    further=_further,
+    outputs=(
+        Output(
+            (".jpg", ".jpeg"),
+            _encode,
+            _embed,
+            bits=(8,),
+            longest_side_px=LONGEST_SIDE_PX,
+            about=f"quality {QUALITY}, 4:4:4",
+            takes_text=_is_comment,
+            takes_density=True,
+            fit=_fit,
+        ),
+    ),
+)

@@ -1,15 +1,27 @@
-"""What a JPEG XL file declares about itself: its boxes, and the first bits of its codestream (ISO/IEC 18181-1)."""
+"""JPEG XL: boxes, and a codestream whose first bits say what it is (ISO/IEC 18181-1 and 18181-2)."""
 
+import re
+import struct
 from collections.abc import Iterator
 from itertools import islice
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
-from dualpix.io.opening import Header, Part, exactly, refuse
+import imagecodecs
+import numpy as np
+from numpy.typing import NDArray
+
+from dualpix.io import exif as blocks
+from dualpix.io.colours import Told
+from dualpix.io.formats.record import Format, Order, Output
+from dualpix.io.metadata import CREDENTIALS, GAIN_MAP, Found, Metadata, sealed
+from dualpix.io.opening import Header, Part, exactly, load, refuse
+from dualpix.io.texts import LARGEST_BYTES, TooLongError
 
 BARE, BOXED = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
 SRGB_WHITE, SRGB_PRIMARIES, SRGB_TRANSFER, LINEAR_TRANSFER = 1, 1, 13, 8
 RATIOS = ((1, 1), (12, 10), (4, 3), (3, 2), (16, 9), (5, 4), (2, 1))
 MOST_BOXES = 4096
+EFFORT = 3
 
 
 def boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
@@ -96,6 +108,66 @@ def _codestream(file: BinaryIO) -> bytes:
     return start[2:]
 
 
+def _decode(file: BinaryIO, header: Header) -> NDArray[Any]:
+    return np.asarray(imagecodecs.jpegxl_decode(load(file, header), keeporientation=True))
+
+
+def _encode(levels: NDArray[Any], order: Order) -> bytes:
+    data = imagecodecs.jpegxl_encode(levels, lossless=True, effort=EFFORT, usecontainer=True)
+    return declare_srgb(bytes(data))
+
+
+def _tell_colours(file: BinaryIO, header: Header, metadata: Metadata) -> Told:
+    """Other colours were refused, and what EXIF says does not count."""
+    return Told("its header", None)
+
+
+def _read_blocks(file: BinaryIO) -> Found:
+    file.seek(0)
+    if file.read(len(BOXED)) != BOXED:
+        return
+    for kind, length in boxes(file):
+        if kind not in (b"Exif", b"xml ", b"brob", b"jumb", b"jhgm"):
+            yield None
+            continue
+        data = file.read(min(length, LARGEST_BYTES + 4))
+        is_packed = kind == b"brob"
+        kind, data = (data[:4], data[4:]) if is_packed else (kind, data)
+        if kind in (b"jumb", b"jhgm"):
+            yield GAIN_MAP if kind == b"jhgm" else CREDENTIALS if is_packed else sealed(data)
+        elif length > LARGEST_BYTES:
+            yield TooLongError()
+        elif kind in (b"Exif", b"xml "):
+            yield _of_box(kind, data, is_packed)
+
+
+def _of_box(kind: bytes, data: bytes, is_packed: bool) -> tuple[str, bytes] | ValueError:
+    if is_packed:
+        try:
+            data = bytes(imagecodecs.brotli_decode(data, out=LARGEST_BYTES))
+        except imagecodecs.BrotliError:
+            return ValueError("damaged, or unpacks to too much")
+    if kind == b"xml ":
+        return "xmp", data
+    return "exif", data[4 + int.from_bytes(data[:4], "big") :].removeprefix(blocks.MARK)
+
+
+def _embed(data: bytes, metadata: Metadata) -> bytes:
+    extra = b""
+    if metadata.exif:
+        extra += _box(b"Exif", bytes(4) + metadata.exif)
+    if metadata.xmp:
+        extra += _box(b"xml ", metadata.xmp)
+    at = 0
+    while data[at + 4 : at + 8] in (b"JXL ", b"ftyp", b"jxll"):
+        at += int.from_bytes(data[at : at + 4], "big")
+    return data[:at] + extra + data[at:]
+
+
+def _box(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body) + 8) + kind + body
+
+
 class _Bits:
     """The bits of a codestream, lowest first, and the bundles of fields they form."""
 
@@ -169,3 +241,28 @@ class _Bits:
         if (not grey and self.number() != SRGB_PRIMARIES) or self.flag():
             return grey, 0
         return grey, self.number()
+
+
+JPEG_XL = Format(
+    name="JPEG XL",
+    endings=(".jxl",),
+    mime_type="image/jxl",
+    start=re.compile(rb"\xff\x0a|\0\0\0\x0cJXL \r\n\x87\n"),
+    read_header=peek_jpegxl,
+    decode=_decode,
+    read_blocks=_read_blocks,
+    bits=(8, 16),
+    tell_colours=_tell_colours,
+    outputs=(
+        Output(
+            (".jxl",),
+            _encode,
+            _embed,
+            about="lossless",
+            takes_iptc=False,
+            takes_orientation=False,
+            srgb_only=True,
+        ),
+    ),
+    about="sRGB, still pictures",
+)

@@ -1,13 +1,18 @@
 """PGM and PPM, binary (P5, P6) and plain (P2, P3): a few words of text, then the samples. No metadata at all."""
 
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dualpix.io.opening import Header, length_of, refuse
+from dualpix.errors import PictureError
+from dualpix.io.formats.record import Format, Order, Output
+from dualpix.io.metadata import Found
+from dualpix.io.opening import Header, length_of, load, refuse, refuse_cut_short, section
 
 MARKS = (b"P2", b"P3", b"P5", b"P6")
 GAP = rb"(?:\s|#[^\n]*\n)+"
@@ -17,7 +22,7 @@ NO_END = "ends within a number or right behind it: it may have been cut short, a
 
 
 def peek_netpbm(file: BinaryIO) -> Header:
-    """The header of a file that starts with one of MARKS. Raises PictureError."""
+    """The header of a file that starts like one. Raises PictureError."""
     kind, width, height, top, _ = _start(file)
     header = Header("Netpbm", width, height, 1 if kind in (2, 5) else 3, 8 if top < 256 else 16)
     if kind in (2, 3):
@@ -56,8 +61,9 @@ def end_of_samples(file: BinaryIO, header: Header) -> int:
     return begin + header.width * header.height * header.channels * (header.depth // 8) if kind > 3 else 0
 
 
-def decode_netpbm(file: BinaryIO, data: bytes, header: Header) -> NDArray[Any]:
+def _decode(file: BinaryIO, header: Header) -> NDArray[Any]:
     """H x W x channels: unsigned integers, or float32 in [0, 1] where white is neither 255 nor 65535."""
+    data = load(file, header, bytes_each=24)  # six digits and a gap for each sample is what a plain PPM may need
     kind, _, _, top, begin = _start(file)
     count = header.width * header.height * header.channels
     if kind in (2, 3):
@@ -67,7 +73,7 @@ def decode_netpbm(file: BinaryIO, data: bytes, header: Header) -> NDArray[Any]:
         whole = (len(data) - begin) // (header.depth // 8)
         samples = np.frombuffer(data, ">u2" if header.depth == 16 else "u1", min(count, whole), begin)
     if len(samples) < count:
-        refuse(file, "is cut short; copy or export it again")
+        refuse_cut_short(file)
     samples = samples[:count].reshape(header.height, header.width, header.channels)
     if samples.min() < 0 or samples.max() > top:
         refuse(file, f"holds samples above its declared white ({top}); copy or export it again")
@@ -76,8 +82,41 @@ def decode_netpbm(file: BinaryIO, data: bytes, header: Header) -> NDArray[Any]:
     return (samples / top).astype(np.float32)
 
 
-def encode_netpbm(levels: NDArray[Any]) -> bytes:
+def _encode(levels: NDArray[Any], order: Order) -> bytes:
     """The binary file of H x W (PGM) or H x W x 3 (PPM) unsigned integers of 8 or 16 bits."""
     height, width = levels.shape[:2]
     start = f"P{5 if levels.ndim == 2 else 6}\n{width} {height}\n{np.iinfo(levels.dtype).max}\n"
     return start.encode() + levels.astype(levels.dtype.newbyteorder(">")).tobytes()
+
+
+def _read_blocks(file: BinaryIO) -> Found:
+    return iter(())
+
+
+def _further(file: BinaryIO, header: Header) -> Iterator[BinaryIO]:
+    at, end = end_of_samples(file, header), length_of(file)
+    with suppress(PictureError):  # what follows is no picture
+        while 0 < at < end:
+            part = section(file, at)
+            yield part
+            at += end_of_samples(part, peek_netpbm(part))
+
+
+NETPBM = Format(
+    name="Netpbm",
+    endings=(".pgm", ".ppm", ".pnm"),
+    mime_type="image/x-portable-anymap",
+    # Two letters are little: what follows must look like one as well, since a text may begin with them.
+    start=re.compile(rb"P[2356](?:\s+\d|\s*#)"),
+    read_header=peek_netpbm,
+    decode=_decode,
+    read_blocks=_read_blocks,
+    bits=(8, 16),
+    further=_further,
+    outputs=(
+        Output((".pgm",), _encode, channels=(1,), takes_orientation=False),
+        Output((".ppm",), _encode, channels=(3,), takes_orientation=False),
+    ),
+    about="P2, P3, P5, P6",
+    also_known_as=("PGM", "PPM"),
+)

@@ -1,143 +1,218 @@
-"""What a PNG file declares about itself, chunk by chunk, and its pixels, unpacked as far as they are declared."""
+"""PNG: chunks, each with a checksum, of which some tell of the photograph (PNG specification, third edition)."""
 
+import re
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
-from itertools import groupby
-from typing import Any, BinaryIO, NamedTuple
+from collections.abc import Callable
+from typing import Any, BinaryIO
 
 import imagecodecs
-import numpy as np
 from numpy.typing import NDArray
 
-from dualpix.io.opening import Header, Part, exactly, refuse
+from dualpix.io import exif as blocks
+from dualpix.io import photoshop, xmp
+from dualpix.io.colours import Told, kept, told_by_numbers
+from dualpix.io.formats import png_chunks as png
+from dualpix.io.formats.png_chunks import chunk
+from dualpix.io.formats.record import Format, Order, Output
+from dualpix.io.metadata import CREDENTIALS, INCH_M, Found, Metadata, counts_of, per_inch
+from dualpix.io.opening import Header, exactly, load, refuse, refuse_cut_short
+from dualpix.io.profiles import D65, SRGB_PRIMARIES
+from dualpix.io.texts import LARGEST_BYTES, Text, TooLongError, inflate
 
-MARK = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
-GREY, PALETTE = 0, 3
-# Of each pass of an interlaced picture: its first column and row, and how far apart the next ones are.
-WHOLE = ((0, 0, 1, 1),)
-ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-MOST_CHUNKS = 2**18
-LARGEST_SMALL = 2**16  # of a chunk that tells one thing about the picture
-LONGEST_CHUNK = 2**30
-SLACK = 2**16  # some writers pad the last row
+END = b"IEND\xaeB`\x82"
+PNG_XMP, PNG_PROFILE = "XML:com.adobe.xmp", "Raw profile type "
+# Of the old file: its thumbnail's and its own dates and properties, as ImageMagick and file managers write them.
+OF_THE_FILE = ("Thumb::", "date:", "png:", "jpeg:", "tiff:", "webp:")
+PROFILE = re.compile(rb"\s*\w+\s+(\d{1,9})\s+([0-9a-fA-F\s]*)")
+GAMMA_OF_SRGB = 45455
 
 
-class Chunk(NamedTuple):
-    """Its kind, where its content begins, and how long that is."""
-
-    kind: bytes
-    at: int
-    length: int
-
-
-def chunks(file: BinaryIO) -> Iterator[Chunk]:
-    """Every chunk up to the last, or as far as the file reaches. Raises PictureError for more than anyone needs."""
-    at = len(MARK)
-    for _ in range(MOST_CHUNKS):
-        file.seek(at)
-        head = file.read(8)
-        if len(head) < 8:
-            return
-        found = Chunk(head[4:], at + 8, int.from_bytes(head[:4], "big"))
-        yield found
-        if found.kind == b"IEND":
-            return
-        at = found.at + found.length + 4
-    refuse(file, f"has more than {MOST_CHUNKS} chunks; export it again")
-
-
-def content(file: BinaryIO, found: Chunk) -> bytes:
-    """What a chunk holds. Raises ValueError where its checksum says otherwise."""
-    file.seek(found.at)
-    data = file.read(found.length)
-    if zlib.crc32(data, zlib.crc32(found.kind)).to_bytes(4, "big") != file.read(4):
-        raise ValueError(f"{found.kind.decode('ascii', 'replace')}: the checksum is wrong")
-    return data
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    """One chunk of a PNG file, with its length and checksum."""
-    sum_of_all = struct.pack(">I", zlib.crc32(body, zlib.crc32(kind)))
-    return b"".join((struct.pack(">I", len(body)), kind, body, sum_of_all))
-
-
-def peek_png(file: BinaryIO) -> Header:
-    """The header of a file that starts with MARK. Raises PictureError, also for animations."""
-    file.seek(len(MARK))
+def _read_header(file: BinaryIO) -> Header:
+    """The header of a file that starts like one. Raises PictureError, also for animations."""
+    file.seek(len(png.MARK))
     first, width, height, bits, colour = struct.unpack(">4x4sIIBB", exactly(file, 18))
     channels = CHANNELS.get(colour)
     if first != b"IHDR" or channels is None or bits not in (1, 2, 4, 8, 16):
         refuse(file, "has a damaged PNG header; copy it again")
-    if int.from_bytes(facts(file).get(b"acTL", b"")[:4], "big") > 1:
+    if int.from_bytes(png.facts(file).get(b"acTL", b"")[:4], "big") > 1:
         refuse(file, "is an animation; give a still picture")
     return Header("PNG", width, height, channels, 16 if bits == 16 else 8)
 
 
-def facts(file: BinaryIO) -> dict[bytes, bytes]:
-    """The first of each short chunk before the pixels that is whole; the decoder passes over the others, too."""
-    found: dict[bytes, bytes] = {}
-    for one in chunks(file):
-        if one.kind in (b"IDAT", b"IEND"):
-            break
-        if one.length <= LARGEST_SMALL and one.kind not in found:
-            with suppress(ValueError):
-                found[one.kind] = content(file, one)
-    return found
+def _decode(file: BinaryIO, header: Header) -> NDArray[Any]:
+    data = load(file, header)
+    if END not in data:
+        refuse_cut_short(file)
+    return png.decode_png(file, data, header)
 
 
-def decode_png(file: BinaryIO, data: bytes, header: Header) -> NDArray[Any]:
-    """The pixels, H x W or H x W x channels. Raises PictureError for what the decoder passes over: palette indices
-    without a colour, pixels without end; and ValueError or DeflateError where it is damaged.
-
-    It is given pixels that are unpacked already, and so cannot unpack more of them than were declared.
-    """
-    file = Part(data, file.name)
-    runs = groupby(chunks(file), lambda one: one.kind == b"IDAT")
-    packed = next((list(run) for is_pixels, run in runs if is_pixels), [])
-    if not packed:
-        raise ValueError("it has no pixels")
-    bits, colour, interlaced = data[24], data[25], data[28]
-    samples = 1 if colour == PALETTE else header.channels
-    size = sum(
-        rows * (1 + -(-columns * samples * bits // 8))
-        for left, top, across, down in (ADAM7 if interlaced else WHOLE)
-        if (columns := -(-(header.width - left) // across)) and (rows := -(-(header.height - top) // down))
-    )
-    pixels = _stored(_unpacked(file, packed, size))
-    if colour == PALETTE:
-        colours = len(facts(file).get(b"PLTE", b"")) // 3
-        highest = _highest_index(data[16:29], pixels, bits)
-        if highest >= colours:
-            what = f"has a palette of {colours} colours, but pixels of number {highest}"
-            refuse(file, f"is damaged: it {what}; export it again")
-    begin, end = packed[0].at - 8, packed[-1].at + packed[-1].length + 4
-    return np.asarray(imagecodecs.png_decode(b"".join([data[:begin], *pixels, data[end:]])))
+def _encode(levels: NDArray[Any], order: Order) -> bytes:
+    # The fastest settings that still compress a photograph: 0.2 s for 1680 x 1120 at 16 bits, 2 % above the slowest.
+    return bytes(imagecodecs.png_encode(levels, level=1, strategy=3, filter=16))
 
 
-def _unpacked(file: BinaryIO, packed: Iterable[Chunk], size: int) -> Any:
-    """The first `size` bytes of what the chunks hold, as a buffer; PictureError if there are far more."""
-    together = b"".join(content(file, one) for one in packed)
-    try:
-        unpacked = imagecodecs.deflate_decode(together, out=bytearray(size + SLACK))
-    except imagecodecs.DeflateError as error:
-        if "INSUFFICIENT_SPACE" not in str(error):
-            raise
-        refuse(file, "holds far more data than its pixels need; export it again")
-    return memoryview(unpacked)[:size]
+def _read_blocks(file: BinaryIO) -> Found:
+    for found in png.chunks(file):
+        if found.kind == b"caBX":
+            yield CREDENTIALS
+        elif found.kind not in PNG_CHUNKS:
+            yield None
+        elif found.length > LARGEST_BYTES:
+            yield TooLongError()
+        else:
+            try:
+                yield PNG_CHUNKS[found.kind](found.kind, png.content(file, found))
+            except ValueError as error:
+                yield error
 
 
-def _stored(rows: Any) -> list[bytes]:
-    """Chunks of pixels that are not packed at all."""
-    stored = bytes(imagecodecs.deflate_encode(rows, level=0))
-    return [chunk(b"IDAT", stored[at : at + LONGEST_CHUNK]) for at in range(0, len(stored), LONGEST_CHUNK)]
+def _exif_of(kind: bytes, data: bytes) -> tuple[str, bytes]:
+    return "exif", data.removeprefix(blocks.MARK)
 
 
-def _highest_index(header: bytes, pixels: Iterable[bytes], bits: int) -> int:
-    """The decoder gives colours; told that the indices are levels of grey it gives those, stretched to 8 bits."""
-    start, end = chunk(b"IHDR", header[:9] + bytes([GREY]) + header[10:]), chunk(b"IEND", b"")
-    stretched = int(np.asarray(imagecodecs.png_decode(b"".join([MARK, start, *pixels, end]))).max())
-    largest: int = 2**bits - 1
-    return stretched * largest // 255
+def _profile_of(kind: bytes, data: bytes) -> tuple[str, bytes]:
+    return "icc", inflate(data[data.index(b"\0") + 2 :])
+
+
+def _density_of(kind: bytes, data: bytes) -> tuple[str, bytes] | None:
+    if len(data) != 9 or data[8] != 1:  # not per metre: it only tells the shape of a pixel
+        return None
+    return per_inch(*(count * INCH_M for count in struct.unpack(">II", data[:8])))
+
+
+def _part_of_text(kind: bytes, data: bytes) -> tuple[str, bytes] | Text | str:
+    text, content = _text_of(kind, data)
+    if text.keyword == PNG_XMP:
+        return "xmp", content
+    if text.keyword.startswith(PNG_PROFILE):
+        name = text.keyword.removeprefix(PNG_PROFILE)
+        profile = _raw_profile(content)
+        if name in ("icc", "icm"):
+            return "icc", profile
+        if name == "xmp" or profile.startswith(xmp.MARK):
+            return "xmp", profile.removeprefix(xmp.MARK)
+        if name in ("exif", "APP1"):
+            return "exif", profile.removeprefix(blocks.MARK)
+        if name in ("iptc", "8bim"):
+            return "photoshop" if profile.startswith(b"8BIM") else "iptc", profile
+    if text.keyword.startswith(OF_THE_FILE):
+        return f"what its texts tell of the old file ('{text.keyword[:40]}')"
+    return text
+
+
+PNG_CHUNKS: dict[bytes, Callable[[bytes, bytes], tuple[str, bytes] | Text | str | None]] = {
+    b"iCCP": _profile_of,
+    b"eXIf": _exif_of,
+    b"pHYs": _density_of,
+    **dict.fromkeys((b"tEXt", b"zTXt", b"iTXt"), _part_of_text),
+}
+
+
+def _text_of(kind: bytes, data: bytes) -> tuple[Text, bytes]:
+    """What a tEXt, zTXt or iTXt chunk of a PNG file says, and the text as the bytes it is. Raises ValueError."""
+    keyword, rest = _cut(data)
+    if kind == b"tEXt":
+        return Text(keyword, rest.decode("latin-1")), rest
+    if kind == b"zTXt":
+        content = inflate(rest[1:])
+        return Text(keyword, content.decode("latin-1")), content
+    packed, (language, rest) = rest[:1] == b"\1", _cut(rest[2:])
+    translated, _, content = rest.partition(b"\0")
+    content = inflate(content) if packed else content
+    return Text(keyword, content.decode(errors="replace"), language, translated.decode(errors="replace")), content
+
+
+def _cut(data: bytes) -> tuple[str, bytes]:
+    word, end, rest = data.partition(b"\0")
+    if not end:
+        raise ValueError("a text without a keyword")
+    return word.decode("latin-1"), rest
+
+
+def _fits(text: Text) -> bool:
+    """Whether its keyword is one that PNG files may have."""
+    return 0 < len(text.keyword) < 80 and text.keyword.isprintable() and _is_latin(text.keyword)
+
+
+def _to_chunk(text: Text) -> bytes:
+    """The chunk for a text that `_fits`."""
+    keyword, words = text.keyword.encode("latin-1"), text.text.replace("\0", " ")
+    if _is_latin(words) and not text.language and not text.translated:
+        return chunk(b"tEXt", keyword + b"\0" + words.encode("latin-1"))
+    head = b"\0\0\0" + text.language.encode("ascii", "replace") + b"\0" + text.translated.encode() + b"\0"
+    return chunk(b"iTXt", keyword + head + words.encode())
+
+
+def _is_latin(words: str) -> bool:
+    return all(ord(letter) < 256 for letter in words)
+
+
+def _raw_profile(text: bytes) -> bytes:
+    """What a text holds as ImageMagick writes blocks: a name, a length, hexadecimal digits. Raises ValueError."""
+    match = PROFILE.match(text)
+    data = bytes.fromhex(match[2].decode()) if match else b""
+    if match is None or len(data) != int(match[1]):
+        raise ValueError("a damaged profile")
+    return data
+
+
+def _embed(data: bytes, metadata: Metadata) -> bytes:
+    header_end = 8 + 25
+    chunks = _density_chunk(metadata.density)
+    if metadata.icc:
+        chunks += chunk(b"iCCP", b"ICC profile\0\0" + zlib.compress(metadata.icc))
+    if metadata.exif:
+        chunks += chunk(b"eXIf", metadata.exif)
+    if metadata.xmp:
+        chunks += chunk(b"iTXt", PNG_XMP.encode() + b"\0\0\0\0\0" + metadata.xmp)
+    if metadata.photoshop:
+        profile = zlib.compress(photoshop.to_text(metadata.photoshop))
+        chunks += chunk(b"zTXt", f"{PNG_PROFILE}iptc\0\0".encode() + profile)
+    chunks += b"".join(map(_to_chunk, metadata.texts))
+    return data[:header_end] + chunks + data[header_end:]
+
+
+def _density_chunk(density: tuple[float, float] | None) -> bytes:
+    counts = counts_of(density, INCH_M, 2**31)
+    return chunk(b"pHYs", struct.pack(">IIB", *counts, 1)) if counts else b""
+
+
+def _tell_colours(file: BinaryIO, header: Header, metadata: Metadata) -> Told | None:
+    """The best of cICP, the profile, sRGB, gAMA and cHRM, in this order, as the standard has it."""
+    facts = png.facts(file)
+    if len(cicp := facts.get(b"cICP", b"")) == 4:
+        told = told_by_numbers("a cICP chunk", cicp[0], cicp[1], header)
+        return told if tuple(cicp[2:]) == (0, 1) else Told(told.by, None, can_be_kept=False)
+    if metadata.icc:
+        return None
+    if b"sRGB" in facts:
+        return Told("an sRGB chunk", None)
+    gamma, corners = facts.get(b"gAMA", b""), facts.get(b"cHRM", b"")
+    if len(gamma) != 4 and len(corners) != 32:
+        return None
+    number = int.from_bytes(gamma, "big") if len(gamma) == 4 else GAMMA_OF_SRGB
+    points = tuple(value / 100000 for value in struct.unpack(">8I", corners)) if len(corners) == 32 else ()
+    by = " and ".join(name for name, data in (("a gAMA chunk", gamma), ("a cHRM chunk", corners)) if data)
+    if number == 0:
+        return None
+    # Writers of sRGB give this number, for readers that know no other curve.
+    curve = None if abs(number - GAMMA_OF_SRGB) < 100 else 100000 / number
+    if curve:
+        by = by.replace("a gAMA chunk", f"a gAMA chunk (gamma {number / 100000:g})")
+    return kept(by, points[:2] or D65, points[2:] or SRGB_PRIMARIES, curve, header)
+
+
+PNG = Format(
+    name="PNG",
+    endings=(".png", ".apng"),
+    mime_type="image/png",
+    start=re.compile(rb"\x89PNG\r\n\x1a\n"),
+    read_header=_read_header,
+    decode=_decode,
+    read_blocks=_read_blocks,
+    bits=(8, 16),
+    tell_colours=_tell_colours,
+    outputs=(Output((".png",), _encode, _embed, takes_text=_fits, takes_density=True),),
+)

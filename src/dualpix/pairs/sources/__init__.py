@@ -1,44 +1,42 @@
 """Two views of a photograph, out of one file or two.
 
-To add a kind of file: one module with a reader, and one line in SOURCES.
+To add a kind of file: one module with a `Source`, and one line in SOURCES (an import goes with it).
 """
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from dualpix.errors import PairError, option
+from dualpix.io.endings import OTHERWISE, written_ending
 from dualpix.io.opening import as_path, start_of
 from dualpix.io.reading import LIMIT_MEGAPIXELS, suffix_of
 from dualpix.machine.modes import settled
-from dualpix.pairs.sources.camera_raw import is_raw, read_raw
-from dualpix.pairs.sources.multi_picture import is_two, read_two
-from dualpix.pairs.sources.npz import is_arrays, read_arrays
-from dualpix.pairs.sources.pixel_phone import is_pixel, read_pixel, read_pixel_pair
-from dualpix.pairs.sources.record import Views, turn_back
-from dualpix.pairs.sources.side_by_side import read_side_by_side, read_top_bottom
+from dualpix.pairs.sources.camera_raw import RAW
+from dualpix.pairs.sources.multi_picture import TWO_PICTURES
+from dualpix.pairs.sources.npz import NPZ
+from dualpix.pairs.sources.pixel_phone import PIXEL, is_pixel, read_pixel_pair
+from dualpix.pairs.sources.record import Source, Views, turn_back
+from dualpix.pairs.sources.side_by_side import SIDE_BY_SIDE, TOP_BOTTOM
 from dualpix.pairs.views import read_pair
 from dualpix.tables import pick
 
-__all__ = ["SOURCES", "Source", "Views", "open_views", "turn_back", "usual_suffix"]
+__all__ = ["BOTH_VIEWS", "SOURCES", "Source", "Views", "open_views", "turn_back", "usual_suffix"]
 
 
-class Source(NamedTuple):
-    """A kind of file with two views: its reader, from a path and the most megapixels to `Views`, and whether a file is
-    of this kind, from its path and first bytes; None where only the user can know."""
-
-    read: Callable[[Path, float], Views]
-    recognises: Callable[[Path, bytes], bool] | None = None
-
-
-SOURCES = {
-    "raw": Source(read_raw, is_raw),
-    "pixel": Source(read_pixel, is_pixel),
-    "npz": Source(read_arrays, is_arrays),
-    "two-pictures": Source(read_two, is_two),
-    "side-by-side": Source(read_side_by_side),
-    "top-bottom": Source(read_top_bottom),
+SOURCES: dict[str, Source] = {
+    kind.name: kind
+    for kind in (
+        RAW,
+        PIXEL,
+        NPZ,
+        TWO_PICTURES,
+        SIDE_BY_SIDE,
+        TOP_BOTTOM,
+    )
 }
+"""By the name that `layout` has; the first one that recognises a file reads it."""
+
+BOTH_VIEWS = frozenset(ending for kind in SOURCES.values() for ending in kind.endings)
+"""The endings of files that hold both views, as far as a name can tell."""
 
 
 @settled()
@@ -75,7 +73,8 @@ def open_views(
 def usual_suffix(left: str | Path, layout: str | None = None) -> str:
     """The usual extension for pictures made of a file's views: that of its own format if that is written, else .tif."""
     kind = layout or _recognise(Path(left))
-    return ".tif" if kind in ("raw", "npz") else suffix_of(left)
+    is_picture = kind not in SOURCES or SOURCES[kind].is_picture
+    return written_ending(suffix_of(left)) if is_picture else OTHERWISE
 
 
 def _source_of(path: Path, layout: str | None) -> Source:

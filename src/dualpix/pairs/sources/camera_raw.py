@@ -19,11 +19,11 @@ from dualpix.io.curve import encode_srgb
 from dualpix.io.metadata import Metadata
 from dualpix.pairs.sources.dng_levels import Levels, read_levels
 from dualpix.pairs.sources.halves import Halves, Mosaic, split_halves
-from dualpix.pairs.sources.record import Views, as_view
+from dualpix.pairs.sources.record import Source, Views, as_view
 
 DNG_VERSION, PHOTOMETRIC, MOSAIC = 50706, 262, 32803
 FILTERS = frozenset({33421, 33422})  # the colour filter array, which a developed picture does not have
-SUFFIXES = {".cr2", ".cr3", ".dng"}
+SUFFIXES = (".cr2", ".cr3", ".dng")
 WHITEST = 65535  # the samples have 16 bits
 LEVELS = 60000.0  # what white is scaled to before developing, so that rounding to integers costs nothing
 ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}  # from LibRaw's turns to EXIF's
@@ -234,3 +234,13 @@ def _notes(path: Path, halves: Halves, cropped: bool) -> list[str]:
     if cropped:
         notes.append("The two frames differ in size; only what both have was used.")
     return notes
+
+
+RAW = Source(
+    name="raw",
+    read=read_raw,
+    recognises=is_raw,
+    endings=SUFFIXES,
+    is_picture=False,
+    about="Canon Dual Pixel RAW, two-sample DNG",
+)

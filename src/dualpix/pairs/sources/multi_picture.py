@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dualpix.errors import PairError, option
 from dualpix.io.reading import count_pictures, read_pictures
-from dualpix.pairs.sources.record import Views
+from dualpix.pairs.sources.record import Source, Views
 from dualpix.pairs.views import pair_of
 
 
@@ -27,3 +27,6 @@ def read_two(path: Path, limit_megapixels: float) -> Views:
     )
     pair["notes"] = [note, *dict.fromkeys(pair["notes"])]
     return Views(**pair, quarter_turns=0)
+
+
+TWO_PICTURES = Source(name="two-pictures", read=read_two, recognises=is_two)

@@ -11,17 +11,18 @@ from numpy.typing import NDArray
 from dualpix.errors import PairError, PictureError, reason_of
 from dualpix.io.formats.npy import as_array, read_layout
 from dualpix.io.metadata import Metadata
-from dualpix.pairs.sources.record import Views, as_view
+from dualpix.pairs.sources.record import Source, Views, as_view
 from dualpix.pairs.views import require_pair
 
 DEPTHS = {"|u1": 8, "<u2": 16, ">u2": 16, "<f2": 16, "<f4": 16, "<f8": 16, ">f4": 16, ">f8": 16}
+ENDINGS = (".npz",)
 ENCRYPTED = 1  # a bit among the flags of an entry
 ACCEPTED = "H x W, H x W x 3 or 3 x H x W, of uint8, uint16, or floats in [0, 1]"
 
 
 def is_arrays(path: Path, start: bytes) -> bool:
     """Whether a file is a .npz by its name and its first bytes."""
-    return path.suffix.lower() == ".npz" and start.startswith(b"PK")
+    return path.suffix.lower() in ENDINGS and start.startswith(b"PK")
 
 
 def read_arrays(path: Path, limit_megapixels: float) -> Views:
@@ -83,3 +84,6 @@ def _refuse(path: Path, what: str) -> NoReturn:
 
 def _scaled(array: NDArray[Any]) -> NDArray[Any]:
     return array / np.float32(np.iinfo(array.dtype).max) if array.dtype.kind == "u" else array.astype(np.float32)
+
+
+NPZ = Source(name="npz", read=read_arrays, recognises=is_arrays, endings=ENDINGS, is_picture=False, about="NPZ")

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from dualpix.errors import PairError
 from dualpix.io.curve import encode_srgb
-from dualpix.pairs.sources.record import Views, as_view
+from dualpix.pairs.sources.record import Source, Views, as_view
 from dualpix.pairs.views import read_pair
 
 NAME = re.compile(r"(?P<name>.+)_(?P<side>left|right)\.pgm", re.IGNORECASE)
@@ -82,3 +82,6 @@ def _developed(view: Tensor, turns: int) -> Tensor:
         grey = functional.interpolate(grey[None, None], (2 * height, width), mode="bilinear")[0, 0]
     linear: NDArray[np.float32] = (grey.numpy() * np.float32(WHITE) - BLACK) / np.float32(WHITE - BLACK)
     return as_view(encode_srgb(linear))
+
+
+PIXEL = Source(name="pixel", read=read_pixel, recognises=is_pixel, about="Pixel’s two PGM files")

@@ -1,5 +1,8 @@
-"""What every source of two views shares: the record it fills in, and how arrays become views."""
+"""What every source of two views is made of: what all ask of one, the views that it gives, how arrays become those."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +20,26 @@ class Views(Pair):
     """
 
     quarter_turns: int
+
+
+@dataclass(frozen=True)
+class Source:
+    """A kind of file with two views.
+
+    name: what `layout` calls it. read: from its path and the most megapixels that are allowed to `Views`; raises
+    PictureError or PairError. recognises: whether a file is of this kind, from its path and first bytes; None where
+    only the user can know. endings: of the names of files that hold both views whatever else their names say.
+
+    is_picture: the file is one of `io.formats` as well, so that results take its format; else they become TIFFs.
+    about: such files in words, for the page; empty where they look like any picture.
+    """
+
+    name: str
+    read: Callable[[Path, float], Views]
+    recognises: Callable[[Path, bytes], bool] | None = None
+    endings: tuple[str, ...] = ()
+    is_picture: bool = True
+    about: str = ""
 
 
 def turn_back(picture: Tensor, views: Views) -> Tensor:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dualpix.errors import PairError
 from dualpix.io.reading import read_picture
-from dualpix.pairs.sources.record import Views
+from dualpix.pairs.sources.record import Source, Views
 from dualpix.pairs.views import require_pair
 
 
@@ -35,3 +35,7 @@ def _cut(path: Path, limit_megapixels: float, axis: int, side: str) -> Views:
         metadata=picture.metadata,
         quarter_turns=0,
     )
+
+
+SIDE_BY_SIDE = Source(name="side-by-side", read=read_side_by_side)
+TOP_BOTTOM = Source(name="top-bottom", read=read_top_bottom)

@@ -1,7 +1,7 @@
 // From files to a download. The server holds the pictures; this page asks it, and shows what it says.
 
 import { MARK, inOrder, isOnePicture, startOf } from "./files.js";
-import { ask, mayPass, upload } from "./server.js";
+import { ask, mayPass, sentenceOf, told, upload } from "./server.js";
 import { Viewer } from "./viewer.js";
 
 const ASK_MS = 400;
@@ -61,7 +61,7 @@ async function begin(files, layout) {
   }
   forget();
   name = files[0].name.replace(MARK, "").replace(/\.[^.]*$/, "") || "picture";
-  part("format").value = /\.(tiff?|cr2|cr3|dng|npz)$/i.test(files[0].name) ? "tif-16" : "png-16";
+  part("format").value = /\.(tiff?|{{endings of both views}})$/i.test(files[0].name) ? "tif-16" : "png-16";
   const form = new FormData();
   form.append("left", files[0]);
   if (files[1]) form.append("right", files[1]);
@@ -91,7 +91,7 @@ async function follow(mine) {
     if (!["checking", "waiting", "running"].includes(job.state)) return;
     await sleep(ASK_MS);
     try {
-      const next = await (await ask(`api/jobs/${job.id}`)).json();
+      const next = await told(`api/jobs/${job.id}`);
       if (mine !== turn) return;
       job = next;
       if (isOut) hush();
@@ -100,7 +100,7 @@ async function follow(mine) {
       if (mine !== turn) return;
       if (!mayPass(error)) throw error;
       isOut = true;
-      complain(error.message);
+      complain(sentenceOf(error));
     }
   }
 }
@@ -229,7 +229,7 @@ function hush() { part("alert").hidden = true; }
 function fail(error) {
   if (!mayPass(error)) forget();
   show(job ? "pair" : "welcome");
-  complain(error.message);
+  complain(sentenceOf(error));
 }
 
 function forget() {
@@ -246,15 +246,15 @@ async function command(verb) {
   for (const id of ["deblur", "stop", "swap"]) part(id).disabled = true;
   if (verb === "stop") say(STOPPING);
   try {
-    const told = await (await ask(`api/jobs/${job.id}/${verb}`, { method: "POST" })).json();
+    const next = await told(`api/jobs/${job.id}/${verb}`, { method: "POST" });
     if (mine !== turn) return;
-    job = told;
+    job = next;
     await follow(mine);
   } catch (error) {
     if (mine !== turn) return;
     if (!mayPass(error)) return fail(error);
     tell();
-    complain(error.message);
+    complain(sentenceOf(error));
   }
 }
 
@@ -298,7 +298,7 @@ part("download").addEventListener("click", async () => {
     part("saved").textContent = `Saved as ${link.download}`;
   } catch (error) {
     part("saved").textContent = "";
-    complain(error.message);
+    complain(sentenceOf(error));
   }
   part("download").disabled = false;
 });
@@ -327,14 +327,14 @@ addEventListener("drop", (event) => {
 part("place").textContent = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)
   ? "Everything stays on this computer."
   : `The pictures go to ${location.hostname} and are deleted within the hour.`;
-ask("api/limits").then((answer) => answer.json()).then((told) => { limits = told; }, () => {});
+told("api/limits").then((given) => { limits = given; }, () => {});
 const left = location.hash.slice(1);
 if (/^[\w-]+$/.test(left)) {
   name = history.state?.name ?? name;
   clearPair();
   const mine = ++turn;
-  ask(`api/jobs/${left}`).then((answer) => answer.json()).then((told) => {
-    job = told;
+  told(`api/jobs/${left}`).then((found) => {
+    job = found;
     show("pair");
     return follow(mine);
   }).catch((error) => mine === turn && fail(error));

@@ -1,11 +1,9 @@
 // What can be said of files before they are sent: which is the left view, and whether one is a picture at all.
 
 export const MARK = /[_-](l|r|left|right)(?=\.[^.]*$)/i;
-const ALONE = /\.(cr2|cr3|dng|npz|mpo)$/i; // files that hold both views by themselves
-const START_BYTES = 16;
-const PICTURES = [
-  /^\x89PNG/, /^\xff\xd8\xff/, /^(II[*+]\0|MM\0[*+])/, /^RIFF....WEBP/s, /^\xff\x0a/, /^\0\0\0\x0cJXL /, /^P[2356]\s/,
-];
+const ALONE = /\.({{endings of both views}}|mpo)$/i; // files that hold both views by themselves
+const START_BYTES = 64;
+const PICTURES = [{{starts of pictures}}];
 
 // The first bytes of a file, as letters. Fails for what cannot be read, such as a folder.
 export async function startOf(file) {

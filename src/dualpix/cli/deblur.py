@@ -1,0 +1,137 @@
+"""`dualpix deblur`: a pair, or a folder of pairs."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dualpix import __version__
+from dualpix.cli.disparity import ConfidenceFile, DisparityFile, DisparityPicture, Maps
+from dualpix.cli.folders import (
+    AllowOutside,
+    DryRun,
+    Exclude,
+    Format,
+    Include,
+    Many,
+    Part,
+    ReportFile,
+    Resume,
+    deblur_many,
+)
+from dualpix.cli.options import (
+    Anyway,
+    Device,
+    Engine,
+    Force,
+    Layout,
+    Memory,
+    Mirror,
+    Overwrite,
+    Precision,
+    Scale,
+    Swap,
+    Weights,
+)
+from dualpix.cli.telling import Status, say
+
+
+def deblur(
+    left: Annotated[Path, typer.Argument(metavar="LEFT", help="The left view, or a file that holds both.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output", "-o", metavar="OUT", help="The picture to write; without extension, in the format of LEFT."
+        ),
+    ],
+    right: Annotated[Path | None, typer.Argument(metavar="RIGHT", help="The right view.")] = None,
+    layout: Layout = None,
+    swap: Swap = False,
+    weights: Weights = None,
+    overwrite: Overwrite = False,
+    memory: Memory = None,
+    precision: Precision = "auto",
+    device: Device = "auto",
+    engine: Engine = "auto",
+    mirror: Mirror = False,
+    scale: Scale = "auto",
+    depth: Annotated[int | None, typer.Option(metavar="BITS", help="8 or 16; without it, that of the views.")] = None,
+    strip_metadata: Annotated[
+        bool, typer.Option("--strip-metadata", help="Write neither colour profile nor EXIF nor XMP.")
+    ] = False,
+    force: Force = False,
+    anyway: Anyway = False,
+    dry_run: DryRun = False,
+    include: Include = None,
+    exclude: Exclude = None,
+    resume: Resume = False,
+    report: ReportFile = None,
+    shard: Part = None,
+    suffix: Format = None,
+    allow_outside: AllowOutside = False,
+    disparity: DisparityFile = None,
+    disparity_picture: DisparityPicture = None,
+    confidence: ConfidenceFile = None,
+) -> None:
+    """Deblur a pair: two views in, one sharp picture out; or a folder of pairs, or all that a manifest lists.
+
+    Views are PNG, TIFF, JPEG, WebP, JPEG XL, AVIF, HEIF, PGM or PPM files; `dualpix extract --help` says what files
+    may hold both.
+
+    \b
+    Examples:
+      dualpix deblur left.png right.png -o sharp.png
+      dualpix deblur photo.CR3 -o sharp.tif
+      dualpix deblur pairs -o sharp --resume
+    """
+    if depth not in (None, 8, 16):
+        raise typer.BadParameter("choose 8 or 16", param_hint="--depth")
+    many = Many(dry_run, include, exclude, resume, report, shard, allow_outside)
+    maps = Maps(disparity, disparity_picture, confidence)
+    is_many = many.check(left, right, suffix)
+    from dualpix.inference.options import DeblurOptions
+
+    options = DeblurOptions(
+        memory=memory,
+        precision=precision,
+        device=device,
+        engine=engine,
+        mirror=mirror,
+        scale=scale,
+        depth=depth,
+        strip_metadata=strip_metadata,
+        force=force or anyway,
+        layout=layout,
+        swap=swap,
+        software=f"dualpix {__version__}",
+    )
+    if is_many:
+        maps.refuse()
+        deblur_many(left, output, weights, options, many, overwrite, suffix)
+        return
+    from dualpix.inference.pipeline import deblur_views, load_pair, save_result, size_in_file
+    from dualpix.pairs import usual_suffix
+    from dualpix.pairs.verdict import EITHER, UNKNOWN
+    from dualpix.weights import checkpoint
+
+    output = output if output.suffix or output.is_dir() else output.with_name(output.name + usual_suffix(left, layout))
+    opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
+    maps.check(output, overwrite, [left] if right is None else [left, right], opened)
+    with Status() as status:
+        status.tell("reading")
+        pair, inherited = load_pair(output, left, right, opened, options, overwrite=overwrite)
+        height, width = pair["left"].shape[1:]
+        status.tell(f"computing {width} x {height} pixels")
+        start = time.perf_counter()
+        done = deblur_views(pair, opened, options, status.count)
+        status.tell("writing")
+        lost = save_result(output, done.picture, inherited, overwrite=overwrite)
+    for note in (*done.warnings, *lost):
+        say(f"Note: {note}")
+    if done.verdict in (EITHER, UNKNOWN):
+        say(f"Note: Of this pair `dualpix inspect` says: {done.verdict}.")
+    width, height = size_in_file(output, done.picture, inherited)
+    typer.echo(f"{output}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s ({done.plan})")
+    if maps:
+        maps.write(pair, opened, inherited.metadata, overwrite, memory, device)

@@ -1,0 +1,48 @@
+"""Options that mean the same in every command."""
+
+from typing import Annotated
+
+import typer
+
+from dualpix.cli.telling import say
+
+Weights = Annotated[
+    str | None,
+    typer.Option(
+        "--weights",
+        "-w",
+        metavar="NAME|FILE",
+        help="Shipped weights, a .safetensors file of your own, or what export wrote.",
+    ),
+]
+Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="The most memory to use, such as 2GB.")]
+Precision = Annotated[
+    str, typer.Option(metavar="NAME", help="fp32, bf16, fp16, with openvino int8, or auto: the faster one but int8.")
+]
+Engine = Annotated[str, typer.Option(metavar="NAME", help="torch, openvino, onnx, or auto: torch, or that of FILE.")]
+Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, mps, or auto: a GPU if there is one.")]
+Mirror = Annotated[
+    bool, typer.Option("--mirror", help="Mean of four mirrored results: a little better, four times the time.")
+]
+Scale = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Deblur wide blur at 1/2, 1/4 ... of the size; 1: at full size alone; or auto."),
+]
+Layout = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="One file holds both views: side-by-side, top-bottom, raw, pixel, npz or two-pictures."
+    ),
+]
+Force = Annotated[bool, typer.Option("--force", help="Go on if the pair looks odd, as if swapped.")]
+Swap = Annotated[bool, typer.Option("--swap", help="Exchange the views.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]
+
+
+def _call_it_force(given: bool) -> bool:
+    if given:
+        say("Note: --anyway is called --force now.")
+    return given
+
+
+Anyway = Annotated[bool, typer.Option("--anyway", hidden=True, callback=_call_it_force)]

@@ -1,0 +1,75 @@
+"""What is told to people: lines on standard error, and a status on a terminal."""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Self
+
+import typer
+
+STATUS_WIDTH = 60
+
+
+def say(text: str) -> None:
+    """Print to stderr, which is for people; stdout is for results."""
+    typer.echo(text, err=True)
+
+
+def show(text: str) -> None:
+    """Print to stdout what is not worth hours of work: where nobody reads it, or the disk is full, go on in silence."""
+    try:
+        typer.echo(text)
+    except OSError:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - as long as the process; Python would complain of the old one
+
+
+class Status:
+    """A line on a terminal that says what is being done, and for how long; nothing in logs and pipes. A context."""
+
+    def __init__(self) -> None:
+        self.words, self.since = "", time.monotonic()
+        self.shown = sys.stderr.isatty()
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._tick, daemon=True)
+
+    def tell(self, words: str) -> None:
+        """From now on it is this that is being done."""
+        self.words, self.since = words, time.monotonic()
+        self._show()
+
+    def count(self, done: int, total: int) -> None:
+        """The same, for bands of a picture."""
+        if total > 1 and done < total:
+            self.tell(f"computing band {done + 1} of {total}")
+
+    def _show(self) -> None:
+        if self.shown:
+            seconds = time.monotonic() - self.since
+            typer.echo(f"\r{self.words} ({seconds:.0f} s)".ljust(STATUS_WIDTH), nl=False, err=True)
+
+    def _tick(self) -> None:
+        while not self.over.wait(1):
+            self._show()
+
+    def __enter__(self) -> Self:
+        if self.shown:
+            self.thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        if self.shown:
+            self.thread.join()
+            typer.echo(f"\r{'':{STATUS_WIDTH}}\r", nl=False, err=True)
+
+
+def counter(what: str) -> Callable[[int, int], None]:
+    """A line that counts, for people who watch; nothing in logs and pipes, and nothing where there is only one."""
+
+    def show(done: int, total: int) -> None:
+        if sys.stderr.isatty() and total > 1:
+            typer.echo(f"\r{what} {done} of {total}" + "\n" * (done == total), nl=False, err=True)
+
+    return show

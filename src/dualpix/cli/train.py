@@ -1,0 +1,89 @@
+"""`dualpix train`: a network, by a recipe."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dualpix.cli.telling import say, show
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="tiny (seconds), cpu (hours) or paper (GPU days).")],
+    changes: Annotated[
+        list[str] | None, typer.Argument(metavar="FIELD=VALUE", help="Fields of the recipe to change.")
+    ] = None,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="The run folder.")] = Path("run"),
+    photos: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FOLDER", help="Sharp photographs to simulate pairs from; repeatable."),
+    ] = None,
+    depths: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Maps of inverse depth of the photographs: FOLDER/PHOTOS/NAME.png."),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Or a data set of real pairs.")] = None,
+    validation: Annotated[
+        list[Path] | None, typer.Option(metavar="FOLDER", help="What to validate on; repeatable.")
+    ] = None,
+    processes: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that share the work.")] = 1,
+) -> None:
+    """Train a network by a recipe.
+
+    The weights to use are best.safetensors in FOLDER. Ctrl-C, or closing the terminal, stops after the current step
+    with everything kept; the same command resumes.
+
+    \b
+    Examples:
+      dualpix train tiny --photos photos -o run
+      dualpix train cpu rate=3e-4 'arguments={"max_disparity": 12}' --photos photos -o run
+      dualpix train cpu --processes 2 --photos photos -o run
+    """
+    from dualpix.training import launch
+    from dualpix.training import train as run
+    from dualpix.training.recipes import find_recipe
+
+    chosen = find_recipe(recipe, _changes(changes or []))
+    if processes > 1:
+        options = [("-o", output), *(("--photos", folder) for folder in photos or ())]
+        options += [(name, given) for name, given in (("--depths", depths), ("--data", data)) if given]
+        options += [("--validation", folder) for folder in validation or ()]
+        words = [recipe, *(changes or ()), *(str(word) for option in options for word in option)]
+        raise typer.Exit(launch(processes, ["train", *words]))
+    reached = [0]
+
+    def report(line: dict[str, Any]) -> None:
+        reached[0] = line.get("step", line.get("resumed_at_step", reached[0]))
+        show(_told(line, chosen.steps))
+
+    best = run(
+        chosen, output, photos=photos or (), depths=depths, data=data, validation=validation or (), report=report
+    )
+    if 0 < reached[0] < chosen.steps:
+        say(f"Stopped after step {reached[0]} of {chosen.steps}; the same command resumes.")
+        raise typer.Exit(130)
+    if reached[0]:  # Silent in all but the first of several processes.
+        show(f"{best}: ready for `dualpix deblur --weights`")
+
+
+def _changes(texts: list[str]) -> dict[str, str]:
+    pairs = [text.partition("=") for text in texts]
+    for field, equals, _ in pairs:
+        if not equals:
+            raise typer.BadParameter(f"{field!r} is no change; write FIELD=VALUE", param_hint="FIELD=VALUE")
+    return {field: value for field, _, value in pairs}
+
+
+def _told(line: dict[str, Any], steps: int) -> str:
+    """A line of the training log, for people."""
+    from dualpix.training.clock import PARTS
+
+    if "validation" in line:
+        scores = ", ".join(f"{name} {value:.4g}" for name, value in line["validation"].items())
+        return f"step {line['step']}: validation {scores}" + (" (best so far)" if line["best"] else "")
+    if "loss" in line:
+        loss = "none" if line["loss"] is None else f"{line['loss']:.5f}"
+        shares = ", ".join(f"{part} {100 * line[part]:.0f} %" for part in PARTS if line[part] >= 0.005)
+        speed = f"{line['pictures_per_s']:.1f} crops/s ({shares}), {60 * line['hours_left']:.0f} min left"
+        return f"step {line['step']} of {steps}: loss {loss}, {speed}"
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in line.items())

@@ -1,0 +1,136 @@
+"""A job: one pair of views and what became of it; and what to answer when work on it went wrong."""
+
+import errno
+import threading
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from dualpix.errors import DualpixError, MachineError, ran_out_of_memory
+from dualpix.web import pipeline
+from dualpix.web.http_errors import HttpError
+
+CHECKING, READY, WAITING, RUNNING, DONE, FAILED = "checking", "ready", "waiting", "running", "done", "failed"
+STATES = (CHECKING, READY, WAITING, RUNNING, DONE, FAILED)
+ACTIVE = (CHECKING, WAITING, RUNNING)
+GONE = "There is no such job: it never was, was deleted, or has expired; upload the views again."
+CHANGED = "The pair was changed meanwhile; ask again when it is done."
+FULL = "The disk of the server is full; try again when there is room."
+FULL_RETRY_S = 60
+
+
+def http_error_of(error: BaseException, folder: Path, names: dict[str, str] | None = None) -> HttpError:
+    """What to answer when work on a job in `folder`, whose files the user calls `names`, raised `error`."""
+    if isinstance(error, HttpError):
+        return error
+    if is_full(error):
+        return HttpError(503, FULL, FULL_RETRY_S)
+    if isinstance(error, MachineError):
+        return HttpError(503, pipeline.told(error, folder, names))
+    if isinstance(error, DualpixError):
+        return HttpError(422, pipeline.told(error, folder, names))
+    if ran_out_of_memory(error):
+        return HttpError(503, "The memory ran out; use smaller views.")
+    if isinstance(error, FileNotFoundError):
+        return HttpError(404, GONE)
+    if isinstance(error, OSError):
+        return HttpError(503, f"A file of the server cannot be used: {error.strerror or type(error).__name__}.")
+    return HttpError(500, f"Something went wrong that should not have ({type(error).__name__}); please report it.")
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether this came of a disk or a quota that is full, however it was wrapped on its way."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def too_slow(what: str, allowed_s: float) -> HttpError:
+    """What to answer when `what` took longer than allowed."""
+    return HttpError(
+        504, f"{what} took longer than the {allowed_s / 60:g} minutes that are allowed; use smaller views."
+    )
+
+
+class Stopped(Exception):
+    """The user does not want it any more."""
+
+
+class Turn:
+    """A turn in a lane of one. It ends once, whether the thread that has it ends it or somebody who waited too long."""
+
+    def __init__(self, gate: threading.Semaphore) -> None:
+        gate.acquire()
+        self._gate, self._lock, self._has_ended = gate, threading.Lock(), False
+
+    def end(self) -> None:
+        with self._lock:
+            if not self._has_ended:
+                self._has_ended = True
+                self._gate.release()
+
+
+@dataclass(eq=False)
+class Job:
+    """One pair of views. `number`: for the log; `version` counts what changed its pictures, so that browsers fetch them
+    anew; `failure` is the status and sentence of what went wrong; `used_s` is when it was last asked for, and
+    `deadline_s` when its check must be over, on the monotonic clock; `ticket` is that of the work whose outcome counts,
+    and `turn` that of its check; `holders` are the threads that use its folder; `fetched`: whether the result was
+    downloaded."""
+
+    id: str
+    upload: pipeline.Upload
+    number: int = 0
+    state: str = CHECKING
+    version: int = 1
+    done: int = 0
+    total: int = 0
+    began_s: float = 0.0
+    seconds: float = 0.0
+    checked: pipeline.Checked | None = None
+    notes: tuple[str, ...] = ()
+    plan: str | None = None
+    failure: HttpError | None = None
+    used_s: float = field(default_factory=time.monotonic)
+    deadline_s: float = 0.0
+    ticket: object = None
+    turn: "Turn | None" = None
+    holders: int = 0
+    fetched: bool = False
+    wants_start: bool = False
+    wants_stop: bool = False
+    is_removed: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """What GET /api/jobs/{id} tells."""
+        running = self.state == RUNNING
+        return {
+            "id": self.id,
+            "state": self.state,
+            "stopping": running and self.wants_stop,
+            "version": self.version,
+            "swap": self.upload.swap,
+            "bands_done": self.done,
+            "bands": self.total,
+            "seconds": round(time.monotonic() - self.began_s if running else self.seconds, 1),
+            "check": self.checked and self.checked.found,
+            "notes": list(self.notes),
+            "plan": self.plan,
+            "fetched": self.fetched,
+            "status": self.failure.status if self.failure else 200,
+            "error": self.failure.sentence if self.failure else None,
+        }
+
+    @property
+    def waits_to_be_fetched(self) -> bool:
+        return self.state == DONE and not self.fetched
+
+    def forget(self, *names: str) -> None:
+        """Delete these of its pictures, so that nobody is served what is not true any more."""
+        for name in names:
+            with suppress(OSError):  # Where open files cannot be removed, the state alone withholds them.
+                (self.upload.folder / name).unlink()

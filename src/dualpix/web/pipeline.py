@@ -1,0 +1,191 @@
+"""What the page does with pictures: files in a job's folder in, files in that folder out. Nothing here knows HTTP."""
+
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from dualpix import __version__
+from dualpix.errors import DualpixError
+from dualpix.inference.options import DeblurOptions
+from dualpix.inference.pipeline import Inherited, deblur_views, output_profile, save_result
+from dualpix.io import Metadata, write_picture
+from dualpix.io.formats import ENDINGS
+from dualpix.pairs import Views, inspect_views, open_views, turn_back
+from dualpix.pairs.inspect import Inspected, disparity_picture, scale_px
+from dualpix.pairs.sample import mean_view
+from dualpix.pairs.sources import BOTH_VIEWS
+from dualpix.weights.checkpoint import Checkpoint
+
+THUMB_PX = 720
+LEFT, RIGHT, DISPARITY, BEFORE, AFTER = "left.jpg", "right.jpg", "disparity.png", "before.jpg", "after.jpg"
+RESULT = "result.npy"
+SOFTWARE = f"dualpix {__version__}"
+Progress = Callable[[int, int], None]
+GoOn = Callable[[], None]
+
+AN_OPTION = "\ue000"
+"""Stands in a sentence for an option that the page does not offer."""
+
+ADVICE = (
+    (rf" \((?:{AN_OPTION}|dualpix [\w -]+)\)", ""),
+    (r"; give the other view as well, or say how both lie in it: [^.;]*", "; give the other view as well"),
+    (r" and at what dualpix inspect says", ""),
+    (rf", as {AN_OPTION} asks; give less, or leave it out", "; use smaller views"),
+    (r"; choose another place or name", ""),
+    (rf"(?<=\.) [A-Z][^.]*{AN_OPTION}[^.]*\.", ""),
+    (rf",? or [^;,.]*{AN_OPTION}[^;.]*", ""),
+    (rf";[^;.]*{AN_OPTION}[^;.]*", ""),
+)
+"""What sentences say that a page does not offer, and what to say instead: at last all that names an option."""
+
+UNSEEN = "so that rows stay sensor rows"
+"""Ends notes that do not matter here, where pictures are shown and written upright."""
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What was uploaded: the files, under names of our own, how one file holds both views, whether to swap them, and
+    what the user calls the files, by our names."""
+
+    folder: Path
+    left: Path
+    right: Path | None
+    layout: str | None = None
+    swap: bool = False
+    megapixels: float = 100.0
+    names: dict[str, str] = field(default_factory=dict)
+
+    def open(self) -> Views:
+        return open_views(self.left, self.right, layout=self.layout, swap=self.swap, limit_megapixels=self.megapixels)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """`found`: what `dualpix inspect --json` says, with `scale_px`, the disparity in full colour; `inherited`: what the
+    result takes over from the views."""
+
+    found: dict[str, Any]
+    inherited: Inherited
+
+    @property
+    def notes(self) -> list[str]:
+        return list(self.found["notes"])
+
+
+def upload_name(side: str, suffix: str) -> str:
+    """The name that an upload gets here. Of the client's own only a known extension is looked at."""
+    known = suffix if suffix in ENDINGS | BOTH_VIEWS else ""
+    return f"view_{side}.pgm" if known == ".pgm" else side + known
+
+
+def check(upload: Upload, checkpoint: Checkpoint, go_on: GoOn = lambda: None) -> Checked:
+    """Read and compare the views; write LEFT and RIGHT (reduced), DISPARITY, and BEFORE (the mean view, full size).
+
+    `go_on` is called between steps and may raise to stop. Raises PictureError or PairError.
+    """
+    views = upload.open()
+    go_on()
+    found = inspect_views(views["left"], views["right"])
+    for name, view in ((LEFT, views["left"]), (RIGHT, views["right"])):
+        go_on()
+        _write_preview(upload.folder / name, turn_back(_reduced(view), views), views)
+    go_on()
+    painted = turn_back(disparity_picture(views["left"], found), views)
+    _write_preview(upload.folder / DISPARITY, painted, views, coloured=True)
+    go_on()
+    _write_preview(upload.folder / BEFORE, turn_back(mean_view(views["left"], views["right"]), views), views)
+    inherited = output_profile(views, checkpoint, DeblurOptions(software=SOFTWARE))
+    found_json = Inspected(views, found).as_json() | {"scale_px": round(scale_px(found), 2)}
+    return Checked(_in_their_words(found_json, upload), inherited)
+
+
+def deblur(
+    upload: Upload, checkpoint: Checkpoint, options: DeblurOptions, progress: Progress, go_on: GoOn = lambda: None
+) -> tuple[str, tuple[str, ...]]:
+    """Write RESULT (float32 3 x H x W, exact) and AFTER (to look at); return how it was run, and what was odd.
+
+    `progress` is called between bands, `go_on` between other steps, and both may raise to stop. Raises PictureError,
+    PairError or MachineError, and OSError.
+    """
+    views = upload.open()
+    go_on()
+    done = deblur_views(views, checkpoint, options, progress)
+    go_on()
+    with (upload.folder / RESULT).open("wb", buffering=0) as file:
+        np.lib.format.write_array(_Plain(file), done.picture.numpy(), allow_pickle=False)
+    _write_preview(upload.folder / AFTER, done.picture, views)
+    return str(done.plan), tuple(told(warning, upload.folder, upload.names) for warning in done.warnings)
+
+
+def render(upload: Upload, checked: Checked, suffix: str, depth: int, strength: float) -> Path:
+    """Write the result, mixed with the mean view if `strength` is below 1, as a picture file, and return its path."""
+    picture = torch.from_numpy(np.load(upload.folder / RESULT))
+    metadata = checked.inherited.metadata
+    if strength < 1:
+        views = upload.open()
+        picture = torch.lerp(turn_back(mean_view(views["left"], views["right"]), views), picture, strength)
+        metadata = replace(metadata, software=f"{metadata.software}, strength {strength:.2f}")
+    path = upload.folder / f"download-{secrets.token_hex(8)}{suffix}"
+    save_result(path, picture, replace(checked.inherited, metadata=metadata, depth=depth))
+    return path
+
+
+def told(error: Exception | str, folder: Path, names: dict[str, str] | None = None) -> str:
+    """A sentence for someone who knows neither our folders and names for files nor the command line, but what the files
+    are called where they come from: `names`, by ours."""
+    known = {f"{folder}/{ours}": theirs for ours, theirs in (names or {}).items()}
+    known |= {ours: theirs for ours, theirs in (names or {}).items() if "." in ours}  # left alone is a word, too
+    sentence = error.spelled(lambda *_: AN_OPTION) if isinstance(error, DualpixError) else str(error)
+    if known:
+        any_of = "|".join(map(re.escape, known))
+        sentence = re.sub(rf"(?<![\w.-])(?:{any_of})(?![\w-])", lambda found: known[found[0]], sentence)
+    sentence = sentence.replace(f"{folder}/", "")
+    for words, instead in ADVICE:
+        sentence = re.sub(words, instead, sentence)
+    return sentence
+
+
+def _in_their_words(found: dict[str, Any], upload: Upload) -> dict[str, Any]:
+    """What the check found, with sentences as `told` makes them."""
+
+    def plain(sentence: str) -> str:
+        return told(sentence, upload.folder, upload.names)
+
+    notes = [plain(note) for note in found["notes"] if UNSEEN not in note]
+    odd = {kind: plain(sentence) for kind, sentence in found["odd"].items()}
+    return found | {"name": Path(upload.names.get(upload.left.name, found["name"])).stem, "notes": notes, "odd": odd}
+
+
+class _Plain:
+    """A file that NumPy writes to through `write`: with one it knows, a full disk comes without its error number."""
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+
+    def write(self, content: bytes) -> int:
+        rest = memoryview(content)
+        while len(rest):
+            rest = rest[self._file.write(rest) :]
+        return len(content)
+
+
+def _reduced(view: Tensor) -> Tensor:
+    return functional.avg_pool2d(view, max(1, -(-max(view.shape[1:]) // THUMB_PX)))
+
+
+def _write_preview(path: Path, picture: Tensor, views: Views, coloured: bool = False) -> None:
+    """At 8 bits, with the colour profile and orientation of the views, so that browsers show what the file is.
+
+    `picture` lies as the views do in their files.
+    """
+    metadata = Metadata(icc=None if coloured else views["metadata"].icc, orientation=views["metadata"].orientation)
+    write_picture(path, picture, 8, True, metadata, views["grey"] and not coloured)
