@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 import dualpix
+from dualpix.inference.deblur import deblur_pair
 from dualpix.pairs.sample import mean_view
 from dualpix.simulation.kernels import Lens
 from dualpix.simulation.render import Layer, composite, render
@@ -95,8 +96,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     weights, photos = dualpix.load(given.weights), sorted(path for path in given.photos.iterdir() if path.is_file())
     bins = " | ".join(f"{low} to {high - (high > 100)}" for low, high in BINS_PX)
-    print(f"| megapixels | seed | ISO | what | s | all | in focus | kept | {bins} |")
-    print(f"|---:|---:|---:|---|{'---:|' * (4 + len(BINS_PX))}", flush=True)
+    print(f"| megapixels | seed | ISO | what | run at | s | all | in focus | kept | {bins} |")
+    print(f"|---:|---:|---:|---|---|{'---:|' * (4 + len(BINS_PX))}", flush=True)
     for megapixels in given.megapixels:
         height = 16 * round(math.sqrt(megapixels * 1e6 / 1.5) / 16)
         for seed in given.seeds:
@@ -111,11 +112,15 @@ def main() -> None:
                 left, right = TONE.encode(shot).round(decimals=4)
                 mean = mean_view(left, right)
                 head = f"| {megapixels:g} | {seed} | {iso} |"
-                print(f"{head} views | | {' | '.join(scores(mean, mean, sharp, blur_px))} |", flush=True)
+                print(f"{head} views | | | {' | '.join(scores(mean, mean, sharp, blur_px))} |", flush=True)
                 for scale in given.scale:
                     start = time.perf_counter()
-                    made = dualpix.deblur(left, right, weights, precision="fp32", scale=scale)
-                    cells = [f"{time.perf_counter() - start:.0f}", *scores(made, mean, sharp, blur_px)]
+                    done = deblur_pair(
+                        {"left": left, "right": right, "name": ""}, weights, precision="fp32", scale=scale
+                    )
+                    seconds = f"{time.perf_counter() - start:.0f}"
+                    run_at = ", ".join(f"1/{step}" if step > 1 else "1" for step in done.plan.scales)
+                    cells = [run_at, seconds, *scores(done.picture, mean, sharp, blur_px)]
                     print(f"{head} {scale} | {' | '.join(cells)} |", flush=True)
 
 

@@ -27,14 +27,15 @@ def _matches(disparity_px: float, reduction: int = 4, count: int = 40) -> Matche
 
 @pytest.mark.parametrize(
     ("disparity_px", "steps"),
-    [(9.4, (1,)), (9.6, (2, 1)), (-19.0, (3, 1)), (25.0, (4, 2, 1)), (500.0, (12, 6, 3, 1))],
+    [(9.4, (1,)), (9.6, (3, 1)), (-25.0, (4, 1)), (38.0, (6, 3, 1)), (500.0, (12, 4, 1))],
 )
 def test_scales_are_chosen_by_the_disparity(disparity_px: float, steps: tuple[int, ...]) -> None:
     assert scales.choose(_matches(disparity_px), (4480, 6720)) == steps
 
 
 def test_scales_leave_enough_of_a_small_picture_and_of_one_that_tells_nothing() -> None:
-    assert scales.choose(_matches(500.0), (256, 256)) == (2, 1)
+    assert scales.choose(_matches(500.0), (300, 400)) == (3, 1)
+    assert scales.choose(_matches(500.0), (256, 256)) == (1,)
     assert scales.choose(_matches(500.0, count=3), (4480, 6720)) == (1,)
 
 
@@ -48,7 +49,7 @@ def test_scales_may_be_given_and_what_cannot_be_followed_is_told() -> None:
     def choose(network: nn.Module, disparity_px: float, scale: str) -> tuple[tuple[int, ...], tuple[str, ...]]:
         return scales.choose_for(network, _matches(disparity_px), (4480, 6720), scale)  # type: ignore[arg-type]
 
-    assert choose(tiny(), 0.0, "1/4") == ((4, 2, 1), ())
+    assert choose(tiny(), 0.0, "1/6") == ((6, 3, 1), ())
     assert choose(tiny(), 32.0, "1") == choose(Blind(), 32.0, "1") == choose(Blind(), 3.0, "auto") == ((1,), ())
     steps, told = choose(Blind(), 32.0, "auto")
     assert steps == (1,) and "32 pixels apart, but Blind tells no disparity" in told[0]
@@ -108,7 +109,7 @@ def test_wide_blur_gains_from_a_smaller_scale_and_focus_keeps_its_pixels() -> No
     left, right, sharp = Tone().encode(torch.stack([*views, sharp]))
     sample = {"left": left, "right": right, "name": "wide"}
     one, several = (deblur_pair(sample, scale=scale, precision="fp32") for scale in ("1", "1/4"))
-    assert one.plan.scales == (1,) and several.plan.scales == (4, 2, 1)
+    assert one.plan.scales == (1,) and several.plan.scales == (4, 1)
 
     def error(picture: torch.Tensor) -> float:
         return float((picture - sharp)[..., 330:740].square().mean())

@@ -65,7 +65,7 @@ def _disparity(network: Network, sample: Sample, options: DeblurOptions, held_by
 
 
 def _reduced(sample: Sample, step: int) -> Sample:
-    views = {name: reduce(sample[name], step) for name in ("left", "right", "center") if name in sample}
+    views: Sample = {name: reduce(sample[name], step) for name in ("left", "right", "center") if name in sample}
     return {**views, "name": sample["name"]}
 
 
