@@ -20,7 +20,7 @@ from torch import Tensor
 
 import dualpix
 from dualpix.datasets import open_dataset
-from dualpix.inference.deblur import deblur_pair
+from dualpix.inference.scales import choose_for
 from dualpix.pairs import inspect_views
 from dualpix.pairs.sample import mean_view
 
@@ -78,14 +78,13 @@ def main() -> None:
         print(f"| {sample['name']} | 1 | | auto | | {before:.2f} | {preview:.2f} | | | {tile} |", flush=True)
         for times in given.times:
             large = [resized(view, times * height, times * width) for view in views]
-            widest_px = inspect_views(*large).matches.widest_px
-            pair = {"left": large[0], "right": large[1], "name": sample["name"]}
+            matches = inspect_views(*large).matches
             for scale in given.scale:
-                done = deblur_pair(pair, weights, precision="fp32", scale=scale)
-                made = resized(done.picture, height, width)
-                run_at = ", ".join(f"1/{step}" if step > 1 else "1" for step in done.plan.scales)
+                made = resized(dualpix.deblur(*large, weights, precision="fp32", scale=scale), height, width)
+                steps, _ = choose_for(weights.network, matches, (times * height, times * width), scale)
+                run_at = ", ".join(f"1/{step}" if step > 1 else "1" for step in steps)
                 found = psnr((made - sharp).square())
-                cells = [sample["name"], times, f"{widest_px:.1f}", scale, run_at, f"{before:.2f}"]
+                cells = [sample["name"], times, f"{matches.widest_px:.1f}", scale, run_at, f"{before:.2f}"]
                 cells += [f"{preview:.2f}", f"{found:.2f}", f"{found - preview:+.2f}"]
                 print(f"| {' | '.join(map(str, cells))} | {worst_tile(made, blurred, sharp):+.2f} |", flush=True)
 

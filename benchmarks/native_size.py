@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 import dualpix
-from dualpix.inference.deblur import deblur_pair
+from dualpix.inference.scales import choose_for
+from dualpix.pairs import inspect_views
 from dualpix.pairs.sample import mean_view
 from dualpix.simulation.kernels import Lens
 from dualpix.simulation.render import Layer, composite, render
@@ -110,17 +111,16 @@ def main() -> None:
                 sensor = Sensor(tone=TONE, shot=NOISE[iso][0], read=NOISE[iso][1], grain_px=0.6)
                 shot = sensor.expose(light, torch.Generator().manual_seed(seed)).clamp(0, 1)
                 left, right = TONE.encode(shot).round(decimals=4)
-                mean = mean_view(left, right)
+                mean, matches = mean_view(left, right), inspect_views(left, right).matches
                 head = f"| {megapixels:g} | {seed} | {iso} |"
                 print(f"{head} views | | | {' | '.join(scores(mean, mean, sharp, blur_px))} |", flush=True)
                 for scale in given.scale:
                     start = time.perf_counter()
-                    done = deblur_pair(
-                        {"left": left, "right": right, "name": ""}, weights, precision="fp32", scale=scale
-                    )
+                    made = dualpix.deblur(left, right, weights, precision="fp32", scale=scale)
                     seconds = f"{time.perf_counter() - start:.0f}"
-                    run_at = ", ".join(f"1/{step}" if step > 1 else "1" for step in done.plan.scales)
-                    cells = [run_at, seconds, *scores(done.picture, mean, sharp, blur_px)]
+                    steps, _ = choose_for(weights.network, matches, (left.shape[1], left.shape[2]), scale)
+                    run_at = ", ".join(f"1/{step}" if step > 1 else "1" for step in steps)
+                    cells = [run_at, seconds, *scores(made, mean, sharp, blur_px)]
                     print(f"{head} {scale} | {' | '.join(cells)} |", flush=True)
 
 
