@@ -27,7 +27,7 @@ def _matches(disparity_px: float, reduction: int = 4, count: int = 40) -> Matche
 
 @pytest.mark.parametrize(
     ("disparity_px", "steps"),
-    [(9.4, (1,)), (9.6, (3, 1)), (-25.0, (4, 1)), (38.0, (6, 3, 1)), (500.0, (12, 4, 1))],
+    [(8.4, (1,)), (8.6, (3, 1)), (-25.0, (4, 1)), (38.0, (6, 3, 1)), (500.0, (12, 4, 1))],
 )
 def test_scales_are_chosen_by_the_disparity(disparity_px: float, steps: tuple[int, ...]) -> None:
     assert scales.choose(_matches(disparity_px), (4480, 6720)) == steps

@@ -18,12 +18,12 @@ from dualpix.pairs.matching import Matches
 from dualpix.pairs.sample import mean_view
 from dualpix.weights.exported import exported_of
 
-HOME_PX = 9.5
-"""Disparity up to which the shipped weights are at home: a trained blur radius of 24 px (`far_px` of their recipe) at
-0.4 px of disparity a pixel; beyond, more is lost than several scales cost."""
+HOME_PX = 8.5
+"""Disparity up to which the shipped weights are at home: they were trained on blur of up to 24 px of radius (`far_px`
+of their recipe), which is 9.6 px of disparity, and lose from some 8 px on."""
 
 COARSE_PX = 6.5
-"""Disparity up to which the coarsest of several scales loses nothing itself."""
+"""Disparity that the coarsest of several scales has at most."""
 
 NEAR_PX, FAR_PX = 5.0, 8.0  # of a scale's own disparity: up to here, and from here on not, its own result is taken
 UNSURE, SURE = 0.4, 0.8  # confidence of that disparity
