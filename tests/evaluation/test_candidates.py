@@ -75,7 +75,7 @@ def test_all_methods_stand_in_one_table(simulated: Path, tmp_path: Path) -> None
     without = cells(found.summary, "RDPD+")
     assert without["PSNR dB"] == "no weights" and without["SSIM"] == without["pictures"] == without["seconds"] == ""
     assert (without["parameters"], without["GMAC"], without["weights"]) == ("27.51 M", "611.8 + 0.0", "none")
-    assert "- RDPD+: no weights; train some with `dualpix train`, and give the file: --method RDPD+=FILE." in (
+    assert "- RDPD+: no weights; train some with `dualpix train`, and give the file: methods={'RDPD+': 'FILE'}." in (
         found.summary
     )
     assert cells(found.summary, "JNB")["weights"] == "none needed"
@@ -117,7 +117,7 @@ def test_weights_of_another_network_do_not_fit_a_row(tmp_path: Path) -> None:
 def test_a_network_that_maps_blur_is_no_method_by_itself(tmp_path: Path) -> None:
     path = weights(tmp_path, "dmenet")
     for thing in (path, checkpoint.load(path)):
-        with pytest.raises(CheckpointError, match=r"maps the blur.*--method DMENet=dmenet\.safetensors"):
+        with pytest.raises(CheckpointError, match=r"maps the blur.*methods=.*dmenet\.safetensors"):
             open_candidate("mine", thing, DeblurOptions())
     with pytest.raises(CheckpointError, match="'dmenet', but the row IFAN takes those of 'ifan'"):
         open_candidate("IFAN", path, DeblurOptions())
