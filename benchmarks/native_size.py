@@ -34,6 +34,7 @@ BEHIND = ((0.3, 0.3, 0.75, 0.25, 0.2), (0.1, 0.65, 0.2, 0.28, 0.17), (0.0, 0.55,
 IN_FRONT = (-0.35, 0.95, 0.85, 0.2, 0.2)
 """Things: blur as a share of the widest; middle and half sides as shares of the picture's."""
 
+MOST_WHITE = 0.05
 BINS_PX = ((8, 20), (20, 40), (40, 70), (70, 101))
 
 
@@ -58,6 +59,11 @@ def scene(photos: list[Path], size: tuple[int, int], far_px: float, seed: int) -
         alpha = blob(height, width, *place, rng)
         layers.append(Layer(photo(), alpha, torch.full((height, width), share * far_px)))
     return layers, margin
+
+
+def without_white(photo: Path) -> bool:
+    """Whether it is no sheet with much white around the photograph, where blur cannot be seen."""
+    return float((dualpix.read_picture(photo).pixels.amin(0) > 0.98).float().mean()) < MOST_WHITE
 
 
 def blob(
@@ -95,7 +101,10 @@ def main() -> None:
     parser.add_argument("--weights", default="mccnet-fast")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
-    weights, photos = dualpix.load(given.weights), sorted(path for path in given.photos.iterdir() if path.is_file())
+    weights, photos = (
+        dualpix.load(given.weights),
+        sorted(path for path in given.photos.iterdir() if path.is_file() and without_white(path)),
+    )
     bins = " | ".join(f"{low} to {high - (high > 100)}" for low, high in BINS_PX)
     print(f"| megapixels | seed | ISO | what | run at | s | all | in focus | kept | {bins} |")
     print(f"|---:|---:|---:|---|---|{'---:|' * (4 + len(BINS_PX))}", flush=True)
