@@ -19,7 +19,7 @@ from matplotlib import pyplot
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualpix.classical.joint import estimate_disparity
+from dualpix.classical.joint import match_disparity
 from dualpix.errors import DataError
 from dualpix.evaluation.metrics import psnr
 from dualpix.inference.colours import signed_colours
@@ -76,7 +76,7 @@ def together(network: nn.Module, sample: Sample) -> Map:
 
 def classic(_: nn.Module, sample: Sample) -> Map:
     try:
-        return estimate_disparity(sample["left"], sample["right"])
+        return match_disparity(sample["left"], sample["right"])
     except DataError:  # nothing to match anywhere
         return torch.zeros(SIZE, SIZE), torch.zeros(SIZE, SIZE)
 

@@ -29,14 +29,14 @@ from torch import Tensor, nn
 from dualpix.datasets import mean_view
 from dualpix.errors import DualpixError
 from dualpix.machine.files import write_whole
-from dualpix.networks import MAPPERS
+from dualpix.networks import DEFOCUS_ESTIMATORS
 from dualpix.networks.spec import NetworkSpec
 from dualpix.training import train
 from dualpix.training.curve import points, read_log
-from dualpix.training.feed import Source, pool_of
+from dualpix.training.feed import CropSource, pool_of
 from dualpix.training.learner import Learner
 from dualpix.training.recipes import RECIPES, Recipe, find_recipe
-from dualpix.training.sources import MAP_ERROR, Trial, open_sources
+from dualpix.training.sources import MAP_ERROR, Validator, open_sources
 from dualpix.weights import checkpoint
 
 ROWS = [name for name in RECIPES if name not in ("paper", "tiny")]
@@ -100,7 +100,7 @@ def row_of(name: str, changes: dict[str, str], material: Material, minutes: floa
     print(f"{name} ...", file=sys.stderr, flush=True)
     try:
         # Its steps have no end but the clock's, and it is validated here.
-        recipe = replace(find_recipe(name, changes), late_steps=0, steps=ENDLESS, validate_every=ENDLESS)
+        recipe = replace(find_recipe(name, changes), final_steps=0, steps=ENDLESS, validate_every=ENDLESS)
         row = measure(name, recipe, material, minutes, output / name)
     except DualpixError as error:
         return {"recipe": name, "note": str(error)}
@@ -112,14 +112,14 @@ def measure(name: str, recipe: Recipe, material: Material, minutes: float, run: 
     learner = Learner(recipe)
     data = material.data if recipe.simulated else None
     validation = () if data else material.validation
-    source, trial = open_sources(recipe, run.parent / "scenes", material.photos, data, validation, learner.names)
+    source, validator = open_sources(recipe, run.parent / "scenes", material.photos, data, validation, learner.names)
     render_first(source)
-    nothing = Unblurred() if recipe.network in MAPPERS else Blurred()
-    before, blurred = scored(trial, learner.averaged()), scored(trial, nothing)
+    nothing = Unblurred() if recipe.network in DEFOCUS_ESTIMATORS else Blurred()
+    before, blurred = scored(validator, learner.averaged()), scored(validator, nothing)
     del learner
     with stop_after(60 * minutes, run):
         train(recipe, run, photos=material.photos, data=data, validation=validation)
-    after = scored(trial, checkpoint.load(run / "last.safetensors").network)
+    after = scored(validator, checkpoint.load(run / "last.safetensors").network)
     losses, _ = points(read_log(run / "log.jsonl"))
     return {
         "recipe": name,
@@ -133,7 +133,7 @@ def measure(name: str, recipe: Recipe, material: Material, minutes: float, run: 
     }
 
 
-def render_first(source: Source) -> None:
+def render_first(source: CropSource) -> None:
     """The scenes of the first steps, so that no row pays for them with its minutes."""
     pool = pool_of(source)
     if pool is None:
@@ -143,8 +143,8 @@ def render_first(source: Source) -> None:
             pool.scenes.render(index)
 
 
-def scored(trial: Trial, network: nn.Module) -> str:
-    scores = trial(network)
+def scored(validator: Validator, network: nn.Module) -> str:
+    scores = validator(network)
     return f"{scores[MAP_ERROR]:.2f} px" if MAP_ERROR in scores else f"{scores['psnr']:.2f} dB"
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from dualpix.machine.files import write_whole
-from dualpix.networks import MAPPERS, NETWORKS, create
+from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS, create
 from dualpix.networks.counting import Counts, Extras, count, count_extras
 
 SIZE = (1120, 1680)
@@ -248,11 +248,11 @@ def cost(counts: Counts) -> int:
 
 def unlisted() -> Iterator[Network]:
     listed = {network.name for network in ONE_FOOTING}
-    return (Network(name) for name in NETWORKS | MAPPERS if name not in listed)
+    return (Network(name) for name in NETWORKS | DEFOCUS_ESTIMATORS if name not in listed)
 
 
 def is_here(network: Network) -> bool:
-    return network.name in NETWORKS | MAPPERS
+    return network.name in NETWORKS | DEFOCUS_ESTIMATORS
 
 
 def reported_table() -> str:

@@ -67,7 +67,7 @@ def make_plain(network: nn.Module) -> nn.Module:
 def plain_step(recipe: Recipe, batch: dict[str, Tensor]) -> Callable[[], object]:
     torch.manual_seed(recipe.seed)
     network = MCCNetFast() if recipe.network == "mccnet-fast" else make_plain(MCCNet(**recipe.arguments))
-    optimiser = torch.optim.Adam(network.parameters(), recipe.rate)
+    optimiser = torch.optim.Adam(network.parameters(), recipe.learning_rate)
     left, right, sharp = (batch[name].contiguous() for name in ("left", "right", "sharp"))
 
     def step() -> None:

@@ -28,14 +28,6 @@ SMALL = {"fusion": False, "extraction": False}
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-ENGINES = ("test_engines.py", "test_export.py")
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the other engines come last: once these libraries are loaded, a training that a signal tells to stop in
-    the same process ends in a segmentation fault (seen with OpenVINO 2026.4.1; why is not known)."""
-    items.sort(key=lambda item: item.path.name in ENGINES)
-
 
 def pytest_configure() -> None:
     """No test's numbers depend on how fast the machine is in bf16 just now, nor on what the user's cache says of it;

@@ -15,7 +15,7 @@ from PIL import Image
 
 from dualpix import __version__, networks
 from dualpix.evaluation import demo
-from dualpix.evaluation.systems import SYSTEMS
+from dualpix.evaluation.systems import TABLE_ROWS
 from dualpix.inference import deblur
 from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import DEFAULT_WEIGHTS
@@ -145,12 +145,12 @@ def test_methods_lists_every_method_network_and_weights(
     assert code == 0
     methods, names, weights = (part.splitlines() for part in out.split("\n\n"))
     lines = {line.split()[0]: line for line in methods[1:]}
-    assert lines.keys() == SYSTEMS.keys()
+    assert lines.keys() == TABLE_ROWS.keys()
     for words in ("two: left, right", "5.52 M", "980 + 85", "shipped"):
         assert words in lines["MCCNet"]
     assert "one: center" in lines["MDP"] and lines["MDP"].endswith("no weights")
     assert lines["oracle-map"].endswith("none needed") and "blur_px" in lines["oracle-map"]
-    assert names[0].removeprefix("networks: ").split(", ") == [*networks.NETWORKS, *networks.MAPPERS]
+    assert names[0].removeprefix("networks: ").split(", ") == [*networks.NETWORKS, *networks.DEFOCUS_ESTIMATORS]
     assert [line.split()[:2] for line in weights[1:]] == [["mccnet", "mccnet"]]
 
 
@@ -269,7 +269,11 @@ def test_train_reports_resumes_and_leaves_weights_to_use(dualpix: Command, folde
     code, out, err = dualpix(*words, "steps=3")
     assert "resumed at step 2" in out and "step 3 of 3" in out
     code, out, err = dualpix(*words, "steps=3", "rate=1")
-    assert code == 1 and "rate" in err
+    assert (
+        code == 1
+        and err.startswith("Note: rate is called learning_rate now.\ndualpix: ")
+        and "learning_rate 0.0004 -> 1.0" in err
+    )
     code, _, err = dualpix("deblur", "p_L.png", "p_R.png", "-o", "out.png", "-w", "run/best.safetensors")
     assert (code, err) == (0, "")
 

@@ -112,7 +112,7 @@ class Training:
                 command = (place / "cmdline").read_text()
             except (FileNotFoundError, ProcessLookupError):
                 continue
-            if state not in ENDED:
+            if state not in ENDED and "python" in command.partition("\0")[0]:  # git is asked for the commit, too
                 parents[int(place.name)] = int(parent)
                 if "learn.py" in command and str(self.folder) in command:
                     ours.add(int(place.name))
@@ -164,8 +164,14 @@ def test_many_starts_make_one_training(training: Training) -> None:
 
 
 def test_its_renderer_makes_way_too_and_ends_with_it(training: Training) -> None:
-    training.wait_for(lambda: len(training.processes()) == 2)
-    learner, renderer = training.processes()
+    both: list[int] = []
+
+    def render() -> bool:
+        both[:] = training.processes()
+        return len(both) == 2 and b"OMP_NUM_THREADS=1\0" in Path(f"/proc/{both[1]}/environ").read_bytes()
+
+    training.wait_for(render)
+    learner, renderer = both
     niceness = [os.getpriority(os.PRIO_PROCESS, process) for process in (learner, renderer)]
     assert niceness[0] == max(3, os.getpriority(os.PRIO_PROCESS, 0)) and niceness[1] >= niceness[0]
     assert b"OMP_NUM_THREADS=1\0" in Path(f"/proc/{renderer}/environ").read_bytes()
@@ -200,7 +206,7 @@ def test_the_other_network_is_taught_by_the_stage(training: Training) -> None:
     stages = training.home().glob("stage-*/mccnet-fast.safetensors")
     assert teacher in [stage.read_bytes() for stage in stages], "a newer one may have come meanwhile"
     recipe = json.loads((training.home("mccnet") / "trunk-001" / "recipe.json").read_text())
-    assert recipe["teacher"] == str(training.home("mccnet") / "teacher.safetensors") and recipe["taught"] == 0.5
+    assert recipe["teacher"] == str(training.home("mccnet") / "teacher.safetensors") and recipe["distillation"] == 0.5
 
 
 def test_the_trunk_goes_on_from_where_it_stood(training: Training) -> None:
@@ -250,7 +256,7 @@ def test_trouble_with_one_network_stops_nothing(training: Training) -> None:
     done = len(list(training.home("mccnet").glob("stage-*")))
     training.wait_for(lambda: len(list(training.home("mccnet").glob("stage-*"))) > done)
     status = training.call("status")
-    assert "IN TROUBLE, tried again:" in status and "field rate" in status
+    assert "IN TROUBLE, tried again:" in status and "field learning_rate" in status
     training.call("stop")
 
 
@@ -259,7 +265,7 @@ def test_other_settings_begin_another_trunk_from_its_weights(training: Training)
     training.call("start")
     training.wait_for((training.home() / "trunk-002" / "last.pt").exists)
     training.call("stop")
-    assert "trunk-002 goes on from the weights of trunk-001: rate 0.0001 -> 0.0002" in training.log()
+    assert "trunk-002 goes on from the weights of trunk-001: learning_rate 0.0001 -> 0.0002" in training.log()
     recipe = json.loads((training.home() / "trunk-002" / "recipe.json").read_text())
     assert recipe["start"] == str(training.home() / "trunk-001" / "last.safetensors")
     assert recipe["seed"] == 1, "scenes that the first trunk has not seen"

@@ -102,6 +102,15 @@ def test_files_are_short_and_well_named() -> None:
     assert wrong == [], f"at most {MOST_LINES} lines, and no name of {', '.join(sorted(NO_NAMES))}"
 
 
+def test_no_two_classes_have_one_name() -> None:
+    found: dict[str, list[str]] = {}
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, []).append(str(path.relative_to(SOURCE)))
+    assert {name: places for name, places in found.items() if len(places) > 1} == {}, "one word, one thing"
+
+
 GUARDS = {"test_rows", "test_surface", "test_imports", "test_readme", "test_packaging", "networks/test_contract"}
 GUARDS |= {
     "test_docs_site",

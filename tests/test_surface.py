@@ -1,6 +1,7 @@
 """The public names of the package: what is listed here is what users may rely on, no more and no less."""
 
 import ast
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -71,3 +72,19 @@ def test_tables_map_lower_case_names_to_things(name: str) -> None:
 def test_an_unknown_name_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="sharpen"):
         _ = dualpix.sharpen
+
+
+@pytest.mark.parametrize(
+    ("module", "former", "current"),
+    [
+        ("evaluation", "SYSTEMS", "TABLE_ROWS"),
+        ("networks", "MAPPERS", "DEFOCUS_ESTIMATORS"),
+        ("networks", "Mapper", "DefocusEstimator"),
+        ("pairs", "turn_back", "restore_orientation"),
+    ],
+)
+def test_former_names_lead_to_the_current_ones(module: str, former: str, current: str) -> None:
+    found = import_module(f"dualpix.{module}")
+    with pytest.warns(DeprecationWarning, match=f"{former} is called {current} now"):
+        assert getattr(found, former) is getattr(found, current)
+    assert former not in dir(found)

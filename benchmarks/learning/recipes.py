@@ -21,17 +21,17 @@ def trunk_recipe(plan: Plan, number: int, start: str, teacher: str) -> Recipe:
 
     start: in place of the plan's, unless empty. Raises `RecipeError`.
     """
-    recipe = from_dict({**to_dict(pick(RECIPES, plan.recipe, "recipe")), **plan.fields})
-    if recipe.schedule != "stable" or recipe.late_steps:
-        raise RecipeError(f"The trunk of {plan.name} goes on at one rate: schedule=stable and late_steps=0, please.")
+    recipe = from_dict(plan.fields, pick(RECIPES, plan.recipe, "recipe"))
+    if recipe.schedule != "stable" or recipe.final_steps:
+        raise RecipeError(f"The trunk of {plan.name} goes on at one rate: schedule=stable and final_steps=0, please.")
     seed = recipe.seed + number - 1
     return replace(recipe, steps=ENDLESS, decay_steps=0, seed=seed, start=start or recipe.start, teacher=teacher)
 
 
 def stage_recipe(trunk: Recipe, step: int, fall: int) -> Recipe:
     """From `step` on the rate falls to 0 in `fall` steps."""
-    average = min(trunk.average, max(0.0, 1 - MEANS_IN_A_FALL / fall))
-    return replace(trunk, steps=step + fall, decay_steps=fall, average=average)
+    ema_decay = min(trunk.ema_decay, max(0.0, 1 - MEANS_IN_A_FALL / fall))
+    return replace(trunk, steps=step + fall, decay_steps=fall, ema_decay=ema_decay)
 
 
 def read_recipe(run: Path) -> Recipe:

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class SettingsError(Exception):
-    """A file of settings that will not do; says why."""
+    """A file of settings that cannot be used; says why."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def read_settings(path: Path) -> Settings:
         single = {name: Path(given.pop(name)) for name in ("folder", "depths", "judge") if name in given}
         settings = Settings(**single, **paths, **given, networks=plans)
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise SettingsError(f"{path} will not do: {error}.") from error
+        raise SettingsError(f"{path} cannot be used: {error}.") from error
     names = {plan.name for plan in plans}
     for plan in plans:
         if min(plan.share, plan.stage_minutes, plan.fall) <= 0:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dualpix.classical import deconvolution, joint
 from dualpix.classical.deconvolution import HyperLaplacian, deconvolve
-from dualpix.classical.joint import blur_from_disparity, deblur_views, estimate_disparity
+from dualpix.classical.joint import blur_from_disparity, deblur_views, match_disparity
 from dualpix.errors import DataError
 from dualpix.evaluation.metrics import psnr
 
@@ -180,7 +180,7 @@ def shifted(disparity_px: float, height: int = 96, width: int = 128) -> Tensor:
 
 @pytest.mark.parametrize("disparity_px", [0.0, 2.0, -3.4, 5.7])
 def test_disparity_is_found_to_a_fraction_of_a_pixel(disparity_px: float) -> None:
-    found, confidence = estimate_disparity(*shifted(disparity_px), reach_px=8)
+    found, confidence = match_disparity(*shifted(disparity_px), reach_px=8)
     assert found.shape == confidence.shape == (96, 128)
     middle = (slice(8, -8), slice(12, -12))
     # Between whole pixels the parabola through the correlations draws to the nearer one, by 0.09 px at most.
@@ -192,7 +192,7 @@ def test_disparity_is_found_to_a_fraction_of_a_pixel(disparity_px: float) -> Non
 def test_two_depths_are_told_apart_at_their_border() -> None:
     views = shifted(0.0)
     views[:, :, :, 64:] = 0.8 * shifted(4.0)[:, :, :, 64:]
-    found, _ = estimate_disparity(*views, reach_px=8)
+    found, _ = match_disparity(*views, reach_px=8)
     assert float(found[:, 8:52].abs().max()) < 0.05
     assert float((found[:, 76:120] - 4).abs().max()) < 0.3
 
@@ -200,15 +200,15 @@ def test_two_depths_are_told_apart_at_their_border() -> None:
 def test_places_without_structure_take_the_disparity_around_them_and_say_so() -> None:
     views = shifted(3.0)
     views[:, :, 30:66, 50:90] = 0.5
-    found, confidence = estimate_disparity(*views, reach_px=8)
+    found, confidence = match_disparity(*views, reach_px=8)
     assert float(confidence[44:52, 66:74].mean()) < 0.2 * float(confidence[:, 8:40].mean())
     assert float((found[44:52, 66:74] - 3).abs().max()) < 0.35
 
 
 def test_brightness_does_not_change_the_disparity() -> None:
     left, right = shifted(2.5)
-    plain, _ = estimate_disparity(left, right, 8)
-    shaded, _ = estimate_disparity(0.8 * left, right + 0.1, 8)
+    plain, _ = match_disparity(left, right, 8)
+    shaded, _ = match_disparity(0.8 * left, right + 0.1, 8)
     torch.testing.assert_close(shaded, plain, atol=2e-3, rtol=0)
 
 
@@ -225,7 +225,7 @@ def natural(height: int = 168, width: int = 240, seed: int = 0) -> Tensor:
 def test_blur_follows_from_the_disparity_of_natural_texture_with_that_blur(blur_px: float) -> None:
     """A tenth of a pixel of disparity, which the parabola may err, is 0.17 px of blur."""
     for seed in range(2):
-        disparity_px, _ = estimate_disparity(*seen(natural(seed=seed), blur_px), reach_px=10)
+        disparity_px, _ = match_disparity(*seen(natural(seed=seed), blur_px), reach_px=10)
         found = blur_from_disparity(disparity_px, half_discs, most_px=11.0)
         assert float(found.median()) == pytest.approx(blur_px, abs=0.26)
         assert float((found - blur_px).abs().mean()) < 0.5
@@ -235,7 +235,7 @@ def test_blur_follows_from_the_disparity_of_a_photograph_less_exactly() -> None:
     """This one's detail is not that of natural texture: the peak of the correlation lies elsewhere, by up to 13 %."""
     sharp = photograph(168)
     for blur_px in (3.0, -6.0):
-        disparity_px, _ = estimate_disparity(*seen(sharp, blur_px), reach_px=10)
+        disparity_px, _ = match_disparity(*seen(sharp, blur_px), reach_px=10)
         found = blur_from_disparity(disparity_px, half_discs, most_px=9.0)
         assert float(found.median()) == pytest.approx(blur_px, rel=0.13)
 
@@ -243,7 +243,7 @@ def test_blur_follows_from_the_disparity_of_a_photograph_less_exactly() -> None:
 def test_estimated_blur_restores_a_photograph() -> None:
     sharp = photograph(168)
     views = seen(sharp, 5.0)
-    disparity_px, _ = estimate_disparity(*views, reach_px=8)
+    disparity_px, _ = match_disparity(*views, reach_px=8)
     restored = deblur_views(*views, blur_from_disparity(disparity_px, half_discs, 9.0), half_discs, PRIOR)
     told = deblur_views(*views, even(views, 5.0), half_discs, PRIOR)
     assert psnr(restored, inner(sharp)) > psnr(views.mean(0), inner(sharp)) + 2.8
@@ -255,7 +255,7 @@ def test_estimated_blur_restores_a_photograph() -> None:
 
 def test_views_and_maps_that_do_not_fit_are_refused_in_one_sentence() -> None:
     view = torch.rand(3, 40, 50)
-    for call in (estimate_disparity, lambda a, b: deblur_views(a, b, torch.zeros(40, 50), half_discs)):
+    for call in (match_disparity, lambda a, b: deblur_views(a, b, torch.zeros(40, 50), half_discs)):
         with pytest.raises(DataError, match="left view is 50 x 40, but the right view is 49 x 40"):
             call(view, view[:, :, 1:])
     with pytest.raises(DataError, match="signed blur is 50 x 39"):
@@ -268,4 +268,4 @@ def test_views_and_maps_that_do_not_fit_are_refused_in_one_sentence() -> None:
 def test_views_without_structure_are_refused(height: int) -> None:
     flat = torch.full((3, height, 50), 0.5)
     with pytest.raises(DataError, match="no structure"):
-        estimate_disparity(flat, flat)
+        match_disparity(flat, flat)

@@ -15,8 +15,8 @@ from dualpix.datasets import Folder
 from dualpix.errors import CheckpointError, DataError
 from dualpix.evaluation import evaluate
 from dualpix.evaluation.candidates import open_candidate
-from dualpix.evaluation.methods import by_mapper
-from dualpix.evaluation.systems import SYSTEMS, choose
+from dualpix.evaluation.methods import by_defocus_estimator
+from dualpix.evaluation.systems import TABLE_ROWS, choose
 from dualpix.inference.deblur import deblur
 from dualpix.inference.options import DeblurOptions
 from dualpix.networks import create
@@ -51,7 +51,7 @@ def test_all_methods_stand_in_one_table(simulated: Path, tmp_path: Path) -> None
     things = {**choose("all"), "DPDNet": weights(tmp_path, "dpdnet"), "mine": weights(tmp_path, "kpac")}
     found = evaluate(simulated, things, tmp_path / "run", scenes=1)
     rows = {row.method: row for row in found.rows}
-    assert list(rows) == ["input", *SYSTEMS, "mine"]
+    assert list(rows) == ["input", *TABLE_ROWS, "mine"]
 
     failed = {label for label, _ in found.failures}
     assert failed == {"JNB", "EBDB", "DPDNet", "MCCNet", "mccnet-fast", "joint", "mine"}
@@ -60,7 +60,7 @@ def test_all_methods_stand_in_one_table(simulated: Path, tmp_path: Path) -> None
         "hold the same pixels" in found.failures["mine", "wall"] and "no structure" in found.failures["joint", "wall"]
     )
     assert "no clear edge" in found.failures["EBDB", "wall"] and "no texture" in found.failures["JNB", "wall"]
-    idle = {label for label, row in rows.items() if row.lacks}
+    idle = {label for label, row in rows.items() if row.unavailable_reason}
     assert idle == {"DMENet", "IFAN", "KPAC", "MDP", "DPDNet+", "RDPD+", "Restormer"}
     assert all(row.scores.pictures.keys() >= {"face"} for label, row in rows.items() if label not in idle)
 
@@ -89,13 +89,13 @@ def test_dmenet_takes_own_weights_as_part_of_its_method(simulated: Path, tmp_pat
     made = open_candidate("DMENet", path, DeblurOptions())
     sample = Folder(simulated)[0]
     assert made.views == ("center",) and made.method is not None and "deconvolution" in made.source
-    torch.testing.assert_close(made.method(sample), by_mapper(sample, checkpoint.load(path).network))
+    torch.testing.assert_close(made.method(sample), by_defocus_estimator(sample, checkpoint.load(path).network))
 
 
 @pytest.mark.parametrize("label", ["IFAN", "MDP", "RDPD+", "MCCNet", "Restormer"])
 def test_a_trained_network_fills_its_row(simulated: Path, tmp_path: Path, label: str) -> None:
     """Also on pictures smaller than what the deepest of its layers sees."""
-    path = weights(tmp_path, SYSTEMS[label].network)
+    path = weights(tmp_path, TABLE_ROWS[label].network)
     made = open_candidate(label, path, DeblurOptions(precision="fp32"))
     assert made.method is not None and "the row itself is network" in made.source
     sample = Folder(simulated)[0]
@@ -159,7 +159,11 @@ def test_a_missing_package_is_told_once_and_not_for_each_picture(
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "scipy", None)
     done = evaluate(simulated, choose("JNB"), tmp_path / "out")
-    assert done.rows[1].lacks == "no package" and not done.failures and not (tmp_path / "out" / "JNB").exists()
+    assert (
+        done.rows[1].unavailable_reason == "no package"
+        and not done.failures
+        and not (tmp_path / "out" / "JNB").exists()
+    )
     assert done.summary.count("pip install") == 1 and "JNB: no package; The classic methods need" in done.summary
     end = CliRunner().invoke(app, ["evaluate", str(simulated), "--methods", "JNB", "-o", str(tmp_path / "cli")])
     assert end.exit_code == 1 and end.stderr.count("pip install -e '.[classic]'") == 1

@@ -10,7 +10,7 @@ from dualpix.classical.deconvolution import deblur_by_map
 from dualpix.datasets import Sample
 from dualpix.errors import CheckpointError, DataError
 from dualpix.evaluation import methods, predict, score
-from dualpix.evaluation.methods import METHODS, by_mapper
+from dualpix.evaluation.methods import METHODS, by_defocus_estimator
 from dualpix.evaluation.metrics import psnr
 from dualpix.networks.spec import NetworkSpec
 from dualpix.simulation.render import Layer
@@ -32,7 +32,7 @@ def test_every_method_makes_a_picture_of_the_views_it_names(sample: Sample, name
     method = METHODS[name]
     assert method.about and "\n" not in method.about
     given = {"name": "one", **{view: sample[view] for view in method.views}}
-    if method.lacks:
+    if method.unavailable_reason:
         with pytest.raises(CheckpointError, match="no weights"):
             method(given)
         return
@@ -66,7 +66,7 @@ def test_the_published_methods_are_their_map_and_the_deconvolution(sample: Sampl
     torch.testing.assert_close(METHODS[name](part), expected)
 
 
-class Mapper(nn.Module):
+class DefocusEstimator(nn.Module):
     """Says that everything is blurred by a disc of 3 px, and insists on sides that divide by 16."""
 
     spec = NetworkSpec(("center",), size_multiple=16)
@@ -78,16 +78,16 @@ class Mapper(nn.Module):
 
 def test_a_network_that_maps_blur_makes_a_method(sample: Sample) -> None:
     center = sample["center"][:, :70, :90]
-    out = by_mapper({"center": center}, Mapper())
+    out = by_defocus_estimator({"center": center}, DefocusEstimator())
     torch.testing.assert_close(out, deblur_by_map(center, torch.full((70, 90), 1.5)))
 
 
 def test_dmenet_has_no_weights_until_some_are_shipped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "WEIGHTS", {})
-    assert METHODS["dmenet"].lacks == "no weights"
-    assert METHODS["jnb"].lacks == ""
+    assert METHODS["dmenet"].unavailable_reason == "no weights"
+    assert METHODS["jnb"].unavailable_reason == ""
     monkeypatch.setattr(checkpoint, "WEIGHTS", {"dmenet": "dmenet.safetensors"})
-    assert METHODS["dmenet"].lacks == ""
+    assert METHODS["dmenet"].unavailable_reason == ""
 
 
 def test_evaluation_takes_them_and_lists_what_fails(sample: Sample, tmp_path) -> None:

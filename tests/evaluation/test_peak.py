@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dualpix.errors import MachineError
-from dualpix.evaluation import SYSTEMS, blurred, evaluate
+from dualpix.evaluation import TABLE_ROWS, blurred, evaluate
 from dualpix.evaluation.peak import STATUS, can_measure, peak_bytes
 from dualpix.inference.options import DeblurOptions
 from dualpix.networks import create
@@ -20,7 +20,7 @@ def test_a_large_parent_does_not_count(simulated: Path, tmp_path: Path) -> None:
     """A parent of 1.2 GB more than the method needs, which `ru_maxrss` would inherit; the table shows what is found."""
     path = checkpoint.save(tmp_path / "k.safetensors", create("kpac", width=8), "kpac", {"width": 8})
     ballast = torch.ones(1_200_000_000, dtype=torch.uint8)
-    methods = {"KPAC": path, "function": blurred, "RDPD+": SYSTEMS["RDPD+"]}
+    methods = {"KPAC": path, "function": blurred, "RDPD+": TABLE_ROWS["RDPD+"]}
     found = evaluate(simulated, methods, tmp_path / "run", scenes=0, peak_memory=True)
     assert len(ballast) > 0
     peaks = {row.method: row.peak_bytes for row in found.rows}
@@ -32,7 +32,7 @@ def test_a_large_parent_does_not_count(simulated: Path, tmp_path: Path) -> None:
 
 
 def test_what_no_other_process_can_open_is_not_measured() -> None:
-    assert can_measure("mccnet-fast") and can_measure(SYSTEMS["JNB"])
+    assert can_measure("mccnet-fast") and can_measure(TABLE_ROWS["JNB"])
     assert not can_measure(blurred) and not can_measure(create("kpac", width=8)) and not can_measure(partial(blurred))
 
 

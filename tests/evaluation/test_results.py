@@ -34,7 +34,7 @@ IDLE = Row(
     counts=Counts(1_000_000, 2_000_000_000, 0),
     views=("center", "blur_px"),
     weights="none",
-    lacks="no weights",
+    unavailable_reason="no weights",
     advice="train some",
 )
 

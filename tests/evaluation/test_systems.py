@@ -4,8 +4,8 @@ import pytest
 
 from dualpix.errors import RecipeError
 from dualpix.evaluation.methods import METHODS
-from dualpix.evaluation.systems import SYSTEMS, choose, size_of
-from dualpix.networks import MAPPERS, NETWORKS, create
+from dualpix.evaluation.systems import TABLE_ROWS, choose, size_of
+from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS, create
 from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import save
 
@@ -25,7 +25,7 @@ PRINTED = {
 
 @pytest.mark.parametrize("label", PRINTED)
 def test_a_row_is_the_variant_that_the_paper_counts(label: str) -> None:
-    system = SYSTEMS[label]
+    system = TABLE_ROWS[label]
     counts = size_of(system.blank())
     assert counts is not None
     counted = (round(counts.parameters / 1e6, 2), round(counts.conv_macs / 1e9, 2), len(system.views))
@@ -33,15 +33,15 @@ def test_a_row_is_the_variant_that_the_paper_counts(label: str) -> None:
 
 
 def test_every_network_and_method_has_a_row() -> None:
-    networks = {system.network for system in SYSTEMS.values()}
-    assert (NETWORKS | MAPPERS).keys() - networks == {"dpdnet-single"}
-    assert {system.method for system in SYSTEMS.values() if system.method} == METHODS.keys()
-    for system in SYSTEMS.values():
+    networks = {system.network for system in TABLE_ROWS.values()}
+    assert (NETWORKS | DEFOCUS_ESTIMATORS).keys() - networks == {"dpdnet-single"}
+    assert {system.method for system in TABLE_ROWS.values() if system.method} == METHODS.keys()
+    for system in TABLE_ROWS.values():
         assert bool(system.network) == bool(system.weights) and (system.network or system.method)
 
 
 def test_rows_are_chosen_by_name_in_whatever_case() -> None:
-    assert list(choose("all")) == list(SYSTEMS) == list(choose("ALL"))
+    assert list(choose("all")) == list(TABLE_ROWS) == list(choose("ALL"))
     assert list(choose("kpac, jnb,DPDNet+")) == ["KPAC", "JNB", "DPDNet+"]
     for text in ("KPACK", "KPAC,", "", "all,KPAC"):
         with pytest.raises(RecipeError, match="choose from: JNB, EBDB"):
@@ -50,8 +50,8 @@ def test_rows_are_chosen_by_name_in_whatever_case() -> None:
 
 def test_weights_are_there_once_they_are_shipped(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checkpoint, "WEIGHTS", {})
-    assert not SYSTEMS["KPAC"].has_weights and SYSTEMS["JNB"].has_weights
+    assert not TABLE_ROWS["KPAC"].has_weights and TABLE_ROWS["JNB"].has_weights
     monkeypatch.setattr(checkpoint, "WEIGHTS", {"kpac": str(tmp_path / "kpac.safetensors")})
-    assert not SYSTEMS["KPAC"].has_weights  # named, but not installed
+    assert not TABLE_ROWS["KPAC"].has_weights  # named, but not installed
     save(tmp_path / "kpac.safetensors", create("kpac", width=8), "kpac", {"width": 8})
-    assert SYSTEMS["KPAC"].has_weights
+    assert TABLE_ROWS["KPAC"].has_weights

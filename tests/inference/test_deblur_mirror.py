@@ -9,10 +9,10 @@ from dualpix.inference.bands import make_plan
 from dualpix.inference.deblur import Deblurred, deblur, deblur_pair
 from dualpix.inference.engines.pytorch import Runner
 from dualpix.networks.spec import NetworkSpec
-from dualpix.pairs.flips import TURNS, mirror, turn_over
+from dualpix.pairs.flips import FLIPS, flip_vertical, mirror
 from dualpix.pairs.sample import Sample
 
-FLIPS = [(mirror, -1), (turn_over, -2)]
+ONE_FLIP = [(mirror, -1), (flip_vertical, -2)]
 
 
 class Symmetric(nn.Module):
@@ -63,7 +63,7 @@ def test_a_symmetric_network_is_not_changed() -> None:
     assert far(once, mean) < 1e-6
 
 
-@pytest.mark.parametrize(("turn", "axis"), FLIPS)
+@pytest.mark.parametrize(("turn", "axis"), ONE_FLIP)
 @pytest.mark.parametrize("rows", [None, 8])
 def test_any_network_treats_mirrored_pairs_alike(turn, axis: int, rows: int | None) -> None:
     network, sample = Lopsided(), pair()
@@ -115,6 +115,6 @@ def test_the_public_function_takes_it() -> None:
 
 def test_every_turn_undoes_itself() -> None:
     sample = pair()
-    for turn in TURNS.values():
+    for turn in FLIPS.values():
         twice = turn(turn(sample))
         assert all(torch.equal(twice[view], sample[view]) for view in ("left", "right", "center"))

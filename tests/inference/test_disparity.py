@@ -20,10 +20,10 @@ from dualpix.inference.disparity import (
     write_confidence,
     write_disparity,
 )
-from dualpix.inference.finder import Finder, book_at_middle, weigh
+from dualpix.inference.finder import Finder, estimate_disparity, symmetrise_attention
 from dualpix.io import Metadata
 from dualpix.networks.mccnet.model import MCCNet
-from dualpix.pairs.flips import TURNS
+from dualpix.pairs.flips import FLIPS
 
 
 def shifted_pair(shift_px: float, height: int = 48, width: int = 160, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -82,11 +82,11 @@ def test_confidence_is_low_where_nothing_can_be_matched() -> None:
 
 
 @pytest.mark.parametrize("name", ["mccnet", "mccnet-fast"])
-@pytest.mark.parametrize("axes", list(TURNS))
+@pytest.mark.parametrize("axes", list(FLIPS))
 def test_it_turns_with_the_pair(name: str, axes: tuple[int, ...]) -> None:
     left, right = shifted_pair(2.6, height=32, width=96)
     network = even_network(name)
-    turned = TURNS[axes]({"left": left, "right": right, "name": "made"})
+    turned = FLIPS[axes]({"left": left, "right": right, "name": "made"})
     plain, found = disparity(left, right, network), disparity(turned["left"], turned["right"], network)
     torch.testing.assert_close(found.disparity_px.flip(axes), plain.disparity_px, atol=2e-3, rtol=0)
     torch.testing.assert_close(found.confidence.flip(axes), plain.confidence, atol=2e-3, rtol=0)
@@ -154,7 +154,7 @@ def test_looks_are_booked_at_the_middle_of_the_two_pixels() -> None:
     forth, back = (torch.full((1, 7, 1, 16), -9.0) for _ in range(2))
     forth[0, 3 + 2, 0, 4] = back[0, 3 - 2, 0, 6] = 0
     forth[0, 3 - 1, 0, 10] = back[0, 3 + 1, 0, 9] = 0
-    for booked, edge in zip(book_at_middle(forth, back), ([14, 15], [0, 1]), strict=True):
+    for booked, edge in zip(symmetrise_attention(forth, back), ([14, 15], [0, 1]), strict=True):
         found = (booked > -9 + 1e-6) & booked.isfinite()
         assert found.nonzero()[:, [1, 3]].tolist() == [[2, 9], [2, 10], [5, 5]]
         assert float(booked[0, 5, 0, 5]) == 0 and float(booked[0, 2, 0, 9]) == -4.5
@@ -170,7 +170,7 @@ def test_doubt_is_counted_in_pixels() -> None:
         return looks
 
     for columns, expected in (((1, 1), 1.0), ((-1, 1), 0.4)):
-        _, confidence = weigh(*map(sure_of, columns), step_px=2)
+        _, confidence = estimate_disparity(*map(sure_of, columns), step_px=2)
         torch.testing.assert_close(confidence, torch.full((1, 1, 16, 24), expected), atol=0.01, rtol=0)
 
 

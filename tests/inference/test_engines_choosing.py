@@ -228,7 +228,7 @@ def test_what_fails_in_the_chosen_engine_is_computed_in_torch(network: Any, monk
     def fails(self: object, views: object) -> None:
         raise MachineError("OpenVINO cannot run this.")
 
-    monkeypatch.setattr(engines.openvino.Runner, "__call__", fails)
+    monkeypatch.setattr(engines.openvino.OpenvinoRunner, "__call__", fails)
     pair = sample(40, 64)
     assert torch.equal(deblur_pair(pair, network).picture, deblur_pair(pair, network, engine="torch").picture)
     with pytest.raises(MachineError, match="cannot run this"):

@@ -1,5 +1,7 @@
 """What is made ready stays for the next picture, as long as the weights are the same."""
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -69,3 +71,24 @@ def test_changed_weights_are_seen(network: nn.Module, how: str) -> None:
     assert engines.start(network, "torch", "fp32", "auto") is not old  # type: ignore[arg-type]
     if how != "attribute":
         assert torch.equal(before, after) == (how == "buffer")
+
+
+def test_a_signal_reaches_a_process_whose_engines_are_gone() -> None:
+    """OpenVINO gives threads a stack for signals, and takes it away in the wrong order if there are several of it."""
+    pytest.importorskip("openvino", reason="the extra dualpix[openvino] is not installed")
+    code = f"""
+import gc, signal, torch
+from dualpix import networks
+from dualpix.inference.engines.openvino import OpenvinoRunner
+signal.signal(signal.SIGUSR1, lambda *_: print("heard"))
+network = networks.create("mccnet-fast", **{TINY}).eval()
+views = [torch.rand(3, 64, 64)] * 2
+first, second = (OpenvinoRunner(network, "fp32", "cpu") for _ in range(2))
+first(views), second(views)
+for one in ("first", "second"):
+    del globals()[one]
+    gc.collect()
+signal.raise_signal(signal.SIGUSR1)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr

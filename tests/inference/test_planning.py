@@ -109,7 +109,7 @@ def test_the_cost_of_a_row_is_that_of_the_tensors_alive_at_once() -> None:
         return half
 
     cost = planning.measure_cost(run, 16, 500)
-    assert cost.row_bytes == pytest.approx(planning.SCRATCH * 18_000, abs=1)
+    assert cost.row_bytes == pytest.approx(planning.WORKSPACE_FACTOR * 18_000, abs=1)
     assert cost.fixed_bytes == 500
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from dualpix.errors import RecipeError
-from dualpix.networks import MAPPERS, NETWORKS, create
+from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS, create
 
 SMALLEST: list[tuple[str, dict[str, Any]]] = [
     ("mccnet-fast", {"widths": [1, 1, 1, 1], "depths": [0] * 7, "max_disparity": 0}),
@@ -32,7 +32,7 @@ def test_the_least_that_is_accepted_computes(name: str, arguments: dict[str, Any
 
 
 def test_every_network_is_among_them() -> None:
-    assert {name for name, _ in SMALLEST} == NETWORKS.keys() | MAPPERS.keys()
+    assert {name for name, _ in SMALLEST} == NETWORKS.keys() | DEFOCUS_ESTIMATORS.keys()
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ import sys
 import pytest
 import torch
 
-from dualpix.networks import MAPPERS, NETWORKS
+from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS
 from dualpix.networks.blank import without_numbers
 from small_networks import small
 
 
-@pytest.mark.parametrize("name", [*NETWORKS, *MAPPERS])
+@pytest.mark.parametrize("name", [*NETWORKS, *DEFOCUS_ESTIMATORS])
 def test_shapes_are_those_of_the_network(name: str) -> None:
     with without_numbers():
         blank = small(name).state_dict()

@@ -8,7 +8,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 
-from dualpix.networks import MAPPERS, NETWORKS, create
+from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS, create
 from dualpix.networks.counting import Counts, count
 from dualpix.networks.dmenet import DMENet
 
@@ -42,7 +42,7 @@ def test_counts() -> None:
 
 
 def test_it_is_in_the_table_of_those_that_map() -> None:
-    assert MAPPERS["dmenet"] is DMENet and "dmenet" not in NETWORKS
+    assert DEFOCUS_ESTIMATORS["dmenet"] is DMENet and "dmenet" not in NETWORKS
     assert isinstance(create("dmenet", width=4), DMENet)
 
 

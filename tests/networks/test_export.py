@@ -54,5 +54,5 @@ def test_unknown_views_are_refused() -> None:
     class Strange(nn.Module):
         spec = NetworkSpec(("above", "below"), size_multiple=1)
 
-    with pytest.raises(MachineError, match=r"above, below.*leave --engine out"):
+    with pytest.raises(MachineError, match=r"above, below.*leave engine= out"):
         graph_of(Strange())

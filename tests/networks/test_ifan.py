@@ -183,7 +183,7 @@ def test_reblurring_without_filters_gives_every_eighth_pixel() -> None:
 
 
 def test_the_full_loss_teaches_every_parameter_even_of_the_default_filters() -> None:
-    """In double precision: 17 small filters on end are beneath what float32 tells from zero."""
+    """In double precision: 17 small filters in a row are beneath what float32 tells from zero."""
     network = shaken(channels=8, reblur=True).double()
     center, left, right, sharp = (picture.double() for picture in pictures(4))
     full_loss(network, center, left, right, sharp).backward()

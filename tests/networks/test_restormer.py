@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
 from dualpix.networks.counting import count
-from dualpix.networks.restormer import Block, ChannelAttention, GatedForward, Norm, Restormer
+from dualpix.networks.restormer import ChannelAttention, ChannelNorm, GatedForward, Restormer, TransformerBlock
 
 SMALL: dict[str, Any] = {"channels": 8, "blocks": (1, 1, 1, 1), "refinement": 1}
 
@@ -62,13 +62,13 @@ def test_the_first_half_of_the_inner_channels_gates_the_second() -> None:
 @torch.no_grad()
 def test_pixels_are_normalised_over_their_channels() -> None:
     maps = 3 * torch.randn(2, 16, 4, 5) + 2
-    normed = Norm(16)(maps)
+    normed = ChannelNorm(16)(maps)
     torch.testing.assert_close(normed.mean(1), torch.zeros(2, 4, 5), rtol=0, atol=1e-5)
     torch.testing.assert_close(normed.var(1, correction=0), torch.ones(2, 4, 5), rtol=0, atol=1e-3)
 
 
 def test_inner_channels_are_cut_to_a_whole_number() -> None:
-    assert Block(48, 1, 2.66).feed.out.in_channels == 127
+    assert TransformerBlock(48, 1, 2.66).feed.out.in_channels == 127
 
 
 @torch.no_grad()

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor, nn
 
 from dualpix.errors import RecipeError
-from dualpix.networks import MAPPERS, NETWORKS
+from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS
 from dualpix.networks.spec import NetworkSpec, spec_of
 from dualpix.networks.streaming import prepared
 from small_networks import small
 
 
-@pytest.mark.parametrize("name", [*NETWORKS, *MAPPERS])
+@pytest.mark.parametrize("name", [*NETWORKS, *DEFOCUS_ESTIMATORS])
 def test_a_record_says_what_the_network_has(name: str) -> None:
     for network in (small(name), prepared(small(name))):
         spec = spec_of(network)

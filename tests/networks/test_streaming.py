@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from dualpix.inference.planning import measure_cost
-from dualpix.networks import MAPPERS, NETWORKS
+from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS
 from dualpix.networks.mccnet.model import MCCNet
 from dualpix.networks.mccnet.streaming import MCCNetInStrips
 from dualpix.networks.mccnet_fast.model import MCCNetFast
@@ -47,7 +47,7 @@ def assert_same(found: Tensor, wanted: Tensor, within: float = 1e-5) -> None:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", NETWORKS | MAPPERS)
+@pytest.mark.parametrize("name", NETWORKS | DEFOCUS_ESTIMATORS)
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_every_network_gives_the_same(name: str, layout: torch.memory_format) -> None:
     network = shaken(small(name)).to(memory_format=layout)  # type: ignore[call-overload]
@@ -94,7 +94,7 @@ def test_the_memory_of_mccnet_does_not_grow_with_the_height(arguments: dict[str,
     """From as many rows on as the planner tries."""
     ready = MCCNetInStrips(MCCNet(**arguments))  # type: ignore[arg-type]
     rows = -(-ready.spec.steady_state_rows // 8) * 8
-    cost = measure_cost(lambda height: ready(*views_for(ready, height, 8)), rows, 0, scratch=1)
+    cost = measure_cost(lambda height: ready(*views_for(ready, height, 8)), rows, 0, workspace_factor=1)
     of_a_picture = 8 * 3 * 4
     assert cost.row_bytes <= 8 * of_a_picture  # Two views, what is painted, the mean; encoder 1 makes 22 of them.
 
@@ -105,7 +105,7 @@ def test_rehearsed_mccnet_needs_as_much_memory_and_paints_again_afterwards() -> 
     before = ready(*views)
 
     def fixed_bytes() -> int:
-        return measure_cost(lambda _: ready(*views), 1, 0, scratch=1).fixed_bytes
+        return measure_cost(lambda _: ready(*views), 1, 0, workspace_factor=1).fixed_bytes
 
     wanted = fixed_bytes()
     with ready.dry_run():

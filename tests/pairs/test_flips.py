@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from dualpix.errors import DataError
-from dualpix.pairs.flips import augment, exchange_views, mirror, random_crop, turn_over
+from dualpix.pairs.flips import augment, exchange_views, flip_vertical, mirror, random_crop
 from dualpix.simulation.kernels import Lens
 from dualpix.simulation.render import Layer, margin_px, render
 
@@ -53,7 +53,7 @@ def test_a_mirror_keeps_the_disparity(sample: dict) -> None:
 
 
 def test_turning_over_keeps_the_disparity(sample: dict) -> None:
-    turned = turn_over(sample)
+    turned = flip_vertical(sample)
     assert disparity(turned) == D
     assert torch.equal(turned["left"], sample["left"].flip(-2))
     assert torch.equal(turned["blur_px"], sample["blur_px"].flip(-2))
@@ -66,7 +66,7 @@ def test_exchanging_the_views_negates_depth(sample: dict) -> None:
     assert torch.equal(exchanged["sharp"], sample["sharp"])
 
 
-@pytest.mark.parametrize("turn", [mirror, turn_over, exchange_views])
+@pytest.mark.parametrize("turn", [mirror, flip_vertical, exchange_views])
 def test_twice_is_not_at_all(sample: dict, turn) -> None:
     before = {key: sample[key].clone() for key in ("left", "right", "sharp", "blur_px")}
     twice = turn(turn(sample))
@@ -136,7 +136,7 @@ def photograph(layers: list[Layer]) -> dict:
     return {"left": left, "right": right}
 
 
-@pytest.mark.parametrize(("turn", "axis"), [(mirror, -1), (turn_over, -2)])
+@pytest.mark.parametrize(("turn", "axis"), [(mirror, -1), (flip_vertical, -2)])
 def test_a_mirrored_photograph_is_one_of_the_mirrored_scene(turn, axis: int) -> None:
     mirrored_scene = [
         Layer(layer.colour.flip(axis), layer.alpha.flip(axis), layer.blur_px.flip(axis)) for layer in scene()

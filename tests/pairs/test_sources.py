@@ -9,7 +9,7 @@ from PIL import Image
 
 from dualpix.cli.extract import extract
 from dualpix.errors import DualpixError, PairError, PictureError
-from dualpix.pairs import SOURCES, Views, open_views, read_pair, turn_back, usual_suffix
+from dualpix.pairs import SOURCES, Views, open_views, read_pair, restore_orientation, usual_suffix
 from dualpix.pairs.sources import BOTH_VIEWS
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (2, 32, 40, 3), dtype=np.uint8)
@@ -36,7 +36,7 @@ def test_two_files_are_a_pair_as_ever(folder: Path) -> None:
 def test_turning_back_undoes_the_turn(turns: int) -> None:
     picture = torch.rand(3, 4, 6)
     views: Views = {"quarter_turns": turns}  # type: ignore[typeddict-item]
-    assert turn_back(torch.rot90(picture, turns, (1, 2)), views).equal(picture)
+    assert restore_orientation(torch.rot90(picture, turns, (1, 2)), views).equal(picture)
 
 
 def test_usual_extensions(folder: Path, raw) -> None:

@@ -29,9 +29,9 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def few_trials(monkeypatch: pytest.MonkeyPatch) -> int:
+def few_validated(monkeypatch: pytest.MonkeyPatch) -> int:
     """Pictures to validate on, which are most of the time of so short a training; as in `run_recipe.py`."""
-    monkeypatch.setattr(sources, "TRIAL_PICTURES", 3)
+    monkeypatch.setattr(sources, "VALIDATION_PICTURES", 3)
     return 3
 
 

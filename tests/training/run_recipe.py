@@ -23,7 +23,7 @@ def main(folder: str, recipe: str, photos: str, pause_at: str = "-1") -> None:
             sys.stdin.readline()
 
     torch.set_num_threads(1)
-    sources.TRIAL_PICTURES = 3
+    sources.VALIDATION_PICTURES = 3
     train(from_dict(json.loads(Path(recipe).read_text())), folder, photos=[photos], report=report)
 
 

@@ -1,4 +1,4 @@
-"""Pairs that will not do are found before the first step, in folders and in data sets of the user's own."""
+"""Pairs that cannot be used are found before the first step, in folders and in data sets of the user's own."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -47,14 +47,14 @@ def test_pairs_that_will_not_do_are_found_before_the_first_step(
     pairs: Path, tmp_path: Path, quick: Make, damage: Callable, says: str
 ) -> None:
     damage(pairs, "001.png")
-    with pytest.raises(DataError, match=f"1 of 20 pairs will not do .*{says}.*; take them out of the data"):
+    with pytest.raises(DataError, match=f"1 of 20 pairs cannot be used .*{says}.*; take them out of the data"):
         train(quick(), tmp_path / "run", data=pairs)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_damaged_pair_to_be_tried_on_is_found_too(pairs: Path, tmp_path: Path, quick: Make) -> None:
     (pairs / "target" / "019.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match=r"1 of 20 pairs will not do .*019\.png"):
+    with pytest.raises(DataError, match=r"1 of 20 pairs cannot be used .*019\.png"):
         train(quick(), tmp_path / "run", data=pairs)
 
 
@@ -92,7 +92,7 @@ def test_a_data_set_of_the_users_own_is_learnt_from(tmp_path: Path, quick: Make)
     own = Own()
     assert train(quick(steps=2), tmp_path / "run", data=own, validation=[Own()]).exists()
     assert train(quick(steps=2), tmp_path / "other", data=own).exists()
-    with pytest.raises(DataError, match=r"11 of 12 pairs will not do .*noise 0: it is 40 x 20"):
+    with pytest.raises(DataError, match=r"11 of 12 pairs cannot be used .*noise 0: it is 40 x 20"):
         train(quick(), tmp_path / "small", data=Own(height=20))
 
 

@@ -72,14 +72,14 @@ def test_several_processes_cut_what_one_would(quick: Make, count: int) -> None:
 
 def test_the_last_steps_take_crops_of_their_own(quick: Make) -> None:
     plain = quick(batch=4, steps=10)
-    grown = quick(batch=4, steps=10, late_steps=3, late_batch=2, late_crop=48)
+    grown = quick(batch=4, steps=10, final_steps=3, final_batch=2, final_crop=48)
     before, after = (Feed(Fixed(textured()), recipe, NAMES) for recipe in (plain, grown))
     assert [tuple(after.batch(step)["left"].shape) for step in (0, 6)] == [(4, 3, 32, 32)] * 2
     assert [tuple(after.batch(step)["sharp"].shape) for step in (7, 9, 10)] == [(2, 3, 48, 48)] * 3
     assert equal(before.batch(6), after.batch(6))
     parts = [Feed(Fixed(textured()), grown, NAMES, Processes(rank, 2).share).batch(8) for rank in range(2)]
     assert equal({name: torch.cat([part[name] for part in parts]) for name in parts[0]}, after.batch(8))
-    assert size_at(quick(late_steps=10**6, late_crop=16), 0) == (2, 16), "the crop alone, from the first step"
+    assert size_at(quick(final_steps=10**6, final_crop=16), 0) == (2, 16), "the crop alone, from the first step"
 
 
 def test_crops_are_spread_over_scenes_and_places(quick: Make) -> None:

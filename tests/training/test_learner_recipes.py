@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from dualpix.networks import MAPPERS
+from dualpix.networks import DEFOCUS_ESTIMATORS
 from dualpix.training import train
 from dualpix.training.curve import read_log
 from dualpix.training.learner import Learner
@@ -37,7 +37,7 @@ ROWS = [name for name, recipe in RECIPES.items() if recipe.network in NARROW]
 def small(name: str, **changes: Any) -> Recipe:
     recipe = RECIPES[name]
     arguments = recipe.arguments | NARROW[recipe.network]
-    return replace(recipe, arguments=arguments, late_steps=0, late_crop=0, late_batch=0, **(SMALL | changes))
+    return replace(recipe, arguments=arguments, final_steps=0, final_crop=0, final_batch=0, **(SMALL | changes))
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_every_recipe_trains(name: str, photos: Path, pairs: Path, tmp_path: Pat
     assert found and all(math.isfinite(loss) for loss in found)
     made = checkpoint.load(weights)
     assert made.name == recipe.network
-    assert ("blur_mae_px" in made.scores) == (recipe.network in MAPPERS) != ("psnr" in made.scores)
+    assert ("blur_mae_px" in made.scores) == (recipe.network in DEFOCUS_ESTIMATORS) != ("psnr" in made.scores)
     train(replace(recipe, steps=3, validate_every=3), tmp_path / "run", photos=[photos],
           data=pairs if recipe.simulated else None)  # fmt: skip
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["learner"]["step"] == 3
@@ -100,7 +100,7 @@ def some_batch(recipe: Recipe) -> dict[str, torch.Tensor]:
 
 
 def test_dropout_differs_by_seed_step_and_process_and_leaves_the_callers_numbers_alone() -> None:
-    recipe = small("dpdnet", rate=0.0)
+    recipe = small("dpdnet", learning_rate=0.0)
 
     def loss(rank: int = 0, step: int = 0, **changes: Any) -> float:
         learner = Learner(replace(recipe, **changes))
@@ -134,7 +134,7 @@ def test_the_statistics_of_a_network_are_part_of_its_state() -> None:
 
 
 def test_the_map_of_the_blur_is_learnt_by_heart() -> None:
-    recipe = small("dmenet", rate=3e-3, average=0.0)
+    recipe = small("dmenet", learning_rate=3e-3, ema_decay=0.0)
     learner = Learner(recipe)
     batch = some_batch(recipe) | {"blur_px": torch.full((recipe.batch, 1, recipe.crop, recipe.crop), -4.0)}
     first, *_, last = [learner.learn(batch, Processes())[0] for _ in range(25)]

@@ -75,7 +75,7 @@ def test_weights_of_another_kind_leave_no_run(
 
 def test_the_start_is_validated_and_written_down(quick: Make, weights: Path, photos: Path, tmp_path: Path) -> None:
     run, told = tmp_path / "run", []
-    recipe = quick(start=str(weights), steps=2, rate=0.0)
+    recipe = quick(start=str(weights), steps=2, learning_rate=0.0)
     best = train(recipe, run, photos=[photos], report=told.append)
     assert [line["step"] for line in told] == [0, 2, 2]
     assert told[0]["validation"]["psnr"] == pytest.approx(told[2]["validation"]["psnr"])

@@ -46,7 +46,7 @@ def test_what_the_teacher_makes_takes_its_share_of_the_target(
     made = checkpoint.load(teacher).network(batch["left"], batch["right"]).detach()
     assert made.min() < 0 or made.max() > 1, "or this does not see whether they are clipped"
     mixed = batch | {"sharp": share * made.clamp(0, 1) + (1 - share) * batch["sharp"]}
-    taught, plain = Learner(quick(teacher=str(teacher), taught=share)), Learner(quick())
+    taught, plain = Learner(quick(teacher=str(teacher), distillation=share)), Learner(quick())
     losses = [one.learn(given, Processes())[0] for one, given in ((taught, batch), (plain, mixed))]
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
     for one, two in zip(taught.masters, plain.masters, strict=True):

@@ -71,7 +71,7 @@ def test_three_steps_are_those_of_another_muon() -> None:
 def test_vectors_and_narrow_matrices_are_adams() -> None:
     network = nn.ModuleList([nn.Conv2d(16, 20, 3), nn.Conv2d(20, 3, 3), nn.Linear(8, 30)])
     other = copy.deepcopy(network)
-    muon = Muon(list(network.parameters()), 0.8, 0.95)
+    muon = Muon(list(network.parameters()), (0.8, 0.95))
     assert [matrix.shape for matrix in muon.matrices] == [(20, 16, 3, 3)]
     adam = torch.optim.AdamW(other.parameters(), lr=OTHERS * 0.01, betas=(0.8, 0.95), weight_decay=0)
     for one, two in zip(network.parameters(), other.parameters(), strict=True):
@@ -93,7 +93,7 @@ def test_work_is_shared_out_evenly() -> None:
 
 
 def test_muon_goes_on_from_its_state(quick: Callable[..., Recipe]) -> None:
-    recipe = quick(optimiser="muon", rate=1e-3)
+    recipe = quick(optimiser="muon", learning_rate=1e-3)
     one, two = Learner(recipe), Learner(recipe)
     views = {name: torch.rand(2, 3, 32, 32) for name in (*one.views, "sharp")}
     one.learn(views, Processes())

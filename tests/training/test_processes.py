@@ -87,10 +87,10 @@ def test_two_processes_are_one(quick: Callable[..., Recipe], photos: Path, tmp_p
         decay_steps=1,
         loss="mix",
         optimiser="muon",
-        clip=0.02,
-        late_steps=1,
-        late_batch=2,
-        late_crop=48,
+        grad_clip=0.02,
+        final_steps=1,
+        final_batch=2,
+        final_crop=48,
     )
     written = tmp_path / "recipe.json"
     written.write_text(json.dumps(to_dict(replace(recipe, steps=2, decay_steps=0))))

@@ -11,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from dualpix.errors import RecipeError
-from dualpix.networks import MAPPERS, NETWORKS, create
+from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS, create
 from dualpix.simulation.samples import CODECS
 from dualpix.training import recipes
 from dualpix.training.losses import LOSSES
@@ -23,11 +23,11 @@ def test_paper_is_section_4_2() -> None:
     """And section 3.5 for the loss. The batch and the patches an epoch are not in the paper; the comment says so."""
     paper = RECIPES["paper"]
     assert (paper.network, paper.loss, paper.optimiser) == ("mccnet", "mix", "adam")
-    assert (paper.rate, paper.momentum, paper.second_momentum) == (1e-4, 0.9, 0.999)
+    assert (paper.learning_rate, paper.betas) == (1e-4, (0.9, 0.999))
     epoch = 350 * 20 // paper.batch
     assert (paper.schedule, paper.halve_every, paper.steps) == ("halving", 60 * epoch, 200 * epoch)
     assert paper.crop == 512
-    nothing_else = (paper.weight_decay, paper.warmup_steps, paper.average, paper.clip, paper.compressed)
+    nothing_else = (paper.weight_decay, paper.warmup_steps, paper.ema_decay, paper.grad_clip, paper.compressed)
     assert nothing_else == (0, 0, 0, 0, 0) and paper.precision == "fp32"
     network = create(paper.network, **paper.arguments)
     assert (network.fusion, network.correlation, network.extraction) == (True, True, True)
@@ -39,10 +39,10 @@ def test_paper_is_section_4_2() -> None:
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_names_what_exists(name: str) -> None:
     recipe = RECIPES[name]
-    assert recipe.network in NETWORKS | MAPPERS and recipe.loss in LOSSES | OBJECTIVES
+    assert recipe.network in NETWORKS | DEFOCUS_ESTIMATORS and recipe.loss in LOSSES | OBJECTIVES
     with torch.device("meta"):
         multiple = create(recipe.network, **recipe.arguments).spec.size_multiple
-    assert recipe.crop % multiple == 0 and recipe.late_crop % multiple == 0
+    assert recipe.crop % multiple == 0 and recipe.final_crop % multiple == 0
 
 
 def test_plus_is_a_field_and_nothing_else() -> None:
@@ -82,12 +82,12 @@ def test_a_recipe_survives_json(name: str) -> None:
 
 
 def test_fields_are_read_from_text_by_their_type() -> None:
-    changes = {"steps": "7", "rate": "3e-4", "negate_depth": "true", "schedule": "cosine", "far_px": "[1, 5]"}
+    changes = {"steps": "7", "learning_rate": "3e-4", "negate_depth": "true", "schedule": "cosine", "far_px": "[1, 5]"}
     recipe = find_recipe("tiny", changes | {"arguments": '{"widths": [8, 8, 8, 8]}', "loss": "mix"})
     assert recipe == replace(
         RECIPES["tiny"],
         steps=7,
-        rate=3e-4,
+        learning_rate=3e-4,
         negate_depth=True,
         schedule="cosine",
         far_px=(1.0, 5.0),
@@ -100,14 +100,16 @@ def test_fields_are_read_from_text_by_their_type() -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        ("rte=1", "Did you mean 'rate'"),
-        ("rate=fast", "rate=fast will not do: Input should be a valid number"),
-        ("rate=nan", "finite"),
-        ("rate=-1", "greater than or equal to 0"),
-        ("steps=0", "steps=0 will not do: Input should be greater than or equal to 1"),
+        ("learning_rte=1", "Did you mean 'learning_rate'"),
+        ("learning_rate=fast", "learning_rate=fast is not accepted: Input should be a valid number"),
+        ("learning_rate=nan", "finite"),
+        ("learning_rate=-1", "greater than or equal to 0"),
+        ("steps=0", "steps=0 is not accepted: Input should be greater than or equal to 1"),
         ("steps=2.5", "valid integer"),
         ("seed=-1", "greater than or equal to 0"),
-        ("average=1", "less than 1"),
+        ("ema_decay=1", "less than 1"),
+        ("betas=[0.9]", "Field required"),
+        ("betas=[0.9, 1]", "less than 1"),
         ("compressed=2", "less than or equal to 1"),
         ("schedule=linear", "'stable', 'halving' or 'cosine'"),
         ("schedule=halving", "halve_every"),
@@ -119,11 +121,11 @@ def test_fields_are_read_from_text_by_their_type() -> None:
         ("far_px=[5, 1]", "range"),
         ("far_px=[0, 1]", "greater than 0"),
         ("crop=512", "A crop of 512 px does not fit into a scene of 256 px"),
-        ("late_crop=320", "A crop of 320 px does not fit into a scene of 256 px"),
-        ("late_steps=-1", "greater than or equal to 0"),
+        ("final_crop=320", "A crop of 320 px does not fit into a scene of 256 px"),
+        ("final_steps=-1", "greater than or equal to 0"),
     ],
 )
-def test_what_will_not_do_is_one_sentence(change: str, says: str) -> None:
+def test_what_is_not_accepted_is_one_sentence(change: str, says: str) -> None:
     field, _, text = change.partition("=")
     with pytest.raises(RecipeError) as caught:
         find_recipe("cpu", {field: text})
@@ -145,7 +147,7 @@ def test_a_record_cannot_be_changed_or_wrong() -> None:
     with pytest.raises(AttributeError):
         RECIPES["cpu"].steps = 3
     with pytest.raises(ValidationError):
-        Recipe(rate="fast")
+        Recipe(learning_rate="fast")
 
 
 def test_recipes_do_not_share_their_arguments() -> None:

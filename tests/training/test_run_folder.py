@@ -21,7 +21,7 @@ from dualpix.training.clock import PARTS
 from dualpix.training.learner import Learner
 from dualpix.training.processes import Processes
 from dualpix.training.recipes import Recipe, from_dict
-from dualpix.training.run_folder import Keeper
+from dualpix.training.run_folder import RunFolder
 from dualpix.weights import checkpoint
 
 Make = Callable[..., Recipe]
@@ -33,20 +33,20 @@ def run(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def begun(run: Path, quick: Make) -> Iterator[tuple[Keeper, Learner]]:
+def begun(run: Path, quick: Make) -> Iterator[tuple[RunFolder, Learner]]:
     """A run that has been kept once."""
-    keeper, learner = Keeper(run, quick(), Processes(), None), Learner(quick())
-    keeper.begin(learner)
-    keeper.keep(learner)
-    yield keeper, learner
-    keeper.close()
+    folder, learner = RunFolder(run, quick(), Processes(), None), Learner(quick())
+    folder.begin(learner)
+    folder.save(learner)
+    yield folder, learner
+    folder.close()
 
 
-def take(keeper: Keeper, loss: float, **seconds: float) -> None:
+def take(folder: RunFolder, loss: float, **seconds: float) -> None:
     """A step on two crops of 32 px, which took so long."""
-    keeper.count(loss, 2, 32)
+    folder.count(loss, 2, 32)
     for part, spent in seconds.items():
-        keeper.clock.seconds[part] += spent
+        folder.clock.seconds[part] += spent
 
 
 def log(run: Path) -> list[dict]:
@@ -97,27 +97,34 @@ def test_a_finished_run_has_nothing_left_to_do(run: Path, quick: Make, photos: P
 def test_another_recipe_is_refused_and_the_fields_are_named(run: Path, quick: Make, begun: tuple) -> None:
     begun[0].close()
     with pytest.raises(RecipeError) as caught:
-        Keeper(run, quick(rate=1e-3, crop=16), Processes(), None)
-    assert "another recipe (rate 0.0004 -> 0.001, crop 32 -> 16)" in str(caught.value)
+        RunFolder(run, quick(learning_rate=1e-3, crop=16), Processes(), None)
+    assert "another recipe (learning_rate 0.0004 -> 0.001, crop 32 -> 16)" in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("steps", 7), ("decay_steps", 7), ("late_steps", 7), ("average", 0.7), ("validate_every", 7), ("keep_minutes", 7)],
+    [
+        ("steps", 7),
+        ("decay_steps", 7),
+        ("final_steps", 7),
+        ("ema_decay", 0.7),
+        ("validate_every", 7),
+        ("keep_minutes", 7),
+    ],
 )
 def test_what_alters_no_step_taken_may_change(run: Path, quick: Make, begun: tuple, field: str, value: float) -> None:
     begun[0].close()
-    Keeper(run, quick(**{field: value}), Processes(), None).close()
+    RunFolder(run, quick(**{field: value}), Processes(), None).close()
 
 
 def test_the_length_of_a_cosine_may_not_change(run: Path, quick: Make) -> None:
     with_cosine = quick(schedule="cosine")
-    keeper = Keeper(run, with_cosine, Processes(), None)
-    keeper.begin(learner := Learner(with_cosine))
-    keeper.keep(learner)
-    keeper.close()
+    folder = RunFolder(run, with_cosine, Processes(), None)
+    folder.begin(learner := Learner(with_cosine))
+    folder.save(learner)
+    folder.close()
     with pytest.raises(RecipeError, match="steps 3 -> 4"):
-        Keeper(run, replace(with_cosine, steps=4), Processes(), None)
+        RunFolder(run, replace(with_cosine, steps=4), Processes(), None)
 
 
 def test_a_recipe_from_before_a_field_existed_is_the_same(run: Path, quick: Make, begun: tuple) -> None:
@@ -125,9 +132,9 @@ def test_a_recipe_from_before_a_field_existed_is_the_same(run: Path, quick: Make
     settings = json.loads((run / "recipe.json").read_text())
     del settings["negate_depth"]
     (run / "recipe.json").write_text(json.dumps(settings))
-    Keeper(run, quick(), Processes(), None).close()
+    RunFolder(run, quick(), Processes(), None).close()
     with pytest.raises(RecipeError, match="negate_depth False -> True"):
-        Keeper(run, quick(negate_depth=True), Processes(), None)
+        RunFolder(run, quick(negate_depth=True), Processes(), None)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, '{"rate": 1e999}', '{"colour": 3}', '{"steps": "many"}'])
@@ -135,24 +142,24 @@ def test_a_damaged_recipe_is_one_sentence(run: Path, quick: Make, begun: tuple, 
     begun[0].close()
     (run / "recipe.json").write_text(text)
     with pytest.raises(RecipeError, match=r"recipe.json is damaged or of another version"):
-        Keeper(run, quick(), Processes(), None)
+        RunFolder(run, quick(), Processes(), None)
 
 
 def test_a_run_that_goes_on_is_left_alone(run: Path, quick: Make, begun: tuple) -> None:
     """Before anything is decided, and whoever has replaced the log in the meantime."""
-    begun[0].log.undo(0)
+    begun[0].lines.undo(0)
     for _ in range(2):
         with pytest.raises(RecipeError, match="A training is going on in"):
-            Keeper(run, quick(), Processes(), None)
+            RunFolder(run, quick(), Processes(), None)
     begun[0].close()
-    second = Keeper(run, quick(), Processes(), None)
+    second = RunFolder(run, quick(), Processes(), None)
     second.begin(Learner(quick()))
     second.close()
 
 
 def test_a_state_is_replaced_whole_or_not_at_all(run: Path, begun: tuple) -> None:
     """Stands for a full disk: a process that may not write files longer than a few kilobytes."""
-    keeper, learner = begun
+    folder, learner = begun
     before = (run / "last.pt").read_bytes()
     learner.step = 5
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -160,62 +167,62 @@ def test_a_state_is_replaced_whole_or_not_at_all(run: Path, begun: tuple) -> Non
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
     try:
         with pytest.raises(CheckpointError, match=r"last.pt cannot be written: .*; make room"):
-            keeper.keep(learner)
+            folder.save(learner)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, handler)
     assert (run / "last.pt").read_bytes() == before and not list(run.glob(LEFTOVERS))
-    keeper.keep(learner)
+    folder.save(learner)
     assert torch.load(run / "last.pt", weights_only=True)["learner"]["step"] == 5
 
 
 def test_only_the_better_weights_are_kept(run: Path, begun: tuple) -> None:
-    keeper, learner = begun
+    folder, learner = begun
     for psnr, best in ((20.0, True), (19.0, False), (21.0, True), (21.0, False)):
         learner.step += 1
-        keeper.judge(learner, lambda network, psnr=psnr: {"psnr": psnr})
+        folder.validate(learner, lambda network, psnr=psnr: {"psnr": psnr})
         assert log(run)[-1]["best"] is best
-    card = checkpoint.read_card(keeper.best)
+    card = checkpoint.read_card(folder.best)
     assert (card["scores"], card["extra"]["step"]) == ({"psnr": 21.0}, 3)
 
 
 def test_of_several_processes_one_writes(run: Path, quick: Make) -> None:
     told: list[dict] = []
-    keeper = Keeper(run, quick(), Processes(rank=1), told.append)
-    keeper.begin(learner := Learner(quick()))
-    take(keeper, 0.1, computing=1.0)
-    keeper.report_progress(1, 1e-3)
-    keeper.keep(learner)
-    keeper.judge(learner, lambda network: pytest.fail("the first process validates"))
+    folder = RunFolder(run, quick(), Processes(rank=1), told.append)
+    folder.begin(learner := Learner(quick()))
+    take(folder, 0.1, computing=1.0)
+    folder.report_progress(1, 1e-3)
+    folder.save(learner)
+    folder.validate(learner, lambda network: pytest.fail("the first process validates"))
     assert not run.exists() and told == []
 
 
 def test_progress_is_counted_since_the_last_report(run: Path, begun: tuple) -> None:
-    keeper, _ = begun
+    folder, _ = begun
     for loss in (0.1, 0.3, float("nan")):
-        take(keeper, loss, feeding=1.0, computing=5.0, sharing=1.0, updating=1.0)
-    keeper.clock.seconds |= {"validating": 6.0, "keeping": 2.0}
-    keeper.report_progress(1, 1e-3)
+        take(folder, loss, feeding=1.0, computing=5.0, sharing=1.0, updating=1.0)
+    folder.clock.seconds |= {"validating": 6.0, "keeping": 2.0}
+    folder.report_progress(1, 1e-3)
     line = log(run)[-1]
     assert (line["loss"], line["skipped"], line["pictures_per_s"]) == (0.2, 1, 3 * 2 / 24)
     expected = {"feeding": 3, "computing": 15, "sharing": 3, "updating": 3, "validating": 6, "keeping": 2}
     assert {part: line[part] for part in PARTS} == pytest.approx({p: s / 32 for p, s in expected.items()}, abs=1e-3)
     assert line["hours_left"] == pytest.approx(2 * 8 / 3600, abs=1e-3)
-    take(keeper, float("inf"), feeding=1.0)
-    keeper.report_progress(2, 1e-3, early=True)
+    take(folder, float("inf"), feeding=1.0)
+    folder.report_progress(2, 1e-3, early=True)
     assert log(run)[-1]["loss"] is None
-    take(keeper, 0.5, updating=1.0)
-    keeper.report_progress(3, 1e-3)
+    take(folder, 0.5, updating=1.0)
+    folder.report_progress(3, 1e-3)
     assert (log(run)[-1]["loss"], log(run)[-1]["skipped"], log(run)[-1]["pictures_per_s"]) == (0.5, 1, 2)
 
 
 def test_what_is_left_is_counted_in_pixels(run: Path, quick: Make) -> None:
     """Of 10 steps one is taken in a second; of the 9 left, 3 have four times as many pixels."""
-    keeper = Keeper(run, recipe := quick(steps=10, late_steps=3, late_batch=8), Processes(), None)
-    keeper.begin(Learner(recipe))
-    take(keeper, 0.1, computing=1.0)
-    keeper.report_progress(1, 1e-3)
-    keeper.close()
+    folder = RunFolder(run, recipe := quick(steps=10, final_steps=3, final_batch=8), Processes(), None)
+    folder.begin(Learner(recipe))
+    take(folder, 0.1, computing=1.0)
+    folder.report_progress(1, 1e-3)
+    folder.close()
     assert log(run)[-1]["hours_left"] == pytest.approx((6 + 3 * 4) / 3600, abs=1e-3)
     assert log(run)[-1]["pictures_per_s"] == 2
 
@@ -224,9 +231,9 @@ def test_an_unfinished_line_of_the_log_stays_alone(run: Path, quick: Make, begun
     begun[0].close()
     with (run / "log.jsonl").open("a") as file:
         file.write('{"step": 4, "lo')
-    keeper = Keeper(run, quick(), Processes(), None)
-    keeper.begin(Learner(quick()))
-    keeper.close()
+    folder = RunFolder(run, quick(), Processes(), None)
+    folder.begin(Learner(quick()))
+    folder.close()
     assert json.loads((run / "log.jsonl").read_text().splitlines()[-1])["began_at_step"] == 0
 
 

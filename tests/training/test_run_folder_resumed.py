@@ -28,7 +28,7 @@ STEPS, PAUSE = 24, 12
 
 @pytest.fixture
 def recipe(quick: Callable[..., Recipe]) -> Recipe:
-    late = {"late_steps": 6, "late_batch": 3, "late_crop": 48}
+    late = {"final_steps": 6, "final_batch": 3, "final_crop": 48}
     return quick(steps=STEPS, validate_every=PAUSE, keep_minutes=0.0, fresh=0.4, **late)
 
 
@@ -95,7 +95,7 @@ def test_larger_crops_for_the_last_steps_can_be_decided_on_late(
     quick: Callable[..., Recipe], photos: Path, tmp_path: Path
 ) -> None:
     plain = quick(steps=2, decay_steps=0)
-    grown = replace(plain, steps=4, late_steps=2, late_crop=48, late_batch=1)
+    grown = replace(plain, steps=4, final_steps=2, final_crop=48, final_batch=1)
     train(grown, tmp_path / "whole", photos=[photos])
     train(plain, tmp_path / "run", photos=[photos])
     train(grown, tmp_path / "run", photos=[photos])
@@ -196,7 +196,7 @@ def test_each_line_stands_once_whatever_was_learnt_again(
     quick: Callable[..., Recipe], photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("dualpix.training.REPORT_EVERY", 2)
-    recipe = quick(steps=8, validate_every=3, average=0.5, keep_minutes=9.0)
+    recipe = quick(steps=8, validate_every=3, ema_decay=0.5, keep_minutes=9.0)
     train(recipe, tmp_path / "whole", photos=[photos])
     run = tmp_path / "run"
     train(replace(recipe, steps=4), run, photos=[photos])

@@ -64,9 +64,9 @@ def learnt(source: object, recipe: Recipe) -> set[int]:
         return {round(float(crop.mean()) * 255) - 2 for step in range(40) for crop in feed.batch(step)["sharp"]}
 
 
-def tried(trial: Callable) -> set[int]:
+def tried(validator: Callable) -> set[int]:
     echo = Echo()
-    trial(echo)
+    validator(echo)
     return set(echo.shown)
 
 
@@ -86,7 +86,7 @@ def test_the_trial_shows_the_photographs_held_out(
     for number, path in enumerate(sorted(photos.iterdir())):
         colour = (10, 10, 200) if number == 11 else (200, 10, 10)
         Image.new("RGB", (80, 72), colour).save(path)
-    monkeypatch.setattr(sources, "TRIAL_PICTURES", 24)
+    monkeypatch.setattr(sources, "VALIDATION_PICTURES", 24)
     kept: list[dict] = []
 
     def keep(network: object, samples: object, protocol: str) -> object:
@@ -94,9 +94,9 @@ def test_the_trial_shows_the_photographs_held_out(
         raise DataError("enough")
 
     monkeypatch.setattr(sources, "score", keep)
-    source, trial = open_sources(quick(), tmp_path, [photos])
+    source, validator = open_sources(quick(), tmp_path, [photos])
     with pytest.raises(DataError, match="enough"):
-        trial(Echo())
+        validator(Echo())
     trained = [source.scenes[index] for index in range(24)]
 
     def tints(samples: list[dict]) -> tuple[int, int]:
@@ -123,22 +123,22 @@ def test_scenes_of_other_settings_have_another_place(quick: Make, photos: Path, 
     recipes += [quick(codecs=("jpeg",)), quick(shade=1.0)]
     places = [open_sources(recipe, tmp_path, [photos])[0].scenes.folder for recipe in recipes]
     assert len(set(places)) == len(places)
-    assert open_sources(quick(rate=1.0), tmp_path, [photos])[0].scenes.folder == places[0]
+    assert open_sources(quick(learning_rate=1.0), tmp_path, [photos])[0].scenes.folder == places[0]
     fewer = open_sources(quick(), tmp_path, [photos], validation=[photos])[0].scenes.folder
     assert fewer != places[0], "other photographs, other scenes"
 
 
 def test_the_last_tenth_of_plain_pairs_is_held_out(quick: Make, tmp_path: Path) -> None:
     values = list(range(10, 130, 10))
-    source, trial = open_sources(quick(), tmp_path, data=write_scenes(tmp_path / "pairs", values))
+    source, validator = open_sources(quick(), tmp_path, data=write_scenes(tmp_path / "pairs", values))
     assert learnt(source, quick(batch=8)) == set(values[:-1])
-    assert tried(trial) == {120}
+    assert tried(validator) == {120}
 
 
 def test_pairs_can_be_validated_on_others(quick: Make, tmp_path: Path) -> None:
     data, others = write_scenes(tmp_path / "a", [10, 20]), write_scenes(tmp_path / "b", [50, 60])
-    source, trial = open_sources(quick(), tmp_path, data=data, validation=[others])
-    assert learnt(source, quick()) == {10, 20} and tried(trial) == {50, 60}
+    source, validator = open_sources(quick(), tmp_path, data=data, validation=[others])
+    assert learnt(source, quick()) == {10, 20} and tried(validator) == {50, 60}
     with pytest.raises(DataError, match="validated on one other; 2 were given"):
         open_sources(quick(), tmp_path, data=data, validation=[others, others])
 
@@ -147,46 +147,46 @@ def test_of_dpdd_the_right_splits_are_taken(quick: Make, tmp_path: Path) -> None
     root = tmp_path / "DPDD"
     for split, values in (("train", [10, 20]), ("val", [50]), ("test", [90])):
         write_scenes(root, values, split)
-    source, trial = open_sources(quick(), tmp_path, data=root)
-    assert learnt(source, quick()) == {10, 20} and tried(trial) == {50}
+    source, validator = open_sources(quick(), tmp_path, data=root)
+    assert learnt(source, quick()) == {10, 20} and tried(validator) == {50}
 
 
 def test_without_a_validation_split_the_test_split_is_left_alone(quick: Make, tmp_path: Path) -> None:
     root = tmp_path / "DPDD"
     write_scenes(root, [10, 20, 30], "train")
     write_scenes(root, [90], "test")
-    source, trial = open_sources(quick(), tmp_path, data=root)
-    assert learnt(source, quick(batch=8)) == {10, 20} and tried(trial) == {30}
+    source, validator = open_sources(quick(), tmp_path, data=root)
+    assert learnt(source, quick(batch=8)) == {10, 20} and tried(validator) == {30}
 
 
 def test_a_folder_of_one_split_is_divided(quick: Make, tmp_path: Path) -> None:
     root = write_scenes(tmp_path / "one", [10, 20, 30])
     for before, after in (("left", "inputL"), ("right", "inputR"), ("sharp", "target")):
         (root / before).rename(root / after)
-    source, trial = open_sources(quick(), tmp_path, data=root)
-    assert learnt(source, quick(batch=8)) == {10, 20} and tried(trial) == {30}
+    source, validator = open_sources(quick(), tmp_path, data=root)
+    assert learnt(source, quick(batch=8)) == {10, 20} and tried(validator) == {30}
 
 
-def test_a_large_set_is_tried_in_part(quick: Make, tmp_path: Path, few_trials: int) -> None:
+def test_a_large_set_is_tried_in_part(quick: Make, tmp_path: Path, few_validated: int) -> None:
     values = list(range(10, 130, 10))
     others = write_scenes(tmp_path / "b", values)
-    _, trial = open_sources(quick(), tmp_path, data=write_scenes(tmp_path / "a", [10, 20]), validation=[others])
-    shown = tried(trial)
-    assert len(shown) == few_trials and min(shown) == 10 and max(shown) > 80
+    _, validator = open_sources(quick(), tmp_path, data=write_scenes(tmp_path / "a", [10, 20]), validation=[others])
+    shown = tried(validator)
+    assert len(shown) == few_validated and min(shown) == 10 and max(shown) > 80
 
 
 def test_a_trial_scores_the_network_it_is_given(quick: Make, tmp_path: Path) -> None:
     """The sharp picture is two levels brighter than the left view: mean squared error (2/255)^2, in all pixels."""
-    _, trial = open_sources(quick(), tmp_path, data=write_scenes(tmp_path / "a", [10, 20]))
-    assert trial(Echo())["psnr"] == pytest.approx(20 * np.log10(255 / 2), abs=1e-3)
+    _, validator = open_sources(quick(), tmp_path, data=write_scenes(tmp_path / "a", [10, 20]))
+    assert validator(Echo())["psnr"] == pytest.approx(20 * np.log10(255 / 2), abs=1e-3)
 
 
 def test_a_trial_that_fails_says_why(quick: Make, tmp_path: Path) -> None:
     data = write_scenes(tmp_path / "a", [10, 20])
-    _, trial = open_sources(quick(), tmp_path, data=data)
+    _, validator = open_sources(quick(), tmp_path, data=data)
     (data / "left" / "020.png").write_bytes(b"no picture")
     with pytest.raises(DataError, match=r"No picture could be validated on: .*020"):
-        trial(Echo())
+        validator(Echo())
 
 
 def test_neither_and_both_are_refused(quick: Make, photos: Path, tmp_path: Path) -> None:
@@ -202,9 +202,9 @@ def test_simulated_pairs_are_added_to_real_ones_if_the_recipe_says_so(
     for given in ({"photos": [photos]}, {"data": data}):
         with pytest.raises(DataError, match=r"simulated=0.5\); give both"):
             open_sources(recipe, tmp_path, **given)
-    source, trial = open_sources(recipe, tmp_path, [photos], data)
+    source, validator = open_sources(recipe, tmp_path, [photos], data)
     assert len(source.simulated.scenes.simulated.photos) == 12 and source.share == 0.5
-    assert learnt(source.real, quick(batch=8)) == {10, 20} and tried(trial) == {30}
+    assert learnt(source.real, quick(batch=8)) == {10, 20} and tried(validator) == {30}
 
 
 def test_a_store_keeps_what_is_wanted_and_no_more(quick: Make, photos: Path, tmp_path: Path) -> None:
@@ -237,15 +237,15 @@ def test_a_network_that_maps_the_blur_is_tried_by_its_error(
         return look_up(self, index)
 
     monkeypatch.setattr(sources._Kept, "__getitem__", note)
-    _, trial = open_sources(recipe, tmp_path, [photos])
-    scores = trial(Guess())
+    _, validator = open_sources(recipe, tmp_path, [photos])
+    scores = validator(Guess())
     expected = np.mean([np.abs(3 - np.abs(blur.numpy())).mean() for blur in blurs])
     assert len(blurs) == 3 and scores == {"blur_mae_px": pytest.approx(expected, rel=1e-5)}
-    assert sources.merit({"blur_mae_px": 1.0}) > sources.merit({"blur_mae_px": 2.0})
-    assert sources.merit({"psnr": 2.0}) > sources.merit({"psnr": 1.0})
-    _, trial = open_sources(recipe, tmp_path, data=write_scenes(tmp_path / "a", [10, 20]))
+    assert sources.score_of({"blur_mae_px": 1.0}) > sources.score_of({"blur_mae_px": 2.0})
+    assert sources.score_of({"psnr": 2.0}) > sources.score_of({"psnr": 1.0})
+    _, validator = open_sources(recipe, tmp_path, data=write_scenes(tmp_path / "a", [10, 20]))
     with pytest.raises(DataError, match="has no blur_px"):
-        trial(Guess())
+        validator(Guess())
 
 
 class Mean(Echo):
@@ -256,7 +256,7 @@ class Mean(Echo):
 
 
 def by_heart(quick: Make, **changes: object) -> Recipe:
-    return quick(steps=160, batch=4, rate=1e-2, warmup_steps=10, decay_steps=60, clip=1.0, **changes)
+    return quick(steps=160, batch=4, learning_rate=1e-2, warmup_steps=10, decay_steps=60, grad_clip=1.0, **changes)
 
 
 def test_real_pairs_are_learnt_by_heart(quick: Make, photos: Path, tmp_path: Path) -> None:
@@ -273,8 +273,8 @@ def test_real_pairs_are_learnt_by_heart(quick: Make, photos: Path, tmp_path: Pat
     train(by_heart(quick), tmp_path / "run", data=data, validation=[data], report=told.append)
     losses = [line["loss"] for line in told if "loss" in line]
     assert losses[-1] < 0.7 * losses[0]
-    _, trial = open_sources(quick(), tmp_path, data=data, validation=[data])
-    assert told[-1]["validation"]["psnr"] > trial(Mean())["psnr"] + 2.5
+    _, validator = open_sources(quick(), tmp_path, data=data, validation=[data])
+    assert told[-1]["validation"]["psnr"] > validator(Mean())["psnr"] + 2.5
 
 
 def test_simulated_scenes_are_learnt_by_heart(quick: Make, photos: Path, tmp_path: Path) -> None:

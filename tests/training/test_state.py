@@ -14,7 +14,7 @@ from dualpix.training.feed import Feed, Fixed
 from dualpix.training.learner import Learner
 from dualpix.training.processes import Processes
 from dualpix.training.recipes import Recipe
-from dualpix.training.run_folder import Keeper
+from dualpix.training.run_folder import RunFolder
 from dualpix.training.state import pack, unpack
 from same_state import same
 
@@ -41,21 +41,21 @@ def recipe(quick: Make, request: pytest.FixtureRequest) -> Recipe:
 @pytest.fixture
 def run(tmp_path: Path, recipe: Recipe) -> Path:
     """A run of two steps that has been kept."""
-    keeper = Keeper(tmp_path / "run", recipe, Processes(), None)
-    keeper.begin(learner := Learner(recipe))
+    folder = RunFolder(tmp_path / "run", recipe, Processes(), None)
+    folder.begin(learner := Learner(recipe))
     learner.restore(taught(recipe).state())
-    keeper.keep(learner)
-    keeper.close()
+    folder.save(learner)
+    folder.close()
     return tmp_path / "run"
 
 
 def resume(run: Path, recipe: Recipe) -> Learner:
-    keeper = Keeper(run, recipe, Processes(), None)
+    folder = RunFolder(run, recipe, Processes(), None)
     try:
-        keeper.begin(learner := Learner(recipe))
+        folder.begin(learner := Learner(recipe))
         return learner
     finally:
-        keeper.close()
+        folder.close()
 
 
 def test_what_is_packed_is_unpacked_and_pytorch_reads_it_too(tmp_path: Path, recipe: Recipe) -> None:
@@ -148,7 +148,7 @@ DAMAGES: dict[str, tuple[Damage, str]] = {
     "no learner": (lambda state: state.pop("learner"), "no learner"),
     "time": (put("spent", value=float("nan")), "time is nan"),
     "losses": (put("losses", value=["a"]), "losses"),
-    "merit": (put("best_merit", value=float("nan")), "best_merit is nan"),
+    "score": (put("best_score", value=float("nan")), "best_score is nan"),
 }
 
 
@@ -225,12 +225,12 @@ def test_a_resumed_run_keeps_its_precision(tmp_path: Path, quick: Make, monkeypa
     """Whatever a measurement says this time: the machine may be busy."""
     recipe = quick(precision="auto", network="mccnet-fast")
     monkeypatch.setattr("dualpix.inference.rates.bf16_gain", lambda learning=False: 9.0)
-    keeper = Keeper(tmp_path / "run", recipe, Processes(), None)
-    keeper.begin(learner := Learner(recipe))
-    keeper.keep(learner)
-    keeper.close()
+    folder = RunFolder(tmp_path / "run", recipe, Processes(), None)
+    folder.begin(learner := Learner(recipe))
+    folder.save(learner)
+    folder.close()
     assert learner.precision == "bf16"
     monkeypatch.setattr("dualpix.inference.rates.bf16_gain", lambda learning=False: 0.1)
-    again = Keeper(tmp_path / "run", recipe, Processes(), None)
+    again = RunFolder(tmp_path / "run", recipe, Processes(), None)
     again.close()
     assert Learner(recipe).precision == "fp32" and Learner(recipe, precision=again.precision).precision == "bf16"

@@ -38,7 +38,7 @@ class Patch:
 
 
 @dataclass(frozen=True)
-class Choice:
+class FittedValue:
     """The best value of one number, and the 10th and 90th percentile over bootstrap draws of the patches."""
 
     value: float
@@ -52,7 +52,7 @@ class Shape:
     spread; `rho_ratio`: rho under this lens over rho under `TYPICAL`."""
 
     lens: Lens
-    choices: dict[str, Choice]
+    choices: dict[str, FittedValue]
     rho_ratio: float
 
 
@@ -86,7 +86,7 @@ def _cut(left: Tensor, right: Tensor, sharp: Tensor, row: int, column: int, blur
     return Patch(torch.stack([left[inner], right[inner]]), sharp[outer], blur_px)
 
 
-def fit_tone(patches: Sequence[Patch], lens: Lens = TYPICAL) -> Choice | None:
+def fit_tone(patches: Sequence[Patch], lens: Lens = TYPICAL) -> FittedValue | None:
     """`Tone.contrast`, judged by the error in display values; None with too few patches."""
     if len(patches) < LEAST_PATCHES:
         return None
@@ -163,14 +163,14 @@ def _slope(tone: Tone, views: Tensor) -> Tensor:
     return ((high - low) / (tone.decode(high) - tone.decode(low)).clamp_min(1e-5)).clamp_max(8)
 
 
-def _choose(errors: Tensor, values: Sequence[float]) -> Choice:
+def _choose(errors: Tensor, values: Sequence[float]) -> FittedValue:
     """The value, between those tried, of least error over all patches (N x values), and its spread."""
     relative = (errors / errors.amin(1, keepdim=True)).double()
     best = _lowest(relative.mean(0), values)
     draws = torch.randint(len(errors), (RESAMPLES, len(errors)), generator=torch.Generator().manual_seed(0))
     spread = torch.tensor([_lowest(relative[draw].mean(0), values) for draw in draws])
     low, high = (float(spread.quantile(share)) for share in (0.1, 0.9))
-    return Choice(best, low, high)
+    return FittedValue(best, low, high)
 
 
 def _lowest(errors: Tensor, values: Sequence[float]) -> float:

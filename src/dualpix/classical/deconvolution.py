@@ -37,7 +37,7 @@ FAST_STEP_PX = 0.3  # of sigma; finer levels, blended, change the result by less
 FAITHFUL_QUANTILES = 32
 TILE_PX = 256
 SMALLEST_BORDER_PX = 16
-SAME_LEVEL = 1e-3  # a plane that lies just as far away as is still kept shall not be left to its last bit
+SAME_LEVEL = 1e-3  # rounding does not decide about a plane exactly at the largest distance that is kept
 TABLE_REACH = 2.0  # differences of neighbours stay within [-1, 1], but for ringing
 TABLE_STEPS = 1 << 14
 
@@ -255,8 +255,10 @@ def _difference_power(height: int, width: int) -> Tensor:
 
 
 def _solve(start: Tensor, views: Tensor, kernels: Tensor, prior: HyperLaplacian) -> Tensor:
-    """The optimum C h w from `start`, on a picture that repeats; `views` V C h w/2+1 and `kernels` V h w/2+1 are
-    transforms."""
+    """The optimum C h w from `start`, on a picture that repeats.
+
+    `views` V C h w/2+1 and `kernels` V h w/2+1 are transforms.
+    """
     height, width = start.shape[-2:]
     data = (kernels.conj()[:, None] * views).sum(0)
     power = kernels.abs().square().sum(0)

@@ -1,5 +1,7 @@
-"""EBDB: blur from how fast edges fade when the picture is blurred again. Karaali and Jung, "Edge-based defocus blur
-estimation with adaptive scale selection", IEEE Transactions on Image Processing 27(3), 2018.
+"""EBDB: blur from how fast edges fade when the picture is blurred again.
+
+Karaali and Jung, "Edge-based defocus blur estimation with adaptive scale selection", IEEE Transactions on Image
+Processing 27(3), 2018.
 
 The slope of an edge of blur sigma, blurred again by s, goes as 1 / sqrt(sigma^2 + s^2); two values of s give sigma.
 
@@ -80,8 +82,12 @@ def blur_map(picture: Tensor, mode: str = "fast", disc: bool = False) -> Tensor:
 
 
 def edge_scales(luma: Array) -> tuple[Mask, Counts, Counts]:
-    """Where the reliable edges of H W are; for each of them, the last of `SCALES` before it first disappears (its
-    place, 3 to 8), and at how many scales it is found."""
+    """Find the reliable edges of a luminance H W.
+
+    Returns:
+        Where they are, H W; and for each of the N edges the last of `SCALES` before it first disappears (its place, 3
+        to 8), and at how many scales it is found.
+    """
     found = np.stack([_canny(luma, float(scale)) for scale in SCALES])  # 9 H W
     edges: Mask = np.logical_and.reduce(found[:SCALES_NEEDED])
     at_edges = found[:, edges]  # 9 N
@@ -108,8 +114,10 @@ def _canny(luma: Array, scale: float) -> Mask:
 
 
 def _crests(down: Slopes, across: Slopes, slope: Slopes, least: float) -> Mask:
-    """Where the `slope` H W is at least `least` and no smaller than before and behind, one pixel along its direction;
-    never on the border. Between pixels it is interpolated."""
+    """Where the `slope` H W is at least `least` and no smaller than before and behind, one pixel along its direction.
+
+    That is never on the border. Between pixels the slope is interpolated.
+    """
     width = slope.shape[1]
     inner = np.zeros(slope.shape, dtype=bool)
     inner[1:-1, 1:-1] = slope[1:-1, 1:-1] >= least
@@ -159,8 +167,10 @@ def _slope(luma: Array, scale: float, radius: int) -> Slopes:
 
 
 def blur_from_ratio(ratio: Array | Slopes, second_px: float) -> Array:
-    """Sigma in pixels of a Gaussian edge whose slope at scale 1 is `ratio` times that at `second_px`; 0 where no
-    Gaussian gives such a ratio."""
+    """Return sigma in pixels of a Gaussian edge whose slope at scale 1 is `ratio` times that at `second_px`.
+
+    It is 0 where no Gaussian gives such a ratio.
+    """
     square = ratio.astype(np.float64) ** 2
     excess = np.maximum(square - 1, LEAST_EXCESS)
     variance = np.where(square > 1, (second_px**2 - square * FIRST_PX**2) / excess, 0)
@@ -186,10 +196,11 @@ def _disc_slope(radii: NDArray[np.float64], scale: float) -> NDArray[np.float64]
 
 
 def along_contours(edges: Mask, values: Array, found: Counts) -> Array:
-    """`values` N made smooth along every 8-connected edge: the minimum, over all edge pixels i, of
-    (1 + found_i) (x_i - values_i)^2 + `SMOOTHNESS` sum over neighbours j of (x_i - x_j)^2.
+    """Smooth `values`, N, along every 8-connected edge.
 
-    Each pair of neighbours is in the sum twice, once from either end. No edge has a say in another.
+    The result x minimises the sum, over all edge pixels i, of
+    (1 + found_i) (x_i - values_i)^2 + `SMOOTHNESS` sum over neighbours j of (x_i - x_j)^2. Each pair of
+    neighbours is in the sum twice, once from either end. No edge has a say in another.
     """
     ones, others = _neighbouring_pairs(edges)
     count, pairs = len(values), len(ones)

@@ -1,5 +1,6 @@
-"""JNB: blur from how few atoms of a dictionary describe a patch. Shi, Xu and Jia, "Just noticeable defocus blur
-detection and estimation", CVPR 2015.
+"""JNB: blur from how few atoms of a dictionary describe a patch.
+
+Shi, Xu and Jia, "Just noticeable defocus blur detection and estimation", CVPR 2015.
 
 The dictionary holds patches of slightly blurred photographs: a sharp patch needs many of them, a blurred one few. It is
 a method for small blur: beyond a sigma of 2 pixels the count hardly falls any more, and what has no texture looks
@@ -45,8 +46,13 @@ STRIDES = {"fast": 2, "faithful": 1}
 
 @dataclass(frozen=True)
 class Dictionary:
-    """`atoms`: 64 x 128, unit norm, no mean. `counts_whole`, `counts_holes`: the smoothed count, falling, that textured
-    photographs show at each blur of `sigmas_px`, without and with `holes`."""
+    """Small patches of sharp photographs, and how many of them blurred photographs need.
+
+    Args:
+        atoms: 64 x 128, unit norm, no mean.
+        counts_whole: The smoothed count, falling, that textured photographs show at each blur of `sigmas_px`.
+        counts_holes: The same with `holes`.
+    """
 
     atoms: Array
     sigmas_px: Array
@@ -117,8 +123,17 @@ def count_atoms(brightness: Array, atoms: Array, stride: int = 1) -> Array:
 
 
 def pursue(signals: Tensor, atoms: Tensor, residual: float, most: int = MOST_ATOMS) -> Tensor:
-    """Orthogonal matching pursuit of `signals` (N n) over `atoms` (n m, unit norm): how many atoms each takes until its
-    residual's norm is at most `residual`, N as float32."""
+    """Count the atoms that each signal takes, by orthogonal matching pursuit.
+
+    Args:
+        signals: N n.
+        atoms: n m, of unit norm.
+        residual: The norm of what may be left of a signal.
+        most: The largest count.
+
+    Returns:
+        N, as float32.
+    """
     counts = torch.zeros(len(signals))
     energy = signals.square().sum(dim=1)
     live = (energy > residual**2).nonzero()[:, 0]

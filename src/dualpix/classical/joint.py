@@ -46,10 +46,20 @@ LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
 def deblur_views(
     left: Tensor, right: Tensor, blur_px: Tensor, kernels: Kernels, prior: HyperLaplacian = KNOWN_OPTICS
 ) -> Tensor:
-    """The sharp picture 3 H W in [0, 1] of two views 3 H W, blurred by `kernels` of the signed radius `blur_px` H W.
+    """Deconvolve both views together. Results at steps of 0.5 px or 10 % of the radius are blended.
 
-    All in linear light, where blur is a convolution. Results at steps of 0.5 px or 10 % of the radius are blended.
-    Raises `DataError` for views or a map of different sizes, and for a map that is not finite.
+    Args:
+        left: The left view, 3 H W in [0, 1], in linear light, where blur is a convolution.
+        right: The right view, likewise.
+        blur_px: The signed radius of the blur, H W, positive behind the focal plane.
+        kernels: Those of the two views at a radius.
+        prior: What is assumed of sharp pictures.
+
+    Returns:
+        The sharp picture, 3 H W in [0, 1], in linear light.
+
+    Raises:
+        DataError: The views and the map have different sizes, or the map is not finite.
     """
     _check_views(left, right)
     check_map(left, blur_px, "map of signed blur")
@@ -60,12 +70,21 @@ def deblur_views(
     )
 
 
-def estimate_disparity(left: Tensor, right: Tensor, reach_px: int = 16) -> tuple[Tensor, Tensor]:
-    """Disparity right minus left in pixels, and how certain it is (0 to 1), both H x W, of two views 3 H W.
+def match_disparity(left: Tensor, right: Tensor, reach_px: int = 16) -> tuple[Tensor, Tensor]:
+    """Match two views along their rows.
 
-    Positive where the right view sees things further right (behind the focal plane); at most `reach_px` either way.
-    Display values, in which dark structure counts as much as bright, serve best. Raises `DataError` for views of
-    different sizes or without any structure to match.
+    Args:
+        left: The left view, 3 H W in [0, 1]. Display values, in which dark structure counts as much as bright, serve
+            best.
+        right: The right view, of the same shape.
+        reach_px: The largest disparity either way.
+
+    Returns:
+        The disparity x_right - x_left in pixels, positive behind the focal plane, and how certain it is (0 to 1), both
+        H W.
+
+    Raises:
+        DataError: The views have different sizes, or no structure to match.
     """
     _check_views(left, right)
     size = left.shape[-2:]
@@ -84,10 +103,11 @@ def estimate_disparity(left: Tensor, right: Tensor, reach_px: int = 16) -> tuple
 
 
 def blur_from_disparity(disparity_px: Tensor, kernels: Kernels, most_px: float = 32.0) -> Tensor:
-    """The signed blur radius, at most `most_px` either way, of places with this disparity; same shape.
+    """Return the signed radius of the blur in pixels of places with this disparity; of the same shape.
 
-    Matching sees the peak of the views' correlation, which for lopsided kernels is not the distance rho c of their
-    centres: it is computed for a scene of natural texture (power 1 / f^2), band-passed as for matching.
+    It is at most `most_px` either way. Matching sees the peak of the views' correlation, which for lopsided kernels is
+    not the distance rho c of their centres: it is computed for a scene of natural texture (power 1 / f^2), band-passed
+    as for matching.
     """
     levels = _levels(0.0, most_px)
     peaks = torch.stack([_correlation_peak(kernels(float(level))) for level in levels]).cummax(0).values
@@ -156,10 +176,10 @@ def _window(plane: Tensor) -> Tensor:
 
 
 def _matching_cost(band: Tensor, reach_px: int) -> tuple[Tensor, Tensor]:
-    """1 - normalised correlation of the windows for every disparity -reach ... reach, h w 2 reach + 1; and the energy
-    of the windows, h w.
+    """1 - normalised correlation of the windows for every disparity -reach ... reach, and the windows' energy.
 
-    The views are shifted half the disparity each, so that the result belongs to the centre view.
+    They are h w 2 reach + 1 and h w. The views are shifted half the disparity each, so that the result belongs to the
+    centre view.
     """
     left, right = F.pad(band[None], (reach_px, reach_px, 0, 0), mode="replicate")[0]
     width = band.shape[-1]
@@ -197,8 +217,10 @@ def _sweep(cost: Tensor, guide: Tensor) -> Tensor:
 
 
 def _lowest(cost: Tensor) -> tuple[Tensor, Tensor]:
-    """Where along the last axis `cost` is least, to a fraction of a step, and how much it rises on both sides; a least
-    value at an end counts as no rise."""
+    """Where along the last axis `cost` is least, to a fraction of a step, and how much it rises on both sides.
+
+    A least value at an end counts as no rise.
+    """
     middle = cost.argmin(dim=-1, keepdim=True).clamp(1, cost.shape[-1] - 2)
     before, at, after = (cost.gather(-1, middle + offset)[..., 0] for offset in (-1, 0, 1))
     bend = before + after - 2 * at
@@ -207,8 +229,10 @@ def _lowest(cost: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _fill(values: Tensor, confidence: Tensor, guide: Tensor) -> Tensor:
-    """The h w map that minimises confidence (map - values)^2 + smoothness (differences of neighbours)^2, where the
-    guide's edges loosen the smoothness: by conjugate gradients."""
+    """The h w map that minimises confidence (map - values)^2 + smoothness (differences of neighbours)^2.
+
+    The guide's edges loosen the smoothness. Solved by conjugate gradients.
+    """
     down = SMOOTHNESS * torch.exp(-guide.diff(dim=0).abs() / EDGE) + 1e-4
     across = SMOOTHNESS * torch.exp(-guide.diff(dim=1).abs() / EDGE) + 1e-4
 

@@ -58,8 +58,10 @@ def _distances(guide: Array, axis: int, stretch: float) -> Array:
 
 
 def _both_ways(planes: Array, kept: Array) -> None:
-    """In place: the recursive filter forward and back along the first axis of `planes` (length, planes, lines); `kept`
-    (length - 1, lines) is the share of a neighbour's value that is passed on."""
+    """Apply the recursive filter forward and back, in place, along the first axis of `planes` (length, planes, lines).
+
+    `kept` (length - 1, lines) is the share of a neighbour's value that is passed on.
+    """
     for place in range(1, len(planes)):
         planes[place] += kept[place - 1] * (planes[place - 1] - planes[place])
     for place in range(len(planes) - 2, -1, -1):

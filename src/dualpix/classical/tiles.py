@@ -67,8 +67,10 @@ class Tiles:
 
 
 def _mirrored(start: int, count: int, side: int) -> tuple[Tensor, Tensor]:
-    """Places start ... start + count - 1 of a line of `side` pixels that goes on mirrored for ever: where each of them
-    lies on the line, and whether it is seen in the mirror."""
+    """Places start ... start + count - 1 of a line of `side` pixels that goes on mirrored for ever.
+
+    Returns where each of them lies on the line, and whether it is seen in the mirror.
+    """
     index = torch.arange(start, start + count) % (2 * side)
     turned = index >= side
     return torch.where(turned, 2 * side - 1 - index, index), turned

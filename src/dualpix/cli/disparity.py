@@ -74,7 +74,7 @@ class Maps:
         """Find the disparity and write what was asked for, lying as the picture does."""
         from dualpix.inference.disparity import disparity, scale_px, signed_picture, write_confidence, write_disparity
         from dualpix.io import Metadata, write_picture
-        from dualpix.pairs import turn_back
+        from dualpix.pairs import restore_orientation
 
         found = disparity(pair["left"], pair["right"], opened, memory=memory, device=device)
         for note in found.warnings:
@@ -82,12 +82,12 @@ class Maps:
         plain = Metadata(orientation=metadata.orientation, software=metadata.software)
         if self.disparity:
             told = plain.software and f"{plain.software}; disparity in pixels = (level - 32768) / 512"
-            plane = turn_back(found.disparity_px, pair)
+            plane = restore_orientation(found.disparity_px, pair)
             write_disparity(self.disparity, plane, replace(plain, software=told), overwrite=overwrite)
             typer.echo(f"{self.disparity}: disparity in pixels = (level - 32768) / 512")
         if self.picture:
-            write_picture(self.picture, turn_back(signed_picture(found), pair), 8, overwrite, plain)
+            write_picture(self.picture, restore_orientation(signed_picture(found), pair), 8, overwrite, plain)
             typer.echo(f"{self.picture}: full colour at {scale_px(found):.1f} px")
         if self.confidence:
-            write_confidence(self.confidence, turn_back(found.confidence, pair), plain, overwrite=overwrite)
+            write_confidence(self.confidence, restore_orientation(found.confidence, pair), plain, overwrite=overwrite)
             typer.echo(f"{self.confidence}: confidence")

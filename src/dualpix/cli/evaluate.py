@@ -71,9 +71,10 @@ def evaluate(
     typer.echo(done.summary)
     for (label, name), warning in done.warnings.items():
         say(f"Note: {label}, {name}: {warning}")
-    idle = [row for row in done.rows if row.lacks]
+    idle = [row for row in done.rows if row.unavailable_reason]
     if idle and len(idle) == len(done.rows) - 1:  # all but the input
-        say(f"dualpix: nothing could run: {'; '.join(f'{row.method} has {row.lacks}, {row.advice}' for row in idle)}.")
+        reasons = [f"{row.method} has {row.unavailable_reason}, {row.advice}" for row in idle]
+        say(f"dualpix: nothing could run: {'; '.join(reasons)}.")
         raise typer.Exit(1)
     if done.failures:
         say(f"dualpix: {len(done.failures)} pictures failed; {done.folder / 'summary.md'} says why.")

@@ -16,7 +16,7 @@ from dualpix.errors import PictureError
 from dualpix.machine.files import legible
 
 if TYPE_CHECKING:
-    from dualpix.inference.batch import Job, Outcome, Shard, Step
+    from dualpix.inference.batch import Outcome, PairJob, Shard, Step
     from dualpix.inference.options import DeblurOptions
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Folders: only list the pairs and what they would become.")]
@@ -138,7 +138,7 @@ def _list(output: Path, steps: "list[Step]") -> None:
         raise typer.Exit(1)
 
 
-def _open_report(path: Path, jobs: "list[Job]", again: bool) -> IO[str]:
+def _open_report(path: Path, jobs: "list[PairJob]", again: bool) -> IO[str]:
     if path.exists() and not again:
         raise PictureError(f"{path} exists already; choose another name, or give --overwrite.")
     taken = {os.path.realpath(file) for job in jobs for file in (*job.inputs, job.output)}

@@ -36,19 +36,21 @@ def train(
     \b
     Examples:
       dualpix train tiny --photos photos -o run
-      dualpix train cpu rate=3e-4 'arguments={"max_disparity": 12}' --photos photos -o run
+      dualpix train cpu learning_rate=3e-4 'arguments={"max_disparity": 12}' --photos photos -o run
       dualpix train cpu --processes 2 --photos photos -o run
     """
     from dualpix.training import launch
     from dualpix.training import train as run
-    from dualpix.training.recipes import find_recipe
+    from dualpix.training.recipes import current_changes, find_recipe
 
-    chosen = find_recipe(recipe, _changes(changes or []))
+    fields = current_changes(recipe, _changes(changes or []), lambda hint: say(f"Note: {hint}"))
+    chosen = find_recipe(recipe, fields)
     if processes > 1:
         options = [("-o", output), *(("--photos", folder) for folder in photos or ())]
         options += [(name, given) for name, given in (("--depths", depths), ("--data", data)) if given]
         options += [("--validation", folder) for folder in validation or ()]
-        words = [recipe, *(changes or ()), *(str(word) for option in options for word in option)]
+        words = [f"{field}={value}" for field, value in fields.items()]
+        words = [recipe, *words, *(str(word) for option in options for word in option)]
         raise typer.Exit(launch(processes, ["train", *words]))
     reached = [0]
 

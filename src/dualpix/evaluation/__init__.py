@@ -23,14 +23,15 @@ from dualpix.evaluation.peak import can_measure, peak_bytes
 from dualpix.evaluation.predicting import Method, Predictions, blurred, each, predict
 from dualpix.evaluation.results import Row, Scores, table
 from dualpix.evaluation.scoring import found, score
-from dualpix.evaluation.systems import SYSTEMS, TABLE_PX, System, choose, size_of
+from dualpix.evaluation.systems import TABLE_PX, TABLE_ROWS, System, choose, size_of
 from dualpix.inference.options import DeblurOptions, Keywords, options_of
 from dualpix.machine.modes import settled
+from dualpix.tables import former_names
 from dualpix.weights import checkpoint
 
 __all__ = [
     "INPUT",
-    "SYSTEMS",
+    "TABLE_ROWS",
     "Evaluation",
     "Method",
     "MethodLike",
@@ -44,11 +45,20 @@ __all__ = [
     "score",
 ]
 
+__getattr__ = former_names(__name__, {"SYSTEMS": "TABLE_ROWS"})
+
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What `evaluate` found: one row for each method, the input first; the text of the summary; where the files are;
-    and, from (method, picture) to a sentence, what failed and what looked odd."""
+    """What `evaluate` found.
+
+    Args:
+        rows: One for each method, the input first.
+        summary: The text of `summary.md`.
+        folder: Where the files are.
+        failures: From (method, picture) to a sentence, what failed.
+        warnings: Likewise, what looked odd.
+    """
 
     rows: tuple[Row, ...]
     summary: str
@@ -72,17 +82,28 @@ def evaluate(
     progress: Callable[[str, int, int], None] | None = None,
     **keywords: Unpack[Keywords],
 ) -> Evaluation:
-    """Compare `methods` (from label to method; None takes the default weights) with each other and with the input.
+    """Compare methods with each other and with the blurred input.
 
-    Writes into `folder`: `<label>/<name>.png` for each method that has to run, `pictures.csv`, `methods.csv`,
-    `summary.md` and `comparison.png`, which shows `scenes` of the samples. `protocol` and `extra` are those of
-    `evaluation.metrics.measure`; `options` and `keywords` those of `deblur`.
-    `peak_memory`: run each method once more, on the first picture, to measure its memory (see `evaluation.peak`).
-    `progress` is called as `progress(label, done, total)`.
+    A picture that fails is listed, and the others go on. A row of `TABLE_ROWS` without weights, or that needs what the
+    data do not have, does not run and says so.
 
-    A picture that fails is listed, and the others go on. A row of `SYSTEMS` without weights, or that needs what the
-    data do not have, does not run and says so. Raises `DataError` for data without any sharp picture or for a folder
-    that is not empty (unless `overwrite`), and what opening the data or a method raises.
+    Args:
+        data: A folder that `open_dataset` takes, or a data set.
+        methods: From label to method; None takes the default weights.
+        folder: Where `<label>/<name>.png` for each method that has to run, `pictures.csv`, `methods.csv`, `summary.md`
+            and `comparison.png` go.
+        protocol: The bit depth and the metrics, a name in `evaluation.metrics.PROTOCOLS`.
+        extra: More metrics, names in `evaluation.metrics.METRICS`.
+        options: Those of `deblur`.
+        peak_memory: Run each method once more, on the first picture, to measure its memory (see `evaluation.peak`).
+        overwrite: Let the folder hold files already, and replace them.
+        scenes: How many samples `comparison.png` shows.
+        progress: Called as `progress(label, done, total)` after each picture.
+        **keywords: Fields of `options`.
+
+    Raises:
+        DataError: No sample has a sharp picture, or the folder is not empty and `overwrite` is not set.
+        DualpixError: The data or a method cannot be opened.
     """
     chosen = options_of(options, keywords)
     dataset = open_dataset(data) if isinstance(data, str | Path) else data
@@ -96,7 +117,7 @@ def evaluate(
     warnings: dict[tuple[str, str], str] = {}
     for one in candidates:
         row = _row(one, protocol)
-        if not one.lacks:
+        if not one.unavailable_reason:
             step = partial(progress, one.label) if progress else None
             made = Predictions(one.folder or place / one.label)
             if one.method is not None:
@@ -125,7 +146,7 @@ def _row(one: Candidate, protocol: str) -> Row:
         views=one.views,
         weights=one.weights,
         source=one.source,
-        lacks=one.lacks,
+        unavailable_reason=one.unavailable_reason,
         advice=one.advice,
     )
 

@@ -1,4 +1,4 @@
-"""What `evaluate` compares, made ready: weights, networks, functions, others' pictures and the rows of `SYSTEMS`.
+"""What `evaluate` compares, made ready: weights, networks, functions, others' pictures and the rows of `TABLE_ROWS`.
 
 Everything is opened here before anything runs, so that what is wrong shows before hours of work.
 """
@@ -13,19 +13,19 @@ from torch import nn
 
 from dualpix.datasets import Sample
 from dualpix.errors import CheckpointError, DataError, MachineError, option, told
-from dualpix.evaluation.methods import METHODS, by_mapper
+from dualpix.evaluation.methods import METHODS, by_defocus_estimator
 from dualpix.evaluation.predicting import Method
-from dualpix.evaluation.systems import SYSTEMS, System
+from dualpix.evaluation.systems import TABLE_ROWS, System
 from dualpix.inference.deblur import deblur_pair
 from dualpix.inference.options import DeblurOptions
-from dualpix.networks import MAPPERS
+from dualpix.networks import DEFOCUS_ESTIMATORS
 from dualpix.networks.spec import spec_of
 from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import Checkpoint
 
 MethodLike: TypeAlias = nn.Module | Checkpoint | Method | System | str | Path
-"""A network, a checkpoint, a function, a row of `SYSTEMS`, the name or file of weights, or a folder of pictures made by
-another program."""
+"""A network, a checkpoint, a function, a row of `TABLE_ROWS`, the name or file of weights, or a folder of pictures made
+by another program."""
 
 INPUT = "input"
 """The label of the blurred photograph itself, which every method has to beat."""
@@ -42,7 +42,7 @@ class Candidate:
     folder: where another program's pictures are; None for what has to run.
     network: what its size is counted on. views: what it takes, where known.
     weights: where its weights come from, in a few words; source: what it is, in words.
-    lacks: why it cannot run, in two or three words, "" if it can; advice: what to do about that.
+    unavailable_reason: why it cannot run, in two or three words, "" if it can; advice: what to do about that.
     """
 
     label: str
@@ -52,16 +52,16 @@ class Candidate:
     views: tuple[str, ...] = ()
     weights: str = ""
     source: str = ""
-    lacks: str = ""
+    unavailable_reason: str = ""
     advice: str = ""
 
     def on(self, sample: Sample | None) -> "Candidate":
-        """The same, or one that says what it lacks if data like `sample` do not have all of its views."""
+        """The same, or one that says why it is unavailable, if data like `sample` do not have all of its views."""
         missing = [] if sample is None else [view for view in self.views if view not in (*PHOTOGRAPHED, *sample)]
         if self.method is None or not missing:
             return self
         advice = f"the data do not have {' and '.join(missing)}, which this method takes; `dualpix simulate` writes it"
-        return replace(self, method=None, lacks=f"no {', '.join(missing)}", advice=advice)
+        return replace(self, method=None, unavailable_reason=f"no {', '.join(missing)}", advice=advice)
 
 
 def open_candidate(label: str, thing: MethodLike, options: DeblurOptions) -> Candidate:
@@ -79,8 +79,8 @@ def open_candidate(label: str, thing: MethodLike, options: DeblurOptions) -> Can
     if isinstance(thing, str | Path):
         shipped = isinstance(thing, str) and thing in checkpoint.WEIGHTS
         opened = checkpoint.load(thing)
-        if label in SYSTEMS and not (shipped and thing == SYSTEMS[label].weights):
-            return _open_system(label, SYSTEMS[label], options, opened)
+        if label in TABLE_ROWS and not (shipped and thing == TABLE_ROWS[label].weights):
+            return _open_system(label, TABLE_ROWS[label], options, opened)
         return _open_checkpoint(label, opened, options, shipped)
     if isinstance(thing, Checkpoint):
         return _open_checkpoint(label, thing, options, False)
@@ -102,7 +102,7 @@ def _open_system(label: str, system: System, options: DeblurOptions, opened: Che
         advice = told(f"train some with `dualpix train`, and give the file: {_method(label, 'FILE')}")
         blank = system.blank()
         known = {"network": blank, "views": system.views, "source": str(system)}
-        return Candidate(label, weights="none", lacks="no weights", advice=advice, **known)  # type: ignore[arg-type]
+        return Candidate(label, weights="none", unavailable_reason="no weights", advice=advice, **known)  # type: ignore[arg-type]
     if opened is not None and opened.name != system.network:
         takes = f"takes those of {system.network!r}" if system.network else "takes none"
         raise CheckpointError(
@@ -119,7 +119,7 @@ def _open_system(label: str, system: System, options: DeblurOptions, opened: Che
                 views=method.views,
                 weights="none needed",
                 source=str(system),
-                lacks="no package",
+                unavailable_reason="no package",
                 advice=str(error)[:-1],
             )
         source = f"{system}{_alone(options)}"
@@ -135,15 +135,15 @@ def _open_checkpoint(
     label: str, opened: Checkpoint, options: DeblurOptions, shipped: bool, method: str = ""
 ) -> Candidate:
     """`method` is the entry of METHODS in which the network works, if it does not deblur by itself."""
-    if opened.name in MAPPERS and not method:
-        rows = [label for label, system in SYSTEMS.items() if system.network == opened.name]
+    if opened.name in DEFOCUS_ESTIMATORS and not method:
+        rows = [label for label, system in TABLE_ROWS.items() if system.network == opened.name]
         raise CheckpointError(
             f"{opened.path} holds weights of {opened.name!r}, which maps the blur and does not undo it; give them to"
             f" the method that does: {_method(rows[0] if rows else opened.name, opened.path.name)}."
         )
     run: Callable[..., Any] = partial(deblur_pair, weights=opened, options=options)
     if method:
-        run = replace(METHODS[method], weights=None, run=partial(by_mapper, network=opened.network))
+        run = replace(METHODS[method], weights=None, run=partial(by_defocus_estimator, network=opened.network))
     origin = f", imported from {opened.extra['imported_from']}" if "imported_from" in opened.extra else ""
     weights = "shipped" if shipped else opened.path.name
     about = f"{METHODS[method].about}; " if method else ""

@@ -26,9 +26,17 @@ GAP_PX = 8
 
 @dataclass(frozen=True)
 class Demonstration:
-    """`before`, `after`: scores of the mean of the views and of the result, by the names in
-    `evaluation.metrics.METRICS`; `about`: where the pair comes from; `seconds` for deblurring alone; `result`,
-    `side_by_side`: the files written."""
+    """What `demonstrate` did.
+
+    Args:
+        before: Scores of the mean of the views, by the names in `evaluation.metrics.METRICS`.
+        after: Scores of the result.
+        about: Where the pair comes from.
+        plan: How the network was run.
+        seconds: For deblurring alone.
+        result: The file of the result.
+        side_by_side: The file with blurred picture, result and truth.
+    """
 
     before: dict[str, float]
     after: dict[str, float]
@@ -47,9 +55,20 @@ def demonstrate(
     progress: Progress | None = None,
     **keywords: Unpack[Keywords],
 ) -> Demonstration:
-    """Deblur the bundled pair and write `result.png` (16 bit) and `side-by-side.png` (blurred, result, truth) into
-    `folder`, over those of an earlier demonstration. Raises `PictureError` if that is not possible, and what `deblur`
-    raises."""
+    """Deblur the bundled pair, and score it.
+
+    Args:
+        folder: Where `result.png` (16 bit) and `side-by-side.png` (blurred, result, truth) go, over those of an earlier
+            demonstration.
+        weights: Those of `deblur`.
+        options: Those of `deblur`.
+        progress: Called as `progress(done, total)` after each band.
+        **keywords: Fields of `options`.
+
+    Raises:
+        PictureError: The files cannot be written.
+        DualpixError: What `deblur` raises.
+    """
     chosen = options_of(options, keywords)
     place = make_folder(Path(folder))
     result, side_by_side = place / "result.png", place / "side-by-side.png"

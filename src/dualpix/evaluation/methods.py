@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dualpix.classical import MAPS, require
 from dualpix.classical.deconvolution import Mode, deblur_by_map
-from dualpix.classical.joint import blur_from_disparity, deblur_views, estimate_disparity
+from dualpix.classical.joint import blur_from_disparity, deblur_views, match_disparity
 from dualpix.datasets import Sample
 from dualpix.errors import CheckpointError, DataError
 from dualpix.networks.spec import spec_of
@@ -48,15 +48,15 @@ class ClassicMethod:
             require(self.needs)
 
     @property
-    def lacks(self) -> str:
+    def unavailable_reason(self) -> str:
         """Why it cannot run, "" if it can."""
         return "no weights" if self.weights is not None and self.weights not in checkpoint.WEIGHTS else ""
 
     def __call__(self, sample: Sample) -> Tensor:
         """Raises `DataError` for a sample without one of `views`, and `CheckpointError` where there are no weights."""
-        if self.lacks:
+        if self.unavailable_reason:
             raise CheckpointError(
-                f"There are no weights for {self.weights!r} yet; train some, and give them to `by_mapper`."
+                f"There are no weights for {self.weights!r} yet; train some, and give them to `by_defocus_estimator`."
             )
         missing = [view for view in self.views if view not in sample]
         if missing:
@@ -73,7 +73,7 @@ def by_map(sample: Sample, name: str, mode: Mode = "fast") -> Tensor:
     return deblur_by_map(sample["center"], MAPS[name](sample["center"], mode), mode)
 
 
-def by_mapper(sample: Sample, network: nn.Module, mode: Mode = "fast") -> Tensor:
+def by_defocus_estimator(sample: Sample, network: nn.Module, mode: Mode = "fast") -> Tensor:
     """Deblur the centre view by the map of a network, which takes B 3 H W and gives the radius of a disc, B 1 H W.
 
     The Gaussian that spreads as much as the disc has half its radius.
@@ -94,7 +94,7 @@ def by_true_map(sample: Sample) -> Tensor:
 
 def by_both_views(sample: Sample, lens: Lens = TYPICAL_LENS) -> Tensor:
     """Estimate the disparity of the views, turn it into blur by `lens`, and deconvolve both together."""
-    disparity_px, _ = estimate_disparity(sample["left"], sample["right"])
+    disparity_px, _ = match_disparity(sample["left"], sample["right"])
     return _jointly(sample, blur_from_disparity(disparity_px, partial(kernels, lens)), lens)
 
 
@@ -110,7 +110,7 @@ def _jointly(sample: Sample, blur_px: Tensor, lens: Lens) -> Tensor:
 
 
 def _by_dmenet(sample: Sample) -> Tensor:
-    return by_mapper(sample, checkpoint.load("dmenet").network)
+    return by_defocus_estimator(sample, checkpoint.load("dmenet").network)
 
 
 METHODS: dict[str, ClassicMethod] = {

@@ -143,9 +143,17 @@ PROTOCOLS: dict[str, Protocol] = {
 def measure(
     output: Tensor, target: Tensor, protocol: str = "dpdd-16bit", extra: Sequence[str] = ()
 ) -> dict[str, float]:
-    """All metrics of the protocol called `protocol`, and those named in `extra`, by their names in `METRICS`.
+    """Return all metrics of a protocol, and further ones, by their names in `METRICS`.
 
-    Raises `RecipeError` for an unknown name, ValueError for different shapes or for pixels that are not finite.
+    Args:
+        output: The picture to be scored, C H W or B C H W in [0, 1].
+        target: The truth, of the same shape.
+        protocol: A name in `PROTOCOLS`.
+        extra: Names in `METRICS`.
+
+    Raises:
+        RecipeError: There is no such protocol or metric.
+        ValueError: The shapes differ, or a pixel is not finite.
     """
     rules = pick(PROTOCOLS, protocol, "protocol")
     names = dict.fromkeys((*rules.metrics, *extra))
@@ -173,8 +181,10 @@ def _pictures(output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def mean_decibels(values: Sequence[float]) -> float:
-    """The mean of the values of several pictures, without those equal to their targets, which would make it infinite;
-    infinite if all are."""
+    """Return the mean of the values in dB of several pictures.
+
+    Those equal to their targets, which would make it infinite, are left out; it is infinite if all are.
+    """
     finite = [value for value in values if value != math.inf]
     return _mean(finite) if finite else math.inf
 

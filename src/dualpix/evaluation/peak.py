@@ -25,7 +25,7 @@ STATUS = Path("/proc/self/status")
 
 
 def can_measure(thing: MethodLike) -> bool:
-    """Whether another process can open `thing` too: weights, their files, and rows of `SYSTEMS`."""
+    """Whether another process can open `thing` too: weights, their files, and rows of `TABLE_ROWS`."""
     return STATUS.exists() and isinstance(thing, str | Path | System | Checkpoint)
 
 

@@ -22,8 +22,15 @@ of its own is one too: `partial(deblur_pair, weights=network, precision="fp32")`
 
 @dataclass(frozen=True)
 class Predictions:
-    """What `predict` did, by sample name: the `seconds` each picture took, how it was run (`plans`), what looked odd
-    about its pair (`warnings`), and why a picture is missing (`failures`)."""
+    """What `predict` did, by sample name.
+
+    Args:
+        folder: Where the pictures are.
+        seconds: What each picture took.
+        plans: How it was run.
+        warnings: What looked odd about its pair.
+        failures: Why a picture is missing.
+    """
 
     folder: Path
     seconds: dict[str, float] = field(default_factory=dict)
@@ -41,10 +48,15 @@ def predict(
     overwrite: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Predictions:
-    """Let `method` deblur every sample and write `<folder>/<name>.png`, 16 or 8 bit (`depth`).
+    """Let a method deblur every sample. One that fails is noted, and the others go on.
 
-    A sample that fails is noted and the others go on. Files that exist are refused, or with `overwrite` replaced, and
-    then a sample that fails keeps none. `progress` is called as `progress(done, total)`.
+    Args:
+        dataset: The samples.
+        method: A function of a sample, or a network.
+        folder: Where `<name>.png` is written for each sample.
+        depth: Bits of the files, 8 or 16.
+        overwrite: Replace files that exist, and delete those of samples that fail; else such samples fail.
+        progress: Called as `progress(done, total)` after each sample.
     """
     made = Predictions(Path(folder))
     made.folder.mkdir(parents=True, exist_ok=True)

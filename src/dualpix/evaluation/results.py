@@ -4,6 +4,7 @@ import csv
 import io
 import math
 import statistics
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,8 +46,10 @@ class Scores:
     failures: dict[str, str] = field(default_factory=dict)
 
     def mean(self) -> dict[str, float]:
-        """Each metric's mean over the pictures that were scored; empty if none was. One in dB, which is infinite for a
-        picture equal to the truth, is that of the others (see `equal`)."""
+        """Return each metric's mean over the pictures that were scored; empty if none was.
+
+        A metric in dB is infinite for a picture equal to the truth; its mean is that of the others (see `equal`).
+        """
         names = next(iter(self.pictures.values()), {})
         values = {name: [picture[name] for picture in self.pictures.values()] for name in names}
         return {
@@ -61,12 +64,21 @@ class Scores:
 
 @dataclass(frozen=True)
 class Row:
-    """One method of a table. `seconds`: by sample name; `counts`: its size and operations, known for networks only;
-    `source`: what it is, in words; `failures`: by sample name, from predicting and scoring together; `views`: what it
-    takes from a sample; `weights`: where they come from; `peak_bytes`: the most memory its process had.
+    """One method of a table.
 
-    `lacks`: why it did not run at all, in two or three words, which stand in place of its scores; `advice`: what to do
-    about that."""
+    Args:
+        method: Its label.
+        scores: Of its pictures.
+        seconds: By sample name.
+        failures: By sample name, from predicting and scoring together.
+        counts: Its size and operations, known for networks only.
+        source: What it is, in words.
+        views: What it takes from a sample.
+        weights: Where they come from.
+        peak_bytes: The most memory its process had.
+        unavailable_reason: Why it did not run at all, in two or three words, which stand in place of its scores.
+        advice: What to do about that.
+    """
 
     method: str
     scores: Scores
@@ -77,8 +89,14 @@ class Row:
     views: tuple[str, ...] = ()
     weights: str = ""
     peak_bytes: int | None = None
-    lacks: str = ""
+    unavailable_reason: str = ""
     advice: str = ""
+
+    @property
+    def lacks(self) -> str:
+        """The former name of `unavailable_reason`."""
+        warnings.warn("Row.lacks is called unavailable_reason now.", DeprecationWarning, stacklevel=2)
+        return self.unavailable_reason
 
 
 def table(rows: Sequence[Row], folder: str | Path, heading: str, notes: Sequence[str] = ()) -> str:
@@ -123,7 +141,7 @@ def _methods(rows: Sequence[Row]) -> str:
         seconds = f"{statistics.median(row.seconds.values()):.3f}" if row.seconds else ""
         scores = [f"{mean[metric]:.6f}" if metric in mean else "" for metric in metrics]
         peak = "" if row.peak_bytes is None else row.peak_bytes
-        scored = [*scores, len(row.scores.pictures), row.scores.protocol, row.weights, row.lacks]
+        scored = [*scores, len(row.scores.pictures), row.scores.protocol, row.weights, row.unavailable_reason]
         writer.writerow([row.method, " ".join(row.views), *numbers, seconds, peak, *scored])
     return text.getvalue()
 
@@ -140,7 +158,7 @@ def _summary(rows: Sequence[Row], heading: str, notes: Sequence[str]) -> str:
         for row in rows
     ]
     sources = [f"- {row.method}: {row.source}" for row in rows if row.source]
-    idle = [f"- {row.method}: {row.lacks}; {row.advice}." for row in rows if row.lacks]
+    idle = [f"- {row.method}: {row.unavailable_reason}; {row.advice}." for row in rows if row.unavailable_reason]
     equal = [
         f"- {row.method}, {COLUMNS[name][0]}: {count} of {len(row.scores.pictures)} pictures equal the sharp one"
         f"{' after the fit' if name == 'psnr-fitted' else ''}; the mean is that of the others."
@@ -170,8 +188,8 @@ def _summary(rows: Sequence[Row], heading: str, notes: Sequence[str]) -> str:
 
 def _scored(row: Row, reference: Row, metrics: Sequence[str], total: int) -> list[str]:
     """The cells from the metrics to the number of pictures."""
-    if row.lacks:
-        return [row.lacks, *[""] * (len(metrics) + 2)]
+    if row.unavailable_reason:
+        return [row.unavailable_reason, *[""] * (len(metrics) + 2)]
     mean = row.scores.mean()
     numbers = [format(mean[name], COLUMNS[name][1]) if name in mean else "" for name in metrics]
     compared = ["", ""]

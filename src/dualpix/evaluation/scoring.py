@@ -20,12 +20,19 @@ def score(
     protocol: str = "dpdd-16bit",
     extra: Sequence[str] = (),
 ) -> Scores:
-    """Compare `outputs` with the sharp picture of every sample that has one.
+    """Compare pictures with the sharp picture of every sample that has one.
 
-    `outputs` is a folder of pictures, found by name (`PicturesIn`), or a method that makes each picture on the spot,
-    which is how a trainer validates. `protocol` and `extra` are those of `evaluation.metrics.measure`. A picture that
-    is missing, unreadable or of another size is noted and the others go on. Raises `DataError` if no sample has a sharp
-    picture.
+    One that is missing, unreadable or of another size is noted, and the others go on.
+
+    Args:
+        outputs: A folder of pictures, found by name (`PicturesIn`), or a method or network that makes each picture on
+            the spot, which is how training validates.
+        dataset: The samples.
+        protocol: That of `evaluation.metrics.measure`.
+        extra: That of `evaluation.metrics.measure`.
+
+    Raises:
+        DataError: No sample has a sharp picture.
     """
     blank = torch.zeros(3, 64, 64)
     measure(blank, blank, protocol, extra)  # An unknown name or a missing package is no fault of any picture.

@@ -1,7 +1,7 @@
 """The rows of the MCCNet paper's Table 1 by their labels, and a few that belong beside them.
 
-To add one: one line in `SYSTEMS`. A network stands in the variant whose size the paper's table gives, which for DPDNet
-and RDPD is not that of the authors' code (`networks.dpdnet`, `networks.rdpd`).
+To add one: one line in `TABLE_ROWS`. A network stands in the variant whose size the paper's table gives, which for
+DPDNet and RDPD is not that of the authors' code (`networks.dpdnet`, `networks.rdpd`).
 """
 
 from collections.abc import Mapping
@@ -67,7 +67,7 @@ class System:
         return "; ".join(filter(None, [METHODS[self.method].about if self.method else "", network]))
 
 
-SYSTEMS: dict[str, System] = {
+TABLE_ROWS: dict[str, System] = {
     "JNB": System(method="jnb"),
     "EBDB": System(method="ebdb"),
     "DMENet": System("dmenet", method="dmenet", weights="dmenet"),
@@ -92,10 +92,10 @@ def choose(text: str) -> dict[str, System]:
 
     Raises `RecipeError` for a label that does not exist.
     """
-    labels = {label.lower(): label for label in SYSTEMS}
+    labels = {label.lower(): label for label in TABLE_ROWS}
     words = [word.strip() for word in text.split(",")]
-    chosen = list(SYSTEMS) if text.strip().lower() == ALL else [labels.get(word.lower(), word) for word in words]
-    return {label: pick(SYSTEMS, label, "method") for label in chosen}
+    chosen = list(TABLE_ROWS) if text.strip().lower() == ALL else [labels.get(word.lower(), word) for word in words]
+    return {label: pick(TABLE_ROWS, label, "method") for label in chosen}
 
 
 def size_of(network: nn.Module | None) -> Counts | None:

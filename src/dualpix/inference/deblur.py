@@ -21,9 +21,9 @@ from dualpix.inference.pyramid import run_scales
 from dualpix.io import PictureLike, as_picture
 from dualpix.machine import threads
 from dualpix.machine.modes import settled
-from dualpix.networks import MAPPERS, NETWORKS, Network
+from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS, Network
 from dualpix.pairs import inspect_views, read_pair, require_pair
-from dualpix.pairs.flips import TURNS
+from dualpix.pairs.flips import FLIPS
 from dualpix.pairs.sample import Sample, mean_view
 from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import Checkpoint
@@ -185,7 +185,7 @@ def open_network(weights: WeightsLike) -> Network:
     if not isinstance(weights, nn.Module | Checkpoint):
         weights = checkpoint.load(checkpoint.DEFAULT_WEIGHTS if weights is None else weights)
     network = weights.network if isinstance(weights, Checkpoint) else weights
-    if type(network) in MAPPERS.values():
+    if type(network) in DEFOCUS_ESTIMATORS.values():
         what = str(weights.path) if isinstance(weights, Checkpoint) else "This"
         raise CheckpointError(
             f"{what} is a {type(network).__name__}, which maps the blur and does not undo it; give the weights of a"
@@ -215,16 +215,16 @@ def run_mirrored(runner: AnyRunner, sample: Sample, plan: Plan, progress: Progre
     """
     pair = {name: sample[name] for name in {"left", "right", *runner.spec.views} if name in sample}
     mean = torch.zeros_like(sample["left"])
-    for number, (axes, turn) in enumerate(TURNS.items()):
+    for number, (axes, turn) in enumerate(FLIPS.items()):
         step = partial(_tell, progress, number) if progress is not None else None
         output = run_bands(runner, _pick_views(turn(pair), runner.spec.views), plan, step)
-        mean += output.flip(axes) / len(TURNS)
+        mean += output.flip(axes) / len(FLIPS)
     return mean
 
 
 def _tell(progress: Progress, number: int, done: int, total: int) -> None:
-    if done < total or number + 1 == len(TURNS):
-        progress(number * total + done, len(TURNS) * total)
+    if done < total or number + 1 == len(FLIPS):
+        progress(number * total + done, len(FLIPS) * total)
 
 
 def _pick_views(sample: Sample, names: Sequence[str]) -> list[Tensor]:

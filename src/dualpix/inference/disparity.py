@@ -22,7 +22,7 @@ from dualpix.weights.exported import exported_of
 
 ZERO_LEVEL, LEVELS_PER_PX = 32768, 512
 MAP_SUFFIXES = (".png", ".tif", ".tiff")
-LEAST_SCALE_PX = 0.5  # a pair without disparity shall not look like one with much
+LEAST_SCALE_PX = 0.5  # so that a pair without disparity does not look like one with much
 
 
 @dataclass(frozen=True)

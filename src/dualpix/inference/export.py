@@ -155,7 +155,7 @@ def _compare(path: Path, to: str, opened: Checkpoint, precision: str) -> float:
         with without_numbers():
             shape = networks.create(opened.name, **opened.arguments)
         mark(shape, Exported(path, precision))
-        run = (onnx if to == "onnx" else openvino).Runner(cast(Network, shape), precision, "cpu")
+        run = (onnx.OnnxRunner if to == "onnx" else openvino.OpenvinoRunner)(cast(Network, shape), precision, "cpu")
     generator = torch.Generator().manual_seed(0)
     worst = 0.0
     for height, width in SIZES:

@@ -1,9 +1,9 @@
 """The disparity that a network's cross-correlation finds: where along the row each view looks for itself in the other.
 
-A pixel's own look is too vague to be of use (`results/disparity.md`), so looks are put together: what the left view's
-pixel i thinks of the right one's j, and j of i, is booked at their middle, in the frame of the sharp picture; the
-logarithms are averaged over a window, as evidence that adds up; and the mean offset, weighted by what comes out, is the
-disparity. It is brought to full size by weights that stop at the picture's edges.
+A single pixel's attention is too vague to be of use (`results/disparity.md`), so that of many is put together: the
+attention of the left view's pixel i to the right one's j, and of j to i, is moved to the middle between them, into the
+frame of the sharp picture; the logarithms are averaged over a window, as evidence that adds up; and the mean offset,
+weighted by the result, is the disparity. It is brought to full size by weights that stop at the picture's edges.
 """
 
 from typing import cast
@@ -18,8 +18,8 @@ from dualpix.networks.spec import NetworkSpec, spec_of
 
 REACH_PX = 32
 WINDOW = 11  # side of the window in columns of features, of 2 pixels each
-SHARPNESS = 4.0  # looks in one window that count as one; neighbours are not independent
-LEAST_LOG = -6.0  # one pixel that is sure of something else shall not forbid what its neighbours see
+SHARPNESS = 4.0  # pixels in one window that count as one; neighbours are not independent
+LEAST_LOG = -6.0  # so that one pixel that is sure of something else does not veto what its neighbours see
 UNSURE_PX = 4.0  # width of what remains possible, or the views' own findings so far apart, that halves the confidence
 TEXTURE = 0.004  # mean difference of luminance between neighbours along the row that halves it too
 
@@ -51,25 +51,32 @@ class Finder(nn.Module):
 
     def forward(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
         """`width`: valid columns, if the rest is padding."""
-        looks = self.network.log_attention(left, right, REACH_PX, width)  # type: ignore[operator]
-        step_px = left.shape[-1] // looks.shape[-1]
-        found, confidence = weigh(*book_at_middle(*looks.chunk(2)), step_px)  # B 1 H/2 W/2 each
+        attention = self.network.log_attention(left, right, REACH_PX, width)  # type: ignore[operator]
+        step_px = left.shape[-1] // attention.shape[-1]
+        found, confidence = estimate_disparity(*symmetrise_attention(*attention.chunk(2)), step_px)  # B 1 H/2 W/2 each
         guide = torch.einsum("c,bchw->bhw", torch.tensor(LUMINANCE).to(left), (left + right) / 2)[:, None]
         return spread_out(found, confidence * _texture(guide, step_px), guide)
 
 
-def book_at_middle(forth: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:
-    """Looks from left to right and from right to left, B K H W each, both at the middle of the two pixels and in the
-    order of the offset from left to right. Middles between two columns go to both, half each."""
+def symmetrise_attention(forth: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:
+    """Move attention to the middle of the two pixels, and put it in the order of the offset from left to right.
+
+    Args:
+        forth: Logarithms of the attention from left to right, B K H W, for K offsets in columns, -reach to reach.
+        back: The same from right to left.
+
+    Returns:
+        Both, B K H W each. What belongs between two columns goes to both, half each.
+    """
     reach = forth.shape[1] // 2
     back = back.flip(1)
-    booked_forth, booked_back = torch.empty_like(forth), torch.empty_like(back)
+    moved_forth, moved_back = torch.empty_like(forth), torch.empty_like(back)
     for place, offset in enumerate(range(-reach, reach + 1)):
         # An odd offset has its middle between two columns, whose pairs of pixels lie one column apart.
         near, far = offset // 2, -(-offset // 2)
-        booked_forth[:, place] = (_ahead(forth[:, place], -near) + _ahead(forth[:, place], -far)) / 2
-        booked_back[:, place] = (_ahead(back[:, place], near) + _ahead(back[:, place], far)) / 2
-    return booked_forth, booked_back
+        moved_forth[:, place] = (_ahead(forth[:, place], -near) + _ahead(forth[:, place], -far)) / 2
+        moved_back[:, place] = (_ahead(back[:, place], near) + _ahead(back[:, place], far)) / 2
+    return moved_forth, moved_back
 
 
 def _ahead(plane: Tensor, steps: int) -> Tensor:
@@ -81,12 +88,20 @@ def _ahead(plane: Tensor, steps: int) -> Tensor:
     return F.pad(kept, (max(0, -steps), max(0, steps)), value=-torch.inf)
 
 
-def weigh(forth: Tensor, back: Tensor, step_px: int) -> tuple[Tensor, Tensor]:
-    """Disparity in pixels and confidence, B 1 H W each, of looks booked at the middle, B K H W each."""
-    evidence = [_gather(looks) for looks in (forth, back)]
+def estimate_disparity(forth: Tensor, back: Tensor, step_px: int) -> tuple[Tensor, Tensor]:
+    """Return disparity in pixels and confidence, B 1 H W each.
+
+    Args:
+        forth: Symmetrised attention from left to right, B K H W, see `symmetrise_attention`.
+        back: The same from right to left.
+        step_px: Pixels from one column of the attention to the next.
+    """
+    evidence = [_gather(attention) for attention in (forth, back)]
     found, width = _place((evidence[0] + evidence[1]) / 2)
     apart = _place(evidence[0])[0] - _place(evidence[1])[0]
-    inside = (forth.exp() + back.exp()).sum(1, keepdim=True) / 2  # the rest is looks further than any disparity
+    inside = (forth.exp() + back.exp()).sum(
+        1, keepdim=True
+    ) / 2  # the rest is attention further away than any disparity
     inside = F.avg_pool2d(inside, WINDOW, 1, WINDOW // 2, count_include_pad=False).clamp_max(1)
     doubts = [1 + (step_px * misfit / UNSURE_PX) ** 2 for misfit in (width, apart)]
     return step_px * found, inside / doubts[0] / doubts[1]
@@ -110,11 +125,11 @@ def _place(evidence: Tensor) -> tuple[Tensor, Tensor]:
     return mean.lerp(peak, share.gather(1, around).sum(1, keepdim=True)), spread
 
 
-def _gather(looks: Tensor) -> Tensor:
-    """The mean over the window of the looks there are."""
-    known = looks.isfinite()
-    amounts = torch.where(known, looks.clamp_min(LEAST_LOG), 0.0)
-    total, count = (F.avg_pool2d(x, WINDOW, 1, WINDOW // 2) for x in (amounts, known.to(looks)))
+def _gather(attention: Tensor) -> Tensor:
+    """The mean over the window of the attention there is."""
+    known = attention.isfinite()
+    amounts = torch.where(known, attention.clamp_min(LEAST_LOG), 0.0)
+    total, count = (F.avg_pool2d(x, WINDOW, 1, WINDOW // 2) for x in (amounts, known.to(attention)))
     return torch.where(count > 0, total / count.clamp_min(1e-6), LEAST_LOG)
 
 

@@ -13,7 +13,7 @@ from dualpix.inference.deblur import Deblurred, deblur_pair
 from dualpix.inference.options import DeblurOptions
 from dualpix.io import Metadata, check_output, write_picture
 from dualpix.io.writing import as_stored
-from dualpix.pairs import Views, open_views, turn_back
+from dualpix.pairs import Views, open_views, restore_orientation
 from dualpix.weights.checkpoint import Checkpoint
 
 
@@ -54,7 +54,7 @@ def deblur_views(
 ) -> Deblurred:
     """`deblur_pair`, with its picture turned to lie as the views do in their files. Raises what that does."""
     done = deblur_pair(dict(views), opened, options, strict=not options.force, progress=progress)
-    return replace(done, picture=turn_back(done.picture, views))
+    return replace(done, picture=restore_orientation(done.picture, views))
 
 
 def save_result(output: Path, picture: Tensor, inherited: Inherited, *, overwrite: bool = False) -> list[str]:

@@ -41,7 +41,7 @@ MOST_EXTRA = 0.25
 FREE_SHARE = 0.6
 """Of the free memory, what may be used without an explicit budget."""
 
-SCRATCH = 1.2
+WORKSPACE_FACTOR = 1.2
 """Memory inside one operation, which counting tensors does not see, as a factor on the tensors."""
 
 Band = tuple[int, int]
@@ -220,16 +220,20 @@ def unless_out_of_memory(work: Callable[[], Result]) -> Result | None:
 
 
 def measure_cost(
-    run: Callable[[int], object], rows: int, other_bytes: int, widening: float = 1, scratch: float = SCRATCH
+    run: Callable[[int], object],
+    rows: int,
+    other_bytes: int,
+    widening: float = 1,
+    workspace_factor: float = WORKSPACE_FACTOR,
 ) -> Cost:
     """Measure what `run(n)`, the network on `n` rows, needs a row, from `rows` and twice as many.
 
     `other_bytes` is what is needed besides the network's tensors: the weights and the whole pictures. `widening`: how
-    often as wide the picture is as what `run` takes. `scratch`: 1 for a network that takes the rows in strips, as then
-    no operation sees all of them.
+    often as wide the picture is as what `run` takes. `workspace_factor`: 1 for a network that takes the rows
+    in strips, as then no operation sees all of them.
     """
     small, large = (widening * _living_peak_bytes(run, count) for count in (rows, 2 * rows))
-    row_bytes = math.ceil(scratch * max(large - small, 0) / rows)
+    row_bytes = math.ceil(workspace_factor * max(large - small, 0) / rows)
     return Cost(other_bytes + max(math.ceil(small) - rows * row_bytes, 0), row_bytes)
 
 

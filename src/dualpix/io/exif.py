@@ -41,7 +41,7 @@ class Entry(NamedTuple):
 Directory = dict[int, Entry]
 
 
-class Block(NamedTuple):
+class ExifBlock(NamedTuple):
     """An open TIFF stream: the byte order ("<" or ">"), whether it is a BigTIFF, where its first directory is."""
 
     file: BinaryIO
@@ -50,7 +50,7 @@ class Block(NamedTuple):
     first: int
 
 
-def open_block(file: BinaryIO) -> Block:
+def open_block(file: BinaryIO) -> ExifBlock:
     """Raises ValueError if there is no TIFF stream."""
     file.seek(0)
     start = file.read(16)
@@ -59,7 +59,7 @@ def open_block(file: BinaryIO) -> Block:
         raise ValueError("not a TIFF stream")
     order = "<" if start[:2] == b"II" else ">"
     (first,) = struct.unpack_from(order + ("Q" if big else "I"), start, 8 if big else 4)
-    return Block(file, order, big, first)
+    return ExifBlock(file, order, big, first)
 
 
 def check(stream: bytes) -> None:
@@ -70,7 +70,7 @@ def check(stream: bytes) -> None:
     read_directory(block, block.first)
 
 
-def read_directory(block: Block, offset: int) -> Directory:
+def read_directory(block: ExifBlock, offset: int) -> Directory:
     """The entries of the directory at `offset`, but for those of unknown type. Raises ValueError if it is damaged."""
     pointer, counter, layout = ("Q", "Q", "HHQ8s") if block.big else ("I", "H", "HHI4s")
     (count,) = struct.unpack(block.order + counter, _read(block, offset, struct.calcsize(counter)))
@@ -90,7 +90,7 @@ def read_directory(block: Block, offset: int) -> Directory:
     return directory
 
 
-def next_directory(block: Block, offset: int) -> int:
+def next_directory(block: ExifBlock, offset: int) -> int:
     """Where the directory behind the one at `offset` is; 0 if there is none. Raises ValueError if that is damaged."""
     counter, pointer, size = ("Q", "Q", 20) if block.big else ("H", "I", 12)
     (count,) = struct.unpack(block.order + counter, _read(block, offset, struct.calcsize(counter)))
@@ -100,7 +100,7 @@ def next_directory(block: Block, offset: int) -> int:
     return int(struct.unpack(block.order + pointer, _read(block, at, struct.calcsize(pointer)))[0])
 
 
-def _read(block: Block, offset: int, count: int) -> bytes:
+def _read(block: ExifBlock, offset: int, count: int) -> bytes:
     if offset > block.file.seek(0, io.SEEK_END):
         raise ValueError("a damaged offset")
     block.file.seek(offset)
@@ -204,7 +204,7 @@ def amend(stream: bytes, changes: Directory, without: frozenset[int] = frozenset
     return start + stream[8:] + directory + next_one + packed[2 + 12 * len(changes) + 4 :]
 
 
-def gather(block: Block, without: frozenset[int] = STORAGE) -> bytes:
+def gather(block: ExifBlock, without: frozenset[int] = STORAGE) -> bytes:
     """An EXIF block of what the first directory of a TIFF stream says about the photograph; empty if that is nothing.
 
     The directories for exposure and place come along, the thumbnail does not. The maker's notes keep their place if
@@ -238,7 +238,7 @@ def _portable(directory: Directory, without: frozenset[int] = frozenset()) -> Di
     }
 
 
-def _take_subdirectories(block: Block, directory: Directory, tags: tuple[int, ...]) -> dict[int, Directory]:
+def _take_subdirectories(block: ExifBlock, directory: Directory, tags: tuple[int, ...]) -> dict[int, Directory]:
     """The directories that `directory` points to; the pointers are taken out of it."""
     found = {}
     for tag in tags:

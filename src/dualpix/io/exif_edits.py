@@ -10,8 +10,8 @@ from dualpix.io.exif import (
     MOST_ENTRIES,
     SHORT,
     SIZES,
-    Block,
     Entry,
+    ExifBlock,
     gather,
     integer,
     open_block,
@@ -38,7 +38,7 @@ def with_size(stream: bytes, width: int, height: int) -> bytes:
     return bytes(changed)
 
 
-def _sized(block: Block) -> list[tuple[int, tuple[int, int]]]:
+def _sized(block: ExifBlock) -> list[tuple[int, tuple[int, int]]]:
     """The directories that may tell a size, by offset, with the tags they do it with."""
     found = [(block.first, FIRST_SIZES)]
     for pointer, tags in ((EXIF_DIRECTORY, EXPOSURE_SIZES), (INTEROP_DIRECTORY, INTEROP_SIZES)):
@@ -52,7 +52,7 @@ def _sized(block: Block) -> list[tuple[int, tuple[int, int]]]:
     return found
 
 
-def _fields(block: Block, offset: int) -> list[tuple[int, tuple[int, int, int]]]:
+def _fields(block: ExifBlock, offset: int) -> list[tuple[int, tuple[int, int, int]]]:
     """Where each entry of a directory lies, and its tag, kind and number of values."""
     data = block.file
     data.seek(offset)
@@ -89,7 +89,7 @@ def _says(stream: bytes) -> bytes | None:
         return None
 
 
-def _behind(block: Block, link: int) -> list[tuple[int, int]]:
+def _behind(block: ExifBlock, link: int) -> list[tuple[int, int]]:
     """Begin and length of all that the directories behind the first one hold, farthest last to first."""
     spans: set[tuple[int, int]] = set()
     for _ in range(MOST_DIRECTORIES):
@@ -108,7 +108,7 @@ def _behind(block: Block, link: int) -> list[tuple[int, int]]:
     return sorted((span for span in spans if span[1] > 0), reverse=True)
 
 
-def _pictures(block: Block, offset: int) -> list[tuple[int, int]]:
+def _pictures(block: ExifBlock, offset: int) -> list[tuple[int, int]]:
     try:
         directory = read_directory(block, offset)
         found = []

@@ -1,6 +1,7 @@
 """The networks by name. A network is a plain `nn.Module` that says which views it wants; nothing to inherit from.
 
-To add one: one file here and one line in `NETWORKS`, or in `MAPPERS` if it tells the blur and does not undo it.
+To add one: one file here and one line in `NETWORKS`, or in `DEFOCUS_ESTIMATORS` if it tells the
+blur and does not undo it.
 """
 
 from collections.abc import Callable
@@ -20,9 +21,11 @@ from dualpix.networks.mdp import MDP
 from dualpix.networks.rdpd import RDPD
 from dualpix.networks.restormer import Restormer
 from dualpix.networks.spec import NetworkSpec, spec_of
-from dualpix.tables import pick
+from dualpix.tables import former_names, pick
 
-__all__ = ["MAPPERS", "NETWORKS", "Mapper", "Network", "NetworkSpec", "create", "spec_of"]
+__all__ = ["DEFOCUS_ESTIMATORS", "NETWORKS", "DefocusEstimator", "Network", "NetworkSpec", "create", "spec_of"]
+
+__getattr__ = former_names(__name__, {"MAPPERS": "DEFOCUS_ESTIMATORS", "Mapper": "DefocusEstimator"})
 
 
 class Network(Protocol):
@@ -35,7 +38,7 @@ class Network(Protocol):
         ...
 
 
-class Mapper(Protocol):
+class DefocusEstimator(Protocol):
     """What a network promises that maps the blur."""
 
     spec: NetworkSpec
@@ -57,7 +60,7 @@ NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "restormer": Restormer,
 }
 
-MAPPERS: dict[str, Callable[..., nn.Module]] = {
+DEFOCUS_ESTIMATORS: dict[str, Callable[..., nn.Module]] = {
     "dmenet": DMENet,
 }
 
@@ -68,7 +71,7 @@ def create(name: str, /, **arguments: Any) -> nn.Module:
     Arguments are compared with the annotations of the network's constructor before it is built. Raises `RecipeError`
     for an unknown name, and lists all; and for arguments that the network does not take.
     """
-    maker = pick(NETWORKS | MAPPERS, name, "network")
+    maker = pick(NETWORKS | DEFOCUS_ESTIMATORS, name, "network")
     try:
         check(maker, arguments)
         return maker(**arguments)

@@ -40,4 +40,4 @@ def check(maker: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
         except ValidationError as error:
             first = error.errors()[0]
             where = "".join(f"[{step}]" for step in first["loc"] if isinstance(step, int))
-            raise ValueError(f"{name}{where} will not do: {first['msg']}") from None
+            raise ValueError(f"{name}{where} is not accepted: {first['msg']}") from None

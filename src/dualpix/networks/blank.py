@@ -12,8 +12,11 @@ DRAWN = (Tensor.normal_, Tensor.uniform_, Tensor.zero_, Tensor.fill_)
 
 
 class _Undrawn(TorchFunctionMode):
-    """Leaves out what draws first weights. For tensors without numbers PyTorch would load its compiler to do nothing,
-    which takes a second, and some memory where there may be little."""
+    """Leaves out what draws first weights.
+
+    For tensors without numbers PyTorch would load its compiler to do nothing, which takes a second, and some memory
+    where there may be little.
+    """
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None

@@ -12,8 +12,12 @@ from dualpix.networks.spec import spec_of
 
 @dataclass(frozen=True)
 class Counts:
-    """parameters: numbers to learn. conv_macs: multiply-adds of convolutions and linear layers, biases not counted.
-    attention_macs: multiply-adds of the products between pixels.
+    """The size of a network, and what one set of views costs.
+
+    Args:
+        parameters: Numbers to learn.
+        conv_macs: Multiply-adds of convolutions and linear layers, biases not counted.
+        attention_macs: Multiply-adds of the products between pixels.
     """
 
     parameters: int
@@ -37,17 +41,22 @@ class Extras:
 
 
 def count(network: nn.Module, height: int, width: int, *, outputs: bool = False) -> Counts:
-    """Count `network` on one set of views of `height` x `width` pixels, which `spec.size_multiple` of the network must
-    divide.
+    """Count the parameters of a network, and the operations that one set of views takes.
 
-    A layer costs its weights times its output pixels (input pixels, if it is a transposed convolution). It is counted
-    as it is defined, even where it is computed more cleverly (`blocks.Merge`). A module whose work is not in layers
-    reports it by a method `attention_macs`, called with the arguments of its `forward`.
+    It works on shapes alone: it neither computes nor changes anything. A layer costs its weights times its output
+    pixels (input pixels, if it is a transposed convolution). It is counted as it is defined, even where it is computed
+    more cleverly (`blocks.Merge`). A module whose work is not in layers reports it by a method `attention_macs`, called
+    with the arguments of its `forward`.
 
-    outputs: count what the network's method `outputs` does, which gives every picture that it is trained on, not the
-    sharp one alone.
+    Args:
+        network: Any network that has a `spec`.
+        height: Rows of the views, a multiple of `spec.size_multiple`.
+        width: Columns of the views, a multiple of the same.
+        outputs: Count what the network's method `outputs` does, which gives every picture that it is trained on, not
+            the sharp one alone.
 
-    Works on shapes alone: it neither computes nor changes anything. Raises ValueError if the size does not fit.
+    Raises:
+        ValueError: The size does not fit.
     """
     tally = {"conv": 0, "attention": 0}
     _walk(network, height, width, outputs, _counter(tally))

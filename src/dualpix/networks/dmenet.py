@@ -1,4 +1,4 @@
-"""DMENet: maps how blurred each pixel of a single picture is. It deblurs nothing; a deconvolution that is told does.
+"""DMENet: estimates how blurred each pixel of a single picture is. The deblurring is left to a deconvolution.
 
 J. Lee, S. Lee, S. Cho, S. Lee, "Deep Defocus Map Estimation using Domain Adaptation", CVPR 2019, and its released code.
 
@@ -90,12 +90,19 @@ class DMENet(nn.Module):
                 nn.init.xavier_uniform_(layer.weight)
 
     def forward(self, center: Tensor) -> Tensor:
+        """The view, B 3 H W in [0, 1] -> the radius of the blur in pixels, B 1 H W."""
         defocus: Tensor = self.paint(self.refine(self._decode(center)[-1]))
         return self.blur_px_of(defocus)
 
     def outputs(self, center: Tensor) -> dict[str, Tensor]:
-        """All that the network is trained on: "map", B 1 H W in [0, 1], to be like `map_of` the true blur, and
-        "map_16", "map_8", "map_4", "map_2", "map_1", coarse guesses of it, each so many times smaller than the picture.
+        """Return all that the network is trained on.
+
+        Args:
+            center: The view, B 3 H W in [0, 1].
+
+        Returns:
+            "map", B 1 H W in [0, 1], to be like `map_of` the true blur, and coarse guesses of it: "map_16", "map_8",
+            "map_4", "map_2" and "map_1", where "map_16" has a sixteenth of the rows and columns, and so on.
         """
         decoded = self._decode(center)
         scales = (16, 8, 4, 2, 1)

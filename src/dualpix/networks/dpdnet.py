@@ -2,13 +2,13 @@
 
 A. Abuolaim and M. S. Brown, "Defocus Deblurring Using Dual-Pixel Data", ECCV 2020. Built as in the authors' Keras code.
 
-| paper, 5.1 and Fig. 5        | here                    |
-|------------------------------|-------------------------|
-| encoder, E1 to E4            | `UNet.encoder`, `pair`  |
-| bottleneck                   | `UNet.bottom`           |
-| decoder, D4 to D1            | `UNet.decoder`, `Up`    |
-| output, sigmoid              | `UNet.head`             |
-| one picture instead of views | `DPDNetSingle`          |
+| paper, 5.1 and Fig. 5        | here                     |
+|------------------------------|--------------------------|
+| encoder, E1 to E4            | `UNet.encoder`, `pair`   |
+| bottleneck                   | `UNet.bottom`            |
+| decoder, D4 to D1            | `UNet.decoder`, `UNetUp` |
+| output, sigmoid              | `UNet.head`              |
+| one picture instead of views | `DPDNetSingle`           |
 
 31,035,151 parameters and 1574.30 G multiply-adds at 1120 x 1680; with one picture 31,033,423 and 1571.05 G.
 
@@ -49,13 +49,14 @@ class UNet(nn.Module):
         self.bottom = pair(skips[-1], bottom).append(nn.Dropout(dropout))
         belows = (bottom, *reversed(skips))
         self.decoder = nn.ModuleList(
-            Up(*channels, up_kernel) for channels in zip(belows, reversed(skips), strict=False)
+            UNetUp(*channels, up_kernel) for channels in zip(belows, reversed(skips), strict=False)
         )
         self.head = nn.Sequential(*head(skips[0]), nn.Sigmoid())
         he_initialise(self, slope=0.0)
         nn.init.xavier_uniform_(self.head.get_parameter("2.weight"))
 
     def paint(self, maps: Tensor) -> Tensor:
+        """The views side by side as channels, B C H W -> the sharp picture, B 3 H W in [0, 1]."""
         skips = []
         for encode in self.encoder:
             skips.append(encode(maps))  # B C H/s W/s, s = 1, 2, 4, 8
@@ -78,12 +79,17 @@ class DPDNet(UNet):
     def __init__(
         self, *, widths: Widths = (64, 128, 256, 512, 1024), up_kernel: Kernel = 2, dropout: Share = 0.4
     ) -> None:
-        """widths: channels at full size, 1/2, 1/4, 1/8 and 1/16. up_kernel: of the convolution after each up-sampling.
-        dropout: share of the features at 1/8 and 1/16 that training leaves out, as `torch.manual_seed` has it.
+        """Build the network.
+
+        Args:
+            widths: Channels at full size, 1/2, 1/4, 1/8 and 1/16.
+            up_kernel: Side of the convolution after each up-sampling.
+            dropout: Share of the features at 1/8 and 1/16 that training leaves out, as `torch.manual_seed` has it.
         """
         super().__init__(("left", "right"), widths, up_kernel, dropout)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """Both views, B 3 H W each in [0, 1] -> the sharp picture, B 3 H W."""
         return self.paint(torch.cat([left, right], dim=1))
 
 
@@ -96,10 +102,11 @@ class DPDNetSingle(UNet):
         super().__init__(("center",), widths, up_kernel, dropout)
 
     def forward(self, center: Tensor) -> Tensor:
+        """The centre view, B 3 H W in [0, 1] -> the sharp picture, B 3 H W."""
         return self.paint(center)
 
 
-class Up(nn.Module):
+class UNetUp(nn.Module):
     """Twice the size, a convolution to the skip's channels, the skip put before it, and a pair of convolutions."""
 
     def __init__(self, channels_below: int, channels: int, kernel: int) -> None:
@@ -121,6 +128,7 @@ class SameConvolution(nn.Conv2d):
         super().__init__(channels_in, channels_out, kernel, padding=kernel // 2)
 
     def forward(self, input: Tensor) -> Tensor:
+        """B C_in H W -> B C_out H W."""
         surplus = 1 - self.kernel_size[0] % 2
         return super().forward(input)[..., surplus:, surplus:]
 
@@ -137,8 +145,10 @@ def head(channels: int) -> list[nn.Module]:
 
 
 def receptive_radius_px(bottom_convolutions: int) -> int:
-    """Rows that a UNet of this shape sees up or down: a convolution at 1/s of the size adds s, nearest up-sampling to
-    1/s adds s."""
+    """Return how many rows a UNet of this shape sees up or down.
+
+    A convolution at 1/s of the size adds s, nearest up-sampling to 1/s adds s.
+    """
     scales = 1 + 2 + 4 + 8
     encoder, upsampling, up_convolutions, decoder = 2 * scales, scales, scales, 2 * scales
     return encoder + 16 * bottom_convolutions + upsampling + up_convolutions + decoder + 1

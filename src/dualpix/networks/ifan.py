@@ -9,7 +9,7 @@ CVPR 2021.
 | disparity map estimator            | `IFAN.estimate`                                          |
 | filter predictor                   | `IFAN.embed`, `IFAN.fuse`, `IFAN.predict`, `FilterSteps` |
 | iterative adaptive convolution     | `FilterSteps`, `filter_once`                             |
-| reconstructor                      | `IFAN.deepen`, `Up`                                      |
+| reconstructor                      | `IFAN.deepen`, `ResidualUp`                              |
 | reblurring network (training only) | `Reblurring`                                             |
 
 Defocus filters every pixel by a disc of its own; the filters here undo that: 17 steps of a vertical and a horizontal
@@ -86,9 +86,9 @@ class IFAN(nn.Module):
         self.predict = nn.Sequential(activated(deep, deep), Residual(deep), Residual(deep))
         self.filter = FilterSteps(deep, filters, reuse_taps, pass_through)
         self.deepen = nn.Sequential(activated(deep, deep), Residual(deep, 3), activated(deep, deep))
-        self.up_quarter = Up(deep, deep)
-        self.up_half = Up(deep, 2 * channels)
-        self.up_full = Up(2 * channels, channels)
+        self.up_quarter = ResidualUp(deep, deep)
+        self.up_half = ResidualUp(deep, 2 * channels)
+        self.up_full = ResidualUp(2 * channels, channels)
         self.head = activated(channels, 3)
         self.reblur = Reblurring(self.filter.out_channels, deep, filters, reuse_taps) if reblur else None
         self.apply(xavier_initialise)
@@ -103,11 +103,12 @@ class IFAN(nn.Module):
         )
 
     def forward(self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None) -> Tensor:
-        return center + self._paint(center, self._foresee(center, left, right)[0])
+        """The centre view, and both views if dual, B 3 H W each in [0, 1] -> the sharp picture, B 3 H W."""
+        return center + self._predict(center, self._foresee(center, left, right)[0])
 
     def correction(self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None) -> Tensor:
         """What is added to the mean of the views, B 3 H W; apart, so that low precision need not round the picture."""
-        painted = self._paint(center, self._foresee(center, left, right)[0])
+        painted = self._predict(center, self._foresee(center, left, right)[0])
         if not self.dual or left is None or right is None:
             return painted
         return painted + (center - (center + left + right) / 3)
@@ -115,19 +116,25 @@ class IFAN(nn.Module):
     def outputs(
         self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None, *, sharp: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """The result and what training compares, by name. Pictures are B 3 H W; "aligned" needs left and right, which
-        `forward` of a network that is not dual ignores, and "reblurred" needs sharp.
+        """Return the result and what training compares.
 
-        sharp: what `forward` gives.
-        disparity_px: x_right - x_left in pixels of the picture, B 1 H/8 W/8, that the filters were predicted with.
-        aligned: the right view brought to the left one, B 3 H/8 W/8, by the disparity read from both views (dual) or
-            from the right one alone.
-        reblurred: `sharp` blurred again, B 3 H/8 W/8.
+        Args:
+            center: The centre view, B 3 H W in [0, 1].
+            left: The left view, of the same shape; needed for "aligned", even by a network that is not dual.
+            right: The right view, likewise.
+            sharp: The true sharp picture, of the same shape; needed for "reblurred".
 
-        Raises ValueError if `sharp` is given to a network without `reblur`.
+        Returns:
+            By name: "sharp", what `forward` gives, B 3 H W; "disparity_px", x_right - x_left in pixels of the picture,
+            B 1 H/8 W/8, with which the filters were predicted; "aligned", the right view brought to the left one,
+            B 3 H/8 W/8, by the disparity read from both views (dual) or from the right one alone; "reblurred", `sharp`
+            blurred again, B 3 H/8 W/8.
+
+        Raises:
+            ValueError: `sharp` is given to a network without `reblur`.
         """
         hidden, disparity = self._foresee(center, left, right)
-        made = {"sharp": center + self._paint(center, hidden), "disparity_px": 8 * disparity}
+        made = {"sharp": center + self._predict(center, hidden), "disparity_px": 8 * disparity}
         if left is not None and right is not None:
             seen = disparity if self.dual else self.estimate(self.read(right))
             made["aligned"] = align(eighth(right), seen)
@@ -148,7 +155,7 @@ class IFAN(nn.Module):
         disparity = self.estimate(seen)
         return self.predict(self.fuse(torch.cat([seen, self.embed(disparity)], 1))), disparity
 
-    def _paint(self, center: Tensor, hidden: Tensor) -> Tensor:
+    def _predict(self, center: Tensor, hidden: Tensor) -> Tensor:
         features = [center]
         for level in self.extract:
             features.append(level(features[-1]))
@@ -230,7 +237,7 @@ class Reblurring(nn.Module):
         return blurred + small
 
 
-class Up(nn.Module):
+class ResidualUp(nn.Module):
     """To twice the size, plus the skip, and two residual units."""
 
     def __init__(self, channels: int, channels_out: int) -> None:
@@ -239,6 +246,7 @@ class Up(nn.Module):
         self.refine = nn.Sequential(Residual(channels_out, 1), Residual(channels_out, 1))
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
+        """B C H W and B C_out 2H 2W -> B C_out 2H 2W."""
         refined: Tensor = self.refine(self.raise_size(deep) + skip)
         return refined
 
@@ -253,6 +261,7 @@ class Residual(nn.Module):
         )
 
     def forward(self, maps: Tensor) -> Tensor:
+        """B C H W -> B C H W."""
         first = maps
         for unit in self.units:
             maps = F.leaky_relu(maps + unit(maps), SLOPE)
@@ -270,10 +279,12 @@ def encoder(channels_in: int, channels: int) -> nn.Sequential:
 
 
 def activated(channels: int, channels_out: int, stride: int = 1) -> nn.Sequential:
+    """A 3 x 3 convolution and its activation."""
     return nn.Sequential(nn.Conv2d(channels, channels_out, 3, stride, padding=1), leaky())
 
 
 def leaky() -> nn.LeakyReLU:
+    """The activation of all layers."""
     return nn.LeakyReLU(SLOPE, inplace=True)
 
 

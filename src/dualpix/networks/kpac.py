@@ -81,16 +81,17 @@ class KPAC(nn.Module):
                     nn.init.zeros_(layer.bias)
 
     def forward(self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None) -> Tensor:
-        return center + self._paint(center, left, right)
+        """The centre view, and both views if dual, B 3 H W each in [0, 1] -> the sharp picture, B 3 H W."""
+        return center + self._predict(center, left, right)
 
     def correction(self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None) -> Tensor:
         """What is added to the mean of the views, B 3 H W; apart, so that low precision need not round the picture."""
-        painted = self._paint(center, left, right)
+        painted = self._predict(center, left, right)
         if len(self.spec.views) == 1 or left is None or right is None:
             return painted
         return painted + (center - (center + left + right) / 3)
 
-    def _paint(self, center: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
+    def _predict(self, center: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
         """What is added to the view center."""
         skips = [self.stem(2 * self._seen(center, left, right) - 1)]  # B C H W
         for encode in self.encoder:
@@ -150,6 +151,7 @@ class SharedKernel(nn.Conv2d):
         super().__init__(channels_in, channels_out, 5, bias=False)
 
     def forward(self, maps: Tensor, dilation: int) -> Tensor:  # type: ignore[override]
+        """B C_in H W -> B C_out H W, the taps `dilation` pixels apart."""
         return F.conv2d(maps, self.weight, padding=2 * dilation, dilation=dilation)
 
 
@@ -160,6 +162,7 @@ class Stride(nn.Conv2d):
         super().__init__(channels_in, channels_out, 3, stride=2)
 
     def forward(self, input: Tensor) -> Tensor:
+        """B C H W, filled up by a row below and a column on the right."""
         return super().forward(F.pad(input, (0, 1, 0, 1)))
 
 

@@ -69,6 +69,7 @@ class MDP(nn.Module):
             nn.init.xavier_uniform_(decoder.paint[2].weight)  # type: ignore[index, union-attr]
 
     def forward(self, center: Tensor) -> Tensor:
+        """The centre view, B 3 H W in [0, 1] -> the sharp picture, B 3 H W."""
         full, fused = self._fuse(center)
         sharp: Tensor = self.late["sharp"](full, fused)
         return sharp
@@ -95,11 +96,11 @@ class EarlyDecoder(nn.Module):
     def __init__(self, width: int, up_kernel: int) -> None:
         super().__init__()
         self.bottom = single(8 * width, 16 * width)
-        self.up_eighth = Up(16 * width, 8 * width, up_kernel)
+        self.up_eighth = UpConvolution(16 * width, 8 * width, up_kernel)
         self.decode_eighth = single(16 * width, 8 * width)
-        self.up_quarter = Up(8 * width, 4 * width, up_kernel)
+        self.up_quarter = UpConvolution(8 * width, 4 * width, up_kernel)
         self.decode_quarter = pair(8 * width, 4 * width)
-        self.up_half = Up(4 * width, 2 * width, up_kernel)
+        self.up_half = UpConvolution(4 * width, 2 * width, up_kernel)
 
     def forward(self, sixteenth: Tensor, eighth: Tensor, quarter: Tensor) -> Tensor:
         """B 8C H/16 W/16, B 8C H/8 W/8, B 4C H/4 W/4 -> B 2C H/2 W/2."""
@@ -115,7 +116,7 @@ class LateDecoder(nn.Module):
     def __init__(self, width: int, up_kernel: int) -> None:
         super().__init__()
         self.decode_half = pair(8 * width, 2 * width)
-        self.up_full = Up(2 * width, width, up_kernel)
+        self.up_full = UpConvolution(2 * width, width, up_kernel)
         self.decode_full = pair(2 * width, width)
         self.paint = nn.Sequential(*head(width), nn.Sigmoid())
 
@@ -126,7 +127,7 @@ class LateDecoder(nn.Module):
         return picture
 
 
-class Up(nn.Module):
+class UpConvolution(nn.Module):
     """Twice the size, a convolution, a ReLU: B C_in H W -> B C_out 2H 2W."""
 
     def __init__(self, channels_in: int, channels_out: int, kernel: int) -> None:
@@ -134,6 +135,7 @@ class Up(nn.Module):
         self.reduce = SameConvolution(channels_in, channels_out, kernel)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """B C_in H W -> B C_out 2H 2W."""
         return F.relu(self.reduce(upsample(maps, 2, "nearest")))
 
 

@@ -42,7 +42,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from dualpix.networks.arguments import Depth, Kernel, Share
-from dualpix.networks.dpdnet import Up, Widths, head, pair, receptive_radius_px
+from dualpix.networks.dpdnet import UNetUp, Widths, head, pair, receptive_radius_px
 from dualpix.networks.layers.blocks import convolution, he_initialise
 from dualpix.networks.spec import NetworkSpec
 
@@ -80,9 +80,15 @@ class RDPD(nn.Module):
         output: Output = "linear",
         dropout: Share = 0.4,
     ) -> None:
-        """widths: channels at full size, 1/2, 1/4, 1/8 and 1/16. up_kernel: of the convolution after each up-sampling.
-        bottom_convolutions: before the memory. radius_map: see the distance from the picture's centre too.
-        dropout: share of the features before the memory that training leaves out, as `torch.manual_seed` has it.
+        """Build the network.
+
+        Args:
+            widths: Channels at full size, 1/2, 1/4, 1/8 and 1/16.
+            up_kernel: Side of the convolution after each up-sampling.
+            bottom_convolutions: How many come before the memory.
+            radius_map: See the distance from the picture's centre too.
+            output: Of the last layer; see the head of the file.
+            dropout: Share of the features before the memory that training leaves out, as `torch.manual_seed` has it.
         """
         super().__init__()
         if output not in LAST:
@@ -100,7 +106,7 @@ class RDPD(nn.Module):
             self.bottom.extend([convolution(channels, bottom, 3), nn.ReLU(inplace=True)])
         self.memory = ConvLSTM(bottom, bottom, dropout)
         self.decoder = nn.ModuleList(
-            Up(*channels, up_kernel) for channels in zip(belows, reversed(skips), strict=False)
+            UNetUp(*channels, up_kernel) for channels in zip(belows, reversed(skips), strict=False)
         )
         self.head = nn.Sequential(*head(skips[0]), LAST[output]())
         self._initialise()

@@ -62,7 +62,7 @@ class Restormer(nn.Module):
 
         def transform(width: int, level: int, depth: int | None = None) -> nn.Sequential:
             depth = blocks[level] if depth is None else depth
-            return nn.Sequential(*(Block(width, heads[level], expansion) for _ in range(depth)))
+            return nn.Sequential(*(TransformerBlock(width, heads[level], expansion) for _ in range(depth)))
 
         self.embed = bare(6, full, 3)
         self.encode_full = transform(full, 0)
@@ -85,6 +85,7 @@ class Restormer(nn.Module):
         self.head = bare(2 * full, 3, 3)
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        """Both views, B 3 H W each in [0, 1] -> the sharp picture, B 3 H W."""
         embedded = self.embed(torch.cat([left, right], 1))  # B C H W
         full = self.encode_full(embedded)
         half = self.encode_half(self.to_half(full))  # B 2C H/2 W/2
@@ -99,16 +100,17 @@ class Restormer(nn.Module):
         return painted
 
 
-class Block(nn.Module):
+class TransformerBlock(nn.Module):
     """Attention and a feed-forward network, each of the normalised maps and added to them."""
 
     def __init__(self, channels: int, heads: int, expansion: float) -> None:
         super().__init__()
-        self.norm_attend, self.norm_forward = Norm(channels), Norm(channels)
+        self.norm_attend, self.norm_forward = ChannelNorm(channels), ChannelNorm(channels)
         self.attend = ChannelAttention(channels, heads)
         self.feed = GatedForward(channels, int(channels * expansion))
 
     def forward(self, maps: Tensor) -> Tensor:
+        """B C H W -> B C H W."""
         maps = maps + self.attend(self.norm_attend(maps))
         fed: Tensor = maps + self.feed(self.norm_forward(maps))
         return fed
@@ -126,6 +128,7 @@ class ChannelAttention(nn.Module):
         self.out = bare(channels, channels, 1)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """B C H W -> B C H W."""
         queries, keys, values = (
             part.reshape(len(maps), self.heads, -1, maps.shape[-2] * maps.shape[-1])  # B heads C/heads H*W
             for part in self.spread(self.project(maps)).chunk(3, 1)
@@ -149,12 +152,13 @@ class GatedForward(nn.Module):
         self.out = bare(inner, channels, 1)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """B C H W -> B C H W."""
         gate, value = self.spread(self.widen(maps)).chunk(2, 1)
         fed: Tensor = self.out(F.gelu(gate) * value)
         return fed
 
 
-class Norm(nn.Module):
+class ChannelNorm(nn.Module):
     """Layer normalisation over the channels of each pixel."""
 
     def __init__(self, channels: int) -> None:
@@ -163,6 +167,7 @@ class Norm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, maps: Tensor) -> Tensor:
+        """B C H W -> B C H W."""
         pixels = F.layer_norm(maps.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, 1e-5)
         return pixels.permute(0, 3, 1, 2)
 

@@ -1,8 +1,9 @@
 """The two views of one photograph: found in folders, read out of one file or two, compared, mirrored, taken apart."""
 
-from dualpix.pairs.sources import SOURCES, Views, open_views, turn_back, usual_suffix
+from dualpix.pairs.sources import SOURCES, Views, open_views, restore_orientation, usual_suffix
 from dualpix.pairs.verdict import Inspection, check_pair, inspect_views
 from dualpix.pairs.views import Pair, find_pairs, name_of, read_pair, require_pair
+from dualpix.tables import former_names
 
 __all__ = [
     "SOURCES",
@@ -16,6 +17,8 @@ __all__ = [
     "open_views",
     "read_pair",
     "require_pair",
-    "turn_back",
+    "restore_orientation",
     "usual_suffix",
 ]
+
+__getattr__ = former_names(__name__, {"turn_back": "restore_orientation"})

@@ -27,7 +27,7 @@ def augment(
     same number whatever their outcome. Raises `DataError` if a picture is smaller than the crop.
     """
     sample = random_crop(sample, crop_px, generator)
-    turns = (mirror, turn_over, exchange_views) if negate_depth else (mirror, turn_over)
+    turns = (mirror, flip_vertical, exchange_views) if negate_depth else (mirror, flip_vertical)
     for turn, chosen in zip(turns, torch.rand(len(turns), generator=generator) < 0.5, strict=True):
         sample = turn(sample) if chosen and (mirrors or turn is exchange_views) else sample
     return sample
@@ -52,7 +52,7 @@ def mirror(sample: Sample) -> Sample:
     return _exchange(_each(sample, lambda picture: picture.flip(-1)))
 
 
-def turn_over(sample: Sample) -> Sample:
+def flip_vertical(sample: Sample) -> Sample:
     """Mirror up to down, which disparity along rows does not notice."""
     return _each(sample, lambda picture: picture.flip(-2))
 
@@ -62,11 +62,11 @@ def exchange_views(sample: Sample) -> Sample:
     return _exchange(sample) | {key: -sample[key] for key in SIGNED_MAPS if key in sample}
 
 
-TURNS: dict[tuple[int, ...], Callable[[Sample], Sample]] = {
+FLIPS: dict[tuple[int, ...], Callable[[Sample], Sample]] = {
     (): lambda sample: sample,
     (-1,): mirror,
-    (-2,): turn_over,
-    (-2, -1): lambda sample: turn_over(mirror(sample)),
+    (-2,): flip_vertical,
+    (-2, -1): lambda sample: flip_vertical(mirror(sample)),
 }
 """The four ways a pair can lie, by the axes along which a picture of the scene is flipped; each undoes itself."""
 

@@ -17,16 +17,17 @@ import torch
 from dualpix.machine.modes import settled
 from dualpix.tables import pick
 from dualpix.training.checking import check_pairs
-from dualpix.training.feed import Feed, Source, pool_of, size_at, sizes
+from dualpix.training.feed import CropSource, Feed, pool_of, size_at, sizes
 from dualpix.training.launching import hang_up, launch
-from dualpix.training.learner import Learner, rate_at
+from dualpix.training.learner import Learner
 from dualpix.training.memory import keep_freed_memory
 from dualpix.training.origin import origin
 from dualpix.training.processes import Processes, join
 from dualpix.training.recipes import RECIPES, Recipe
 from dualpix.training.rendering_ahead import RenderingAhead, remove_leftovers
-from dualpix.training.run_folder import Keeper, Report
-from dualpix.training.sources import Data, Trial, open_sources
+from dualpix.training.run_folder import Listener, RunFolder
+from dualpix.training.schedules import rate_at
+from dualpix.training.sources import Data, Validator, open_sources
 
 __all__ = ["launch", "train"]
 
@@ -44,61 +45,71 @@ def train(
     data: Data | None = None,
     validation: Sequence[Data] = (),
     left_behind: int = MOST_LEFT_BEHIND,
-    report: Report | None = None,
+    report: Listener | None = None,
 ) -> Path:
     """Train `recipe` (a `Recipe` or a name in RECIPES) in the run folder `folder`; the same call again resumes.
 
-    photos: folders of sharp photographs, from which dual-pixel pairs are simulated; data: or a data set of real pairs;
-        both for a recipe that adds simulated pairs to real ones (`simulated`). data is a folder that `open_dataset`
-        takes, or any `data.Samples`.
-    depths: a folder of maps of the photographs' inverse depth, see `simulation.photos.share_photos`; with them the
-        share `landscapes` of `simulation.scenes.Layout` of the scenes is laid out as the photographs are.
-    validation: with `data`, one other data set; without, folders of photographs for the simulated validation set. By
-        default a tenth of the photographs or pairs is held out and not trained on (of DPDD, its validation split).
-    left_behind: scenes that stay on disk after leaving the pool, for other runs with the same settings.
-    report: called with the lines of the log as they are written.
+    Ctrl-C, SIGTERM or SIGHUP ends the run after the current step with everything saved. Started several times over by
+    `launch` or torchrun, the processes share every batch.
 
-    Returns the weights to use: `best.safetensors`, the running mean with the highest validation PSNR (or, if the run
-    was stopped before its first validation, `last.safetensors`). Ctrl-C, SIGTERM or SIGHUP ends the run after the
-    current step with everything kept; KeyboardInterrupt is raised if that was before the first step. Started several
-    times over by `launch` or torchrun, the processes share every batch.
+    Args:
+        recipe: What is computed.
+        folder: Where everything is written.
+        photos: Folders of sharp photographs, from which dual-pixel pairs are simulated.
+        depths: A folder of maps of the photographs' inverse depth, see `simulation.photos.share_photos`; with them the
+            share `landscapes` of `simulation.scenes.Layout` of the scenes is laid out as the photographs are.
+        data: In place of `photos` a data set of real pairs, a folder that `open_dataset` takes or any
+            `datasets.Samples`; beside them for a recipe that adds simulated pairs to real ones (`simulated`).
+        validation: With `data`, one other data set; without, folders of photographs for the simulated validation set.
+            By default a tenth of the photographs or pairs is held out and not trained on (of DPDD, its validation
+            split).
+        left_behind: Scenes that stay on disk after leaving the pool, for other runs with the same settings.
+        report: Called with the lines of the log as they are written.
 
-    Raises `RecipeError` for a recipe that does not fit the network, its `start` or the run in the folder, or if a
-    training is going on there, `DataError` for unusable data, `CheckpointError` for a `last.pt` or `start` that cannot
-    be used, `MachineError` if another of several processes has ended.
+    Returns:
+        The weights to use: `best.safetensors`, the running mean with the highest validation PSNR (or, if the run was
+        stopped before its first validation, `last.safetensors`).
+
+    Raises:
+        RecipeError: The recipe does not fit the network, its `start` or the run in the folder, or a training is going
+            on there.
+        DataError: The data cannot be used.
+        CheckpointError: `last.pt` or the weights of `start` or `teacher` cannot be used.
+        MachineError: Another of several processes has ended.
+        KeyboardInterrupt: The run was stopped before its first step.
     """
     recipe = pick(RECIPES, recipe, "recipe") if isinstance(recipe, str) else recipe
     keep_freed_memory()
-    with torch.enable_grad(), join() as processes, closing(Keeper(Path(folder), recipe, processes, report)) as keeper:
+    with torch.enable_grad(), join() as processes, closing(RunFolder(Path(folder), recipe, processes, report)) as run:
         for batch, _ in sizes(recipe):
             processes.share(batch)
-        learner = Learner(recipe, keeper.clock, processes, keeper.precision)
-        if recipe.start and not keeper.resuming:
+        learner = Learner(recipe, run.clock, processes, run.precision)
+        if recipe.start and not run.resuming:
             learner.start_from(recipe.start)
-        store, tell = keeper.folder.parent / "scenes", lambda note: keeper.tell({"note": note})
-        source, trial = open_sources(recipe, store, photos, data, validation, learner.names, depths, tell)
-        known = origin(source, trial)
-        if processes.first and not keeper.knows(known["data"]):
-            check_pairs(source, trial, recipe, learner.names, partial(_checking, keeper))
+        store, tell = run.folder.parent / "scenes", lambda note: run.tell({"note": note})
+        source, validator = open_sources(recipe, store, photos, data, validation, learner.names, depths, tell)
+        known = origin(source, validator)
+        if processes.first and not run.knows(known["data"]):
+            check_pairs(source, validator, recipe, learner.names, partial(_checking, run))
         processes.wait()
-        keeper.begin(learner, known)
-        processes.agree(learner.step, f"the step that {keeper.folder} holds")
+        run.begin(learner, known)
+        processes.agree(learner.step, f"the step that {run.folder} holds")
         with (
             closing(Feed(source, recipe, learner.names, processes.share)) as feed,
             _stop_on_signal() as stop,
             _ahead(source, learner.step, recipe, processes) as reach,
         ):
-            _fill(source, learner.step, processes, keeper, stop)
+            _fill(source, learner.step, processes, run, stop)
             forget = partial(_forget, source, processes, left_behind)
-            _loop(learner, feed, trial, keeper, processes, stop, reach, forget)
-    return keeper.best if keeper.best.exists() else keeper.last
+            _loop(learner, feed, validator, run, processes, stop, reach, forget)
+    return run.best if run.best.exists() else run.last
 
 
 def _loop(
     learner: Learner,
     feed: Feed,
-    trial: Trial,
-    keeper: Keeper,
+    validator: Validator,
+    run: RunFolder,
     processes: Processes,
     stop: list[bool],
     reach: Callable[[int], None],
@@ -107,34 +118,36 @@ def _loop(
     recipe = learner.recipe
     stopping = False
     if recipe.start and learner.step == 0:
-        keeper.judge(learner, trial)
+        run.validate(learner, validator)
     while learner.step < recipe.steps and not stopping:
         try:
-            with keeper.clock.on("feeding"):
+            with run.clock.on("feeding"):
                 batch = feed.batch(learner.step)
         except Exception:  # such as that of a file that has gone since it was looked at
-            keeper.keep(learner)
+            run.save(learner)
             raise
         rate, size = rate_at(recipe, learner.step), size_at(recipe, learner.step)
         loss, stopping = learner.learn(batch, processes, stop[0])
         reach(learner.step)
-        keeper.count(loss, *size)
+        run.count(loss, *size)
         ending = learner.step == recipe.steps
         due = learner.step % REPORT_EVERY == 0
         if due or stopping or ending:
-            keeper.report_progress(learner.step, rate, early=not due)
+            run.report_progress(learner.step, rate, early=not due)
         if learner.step % recipe.validate_every == 0 or ending:
-            keeper.judge(learner, trial)
-        if keeper.is_time() or stopping or ending:
-            keeper.keep(learner)
+            run.validate(learner, validator)
+        if run.is_time() or stopping or ending:
+            run.save(learner)
             forget(learner.step)
 
 
 @contextmanager
 def _stop_on_signal() -> Iterator[list[bool]]:
-    """A flag that Ctrl-C, SIGTERM or a terminal that is closed sets; a second Ctrl-C interrupts at once. A second
-    SIGTERM does not: who ends a service signals all of its processes, and the first of them passes the signal on to the
-    others."""
+    """Yield a flag that Ctrl-C, SIGTERM or a terminal that is closed sets.
+
+    A second Ctrl-C interrupts at once. A second SIGTERM does not: who ends a service signals all of its processes, and
+    the first of them passes the signal on to the others.
+    """
     stop = [False]
     if threading.current_thread() is not threading.main_thread():  # where Python allows no handlers
         yield stop
@@ -154,7 +167,7 @@ def _stop_on_signal() -> Iterator[list[bool]]:
 
 
 @contextmanager
-def _ahead(source: Source, step: int, recipe: Recipe, processes: Processes) -> Iterator[Callable[[int], None]]:
+def _ahead(source: CropSource, step: int, recipe: Recipe, processes: Processes) -> Iterator[Callable[[int], None]]:
     """Render simulated scenes ahead, from the first process only; yields what to call with the step reached."""
     pool = pool_of(source)
     if pool is None or not processes.first:
@@ -169,12 +182,12 @@ def _ahead(source: Source, step: int, recipe: Recipe, processes: Processes) -> I
         yield lambda step: ahead.reach(pool.window(step)[1])
 
 
-def _checking(keeper: Keeper, done: int, total: int) -> None:
+def _checking(run: RunFolder, done: int, total: int) -> None:
     if done % 50 == 0:
-        keeper.tell({"checking": done, "of": total})
+        run.tell({"checking": done, "of": total})
 
 
-def _fill(source: Source, step: int, processes: Processes, keeper: Keeper, stop: list[bool]) -> None:
+def _fill(source: CropSource, step: int, processes: Processes, run: RunFolder, stop: list[bool]) -> None:
     """Render what is missing of the first pool, shared by all processes."""
     if pool := pool_of(source):
         mine = [index for index in range(*pool.window(step)) if index % processes.count == processes.rank]
@@ -184,12 +197,12 @@ def _fill(source: Source, step: int, processes: Processes, keeper: Keeper, stop:
                 break
             pool.scenes.render(index)
             if done % 50 == 0:
-                keeper.say({"rendering": done, "of": len(missing)})
+                run.log({"rendering": done, "of": len(missing)})
     if processes.any(stop[0]):
         raise KeyboardInterrupt
 
 
-def _forget(source: Source, processes: Processes, left_behind: int, step: int) -> None:
+def _forget(source: CropSource, processes: Processes, left_behind: int, step: int) -> None:
     pool = pool_of(source)
     if pool is not None and processes.first:
         pool.scenes.forget(before=pool.window(step)[0] - left_behind)

@@ -11,29 +11,29 @@ from dualpix.datasets import Sample, Samples
 from dualpix.errors import DataError
 from dualpix.evaluation.predicting import sentence
 from dualpix.machine import limits
-from dualpix.networks import MAPPERS
-from dualpix.training.feed import Fixed, Source, lack, sizes
+from dualpix.networks import DEFOCUS_ESTIMATORS
+from dualpix.training.feed import CropSource, Fixed, lack, sizes
 from dualpix.training.recipes import Recipe
-from dualpix.training.sources import Trial
+from dualpix.training.sources import Validator
 
 SHOWN = 4
 
 
 def check_pairs(
-    source: Source, trial: Trial, recipe: Recipe, names: Sequence[str], progress: Callable[[int, int], None]
+    source: CropSource, validator: Validator, recipe: Recipe, names: Sequence[str], progress: Callable[[int, int], None]
 ) -> None:
     """Read every real pair that is learnt from or tried on, and let `progress` know after each.
 
-    names: of what a crop has to hold. Raises `DataError` that names those that will not do, and why.
+    names: of what a crop has to hold. Raises `DataError` that names those that cannot be used, and why.
     """
     real = source if isinstance(source, Fixed) else getattr(source, "real", None)
     if real is None:
         return
     crop = max(side for _, side in sizes(recipe))
-    tried: Samples | None = getattr(trial, "samples", None)
+    tried: Samples | None = getattr(validator, "samples", None)
     sets = [(real.samples, partial(_complaint, names=names, crop=crop))]
     if tried is not None:
-        truth = "blur_px" if recipe.network in MAPPERS else "sharp"
+        truth = "blur_px" if recipe.network in DEFOCUS_ESTIMATORS else "sharp"
         sets.append((tried, partial(_complaint, names=(truth,), crop=1)))
     total, done, wrong = sum(len(samples) for samples, _ in sets), 0, dict[str, str]()
     for samples, complain in sets:
@@ -45,7 +45,7 @@ def check_pairs(
     if wrong:
         shown = "; ".join(f"{name}: {why.rstrip('.')}" for name, why in list(wrong.items())[:SHOWN])
         more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
-        raise DataError(f"{len(wrong)} of {total} pairs will not do ({shown}{more}); take them out of the data.")
+        raise DataError(f"{len(wrong)} of {total} pairs cannot be used ({shown}{more}); take them out of the data.")
 
 
 def _looked_at(samples: Samples | Sequence[Sample], complain: Callable[[Sample], str]) -> Iterator[tuple[str, str]]:

@@ -21,7 +21,7 @@ MOST_CROPS = 4096
 """Crops of a step that have random numbers of their own."""
 
 
-class Source(Protocol):
+class CropSource(Protocol):
     """Where the crops of a step are cut from.
 
     slow: whether reading a picture takes so long that the next step's are read during this one.
@@ -48,6 +48,7 @@ class Moving:
         return oldest, oldest + self.pool
 
     def draw(self, step: int, generator: torch.Generator) -> Sample:
+        """See `CropSource`."""
         return self.scenes[int(torch.randint(*self.window(step), (), generator=generator))]
 
 
@@ -60,6 +61,7 @@ class Fixed:
         self.samples = samples
 
     def draw(self, step: int, generator: torch.Generator) -> Sample:
+        """See `CropSource`."""
         return self.samples[int(torch.randint(len(self.samples), (), generator=generator))]
 
 
@@ -72,11 +74,12 @@ class Mixed:
         self.simulated, self.real, self.share = simulated, real, share
 
     def draw(self, step: int, generator: torch.Generator) -> Sample:
+        """See `CropSource`."""
         source = self.simulated if float(torch.rand((), generator=generator)) < self.share else self.real
         return source.draw(step, generator)
 
 
-def pool_of(source: Source) -> Moving | None:
+def pool_of(source: CropSource) -> Moving | None:
     """The part of a source that is simulated, if any."""
     if isinstance(source, Mixed):
         return source.simulated
@@ -84,14 +87,14 @@ def pool_of(source: Source) -> Moving | None:
 
 
 def sizes(recipe: Recipe) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Crops in a batch and their side, before the last `late_steps` and during them."""
+    """Crops in a batch and their side, before the last `final_steps` and during them."""
     early = recipe.batch, recipe.crop
-    return early, (recipe.late_batch or recipe.batch, recipe.late_crop or recipe.crop)
+    return early, (recipe.final_batch or recipe.batch, recipe.final_crop or recipe.crop)
 
 
 def size_at(recipe: Recipe, step: int) -> tuple[int, int]:
     """Crops in the batch of a step, over all processes, and their side."""
-    return sizes(recipe)[step >= recipe.steps - recipe.late_steps]
+    return sizes(recipe)[step >= recipe.steps - recipe.final_steps]
 
 
 def lack(sample: Sample, names: Sequence[str]) -> str:
@@ -108,7 +111,7 @@ class Feed:
     """
 
     def __init__(
-        self, source: Source, recipe: Recipe, names: Sequence[str], share: Callable[[int], range] = range
+        self, source: CropSource, recipe: Recipe, names: Sequence[str], share: Callable[[int], range] = range
     ) -> None:
         self.source, self.recipe, self.names, self.share = source, recipe, tuple(names), share
         most = max(len(share(batch)) for batch, _ in sizes(recipe))
@@ -116,11 +119,13 @@ class Feed:
         self.ordered: dict[int, list[Future[Sample]]] = {}
 
     def batch(self, step: int) -> Batch:
+        """This process's share of the batch of a step, counted from 0."""
         crops = self._crops(step)
         stack = {name: torch.stack([crop[name] for crop in crops]) for name in self.names}
         return {name: pictures.contiguous(memory_format=torch.channels_last) for name, pictures in stack.items()}
 
     def close(self) -> None:
+        """End the threads that read."""
         if self.readers:
             self.readers.shutdown(cancel_futures=True)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from dualpix.errors import RecipeError
 from dualpix.inference.planning import bf16_gain, choose_device, choose_precision
-from dualpix.networks import MAPPERS, NETWORKS, create
+from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS, create
 from dualpix.networks.spec import spec_of
 from dualpix.tables import pick
 from dualpix.training.clock import Clock
@@ -25,12 +25,13 @@ from dualpix.training.objectives import OBJECTIVES, Objective
 from dualpix.training.optimisers import create_optimiser
 from dualpix.training.processes import Processes
 from dualpix.training.recipes import Recipe
+from dualpix.training.schedules import rate_at
 from dualpix.training.state import number, part, tensors_like
 from dualpix.weights import checkpoint
 from dualpix.weights.exported import exported_of
 
 MOST_FAILURES = 20
-"""Steps on end without a usable gradient after which a run is given up."""
+"""Steps in a row without a usable gradient after which a run is given up."""
 
 
 class Learner:
@@ -43,10 +44,17 @@ class Learner:
     def __init__(
         self, recipe: Recipe, clock: Clock | None = None, processes: Processes | None = None, precision: str = ""
     ) -> None:
-        """clock: counts what the time of a step goes into. processes: those that make one of their own, to agree with.
-        precision: the one that a resumed run has learnt in, which it keeps where the recipe leaves the choice open.
+        """Make the network, its optimiser and, where the recipe names one, its teacher.
 
-        Raises `RecipeError` for a network, its arguments, a loss or a crop that will not do.
+        Args:
+            recipe: What is computed.
+            clock: Counts what the time of a step goes into.
+            processes: Those that train together, which all have to learn in the same precision.
+            precision: That in which a resumed run has learnt so far, "fp32" or "bf16"; it stays where the recipe leaves
+                the choice open.
+
+        Raises:
+            RecipeError: A network, its arguments, a loss or a crop does not fit.
         """
         self.recipe, self.clock = recipe, clock or Clock()
         network = _create(recipe)
@@ -74,6 +82,7 @@ class Learner:
 
     @property
     def views(self) -> tuple[str, ...]:
+        """The views that the network takes, in this order."""
         return spec_of(self.network).views
 
     @property
@@ -109,7 +118,7 @@ class Learner:
         """One step; returns the loss, a mean over all processes, and whether any of them wants to stop.
 
         A step whose loss or gradient is not finite leaves the weights as they are. Raises `RecipeError` after
-        `MOST_FAILURES` of them on end.
+        `MOST_FAILURES` of them in a row.
         """
         with self.clock.on("computing"):
             loss = self._gradients(batch, processes.rank)
@@ -120,14 +129,14 @@ class Learner:
             loss = self._update(loss, processes)
         if self.failures == MOST_FAILURES:
             raise RecipeError(
-                f"The loss or its gradient has not been a number for {MOST_FAILURES} steps on end, up to step"
-                f" {self.step}; start a new run with a lower rate, or with precision=fp32."
+                f"The loss or its gradient has not been a number for {MOST_FAILURES} steps in a row, up to step"
+                f" {self.step}; start a new run with a lower learning_rate, or with precision=fp32."
             )
         return loss, wish > 0
 
     def _update(self, loss: float, processes: Processes) -> float:
         """Move the weights, and return the loss; NaN if they have stayed as they are."""
-        norm = nn.utils.clip_grad_norm_(self.masters, self.recipe.clip or math.inf)
+        norm = nn.utils.clip_grad_norm_(self.masters, self.recipe.grad_clip or math.inf)
         if math.isfinite(loss) and bool(torch.isfinite(norm)):
             self.optimiser.step(rate_at(self.recipe, self.step), processes)
             self._spread()
@@ -141,7 +150,7 @@ class Learner:
     def _gradients(self, batch: Batch, rank: int) -> float:
         moved = {name: pictures.to(self.device) for name, pictures in batch.items()}
         if self.teacher:
-            moved["sharp"] = moved["sharp"].lerp(self._teach(self.teacher, moved), self.recipe.taught)
+            moved["sharp"] = moved["sharp"].lerp(self._teach(self.teacher, moved), self.recipe.distillation)
         with self._chance(rank):
             loss = self.objective.compute(self.network, moved)
         self.network.zero_grad()
@@ -168,7 +177,7 @@ class Learner:
         recipe = self.recipe
         losses: dict[str, Objective | Callable[[Tensor, Tensor], Tensor]] = {**LOSSES, **OBJECTIVES}
         found = pick(losses, recipe.loss, "loss")
-        maps = recipe.network in MAPPERS
+        maps = recipe.network in DEFOCUS_ESTIMATORS
         if maps != (isinstance(found, Objective) and found.maps):
             fitting = [name for name, one in OBJECTIVES.items() if one.maps] if maps else LOSSES
             raise RecipeError(
@@ -203,8 +212,11 @@ class Learner:
             self.network.train()
 
     def _run(self, views: list[Tensor]) -> Tensor:
-        """The network's output in float32. In bf16, a picture that passes through unchanged would lose its low bits, so
-        only the correction is computed where the network tells it apart."""
+        """Return the network's output in float32.
+
+        In bf16, a picture that passes through unchanged would lose its low bits, so only the correction is computed
+        where the network offers it.
+        """
         if not self._has_copies:
             output: Tensor = self.network(*views)
             return output
@@ -225,7 +237,7 @@ class Learner:
         with torch.no_grad():
             if self._has_copies:
                 torch._foreach_copy_(list(self.network.parameters()), self.masters)
-            decay = min(self.recipe.average, (1 + self.step) / (10 + self.step))
+            decay = min(self.recipe.ema_decay, (1 + self.step) / (10 + self.step))
             torch._foreach_lerp_(self.means, [m.detach() for m in self.masters], 1 - decay)
 
     def averaged(self) -> nn.Module:
@@ -236,6 +248,7 @@ class Learner:
         return network
 
     def state(self) -> dict[str, Any]:
+        """Everything that `restore` needs; the tensors are the learner's own, not copies."""
         return {
             "step": self.step,
             "failures": self.failures,
@@ -246,8 +259,10 @@ class Learner:
         }
 
     def restore(self, state: Any, most: float = math.inf) -> None:
-        """Go on from a state, of at most so many steps. Raises ValueError, and changes nothing, for one that cannot be
-        of this network and this optimiser."""
+        """Go on from what `state` returned, after at most `most` steps.
+
+        Raises ValueError, and changes nothing, for what cannot be of this network and this optimiser.
+        """
         step = int(number(part(state, "step"), "step", 0, most))
         failures = int(number(state.get("failures", 0), "failures", 0, MOST_FAILURES))
         masters = tensors_like(part(state, "masters"), self.masters, "weights")
@@ -281,17 +296,19 @@ def _create(recipe: Recipe) -> nn.Module:
     multiple = spec_of(network).size_multiple
     for _, crop in sizes(recipe):
         if crop % multiple:
-            raise RecipeError(f"crop={crop} will not do: {recipe.network!r} needs a multiple of {multiple}.")
+            raise RecipeError(f"crop={crop} does not fit: {recipe.network!r} needs a multiple of {multiple}.")
     return network
 
 
 def _find_teacher(recipe: Recipe, device: torch.device) -> Any:
-    """The recipe's teacher, which does not learn, or None. Raises `RecipeError` for one that makes no pictures or was
-    exported, or for a recipe whose crops it cannot take."""
+    """Return the recipe's teacher, which does not learn, or None.
+
+    Raises `RecipeError` for one that makes no pictures or was exported, or for a recipe whose crops it cannot take.
+    """
     if not recipe.teacher:
         return None
     found = _load("teacher", recipe.teacher)
-    if found.name in MAPPERS or recipe.network in MAPPERS:
+    if found.name in DEFOCUS_ESTIMATORS or recipe.network in DEFOCUS_ESTIMATORS:
         raise RecipeError(
             f"teacher={recipe.teacher} is of {found.name!r} and the recipe's network is {recipe.network!r}: a network"
             " that maps blur neither teaches nor is taught; choose weights and a recipe of networks that undo it."
@@ -299,7 +316,7 @@ def _find_teacher(recipe: Recipe, device: torch.device) -> Any:
     multiple = spec_of(found.network).size_multiple
     for _, crop in sizes(recipe):
         if crop % multiple:
-            raise RecipeError(f"crop={crop} will not do: the teacher, {found.name!r}, needs a multiple of {multiple}.")
+            raise RecipeError(f"crop={crop} does not fit: the teacher, {found.name!r}, needs a multiple of {multiple}.")
     return found.network.to(device).to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
 
 
@@ -315,7 +332,7 @@ def _load(field: str, weights: str) -> checkpoint.Checkpoint:
 
 def _all_arguments(network: str, arguments: dict[str, Any]) -> dict[str, Any]:
     """With the defaults of those that are left out, and as JSON keeps them."""
-    call = inspect.signature((NETWORKS | MAPPERS)[network]).bind(**arguments)
+    call = inspect.signature((NETWORKS | DEFOCUS_ESTIMATORS)[network]).bind(**arguments)
     call.apply_defaults()
     plain: dict[str, Any] = json.loads(json.dumps(call.arguments))
     return plain
@@ -327,15 +344,3 @@ def _device() -> torch.device:
     if device.type == "cuda":
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
     return device
-
-
-def rate_at(recipe: Recipe, step: int) -> float:
-    """The learning rate of a step, counted from 0."""
-    warm = min(1.0, (step + 1) / recipe.warmup_steps) if recipe.warmup_steps else 1.0
-    if recipe.schedule == "halving":
-        fall = 0.5 ** (step // recipe.halve_every)
-    elif recipe.schedule == "cosine":
-        fall = 0.5 * (1 + math.cos(math.pi * min(1.0, step / recipe.steps)))
-    else:
-        fall = min(1.0, max(0.0, (recipe.steps - step) / max(1, recipe.decay_steps)))
-    return recipe.rate * warm * fall

@@ -32,6 +32,7 @@ class Log:
             unfinished.unlink(missing_ok=True)
 
     def add(self, line: Line) -> None:
+        """Append a line, and hand it to the system at once."""
         self.file.write(json.dumps(line).encode() + b"\n")
         self.file.flush()
 

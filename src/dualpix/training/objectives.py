@@ -1,4 +1,4 @@
-"""What a network is taught that makes more than the sharp picture, or another thing; see `losses` for those that do.
+"""Training objectives of networks that output more than the sharp picture, or something else (`losses` has the rest).
 
 An objective compares what the network's `outputs` give, by name, with what the samples hold. Networks are asked by
 name for what they make, and none is known here.
@@ -25,7 +25,7 @@ class Objective:
     needs: names of what it takes from a sample, whatever the network's own views are.
     compute: of a network in training and a batch of named pictures B C H W, which also holds the network's views.
         Raises ValueError or AttributeError for a network that does not make what is compared.
-    maps: whether it teaches to map the blur, and not to undo it.
+    maps: whether it trains a network that estimates the blur instead of undoing it.
     """
 
     needs: tuple[str, ...]
@@ -34,10 +34,14 @@ class Objective:
 
 
 def multi_task(network: nn.Module, batch: Mapping[str, Tensor], weights: Sequence[float], sharp: str) -> Tensor:
-    """MDP's (Abuolaim et al., WACV 2022): a weighted sum of mean squared errors, of the sharp picture, of both views
-    together, of their mean as the combined view, and of their difference.
+    """MDP's objective (Abuolaim et al., WACV 2022): a weighted sum of mean squared errors.
 
-    weights: of the four, in this order. sharp: the name of what the sharp picture is compared with.
+    Args:
+        network: One whose `outputs` makes "left", "right" and "sharp".
+        batch: "left", "right", "center" and, unless `sharp` is another name, "sharp"; B 3 H W each in [0, 1].
+        weights: Of the errors of the sharp picture, of both views together, of their mean as the combined view, and of
+            their difference.
+        sharp: The name of what the sharp picture is compared with.
     """
     made = _outputs(network, batch, ("left", "right", "sharp"))
     left, right = batch["left"], batch["right"]
@@ -51,9 +55,11 @@ def multi_task(network: nn.Module, batch: Mapping[str, Tensor], weights: Sequenc
 
 
 def reblur(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-    """IFAN's (Lee et al., CVPR 2021): the sum of three mean squared errors, of the sharp picture; of the right view
-    brought to the left one by the disparity; and of the sharp picture blurred again as the combined view. The last two
-    at an eighth of the size, by means of squares.
+    """IFAN's objective (Lee et al., CVPR 2021): the sum of three mean squared errors.
+
+    They are those of the sharp picture; of the right view brought to the left one by the disparity; and of the sharp
+    picture blurred again as the combined view. The last two are taken at an eighth of the size, where a pixel is the
+    mean of 8 x 8.
     """
     made = _outputs(
         network,
@@ -67,8 +73,10 @@ def reblur(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
 
 
 def blur_map(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
-    """What remains of DMENet's (Lee et al., CVPR 2019) where the true map is known: the mean squared error of the map,
-    and those of its guesses at five scales, each compared with every so manieth pixel of the true one.
+    """What remains of DMENet's objective (Lee et al., CVPR 2019) where the true map is known.
+
+    It is the mean squared error of the map, and those of its guesses at five scales s = 1, 2, 4, 8, 16, each compared
+    with every s-th pixel of the true one.
     """
     made = _outputs(network, batch, ("map", *(f"map_{scale}" for scale in MAP_SCALES)))
     true = network.map_of(batch["blur_px"])  # type: ignore[operator]

@@ -40,7 +40,8 @@ class Optimiser(Protocol):
     def step(self, rate: float, processes: Processes) -> None:
         """Move the weights by their `grad` at that learning rate; all of the processes meet here."""
 
-    def state_dict(self) -> dict[str, Any]: ...
+    def state_dict(self) -> dict[str, Any]:
+        """What `load_state_dict` needs."""
 
     def load_state_dict(self, state: Any, step: int) -> None:
         """Go on from a state after `step` steps. Raises ValueError, and changes nothing, if it does not fit."""
@@ -49,12 +50,12 @@ class Optimiser(Protocol):
 def create_optimiser(recipe: Recipe, masters: Sequence[Tensor]) -> Optimiser:
     """The recipe's optimiser for these weights, whose gradients all processes have averaged already."""
     if recipe.optimiser == "muon":
-        return Muon(masters, recipe.momentum, recipe.second_momentum)
+        return Muon(masters, recipe.betas)
     return Plain(_adam(recipe, masters))
 
 
 def _adam(recipe: Recipe, masters: Sequence[Tensor]) -> torch.optim.Optimizer:
-    settings: dict[str, Any] = {"lr": recipe.rate, "betas": (recipe.momentum, recipe.second_momentum), "fused": True}
+    settings: dict[str, Any] = {"lr": recipe.learning_rate, "betas": recipe.betas, "fused": True}
     if recipe.optimiser == "adam":
         return torch.optim.Adam(masters, **settings)
     return torch.optim.AdamW(masters, weight_decay=recipe.weight_decay, **settings)
@@ -67,14 +68,17 @@ class Plain:
         self.optimiser = optimiser
 
     def step(self, rate: float, processes: Processes) -> None:
+        """See `Optimiser`."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.step()
 
     def state_dict(self) -> dict[str, Any]:
+        """See `Optimiser`."""
         return self.optimiser.state_dict()
 
     def load_state_dict(self, state: Any, step: int) -> None:
+        """See `Optimiser`."""
         self.optimiser.load_state_dict(adam_like(state, self.optimiser, step))
 
 
@@ -85,16 +89,17 @@ class Muon:
     is good where AdamW wants 4e-4. Of several processes each orthogonalises its share of the matrices.
     """
 
-    def __init__(self, masters: Sequence[Tensor], momentum: float = 0.9, second_momentum: float = 0.99) -> None:
+    def __init__(self, masters: Sequence[Tensor], betas: tuple[float, float] = (0.9, 0.99)) -> None:
         self.matrices = [master for master in masters if min(_sides(master)) > SMALLEST]
         others = [master for master in masters if min(_sides(master)) <= SMALLEST]
-        self.adam = torch.optim.AdamW(others, betas=(momentum, second_momentum), weight_decay=0.0, fused=True)
-        self.momentum = max(momentum, 0.95)
+        self.adam = torch.optim.AdamW(others, betas=betas, weight_decay=0.0, fused=True)
+        self.momentum = max(betas[0], 0.95)
         self.means = [torch.zeros_like(matrix) for matrix in self.matrices]
         self.work = [_work(matrix) for matrix in self.matrices]
 
     @torch.no_grad()
     def step(self, rate: float, processes: Processes) -> None:
+        """See `Optimiser`."""
         self.adam.param_groups[0]["lr"] = OTHERS * rate
         self.adam.step()
         learning = [number for number, matrix in enumerate(self.matrices) if matrix.grad is not None]
@@ -110,9 +115,11 @@ class Muon:
         torch._foreach_add_(matrices, moves, alpha=-rate)
 
     def state_dict(self) -> dict[str, Any]:
+        """See `Optimiser`."""
         return {"adam": self.adam.state_dict(), "means": self.means}
 
     def load_state_dict(self, state: Any, step: int) -> None:
+        """See `Optimiser`."""
         means = tensors_like(part(state, "means"), self.means, "means of the gradient")
         self.adam.load_state_dict(adam_like(part(state, "adam"), self.adam, step))
         torch._foreach_copy_(self.means, means)
@@ -150,8 +157,11 @@ def _round_by_round(x: Tensor) -> Tensor:
 
 
 def _through_square(x: Tensor) -> Tensor:
-    """The same for a wide matrix. A round multiplies x by a polynomial p of x x^T, and so x x^T by p from both sides:
-    all rounds but the last product need only the small square."""
+    """The same for a wide matrix.
+
+    A round multiplies x by a polynomial p of x x^T, and so x x^T by p from both sides: all rounds but the last product
+    need only the small square.
+    """
     first, third, fifth = NEWTON_SCHULZ
     square, product = x @ x.T, None
     for number in range(ROUNDS):

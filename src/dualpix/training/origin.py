@@ -10,43 +10,46 @@ from pathlib import Path
 from typing import Any
 
 from dualpix.datasets.fingerprints import fingerprint
-from dualpix.training.feed import Fixed, Source, pool_of
-from dualpix.training.sources import Part, Trial
+from dualpix.training.feed import CropSource, Fixed, pool_of
+from dualpix.training.sources import Subset, Validator
 
 PACKAGE = Path(__file__).parents[1]
 
 
-def origin(source: Source, trial: Trial) -> dict[str, Any]:
-    """`version` and, in a checkout, `commit` of dualpix; the `command`; and `data`, from what it is for to the
-    fingerprint of it."""
+def origin(source: CropSource, validator: Validator) -> dict[str, Any]:
+    """Return where a run comes from.
+
+    Returns:
+        `version` and, in a checkout, `commit` of dualpix; the `command`; and `data`, see `data_of`.
+    """
     commit = _commit()
     return {
         "version": str(import_module("dualpix").__version__),
         **({"commit": commit} if commit else {}),
         "command": _command(),
-        "data": data_of(source, trial),
+        "data": data_of(source, validator),
     }
 
 
-def data_of(source: Source, trial: Trial) -> dict[str, str]:
+def data_of(source: CropSource, validator: Validator) -> dict[str, str]:
     """The fingerprints of what is learnt from, `photos` and `pairs`, and of what it is tried on, `validation`."""
     pool = pool_of(source)
     real = source if isinstance(source, Fixed) else getattr(source, "real", None)
     used = {
         "photos": pool.scenes.simulated.photos if pool else None,
         "pairs": real.samples if real else None,
-        "validation": getattr(trial, "samples", None),
+        "validation": getattr(validator, "samples", None),
     }
     return {name: fingerprint(_whole(data)) for name, data in used.items() if data is not None}
 
 
 def _whole(data: Any) -> Any:
     """The data set that some samples were taken from."""
-    return _whole(data.samples) if isinstance(data, Part) else data
+    return _whole(data.samples) if isinstance(data, Subset) else data
 
 
 def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """One sentence on what a resumed run is told to go on with that it did not have before; "" if there is nothing."""
+    """Return one sentence on how data and version of a resumed run differ from those so far; "" if they do not."""
     data = [
         name for name in now["data"] if name in before.get("data", {}) and before["data"][name] != now["data"][name]
     ]

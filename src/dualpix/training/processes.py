@@ -38,6 +38,7 @@ class Processes:
 
     @property
     def first(self) -> bool:
+        """Whether this is the one that writes and reports."""
         return self.rank == 0
 
     def share(self, batch: int) -> range:

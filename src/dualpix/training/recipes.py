@@ -1,13 +1,16 @@
 """Recipes: everything that decides what a training run computes, as one flat record. Variants replace fields."""
 
+import warnings
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, fields, replace
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 
 from dualpix.errors import RecipeError
 from dualpix.tables import pick
+from dualpix.training.former_names import former_value, take_former_names, with_current_names
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -22,48 +25,53 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 class Recipe:
     """Settings of a training run. Lengths in pixels; a step is one update of the weights.
 
-    network, arguments: a name in NETWORKS or MAPPERS and its keyword arguments.
-    start: weights, by name or file, from which a new run starts; empty for random ones. They must be of this network
-        with these arguments. A resumed run goes on from where it is, whatever this says.
-    teacher: weights, by name or file, of any network that makes pictures; empty for none. What it makes of the same
-        crops takes `taught` of the sharp picture's place as the target: it has no detail that the views have lost, and
-        what is left to learn is learnt from fewer crops (Hinton et al., 2015).
-    loss: a name in LOSSES or OBJECTIVES.
-    optimiser: Adam, AdamW with `weight_decay`, or Muon (`training.optimisers`). rate: its peak learning rate, reached
-        after `warmup_steps`.
-    momentum, second_momentum: its two decay rates, often called beta.
-    schedule: "stable" (constant, then a linear fall to 0 over the last `decay_steps`; a resumed run may be given
-        another `steps`), "halving" (halved every `halve_every` steps) or "cosine" (to 0 at `steps`).
-    batch: crops for each step, over all processes. crop: their side.
-    late_steps: the last steps take `late_batch` crops of `late_crop` instead; 0 for either leaves it as it is. Like
-        `decay_steps` they may be changed on resuming.
-    average: decay of the running mean of the weights, which is what is validated and kept; 0 for none. It may be
-        changed on resuming.
-    clip: largest norm of the gradient; 0 for no limit.
-    precision: "bf16" (bf16 weights, float32 masters), "fp32", or "auto": bf16 where it is measured to be the
-        faster (`rates`).
-    seed: decides the first weights, the scenes and the crops.
-    scene: side of a simulated scene, which gives many crops. pool: scenes to draw from at any time.
-    fresh: new scenes for each step; the oldest leave the pool.
-    sharp_aperture, compressed, codecs, far_px, shade: see `simulation.samples.Simulated` and
-    `simulation.scenes.Layout`.
-    light, layout: fields of `simulation.light.Light` and of `simulation.scenes.Layout` that differ from their defaults.
-    augment: mirror crops at random, left to right (with the views exchanged) and up to down.
-    negate_depth: exchange the views half of the time, a scene with its depths negated.
-    simulated: share of the crops that are simulated while the others are of real pairs; 0 for all of one kind.
-    validate_every: steps between validations. keep_minutes: minutes between checkpoints.
+    Args:
+        network, arguments: A name in NETWORKS or DEFOCUS_ESTIMATORS and its keyword arguments.
+        start: Weights, by name or file, from which a new run starts; empty for random ones. They must be of this
+            network with these arguments. A resumed run goes on from where it is, whatever this says.
+        teacher: Weights, by name or file, of any network that makes pictures; empty for none. What it makes of the same
+            crops is mixed into the target, with the weight `distillation` (0 to 1) against the sharp picture: it has no
+            detail that the views have lost, and what is left to learn is learnt from fewer crops (Hinton et al., 2015).
+        loss: A name in LOSSES or OBJECTIVES.
+        optimiser: Adam, AdamW with `weight_decay`, or Muon (`training.optimisers`).
+        learning_rate: The peak, reached after `warmup_steps`.
+        betas: Decay rates of the running means of the gradient and of its square.
+        schedule: "stable" (constant, then a linear fall to 0 over the last `decay_steps`; a resumed run may be given
+            another `steps`), "halving" (halved every `halve_every` steps) or "cosine" (to 0 at `steps`).
+        batch, crop: Crops for each step, over all processes, and their side.
+        final_steps: The last steps take `final_batch` crops of `final_crop` instead; 0 for either leaves it as it is.
+            Like `decay_steps` they may be changed on resuming.
+        ema_decay: Of the exponential moving average of the weights, which is what is validated and saved; 0 for none.
+            It may be changed on resuming.
+        grad_clip: Largest norm of the gradient; 0 for no limit.
+        precision: "bf16" (bf16 weights, float32 masters), "fp32", or "auto": bf16 where it is measured to be the
+            faster.
+        seed: Decides the first weights, the scenes and the crops.
+        scene, pool, fresh: Side of a simulated scene, which gives many crops; scenes to draw from at any time; new
+            scenes for each step, while the oldest leave the pool.
+        sharp_aperture, compressed, codecs, far_px, shade: See `simulation.samples.Simulated` and
+            `simulation.scenes.Layout`.
+        light, layout: Fields of `simulation.light.Light` and of `simulation.scenes.Layout` that differ from their
+            defaults.
+        augment: Mirror crops at random, left to right (with the views exchanged) and up to down.
+        negate_depth: Exchange the views half of the time, a scene with its depths negated.
+        simulated: Share of the crops that are simulated while the others are of real pairs; 0 for all of one kind.
+        validate_every, keep_minutes: Steps between validations, and minutes between checkpoints.
+
+    Raises:
+        RecipeError: Fields contradict each other.
+        pydantic.ValidationError: A field has a value that it cannot take; a ValueError.
     """
 
     network: str = "mccnet-fast"
     arguments: dict[str, Any] = Field(default_factory=dict)
     start: str = ""
     teacher: str = ""
-    taught: Share = 1.0
+    distillation: Share = 1.0
     loss: str = "charbonnier"
     optimiser: Literal["adam", "adamw", "muon"] = "adamw"
-    rate: Amount = 4e-4
-    momentum: Decay = 0.9
-    second_momentum: Decay = 0.99
+    learning_rate: Amount = 4e-4
+    betas: tuple[Decay, Decay] = (0.9, 0.99)
     weight_decay: Amount = 0.0
     schedule: Literal["stable", "halving", "cosine"] = "stable"
     steps: Positive = 20_000
@@ -72,11 +80,11 @@ class Recipe:
     halve_every: Count = 0
     batch: Positive = 8
     crop: Positive = 128
-    late_steps: Count = 0
-    late_batch: Count = 0
-    late_crop: Count = 0
-    average: Decay = 0.999
-    clip: Amount = 0.2
+    final_steps: Count = 0
+    final_batch: Count = 0
+    final_crop: Count = 0
+    ema_decay: Decay = 0.999
+    grad_clip: Amount = 0.2
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     seed: Count = 0
     scene: Positive = 256
@@ -95,16 +103,18 @@ class Recipe:
     validate_every: Positive = 500
     keep_minutes: Amount = 10.0
 
+    _take_former_names = model_validator(mode="before")(take_former_names)
+    if not TYPE_CHECKING:  # for which any misspelt field would be one
+        __getattr__ = former_value
+
     def __post_init__(self) -> None:
-        """Raises `RecipeError` for fields that do not fit one another; pydantic's ValidationError, a ValueError, for
-        one that will not do by itself."""
-        largest = max(self.crop, self.late_crop)
+        largest = max(self.crop, self.final_crop)
         if largest > self.scene:
             raise RecipeError(
                 f"A crop of {largest} px does not fit into a scene of {self.scene} px; make scene larger."
             )
         if self.schedule == "halving" and not self.halve_every:
-            raise RecipeError("schedule=halving needs halve_every, the steps after which the rate is halved.")
+            raise RecipeError("schedule=halving needs halve_every, the steps after which the learning rate is halved.")
         if self.far_px[0] > self.far_px[1]:
             raise RecipeError(f"far_px={list(self.far_px)} is a range: its first number must not be the larger.")
 
@@ -120,8 +130,8 @@ RECIPES["paper"] = Recipe(
     arguments={"residual": False, "score_scale": 1.0, "extraction_residual": False},
     loss="mix",
     optimiser="adam",
-    rate=1e-4,
-    second_momentum=0.999,
+    learning_rate=1e-4,
+    betas=(0.9, 0.999),
     schedule="halving",
     steps=175_000,
     halve_every=52_500,
@@ -129,8 +139,8 @@ RECIPES["paper"] = Recipe(
     batch=8,
     crop=512,
     scene=576,
-    average=0.0,
-    clip=0.0,
+    ema_decay=0.0,
+    grad_clip=0.0,
     precision="fp32",
     compressed=0.0,
     augment=False,
@@ -142,7 +152,7 @@ RECIPES["paper"] = Recipe(
 RECIPES["cpu"] = Recipe(
     loss="mix",
     optimiser="muon",
-    rate=1e-3,
+    learning_rate=1e-3,
     sharp_aperture=4 / 22,
     compressed=0.8,
     far_px=(4.0, 24.0),
@@ -162,7 +172,7 @@ RECIPES["tiny"] = Recipe(
     crop=48,
     scene=64,
     pool=4,
-    average=0.9,
+    ema_decay=0.9,
     validate_every=6,
     precision="fp32",
 )
@@ -173,11 +183,11 @@ RECIPES["tiny"] = Recipe(
 # none is reproduced here yet. Hours are estimated from the number of multiply-adds.
 PUBLISHED = Recipe(
     optimiser="adam",
-    second_momentum=0.999,
+    betas=(0.9, 0.999),
     schedule="halving",
     halve_every=10_000,
     warmup_steps=0,
-    clip=0.0,
+    grad_clip=0.0,
     precision="fp32",
     sharp_aperture=4 / 22,
     compressed=0.8,
@@ -186,7 +196,7 @@ PUBLISHED = Recipe(
 
 # Abuolaim and Brown: 200 epochs of 1400 steps of 5 crops of 512, halved every 60, so 280,000 steps, GPU days; 25.13 dB,
 # 0.786. Here 20,000 steps of smaller crops, about 35 hours on two CPU cores.
-RECIPES["dpdnet"] = replace(PUBLISHED, network="dpdnet", loss="mse", rate=2e-5, halve_every=6_000, batch=5)
+RECIPES["dpdnet"] = replace(PUBLISHED, network="dpdnet", loss="mse", learning_rate=2e-5, halve_every=6_000, batch=5)
 
 # The same with simulated pairs beside the real ones of --data; their share is not published. 25.12 dB, 0.784.
 # 20,000 steps, about 35 hours.
@@ -195,7 +205,7 @@ RECIPES["dpdnet+"] = replace(RECIPES["dpdnet"], simulated=0.5)
 # Abuolaim et al.: 140 epochs of 700 steps of 8 crops of 512, halved every 40, so 98,000 steps, GPU days. Trained on
 # simulated films alone; here on stills, on crops without their distance from the centre. 20,000 steps, about 20 hours.
 RECIPES["rdpd"] = replace(
-    PUBLISHED, network="rdpd", arguments={"radius_map": False}, loss="edges", rate=5e-5, halve_every=5_700
+    PUBLISHED, network="rdpd", arguments={"radius_map": False}, loss="edges", learning_rate=5e-5, halve_every=5_700
 )
 
 # Real pairs and simulated ones in turns, theirs; 25.39 dB, 0.772. 20,000 steps, about 20 hours.
@@ -203,19 +213,19 @@ RECIPES["rdpd+"] = replace(RECIPES["rdpd"], simulated=0.5)
 
 # Abuolaim, Afifi and Brown: phase 2, 80 epochs of 350 steps of 8 crops of 512, halved every 8, so 28,000 steps, GPU
 # days; 25.35 dB, 0.763. It starts from phase 1, 60 epochs on pairs that need no sharp picture, which is
-# `dualpix train mdp loss=multi-task-views rate=3e-4 halve_every=2600 -o first`, then
+# `dualpix train mdp loss=multi-task-views learning_rate=3e-4 halve_every=2600 -o first`, then
 # `dualpix train mdp start=first/last.safetensors`. Here 20,000 steps each, about 35 hours, on crops of 64.
-RECIPES["mdp"] = replace(PUBLISHED, network="mdp", loss="multi-task", rate=6e-4, halve_every=2_000, crop=64)
+RECIPES["mdp"] = replace(PUBLISHED, network="mdp", loss="multi-task", learning_rate=6e-4, halve_every=2_000, crop=64)
 
 # Son et al. publish no training; a batch of 8 and Adam at 1e-4 are in their code, the loss is a guess (theirs is likely
 # to look at features of VGG19 too). 25.22 dB, 0.774. 20,000 steps, about 15 hours.
-RECIPES["kpac"] = replace(PUBLISHED, network="kpac", loss="mae", rate=1e-4)
+RECIPES["kpac"] = replace(PUBLISHED, network="kpac", loss="mae", learning_rate=1e-4)
 
 # Lee, Lee, Cho and Lee: 3 crops of 240, times 0.8 every 20 epochs (halved about every 60), GPU days. It is validated by
 # the error of its map; deconvolved by it 23.55 dB, 0.720. 20,000 steps of crops of 96, about 20 hours. largest_px is
 # what the simulator blurs by, not the authors' 14.
 RECIPES["dmenet"] = replace(
-    PUBLISHED, network="dmenet", arguments={"largest_px": 24.0}, loss="blur-map", rate=1e-4, batch=3, crop=96
+    PUBLISHED, network="dmenet", arguments={"largest_px": 24.0}, loss="blur-map", learning_rate=1e-4, batch=3, crop=96
 )
 
 # Lee, Son, Rim, Cho and Lee: RAdam (here a warm-up), 600,000 steps of 8 crops of 256, GPU days, the rate falling over
@@ -228,12 +238,12 @@ RECIPES["ifan"] = replace(
     loss="reblur",
     optimiser="adamw",
     weight_decay=0.01,
-    rate=1e-4,
+    learning_rate=1e-4,
     schedule="stable",
     warmup_steps=300,
     decay_steps=3_300,
     batch=4,
-    clip=0.5,
+    grad_clip=0.5,
 )
 
 # The same, its filters read from both views: 25.99 dB, 0.804. 20,000 steps, about 20 hours.
@@ -248,26 +258,47 @@ RECIPES["restormer"] = replace(
     loss="mae",
     optimiser="adamw",
     weight_decay=1e-4,
-    rate=3e-4,
+    learning_rate=3e-4,
     schedule="stable",
     decay_steps=13_900,
     batch=4,
     crop=64,
-    late_steps=8_000,
-    late_batch=1,
-    late_crop=128,
-    clip=0.01,
+    final_steps=8_000,
+    final_batch=1,
+    final_crop=128,
+    grad_clip=0.01,
 )
 
 
-def find_recipe(name: str, changes: dict[str, str] | None = None) -> Recipe:
-    """The recipe `name` with fields replaced: `find_recipe("cpu", {"steps": "100"})`.
+def find_recipe(name: str, changes: Mapping[str, str] | None = None) -> Recipe:
+    """Return the recipe `name` with fields replaced: `find_recipe("cpu", {"steps": "100"})`.
 
-    Values are text, read by the field's type (JSON for lists and dicts). Raises `RecipeError` for an unknown recipe or
-    field, or a value of the wrong kind.
+    Args:
+        name: One of `RECIPES`.
+        changes: From fields to texts, which are read by the field's type (JSON for lists and dicts).
+
+    Raises:
+        RecipeError: There is no such recipe or field, or a value is of the wrong kind.
     """
     recipe = pick(RECIPES, name, "recipe")
-    return replace(recipe, **{field: _parse(field, text) for field, text in (changes or {}).items()})
+    changes = current_changes(name, changes or {}, _warn)
+    return replace(recipe, **{field: _parse(field, text) for field, text in changes.items()})
+
+
+def current_changes(name: str, changes: Mapping[str, str], tell: Callable[[str], None]) -> dict[str, str]:
+    """Return the changes of the recipe `name` by the fields' current names; `tell` is given a hint for each former one.
+
+    Raises:
+        RecipeError: There is no such recipe, or a field is given by both of its names.
+    """
+    current, hints = with_current_names(changes, pick(RECIPES, name, "recipe").betas)
+    for hint in hints:
+        tell(hint)
+    return {field: text if isinstance(text, str) else f"[{text[0]}, {text[1]}]" for field, text in current.items()}
+
+
+def _warn(hint: str) -> None:
+    warnings.warn(hint, DeprecationWarning, stacklevel=4)
 
 
 def _parse(field: str, text: str) -> Any:
@@ -278,7 +309,7 @@ def _parse(field: str, text: str) -> Any:
         return adapter.validate_json(text) if text[:1] in ("[", "{") else adapter.validate_python(text)
     except ValidationError as error:
         reason = error.errors()[0]["msg"]
-        raise RecipeError(f"{field}={text} will not do: {reason}.") from None
+        raise RecipeError(f"{field}={text} is not accepted: {reason}.") from None
 
 
 def to_dict(recipe: Recipe) -> dict[str, Any]:
@@ -286,12 +317,24 @@ def to_dict(recipe: Recipe) -> dict[str, Any]:
     return asdict(recipe)
 
 
-def from_dict(settings: dict[str, Any]) -> Recipe:
-    """The inverse of `to_dict`; raises `RecipeError` for a field that does not exist or a value of the wrong kind."""
+def from_dict(settings: Mapping[str, Any], base: Recipe | None = None) -> Recipe:
+    """Return the recipe that a file holds: the inverse of `to_dict`. Former names of fields are read too.
+
+    Args:
+        settings: From fields to plain values, as JSON and TOML have them.
+        base: What the fields that are not among `settings` are taken from; the defaults of a `Recipe` if None.
+
+    Raises:
+        RecipeError: A field does not exist, is given by both of its names, or has a value of the wrong kind.
+    """
+    if not isinstance(settings, Mapping):
+        raise RecipeError("A recipe is a table of fields and their values, and this file holds something else.")
+    base = base or Recipe()
+    current, _ = with_current_names(settings, base.betas)
     try:
-        return Recipe(**settings)
+        return replace(base, **current)
     except ValidationError as error:
         first = error.errors()[0]
         raise RecipeError(
-            f"The recipe's field {'.'.join(map(str, first['loc']))} will not do: {first['msg']}."
+            f"The recipe's field {'.'.join(map(str, first['loc']))} is not accepted: {first['msg']}."
         ) from None

@@ -22,36 +22,36 @@ from dualpix.training.log import Log
 from dualpix.training.origin import changes
 from dualpix.training.processes import Processes
 from dualpix.training.recipes import Recipe, from_dict, to_dict
-from dualpix.training.sources import Trial, merit
+from dualpix.training.sources import Validator, score_of
 from dualpix.training.state import number, pack, part, unpack
 from dualpix.weights import checkpoint
 
-Report = Callable[[dict[str, Any]], None]
-FREE_TO_CHANGE = {"steps", "decay_steps", "late_steps", "late_batch", "late_crop"}
-FREE_TO_CHANGE |= {"average", "validate_every", "keep_minutes"}
+Listener = Callable[[dict[str, Any]], None]
+FREE_TO_CHANGE = {"steps", "decay_steps", "final_steps", "final_batch", "final_crop"}
+FREE_TO_CHANGE |= {"ema_decay", "validate_every", "keep_minutes"}
 """Fields that a resumed run may change: before the last steps, which some of them govern, none alters a step that has
 been taken, except `steps` of a cosine; the running mean is beside the steps, and none depends on it."""
 
 
-class Keeper:
-    """The run folder. Only the first process writes; the others get a keeper that reads and is silent.
+class RunFolder:
+    """The folder of a run. Only the first process writes; in the others it reads and is silent.
 
     It is locked before anything in it is looked at. Raises `RecipeError` if it holds a run with another recipe, or one
     that is going on, `CheckpointError` for a state that cannot be resumed from.
     """
 
-    def __init__(self, folder: Path, recipe: Recipe, processes: Processes, report: Report | None) -> None:
+    def __init__(self, folder: Path, recipe: Recipe, processes: Processes, report: Listener | None) -> None:
         self.folder, self.processes, self.listener = folder, processes, report
         self.best, self.last = folder / "best.safetensors", folder / "last.safetensors"
         self.losses: list[float] = []
         self.clock = Clock()
         self.pictures, self.pixels, self.validating_s = 0, 0, 0.0
-        self.spent, self.best_merit = 0.0, -math.inf
-        self.kept = self.began = time.monotonic()
+        self.spent, self.best_score = 0.0, -math.inf
+        self.saved = self.began = time.monotonic()
         self.origin: Mapping[str, Any] = {}
         self.has_begun = False
         self.most_steps = recipe.steps
-        self.log = Log(folder / "log.jsonl") if processes.first else None
+        self.lines = Log(folder / "log.jsonl") if processes.first else None
         try:
             processes.wait()
             self.resuming = (folder / "last.pt").exists()
@@ -79,17 +79,17 @@ class Keeper:
         before = self.state.get("origin", {})
         if self.resuming:
             self._resume(learner)
-        if self.log is not None:
+        if self.lines is not None:
             self.has_begun = True
-            self.log.undo(learner.step if self.resuming else None)
+            self.lines.undo(learner.step if self.resuming else None)
             _write(self.folder / "recipe.json", json.dumps(to_dict(self.recipe), indent=2).encode())
             self._note({"began_at_step": learner.step, **self._circumstances(learner), **self.origin})
             if self.resuming and not self._has_weights_of(learner.step):
-                self._save(self.last, learner, {})
+                self._save_weights(self.last, learner, {})
         if self.resuming:
             self.tell({"resumed_at_step": learner.step})
             if before and origin and (told := changes(before, origin)):
-                self.say({"note": told})
+                self.log({"note": told})
 
     def count(self, loss: float, batch: int, crop: int) -> None:
         """A step was taken, on `batch` crops with a side of `crop`."""
@@ -124,67 +124,68 @@ class Keeper:
         self.pictures = self.pixels = 0
         if not early:
             self.losses = []
-        self.say(line)
+        self.log(line)
 
-    def judge(self, learner: Learner, trial: Trial) -> None:
-        """Try the running mean of the weights, and keep it if it is the best so far. The other processes wait."""
+    def validate(self, learner: Learner, validator: Validator) -> None:
+        """Score the running mean of the weights, and save it if it is the best so far. The other processes wait."""
         began = time.perf_counter()
         if self.processes.first:
             network = learner.averaged()
-            scores = {name: round(value, 4) for name, value in trial(network).items()}
-            better = merit(scores) > self.best_merit
-            self.say({"step": learner.step, "validation": scores, "best": better})
+            scores = {name: round(value, 4) for name, value in validator(network).items()}
+            better = score_of(scores) > self.best_score
+            self.log({"step": learner.step, "validation": scores, "best": better})
             if better:
-                self.best_merit = merit(scores)
-                self._save(self.best, learner, scores)
+                self.best_score = score_of(scores)
+                self._save_weights(self.best, learner, scores)
             self._draw()
         self.processes.wait()
         self.validating_s = time.perf_counter() - began
         self.clock.seconds["validating"] += self.validating_s
 
-    def keep(self, learner: Learner) -> None:
-        """The state to resume from, and the weights as they are."""
-        self.kept = time.monotonic()
+    def save(self, learner: Learner) -> None:
+        """Write the state to resume from, and the weights as they are."""
+        self.saved = time.monotonic()
         if self.processes.first:
             with self.clock.on("keeping"):
-                self._keep(learner)
+                self._save_state(learner)
 
-    def _keep(self, learner: Learner) -> None:
+    def _save_state(self, learner: Learner) -> None:
         """Killed between the files, a run has a state that is ahead of its weights; `begin` looks at that."""
         state = {
             "learner": learner.state(),
             "spent": self.hours() * 3600,
-            "best_merit": self.best_merit,
+            "best_score": self.best_score,
             "losses": self.losses,
             "precision": learner.precision,
             "origin": dict(self.origin),
         }
-        if self.log is not None:
-            self.log.settle()
+        if self.lines is not None:
+            self.lines.settle()
         _write(self.folder / "last.pt", pack(state))
-        self._save(self.last, learner, {})
+        self._save_weights(self.last, learner, {})
         self._draw()
 
     def is_time(self) -> bool:
-        return time.monotonic() - self.kept > self.recipe.keep_minutes * 60
+        """Whether `keep_minutes` have passed since the last `save`."""
+        return time.monotonic() - self.saved > self.recipe.keep_minutes * 60
 
     def hours(self) -> float:
         """Hours that the run has taken, over all its resumptions."""
         return (self.spent + time.monotonic() - self.began) / 3600
 
-    def say(self, line: dict[str, Any]) -> None:
+    def log(self, line: dict[str, Any]) -> None:
         """Add a line to the log, and tell the listener."""
         self._note(line)
         self.tell(line)
 
     def close(self) -> None:
         """Let go of the folder; of one that was made for a run that has not begun, nothing stays."""
-        if self.log is not None:
-            self.log.close(abandon=not self.has_begun)
+        if self.lines is not None:
+            self.lines.close(abandon=not self.has_begun)
 
     def _note(self, line: dict[str, Any]) -> None:
-        if self.log is not None:
-            self.log.add({"time": datetime.now(UTC).isoformat(timespec="seconds"), **line})
+        if self.lines is not None:
+            self.lines.add({"time": datetime.now(UTC).isoformat(timespec="seconds"), **line})
 
     def tell(self, line: dict[str, Any]) -> None:
         """Let the listener know, without a line in the log."""
@@ -197,8 +198,9 @@ class Keeper:
         try:
             state = unpack(path)
             state["spent"] = number(part(state, "spent"), "time", 0)
-            name = "best_merit" if "best_merit" in state else "best_psnr"
-            state["best_merit"] = number(part(state, name), name)
+            # Up to version 0.1.0 it had the other names.
+            name = next((name for name in ("best_merit", "best_psnr") if name in state), "best_score")
+            state["best_score"] = number(part(state, name), name)
             losses = state.get("losses", [])
             if not isinstance(losses, list) or not all(isinstance(loss, float) for loss in losses):
                 raise ValueError("its losses are no numbers")
@@ -216,7 +218,7 @@ class Keeper:
             learner.restore(part(self.state, "learner"), self.most_steps)
         except ValueError as error:
             raise _unusable(path, error) from error
-        self.spent, self.best_merit = self.state["spent"], self.state["best_merit"]
+        self.spent, self.best_score = self.state["spent"], self.state["best_score"]
         self.losses = list(self.state.get("losses", []))
         self.state = {}  # as large as the network several times over
 
@@ -271,9 +273,9 @@ class Keeper:
             if picture is not None:
                 _write(self.folder / "curve.png", picture)
         except Exception as error:
-            self.say({"note": f"curve.png could not be drawn: {' '.join(str(error).split()) or type(error).__name__}"})
+            self.log({"note": f"curve.png could not be drawn: {' '.join(str(error).split()) or type(error).__name__}"})
 
-    def _save(self, path: Path, learner: Learner, scores: dict[str, float]) -> None:
+    def _save_weights(self, path: Path, learner: Learner, scores: dict[str, float]) -> None:
         extra = {"step": learner.step, "hours": round(self.hours(), 3), "precision": learner.precision, **self.origin}
         recipe = self.recipe
         checkpoint.save(
@@ -289,10 +291,10 @@ def _unusable(path: Path, why: ValueError) -> CheckpointError:
 
 def _pixels_left(recipe: Recipe, step: int) -> int:
     """Of all crops from this step on, which is what the time goes with."""
-    early, late = (batch * crop**2 for batch, crop in sizes(recipe))
+    early, final = (batch * crop**2 for batch, crop in sizes(recipe))
     left = max(0, recipe.steps - step)
-    late_left = min(left, recipe.late_steps)
-    return (left - late_left) * early + late_left * late
+    final_left = min(left, recipe.final_steps)
+    return (left - final_left) * early + final_left * final
 
 
 def _read_recipe(path: Path) -> Recipe:

@@ -1,6 +1,6 @@
 """Memory that the processes of one machine share: what one writes there, the others read, without a message.
 
-Averaging gradients so takes less than half of the time it takes through gloo (`results/training-step.md`).
+Averaging gradients this way takes less than half of the time it takes through gloo (`results/training-step.md`).
 """
 
 import mmap
@@ -30,7 +30,7 @@ class SharedMemory:
 
 
 def share_memory(rank: int, count: int, size: int) -> SharedMemory | None:
-    """Called by all `count` processes at once; None, for all, where one of them finds that it cannot be had.
+    """Called by all `count` processes at once; returns None in all of them if one cannot open it.
 
     The memory has no name, so the system frees it when the last process has ended, however that came about. Only Linux
     lets one process open what another holds without a name.

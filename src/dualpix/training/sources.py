@@ -1,4 +1,4 @@
-"""What a run learns from, and what it is tried on: never the same photographs."""
+"""Where training crops come from, and what is validated on: never the same photographs."""
 
 import math
 import os
@@ -15,18 +15,18 @@ from dualpix.errors import DataError, RecipeError
 from dualpix.evaluation import score
 from dualpix.evaluation.scoring import found
 from dualpix.inference.engines.pytorch import Runner
-from dualpix.networks import MAPPERS, Network
+from dualpix.networks import DEFOCUS_ESTIMATORS, Network
 from dualpix.simulation.landscapes import with_depth
 from dualpix.simulation.light import Light
 from dualpix.simulation.photos import Photos, Tell, share_photos
 from dualpix.simulation.samples import Simulated
 from dualpix.simulation.scenes import Layout
 from dualpix.simulation.store import MORE, Rendered, store_name
-from dualpix.training.feed import Fixed, Mixed, Moving, Source
+from dualpix.training.feed import CropSource, Fixed, Mixed, Moving
 from dualpix.training.recipes import Recipe
 
-TRIAL_PICTURES = 24
-TRIAL_SEED = 10**6
+VALIDATION_PICTURES = 24
+VALIDATION_SEED = 10**6
 PROTOCOL = "dpdd-8bit"
 PHOTOS = "photos"  # where in the store decoded photographs lie
 
@@ -35,15 +35,15 @@ Record = TypeVar("Record", Layout, Light)
 Data: TypeAlias = str | Path | Samples
 """A data set of pairs, or the folder it is in."""
 
-Trial = Callable[[nn.Module], dict[str, float]]
-"""Scores a network on held-out pictures: the mean `psnr`, and more; of one that maps the blur, `MAP_ERROR`."""
+Validator = Callable[[nn.Module], dict[str, float]]
+"""Scores a network on held-out pictures: the mean `psnr` in dB, and more; of one that maps the blur, `MAP_ERROR`."""
 
 MAP_ERROR = "blur_mae_px"
 """Mean distance in pixels between the size of the blur and what a network says."""
 
 
-def merit(scores: dict[str, float]) -> float:
-    """What makes one trial better than another: the larger, the better."""
+def score_of(scores: dict[str, float]) -> float:
+    """Return the one number by which validations are compared: the larger, the better."""
     return -scores[MAP_ERROR] if MAP_ERROR in scores else scores["psnr"]
 
 
@@ -56,13 +56,22 @@ def open_sources(
     names: Sequence[str] = ("left", "right", "sharp"),
     depths: str | Path | None = None,
     tell: Tell | None = None,
-) -> tuple[Source, Trial]:
-    """Where crops come from, and the trial on held-out pictures; see `train` for `photos`, `depths`, `data` and
-    `validation`.
+) -> tuple[CropSource, Validator]:
+    """Return where crops come from, and the validator on held-out pictures.
 
-    store: the folder that keeps decoded photographs and rendered scenes. names: of what crops have to hold. tell: is
-    given a sentence on photographs that are left out. Raises `DataError` for `photos` and `data` unless they are what
-    the recipe needs, for more than one `validation` with `data`, and what opening them raises.
+    Args:
+        recipe: Says which of `photos` and `data` are needed.
+        store: The folder that keeps decoded photographs and rendered scenes.
+        photos: See `train`.
+        data: See `train`.
+        validation: See `train`.
+        names: Of the pictures and maps that crops have to hold.
+        depths: See `train`.
+        tell: Is given a sentence on photographs that are left out.
+
+    Raises:
+        DataError: `photos` and `data` are not what the recipe needs, more than one `validation` is given with `data`,
+            or one of them cannot be opened.
     """
     if recipe.simulated and (data is None or not photos):
         raise DataError(
@@ -81,10 +90,10 @@ def open_sources(
         return _simulate(recipe, store, photos, folders, names, depths, tell)
     if len(validation) > 1:
         raise DataError(f"A data set of pairs is validated on one other; {len(validation)} were given.")
-    real, trial = _read(recipe, data, validation[0] if validation else None)
+    real, validator = _read(recipe, data, validation[0] if validation else None)
     if not recipe.simulated:
-        return real, trial
-    return Mixed(_pool(recipe, store, _shared(photos, store, depths, tell), names), real, recipe.simulated), trial
+        return real, validator
+    return Mixed(_pool(recipe, store, _shared(photos, store, depths, tell), names), real, recipe.simulated), validator
 
 
 def _simulate(
@@ -95,13 +104,13 @@ def _simulate(
     names: Sequence[str],
     depths: str | Path | None,
     tell: Tell | None,
-) -> tuple[Source, Trial]:
+) -> tuple[CropSource, Validator]:
     sharp = _shared(photos, store, depths, tell)
     count = _tenth(len(sharp))
     held_out = share_photos(validation, store / PHOTOS, depths=depths, tell=tell) if validation else sharp[-count:]
     learnt = sharp if validation or len(sharp) == 1 else sharp[:-count]
-    trial = _Kept(scenes_of(recipe, held_out, TRIAL_PICTURES, TRIAL_SEED))
-    return _pool(recipe, store, learnt, names), _trial(recipe, trial)
+    held_out_scenes = _Kept(scenes_of(recipe, held_out, VALIDATION_PICTURES, VALIDATION_SEED))
+    return _pool(recipe, store, learnt, names), _validator(recipe, held_out_scenes)
 
 
 def _shared(photos: Sequence[str | Path], store: Path, depths: str | Path | None, tell: Tell | None) -> Photos:
@@ -146,8 +155,8 @@ def _record(kind: type[Record], field: str, settings: dict[str, Any]) -> Record:
     wrong += [name for name, value in numbers.items() if name in known and not _like(value, getattr(kind, name, None))]
     if wrong:
         raise RecipeError(
-            f"{field}={settings} will not do because of {', '.join(wrong)}; give numbers, and ranges of two numbers,"
-            f" for any of: {', '.join(known)}."
+            f"{field}={settings} is not accepted because of {', '.join(wrong)}; give numbers, and ranges of two"
+            f" numbers, for any of: {', '.join(known)}."
         )
     return kind(**numbers)
 
@@ -159,16 +168,16 @@ def _like(value: Any, default: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _read(recipe: Recipe, data: Data, validation: Data | None) -> tuple[Fixed, Trial]:
+def _read(recipe: Recipe, data: Data, validation: Data | None) -> tuple[Fixed, Validator]:
     pairs = _open(data, "train")
     held_out = _validation_split(data, pairs) if validation is None else _open(validation, "val")
     if held_out is None:
         count = _tenth(len(pairs))
-        held_out = Part(pairs, range(len(pairs) - count, len(pairs)))
-        pairs = Part(pairs, range(max(1, len(pairs) - count)))
-    shown = min(TRIAL_PICTURES, len(held_out))
-    shown_pairs = Part(held_out, [number * len(held_out) // shown for number in range(shown)])
-    return Fixed(pairs), _trial(recipe, shown_pairs)
+        held_out = Subset(pairs, range(len(pairs) - count, len(pairs)))
+        pairs = Subset(pairs, range(max(1, len(pairs) - count)))
+    shown = min(VALIDATION_PICTURES, len(held_out))
+    shown_pairs = Subset(held_out, [number * len(held_out) // shown for number in range(shown)])
+    return Fixed(pairs), _validator(recipe, shown_pairs)
 
 
 def _open(data: Data, prefer: str) -> Samples:
@@ -191,18 +200,19 @@ def _tenth(count: int) -> int:
     return max(1, count // 10)
 
 
-def _trial(recipe: Recipe, samples: Samples) -> Trial:
-    return Tried(samples, recipe.network in MAPPERS)
+def _validator(recipe: Recipe, samples: Samples) -> Validator:
+    return DatasetValidator(samples, recipe.network in DEFOCUS_ESTIMATORS)
 
 
 @dataclass(frozen=True)
-class Tried:
-    """The trial on these samples; maps: of a network that maps the blur."""
+class DatasetValidator:
+    """A `Validator` on these samples; maps: of a network that maps the blur."""
 
     samples: Samples
     maps: bool
 
     def __call__(self, network: nn.Module) -> dict[str, float]:
+        """See `Validator`; raises `DataError` if no picture can be scored."""
         if self.maps:
             return {MAP_ERROR: _map_error(network, self.samples)}
         scores = score(network, self.samples, PROTOCOL)
@@ -243,7 +253,7 @@ class _Kept:
         return self.kept[index]
 
 
-class Part:
+class Subset:
     """Some of the samples of a data set, by their numbers."""
 
     def __init__(self, samples: Samples, numbers: Sequence[int]) -> None:

@@ -103,8 +103,10 @@ def number(value: Any, what: str, least: float = -math.inf, most: float = math.i
 
 
 def tensors_like(given: Any, wanted: Sequence[Tensor], what: str, least: float = -math.inf) -> list[Tensor]:
-    """Copies of as many tensors of these shapes, of finite numbers from `least` on, laid out in memory like `wanted`
-    and where those are. Raises ValueError for any others."""
+    """Return copies of the tensors `given`, laid out in memory like `wanted`, and on their devices.
+
+    Raises ValueError unless they are as many, of the same shapes, and of finite numbers from `least` on.
+    """
     if not isinstance(given, list | tuple) or len(given) != len(wanted):
         count = len(given) if isinstance(given, list | tuple) else "no"
         raise ValueError(f"it holds {count} {what}, and the network has {len(wanted)}")
@@ -126,8 +128,10 @@ def _like(given: Any, wanted: Tensor, what: str, least: float) -> Tensor:
 
 
 def adam_like(given: Any, optimiser: torch.optim.Optimizer, step: int) -> dict[str, Any]:
-    """The state of Adam or AdamW after at most `step` steps, for `optimiser`, whose own settings stay. Raises
-    ValueError for one that does not fit it."""
+    """Return the state of Adam or AdamW after at most `step` steps for `optimiser`, whose own settings stay.
+
+    Raises ValueError for one that does not fit it.
+    """
     masters = [master for group in optimiser.param_groups for master in group["params"]]
     found = part(given, "state")
     if not isinstance(found, dict) or not all(key in range(len(masters)) for key in found):

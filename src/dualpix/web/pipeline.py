@@ -19,7 +19,7 @@ from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import Inherited, deblur_views, output_profile, save_result
 from dualpix.io import Metadata, write_picture
 from dualpix.io.formats import ENDINGS
-from dualpix.pairs import Views, inspect_views, open_views, turn_back
+from dualpix.pairs import Views, inspect_views, open_views, restore_orientation
 from dualpix.pairs.inspect import Inspected, disparity_picture, scale_px
 from dualpix.pairs.sample import mean_view
 from dualpix.pairs.sources import BOTH_VIEWS
@@ -97,12 +97,12 @@ def check(upload: Upload, checkpoint: Checkpoint, go_on: GoOn = lambda: None) ->
     found = inspect_views(views["left"], views["right"])
     for name, view in ((LEFT, views["left"]), (RIGHT, views["right"])):
         go_on()
-        _write_preview(upload.folder / name, turn_back(_reduced(view), views), views)
+        _write_preview(upload.folder / name, restore_orientation(_reduced(view), views), views)
     go_on()
-    painted = turn_back(disparity_picture(views["left"], found), views)
+    painted = restore_orientation(disparity_picture(views["left"], found), views)
     _write_preview(upload.folder / DISPARITY, painted, views, coloured=True)
     go_on()
-    _write_preview(upload.folder / BEFORE, turn_back(mean_view(views["left"], views["right"]), views), views)
+    _write_preview(upload.folder / BEFORE, restore_orientation(mean_view(views["left"], views["right"]), views), views)
     inherited = output_profile(views, checkpoint, DeblurOptions(software=SOFTWARE))
     found_json = Inspected(views, found).as_json() | {"scale_px": round(scale_px(found), 2)}
     return Checked(_in_their_words(found_json, upload), inherited)
@@ -132,7 +132,7 @@ def render(upload: Upload, checked: Checked, suffix: str, depth: int, strength: 
     metadata = checked.inherited.metadata
     if strength < 1:
         views = upload.open()
-        picture = torch.lerp(turn_back(mean_view(views["left"], views["right"]), views), picture, strength)
+        picture = torch.lerp(restore_orientation(mean_view(views["left"], views["right"]), views), picture, strength)
         metadata = replace(metadata, software=f"{metadata.software}, strength {strength:.2f}")
     path = upload.folder / f"download-{secrets.token_hex(8)}{suffix}"
     save_result(path, picture, replace(checked.inherited, metadata=metadata, depth=depth))

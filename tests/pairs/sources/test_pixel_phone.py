@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from dualpix.errors import PairError
-from dualpix.pairs import open_views, turn_back
+from dualpix.pairs import open_views, restore_orientation
 
 HEIGHT, WIDTH = 48, 64
 
@@ -63,7 +63,7 @@ def test_upright_views_are_turned_to_rows_and_the_result_back(tmp_path: Path) ->
     views = open_views(tmp_path / "20200101_120000_000_left.pgm")
     assert views["quarter_turns"] == 1 and any("turned by a quarter" in note for note in views["notes"])
     np.testing.assert_allclose(views["left"][0], np.rot90(shown(levels[0])), atol=1e-5)
-    np.testing.assert_allclose(turn_back(views["right"], views)[0], shown(levels[1]), atol=1e-5)
+    np.testing.assert_allclose(restore_orientation(views["right"], views)[0], shown(levels[1]), atol=1e-5)
 
 
 @pytest.mark.parametrize("upright", [False, True])

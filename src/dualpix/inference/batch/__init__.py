@@ -5,14 +5,14 @@ Three steps, each of use alone: `list_jobs` finds the pairs, `plan_jobs` says wh
 the journal, so a run that was killed at any moment goes on where it was.
 """
 
-from dualpix.inference.batch.jobs import Job, Shard, list_jobs
+from dualpix.inference.batch.jobs import PairJob, Shard, list_jobs
 from dualpix.inference.batch.journal import JournalError
 from dualpix.inference.batch.running import Outcome, Step, open_weights, plan_jobs, run_jobs
 
 __all__ = [
-    "Job",
     "JournalError",
     "Outcome",
+    "PairJob",
     "Shard",
     "Step",
     "list_jobs",

@@ -23,7 +23,7 @@ class Shard(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Job:
+class PairJob:
     """One picture to make. `right` is None where `left` holds both views; `place`: the output inside its folder;
     `problem`: why it cannot be made, or empty."""
 
@@ -52,7 +52,7 @@ def list_jobs(
     exclude: Sequence[str] = (),
     shard: Shard | None = None,
     allow_outside: bool = False,
-) -> list[Job]:
+) -> list[PairJob]:
     """The pictures to make from `source`, a folder (see `pairs.pairing.find_tree`) or a manifest (`read_manifest`).
 
     Sorted by place, or in the manifest's order; of a `shard`, every n-th. Two that would be one file, on a disk that
@@ -96,15 +96,15 @@ def _suffix(format: str | None) -> str:
     return suffix
 
 
-def _job(found: Found, folder: Path, suffix: str) -> Job:
+def _job(found: Found, folder: Path, suffix: str) -> PairJob:
     ending = found.suffix or suffix or output_ending(found.left)
     place = found.place.with_name(found.place.name + ending)
-    return Job(found.left, found.right, folder, place.as_posix(), found.problem)
+    return PairJob(found.left, found.right, folder, place.as_posix(), found.problem)
 
 
-def _without_clashes(jobs: list[Job]) -> list[Job]:
+def _without_clashes(jobs: list[PairJob]) -> list[PairJob]:
     inputs = {os.path.realpath(path) for job in jobs for path in job.inputs}
-    taken: dict[str, Job] = {}
+    taken: dict[str, PairJob] = {}
     checked = []
     for job in jobs:
         first = taken.setdefault(unicodedata.normalize("NFC", job.place).casefold(), job)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 from dualpix.errors import DualpixError, PictureError, option, ran_out_of_memory, reason_of, told
-from dualpix.inference.batch.jobs import Job, Shard
+from dualpix.inference.batch.jobs import PairJob, Shard
 from dualpix.inference.batch.journal import History, Journal, fingerprint, read_journals, stamp
 from dualpix.inference.deblur import Deblurred
 from dualpix.inference.options import DeblurOptions
@@ -24,7 +24,7 @@ from dualpix.weights.checkpoint import Checkpoint
 class Step(NamedTuple):
     """What is to be done for a job: `why` says why it is to be done again, or cannot be done."""
 
-    job: Job
+    job: PairJob
     action: Literal["make", "redo", "keep", "fail"]
     why: str = ""
 
@@ -43,7 +43,7 @@ class Outcome:
     on what was made: width, height, depth, seconds, bands, scales, precision, device, weights and their hash;
     `warnings`: one sentence each; `worked`: whether it took any work to find out."""
 
-    job: Job
+    job: PairJob
     state: Literal["made", "kept", "failed"]
     error: str = ""
     warnings: tuple[str, ...] = ()
@@ -74,7 +74,7 @@ def open_weights(path_or_name: str | Path | None = None) -> Weights:
 
 
 def plan_jobs(
-    jobs: Sequence[Job], weights: Weights, options: DeblurOptions, *, resume: bool = False, overwrite: bool = False
+    jobs: Sequence[PairJob], weights: Weights, options: DeblurOptions, *, resume: bool = False, overwrite: bool = False
 ) -> list[Step]:
     """Say what is to be done for each job. Writes nothing.
 
@@ -98,7 +98,7 @@ def plan_jobs(
 
 
 def _decide(
-    job: Job, history: History, weights: Weights, options: DeblurOptions, resume: bool, overwrite: bool
+    job: PairJob, history: History, weights: Weights, options: DeblurOptions, resume: bool, overwrite: bool
 ) -> Step:
     if job.problem:
         return Step(job, "fail", job.problem)
@@ -119,14 +119,14 @@ def _decide(
     return Step(job, "fail", told(f"{foreign}; move it away, or give {option('overwrite')} to replace it."))
 
 
-def _signature(job: Job, weights: Weights, options: DeblurOptions) -> str:
+def _signature(job: PairJob, weights: Weights, options: DeblurOptions) -> str:
     """What a finished picture depends on, as a hash."""
     inputs = [(name_in_any_locale(path.name), stamp(path), fingerprint(path)) for path in job.inputs]
     return hashlib.sha256(json.dumps([inputs, weights.sha256, options.shaping()]).encode()).hexdigest()
 
 
 def run_jobs(
-    jobs: Sequence[Job],
+    jobs: Sequence[PairJob],
     weights: Weights,
     options: DeblurOptions,
     report: Report,

@@ -44,8 +44,8 @@ class AnyRunner(Protocol):
 
 ENGINES: dict[str, Callable[[Network, str, str | torch.device], AnyRunner]] = {
     "torch": pytorch.Runner,
-    "openvino": openvino.Runner,
-    "onnx": onnx.Runner,
+    "openvino": openvino.OpenvinoRunner,
+    "onnx": onnx.OnnxRunner,
 }
 
 

@@ -102,10 +102,10 @@ def recalled(network: Network, precision: str) -> float | None:
 def measure(network: Network, precision: str, timed: Timed = seconds_of) -> dict[str, float]:
     """Seconds that each engine takes for the same small picture, the least of several in turns, and that OpenVINO takes
     to start, converting not counted, which is done once."""
-    converted = openvino.Runner(network, precision, "cpu")  # and in the cache now
+    converted = openvino.OpenvinoRunner(network, precision, "cpu")  # and in the cache now
     views = [view[:, :SIDE_PX, :SIDE_PX] for view in cache.bundled_views(converted.spec.views)]
     start = time.perf_counter()
-    other = openvino.Runner(network, precision, "cpu")
+    other = openvino.OpenvinoRunner(network, precision, "cpu")
     other(views)
     started = time.perf_counter() - start
     ours = pytorch.Runner(network, precision, "cpu")

@@ -13,7 +13,7 @@ from dualpix.networks import Network
 from dualpix.weights.exported import exported_of
 
 
-class Guard:
+class EngineGuard:
     """For one network in one engine, `engine` as people know it. It holds no network, lest that lives on with it."""
 
     def __init__(self, engine: str, network: Network) -> None:

@@ -11,16 +11,16 @@ from torch import Tensor, nn
 from dualpix.errors import MachineError
 from dualpix.inference.engines import cache
 from dualpix.inference.engines.conversion import onnx_bytes
-from dualpix.inference.engines.guarding import Guard
+from dualpix.inference.engines.guarding import EngineGuard
 from dualpix.machine.files import write_whole
 from dualpix.networks import Network
 from dualpix.networks.export import graph_of
-from dualpix.networks.export.layers import CrossCorrelation
+from dualpix.networks.export.layers import GraphCrossCorrelation
 from dualpix.networks.spec import spec_of
 from dualpix.weights.exported import exported_of, package
 
 
-class Runner:
+class OnnxRunner:
     """A network made ready to run on rows of a picture, as `inference.engines.check` allows."""
 
     engine = "onnx"
@@ -30,7 +30,7 @@ class Runner:
         self.runtime = package("onnxruntime", "onnx")
         self.device = torch.device("cpu")
         self.precision = "fp32"
-        self._guard = Guard("ONNX Runtime", network)
+        self._guard = EngineGuard("ONNX Runtime", network)
         self.gain: float | None = None
         self.spec = spec_of(cast(nn.Module, network))
         self._shape = graph_of(cast(nn.Module, network)).to("meta")
@@ -90,4 +90,4 @@ class Runner:
 
 
 def _looks_along_whole_rows(layer: nn.Module) -> bool:
-    return isinstance(layer, CrossCorrelation) and layer.max_disparity is None
+    return isinstance(layer, GraphCrossCorrelation) and layer.max_disparity is None

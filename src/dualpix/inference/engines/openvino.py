@@ -1,5 +1,6 @@
 """Run a network in OpenVINO, on the CPU: in fp32, bf16, or with 8-bit convolutions."""
 
+import functools
 import os
 import secrets
 from collections.abc import Callable, Sequence
@@ -15,7 +16,7 @@ from dualpix.errors import MachineError, option
 from dualpix.inference import planning
 from dualpix.inference.engines import cache
 from dualpix.inference.engines.conversion import openvino_model, round_to_8_bits
-from dualpix.inference.engines.guarding import Guard
+from dualpix.inference.engines.guarding import EngineGuard
 from dualpix.machine.files import decimal_points
 from dualpix.networks import Network
 from dualpix.networks.export import Graph, graph_of
@@ -33,7 +34,18 @@ SAMPLE_PX = 320
 """Rows and columns of the bundled pair from which the 8-bit grids are taken, if nothing else is given."""
 
 
-class Runner:
+@functools.cache
+def _core() -> Any:
+    """The only one of this process, for as long as it lives.
+
+    Each gives the thread that first compiles a stack for signals, and puts back the former one when it ends. Where
+    they end in another order, the thread is left with one that is gone, and the next signal, such as Ctrl-C, ends the
+    process in a segmentation fault (OpenVINO 2026.4.1).
+    """
+    return package("openvino", "openvino").Core()
+
+
+class OpenvinoRunner:
     """A network made ready to run on rows of a picture, as `inference.engines.check` allows.
 
     For each size it is compiled anew, in less than a second, since what is compiled for any size takes half as long
@@ -43,15 +55,15 @@ class Runner:
     engine = "openvino"
     engine_gain: float | None = None
     gain: float | None = None
-    workspace_factor = planning.SCRATCH
+    workspace_factor = planning.WORKSPACE_FACTOR
 
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
         self.openvino = package("openvino", "openvino")
         self.device = torch.device("cpu")
         self.precision = _precision(network, precision)
         self.spec = spec_of(cast(nn.Module, network))
-        self._guard = Guard("OpenVINO", network)
-        self._core = self.openvino.Core()
+        self._guard = EngineGuard("OpenVINO", network)
+        self._core = _core()
         self._shape = graph_of(cast(nn.Module, network)).to("meta")
         self.weight_bytes = sum(value.nbytes for value in self._shape.state_dict().values())
         self._compiled: dict[tuple[int, int], Any] = {}

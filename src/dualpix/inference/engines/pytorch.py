@@ -37,7 +37,7 @@ class Runner:
             ready = prepared(ready)
         self.spec = spec_of(ready)
         # Of strips no operation sees more than a few rows.
-        self.workspace_factor = planning.SCRATCH if self.spec.steady_state_rows is None else 1.0
+        self.workspace_factor = planning.WORKSPACE_FACTOR if self.spec.steady_state_rows is None else 1.0
         self._dry_run: Callable[[], AbstractContextManager[None]] = getattr(ready, "dry_run", nullcontext)
         self._adds_mean = _adds_input(network) and self.precision != "fp32"
         self._call: Callable[..., Tensor] = ready.correction if self._adds_mean else ready  # type: ignore[assignment]

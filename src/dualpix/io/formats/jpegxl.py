@@ -55,7 +55,7 @@ def peek_jpegxl(file: BinaryIO) -> Header:
 def _fields(file: BinaryIO) -> tuple[Header, int, int]:
     """The header; the number of the transfer curve, 0 for colours other than sRGB's; how many bits lie before it."""
     data = _codestream(file)
-    bits = _Bits(file, data)
+    bits = _HeaderBits(file, data)
     width, height = bits.size()
     orientation, depth, alphas, grey, transfer = 1, 8, 0, False, SRGB_TRANSFER
     if not bits.flag():
@@ -168,7 +168,7 @@ def _box(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body) + 8) + kind + body
 
 
-class _Bits:
+class _HeaderBits:
     """The bits of a codestream, lowest first, and the bundles of fields they form."""
 
     def __init__(self, file: BinaryIO, data: bytes) -> None:

@@ -13,7 +13,7 @@ LONGEST_HEADER = 10_000
 """Bytes; NumPy reads a header of any length before it compares it with the same limit."""
 
 
-class Layout(NamedTuple):
+class ArrayLayout(NamedTuple):
     """What a header declares: the shape, every side of which is 1 or more, whether columns come first, the kind of
     numbers, and how many bytes they all take."""
 
@@ -23,7 +23,7 @@ class Layout(NamedTuple):
     size: int
 
 
-def read_layout(file: IO[bytes]) -> Layout:
+def read_layout(file: IO[bytes]) -> ArrayLayout:
     """Read the header and no more, up to where the numbers begin. Raises ValueError if it is damaged."""
     start = file.read(8)
     width = {b"\x01\x00": 2, b"\x02\x00": 4, b"\x03\x00": 4}.get(start[6:])
@@ -40,10 +40,10 @@ def read_layout(file: IO[bytes]) -> Layout:
         raise ValueError("the header of its array is damaged") from error
     if any(isinstance(side, bool) or side < 1 for side in shape):
         raise ValueError(f"its array declares {shape}, but every side must have 1 or more")
-    return Layout(shape, columns_first, dtype, prod(shape) * dtype.itemsize)
+    return ArrayLayout(shape, columns_first, dtype, prod(shape) * dtype.itemsize)
 
 
-def as_array(data: bytes, layout: Layout) -> NDArray[Any]:
+def as_array(data: bytes, layout: ArrayLayout) -> NDArray[Any]:
     """The array that lies in `data`. Raises ValueError if it is too short, or of Python objects."""
     return np.frombuffer(data, layout.dtype, prod(layout.shape)).reshape(
         layout.shape, order="F" if layout.columns_first else "C"

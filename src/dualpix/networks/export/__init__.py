@@ -51,8 +51,11 @@ class Graph(nn.Module):
 
 
 def _opaque(count: int) -> int:
-    """The same number; for `torch.export` one that it knows nothing of, lest it reasons for minutes about the sizes of
-    everything behind, and forbids those that the sample does not have."""
+    """Return the same number, hidden from `torch.export`.
+
+    Otherwise that reasons for minutes about all sizes that depend on it, and forbids those that the sample does not
+    have.
+    """
     if not torch.compiler.is_exporting():
         return count
     hidden = torch.full((1,), count, dtype=torch.int64).item()
@@ -100,17 +103,17 @@ def _rewritten(module: nn.Module) -> nn.Module:
     """The same with layers of those forms that engines run fast."""
     match module:
         case mccnet_fast.Block():
-            return layers.Block(module)
+            return layers.GraphBlock(module)
         case mccnet_fast.Correlation():
-            return layers.Correlation(module)
+            return layers.GraphCorrelation(module)
         case mccnet_fast.Norm():
-            return layers.Norm(module)
+            return layers.GraphNorm(module)
         case mccnet_fast.Pointwise():
             return pointwise(module.weight, module.bias)
         case mccnet.CrossCorrelation():
-            return layers.CrossCorrelation(module, _rewritten)
+            return layers.GraphCrossCorrelation(module, _rewritten)
         case blocks.Merge():
-            return layers.Merge(module)
+            return layers.GraphMerge(module)
     if type(module) is nn.Conv2d:
         return Convolution(module.weight, module.bias, module)
     for name, child in module.named_children():

@@ -17,7 +17,7 @@ from dualpix.networks.mccnet import model as mccnet
 from dualpix.networks.mccnet_fast import model as mccnet_fast
 
 
-class Norm(nn.Module):
+class GraphNorm(nn.Module):
     """Layer normalisation over channels."""
 
     def __init__(self, norm: mccnet_fast.Norm) -> None:
@@ -34,35 +34,39 @@ class Norm(nn.Module):
         return normed.reshape(batch, height, width, channels)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """B C H W -> B C H W."""
         rounded: Tensor = self.rounding(self.pixels(maps))
         return rounded.permute(0, 3, 1, 2)
 
 
-class Block(nn.Module):
+class GraphBlock(nn.Module):
     """The gate's two halves are convolutions of their own, since cutting a tensor apart by channels is a copy."""
 
     def __init__(self, block: mccnet_fast.Block) -> None:
         super().__init__()
-        self.norm = Norm(block.norm)
+        self.norm = GraphNorm(block.norm)
         halves = zip(block.mix.weight.chunk(2), block.mix.bias.chunk(2), strict=True)  # type: ignore[union-attr]
         self.value, self.gate = (Convolution(weight, bias, block.mix, rounded=True) for weight, bias in halves)
         self.out = pointwise(block.out.weight, block.out.bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        """B C H W -> B C H W."""
         normed = self.norm(x)
         mixed: Tensor = x + self.out(self.value(normed) * self.gate(normed))
         return mixed
 
 
-class Correlation(nn.Module):
-    """The scores of projected features with projected features are those of twice projected ones with plain ones,
-    which are what is gathered too: one tensor less to cut into blocks. What is gathered is joined by a product of its
-    own, instead of being laid beside the features first.
+class GraphCorrelation(nn.Module):
+    """That of mccnet-fast, with fewer tensors.
+
+    The scores of projected features with projected features are those of twice projected ones with plain ones, which
+    are what is gathered too: one tensor less to cut into blocks. What is gathered is joined by a product of its own,
+    instead of being laid beside the features first.
     """
 
     def __init__(self, correlation: mccnet_fast.Correlation) -> None:
         super().__init__()
-        self.norm = Norm(correlation.norm)
+        self.norm = GraphNorm(correlation.norm)
         project = correlation.project.weight
         self.project = nn.Parameter(project.shape[0] ** -0.5 * project.T @ project, requires_grad=False)
         own, other = correlation.join.weight.chunk(2, 1)
@@ -85,7 +89,7 @@ class Correlation(nn.Module):
         return torch.cat([joined[:batch], joined[batch:]], 1)
 
 
-class CrossCorrelation(nn.Module):
+class GraphCrossCorrelation(nn.Module):
     """That of mccnet, whose features and projections stay as they are."""
 
     def __init__(self, correlation: nn.Module, rewrite: Callable[[nn.Module], nn.Module]) -> None:
@@ -111,7 +115,7 @@ class CrossCorrelation(nn.Module):
         return maps + torch.cat(gathered).permute(0, 3, 1, 2)
 
 
-class Merge(nn.Module):
+class GraphMerge(nn.Module):
     """A convolution for each of the maps that are brought to one scale and added."""
 
     def __init__(self, merge: blocks.Merge) -> None:

@@ -22,6 +22,7 @@ class Rounding(nn.Module):
         self.zero = 0
 
     def forward(self, values: Tensor) -> Tensor:
+        """Values of any shape, and as many."""
         if self.watching:
             self.low, self.high = min(self.low, float(values.min())), max(self.high, float(values.max()))
         if self.step is None:
@@ -62,6 +63,7 @@ class Convolution(nn.Conv2d):
         self.zero = torch.zeros_like(self.step, dtype=torch.int32)
 
     def forward(self, maps: Tensor) -> Tensor:
+        """B C_in H W -> B C_out H W."""
         maps = self.rounding(maps)
         if self.step is None:
             return super().forward(maps)

@@ -40,7 +40,14 @@ class Merge(nn.Conv2d):
     def __init__(
         self, channels: Sequence[int], channels_out: int, doublings: Sequence[int], mode: Upsampling = "bilinear"
     ) -> None:
-        """channels and doublings: of each map; how often its size has to be doubled, negative for halvings."""
+        """Build the layer.
+
+        Args:
+            channels: Of each map.
+            channels_out: Of the result.
+            doublings: How often the size of each map has to be doubled; negative for halvings.
+            mode: How maps are enlarged.
+        """
         super().__init__(sum(channels), channels_out, 1)
         self.channels, self.doublings, self.mode = list(channels), tuple(doublings), mode
 

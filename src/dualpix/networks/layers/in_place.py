@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 STRIP_BYTES = 2**19
-"""Of a strip of the map that is changed. Several times that is needed in between, which shall fit two cores' cache."""
+"""Size of a strip of the map that is changed. Several times as much is needed in between, and fits two cores' cache."""
 
 MOST_ROWS = 16
 
@@ -37,8 +37,9 @@ def maps_of(picture: Tensor) -> Tensor:
 
 
 class Normed:
-    """Strips of normalised maps, each with one row more above and below, of zeros beyond the edges: what a 3 x 3
-    convolution needs. The maps may be changed in place as the strips are taken, up to the end of each strip.
+    """Strips of normalised maps, each with the row above and below that a 3 x 3 convolution needs.
+
+    Beyond the edges these are zeros. The maps may be changed in place as the strips are taken, up to the end of each.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
@@ -66,7 +67,7 @@ class Normed:
 
 
 def add_product(maps: Tensor, features: Tensor, weight: Tensor) -> None:
-    """maps += features @ weight, over the last dimension: H W C, H W D, D C. `maps` must be contiguous."""
+    """Compute maps += features @ weight, over the last dimension: H W C, H W D, D C. `maps` must be contiguous."""
     maps.view(-1, maps.shape[-1]).addmm_(features.reshape(-1, features.shape[-1]), weight)
 
 

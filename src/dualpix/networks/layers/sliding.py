@@ -25,8 +25,8 @@ Make = Callable[[int, int], Tensor]
 class Rows:
     """Maps whose rows are made when first asked for, and forgotten when all readers have passed.
 
-    step: most rows made at a time. whole_steps: also the fewest; for maps that larger ones ask for a row or two of at a
-    time, lest all maps before them be made a row or two at a time.
+    step: most rows made at a time. whole_steps: also the fewest; for maps of which larger ones ask for a row or two at
+    a time, so that the maps before them are not made in steps as small.
     """
 
     def __init__(self, height: int, step: int, make: Make, whole_steps: bool = False) -> None:

@@ -19,7 +19,7 @@ Choices the paper leaves open
   feature maps and K from left feature maps".
 * The gathered features are added to the input features. `value_projection` projects them first, and with
   `fusion_channels=(16, 32, 64)` gives the reading nearest to Table 1 in operations (5,522,751; 978.69 G).
-* S is divided by sqrt(C) before the softmax (`score_scale`; 1.0 leaves it as it is), lest freshly initialised
+* S is divided by sqrt(C) before the softmax (`score_scale`; 1.0 leaves it as it is), or freshly initialised
   features saturate it.
 * `max_disparity` limits how far along the row a pixel looks. None is the paper. But the softmax over a photograph's
   row is flatter than over a training crop's, and disparities are small; a window makes the two alike.
@@ -69,8 +69,10 @@ class MCCNet(nn.Module):
         value_projection: bool = False,
         fusion_channels: tuple[Channels, Channels, Channels] = (32, 64, 64),
     ) -> None:
-        """max_disparity: columns of the half-size features that CC1 looks either way, so twice as many pixels of the
-        picture; CC2, at quarter size, takes half as many columns. None for the whole row.
+        """Build the network; the choices are explained at the head of the file.
+
+        `max_disparity` counts columns of the half-size features that CC1 looks either way, so twice as many pixels of
+        the picture; CC2, at quarter size, takes half as many columns. None stands for the whole row.
         """
         super().__init__()
         self.fusion, self.correlation, self.extraction, self.residual = fusion, correlation, extraction, residual
@@ -121,12 +123,12 @@ class MCCNet(nn.Module):
         Columns beyond `width` rounded up to `spec.size_multiple` are not looked at at all: such padding changes
         nothing. Those between are still seen by the convolutions, so fill them by repeating the edge.
         """
-        painted = self._paint(left, right, width)
+        painted = self._predict(left, right, width)
         return painted + (left + right) / 2 if self.residual else painted
 
     def correction(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
-        """What is added to the mean of the views, B 3 H W; apart, lest low precision round the picture."""
-        painted = self._paint(left, right, width)
+        """Return what is added to the mean of the views, B 3 H W; low precision would round their sum."""
+        painted = self._predict(left, right, width)
         return painted if self.residual else painted - (left + right) / 2
 
     def log_attention(self, left: Tensor, right: Tensor, reach_px: int, width: int | None = None) -> Tensor:
@@ -146,11 +148,11 @@ class MCCNet(nn.Module):
         projection = 2 * 2
         return encoders + projection
 
-    def _paint(self, left: Tensor, right: Tensor, width: int | None) -> Tensor:
+    def _predict(self, left: Tensor, right: Tensor, width: int | None) -> Tensor:
         width = left.shape[-1] if width is None else width
         padding = (left.shape[-1] - width) // self.spec.size_multiple * self.spec.size_multiple
         if not torch.compiler.is_exporting() and padding > 0:  # Graphs fill up to `size_multiple` at most.
-            return F.pad(self._paint(left[..., :-padding], right[..., :-padding], width), (0, padding))
+            return F.pad(self._predict(left[..., :-padding], right[..., :-padding], width), (0, padding))
 
         views = torch.cat([left, right], dim=0 if self.correlation else 1)  # 2B 3 H W, or B 6 H W
         full = self.encoder1(views)  # 2B 32 H W
@@ -199,8 +201,10 @@ class CrossCorrelation(nn.Module):
         self.project_value = convolution(channels, channels, 1) if value_projection else nn.Identity()
 
     def forward(self, maps: Tensor, width: int | None = None) -> Tensor:
-        """2B C H W -> 2B C H W. The left half of the batch is correlated with the right half (S), and the right half
-        with the left (S transposed).
+        """2B C H W -> 2B C H W.
+
+        The left half of the batch is correlated with the right half (S), and the right half with the left (S
+        transposed).
         """
         query = self._query(maps)
         value = self.project_value(maps)

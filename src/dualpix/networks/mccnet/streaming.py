@@ -35,8 +35,11 @@ class MCCNetInStrips(nn.Module):
 
     @contextmanager
     def dry_run(self) -> Iterator[None]:
-        """Paint the first rows only, for which a little more than one step of the smallest maps is made: from there on
-        all repeats itself, and so does the memory."""
+        """Compute the first rows only, within this context.
+
+        They take a little more than one step of the smallest maps: from there on all repeats itself, and so does the
+        memory.
+        """
         self._most_rows = (self.spec.size_multiple + 3) * self.step
         try:
             yield
@@ -44,18 +47,21 @@ class MCCNetInStrips(nn.Module):
             self._most_rows = None
 
     def forward(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
-        painted = self._paint(left, right, width)
+        """Both views, B 3 H W each in [0, 1] -> the sharp picture, B 3 H W; `width`: columns that are not padding."""
+        painted = self._predict(left, right, width)
         return painted.add_((left + right) / 2) if self.residual else painted
 
     def correction(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
-        painted = self._paint(left, right, width)
+        """The same without the mean of the views, which is added by `forward`."""
+        painted = self._predict(left, right, width)
         return painted if self.residual else painted.sub_((left + right) / 2)
 
     def log_attention(self, left: Tensor, right: Tensor, reach_px: int, width: int | None = None) -> Tensor:
+        """As the network has it."""
         return self.network.log_attention(left, right, reach_px, width)
 
     @torch.no_grad()
-    def _paint(self, left: Tensor, right: Tensor, width: int | None) -> Tensor:
+    def _predict(self, left: Tensor, right: Tensor, width: int | None) -> Tensor:
         """B 3 H W; zero where the padding is not looked at."""
         width = left.shape[-1] if width is None else width
         seen = -(-width // self.spec.size_multiple) * self.spec.size_multiple

@@ -109,9 +109,17 @@ class MCCNetFast(nn.Module):
         return STRIDE * F.pixel_shuffle(self.head(self.head_norm(deep)), 2)
 
     def log_attention(self, left: Tensor, right: Tensor, reach_px: int, width: int | None = None) -> Tensor:
-        """Where the finest correlation looks, as `correlation.log_attention` tells it: 2B K H/2 W/2, offsets in columns
-        of 2 pixels. The left views' look at the right ones comes first. K is odd, its middle no offset; `reach_px`
-        either way, or as far as the window goes.
+        """Return the logarithms of the finest correlation's attention, as `correlation.log_attention` gives them.
+
+        Args:
+            left: The left view, B 3 H W in [0, 1].
+            right: The right view, of the same shape.
+            reach_px: The largest offset either way, in pixels of the picture.
+            width: Valid columns, if the rest is padding.
+
+        Returns:
+            2B K H/2 W/2, first of the left views to the right ones. K is odd, its middle no offset, its step a column
+            of 2 pixels; it ends at `reach_px`, or where the window of the correlation does.
         """
         half = self.encode_half(self.stem(F.pixel_unshuffle(torch.cat([left, right]), 2)))  # 2B C H/2 W/2
         return self.correlate_half.log_attention(half, reach_px // 2, None if width is None else -(-width // 2))
@@ -175,6 +183,7 @@ class Up(nn.Module):
         self.expand = Pointwise(channels, 4 * out)
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
+        """B C_in H W and B C 2H 2W -> B C 2H 2W."""
         up: Tensor = F.pixel_shuffle(self.expand(deep), 2)
         return up + skip
 
@@ -191,6 +200,7 @@ class Block(nn.Module):
         nn.init.zeros_(self.out.bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        """B C H W -> B C H W."""
         value, gate = self.mix(self.norm(x)).chunk(2, 1)
         mixed: Tensor = x + self.out(value * gate)
         return mixed
@@ -205,6 +215,7 @@ class Norm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, x: Tensor) -> Tensor:
+        """B C H W -> B C H W."""
         rows = F.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, 1e-6)
         return rows.permute(0, 3, 1, 2)
 
@@ -213,8 +224,10 @@ class Pointwise(nn.Linear):
     """A 1x1 convolution as one matrix product over all pixels, which CPUs do faster than a convolution of size 1."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """B C_in H W -> B C_out H W."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 def blocks(channels: int, depth: int) -> nn.Sequential:
+    """`depth` blocks, one after another."""
     return nn.Sequential(*(Block(channels) for _ in range(depth)))

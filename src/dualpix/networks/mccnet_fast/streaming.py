@@ -30,16 +30,19 @@ class MCCNetFastInStrips(nn.Module):
         self.spec = replace(network.spec, steady_state_rows=3 * strip_rows)
 
     def forward(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
+        """Both views, B 3 H W each in [0, 1] -> the sharp picture, B 3 H W; `width`: columns that are not padding."""
         return self.correction(left, right, width).add_((left + right) / 2)
 
     @torch.no_grad()
     def correction(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
+        """The same without the mean of the views, which is added by `forward`."""
         width = left.shape[-1] if width is None else width
         return torch.cat(
             [self._correction(*pair, width) for pair in zip(torch.split(left, 1), torch.split(right, 1), strict=True)]
         )
 
     def log_attention(self, left: Tensor, right: Tensor, reach_px: int, width: int | None = None) -> Tensor:
+        """As the network has it."""
         return self.network.log_attention(left, right, reach_px, width)
 
     def _correction(self, left: Tensor, right: Tensor, width: int) -> Tensor:
@@ -56,7 +59,7 @@ class MCCNetFastInStrips(nn.Module):
         deep = _run_blocks(network.bottom, _shrink(network.to_sixteenth, eighth))
         deep = _run_blocks(network.decode_eighth, _up(network.up_eighth, deep, eighth))
         deep = _run_blocks(network.decode_quarter, _up(network.up_quarter, deep, skip_quarter))
-        return self._paint(_run_blocks(network.decode_half, _up(network.up_half, deep, skip_half, lent)))
+        return self._predict(_run_blocks(network.decode_half, _up(network.up_half, deep, skip_half, lent)))
 
     def _see_half(self, left: Tensor, right: Tensor, width: int) -> tuple[Tensor, Tensor, Views]:
         """The skip connection at half size, H/2 W/2 C; what it lends to that of a quarter; both views' quarter.
@@ -97,7 +100,7 @@ class MCCNetFastInStrips(nn.Module):
             maps[first:last] = maps_of(F.conv2d(around, stem.weight, stem.bias, padding=(0, 1)))
         return _run_blocks(self.network.encode_half, maps)
 
-    def _paint(self, maps: Tensor) -> Tensor:
+    def _predict(self, maps: Tensor) -> Tensor:
         """H/2 W/2 C -> 1 3 H W."""
         head, norm = self.network.head, self.network.head_norm
         height, width, _ = maps.shape

@@ -14,12 +14,12 @@ from dualpix.pairs.sources.camera_raw import RAW
 from dualpix.pairs.sources.multi_picture import TWO_PICTURES
 from dualpix.pairs.sources.npz import NPZ
 from dualpix.pairs.sources.pixel_phone import PIXEL, is_pixel, read_pixel_pair
-from dualpix.pairs.sources.record import Source, Views, turn_back
+from dualpix.pairs.sources.record import Source, Views, restore_orientation
 from dualpix.pairs.sources.side_by_side import SIDE_BY_SIDE, TOP_BOTTOM
 from dualpix.pairs.views import read_pair
 from dualpix.tables import pick
 
-__all__ = ["BOTH_VIEWS", "SOURCES", "Source", "Views", "open_views", "turn_back", "usual_suffix"]
+__all__ = ["BOTH_VIEWS", "SOURCES", "Source", "Views", "open_views", "restore_orientation", "usual_suffix"]
 
 
 SOURCES: dict[str, Source] = {

@@ -16,7 +16,7 @@ from dualpix.pairs.views import Pair
 class Views(Pair):
     """A pair with `quarter_turns`: how often its views were turned counter-clockwise to bring disparity onto the rows.
 
-    What is made of them is turned back by `turn_back`.
+    What is made of them is turned back by `restore_orientation`.
     """
 
     quarter_turns: int
@@ -42,7 +42,7 @@ class Source:
     about: str = ""
 
 
-def turn_back(picture: Tensor, views: Views) -> Tensor:
+def restore_orientation(picture: Tensor, views: Views) -> Tensor:
     """Turn a picture C x H x W that was made of `views` the way their file lay."""
     return torch.rot90(picture, -views["quarter_turns"], (1, 2)).contiguous()
 

@@ -49,7 +49,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Found:
+class StoredLayer:
     """A layer of the file that has weights."""
 
     name: str
@@ -115,7 +115,7 @@ def _opened(path: Path) -> Any:
         raise CheckpointError(f"{path} is truncated or damaged ({reason_of(error)}); get the file again.") from error
 
 
-def _layers_in(path: Path, file: Any) -> Iterator[Found]:
+def _layers_in(path: Path, file: Any) -> Iterator[StoredLayer]:
     root = _member(path, file, "model_weights") if "model_weights" in file else file
     names = _listed(root, "layer_names")
     if not names:
@@ -133,7 +133,7 @@ def _layers_in(path: Path, file: Any) -> Iterator[Found]:
         # The last word of model/layer/kernel:0, wherever the layer was wrapped.
         arrays = {key.split("/")[-1].split(":")[0]: _array(path, layer, key) for key in _listed(layer, "weight_names")}
         if arrays:
-            yield Found(name, arrays, {part: tuple(array.shape) for part, array in arrays.items()})
+            yield StoredLayer(name, arrays, {part: tuple(array.shape) for part, array in arrays.items()})
 
 
 def _listed(group: Any, name: str) -> list[str]:
@@ -171,7 +171,7 @@ def _array(path: Path, layer: Any, key: str) -> Any:
     return array
 
 
-def _check(path: Path, network_name: str, found: list[Found], wanted: list[Wanted]) -> None:
+def _check(path: Path, network_name: str, found: list[StoredLayer], wanted: list[Wanted]) -> None:
     """Name the first layer that is missing, too many or different."""
     there, due = [layer.shapes for layer in found], [layer.shapes for layer in wanted]
     if there == due:
