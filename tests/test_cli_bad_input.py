@@ -64,7 +64,7 @@ GOOD = ["p_L.png", "p_R.png", "-o", "out.png"]
         (["p_L.png", "p_L.png", "-o", "out.png"], "both views"),
         (["p_L.png", "copy_L.png", "-o", "out.png"], "same pixels"),
         (["p_R.png", "p_L.png", "-o", "out.png", "-w", "w.safetensors"], "swapped"),
-        (["up_L.tif", "up_R.tif", "-o", "out.png", "-w", "w.safetensors"], "along columns"),
+        (["up_L.tif", "up_R.tif", "-o", "out.png", "-w", "w.safetensors", "--turn", "none"], "along columns"),
         (["p_L.png", "none.png", "-o", "out.png"], "none.png does not exist"),
         (["p_L.png", "cut.png", "-o", "out.png"], "cut.png"),
         (["p_L.png", "empty.png", "-o", "out.png"], "empty.png"),
@@ -80,6 +80,13 @@ GOOD = ["p_L.png", "p_R.png", "-o", "out.png"]
         (["p_L.png", "p_R.png", "-o", "./p_L.png", "--overwrite"], "one of the inputs"),
         (["p_L.png", "p_R.png", "-o", "out.xyz"], ".tif"),
         (["p_L.png", "p_R.png", "-o", "folder.png"], "is a folder"),
+        (["p_L.png", "p_R.png", "-o", "-"], "standard output"),
+        (["p_L.png", "p_R.png", "-o", "out.jpg", "--depth", "16"], "holds 8 bits, not 16"),
+        (
+            [".", "-o", "many", "--format", "jpg", "--depth", "16"],
+            "NAME.jpg was not written: .jpg holds 8 bits, not 16",
+        ),
+        (["p_L.png", "p_R.png", "-o", "out.png", "--turn", "sideways"], "no turn called 'sideways'"),
         (["p_L.png", "p_R.png", "-o", "nowhere/out.png"], "nowhere"),
         (["p_L.png", "p_R.png", "-o", "w.pth/out.png"], "w.pth"),
         (["p_L.png", "p_R.png", "-o", "/proc/out.png"], "/proc/out.png cannot be written"),
@@ -182,7 +189,7 @@ def test_a_real_process_fails_without_a_traceback(folder: Path) -> None:
 
 def test_options_for_folders_are_named_where_there_is_none(dualpix: Command, folder: Path) -> None:
     code, _, err = dualpix("deblur", "p_L.png", "p_R.png", "-o", "o.png", "--resume", "--json", "x", "--format", "png")
-    assert code == 2 and "--resume, --json, --format: only for a folder or a manifest" in err
+    assert code == 2 and "--resume, --json, --format: only for a folder, a pattern or a manifest" in err
     assert "--dry-run" not in err and "--shard" not in err
 
 

@@ -11,10 +11,13 @@ import pytest
 from PIL import Image, ImageCms, ImageOps
 
 from dualpix import __version__
+from dualpix.weights import checkpoint
+from small_networks import TINY, tiny
 
 Command = Callable[..., tuple[int, str, str]]
 ICC = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 WEIGHTS = ("-w", "w.safetensors")
+TINY_WEIGHTS = ("-w", "tiny.safetensors")
 
 
 @pytest.fixture
@@ -68,3 +71,50 @@ def test_a_bomb_or_a_stump_leaves_no_output(dualpix: Command, portrait: Path) ->
         code, out, err = dualpix("deblur", name, "p_R.png", "-o", "out.png", *WEIGHTS)
         assert (code, out) == (1, "") and err.startswith(f"dualpix: {name} {said}") and err.count("\n") == 1
     assert sorted(os.listdir(portrait)) == before
+
+
+@pytest.fixture
+def tiny_weights(folder: Path) -> Path:
+    """The folder, with weights of a network that is quick."""
+    checkpoint.save(folder / "tiny.safetensors", tiny(), "mccnet-fast", TINY)
+    return folder
+
+
+def test_an_upright_pair_gives_the_lying_ones_picture_turned(dualpix: Command, tiny_weights: Path) -> None:
+    """In a folder as by itself."""
+    code, _, _ = dualpix("deblur", "p_L.png", "p_R.png", "-o", "lying/", *TINY_WEIGHTS)
+    assert code == 0
+    expected = np.asarray(Image.open(tiny_weights / "lying" / "p.png"))
+    for degrees, way in ((90, Image.Transpose.ROTATE_90), (270, Image.Transpose.ROTATE_270)):
+        (tiny_weights / "up").mkdir(exist_ok=True)
+        for side in "LR":
+            with Image.open(tiny_weights / f"p_{side}.png") as view:
+                view.transpose(way).save(tiny_weights / "up" / f"p{degrees}_{side}.png")
+        code, _, err = dualpix("deblur", f"up/p{degrees}_L.png", f"up/p{degrees}_R.png", "-o", "lying", *TINY_WEIGHTS)
+        assert code == 0 and "stands upright" in err
+        made = np.asarray(Image.open(tiny_weights / "lying" / f"p{degrees}.png"))
+        assert np.array_equal(made, np.rot90(expected, degrees // 90))
+    code, _, _ = dualpix("deblur", "up", "-o", "many", *TINY_WEIGHTS)
+    assert code == 0
+    for degrees in (90, 270):
+        one, other = (tiny_weights / place / f"p{degrees}.png" for place in ("lying", "many"))
+        assert one.read_bytes() == other.read_bytes()
+
+
+def test_two_folders_and_a_list_make_the_same_pictures(dualpix: Command, tiny_weights: Path) -> None:
+    for side, place in (("L", "first"), ("R", "second")):
+        (tiny_weights / place).mkdir()
+        (tiny_weights / f"p_{side}.png").rename(tiny_weights / place / "p.png")
+    (tiny_weights / "list.csv").write_text("left;right\nfirst/p.png;second/p.png\n")
+    assert dualpix("deblur", "first", "second", "-o", "a", *TINY_WEIGHTS)[0] == 0
+    assert dualpix("deblur", "list.csv", "-o", "b", *TINY_WEIGHTS)[0] == 0
+    assert dualpix("deblur", "first/p.png", "second/p.png", "-o", "c/", *TINY_WEIGHTS)[0] == 0
+    (tiny_weights / "first/p.png").rename(tiny_weights / "first/L_p.png")
+    (tiny_weights / "second/p.png").rename(tiny_weights / "first/R_p.png")
+    assert dualpix("deblur", "first/[LR]_*", "-o", "d", *TINY_WEIGHTS)[0] == 0
+    made = [(tiny_weights / place).read_bytes() for place in ("a/p.png", "b/first/p.png", "c/p.png", "d/p.png")]
+    assert len(set(made)) == 1
+    code, _, err = dualpix(
+        "deblur", "first/[LR]_*", "-o", "d", *TINY_WEIGHTS, "--depth", "16", "--format", "jpg", "--resume"
+    )
+    assert code == 1 and "holds 8 bits, not 16" in err

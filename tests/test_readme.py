@@ -170,6 +170,7 @@ def furnish(root: Path, pantry: Path, page: Path, raw: Callable[..., bytes]) -> 
             (root / "shots").mkdir(exist_ok=True)
             tifffile.imwrite(root / "shots" / f"{name}.tif", view)
         (root / "pairs.jsonl").write_text("".join(blocks(page, "json")))
+        (root / "pairs.csv").write_text("".join(blocks(page, "text")))
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from small_networks import tiny
 def _matches(disparity_px: float, reduction: int = 4, count: int = 40) -> Matches:
     across = torch.full((count,), disparity_px / reduction)
     zero = torch.zeros(count)
-    return Matches(across, zero, zero, zero, count, count, reduction)
+    return Matches(across, zero, zero, zero, zero, count, count, reduction)
 
 
 @pytest.mark.parametrize(

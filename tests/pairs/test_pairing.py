@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from dualpix.datasets import Folder, open_dataset
 from dualpix.errors import PairError
 from dualpix.inference.batch.jobs import list_jobs
 from dualpix.pairs import find_pairs
-from dualpix.pairs.pairing import find_tree
+from dualpix.pairs.pairing import find_tree, find_two
+from dualpix.pairs.views import find_named_pairs
 
 
 def touch(root: Path, *names: str) -> None:
@@ -43,11 +45,105 @@ def places(root: Path, **options: object) -> dict[str, tuple[str, ...]]:
         ("test_l/source/7.png", "test_r/source/7.png", "test/7"),
         ("dpdd/val_l/source/7.png", "dpdd/val_r/source/7.png", "dpdd/val/7"),
         ("scene_l/a.png", "scene_r/a.png", "scene/a"),
+        ("L_001.png", "R_001.png", "001"),
+        ("left_001.png", "right_001.png", "001"),
+        ("x/001.left.png", "x/001.right.png", "x/001"),
+        ("IMG 0001 L.png", "IMG 0001 R.png", "IMG 0001"),
+        ("IMG (L).png", "IMG (R).png", "IMG"),
+        ("IMG_7[left].png", "IMG_7[right].png", "IMG_7"),
+        ("imageL/1.png", "imageR/1.png", "1"),
+        ("x/left_view/1.png", "x/right_view/1.png", "x/1"),
+        ("views_left/left_1.png", "views_right/right_1.png", "views/1"),
+        ("trip left/a.png", "trip right/a.png", "trip/a"),
+        ("x/A/1.png", "x/B/1.png", "x/1"),
     ],
 )
 def test_the_usual_names_make_pairs(tmp_path: Path, left: str, right: str, place: str) -> None:
     touch(tmp_path, left, right)
     assert places(tmp_path) == {place: (left, right)}
+
+
+def test_the_same_names_make_training_pairs_and_names_of_samples(tmp_path: Path) -> None:
+    for number, (left, right) in enumerate(
+        [("L_1.png", "R_1.png"), ("imageL/1.png", "imageR/1.png"), ("A/1.png", "B/1.png")]
+    ):
+        root = tmp_path / str(number)
+        touch(root, left, right, "sharp/1.png")
+        assert find_named_pairs(root) == {"1": (root / left, root / right)}
+        opened = open_dataset(root)
+        assert isinstance(opened, Folder) and opened.scenes["1"]["sharp"] == root / "sharp/1.png"
+
+
+def test_what_only_sounds_like_a_side_is_a_photograph(tmp_path: Path) -> None:
+    """And folders called A and B may hold pairs of their own, or two trips."""
+    touch(tmp_path, "vitamin R.png", "left_turn.png", "A/a_L.png", "A/a_R.png", "B/b_L.png", "B/b_R.png")
+    assert list(places(tmp_path)) == ["A/a", "B/b"]
+    touch(tmp_path / "trips", "A/1.png", "B/2.png")
+    with pytest.raises(PairError, match=r"A/1\.png, B/2\.png; name the views NAME_L and NAME_R"):
+        find_tree(tmp_path / "trips")
+
+
+def test_a_folder_without_pairs_is_told_what_would_make_one(tmp_path: Path) -> None:
+    touch(tmp_path, "IMG_12a.png", "IMG_12b.png", "flowers.png", "sea.png")
+    with pytest.raises(
+        PairError, match=r"IMG_12b\.png, flowers\.png, \.\.\.; .*IMG_12_L\.png and IMG_12_R\.png\).*\.csv"
+    ):
+        find_tree(tmp_path)
+
+
+def test_folders_of_equal_names_are_told_to_be_given_as_two(tmp_path: Path) -> None:
+    touch(tmp_path, "cam 0/1.png", "cam 1/1.png")
+    with pytest.raises(PairError, match=r"but cam 0/1\.png, cam 1/1\.png; .*deblur .*/cam 0 .*/cam 1\)"):
+        find_tree(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(PairError, match="nor any picture"):
+        find_tree(tmp_path / "empty")
+
+
+@pytest.mark.parametrize(
+    ("names", "found"),
+    [
+        (["a_L.png", "a_R.png", "L_b.png", "R_b.png"], ["a"]),
+        (["imageL/a_L.png", "imageL/a_R.png", "imageR/a_L.png", "imageR/a_R.png"], ["imageL/a", "imageR/a"]),
+        (["A/1.mpo", "B/1.mpo"], ["A/1", "B/1"]),
+        (["L_1.mpo", "R_1.mpo", "L_2.dng", "R_2.dng"], ["L_1", "L_2", "R_1", "R_2"]),
+        (["left/left 1.png", "right/left 1.png"], ["left 1"]),
+        (["left/a.png", "right/a.png", "L_a.png", "R_a.png"], ["a"]),
+        (["trip left/left/a.png", "trip left/right/a.png", "trip right/x_L.png"], ["trip left/a"]),
+    ],
+)
+def test_what_sure_marks_find_is_found_as_before(tmp_path: Path, names: list[str], found: list[str]) -> None:
+    """Places and files of version 0.1.0, which knew no other marks."""
+    touch(tmp_path, *names)
+    assert sorted(places(tmp_path)) == found
+    assert all(Path(file).name not in ("L_a.png", "R_a.png") for pair in places(tmp_path).values() for file in pair)
+
+
+def test_two_folders_are_the_left_and_the_right_views(tmp_path: Path) -> None:
+    one, two, out = (tmp_path / name for name in ("one", "two", "one/out"))
+    touch(
+        tmp_path, "one/x/a.png", "two/x/a.png", "one/b_L.png", "two/b_R.png", "one/c.png", "one/L_d.png", "two/R_d.png"
+    )
+    found = find_two(one, two)
+    expected = [("b", True), ("c", False), ("d", True), ("x/a", True)]
+    assert [(str(pair.place), pair.right is not None) for pair in found] == expected
+    assert "No other view was found" in found[1].problem
+    touch(tmp_path, "one/out/b.png")
+    assert [job.place for job in list_jobs(one, out, right=two)] == ["b.png", "c.png", "d.png", "x/a.png"]
+    assert [job.place for job in list_jobs(one, out, right=two, include=["x/*"])] == ["x/a.png"]
+    with pytest.raises(PairError, match="was given for both views"):
+        find_two(one, two / ".." / "one")
+    touch(tmp_path, "three/z.png")
+    with pytest.raises(PairError, match="no files of equal names, but"):
+        find_two(tmp_path / "one", tmp_path / "three")
+
+
+def test_a_pattern_stands_for_the_pairs_that_are_like_it(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{name}_{side}.png" for name in ("trip/a", "trip/b", "c") for side in "LR"))
+    assert [job.place for job in list_jobs(tmp_path / "trip" / "*_L.png", tmp_path / "out")] == ["a.png", "b.png"]
+    assert [job.place for job in list_jobs(tmp_path / "t*" / "b*", tmp_path / "out")] == ["trip/b.png"]
+    with pytest.raises(PairError, match="is left by include=, exclude= or the pattern"):
+        list_jobs(tmp_path / "trip" / "*.tif", tmp_path / "out")
 
 
 def test_only_views_are_taken_from_data_sets(tmp_path: Path) -> None:

@@ -1,15 +1,17 @@
 """What two views are said to be, in numbers and in a few words."""
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import dualpix
 from dualpix.io import read_picture
 from dualpix.pairs import check_pair, inspect_views
-from dualpix.pairs.verdict import EITHER, GOOD, UNKNOWN, VERDICTS
+from dualpix.pairs.verdict import EITHER, GOOD, IN_FOCUS, UNKNOWN, VERDICTS
 from dualpix.simulation.light import Light, draw_lens
 from dualpix.simulation.render import Layer, render
 
@@ -41,10 +43,11 @@ def test_each_kind_of_oddity_has_its_words(defocused) -> None:
         "vertical": (left.transpose(1, 2), right.transpose(1, 2)),
         "misaligned": (left[:, 3:], right[:, :-3]),
         "still": (left, (left + noise).clamp(0, 1)),
-        "brightness": (left, right * 0.8),
+        "brightness": (left, right * 0.38),
+        "stereo": (left[:, :, 4:], left[:, :, :-4]),
         "strange": (left, defocused(0, 6, seed=1)[1]),
     }
-    assert cases.keys() == VERDICTS.keys()
+    assert cases.keys() | {"upright"} == VERDICTS.keys()  # that one only after turning, see test_turning.py
     for kind, pair in cases.items():
         found = inspect_views(*pair)
         assert list(found.odd) == [kind] and found.verdict == VERDICTS[kind]
@@ -56,7 +59,7 @@ def test_each_kind_of_oddity_has_its_words(defocused) -> None:
 
 def test_the_worst_is_said_first(defocused) -> None:
     left, right = defocused(0, 6)
-    found = inspect_views(right, left * 0.8)
+    found = inspect_views(right, left * 0.38)
     assert set(found.odd) == {"brightness", "swapped"} and found.verdict == VERDICTS["swapped"]
 
 
@@ -119,9 +122,64 @@ def test_noise_alone_is_too_little_to_tell(sigma: float) -> None:
     assert found.verdict == UNKNOWN and found.odd == {} and found.matches.textured == 0
 
 
+def coded(view: torch.Tensor, quality: int, sampling: int = 2) -> torch.Tensor:
+    """A JPEG of it, by Pillow."""
+    buffer = BytesIO()
+    levels = (255 * view).round().byte().permute(1, 2, 0).numpy()
+    Image.fromarray(levels).save(buffer, "JPEG", quality=quality, subsampling=sampling)
+    return torch.from_numpy(np.asarray(Image.open(buffer)) / np.float32(255)).permute(2, 0, 1)
+
+
+@pytest.mark.parametrize(("one", "other"), [(None, 80), (80, 95), (None, 60), (90, 60)])
+def test_one_photograph_coded_twice_is_no_pair(one: int | None, other: int) -> None:
+    """By content that coding hardly moves, whatever it does to each block."""
+    left = read_picture(Path(dualpix.__file__).parent / "demo_pair" / "left.png").pixels
+    first = left if one is None else coded(left, one, 0)
+    for view in (first, first * 0.9):
+        assert list(inspect_views(view, coded(left, other)).odd) == ["still"]
+
+
+@pytest.mark.parametrize("quality", [60, 80])
+def test_coding_makes_no_copy_of_a_pair(quality: int) -> None:
+    left, right = bundled()
+    assert inspect_views(coded(left, quality), coded(right, quality)).odd == {}
+
+
+@pytest.mark.parametrize(
+    ("across", "down", "kind"),
+    [(2, 0, "stereo"), (5, 0, "stereo"), (-8, 0, "stereo"), (0, 4, "misaligned"), (4, 3, "misaligned")],
+)
+def test_a_sharp_picture_moved_evenly_is_no_pair(across: int, down: int, kind: str) -> None:
+    sharp = read_picture(Path(dualpix.__file__).parent / "demo_pair" / "sharp.png").pixels
+    moved = sharp.roll((down, across), (1, 2))
+    assert list(inspect_views(sharp, moved).odd) == [kind]
+    assert list(inspect_views(noisy(sharp, 10, 1), noisy(moved, 10, 2)).odd) == [kind]
+
+
+@pytest.mark.parametrize("blur_px", [8, 12])
+def test_blur_that_moves_all_of_it_evenly_is_a_pair(defocused, blur_px: float) -> None:
+    """As far as the sharp picture above, but blurred as that takes."""
+    assert inspect_views(*defocused(blur_px)).odd == {}
+
+
+def test_noise_of_full_range_is_too_little_to_tell() -> None:
+    dice = torch.Generator().manual_seed(0)
+    assert inspect_views(*(torch.rand(3, 400, 500, generator=dice) for _ in "lr")).verdict == UNKNOWN
+
+
+def test_everything_in_focus_stops_nothing() -> None:
+    """Of one sharp view and the same with as little disparity as f/20 leaves, smoothly over the picture."""
+    sharp = read_picture(Path(dualpix.__file__).parent / "demo_pair" / "sharp.png").pixels
+    right = torch.lerp(sharp, sharp.roll(1, 2), 0.04)
+    found = inspect_views(noisy(sharp, 2, 1), noisy(right, 2, 2))
+    assert (found.odd, found.verdict) == ({}, IN_FOCUS)
+
+
 def test_every_verdict_is_explained_on_a_page() -> None:
     page = (Path(__file__).parents[2] / "docs" / "cameras.md").read_text()
-    assert [verdict for verdict in (*VERDICTS.values(), GOOD, EITHER, UNKNOWN) if f"| {verdict} |" not in page] == []
+    assert [
+        verdict for verdict in (*VERDICTS.values(), GOOD, EITHER, IN_FOCUS, UNKNOWN) if f"| {verdict} |" not in page
+    ] == []
 
 
 def test_wide_blur_through_unlike_halves_is_a_pair_still() -> None:

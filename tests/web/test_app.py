@@ -12,6 +12,9 @@ import tifffile
 from asking import Client, multipart, pair_of, picture, png
 from PIL import Image
 
+import dualpix as package
+
+DEMO = Path(package.__file__).parent / "demo_pair"
 Command = Callable[..., tuple[int, str, str]]
 
 
@@ -83,6 +86,19 @@ def test_a_pair_can_be_checked_swapped_and_then_started(client: Client) -> None:
     assert middle[0] == pytest.approx(-middle[1], abs=0.2) and abs(middle[0]) > 1
     assert client.post(f"{one}/start").status == 202
     assert client.wait(told["id"])["state"] == "done"
+
+
+def test_an_upright_pair_is_turned_for_the_work_and_shown_upright(client: Client) -> None:
+    views = {side: np.asarray(Image.open(DEMO / f"{side}.png"))[:256, :320] for side in ("left", "right")}
+    upright: dict[str, bytes | str] = {side: png(np.rot90(view).copy()) for side, view in views.items()}
+    told = client.done({**upright, "start": "no"})
+    lying = client.done({**{side: png(view) for side, view in views.items()}, "start": "no"})
+    assert (told["check"]["quarter_turns"], lying["check"]["quarter_turns"]) == (3, 0)
+    assert {**told["check"], "quarter_turns": 0, "notes": []} == {**lying["check"], "notes": []}
+    assert "stands upright" in told["notes"][-1] and lying["notes"] == []
+    assert Image.open(BytesIO(client.get(f"/api/jobs/{told['id']}/left").content)).size == (256, 320)
+    left_alone = client.done({**upright, "start": "no", "turn": "none"})
+    assert list(left_alone["check"]["odd"]) == ["vertical"]
 
 
 def test_one_file_that_holds_both(client: Client) -> None:
@@ -161,6 +177,7 @@ WRONG = [
     ({"left": b""}, 400, "empty"),
     ({"left": "text"}, 400, "no file"),
     ({"left": b"x", "layout": "diagonal"}, 400, "side-by-side"),
+    ({"left": b"x", "turn": "sideways"}, 400, "auto, none, left, half, right"),
     ({"left": b"x", "start": "perhaps"}, 400, "yes or no"),
     ({"left": b"x", "colour": "red"}, 400, "no field"),
     ({"left": b"x", "swap": "1" * 5000}, 400, ""),

@@ -32,22 +32,25 @@ from dualpix.cli.options import (
     Precision,
     Scale,
     Swap,
+    Turn,
     Weights,
 )
 from dualpix.cli.telling import Status, say
+from dualpix.errors import PictureError
 
 
 def deblur(
     left: Annotated[Path, typer.Argument(metavar="LEFT", help="The left view, or a file that holds both.")],
     output: Annotated[
-        Path,
+        str,  # a path would lose the slash at its end
         typer.Option(
-            "--output", "-o", metavar="OUT", help="The picture to write; without extension, in the format of LEFT."
+            "--output", "-o", metavar="OUT", help="The picture, in the format of LEFT if it has no ending; or a folder."
         ),
     ],
-    right: Annotated[Path | None, typer.Argument(metavar="RIGHT", help="The right view.")] = None,
+    right: Annotated[Path | None, typer.Argument(metavar="RIGHT", help="The right view, or the folder of all.")] = None,
     layout: Layout = None,
     swap: Swap = False,
+    turn: Turn = "auto",
     weights: Weights = None,
     overwrite: Overwrite = False,
     memory: Memory = None,
@@ -74,7 +77,10 @@ def deblur(
     disparity_picture: DisparityPicture = None,
     confidence: ConfidenceFile = None,
 ) -> None:
-    """Deblur a pair: two views in, one sharp picture out; or a folder of pairs, or all that a manifest lists.
+    """Deblur a pair: two views in, one sharp picture out; or a folder of pairs, or all that a list names.
+
+    LEFT may also be a folder of pairs, or that of the left views, with that of the right ones as RIGHT, a pattern in
+    quotes such as 'trip/*_L.tif', or a list of pairs (.csv, .jsonl). OUT is then a folder.
 
     Views are PNG, TIFF, JPEG, WebP, JPEG XL, AVIF, HEIF, PGM or PPM files; `dualpix extract --help` says what files
     may hold both.
@@ -87,6 +93,8 @@ def deblur(
     """
     if depth not in (None, 8, 16):
         raise typer.BadParameter("choose 8 or 16", param_hint="--depth")
+    if output == "-":
+        raise PictureError("A picture cannot be written to standard output; name a file or a folder after -o.")
     many = Many(dry_run, include, exclude, resume, report, shard, allow_outside)
     maps = Maps(disparity, disparity_picture, confidence)
     is_many = many.check(left, right, suffix)
@@ -104,34 +112,35 @@ def deblur(
         force=force or anyway,
         layout=layout,
         swap=swap,
+        turn=turn,
         software=f"dualpix {__version__}",
     )
     if is_many:
         maps.refuse()
-        deblur_many(left, output, weights, options, many, overwrite, suffix)
+        deblur_many(left, right, Path(output), weights, options, many, overwrite, suffix)
         return
-    from dualpix.inference.pipeline import deblur_views, load_pair, save_result, size_in_file
+    from dualpix.inference.pipeline import deblur_views, load_pair, name_output, save_result, size_in_file
     from dualpix.pairs import usual_suffix
-    from dualpix.pairs.verdict import EITHER, UNKNOWN
+    from dualpix.pairs.verdict import UNSURE
     from dualpix.weights import checkpoint
 
-    output = output if output.suffix or output.is_dir() else output.with_name(output.name + usual_suffix(left, layout))
+    path = name_output(output, left, right, usual_suffix(left, layout))
     opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
-    maps.check(output, overwrite, [left] if right is None else [left, right], opened)
+    maps.check(path, overwrite, [left] if right is None else [left, right], opened)
     with Status() as status:
         status.tell("reading")
-        pair, inherited = load_pair(output, left, right, opened, options, overwrite=overwrite)
+        pair, inherited = load_pair(path, left, right, opened, options, overwrite=overwrite)
         height, width = pair["left"].shape[1:]
         status.tell(f"computing {width} x {height} pixels")
         start = time.perf_counter()
         done = deblur_views(pair, opened, options, status.count)
         status.tell("writing")
-        lost = save_result(output, done.picture, inherited, overwrite=overwrite)
+        lost = save_result(path, done.picture, inherited, overwrite=overwrite)
     for note in (*done.warnings, *lost):
         say(f"Note: {note}")
-    if done.verdict in (EITHER, UNKNOWN):
+    if done.verdict in UNSURE:
         say(f"Note: Of this pair `dualpix inspect` says: {done.verdict}.")
-    width, height = size_in_file(output, done.picture, inherited)
-    typer.echo(f"{output}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s ({done.plan})")
+    width, height = size_in_file(path, done.picture, inherited)
+    typer.echo(f"{path}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s ({done.plan})")
     if maps:
         maps.write(pair, opened, inherited.metadata, overwrite, memory, device)

@@ -76,7 +76,7 @@ class Maps:
         from dualpix.io import Metadata, write_picture
         from dualpix.pairs import restore_orientation
 
-        found = disparity(pair["left"], pair["right"], opened, memory=memory, device=device)
+        found = disparity(pair["left"], pair["right"], opened, memory=memory, device=device, turn="none")
         for note in found.warnings:
             say(f"Note: {note}")
         plain = Metadata(orientation=metadata.orientation, software=metadata.software)

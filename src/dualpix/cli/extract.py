@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dualpix.cli.options import Layout, Overwrite, Swap
+from dualpix.cli.options import Layout, Overwrite, Swap, Turn
 from dualpix.cli.telling import say
 
 
@@ -17,6 +17,7 @@ def extract(
     right: Annotated[Path | None, typer.Argument(metavar="RIGHT", help="With -o LEFT: the other file.")] = None,
     layout: Layout = None,
     swap: Swap = False,
+    turn: Turn = "auto",
     overwrite: Overwrite = False,
 ) -> None:
     """Take the two views out of one file.
@@ -32,7 +33,7 @@ def extract(
     """
     from dualpix.pairs.extract import extract as run
 
-    done = run(file, output, right, layout=layout, swap=swap, overwrite=overwrite)
+    done = run(file, output, right, layout=layout, swap=swap, turn=turn, overwrite=overwrite)
     for note in done.notes:
         say(f"Note: {note}")
     typer.echo(f"{done.left} and {done.right}: {done.size[0]} x {done.size[1]} pixels each")

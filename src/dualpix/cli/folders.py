@@ -58,21 +58,26 @@ class Many(NamedTuple):
 
     def check(self, source: Path, right: Path | None, suffix: str | None) -> bool:
         """Whether `source` holds many pairs; raises a usage error if the options do not fit that."""
-        many = source.is_dir() or source.suffix.lower() == ".jsonl"
-        if many and right is not None:
-            raise typer.BadParameter("a folder or a manifest holds both views; give only one", param_hint="RIGHT")
+        from dualpix.inference.batch.jobs import is_pattern
+        from dualpix.inference.batch.manifest import SUFFIXES
+
+        many = source.is_dir() or source.suffix.lower() in SUFFIXES or is_pattern(source)
+        if many and right is not None and not (source.is_dir() and right.is_dir()):
+            what = "a folder, a pattern or a manifest holds both views; give only one, or the folders of both views"
+            raise typer.BadParameter(what, param_hint="RIGHT")
         given = [OPTIONS[name] for name, value in self._asdict().items() if value]
         given += ["--format"] if suffix is not None else []
         if not many and given:
-            what = f"only for a folder or a manifest (.jsonl), and {source} is neither"
+            what = f"only for a folder, a pattern or a manifest (.jsonl, .csv), and {source} is none of these"
             raise typer.BadParameter(what, param_hint=", ".join(given))
-        if many and not source.is_dir() and (self.include or self.exclude):
+        if many and source.suffix.lower() in SUFFIXES and not source.is_dir() and (self.include or self.exclude):
             raise typer.BadParameter("--include and --exclude are for folders", param_hint="LEFT")
         return many
 
 
 def deblur_many(
     source: Path,
+    right: Path | None,
     output: Path,
     weights: str | None,
     options: "DeblurOptions",
@@ -80,7 +85,10 @@ def deblur_many(
     overwrite: bool,
     suffix: str | None = None,
 ) -> None:
-    """Deblur a folder or what a manifest lists. Exit codes: 0 all is there, 1 something failed, 130 interrupted."""
+    """Deblur a folder, or two with a view each, or what a pattern or a manifest lists.
+
+    Exit codes: 0 all is there, 1 something failed, 130 interrupted.
+    """
     part = _shard(many.shard)
     from dualpix.inference import batch
 
@@ -88,6 +96,7 @@ def deblur_many(
         source,
         output,
         options,
+        right=right,
         format=suffix,
         include=many.include or (),
         exclude=many.exclude or (),

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dualpix.cli.options import Layout, Overwrite, Swap
+from dualpix.cli.options import Layout, Overwrite, Swap, Turn
 from dualpix.cli.telling import say
 
 
@@ -15,6 +15,7 @@ def inspect(
     right: Annotated[Path | None, typer.Argument(metavar="RIGHT", help="The right view.")] = None,
     layout: Layout = None,
     swap: Swap = False,
+    turn: Turn = "auto",
     picture: Annotated[
         Path | None, typer.Option(metavar="OUT", help="Draw the disparity: red behind the focus, blue in front.")
     ] = None,
@@ -29,15 +30,16 @@ def inspect(
       dualpix inspect photo.CR3 --json
     """
     from dualpix.inference.scales import choose
+    from dualpix.pairs import restore_orientation
     from dualpix.pairs.inspect import inspect as run
     from dualpix.pairs.inspect import profile_of, scale_px
 
-    done = run(left, right, layout=layout, swap=swap, picture=picture, overwrite=overwrite)
+    done = run(left, right, layout=layout, swap=swap, turn=turn, picture=picture, overwrite=overwrite)
     if as_json:
         typer.echo(json.dumps(done.as_json(), indent=2))
         return
     views, found = done.views, done.found
-    height, width = views["left"].shape[1:]
+    height, width = restore_orientation(views["left"][:1], views).shape[1:]
     channels = ", grey" if views["grey"] else ""
     typer.echo(f"{'size':16} {width} x {height} pixels, {views['depth']} bits{channels}")
     typer.echo(f"{'profile':16} {profile_of(views)}")

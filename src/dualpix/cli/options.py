@@ -36,6 +36,10 @@ Layout = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Go on if the pair looks odd, as if swapped.")]
 Swap = Annotated[bool, typer.Option("--swap", help="Exchange the views.")]
+Turn = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Upright views: auto finds out; left, right or half turns them, none does not."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]
 
 

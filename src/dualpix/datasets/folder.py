@@ -14,8 +14,9 @@ from torch import Tensor
 
 from dualpix.errors import DataError
 from dualpix.io.formats.npy import read_npy
-from dualpix.pairs import find_pairs
-from dualpix.pairs.sample import Sample, bare_name, check_folder, list_pictures, read_sample
+from dualpix.pairs.names import mark_files
+from dualpix.pairs.sample import Sample, check_folder, list_pictures, read_sample
+from dualpix.pairs.views import find_named_pairs, has_parallel_folders
 
 MARKS = {"center": "_C", "sharp": "_sharp"}
 
@@ -30,7 +31,7 @@ class Folder:
 
     def __init__(self, root: str | Path) -> None:
         self.root = path = check_folder(root)
-        self.scenes = {bare_name(left): {"left": left, "right": right} for left, right in find_pairs(path)}
+        self.scenes = {name: {"left": left, "right": right} for name, (left, right) in find_named_pairs(path).items()}
         for key in MARKS:
             for name, file in _beside(path, key).items():
                 self.scenes.get(name, {})[key] = file
@@ -56,9 +57,8 @@ class Folder:
 
 
 def looks_like_pairs(root: Path) -> bool:
-    """Whether `root` has the folders left and right, or files whose names are marked as those of a view."""
-    folders = (root / "left").is_dir() and (root / "right").is_dir()
-    return folders or any(bare_name(path) != path.stem for path in list_pictures(root))
+    """Whether `root` has folders such as left and right, or files whose names are marked as those of a view."""
+    return has_parallel_folders(root) or any(side for _, side in mark_files(list_pictures(root)).values())
 
 
 def _read_blur(path: Path, like: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 import warnings as python_warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
@@ -22,7 +22,8 @@ from dualpix.io import PictureLike, as_picture
 from dualpix.machine import threads
 from dualpix.machine.modes import settled
 from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS, Network
-from dualpix.pairs import inspect_views, read_pair, require_pair
+from dualpix.pairs import inspection_of, lay_along_rows, read_pair, require_pair, restore_orientation
+from dualpix.pairs.brightness import match_brightness
 from dualpix.pairs.flips import FLIPS
 from dualpix.pairs.sample import Sample, mean_view
 from dualpix.weights import checkpoint
@@ -59,7 +60,7 @@ def deblur(
 
     Args:
         left: path of a picture file, Pillow image, or array or tensor, H x W x 3 or 3 x H x W, or H x W in grey, 8 or
-            16-bit integers or floats in [0, 1], with the disparity along rows.
+            16-bit integers or floats in [0, 1].
         right: the other view, in the same way.
         weights: shipped weights by name, a checkpoint file or one that `dualpix export` wrote, a `Checkpoint` or a
             network; None takes the default ones.
@@ -81,11 +82,13 @@ def deblur(
     if chosen.layout is not None:
         raise PairError("layout= says how one file holds both views, and here are two; read it with `open_views`.")
     with memory_told():
-        sample = as_sample(*((right, left) if chosen.swap else (left, right)))
+        sample = as_sample(left, right)
+        require_pair(sample["left"], sample["right"])
+        sample = lay_along_rows(sample, chosen.turn, chosen.swap)
     done = deblur_pair(sample, weights, chosen, progress=progress)
     for warning in done.warnings:
         python_warnings.warn(warning, stacklevel=3)  # past `settled`
-    return done.picture
+    return restore_orientation(done.picture, sample)
 
 
 @settled()
@@ -101,7 +104,8 @@ def deblur_pair(
     """Like `deblur`, for a sample (`left`, `right` and, where known, `center`), with the plan and the warnings.
 
     Args:
-        sample: the views as they are to be used: options that say how files are read change nothing any more.
+        sample: the views as they are to be used: options that say how files are read change nothing any more. Only if
+            nothing says how they lie (`quarter_turns`) are they turned as the options say, and the picture back.
         weights: as `deblur` takes them.
         options: as `deblur` takes them.
         strict: what looks odd about the pair raises `PairError` before any work is done.
@@ -110,22 +114,28 @@ def deblur_pair(
     """
     chosen = options_of(options, keywords)
     with memory_told():
-        return _deblurred(sample, weights, chosen, strict, progress)
+        require_pair(sample["left"], sample["right"])
+        laid = sample if "quarter_turns" in sample else lay_along_rows(sample, chosen.turn)
+        done = _deblurred(laid, weights, chosen, strict, progress)
+        return done if laid is sample else replace(done, picture=restore_orientation(done.picture, laid))
 
 
 def _deblurred(
     sample: Sample, weights: WeightsLike, options: DeblurOptions, strict: bool, progress: Progress | None
 ) -> Deblurred:
-    left, right = sample["left"], sample["right"]
-    require_pair(left, right)
-    found = inspect_views(left, right)
+    found = inspection_of(sample)
     odd = list(found.odd.values())
     if strict and odd:
         advice = f"To go on all the same, give {option('force')}."
         if "swapped" in found.odd:
             advice = f"To exchange the views, give {option('swap')}; to go on all the same, {option('force')}."
+        if "upright" in found.odd:
+            ways = f"{option('turn', 'left')} or {option('turn', 'right')}"
+            advice = f"To say which way, give {ways}; to go on all the same, {option('force')}."
         raise PairError(" ".join([*odd, advice]))
-    warnings = [*sample.get("notes", ()), *odd]
+    left, right, matched = match_brightness(sample["left"], sample["right"])
+    sample = {**sample, "left": left, "right": right}
+    warnings = [*sample.get("notes", ()), *odd, *([matched] if matched else [])]
     network = open_network(weights)
     steps, told = scales.choose_for(network, found.matches, (left.shape[1], left.shape[2]), options.scale)
     warnings += told

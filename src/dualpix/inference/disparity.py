@@ -17,7 +17,8 @@ from dualpix.inference.finder import Finder
 from dualpix.io import Metadata, PictureLike, write_picture
 from dualpix.machine.modes import settled
 from dualpix.networks import Network
-from dualpix.pairs import require_pair
+from dualpix.pairs import lay_along_rows, require_pair, restore_orientation
+from dualpix.pairs.brightness import match_brightness
 from dualpix.weights.exported import exported_of
 
 ZERO_LEVEL, LEVELS_PER_PX = 32768, 512
@@ -49,19 +50,23 @@ def disparity(
     memory: str | int | None = None,
     band_rows: int | None = None,
     device: str | torch.device = "auto",
+    turn: str = "auto",
     progress: Progress | None = None,
 ) -> Disparity:
     """Return the disparity of a pair that the network's cross-correlation finds, and how sure it is.
 
-    Arguments are those of `deblur`. At most as far as the network looks, and 32 pixels, either way; computed in fp32.
-    Raises `PictureError`, `PairError` or `MachineError`, and `CheckpointError` for networks that do not correlate.
+    Arguments are those of `deblur`, and `turn` is as in `DeblurOptions`. At most as far as the network looks, and 32
+    pixels, either way; computed in fp32. Raises `PictureError`, `PairError` or `MachineError`, and `CheckpointError`
+    for networks that do not correlate.
     """
     sample = as_sample(left, right)
-    views = [sample["left"], sample["right"]]
-    require_pair(*views)
+    require_pair(sample["left"], sample["right"])
+    sample = lay_along_rows(sample, turn)
+    views = match_brightness(sample["left"], sample["right"])[:2]
     runner = Runner(cast(Network, finder_of(weights)), "fp32", device)
     run = partial(run_bands, runner, views, progress=progress, channels=2)
     found, _, notes = run_fitting(runner, views, run, memory, band_rows)
+    found = restore_orientation(found, sample)
     return Disparity(found[:1], found[1:], notes)
 
 

@@ -11,16 +11,16 @@ import torch
 
 from dualpix.errors import PictureError
 from dualpix.inference import engines, planning, scales
-from dualpix.pairs import SOURCES
+from dualpix.pairs import SOURCES, TURNS
+from dualpix.pairs.turning import AUTO
 from dualpix.tables import pick
 
 DEPTHS = (8, 16)
 
-SHAPING = ("precision", "device", "engine", "mirror", "depth", "strip_metadata", "layout", "swap", "scale")
-"""Fields that the finished picture depends on, in the order in which the first journals had them, later ones behind."""
-
-LATER = ("scale",)
-"""Those of them that the first journals did not have."""
+SHAPING = ("precision", "device", "engine", "mirror", "depth", "strip_metadata", "layout", "swap")
+"""Fields that the finished picture depends on, in the order in which the first journals had them."""
+LATER = ("turn", "scale")
+"""Such fields that journals did not have from the beginning: only where they are not as usual."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,9 @@ class DeblurOptions:
             four times the time.
         scale: "1/4" deblurs at a quarter of the size as well, and joins both, for what is blurred widely; "1" at full
             size alone; "auto" as the pair's disparity asks.
+        turn: "auto" finds out whether the disparity runs along the columns, as in photographs taken upright, and turns
+            such views for the work; "left", "right" and "half" turn them that way, "none" does not. The picture lies
+            as the views do.
 
     Those that say how files are read and written, of no meaning where arrays come and go:
 
@@ -52,7 +55,7 @@ class DeblurOptions:
 
     Raises:
         MachineError: for an engine, precision, device, memory, number of rows or scale that nothing can be run with.
-        RecipeError: for a layout that does not exist.
+        RecipeError: for a layout or a turn that does not exist.
         PictureError: for another depth.
     """
 
@@ -63,6 +66,7 @@ class DeblurOptions:
     engine: str = "auto"
     mirror: bool = False
     scale: str = "auto"
+    turn: str = AUTO
     layout: str | None = None
     swap: bool = False
     depth: int | None = None
@@ -79,6 +83,7 @@ class DeblurOptions:
         scales.largest_of(self.scale)
         if self.layout is not None:
             pick(SOURCES, self.layout, "layout")
+        pick(TURNS, self.turn, "turn")
         if self.depth is not None and self.depth not in DEPTHS:
             raise PictureError(f"A picture file cannot have {self.depth!r} bits; choose a depth of 8 or 16.")
 
@@ -93,9 +98,10 @@ class DeblurOptions:
         Journals of folders hold a hash of them: what is added later may be among them only where it is not as usual,
         and goes to the end, or else finished pictures are made again.
         """
+        first = {name: str(self.device) if name == "device" else getattr(self, name) for name in SHAPING}
         usual = {field.name: field.default for field in fields(self)}
-        names = [name for name in SHAPING if name not in LATER or getattr(self, name) != usual[name]]
-        return {name: str(self.device) if name == "device" else getattr(self, name) for name in names}
+        later = {name: getattr(self, name) for name in LATER}
+        return first | {name: value for name, value in later.items() if value != usual[name]}
 
 
 class Keywords(TypedDict, total=False):
@@ -108,6 +114,7 @@ class Keywords(TypedDict, total=False):
     engine: str
     mirror: bool
     scale: str
+    turn: str
 
 
 def options_of(options: DeblurOptions | None, keywords: Keywords) -> DeblurOptions:

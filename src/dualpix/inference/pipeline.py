@@ -3,17 +3,21 @@
 Three steps, which may be taken at different times: `load_pair` reads, `deblur_views` computes, `save_result` writes.
 """
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from torch import Tensor
 
+from dualpix.errors import PictureError, option
 from dualpix.inference.bands import Progress
 from dualpix.inference.deblur import Deblurred, deblur_pair
 from dualpix.inference.options import DeblurOptions
 from dualpix.io import Metadata, check_output, write_picture
-from dualpix.io.writing import as_stored
+from dualpix.io.formats import OUTPUTS, advice
+from dualpix.io.writing import as_stored, make_folder
 from dualpix.pairs import Views, open_views, restore_orientation
+from dualpix.pairs.names import common_name
 from dualpix.weights.checkpoint import Checkpoint
 
 
@@ -35,6 +39,31 @@ def output_profile(views: Views, opened: Checkpoint, options: DeblurOptions) -> 
     return Inherited(metadata, views["grey"], options.depth or views["depth"])
 
 
+def name_output(asked: str, left: Path, right: Path | None, suffix: str) -> Path:
+    """The file to write where `asked` is a file, a file without ending, or a folder: there, or ending in a slash.
+
+    A name that ends like a picture is that of a picture, even if a folder is called so. A folder that ends in a slash
+    is made. Raises PictureError if that fails.
+    """
+    path = Path(asked)
+    if asked.endswith(("/", os.sep)):
+        make_folder(path)
+    if path.is_dir() and (asked.endswith(("/", os.sep)) or path.suffix.lower() not in OUTPUTS):
+        return path / (common_name(left, right) + suffix)
+    return path if path.suffix else path.with_name(path.name + suffix)
+
+
+def check_depth(output: Path, depth: int | None) -> None:
+    """Raise PictureError if `depth`, in bits, was asked for and is more than the format of `output` has."""
+    kind = OUTPUTS.get(output.suffix.lower())
+    if kind and depth and depth > max(kind.bits):
+        most, choice = max(kind.bits), advice(lambda other: depth in other.bits)
+        raise PictureError(
+            f"{output} was not written: {output.suffix} holds {most} bits, not {depth}; leave out"
+            f" {option('depth', 16)}, or choose {choice}."
+        )
+
+
 def load_pair(
     output: Path, left: Path, right: Path | None, opened: Checkpoint, options: DeblurOptions, *, overwrite: bool = False
 ) -> tuple[Views, Inherited]:
@@ -42,8 +71,9 @@ def load_pair(
 
     Raises what `open_views` and `check_output` do.
     """
+    check_depth(output, options.depth)
     check_output(output, overwrite, [left] if right is None else [left, right])
-    views = open_views(left, right, layout=options.layout, swap=options.swap)
+    views = open_views(left, right, layout=options.layout, swap=options.swap, turn=options.turn)
     inherited = output_profile(views, opened, options)
     check_output(output, overwrite, metadata=inherited.metadata, grey=inherited.grey)
     return views, inherited

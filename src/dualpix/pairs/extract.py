@@ -30,11 +30,12 @@ def extract(
     *,
     layout: str | None = None,
     swap: bool = False,
+    turn: str = "auto",
     overwrite: bool = False,
 ) -> Extracted:
     """Write the views in `file` to `left` and `right`, or as NAME_L.tif and NAME_R.tif into the folder `left`.
 
-    `layout` and `swap` as in `images.open_views`. They lie as `dualpix deblur` wants them, with disparity along rows,
+    `layout`, `swap` and `turn` as in `open_views`. They lie as `dualpix deblur` wants them, with disparity along rows,
     at the depth of the file. Raises PictureError or PairError, as reading does, and
     PictureError if the files cannot be written; both are there afterwards, or none.
     """
@@ -46,7 +47,7 @@ def extract(
     outputs = Path(left), Path(right)
     for path in outputs:
         check_output(path, overwrite, [file])
-    views = open_views(file, layout=layout, swap=swap)
+    views = open_views(file, layout=layout, swap=swap, turn=turn)
     for path in outputs:
         check_output(path, overwrite, [file], views["metadata"], views["grey"])
     both = views["left"], views["right"]

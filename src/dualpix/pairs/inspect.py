@@ -11,7 +11,8 @@ from torch.nn import functional
 from dualpix.io import check_output, write_picture
 from dualpix.io.profiles import is_linear, is_srgb
 from dualpix.machine.modes import settled
-from dualpix.pairs import Inspection, Views, inspect_views, open_views
+from dualpix.pairs import Inspection, Views, inspection_of, open_views, restore_orientation
+from dualpix.pairs.brightness import match_brightness
 
 REACH_BLOCKS = 1.5  # how far around its middle a block's colour fades out
 BLOCK_STEP_PX = 32
@@ -76,19 +77,23 @@ def inspect(
     *,
     layout: str | None = None,
     swap: bool = False,
+    turn: str = "auto",
     picture: str | Path | None = None,
     overwrite: bool = False,
 ) -> Inspected:
-    """Read and compare two views, from two files or one; `layout` and `swap` as in `images.open_views`.
+    """Read and compare two views, from two files or one; `layout`, `swap` and `turn` as in `open_views`.
 
     `picture`: where to write `disparity_picture`. Raises PictureError or PairError.
     """
     if picture is not None:
         check_output(picture, overwrite, [left] if right is None else [left, right], grey=False)
-    views = open_views(left, right, layout=layout, swap=swap)
-    found = inspect_views(views["left"], views["right"])
+    views = open_views(left, right, layout=layout, swap=swap, turn=turn)
+    found = inspection_of(views)
+    *_, matched = match_brightness(views["left"], views["right"])
+    views["notes"] += [matched] if matched else []
     if picture is not None:
-        write_picture(picture, disparity_picture(views["left"], found), depth=8, overwrite=overwrite)
+        drawn = restore_orientation(disparity_picture(views["left"], found), views)
+        write_picture(picture, drawn, depth=8, overwrite=overwrite)
     return Inspected(views, found)
 
 

@@ -18,6 +18,8 @@ MIN_CORRELATION = 0.7
 MIN_BEND = 0.005  # drop of the correlation one pixel from its peak, both sides together, along either axis
 MIN_EVENNESS = 0.05  # of the drops along the two axes: below that, the weaker one tells of noise more than of place
 NOISE_STRIPS = 16
+MOVED_PX = 0.3  # from here on, how fine a block's detail is says whether it can have been moved by blur
+CHANCE = 3.0  # standard deviations of a correlation that noise alone gives
 NORMAL_MEDIAN = 0.6745  # of the absolute value, in standard deviations
 CROSS_GAIN = 6.0  # root of the sum of squares of (1, -2, 1) x (1, -2, 1)
 LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
@@ -29,6 +31,8 @@ class Matches:
 
     across, down: along rows and along columns, each of shape N; positive to the right and downwards.
     rows, columns: the middles of the blocks in that picture, each of shape N.
+    fineness: of blocks that moved by `MOVED_PX` or more, the energy of the finest detail that both views have in
+    common, as a share of that of the detail they were matched by; of others 0; shape N.
     textured: how many blocks had enough structure, beyond their noise, to be looked for; found: how many of these the
     other view holds near the same place. Not all of these are trusted: along a straight or very soft edge anything
     matches.
@@ -38,6 +42,7 @@ class Matches:
     down: Tensor
     rows: Tensor
     columns: Tensor
+    fineness: Tensor
     textured: int
     found: int
     reduction: int
@@ -73,12 +78,31 @@ def match_blocks(left: Tensor, right: Tensor, coarser: int = 1) -> Matches:
         common, energy, rows, columns = common[textured], energy[:, textured], rows[textured], columns[textured]
     if not len(rows):
         none = energy.new_zeros(0)
-        return Matches(none, none, none, none, 0, 0, reduction)
+        return Matches(none, none, none, none, none, 0, 0, reduction)
     across, down, bends, found = _peaks(common / energy.prod(0).sqrt()[:, None, None])
     weak, strong = bends.aminmax(dim=0)
     trusted = found & (weak > MIN_BEND) & (weak > MIN_EVENNESS * strong)
-    places = rows[trusted], columns[trusted]
-    return Matches(across[trusted], down[trusted], *places, len(rows), int(found.sum()), reduction)
+    textured_count, found_count = len(rows), int(found.sum())
+    across, down, rows, columns = (values[trusted] for values in (across, down, rows, columns))
+    fineness = _fineness(greys, across, down, rows, columns, common[trusted].flatten(1).amax(1))
+    return Matches(across, down, rows, columns, fineness, textured_count, found_count, reduction)
+
+
+def _fineness(greys: Tensor, across: Tensor, down: Tensor, rows: Tensor, columns: Tensor, common: Tensor) -> Tensor:
+    """`Matches.fineness` of blocks of the views `greys` 2 H W; `common`: what they have in common as matched."""
+    shares = torch.zeros_like(across)
+    far = (torch.hypot(across, down) > MOVED_PX).nonzero().flatten()
+    if len(far):
+        half = BLOCK_PX // 2
+        places = (rows[far] / half - 1) * (greys.shape[2] // half - 1) + columns[far] / half - 1
+        fine = [_blocks(grey - _blur(grey, 3))[places.long()] for grey in greys]
+        surface = _correlation(*fine)
+        # A peak of the finest detail is narrow, and lies within a pixel of that of coarser detail.
+        row, column = (values[far].round().long() + REACH_PX for values in (down, across))
+        peak = F.max_pool2d(surface, 3, 1, 1)[torch.arange(len(far)), row, column]
+        chance = surface.flatten(1).abs().median(1).values / NORMAL_MEDIAN
+        shares[far] = ((peak - CHANCE * chance) / common[far]).clamp_min(0)
+    return shares
 
 
 def _is_textured(energy: Tensor) -> Tensor:
@@ -101,13 +125,14 @@ def _luminance(view: Tensor, reduction: int) -> Tensor:
 
 def _band(grey: Tensor) -> Tensor:
     """What lies between two box-like blurs: no brightness differences, little noise, and edges of blurred things."""
+    return _blur(grey, 3) - _blur(grey, 11)
 
-    def blur(picture: Tensor, size: int) -> Tensor:
-        for _ in range(2):
-            picture = F.avg_pool2d(picture[None], size, 1, size // 2, count_include_pad=False)[0]
-        return picture
 
-    return blur(grey[None], 3)[0] - blur(grey[None], 11)[0]
+def _blur(grey: Tensor, size: int) -> Tensor:
+    picture = grey[None, None]
+    for _ in range(2):
+        picture = F.avg_pool2d(picture, size, 1, size // 2, count_include_pad=False)
+    return picture[0, 0]
 
 
 def _blocks(band: Tensor) -> Tensor:

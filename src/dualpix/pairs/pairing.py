@@ -1,24 +1,29 @@
 """Find the pairs of a whole tree of folders, by the names that cameras, converters and data sets give them."""
 
 import os
-import re
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
 from dualpix.errors import PairError, option
 from dualpix.io.endings import is_picture, unreadable_kind
-from dualpix.io.formats import OUTPUTS
+from dualpix.pairs.names import (
+    LETTERS,
+    folder_side,
+    is_sure_folder,
+    letter_side,
+    mark_files,
+    name_within,
+    nearest_rule,
+    split_name,
+)
 from dualpix.pairs.sources import BOTH_VIEWS
-from dualpix.pairs.views import SIDE_MARK, name_of
 
 TWO_PICTURES = ".mpo"
 """Of files without the mark of a side: those with it are views that hold a second picture, such as a preview."""
 
-SIDE_FOLDER = re.compile(r"(?:(?P<name>.+?)[_-])?(?:input)?(?P<side>l|r|left|right)", re.IGNORECASE)
-OTHER_SIDE = {"l": "r", "r": "l", "left": "right", "right": "left"}
 SOURCE, NO_VIEWS = "source", {"target", "sharp"}
 """Inside the folder of a view, DPDD keeps views in `source` and the truth in `target`."""
 EXCLUDE = option("exclude", None)
@@ -43,7 +48,9 @@ class _File(NamedTuple):
     path: Path
     place: Path
     side: str  # "l", "r" or "" where neither its name nor its folder says
-    kind: str = ""  # of a picture that cannot be read
+    kind: str  # of a picture that cannot be read
+    sure: bool  # whether a sure mark says so
+    other_place: Path  # without its other marks
 
 
 def find_tree(
@@ -56,12 +63,12 @@ def find_tree(
 ) -> list[Found]:
     """Every photograph below `folder`, sorted by place.
 
-    Pairs are files of one name marked `_L` and `_R`, or `_left` and `_right` (any case, `-` as well), side by side, or
-    in sibling folders that differ only in such a mark or are called left and right, l and r, or inputL and inputR;
-    DPDD's test_l/source and test_r/source too. CR2, CR3, DNG, NPZ and unmarked MPO files hold both views; with a
-    `layout` all files do. A picture has one of the usual endings, or is one by its content; a marked one of a kind that
-    is not read is found with a `problem`. Files without a mark, hidden files and folders, links to folders, and the
-    folder `leave_out` are passed over.
+    Pairs are files side by side whose names differ in the mark of a side (`_L` and `_R`, `(L)` and `(R)`, `left_` and
+    `right_`, ..., any case), or files of one name in sibling folders whose names do (left and right, inputL and inputR,
+    left_view and right_view, A and B, ...): see `names`; DPDD's test_l/source and test_r/source too. CR2, CR3, DNG, NPZ
+    and unmarked MPO files hold both views; with a `layout` all files do. A picture has one of the usual endings, or is
+    one by its content; a marked one of a kind that is not read is found with a `problem`. Files without a mark, hidden
+    files and folders, links to folders, and the folder `leave_out` are passed over.
 
     `include`, `exclude`: patterns for paths inside `folder`, or for names alone; `*` also stands for several folders. A
     photograph counts if one of its files is included and none is excluded. A view without counterpart, and two files
@@ -77,24 +84,55 @@ def find_tree(
     else:
         readable = (file for file in files if not file.kind)
         found = [Found(file.path.relative_to(folder).with_suffix(""), file.path, None) for file in readable]
-    wanted = [one for one in found if _is_wanted(folder, one, list(include), list(exclude))]
-    if found and not wanted:
-        raise PairError(
-            f"None of the {len(found)} photographs in {folder} is left by {option('include', None)} and"
-            f" {option('exclude', None)}."
-        )
     if not found:
+        raise PairError(nearest_rule(folder, (file.path for file in files)))
+    return _wanted(found, [folder], include, exclude)
+
+
+def find_two(
+    left: str | Path,
+    right: str | Path,
+    *,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
+    leave_out: Path | None = None,
+) -> list[Found]:
+    """The pairs of two folders, one of the left and one of the right views: files of equal names, marks aside.
+
+    `include`, `exclude` and `leave_out` as in `find_tree`. A view without counterpart is found with a `problem`. Raises
+    PairError if one is no folder, if both are the same, or if they share no name.
+    """
+    folders = [Path(left), Path(right)]
+    for folder in folders:
+        if not folder.is_dir():
+            raise PairError(f"{folder} is not a folder; give the folder of the left views and that of the right ones.")
+    if os.path.samefile(*folders):
+        raise PairError(f"{left} was given for both views; give two folders, or the one that holds both once.")
+    files = [file for folder, side in zip(folders, "lr", strict=True) for file in _walk(folder, leave_out, side)]
+    found = _pair(files) + [*_unreadable(files)]
+    if not any(one.right for one in found):
+        seen = ", ".join(sorted({file.path.name for file in files})[:3]) or "no pictures"
+        raise PairError(f"{left} and {right} hold no files of equal names, but {seen}; call both views the same.")
+    return _wanted(found, folders, include, exclude)
+
+
+def _wanted(
+    found: Sequence[Found], folders: Sequence[Path], include: Iterable[str], exclude: Iterable[str]
+) -> list[Found]:
+    wanted = [one for one in found if _is_wanted(folders, one, list(include), list(exclude))]
+    if not wanted:
+        where = " and ".join(map(str, folders))
         raise PairError(
-            f"{folder} holds no pairs; name the views NAME_L and NAME_R ({', '.join(OUTPUTS)}), "
-            "or put them under equal names into the folders left and right."
+            f"None of the {len(found)} photographs in {where} is left by {option('include', None)},"
+            f" {option('exclude', None)} or the pattern."
         )
     return sorted(wanted, key=lambda one: (str(one.place), str(one.left)))
 
 
-def _walk(root: Path, leave_out: Path | None) -> Iterator[_File]:
-    folders = [(root, Path(), "")]
+def _walk(root: Path, leave_out: Path | None, side: str = "") -> Iterator[_File]:
+    folders = [(root, Path(), side, True)]
     while folders:
-        folder, place, side = folders.pop()
+        folder, place, side, sure = folders.pop()
         with os.scandir(folder) as listing:
             entries = [entry for entry in listing if not entry.name.startswith(".")]
         inner = {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
@@ -103,16 +141,23 @@ def _walk(root: Path, leave_out: Path | None) -> Iterator[_File]:
                 continue
             if side and name.lower() in NO_VIEWS:
                 continue
-            folders.append((folder / name, *_enter(name, inner, place, side)))
-        for entry in entries:
-            path = Path(entry.path)
-            if not _is_file(entry):
-                continue
-            kind = "" if path.suffix.lower() in BOTH_VIEWS or is_picture(path) else unreadable_kind(path)
-            if kind is not None:
-                match = SIDE_MARK.fullmatch(path.stem)
-                own = side or (match["side"][0].lower() if match else "")
-                yield _File(path, place / (name_of(path) if own else path.stem), own, kind)
+            folders.append((folder / name, *_enter(folder / name, inner, place, side, sure)))
+        kinds = {Path(entry.path): _kind(Path(entry.path)) for entry in entries if _is_file(entry)}
+        pictures = {path: kind for path, kind in kinds.items() if kind is not None}
+        marked = (
+            {path: (split_name(path)[0], side) for path in pictures}
+            if side
+            else mark_files(pictures, {*BOTH_VIEWS, TWO_PICTURES})
+        )
+        for path, (name, own) in marked.items():
+            other = name_within(path, side) if side else name
+            is_sure = sure if side else bool(split_name(path)[1])
+            yield _File(path, place / name, own, pictures[path], is_sure, place / other)
+
+
+def _kind(path: Path) -> str | None:
+    """Of a picture that cannot be read its kind, of one that can "", of other files None."""
+    return "" if path.suffix.lower() in BOTH_VIEWS or is_picture(path) else unreadable_kind(path)
 
 
 def _is_file(entry: "os.DirEntry[str]") -> bool:
@@ -120,17 +165,33 @@ def _is_file(entry: "os.DirEntry[str]") -> bool:
     return entry.is_file(follow_symlinks=False) or (entry.is_symlink() and not os.path.isdir(entry.path))
 
 
-def _enter(name: str, siblings: set[str], place: Path, side: str) -> tuple[Path, str]:
-    """The place and the side of a folder inside one of `place` and `side`."""
-    match = SIDE_FOLDER.fullmatch(name)
-    if side or match is None:
-        return (place if side and name.lower() == SOURCE else place / name), side
-    word = match["side"]
-    other = OTHER_SIDE[word.lower()]
-    other = other.upper() if word.isupper() else other.capitalize() if word[0].isupper() else other
-    if name[: match.start("side")] + other not in siblings:
-        return place / name, ""
-    return (place / match["name"] if match["name"] else place), word[0].lower()
+def _enter(folder: Path, siblings: set[str], place: Path, side: str, sure: bool) -> tuple[Path, str, bool]:
+    """The place and the side of a folder inside one of `place` and `side`, and whether a sure mark says so."""
+    name = folder.name
+    if side:
+        return (place if name.lower() == SOURCE else place / name), side, sure
+    own, rest = folder_side(name, siblings)
+    if not own and name.lower() in LETTERS:
+        own, rest = letter_side(folder, siblings, _pictures(folder)), ""
+    sure = is_sure_folder(name, siblings)
+    if own and (sure or not _has_pairs(folder)):
+        return (place / rest if rest else place), own, sure
+    return place / name, "", True
+
+
+def _has_pairs(folder: Path) -> bool:
+    """Whether there are pairs in a folder by sure marks, so that it holds more than the views of one side."""
+    for _, inner, names in os.walk(folder):
+        paths = [Path(name) for name in names if not name.startswith(".")]
+        if any(path.suffix.lower() in {*BOTH_VIEWS, TWO_PICTURES} for path in paths):
+            return True
+        if {"l", "r"} <= {split_name(path)[1] for path in paths} or any(is_sure_folder(name, inner) for name in inner):
+            return True
+    return False
+
+
+def _pictures(folder: Path) -> Iterator[Path]:
+    return (path for path in folder.iterdir() if not path.name.startswith(".") and path.is_file() and is_picture(path))
 
 
 def _holds_both(file: _File) -> bool:
@@ -146,14 +207,32 @@ def _unreadable(files: Iterable[_File]) -> Iterator[Found]:
             yield Found(file.place, file.path, None, problem)
 
 
-def _pair(files: Iterable[_File]) -> list[Found]:
+def _pair(files: Sequence[_File]) -> list[Found]:
+    """The pairs by sure marks first; what they leave alone may pair by other marks, but takes no place of theirs."""
+    views = [file for file in files if file.side and not file.kind and not _holds_both(file)]
+    groups = _group(file for file in views if not file.sure) | _group(file for file in views if file.sure)
+    lonely = {key: [*group["l"], *group["r"]] for key, group in groups.items() if not all(group.values())}
+    renamed = _group(file._replace(place=file.other_place) for alone in lonely.values() for file in alone)
+    again = [group for key, group in renamed.items() if all(group.values()) and (key in lonely or key not in groups)]
+    paired = {file.path for group in again for side in group.values() for file in side}
+    kept = [group for key, group in groups.items() if not any(file.path in paired for file in lonely.get(key, ()))]
+    found = [(one, group) for group in kept + again for one in _match(group["l"], group["r"])]
+    # Where sure marks make all the pairs, what other marks leave alone is no view at all.
+    are_sure = any(file.sure for file in views) or any(_holds_both(file) for file in files)
+    return [one for one, group in found if not (one.problem and are_sure and not _is_sure(group))]
+
+
+def _is_sure(group: dict[str, list[_File]]) -> bool:
+    return any(file.sure for side in group.values() for file in side)
+
+
+def _group(files: Iterable[_File]) -> dict[str, dict[str, list[_File]]]:
     groups: dict[str, dict[str, list[_File]]] = {}
     for file in files:
-        if file.side and not file.kind and not _holds_both(file):
-            # One name may be composed of different characters on the two disks it came from.
-            key = unicodedata.normalize("NFC", str(file.place))
-            groups.setdefault(key, {"l": [], "r": []})[file.side].append(file)
-    return [found for group in groups.values() for found in _match(group["l"], group["r"])]
+        # One name may be composed of different characters on the two disks it came from.
+        key = unicodedata.normalize("NFC", str(file.place))
+        groups.setdefault(key, {"l": [], "r": []})[file.side].append(file)
+    return groups
 
 
 def _match(lefts: list[_File], rights: list[_File]) -> Iterator[Found]:
@@ -175,8 +254,9 @@ def _match(lefts: list[_File], rights: list[_File]) -> Iterator[Found]:
                 yield Found(file.place, file.path, None, problem)
 
 
-def _is_wanted(folder: Path, found: Found, include: list[str], exclude: list[str]) -> bool:
-    paths = [path.relative_to(folder).as_posix() for path in (found.left, found.right) if path]
+def _is_wanted(folders: Sequence[Path], found: Found, include: list[str], exclude: list[str]) -> bool:
+    files = [path for path in (found.left, found.right) if path]
+    paths = [path.relative_to(folder).as_posix() for path in files for folder in folders if path.is_relative_to(folder)]
     names = {*paths, *(Path(path).name for path in paths)}
 
     def matches(patterns: list[str]) -> bool:

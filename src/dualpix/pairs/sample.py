@@ -8,7 +8,7 @@ from torch import Tensor
 from dualpix.errors import DataError, PairError
 from dualpix.io import read_picture
 from dualpix.io.endings import is_picture
-from dualpix.pairs.views import SIDE_MARK
+from dualpix.pairs.names import split_name
 
 Sample: TypeAlias = dict[str, Any]
 """Named pictures, float32 RGB 3 x H x W in [0, 1], display-encoded: `left`, `right`, `center`, and `sharp` where it is
@@ -48,8 +48,7 @@ def list_pictures(folder: Path) -> list[Path]:
 
 def bare_name(path: Path) -> str:
     """The file's name without its suffix and without the mark of a view, such as `_L`."""
-    match = SIDE_MARK.fullmatch(path.stem)
-    return match["name"] if match else path.stem
+    return split_name(path)[0]
 
 
 def read_sample(name: str, paths: dict[str, Path]) -> Sample:

@@ -1,7 +1,6 @@
 """The two views of one dual-pixel photograph: read them, find them in folders, refuse or warn where they cannot be."""
 
-import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypedDict
 
@@ -10,11 +9,11 @@ from torch import Tensor
 
 from dualpix.errors import PairError
 from dualpix.io.endings import is_picture
-from dualpix.io.formats import OUTPUTS
 from dualpix.io.metadata import Metadata
 from dualpix.io.opening import as_path
 from dualpix.io.reading import LIMIT_MEGAPIXELS, MIN_SIDE_PX, Picture, read_picture
 from dualpix.machine.modes import settled
+from dualpix.pairs.names import folder_side, letter_side, mark_files, name_within, nearest_rule, split_name
 
 
 class Pair(TypedDict):
@@ -94,38 +93,71 @@ def require_pair(left: Tensor, right: Tensor, names: str = "left and right") -> 
         raise PairError(f"{names}: both views hold the same pixels; give the left and the right view, not one twice.")
 
 
-# Parallel folders of views: (left, right), the names DPDD and its followers use.
+# Parallel folders of views: (left, right), the names DPDD and its followers use; others by `names.folder_side`.
 PARALLEL_FOLDERS = [
     ("left", "right"), ("l", "r"), ("L", "R"), ("inputL", "inputR"), ("test_l", "test_r"),
     ("test_l/source", "test_r/source"), ("train_l/source", "train_r/source"), ("val_l/source", "val_r/source"),
 ]  # fmt: skip
-SIDE_MARK = re.compile(r"(?P<name>.+)[_-](?P<side>l|r|left|right)", re.IGNORECASE)
 
 
 def find_pairs(folder: str | Path) -> list[tuple[Path, Path]]:
     """The (left, right) files of every pair in a folder, sorted by name.
 
-    Pairs are files marked `_L` and `_R` (or `_left` and `_right`, either case) side by side, or files of the same name,
-    with or without these marks, in the parallel folders left and right, l and r, inputL and inputR, or test_l and
-    test_r. Raises PairError if there is none, if a view has no counterpart, or if two files claim the same place.
+    Pairs are files side by side whose names differ in the mark of a side (`_L` and `_R`, `left_` and `right_`, ...: see
+    `names`), or files of the same name, with or without these marks, in parallel folders (left and right,
+    inputL and inputR, test_l and test_r, A and B, ...). Raises PairError if there is none, if a view has no
+    counterpart, or if two files claim the same place.
     """
+    return list(find_named_pairs(folder).values())
+
+
+def find_named_pairs(folder: str | Path) -> dict[str, tuple[Path, Path]]:
+    """What `find_pairs` finds, by the name that both files share."""
     folder = Path(folder)
     if not folder.is_dir():
         raise PairError(f"{folder} is not a folder; give a folder of pairs.")
-    lefts = _index(path for path in _pictures(folder) if _split_name(path)[1] == "l")
-    rights = _index(path for path in _pictures(folder) if _split_name(path)[1] == "r")
-    for left_name, right_name in PARALLEL_FOLDERS:
-        if not lefts and not rights and (folder / left_name).is_dir() and (folder / right_name).is_dir():
-            lefts, rights = (_index(_pictures(folder / name)) for name in (left_name, right_name))
+    files = _pictures(folder)
+    marked = mark_files(files)
+    lefts, rights = (_index((path, name) for path, (name, own) in marked.items() if own == side) for side in "lr")
+    for places in _parallel(folder) if not lefts and not rights else ():
+        if not lefts and not rights:
+            lefts, rights = _match_sides(*map(_pictures, places))
     if not lefts and not rights:
-        raise PairError(
-            f"{folder} holds no pairs; name the views NAME_L and NAME_R ({', '.join(OUTPUTS)}), "
-            "or put them under equal names into the folders left and right."
-        )
+        raise PairError(nearest_rule(folder, files))
     if lonely := [str((lefts | rights)[name]) for name in sorted(lefts.keys() ^ rights.keys())]:
         more = f" and {len(lonely) - 3} more" if len(lonely) > 3 else ""
         raise PairError(f"No other view was found for {', '.join(lonely[:3])}{more}; add it or move the file away.")
-    return [(lefts[name], rights[name]) for name in sorted(lefts)]
+    return {name: (lefts[name], rights[name]) for name in sorted(lefts)}
+
+
+def _match_sides(left: Iterable[Path], right: Iterable[Path]) -> tuple[dict[str, Path], dict[str, Path]]:
+    """The files of two folders by name, without sure marks or, if only then they agree, without any."""
+    lefts, rights = (_index((path, name_of(path)) for path in side) for side in (left, right))
+    if lefts.keys() != rights.keys():
+        bare = [{name_within(path, side): path for path in files} for side, files in (("l", left), ("r", right))]
+        if bare[0].keys() == bare[1].keys():
+            return bare[0], bare[1]
+    return lefts, rights
+
+
+def _parallel(folder: Path) -> Iterator[tuple[Path, Path]]:
+    """The folders inside `folder` that may hold the left and the right views, the surest first."""
+    for left, right in PARALLEL_FOLDERS:
+        if (folder / left).is_dir() and (folder / right).is_dir():
+            yield folder / left, folder / right
+    inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    names = [path.name for path in inner]
+    sides = [
+        folder_side(name, names)[0] or letter_side(folder / name, names, _pictures(folder / name)) for name in names
+    ]
+    lefts, rights = ([path for path, own in zip(inner, sides, strict=True) if own == side] for side in "lr")
+    if len(lefts) == len(rights) == 1:
+        yield lefts[0], rights[0]
+
+
+def has_parallel_folders(folder: Path) -> bool:
+    """Whether `folder` has one folder of left and one of right views."""
+    return any(True for _ in _parallel(folder))
 
 
 def _pictures(folder: Path) -> list[Path]:
@@ -133,10 +165,9 @@ def _pictures(folder: Path) -> list[Path]:
     return [path for path in paths if not path.name.startswith(".") and is_picture(path)]
 
 
-def _index(paths: Iterable[Path]) -> dict[str, Path]:
+def _index(named: Iterable[tuple[Path, str]]) -> dict[str, Path]:
     found: dict[str, Path] = {}
-    for path in paths:
-        name = _split_name(path)[0]
+    for path, name in named:
         if name in found:
             raise PairError(f"{found[name]} and {path} are the same view of the same name; keep one of them.")
         found[name] = path
@@ -145,10 +176,4 @@ def _index(paths: Iterable[Path]) -> dict[str, Path]:
 
 def name_of(path: str | Path) -> str:
     """The name of a photograph: that of its file without extension and side mark (`_L`)."""
-    return _split_name(Path(path))[0]
-
-
-def _split_name(path: Path) -> tuple[str, str]:
-    """A file's name without extension and side mark, and the side: "l", "r" or none."""
-    match = SIDE_MARK.fullmatch(path.stem)
-    return (match["name"], match["side"][0].lower()) if match else (path.stem, "")
+    return split_name(Path(path))[0]

@@ -19,8 +19,9 @@ from starlette.routing import Route
 
 from dualpix import __version__
 from dualpix.io.formats import FORMAT_OF, FORMATS, names_of_formats
-from dualpix.pairs import SOURCES
+from dualpix.pairs import SOURCES, TURNS
 from dualpix.pairs.sources import BOTH_VIEWS
+from dualpix.pairs.turning import AUTO
 from dualpix.web import pipeline, uploads
 from dualpix.web.guard import LOOPBACK, Guard, refuse
 from dualpix.web.http_errors import HttpError
@@ -235,12 +236,14 @@ def _upload_of(form: Form, folder: Path) -> pipeline.Upload:
     layout = form.texts.get("layout") or None
     if layout not in (None, *SOURCES):
         raise HttpError(400, f"There is no layout {str(layout)[:50]!r}; choose from: {', '.join(SOURCES)}.")
+    turn = form.texts.get("turn") or AUTO
+    if turn not in TURNS:
+        raise HttpError(400, f"There is no turn {turn[:50]!r}; choose from: {', '.join(TURNS)}.")
     if "left" not in form.paths:
         raise HttpError(400, "Send the left view, or a file that holds both, in the field left.")
     paths = form.paths
-    return pipeline.Upload(
-        folder, paths["left"], paths.get("right"), layout, _yes(form, "swap", "no"), names=form.names
-    )
+    swap = _yes(form, "swap", "no")
+    return pipeline.Upload(folder, paths["left"], paths.get("right"), layout, swap, turn, names=form.names)
 
 
 def _yes(form: Form, name: str, otherwise: str) -> bool:

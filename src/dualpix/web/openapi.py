@@ -3,7 +3,7 @@
 from typing import Any
 
 from dualpix import __version__
-from dualpix.pairs import SOURCES
+from dualpix.pairs import SOURCES, TURNS
 from dualpix.web.limits import Limits
 
 Json = dict[str, Any]
@@ -122,6 +122,7 @@ def _upload() -> Json:
         "right": FILE | {"description": "The right view."},
         "layout": {"type": "string", "enum": list(SOURCES), "description": "How one file holds both views."},
         "swap": yes | {"default": "no", "description": "Exchange the views."},
+        "turn": {"type": "string", "enum": list(TURNS), "default": "auto", "description": "How to turn upright views."},
         "start": yes | {"default": "yes", "description": "no: only check them, until POST .../start."},
     }
     return {

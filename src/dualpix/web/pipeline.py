@@ -19,7 +19,7 @@ from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import Inherited, deblur_views, output_profile, save_result
 from dualpix.io import Metadata, write_picture
 from dualpix.io.formats import ENDINGS
-from dualpix.pairs import Views, inspect_views, open_views, restore_orientation
+from dualpix.pairs import Views, inspection_of, open_views, restore_orientation
 from dualpix.pairs.inspect import Inspected, disparity_picture, scale_px
 from dualpix.pairs.sample import mean_view
 from dualpix.pairs.sources import BOTH_VIEWS
@@ -53,19 +53,21 @@ UNSEEN = "so that rows stay sensor rows"
 
 @dataclass(frozen=True)
 class Upload:
-    """What was uploaded: the files, under names of our own, how one file holds both views, whether to swap them, and
-    what the user calls the files, by our names."""
+    """What was uploaded: the files, under names of our own, how one file holds both views, whether to swap them, how
+    to turn them, and what the user calls the files, by our names."""
 
     folder: Path
     left: Path
     right: Path | None
     layout: str | None = None
     swap: bool = False
+    turn: str = "auto"
     megapixels: float = 100.0
     names: dict[str, str] = field(default_factory=dict)
 
     def open(self) -> Views:
-        return open_views(self.left, self.right, layout=self.layout, swap=self.swap, limit_megapixels=self.megapixels)
+        paths, size = (self.left, self.right), self.megapixels
+        return open_views(*paths, layout=self.layout, swap=self.swap, turn=self.turn, limit_megapixels=size)
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def check(upload: Upload, checkpoint: Checkpoint, go_on: GoOn = lambda: None) ->
     """
     views = upload.open()
     go_on()
-    found = inspect_views(views["left"], views["right"])
+    found = inspection_of(views)
     for name, view in ((LEFT, views["left"]), (RIGHT, views["right"])):
         go_on()
         _write_preview(upload.folder / name, restore_orientation(_reduced(view), views), views)

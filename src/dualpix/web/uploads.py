@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
 
 FILES = ("left", "right")
-FIELDS = ("left", "right", "layout", "swap", "start")
+FIELDS = ("left", "right", "layout", "swap", "turn", "start")
 HEAD_BYTES, TEXT_BYTES, NAME_LETTERS = 8192, 1024, 80
 BROKEN = "The upload is damaged, or ended before its end; send it again."
 

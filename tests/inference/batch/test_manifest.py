@@ -109,3 +109,32 @@ def test_damaged_manifests_give_only_our_errors(tmp_path: Path) -> None:
         except PairError:
             refused += 1
     assert 500 < refused < 2000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "left,right,output\na.png,b.png,x/c.png\nd.png,e.png\n",
+        "\ufeffLeft;Right;Output\r\na.png;b.png;x/c.png\r\nd.png;e.png;\r\n",
+        "right\tleft\toutput\nb.png\ta.png\tx/c.png\ne.png\td.png\n",
+        "a.png,b.png,x/c.png\nd.png,e.png\n",
+        '"a.png", "b.png", "x/c.png"\n\n"d.png", "e.png"\n',
+    ],
+)
+def test_a_csv_file_is_a_manifest_too(tmp_path: Path, text: str) -> None:
+    """As spreadsheets of different countries write it."""
+    path = tmp_path / "list.csv"
+    path.write_text(text, encoding="utf-8")
+    first, second = read_manifest(path)
+    assert (first.left.name, first.right and first.right.name, str(first.place)) == ("a.png", "b.png", "x/c")
+    assert (second.left.name, second.right and second.right.name, second.suffix) == ("d.png", "e.png", "")
+
+
+@pytest.mark.parametrize(
+    "text", ["", "left,right\n", "left,right\na,b,c\n", 'a.png,"b\n', "left,right\n../a.png,b.png\n"]
+)
+def test_a_csv_file_that_is_wrong_is_one_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "list.csv"
+    path.write_text(text)
+    with pytest.raises(PairError, match=r"^.*list\.csv.*\.$"):
+        read_manifest(path)

@@ -72,7 +72,8 @@ def test_the_terminal_is_told_and_exit_codes_are_kept(dualpix: Command, home: Pa
     [
         ([*WORDS, "--shard", "3/2"], 2, "--shard"),
         ([*WORDS, "--shard", "half"], 2, "--shard"),
-        (["deblur", "pairs", "pairs", "-o", "out"], 2, "RIGHT"),
+        (["deblur", "pairs", "pairs", "-o", "out"], 1, "both views"),
+        (["deblur", "pairs", "list.jsonl", "-o", "out"], 2, "RIGHT"),
         (["deblur", "pairs/a_L.png", "pairs/a_R.png", "-o", "out.png", "--resume"], 2, "LEFT"),
         (["deblur", "list.jsonl", "-o", "out", "--include", "*"], 2, "folders"),
         (["deblur", "list.jsonl", "-o", "out"], 1, "line 1"),
@@ -216,7 +217,9 @@ def test_the_commands_of_the_page_run(dualpix: Command, home: Path, make_pairs: 
     make_pairs(home / "pairs", "trip/a", "b")
     manifests = re.findall(r"^```json\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
     (home / "pairs.jsonl").write_text(manifests[0])
+    (home / "pairs.csv").write_text(re.findall(r"^```text\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)[0])
     make_pairs(home / "shots", "0815", left="{}.tif", right="{}b.tif")
+    make_pairs(home / "views", "a", left="left/{}.png", right="right/{}.png")
     commands = [shlex.split(line, comments=True) for line in "".join(blocks).splitlines()]
     assert len(commands) > 5
     for words in commands:

@@ -10,9 +10,10 @@ from typing import NamedTuple
 from dualpix.errors import PairError, PictureError
 from dualpix.inference.batch.manifest import read_manifest
 from dualpix.inference.options import DeblurOptions
+from dualpix.inference.pipeline import check_depth
 from dualpix.io.endings import output_ending
 from dualpix.io.formats import OUTPUTS
-from dualpix.pairs.pairing import Found, find_tree
+from dualpix.pairs.pairing import Found, find_tree, find_two
 
 
 class Shard(NamedTuple):
@@ -47,21 +48,24 @@ def list_jobs(
     output: str | Path,
     options: DeblurOptions | None = None,
     *,
+    right: str | Path | None = None,
     format: str | None = None,
     include: Sequence[str] = (),
     exclude: Sequence[str] = (),
     shard: Shard | None = None,
     allow_outside: bool = False,
 ) -> list[PairJob]:
-    """The pictures to make from `source`, a folder (see `pairs.pairing.find_tree`) or a manifest (`read_manifest`).
+    """The pictures to make from `source`: a folder (see `pairs.pairing.find_tree`), that of the left views where the
+    folder `right` has the others, a manifest (`read_manifest`), or a pattern such as `trip/*_L.tif`.
 
     Sorted by place, or in the manifest's order; of a `shard`, every n-th. Two that would be one file, on a disk that
     ignores case too, are a problem of the second.
 
     Args:
-        source: the folder or the manifest.
+        source: the folder, the manifest or the pattern.
         output: the folder of the pictures.
-        options: of which `layout` says how files hold both views.
+        options: of which `layout` says how files hold both views, and `depth` what the pictures' format has to hold.
+        right: the folder of the right views.
         format: an extension for all pictures; None for that of the left view (.tif for files that hold both views and
             are no pictures).
         include: patterns of names to take.
@@ -72,21 +76,40 @@ def list_jobs(
     Raises:
         PairError: if there is nothing to do, for a manifest that is wrong, and if `output` is the folder of the inputs
             or no place for a folder.
-        PictureError: for a format that cannot be written.
+        PictureError: for a format that cannot be written, or not at that depth.
     """
     source, output = Path(source), Path(output)
+    options = options or DeblurOptions()
     suffix = _suffix(format)
-    layout = None if options is None else options.layout
+    if suffix:
+        check_depth(output / f"NAME{suffix}", options.depth)
     if output.exists() and not output.is_dir():
         raise PairError(f"{output} is a file; give a folder for the pictures.")
-    if source.is_dir():
-        if output.is_dir() and os.path.samefile(source, output):
+    for folder in (source, *([] if right is None else [right])):
+        if output.is_dir() and os.path.isdir(folder) and os.path.samefile(folder, output):
             raise PairError(f"{output} is the folder of the inputs; give another one for the pictures.")
-        found = find_tree(source, layout=layout, include=include, exclude=exclude, leave_out=output)
+    if pattern := is_pattern(source):
+        source, include = _split_pattern(source, include)
+    if right is not None:
+        found = find_two(source, right, include=include, exclude=exclude, leave_out=output)
+    elif pattern or source.is_dir():
+        found = find_tree(source, layout=options.layout, include=include, exclude=exclude, leave_out=output)
     else:
         found = read_manifest(source, allow_outside)
-    jobs = _without_clashes([_job(one, output, suffix) for one in found])
+    jobs = _without_clashes([_job(one, output, suffix, options.depth) for one in found])
     return jobs if shard is None else jobs[shard.number - 1 :: shard.total]
+
+
+def is_pattern(source: Path) -> bool:
+    """Whether this is no file but a pattern for some."""
+    return not source.exists() and any(letter in str(source) for letter in "*?[")
+
+
+def _split_pattern(source: Path, include: Sequence[str]) -> tuple[Path, list[str]]:
+    """The last folder before what is a pattern, and that pattern, for what lies in it."""
+    whole = source.parts
+    start = next(i for i, part in enumerate(whole) if any(letter in part for letter in "*?["))
+    return Path(*whole[:start]), [*include, "/".join(whole[start:])]
 
 
 def _suffix(format: str | None) -> str:
@@ -96,10 +119,15 @@ def _suffix(format: str | None) -> str:
     return suffix
 
 
-def _job(found: Found, folder: Path, suffix: str) -> PairJob:
+def _job(found: Found, folder: Path, suffix: str, depth: int | None) -> PairJob:
     ending = found.suffix or suffix or output_ending(found.left)
     place = found.place.with_name(found.place.name + ending)
-    return PairJob(found.left, found.right, folder, place.as_posix(), found.problem)
+    job = PairJob(found.left, found.right, folder, place.as_posix(), found.problem)
+    try:
+        check_depth(job.output, depth)
+    except PictureError as error:
+        return replace(job, problem=job.problem or str(error))
+    return job
 
 
 def _without_clashes(jobs: list[PairJob]) -> list[PairJob]:

@@ -1,9 +1,11 @@
-"""A list of pairs as a file of JSON Lines, for those whose names follow no rule.
+"""A list of pairs as a file of JSON Lines or CSV, for those whose names follow no rule.
 
-One object a line: `left`, `right` (absent or null where `left` holds both views), `output` (absent: named like `left`).
+One object a line, or one row below a head of the same names (without one: in this order): `left`, `right` (absent or
+null where `left` holds both views), `output` (absent: named like `left`).
 Inputs are relative to the folder of the manifest, outputs to the output folder.
 """
 
+import csv
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +19,9 @@ from dualpix.pairs.views import name_of
 
 LONGEST_LINE = 2**16
 KEYS = {"left", "right", "output"}
+COLUMNS = ("left", "right", "output")
+DELIMITERS = ";\t,"
+SUFFIXES = (".jsonl", ".csv")
 NO_NAMES = {"", ".", ".."}  # of which no file can be made
 
 
@@ -29,13 +34,13 @@ def read_manifest(path: str | Path, allow_outside: bool = False) -> list[Found]:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            found = [
-                _read(line, path.parent, f"{path}, line {number}", allow_outside) for number, line in _lines(file, path)
-            ]
+            entries = _rows(file, path) if path.suffix.lower() == ".csv" else _objects(file, path)
+            found = [_found(entry, path.parent, where, allow_outside) for where, entry in entries]
     except OSError as error:
         raise PairError(f"{path} cannot be opened: {error.strerror or error}.") from error
     if not found:
-        raise PairError(f'{path} lists no pairs; write lines such as {{"left": "a_L.tif", "right": "a_R.tif"}}.')
+        line = "a_L.tif,a_R.tif" if path.suffix.lower() == ".csv" else '{"left": "a_L.tif", "right": "a_R.tif"}'
+        raise PairError(f"{path} lists no pairs; write lines such as {line}.")
     return found
 
 
@@ -49,11 +54,37 @@ def _lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, bytes]]:
             yield number, line
 
 
-def _read(line: bytes, folder: Path, where: str, allow_outside: bool) -> Found:
-    try:
-        entry = parse_json(line.decode("utf-8-sig"))
-    except ValueError as error:
-        raise PairError(f"{where} is not JSON; write one object a line.") from error
+def _objects(file: BinaryIO, path: Path) -> Iterator[tuple[str, Any]]:
+    for number, line in _lines(file, path):
+        where = f"{path}, line {number}"
+        try:
+            yield where, parse_json(line.decode("utf-8-sig"))
+        except ValueError as error:
+            raise PairError(f"{where} is not JSON; write one object a line.") from error
+
+
+def _rows(file: BinaryIO, path: Path) -> Iterator[tuple[str, Any]]:
+    """Spreadsheets of some countries write semicolons, and most begin with a byte-order mark."""
+    head: tuple[str, ...] = COLUMNS
+    delimiter = ""
+    for number, line in _lines(file, path):
+        where, text = f"{path}, line {number}", line.decode("utf-8-sig", "surrogateescape")
+        is_first = not delimiter
+        delimiter = delimiter or next((one for one in DELIMITERS if one in text), ",")
+        try:
+            (cells,) = csv.reader([text], delimiter=delimiter, skipinitialspace=True, strict=True)
+        except (csv.Error, ValueError) as error:
+            raise PairError(f"{where} is no row of a CSV file; write LEFT,RIGHT or LEFT,RIGHT,OUTPUT.") from error
+        cells = [cell.strip() for cell in cells]
+        if is_first and "left" in (names := tuple(cell.lower() for cell in cells)):
+            head = names
+            continue
+        if len(cells) > len(head):
+            raise PairError(f"{where} has {len(cells)} columns; write {','.join(head)}.")
+        yield where, {name: cell for name, cell in zip(head, cells, strict=False) if cell}
+
+
+def _found(entry: Any, folder: Path, where: str, allow_outside: bool) -> Found:
     if not isinstance(entry, dict) or "left" not in entry or not entry.keys() <= KEYS:
         raise PairError(f"{where} must be an object with the keys {', '.join(sorted(KEYS))} (left at least).")
     left = folder / _path(entry["left"], "left", where)

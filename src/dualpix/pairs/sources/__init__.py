@@ -4,6 +4,7 @@ To add a kind of file: one module with a `Source`, and one line in SOURCES (an i
 """
 
 from pathlib import Path
+from typing import cast
 
 from dualpix.errors import PairError, option
 from dualpix.io.endings import OTHERWISE, written_ending
@@ -14,12 +15,13 @@ from dualpix.pairs.sources.camera_raw import RAW
 from dualpix.pairs.sources.multi_picture import TWO_PICTURES
 from dualpix.pairs.sources.npz import NPZ
 from dualpix.pairs.sources.pixel_phone import PIXEL, is_pixel, read_pixel_pair
-from dualpix.pairs.sources.record import Source, Views, restore_orientation
+from dualpix.pairs.sources.record import Source, Views, views_of
 from dualpix.pairs.sources.side_by_side import SIDE_BY_SIDE, TOP_BOTTOM
+from dualpix.pairs.turning import AUTO, lay_along_rows
 from dualpix.pairs.views import read_pair
 from dualpix.tables import pick
 
-__all__ = ["BOTH_VIEWS", "SOURCES", "Source", "Views", "open_views", "restore_orientation", "usual_suffix"]
+__all__ = ["BOTH_VIEWS", "SOURCES", "Source", "Views", "open_views", "usual_suffix"]
 
 
 SOURCES: dict[str, Source] = {
@@ -46,13 +48,15 @@ def open_views(
     *,
     layout: str | None = None,
     swap: bool = False,
+    turn: str = AUTO,
     limit_megapixels: float = LIMIT_MEGAPIXELS,
 ) -> Views:
     """Read the two views of a photograph out of two files, or out of the one that holds both.
 
     `layout`: the kind of that one file, a name in SOURCES; None recognises all but side-by-side and top-bottom.
-    `swap`: exchange the views. Raises PictureError or PairError, as `read_pair` does and where a file holds no two
-    views, and RecipeError for an unknown layout.
+    `swap`: exchange the views. `turn`: how to turn them so that disparity runs along rows, a name in `turning.TURNS`;
+    "auto" finds out. Raises PictureError or PairError, as `read_pair` does and where a file holds no two views, and
+    RecipeError for an unknown layout or turn.
     """
     left, right = as_path(left), None if right is None else as_path(right)
     if right is not None and layout is not None:
@@ -64,10 +68,8 @@ def open_views(
     elif all(is_pixel(path, start_of(path)) for path in (left, right)):
         views = read_pixel_pair(left, right, limit_megapixels)
     else:
-        views = Views(**read_pair(left, right, limit_megapixels), quarter_turns=0)
-    if swap:
-        views["left"], views["right"] = views["right"], views["left"]
-    return views
+        views = views_of(read_pair(left, right, limit_megapixels))
+    return cast(Views, lay_along_rows(views, turn, swap))
 
 
 def usual_suffix(left: str | Path, layout: str | None = None) -> str:

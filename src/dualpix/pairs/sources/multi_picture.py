@@ -4,7 +4,7 @@ from pathlib import Path
 
 from dualpix.errors import PairError, option
 from dualpix.io.reading import count_pictures, read_pictures
-from dualpix.pairs.sources.record import Source, Views
+from dualpix.pairs.sources.record import Source, Views, views_of
 from dualpix.pairs.views import pair_of
 
 
@@ -26,7 +26,7 @@ def read_two(path: Path, limit_megapixels: float) -> Views:
         f"{path.name} holds two pictures of one size: the first was taken for the left view, the second for the right."
     )
     pair["notes"] = [note, *dict.fromkeys(pair["notes"])]
-    return Views(**pair, quarter_turns=0)
+    return views_of(pair)
 
 
 TWO_PICTURES = Source(name="two-pictures", read=read_two, recognises=is_two)

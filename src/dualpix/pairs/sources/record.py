@@ -3,23 +3,31 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dualpix.pairs.verdict import Inspection
 from dualpix.pairs.views import Pair
 
 
 class Views(Pair):
     """A pair with `quarter_turns`: how often its views were turned counter-clockwise to bring disparity onto the rows.
 
-    What is made of them is turned back by `restore_orientation`.
+    What is made of them is turned back by `turning.restore_orientation`. `inspection`: how they compare, where that was
+    asked.
     """
 
     quarter_turns: int
+    inspection: NotRequired[Inspection]
+
+
+def views_of(pair: Pair, quarter_turns: int = 0) -> Views:
+    """A pair as views that were turned so often."""
+    return cast(Views, {**pair, "quarter_turns": quarter_turns})
 
 
 @dataclass(frozen=True)
@@ -40,11 +48,6 @@ class Source:
     endings: tuple[str, ...] = ()
     is_picture: bool = True
     about: str = ""
-
-
-def restore_orientation(picture: Tensor, views: Views) -> Tensor:
-    """Turn a picture C x H x W that was made of `views` the way their file lay."""
-    return torch.rot90(picture, -views["quarter_turns"], (1, 2)).contiguous()
 
 
 def as_view(pixels: NDArray[Any]) -> Tensor:

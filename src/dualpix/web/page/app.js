@@ -164,6 +164,9 @@ function clearPair() {
 
 const address = (picture) => `api/jobs/${job.id}/${picture}?version=${job.version}`;
 
+// Width and height as the views lie in their files; they are checked with the disparity along the rows.
+const size = ({ width, height, quarter_turns: turns }) => turns % 2 ? [height, width] : [width, height];
+
 function showPair() {
   const { check } = job;
   const shown = `${job.id} ${job.swap}`;
@@ -176,9 +179,8 @@ function showPair() {
   }));
   if (part("views").dataset.version === shown) return;
   part("views").dataset.version = shown;
-  const { width, height } = check;
-  const aspect = check.quarter_turns % 2 ? height / width : width / height;
-  part("views").style.setProperty("--aspect", aspect);
+  const [width, height] = size(check);
+  part("views").style.setProperty("--aspect", width / height);
   for (const id of VIEWS) {
     part(id).classList.remove("loaded");
     part(id).src = address(id);
@@ -190,7 +192,7 @@ function showPair() {
 async function showResult() {
   const mine = turn;
   show("result");
-  part("how").textContent = job.plan ? `${job.check.width} × ${job.check.height} pixels in ${clock(job.seconds)}.` : "";
+  part("how").textContent = job.plan ? `${size(job.check).join(" × ")} pixels in ${clock(job.seconds)}.` : "";
   part("saved").textContent = "Loading both pictures";
   try {
     await viewer.show(address("before"), address("preview"));
