@@ -1,21 +1,35 @@
 """Data sets: sequences of samples, which are dicts of named pictures (see `pairs/sample.py`)."""
 
-from collections.abc import Callable
 from pathlib import Path
+from typing import ClassVar, Protocol
 
-from dualpix.datasets import dpdd
 from dualpix.datasets.dpdd import Dpdd
-from dualpix.datasets.folder import Folder, looks_like_pairs
+from dualpix.datasets.folder import Folder
 from dualpix.errors import DataError
 from dualpix.pairs.sample import Sample, Samples, check_folder, mean_view
 from dualpix.tables import pick
 
-__all__ = ["DATASETS", "Dpdd", "Folder", "Sample", "Samples", "mean_view", "open_dataset"]
+__all__ = ["DATASETS", "DataSet", "Dpdd", "Folder", "Sample", "Samples", "mean_view", "open_dataset"]
 
-DATASETS: dict[str, Callable[..., Samples]] = {
+
+class DataSet(Samples, Protocol):
+    """What a kind of data set promises. `looks`: its folders and files, to be told of a folder that is of no kind."""
+
+    looks: ClassVar[str]
+
+    def __init__(self, root: str | Path, split: str = "") -> None: ...
+
+    @staticmethod
+    def splits(root: Path) -> list[str]:
+        """The splits that `root` holds, the test split first: "" for a set without splits, nothing for another set."""
+        ...
+
+
+DATASETS: dict[str, type[DataSet]] = {
     "dpdd": Dpdd,
     "folder": Folder,
 }
+"""In the order in which they are recognised."""
 
 
 def open_dataset(
@@ -24,29 +38,21 @@ def open_dataset(
     """Open the data set in the folder `path`.
 
     `layout` is a name in `DATASETS`; without it the layout is recognised by its folders and file names. `split` is for
-    DPDD; without it, the split `prefer` if the folder has it, else another. What was found is in the result's `found`.
-    Raises `DataError` for a folder in no known layout, `PairError` for one with unpaired views, and `RecipeError` for
-    an unknown name.
+    those with splits, such as DPDD; without it, the split `prefer` if the folder has it, else another. What was found
+    is in the result's `found`. Raises `DataError` for a folder in no known layout, `PairError` for one with unpaired
+    views, and `RecipeError` for an unknown name.
     """
     root = check_folder(path)
-    layout = layout or _recognise(root)
-    opening = pick(DATASETS, layout, "data set layout")
-    if opening is Dpdd:
-        have = dpdd.splits(root)
-        return Dpdd(root, split or (have[0] if have and prefer not in have else prefer))
-    if split is not None:
-        raise DataError(f"{root} holds plain pairs, which have no splits; leave out the split {split!r}.")
-    return opening(root)
+    kind = pick(DATASETS, layout or _recognise(root), "data set layout")
+    have = kind.splits(root)
+    return kind(root, split or (prefer if prefer in have else next(iter(have), "")))
 
 
 def _recognise(root: Path) -> str:
-    if dpdd.splits(root):
-        return "dpdd"
-    if looks_like_pairs(root):
-        return "folder"
+    for name, kind in DATASETS.items():
+        if kind.splits(root):
+            return name
     inside = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
     shown = ", ".join(inside[:6]) + (", ..." if len(inside) > 6 else "") if inside else "nothing"
-    raise DataError(
-        f"{root} is in no layout that is known: it holds {shown}. Expected DPDD (test_l/source, test_r/source, ... or"
-        " inputL, inputR, ...), the folders left and right, or files called <name>_L and <name>_R."
-    )
+    expected = ", or ".join(kind.looks for kind in DATASETS.values())
+    raise DataError(f"{root} is in no layout that is known: it holds {shown}. Expected {expected}.")

@@ -12,6 +12,7 @@ order of numbers, which reproduces the authors' own lists in all three splits.
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from dualpix.errors import DataError
 from dualpix.pairs.sample import Sample, bare_name, check_folder, list_pictures, read_sample
@@ -41,8 +42,11 @@ class Dpdd:
         torch.Size([3, 1120, 1680])
     """
 
+    looks: ClassVar[str] = "DPDD (test_l/source, test_r/source, ... or inputL, inputR, ...)"
+
     def __init__(self, root: str | Path, split: str = "test") -> None:
         path = check_folder(root)
+        split = split or SPLITS[0]
         folders = _find_folders(path, split)
         files = {key: list_pictures(folder) for key, folder in folders.items()}
         _check_counts(folders, files)
@@ -50,6 +54,11 @@ class Dpdd:
         self.scenes = [dict(zip(files, row, strict=True)) for row in zip(*files.values(), strict=True)]
         extras = [f"with {key}" if key in files else f"without {key}" for key in ("center", "sharp")]
         self.found = f"{len(self)} scenes of DPDD, split {split!r}, {' and '.join(extras)} pictures"
+
+    @staticmethod
+    def splits(root: Path) -> list[str]:
+        """The splits that `root` holds, the test split first."""
+        return [split for split in SPLITS if any(_present(root, layout, split) for layout in LAYOUTS)]
 
     @property
     def files(self) -> list[Path]:
@@ -64,11 +73,6 @@ class Dpdd:
         return read_sample(bare_name(paths["left"]), paths)
 
 
-def splits(root: Path) -> list[str]:
-    """The splits of DPDD that `root` holds, the test split first."""
-    return [split for split in SPLITS if any(_present(root, layout, split) for layout in LAYOUTS)]
-
-
 def _present(root: Path, layout: Mapping[str, str], split: str) -> dict[str, Path]:
     """The folders of `layout` that exist; none unless both views do."""
     folders = {key: root / place.format(split=split) for key, place in layout.items()}
@@ -81,7 +85,7 @@ def _find_folders(root: Path, split: str) -> dict[str, Path]:
         if folders := _present(root, layout, split):
             return folders
     wanted = ", or ".join(f"{layout['left']} and {layout['right']}".format(split=split) for layout in LAYOUTS)
-    hint = f"; the splits it does hold: {', '.join(have)}" if (have := splits(root)) else ""
+    hint = f"; the splits it does hold: {', '.join(have)}" if (have := Dpdd.splits(root)) else ""
     raise DataError(f"{root} does not hold the views of DPDD's {split!r} split; expected the folders {wanted}{hint}.")
 
 

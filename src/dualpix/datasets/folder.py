@@ -7,6 +7,7 @@ signed radius of the blur in pixels, H x W.
 """
 
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -29,8 +30,12 @@ class Folder:
     same place; on reading a sample, what `read_sample` raises, and `DataError` for a map of the blur that is none.
     """
 
-    def __init__(self, root: str | Path) -> None:
+    looks: ClassVar[str] = "the folders left and right, or files called <name>_L and <name>_R"
+
+    def __init__(self, root: str | Path, split: str = "") -> None:
         self.root = path = check_folder(root)
+        if split:
+            raise DataError(f"{root} holds plain pairs, which have no splits; leave out the split {split!r}.")
         self.scenes = {name: {"left": left, "right": right} for name, (left, right) in find_named_pairs(path).items()}
         for key in MARKS:
             for name, file in _beside(path, key).items():
@@ -38,6 +43,12 @@ class Folder:
         self.names = list(self.scenes)
         sharp = sum("sharp" in paths for paths in self.scenes.values())
         self.found = f"{len(self)} pairs, {sharp} of them with a sharp picture, in {path}"
+
+    @staticmethod
+    def splits(root: Path) -> list[str]:
+        """One without a name, if `root` has folders such as left and right, or files marked as those of a view."""
+        is_one = has_parallel_folders(root) or any(side for _, side in mark_files(list_pictures(root)).values())
+        return [""] if is_one else []
 
     @property
     def files(self) -> list[Path]:
@@ -54,11 +65,6 @@ class Folder:
         sample = read_sample(name, self.scenes[name])
         blur = self.root / "blur" / f"{name}.npy"
         return {**sample, "blur_px": _read_blur(blur, sample["left"])} if blur.is_file() else sample
-
-
-def looks_like_pairs(root: Path) -> bool:
-    """Whether `root` has folders such as left and right, or files whose names are marked as those of a view."""
-    return has_parallel_folders(root) or any(side for _, side in mark_files(list_pictures(root)).values())
 
 
 def _read_blur(path: Path, like: Tensor) -> Tensor:

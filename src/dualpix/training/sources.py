@@ -10,7 +10,6 @@ from typing import Any, TypeAlias, TypeVar, cast
 from torch import Tensor, nn
 
 from dualpix.datasets import Dpdd, Sample, Samples, open_dataset
-from dualpix.datasets.dpdd import splits
 from dualpix.errors import DataError, RecipeError
 from dualpix.evaluation import score
 from dualpix.evaluation.scoring import found
@@ -190,7 +189,7 @@ def _open(data: Data, prefer: str) -> Samples:
 
 def _validation_split(data: Data, pairs: Samples) -> Samples | None:
     """That of DPDD; None if there is none, as in a folder of one split, which answers to the names of all."""
-    if not isinstance(data, str | Path) or not isinstance(pairs, Dpdd) or "val" not in splits(Path(data)):
+    if not isinstance(data, str | Path) or not isinstance(pairs, Dpdd) or "val" not in pairs.splits(Path(data)):
         return None
     own = Dpdd(data, "val")
     return own if own.scenes != pairs.scenes else None

@@ -2,8 +2,8 @@
 
 import os
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, cast
+from collections.abc import Iterator, Sequence
+from typing import ClassVar, Protocol, cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -20,11 +20,16 @@ from dualpix.weights.exported import exported_of
 
 
 class AnyRunner(Protocol):
-    """What runs rows of a picture. `spec`: that of the network in the form in which it is run; `workspace_factor`: the
-    memory it needs for tensors, as a factor on their bytes; `gain`, `engine_gain`: those by which precision and engine
-    were chosen, see `inference.planning.Plan`."""
+    """What runs rows of a picture.
+
+    `precisions`: those it can be asked for; `cpu_only`: it knows no other device; `spec`: that of the network in the
+    form in which it is run; `workspace_factor`: the memory it needs for tensors, as a factor on their bytes; `gain`,
+    `engine_gain`: those by which precision and engine were chosen, see `inference.planning.Plan`.
+    """
 
     engine: str
+    precisions: ClassVar[tuple[str, ...]]
+    cpu_only: ClassVar[bool]
     engine_gain: float | None
     spec: NetworkSpec
     workspace_factor: float
@@ -32,6 +37,8 @@ class AnyRunner(Protocol):
     weight_bytes: int
     precision: str
     device: torch.device
+
+    def __init__(self, network: Network, precision: str, device: str | torch.device) -> None: ...
 
     def __call__(self, views: Sequence[Tensor]) -> Tensor:
         """The output for `views`, C x H x W each, as float32 on the CPU, not clipped."""
@@ -42,14 +49,12 @@ class AnyRunner(Protocol):
         ...
 
 
-ENGINES: dict[str, Callable[[Network, str, str | torch.device], AnyRunner]] = {
+ENGINES: dict[str, type[AnyRunner]] = {
     "torch": pytorch.Runner,
     "openvino": openvino.OpenvinoRunner,
     "onnx": onnx.OnnxRunner,
 }
 
-
-PRECISIONS = {"torch": tuple(planning.PRECISIONS), "openvino": ("fp32", "bf16", "int8"), "onnx": ("fp32",)}
 
 _KEPT: WeakKeyDictionary[nn.Module, tuple[object, AnyRunner]] = WeakKeyDictionary()
 """What was made ready last of each network: other engines take seconds, and plans made for it stay with it."""
@@ -60,11 +65,11 @@ def check(engine: str, precision: str, device: str | torch.device) -> None:
     if engine not in ("auto", *ENGINES):
         raise MachineError(f"There is no engine {engine!r}; choose from: auto, {', '.join(ENGINES)}.")
     engines = tuple(ENGINES) if engine == "auto" else (engine,)
-    known = list(dict.fromkeys(name for one in engines for name in PRECISIONS[one]))
+    known = list(dict.fromkeys(name for one in engines for name in ENGINES[one].precisions))
     if precision not in ("auto", *known):
         what = "" if engine == "auto" else f" with the engine {engine}"
         raise MachineError(f"There is no precision {precision!r}{what}; choose from: auto, {', '.join(known)}.")
-    if engine in ("openvino", "onnx") and str(device) not in ("auto", "cpu"):
+    if engine != "auto" and ENGINES[engine].cpu_only and str(device) not in ("auto", "cpu"):
         raise MachineError(f"The engine {engine} runs on the cpu here, not on {str(device)!r}; leave the device out.")
     planning.choose_device(device)
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +24,8 @@ class OnnxRunner:
     """A network made ready to run on rows of a picture, as `inference.engines.check` allows."""
 
     engine = "onnx"
+    precisions: ClassVar[tuple[str, ...]] = ("fp32",)
+    cpu_only: ClassVar[bool] = True
     engine_gain: float | None = None
 
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:

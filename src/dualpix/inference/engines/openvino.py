@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -53,6 +53,8 @@ class OpenvinoRunner:
     """
 
     engine = "openvino"
+    precisions: ClassVar[tuple[str, ...]] = ("fp32", "bf16", "int8")
+    cpu_only: ClassVar[bool] = True
     engine_gain: float | None = None
     gain: float | None = None
     workspace_factor = planning.WORKSPACE_FACTOR

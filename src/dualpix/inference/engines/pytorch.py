@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,8 @@ class Runner:
     """
 
     engine = "torch"
+    precisions: ClassVar[tuple[str, ...]] = tuple(planning.PRECISIONS)
+    cpu_only: ClassVar[bool] = False
     engine_gain: float | None = None
 
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
