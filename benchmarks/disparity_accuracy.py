@@ -24,7 +24,8 @@ from dualpix.errors import DataError
 from dualpix.evaluation.metrics import psnr
 from dualpix.inference.colours import signed_colours
 from dualpix.inference.deblur import deblur
-from dualpix.inference.disparity import REACH_PX, Disparity, disparity, scale_px
+from dualpix.inference.disparity import Disparity, disparity, scale_px
+from dualpix.inference.finder import REACH_PX
 from dualpix.networks.layers.correlation import correlate_rows
 from dualpix.networks.mccnet import model as mccnet
 from dualpix.networks.mccnet_fast import model as mccnet_fast

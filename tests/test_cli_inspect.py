@@ -10,7 +10,10 @@ import pytest
 from PIL import Image
 
 from dualpix.pairs import SOURCES
+from dualpix.weights import checkpoint
+from small_networks import TINY, tiny
 
+Views = Callable[..., tuple[np.ndarray, np.ndarray]]
 Command = Callable[..., tuple[int, str, str]]
 SMALL = ["--weights", "w.safetensors"]
 
@@ -73,6 +76,20 @@ def test_inspect_tells_in_words_and_in_json(folder: Path, dualpix: Command) -> N
     assert code == 0 and "but its views look swapped" in out and err.startswith("Note: The views look swapped")
     code, out, _ = dualpix("inspect", "both.png", "--layout", "side-by-side", "--swap", "--json")
     assert code == 0 and json.loads(out)["order"] == "swapped"
+
+
+def test_wide_disparity_is_told_and_deblurred_at_several_scales(folder: Path, views: Views, dualpix: Command) -> None:
+    for name, view in zip("LR", views(10, 288, 512), strict=True):
+        Image.fromarray((view // 257).astype(np.uint8)).save(folder / f"wide_{name}.png")
+    checkpoint.save(folder / "tiny.safetensors", tiny(), "mccnet-fast", TINY)
+    pair = ["wide_L.png", "wide_R.png"]
+    code, out, _ = dualpix("inspect", *pair)
+    assert code == 0 and "scale            up to 10 pixels apart" in out and "joins it with 1/3 of the size" in out
+    code, out, err = dualpix("deblur", *pair, "-o", "o.png", "-w", "tiny.safetensors", "--force")
+    assert code == 0 and "(whole, joined with 1/3 of the size," in out and "pixels apart" not in err
+    code, out, _ = dualpix("deblur", *pair, "-o", "alone.png", "-w", "tiny.safetensors", "--force", "--scale", "1")
+    assert code == 0 and "(whole, fp32 on cpu" in out
+    assert "scale  " not in dualpix("inspect", "p_L.png", "p_R.png")[1]
 
 
 @pytest.mark.parametrize(

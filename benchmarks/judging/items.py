@@ -143,7 +143,8 @@ def _scores(picture: Tensor, sharp: Tensor) -> tuple[float, float]:
 def _deblurred(sample: Sample, network: checkpoint.Checkpoint) -> Tensor:
     # Whole and in float32 whatever the machine, so that figures can be repeated.
     rows = sample["left"].shape[1]
-    return deblur_pair(sample, network, device="cpu", precision="fp32", band_rows=rows).picture
+    # At full size alone, as all that was judged before: it is weights that are compared.
+    return deblur_pair(sample, network, device="cpu", precision="fp32", band_rows=rows, scale="1").picture
 
 
 def registered(picture: np.ndarray, truth: np.ndarray, tools: ModuleType) -> tuple[np.ndarray, float, float]:

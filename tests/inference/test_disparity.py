@@ -14,15 +14,13 @@ from dualpix import networks
 from dualpix.errors import CheckpointError, MachineError, PictureError
 from dualpix.inference.disparity import (
     Disparity,
-    Finder,
     disparity,
-    estimate_disparity,
     scale_px,
     signed_picture,
-    symmetrise_attention,
     write_confidence,
     write_disparity,
 )
+from dualpix.inference.finder import Finder, estimate_disparity, symmetrise_attention
 from dualpix.io import Metadata
 from dualpix.networks.mccnet.model import MCCNet
 from dualpix.pairs.flips import FLIPS

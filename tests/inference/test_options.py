@@ -22,6 +22,7 @@ WRONG = {
     "precision": "fp64",
     "device": "gpu",
     "memory": "lots",
+    "scale": "1/5",
     "band_rows": 0,
     "layout": "diagonal",
     "turn": "sideways",
@@ -35,7 +36,7 @@ def test_what_no_picture_can_be_made_with_is_refused_at_once(name: str) -> None:
         DeblurOptions(**{name: WRONG[name]})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["engine", "precision", "device", "memory", "turn"])
+@pytest.mark.parametrize("name", ["engine", "precision", "device", "memory", "scale", "turn"])
 def test_every_entry_says_the_same(name: str, dualpix: Command, folder: Path, tmp_path: Path) -> None:
     wrong = {name: WRONG[name]}
     with pytest.raises(DualpixError) as refused:
@@ -80,7 +81,12 @@ def test_keywords_are_fields_of_the_same_kind() -> None:
 def test_every_field_is_explained_and_shapes_the_picture_or_is_known_not_to() -> None:
     names = [field.name for field in fields(DeblurOptions)]
     assert all(f"{name}: " in (DeblurOptions.__doc__ or "") for name in names)
-    assert set(names) - set(DeblurOptions(turn="none").shaping()) == {"memory", "band_rows", "force", "software"}
+    assert set(names) - set(DeblurOptions(turn="none", scale="1").shaping()) == {
+        "memory",
+        "band_rows",
+        "force",
+        "software",
+    }
 
 
 def test_what_journals_hold_of_the_options_stays() -> None:
@@ -89,6 +95,7 @@ def test_what_journals_hold_of_the_options_stays() -> None:
     usual += '"strip_metadata": false, "layout": null, "swap": false}'
     assert json.dumps(DeblurOptions(memory="2GB", force=True, software="x").shaping()) == usual
     assert json.dumps(DeblurOptions(turn="left").shaping()) == usual[:-1] + ', "turn": "left"}'
+    assert json.dumps(DeblurOptions(scale="1/2").shaping()) == usual[:-1] + ', "scale": "1/2"}'
 
 
 def test_views_are_exchanged_for_functions_too(folder: Path) -> None:

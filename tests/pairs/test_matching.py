@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from dualpix.pairs.matching import match_blocks
+from dualpix.pairs.matching import match_blocks, noise_of
 
 
 @pytest.mark.parametrize(("across", "down"), [(0, 0), (3, 0), (-5, 2), (0, -4), (7, 7)])
@@ -11,6 +11,15 @@ def test_a_whole_shift_is_found(defocused, across: int, down: int) -> None:
     assert matches.reduction == 1 and matches.found > 0.8 * matches.textured > 30
     torch.testing.assert_close(matches.across.median(), torch.tensor(float(across)), atol=0.15, rtol=0.05)
     torch.testing.assert_close(matches.down.median(), torch.tensor(float(down)), atol=0.15, rtol=0.05)
+
+
+@pytest.mark.parametrize("deviation", [0.0, 0.003, 0.02])
+def test_noise_is_measured_beside_detail(defocused, deviation: float) -> None:
+    """Of one channel's deviation, where all three have the same noise."""
+    view = defocused(8.0)[0]
+    noise = torch.randn(view.shape[1:], generator=torch.Generator().manual_seed(0))
+    assert noise_of(view + deviation * noise) == pytest.approx(deviation, rel=0.1, abs=5e-4)
+    assert noise_of(torch.zeros(3, 20, 30)) == 0
 
 
 @pytest.mark.parametrize("blur_px", [2.0, 4.0, 8.0, -4.0, -8.0])

@@ -30,6 +30,7 @@ from dualpix.cli.options import (
     Mirror,
     Overwrite,
     Precision,
+    Scale,
     Swap,
     Turn,
     Weights,
@@ -57,6 +58,7 @@ def deblur(
     device: Device = "auto",
     engine: Engine = "auto",
     mirror: Mirror = False,
+    scale: Scale = "auto",
     depth: Annotated[int | None, typer.Option(metavar="BITS", help="8 or 16; without it, that of the views.")] = None,
     strip_metadata: Annotated[
         bool, typer.Option("--strip-metadata", help="Write neither colour profile nor EXIF nor XMP.")
@@ -104,6 +106,7 @@ def deblur(
         device=device,
         engine=engine,
         mirror=mirror,
+        scale=scale,
         depth=depth,
         strip_metadata=strip_metadata,
         force=force or anyway,

@@ -10,6 +10,7 @@ from dualpix.cli.options import (
     Engine,
     Memory,
     Precision,
+    Scale,
     Weights,
 )
 from dualpix.cli.telling import counter
@@ -22,6 +23,7 @@ def demo(
     precision: Precision = "auto",
     device: Device = "auto",
     engine: Engine = "auto",
+    scale: Scale = "auto",
 ) -> None:
     """Deblur the bundled pair and score it.
 
@@ -33,7 +35,7 @@ def demo(
     from dualpix.evaluation.demo import demonstrate
     from dualpix.inference.options import DeblurOptions
 
-    options = DeblurOptions(memory=memory, precision=precision, device=device, engine=engine)
+    options = DeblurOptions(memory=memory, precision=precision, device=device, engine=engine, scale=scale)
     done = demonstrate(output, weights, options, progress=counter("band"))
     if done.about:
         typer.echo(done.about)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dualpix.cli.options import Device, Engine, Memory, Mirror, Overwrite, Precision, Turn
+from dualpix.cli.options import Device, Engine, Memory, Mirror, Overwrite, Precision, Scale, Turn
 from dualpix.cli.telling import counter, say
 
 
@@ -35,6 +35,7 @@ def evaluate(
     device: Device = "auto",
     engine: Engine = "auto",
     mirror: Mirror = False,
+    scale: Scale = "auto",
     turn: Turn = "auto",
 ) -> None:
     """Run, score and compare methods on pairs.
@@ -61,7 +62,13 @@ def evaluate(
         protocol=protocol,
         extra=extra or (),
         options=DeblurOptions(
-            memory=memory, precision=precision, device=device, engine=engine, mirror=mirror, turn=turn
+            memory=memory,
+            precision=precision,
+            device=device,
+            engine=engine,
+            mirror=mirror,
+            scale=scale,
+            turn=turn,
         ),
         peak_memory=peak_memory,
         overwrite=overwrite,

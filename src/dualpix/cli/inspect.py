@@ -29,6 +29,7 @@ def inspect(
       dualpix inspect left.png right.png --picture disparity.png
       dualpix inspect photo.CR3 --json
     """
+    from dualpix.inference.scales import choose
     from dualpix.pairs import restore_orientation
     from dualpix.pairs.inspect import inspect as run
     from dualpix.pairs.inspect import profile_of, scale_px
@@ -49,6 +50,11 @@ def inspect(
             typer.echo(f"{name:16} {words} pixels")
     blocks = f"{found.matches.found} of {found.matches.textured} blocks with detail found in the other view"
     typer.echo(f"{'matched':16} {blocks}; {found.behind} behind the focus, {found.in_front} in front")
+    steps = choose(found.matches, (height, width))
+    if len(steps) > 1:
+        others = " and ".join(f"1/{step}" for step in steps[:-1])
+        widest = f"up to {found.matches.widest_px:.0f} pixels apart, wider than networks undo at full size"
+        typer.echo(f"{'scale':16} {widest}; deblur joins it with {others} of the size")
     if picture is not None:
         typer.echo(f"{'picture':16} {picture}, full colour at {scale_px(found):.1f} pixels")
     typer.echo(f"{'verdict':16} {found.verdict}")

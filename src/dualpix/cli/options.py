@@ -24,6 +24,10 @@ Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, mps, or au
 Mirror = Annotated[
     bool, typer.Option("--mirror", help="Mean of four mirrored results: a little better, four times the time.")
 ]
+Scale = Annotated[
+    str,
+    typer.Option(metavar="NAME", help="Deblur wide blur at 1/2, 1/4 ... of the size; 1: at full size alone; or auto."),
+]
 Layout = Annotated[
     str | None,
     typer.Option(

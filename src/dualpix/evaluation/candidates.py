@@ -89,7 +89,7 @@ def open_candidate(label: str, thing: MethodLike, options: DeblurOptions) -> Can
         return Candidate(
             label, partial(deblur_pair, weights=thing, options=options), network=thing, views=views, source=source
         )
-    return Candidate(label, thing, views=getattr(thing, "views", ()), source="a function")
+    return Candidate(label, thing, views=getattr(thing, "views", ()), source=f"a function{_alone(options)}")
 
 
 def _method(label: str, value: str) -> str:
@@ -122,7 +122,8 @@ def _open_system(label: str, system: System, options: DeblurOptions, opened: Che
                 unavailable_reason="no package",
                 advice=str(error)[:-1],
             )
-        return Candidate(label, method, views=method.views, weights="none needed", source=str(system))
+        source = f"{system}{_alone(options)}"
+        return Candidate(label, method, views=method.views, weights="none needed", source=source)
     shipped = opened is None
     opened = opened or checkpoint.load(system.weights)
     made = _open_checkpoint(label, opened, options, shipped, system.method)
@@ -147,8 +148,14 @@ def _open_checkpoint(
     weights = "shipped" if shipped else opened.path.name
     about = f"{METHODS[method].about}; " if method else ""
     source = f"{about}network {opened.name}, weights {opened.path.name}{origin}{_told(opened.arguments)}"
+    source += _alone(options) if method else ""
     views = spec_of(opened.network).views
     return Candidate(label, run, network=opened.network, views=views, weights=weights + origin, source=source)
+
+
+def _alone(options: DeblurOptions) -> str:
+    """What to say of a method that does not run at the scale which is asked for."""
+    return "" if options.scale in ("auto", "1") else f"; at full size alone, not at the scale {options.scale}"
 
 
 def _told(arguments: Mapping[str, Any]) -> str:

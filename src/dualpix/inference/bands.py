@@ -31,15 +31,17 @@ def make_plan(
     memory: str | int | None = None,
     band_rows: int | None = None,
     mirror: bool = False,
+    held_bytes: int = 0,
 ) -> Plan:
     """Decide how `views` are cut, from the memory that `runner` is measured to need a row.
 
-    `mirror`: they are run four times, mirrored in between. Raises `MachineError` if the memory does not suffice.
+    `mirror`: they are run four times, mirrored in between. `held_bytes`: what else is in memory meanwhile. Raises
+    `MachineError` if the memory does not suffice.
     """
     height, width = views[0].shape[-2:]
     reach = runner.spec.receptive_radius_px or 0
     kept = 4 if mirror else 1  # float32 pictures besides the views: results, and what is made of them
-    pictures = (2 if mirror else 1) * sum(view.nbytes for view in views) + kept * 4 * views[0].numel()
+    pictures = (2 if mirror else 1) * sum(view.nbytes for view in views) + kept * 4 * views[0].numel() + held_bytes
     cost = cost_of(runner, height, width).besides(planning.PROCESS_BYTES + 2 * runner.weight_bytes + pictures)
     if band_rows is not None:
         bands = planning.split(height, _checked_rows(band_rows, height, runner), runner.spec.size_multiple)
@@ -75,6 +77,7 @@ def run_fitting(
     memory: str | int | None = None,
     rows: int | None = None,
     mirror: bool = False,
+    held_bytes: int = 0,
 ) -> Done:
     """Plan for `views` and `run`: what it gives, how it was run, and what to tell the user of that.
 
@@ -84,7 +87,7 @@ def run_fitting(
     is_chosen = memory is not None or rows is not None
     sizes: list[str] = []
     while True:
-        plan = _plan(runner, views, memory, rows, mirror)
+        plan = _plan(runner, views, memory, rows, mirror, held_bytes)
         sizes.append(plan.size)
         picture = planning.unless_out_of_memory(partial(run, plan))
         if picture is not None:
@@ -106,8 +109,15 @@ def _halve(runner: AnyRunner, plan: Plan, times: int) -> int:
     return tried // 2
 
 
-def _plan(runner: AnyRunner, views: Sequence[Tensor], memory: str | int | None, rows: int | None, mirror: bool) -> Plan:
-    plan = planning.unless_out_of_memory(partial(make_plan, runner, views, memory, rows, mirror))
+def _plan(
+    runner: AnyRunner,
+    views: Sequence[Tensor],
+    memory: str | int | None,
+    rows: int | None,
+    mirror: bool,
+    held_bytes: int,
+) -> Plan:
+    plan = planning.unless_out_of_memory(partial(make_plan, runner, views, memory, rows, mirror, held_bytes))
     if plan is None:  # No band is smaller than the few rows that were run to measure what a row needs.
         tried = 2 * probe_rows(runner, views[0].shape[1])
         raise MachineError(

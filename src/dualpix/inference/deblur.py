@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from dualpix.errors import CheckpointError, MachineError, PairError, memory_told, option
-from dualpix.inference import engines
+from dualpix.inference import engines, scales
 from dualpix.inference.bands import Done, Progress, run_bands, run_fitting
 from dualpix.inference.engines import AnyRunner
 from dualpix.inference.options import DeblurOptions, Keywords, options_of
 from dualpix.inference.planning import Plan
+from dualpix.inference.pyramid import run_scales
 from dualpix.io import PictureLike, as_picture
 from dualpix.machine import threads
 from dualpix.machine.modes import settled
@@ -136,8 +137,16 @@ def _deblurred(
     sample = {**sample, "left": left, "right": right}
     warnings = [*sample.get("notes", ()), *odd, *([matched] if matched else [])]
     network = open_network(weights)
+    steps, told = scales.choose_for(network, found.matches, (left.shape[1], left.shape[2]), options.scale)
+    warnings += told
     threads.follow()
-    run = partial(_run, sample=sample, options=options, progress=progress)
+
+    def run(runner: AnyRunner) -> Done:
+        once = partial(_run, runner, options)
+        if steps == (1,):
+            return once(sample, progress)
+        return run_scales(once, network, sample, steps, options, progress)
+
     pixels = 0 if options.limits_memory else left[0].numel()  # PyTorch makes the most of little memory
     runner, (picture, plan, notes) = _run_chosen(network, options, pixels, run)
     if runner.precision != "fp32" and not _is_finite(picture):
@@ -195,10 +204,12 @@ def open_network(weights: WeightsLike) -> Network:
     return cast(Network, network)
 
 
-def _run(runner: AnyRunner, sample: Sample, options: DeblurOptions, progress: Progress | None) -> Done:
+def _run(
+    runner: AnyRunner, options: DeblurOptions, sample: Sample, progress: Progress | None, held_bytes: int = 0
+) -> Done:
     views = _pick_views(sample, runner.spec.views)
     run = partial(_run_plan, runner, sample, progress=progress)
-    return run_fitting(runner, views, run, options.memory, options.band_rows, options.mirror)
+    return run_fitting(runner, views, run, options.memory, options.band_rows, options.mirror, held_bytes)
 
 
 def _run_plan(runner: AnyRunner, sample: Sample, plan: Plan, progress: Progress | None) -> Tensor:

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 import torch
 
 from dualpix.errors import PictureError
-from dualpix.inference import engines, planning
+from dualpix.inference import engines, planning, scales
 from dualpix.pairs import SOURCES, TURNS
 from dualpix.pairs.turning import AUTO
 from dualpix.tables import pick
@@ -19,7 +19,7 @@ DEPTHS = (8, 16)
 
 SHAPING = ("precision", "device", "engine", "mirror", "depth", "strip_metadata", "layout", "swap")
 """Fields that the finished picture depends on, in the order in which the first journals had them."""
-LATER = ("turn",)
+LATER = ("turn", "scale")
 """Such fields that journals did not have from the beginning: only where they are not as usual."""
 
 
@@ -37,6 +37,8 @@ class DeblurOptions:
             torch, or OpenVINO for large pictures where it is installed and was measured to be faster.
         mirror: the mean of four results, of the pair as it is, mirrored, upside down, and both: a little better, in
             four times the time.
+        scale: "1/4" deblurs at a quarter of the size as well, and joins both, for what is blurred widely; "1" at full
+            size alone; "auto" as the pair's disparity asks.
         turn: "auto" finds out whether the disparity runs along the columns, as in photographs taken upright, and turns
             such views for the work; "left", "right" and "half" turn them that way, "none" does not. The picture lies
             as the views do.
@@ -52,7 +54,7 @@ class DeblurOptions:
         software: what the note in the picture calls this program.
 
     Raises:
-        MachineError: for an engine, precision, device, memory or number of rows that nothing can be run with.
+        MachineError: for an engine, precision, device, memory, number of rows or scale that nothing can be run with.
         RecipeError: for a layout or a turn that does not exist.
         PictureError: for another depth.
     """
@@ -63,6 +65,7 @@ class DeblurOptions:
     device: str | torch.device = "auto"
     engine: str = "auto"
     mirror: bool = False
+    scale: str = "auto"
     turn: str = AUTO
     layout: str | None = None
     swap: bool = False
@@ -77,6 +80,7 @@ class DeblurOptions:
             planning.parse_memory(self.memory)
         if self.band_rows is not None:
             planning.check_band_rows(self.band_rows)
+        scales.largest_of(self.scale)
         if self.layout is not None:
             pick(SOURCES, self.layout, "layout")
         pick(TURNS, self.turn, "turn")
@@ -109,6 +113,7 @@ class Keywords(TypedDict, total=False):
     device: str | torch.device
     engine: str
     mirror: bool
+    scale: str
     turn: str
 
 

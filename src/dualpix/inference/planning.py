@@ -56,7 +56,8 @@ class Plan:
     `precision`: one of `PRECISIONS`; `device`: as PyTorch writes it; `peak_bytes`: expected peak memory of the process;
     `mirror`: whether the result is the mean over four mirrored ones; `gain`: how many times as fast bf16 was measured
     to be as fp32 on this processor, None if that played no part; `engine_gain`: how many times as fast OpenVINO was
-    measured to be as PyTorch, None if that played no part.
+    measured to be as PyTorch, None if that played no part; `scales`: the reductions at which it was run, the coarsest
+    first.
     """
 
     bands: tuple[Band, ...]
@@ -67,6 +68,7 @@ class Plan:
     mirror: bool = False
     gain: float | None = None
     engine_gain: float | None = None
+    scales: tuple[int, ...] = (1,)
 
     @property
     def size(self) -> str:
@@ -78,6 +80,8 @@ class Plan:
         rows = self.bands[0][1] - self.bands[0][0]
         how = "whole" if len(self.bands) == 1 else f"{len(self.bands)} bands of {rows} rows"
         how += ", mean of 4 mirrored" if self.mirror else ""
+        others = " and ".join(f"1/{step}" for step in self.scales[:-1])
+        how += f", joined with {others} of the size" if others else ""
         why = [] if self.gain is None else [f"bf16 measured {self.gain:.1f} times as fast as fp32"]
         why += (
             [] if self.engine_gain is None else [f"OpenVINO measured {self.engine_gain:.1f} times as fast as PyTorch"]

@@ -99,9 +99,7 @@ def inspect(
 
 def scale_px(found: Inspection) -> float:
     """The disparity that `disparity_picture` shows in full colour, in pixels of the views."""
-    across = found.matches.across.abs()
-    largest = float(across.quantile(0.98)) if len(across) else 0.0
-    return max(largest * found.matches.reduction, LEAST_SCALE_PX)
+    return max(found.matches.widest_px, LEAST_SCALE_PX)
 
 
 def disparity_picture(left: Tensor, found: Inspection) -> Tensor:

@@ -17,6 +17,7 @@ MIN_OF_NOISE = 1.0  # energy of structure over that of noise: with less, a block
 MIN_CORRELATION = 0.7
 MIN_BEND = 0.005  # drop of the correlation one pixel from its peak, both sides together, along either axis
 MIN_EVENNESS = 0.05  # of the drops along the two axes: below that, the weaker one tells of noise more than of place
+NOISE_STRIPS = 16
 MOVED_PX = 0.3  # from here on, how fine a block's detail is says whether it can have been moved by blur
 CHANCE = 3.0  # standard deviations of a correlation that noise alone gives
 NORMAL_MEDIAN = 0.6745  # of the absolute value, in standard deviations
@@ -45,6 +46,11 @@ class Matches:
     textured: int
     found: int
     reduction: int
+
+    @property
+    def widest_px(self) -> float:
+        """The displacement along rows, in pixels of the views, that 98 % of the blocks do not exceed either way."""
+        return float(self.across.abs().quantile(0.98)) * self.reduction if len(self.across) else 0.0
 
 
 def match_blocks(left: Tensor, right: Tensor, coarser: int = 1) -> Matches:
@@ -158,6 +164,13 @@ def _noise(grey: Tensor) -> Tensor:
     weak (Immerkaer, "Fast noise variance estimation", 1996), by their median, which skips the few sharp places."""
     cross = F.pad(grey[None], (1, 1, 1, 1), mode="replicate")[0].diff(n=2, dim=0).diff(n=2, dim=1)
     return _cut(cross.abs()).flatten(1).median(1).values / (NORMAL_MEDIAN * CROSS_GAIN)
+
+
+def noise_of(view: Tensor) -> float:
+    """Standard deviation of the noise of `view`, 3 x H x W, taken for white: the median over blocks of some strips."""
+    strips = torch.linspace(0, max(view.shape[1] - BLOCK_PX, 0), NOISE_STRIPS).long().tolist()
+    blocks = [_noise(_luminance(view[:, top : top + BLOCK_PX], 1)) for top in strips]
+    return float(torch.cat(blocks).median()) if len(blocks[0]) else 0.0
 
 
 def _middles(band: Tensor) -> tuple[Tensor, Tensor]:

@@ -40,8 +40,8 @@ class Weights:
 @dataclass(frozen=True)
 class Outcome:
     """What happened to a job. `kept`: it was finished before; `error`: one sentence, or empty; `details`: plain data
-    on what was made: width, height, depth, seconds, bands, precision, device, weights and their hash; `warnings`: one
-    sentence each; `worked`: whether it took any work to find out."""
+    on what was made: width, height, depth, seconds, bands, scales, precision, device, weights and their hash;
+    `warnings`: one sentence each; `worked`: whether it took any work to find out."""
 
     job: PairJob
     state: Literal["made", "kept", "failed"]
@@ -252,6 +252,7 @@ class _Bench:
             "height": height,
             "depth": inherited.depth,
             "bands": len(plan.bands),
+            "scales": [f"1/{step}" if step > 1 else "1" for step in plan.scales],
             "precision": plan.precision,
             "device": plan.device,
             "weights": self.weights.opened.path.stem,

@@ -1,0 +1,164 @@
+"""The disparity that a network's cross-correlation finds: where along the row each view looks for itself in the other.
+
+A single pixel's attention is too vague to be of use (`results/disparity.md`), so that of many is put together: the
+attention of the left view's pixel i to the right one's j, and of j to i, is moved to the middle between them, into the
+frame of the sharp picture; the logarithms are averaged over a window, as evidence that adds up; and the mean offset,
+weighted by the result, is the disparity. It is brought to full size by weights that stop at the picture's edges.
+"""
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from dualpix.errors import CheckpointError
+from dualpix.networks import NETWORKS, Network
+from dualpix.networks.spec import NetworkSpec, spec_of
+
+REACH_PX = 32
+WINDOW = 11  # side of the window in columns of features, of 2 pixels each
+SHARPNESS = 4.0  # pixels in one window that count as one; neighbours are not independent
+LEAST_LOG = -6.0  # so that one pixel that is sure of something else does not veto what its neighbours see
+UNSURE_PX = 4.0  # width of what remains possible, or the views' own findings so far apart, that halves the confidence
+TEXTURE = 0.004  # mean difference of luminance between neighbours along the row that halves it too
+
+SPREAD = 2  # columns of features on either side that share their disparity with a pixel
+SPREAD_STEP = 2
+EDGE = 0.06  # difference of luminance at which sharing ends
+LUMINANCE = (0.299, 0.587, 0.114)
+
+
+class Finder(nn.Module):
+    """A network's cross-correlation alone: left and right view, B 3 H W -> disparity in pixels and confidence, B 2 H W.
+
+    Runs wherever the network does. Raises `CheckpointError` for a network that has none.
+    """
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        self.network = cast(nn.Module, network)
+        spec = spec_of(self.network)
+        if spec.attention_radius_px is None:
+            able = [name for name, kind in NETWORKS.items() if hasattr(kind, "log_attention")]
+            raise CheckpointError(
+                f"{type(network).__name__} as built here has no cross-correlation to take a disparity from; give the"
+                f" weights of one that has: {', '.join(able)}."
+            )
+        radius_px = spec.attention_radius_px + 2 * (WINDOW // 2 + SPREAD * SPREAD_STEP + 2)
+        views = ("left", "right")
+        self.spec = NetworkSpec(views, spec.size_multiple, radius_px, takes_width=True)
+
+    def forward(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
+        """`width`: valid columns, if the rest is padding."""
+        attention = self.network.log_attention(left, right, REACH_PX, width)  # type: ignore[operator]
+        step_px = left.shape[-1] // attention.shape[-1]
+        found, confidence = estimate_disparity(*symmetrise_attention(*attention.chunk(2)), step_px)  # B 1 H/2 W/2 each
+        guide = torch.einsum("c,bchw->bhw", torch.tensor(LUMINANCE).to(left), (left + right) / 2)[:, None]
+        return spread_out(found, confidence * _texture(guide, step_px), guide)
+
+
+def symmetrise_attention(forth: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:
+    """Move attention to the middle of the two pixels, and put it in the order of the offset from left to right.
+
+    Args:
+        forth: Logarithms of the attention from left to right, B K H W, for K offsets in columns, -reach to reach.
+        back: The same from right to left.
+
+    Returns:
+        Both, B K H W each. What belongs between two columns goes to both, half each.
+    """
+    reach = forth.shape[1] // 2
+    back = back.flip(1)
+    moved_forth, moved_back = torch.empty_like(forth), torch.empty_like(back)
+    for place, offset in enumerate(range(-reach, reach + 1)):
+        # An odd offset has its middle between two columns, whose pairs of pixels lie one column apart.
+        near, far = offset // 2, -(-offset // 2)
+        moved_forth[:, place] = (_ahead(forth[:, place], -near) + _ahead(forth[:, place], -far)) / 2
+        moved_back[:, place] = (_ahead(back[:, place], near) + _ahead(back[:, place], far)) / 2
+    return moved_forth, moved_back
+
+
+def _ahead(plane: Tensor, steps: int) -> Tensor:
+    """The values `steps` columns further right; minus infinity where there are none."""
+    width = plane.shape[-1]
+    if abs(steps) >= width:
+        return torch.full_like(plane, -torch.inf)
+    kept = plane[..., max(0, steps) : width + min(0, steps)]
+    return F.pad(kept, (max(0, -steps), max(0, steps)), value=-torch.inf)
+
+
+def estimate_disparity(forth: Tensor, back: Tensor, step_px: int) -> tuple[Tensor, Tensor]:
+    """Return disparity in pixels and confidence, B 1 H W each.
+
+    Args:
+        forth: Symmetrised attention from left to right, B K H W, see `symmetrise_attention`.
+        back: The same from right to left.
+        step_px: Pixels from one column of the attention to the next.
+    """
+    evidence = [_gather(attention) for attention in (forth, back)]
+    found, width = _place((evidence[0] + evidence[1]) / 2)
+    apart = _place(evidence[0])[0] - _place(evidence[1])[0]
+    inside = (forth.exp() + back.exp()).sum(
+        1, keepdim=True
+    ) / 2  # the rest is attention further away than any disparity
+    inside = F.avg_pool2d(inside, WINDOW, 1, WINDOW // 2, count_include_pad=False).clamp_max(1)
+    doubts = [1 + (step_px * misfit / UNSURE_PX) ** 2 for misfit in (width, apart)]
+    return step_px * found, inside / doubts[0] / doubts[1]
+
+
+def _place(evidence: Tensor) -> tuple[Tensor, Tensor]:
+    """Which offset B K H W of evidence speak for, and the spread of those that remain possible, B 1 H W in columns.
+
+    The weighted mean of all offsets, in which the peak stands for its share at the top of the parabola through it: a
+    softmax this sharp would draw that share to whole columns.
+    """
+    reach = evidence.shape[1] // 2
+    share = (SHARPNESS * evidence).softmax(1)
+    offsets = torch.arange(-reach, reach + 1).to(share)[:, None, None]
+    mean = (share * offsets).sum(1, keepdim=True)
+    spread = (share * (offsets - mean) ** 2).sum(1, keepdim=True).sqrt()
+    top = evidence.argmax(1, keepdim=True).clamp(1, 2 * reach - 1)
+    around = torch.cat([top - 1, top, top + 1], 1)
+    before, at, after = evidence.gather(1, around).chunk(3, 1)
+    peak = top - reach + (0.5 * (after - before) / (2 * at - before - after).clamp_min(1e-6)).clamp(-0.5, 0.5)
+    return mean.lerp(peak, share.gather(1, around).sum(1, keepdim=True)), spread
+
+
+def _gather(attention: Tensor) -> Tensor:
+    """The mean over the window of the attention there is."""
+    known = attention.isfinite()
+    amounts = torch.where(known, attention.clamp_min(LEAST_LOG), 0.0)
+    total, count = (F.avg_pool2d(x, WINDOW, 1, WINDOW // 2) for x in (amounts, known.to(attention)))
+    return torch.where(count > 0, total / count.clamp_min(1e-6), LEAST_LOG)
+
+
+def _texture(guide: Tensor, step_px: int) -> Tensor:
+    """How far there is anything to match along the row: 0 to 1, B 1 H W -> B 1 H/2 W/2."""
+    change = guide.diff(dim=-1).abs()
+    change = (F.pad(change, (1, 0)) + F.pad(change, (0, 1))) / 2
+    mean = F.avg_pool2d(F.avg_pool2d(change, step_px), WINDOW, 1, WINDOW // 2, count_include_pad=False)
+    return mean**2 / (mean**2 + TEXTURE**2)
+
+
+def spread_out(found: Tensor, confidence: Tensor, guide: Tensor) -> Tensor:
+    """Disparity and confidence B 1 h w at the size of `guide`, the luminance B 1 H W: B 2 H W.
+
+    Every pixel takes the mean of its neighbourhood, in which near, alike and, for the disparity, confident ones weigh
+    more: the joint bilateral up-sampling of Kopf et al. (SIGGRAPH 2007).
+    """
+    small = F.avg_pool2d(guide, guide.shape[-1] // found.shape[-1])
+    known = torch.cat([small, confidence, (confidence + 1e-3) * found, confidence + 1e-3], 1)  # B 4 h w
+    reach = SPREAD * SPREAD_STEP
+    wide = F.pad(known, (reach,) * 4, mode="replicate")
+    height, width = found.shape[-2:]
+    total = torch.zeros(len(guide), 4, *guide.shape[-2:], device=guide.device)
+    for down in range(-reach, reach + 1, SPREAD_STEP):
+        for across in range(-reach, reach + 1, SPREAD_STEP):
+            moved = wide[..., reach + down : reach + down + height, reach + across : reach + across + width]
+            here = F.interpolate(moved, guide.shape[-2:], mode="bilinear", align_corners=False)
+            nearness = -(down**2 + across**2) / reach**2
+            weight = torch.exp(nearness - ((guide - here[:, :1]) / EDGE) ** 2) + 1e-6
+            total[:, :1] += weight
+            total[:, 1:] += weight * here[:, 1:]
+    return torch.cat([total[:, 2:3] / total[:, 3:], total[:, 1:2] / total[:, :1]], 1)

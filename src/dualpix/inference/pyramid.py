@@ -1,0 +1,77 @@
+"""A picture deblurred at several scales, from the coarsest to full size: see `inference.scales` for why.
+
+The coarse ones come first, since what is kept of them is small beside what full size needs.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import TypeAlias
+
+from torch import Tensor
+
+from dualpix.inference.bands import Done, Progress, run_bands, run_fitting
+from dualpix.inference.engines.pytorch import Runner
+from dualpix.inference.finder import Finder
+from dualpix.inference.options import DeblurOptions
+from dualpix.inference.scales import join, reduce, share_of_finer, share_of_views
+from dualpix.networks import Network
+from dualpix.pairs.matching import noise_of
+from dualpix.pairs.sample import Sample, mean_view
+
+Once: TypeAlias = Callable[..., Done]
+"""Runs a sample at one scale; takes `progress`, and `held_bytes`, what is in memory besides."""
+
+
+def run_scales(
+    once: Once,
+    network: Network,
+    sample: Sample,
+    steps: Sequence[int],
+    options: DeblurOptions,
+    progress: Progress | None = None,
+) -> Done:
+    """Run `sample` at each reduction of `steps`, a value of `scales.CHAINS`, and join: the picture, not clipped.
+
+    The plan is that of full size, with the peak of all scales; the notes are those of all. `progress` hears of full
+    size only, and is called between the bands of the others too, since it may raise to stop.
+    """
+    coarsest, all_bytes = steps[0], sum(value.nbytes for value in sample.values() if isinstance(value, Tensor))
+    quiet = None if progress is None else partial(_before_all, progress)
+    found, plan, notes = _disparity(network, _reduced(sample, coarsest), options, all_bytes)
+    told, peaks, correction = _at(coarsest, notes), [plan.peak_bytes], None
+    for before, step in zip((0, *steps), steps, strict=False):
+        here = _reduced(sample, step)
+        held_bytes = found.nbytes + (0 if correction is None else correction.nbytes) + (all_bytes if step > 1 else 0)
+        picture, plan, notes = once(here, progress=progress if step == 1 else quiet, held_bytes=held_bytes)
+        told, peaks = (*told, *_at(step, notes)), [*peaks, plan.peak_bytes]
+        left, right = here["left"], here["right"]
+        if correction is not None:
+            disparity_px, confidence = found[:1] * (coarsest / step), found[1:]
+            share = share_of_finer(disparity_px, confidence)
+            kept = share_of_views(disparity_px, confidence, noise_of(left)) if step == 1 else None
+            join(picture, (left, right), correction, before // step, share, coarsest // step, kept)
+        if step > 1:
+            correction = picture.sub_(mean_view(left, right))
+        del here, left, right  # or they would be in memory, uncounted, while the next scale is run
+    return picture, replace(plan, scales=tuple(steps), peak_bytes=max(peaks)), told
+
+
+def _disparity(network: Network, sample: Sample, options: DeblurOptions, held_bytes: int) -> Done:
+    """Disparity in pixels and confidence, 2 H W."""
+    runner, views = Runner(Finder(network), "fp32", options.device), [sample["left"], sample["right"]]
+    run = partial(run_bands, runner, views, channels=2)
+    return run_fitting(runner, views, run, options.memory, options.band_rows, held_bytes=held_bytes)
+
+
+def _reduced(sample: Sample, step: int) -> Sample:
+    views: Sample = {name: reduce(sample[name], step) for name in ("left", "right", "center") if name in sample}
+    return {**views, "name": sample["name"]}
+
+
+def _at(step: int, notes: Sequence[str]) -> tuple[str, ...]:
+    return tuple(notes) if step == 1 else tuple(f"At 1/{step} of the size: {note}" for note in notes)
+
+
+def _before_all(progress: Progress, done: int, total: int) -> None:
+    progress(0, 1)

@@ -1,0 +1,165 @@
+"""At which scales a pair is deblurred, and how the results are joined.
+
+A network undoes blur as wide as it was trained on. What is blurred wider is deblurred in a reduced picture, in which
+the blur is at home, and keeps of the full-size one the detail that the reduced one cannot show; what is in focus keeps
+its own pixels. `results/native-size.md` has how the numbers here were found, and what this brings.
+"""
+
+import re
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dualpix.errors import CheckpointError, MachineError, option
+from dualpix.networks import NETWORKS, Network
+from dualpix.networks.spec import spec_of
+from dualpix.pairs.matching import Matches
+from dualpix.pairs.sample import mean_view
+from dualpix.weights.exported import exported_of
+
+HOME_PX = 8.5
+"""Disparity up to which the shipped weights are at home: they were trained on blur of up to 24 px of radius (`far_px`
+of their recipe), which is 9.6 px of disparity, and lose from some 8 px on."""
+
+COARSE_PX = 6.5
+"""Disparity that the coarsest of several scales has at most."""
+
+NEAR_PX, FAR_PX = 5.0, 8.0  # of a scale's own disparity: up to here, and from here on not, its own result is taken
+UNSURE, SURE = 0.4, 0.8  # confidence of that disparity
+FOCUS_PX, BLURRED_PX = 0.5, 1.0  # of disparity at full size: up to here, and from here on not, the views' mean is kept
+LEAST_KEPT = 0.5  # of the mean, in focus without noise: networks make sharper what is sharp, and seldom as it was
+CALM, NOISY = 0.002, 0.006  # standard deviation of the noise; networks take fine detail away together with noise
+CHAINS = {1: (1,), 2: (2, 1), 3: (3, 1), 4: (4, 1), 6: (6, 3, 1), 8: (8, 4, 1), 12: (12, 4, 1)}
+"""By the largest reduction: the reductions at which a picture is deblurred, the coarsest first."""
+
+CHEAP = (3, 4, 6, 8, 12)
+"""Largest reductions that are taken unasked: half the size would take a third more time, and brings no more."""
+
+LEAST_BLOCKS = 12
+LEAST_SIDE_PX = 96
+ROWS = 64  # joined at once, so that joining needs little memory besides the picture
+
+
+def largest_of(scale: str) -> int | None:
+    """The largest reduction that `scale` asks for: None for "auto", 1 for "1", 2 for "1/2" and so on.
+
+    Raises `MachineError` for another.
+    """
+    if scale == "auto":
+        return None
+    found = re.fullmatch(r"1(?:/(\d+))?", scale) if isinstance(scale, str) else None
+    if found is None or int(found[1] or 1) not in CHAINS:
+        known = ", ".join("1" if most == 1 else f"1/{most}" for most in CHAINS)
+        raise MachineError(f"There is no scale {scale!r}; choose from: auto, {known}.")
+    return int(found[1] or 1)
+
+
+def choose(matches: Matches, size: tuple[int, int]) -> tuple[int, ...]:
+    """The reductions for a pair of `size`, height and width, whose blocks `matches` tells of: a value of `CHAINS`."""
+    if len(matches.across) < LEAST_BLOCKS:
+        return CHAINS[1]
+    if matches.widest_px <= HOME_PX:
+        return CHAINS[1]
+    largest = max((most for most in CHEAP if min(size) >= LEAST_SIDE_PX * most), default=1)
+    return CHAINS[min(largest, next((most for most in CHEAP if matches.widest_px <= most * COARSE_PX), max(CHEAP)))]
+
+
+def choose_for(
+    network: Network, matches: Matches, size: tuple[int, int], scale: str
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The reductions for a pair, as `scale` or else its disparity asks, and what to tell of them.
+
+    Raises `CheckpointError` if the network cannot do what `scale` asks.
+    """
+    largest = largest_of(scale)
+    steps = choose(matches, size) if largest is None else CHAINS[largest]
+    if steps == CHAINS[1] or _tells_disparity(network):
+        return steps, ()
+    exported = exported_of(network)
+    what = type(network).__name__ if exported is None else str(exported.path)
+    if largest is None:
+        return CHAINS[1], (
+            f"The views lie up to {matches.widest_px:.0f} pixels apart, but {what} tells no disparity to join several"
+            " scales by, so the pair was deblurred at full size alone, where blur this wide stays.",
+        )
+    able = [name for name, kind in NETWORKS.items() if hasattr(kind, "log_attention")]
+    raise CheckpointError(
+        f"{what} tells no disparity to join several scales by, so it cannot follow the scale {scale}; leave"
+        f" {option('scale', None)} out, or give the .safetensors file of a network that correlates: {', '.join(able)}."
+    )
+
+
+def _tells_disparity(network: Network) -> bool:
+    return exported_of(network) is None and spec_of(network).attention_radius_px is not None  # type: ignore[arg-type]
+
+
+def reduce(picture: Tensor, by: int) -> Tensor:
+    """The means of `by` x `by` pixels of C H W; at the lower and right edge, of those there are."""
+    return picture if by == 1 else F.avg_pool2d(picture[None], by, ceil_mode=True, count_include_pad=False)[0]
+
+
+def share_of_finer(disparity_px: Tensor, confidence: Tensor) -> Tensor:
+    """How far the finer scale's own result is taken, 0 to 1, of its own disparity and the confidence in that."""
+    return (1 - _step(disparity_px.abs(), NEAR_PX, FAR_PX)) * _step(confidence, UNSURE, SURE)
+
+
+def share_of_views(disparity_px: Tensor, confidence: Tensor, noise: float) -> Tensor:
+    """How far the mean of the views is kept, 0 to 1, of the disparity at full size and the confidence in that.
+
+    `noise`: its standard deviation in a view.
+    """
+    most = LEAST_KEPT + (1 - LEAST_KEPT) * _step(torch.tensor(noise), CALM, NOISY)
+    return most * (1 - _step(disparity_px.abs(), FOCUS_PX, BLURRED_PX)) * _step(confidence, UNSURE, SURE)
+
+
+def _step(values: Tensor, low: float, high: float) -> Tensor:
+    """0 up to `low`, 1 from `high` on, and smooth between."""
+    share = ((values - low) / (high - low)).clamp(0, 1)
+    return share.square() * (3 - 2 * share)
+
+
+def join(
+    fine: Tensor,
+    views: tuple[Tensor, Tensor],
+    correction: Tensor,
+    ratio: int,
+    share: Tensor,
+    step: int,
+    kept: Tensor | None = None,
+) -> Tensor:
+    """Join, in place, the result `fine` of one scale, 3 H W, with that of the coarser one.
+
+    What is not of the finer result is the mean with the coarser correction added: so edges in focus beside wide blur
+    stay as they are.
+
+    Args:
+        fine: what the network made of `views`.
+        views: left and right at this scale, 3 H W.
+        correction: what the coarser result adds to the mean of its views, `ratio` times smaller.
+        ratio: of this scale to the coarser one.
+        share: of the finer result, 1 h w, `step` times smaller.
+        step: of this scale to that of `share` and `kept`.
+        kept: share of the mean of the views in what comes out, 1 h w.
+    """
+    height, width = fine.shape[1:]
+    for first in range(0, height, ROWS):
+        last = min(first + ROWS, height)
+        rows = fine[:, first:last]
+        mean = mean_view(*(view[:, first:last] for view in views))
+        weight = enlarge(share, step, first, last, width, "bilinear")
+        coarse = enlarge(correction, ratio, first, last, width, "bicubic").add_(mean)
+        torch.lerp(coarse, rows, weight, out=rows)
+        if kept is not None:
+            torch.lerp(rows, mean, enlarge(kept, step, first, last, width, "bilinear"), out=rows)
+    return fine
+
+
+def enlarge(small: Tensor, by: int, first: int, last: int, width: int, mode: str) -> Tensor:
+    """The rows from `first` to before `last` of C h w enlarged `by` times, without enlarging the others."""
+    if by == 1:
+        return small[:, first:last, :width].clone()
+    top = max(0, first // by - 3)
+    part = small[:, top : -(-last // by) + 3]
+    large = F.interpolate(part[None], scale_factor=float(by), mode=mode, align_corners=False)[0]
+    return large[:, first - top * by : last - top * by, :width]
