@@ -67,7 +67,7 @@ def test_nothing_is_loaded_from_other_hosts(site: Path) -> None:
 def test_messages_read_as_they_are_printed(site: Path) -> None:
     """No quotes or dashes made pretty, nothing taken for a tag."""
     page = (site / "troubleshooting.html").read_text()
-    assert "or give --overwrite." in page and "called …_L and …_R." in page
+    assert "or give --overwrite." in page and "it holds …. Expected …" in page
 
 
 def test_what_a_page_loads_is_there(site: Path) -> None:
