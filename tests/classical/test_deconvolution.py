@@ -70,7 +70,7 @@ def test_the_closed_form_satisfies_its_equation_and_equals_the_table() -> None:
     v, beta = torch.linspace(-1, 1, 501, dtype=torch.float64), 22.6
     w = shrink(v, beta, 1.5)
     assert float((1.5 * w.abs().sqrt() * w.sign() + beta * (w - v)).abs().max()) < 1e-12
-    start, _ = deconvolution._shrink_table(1.5, beta)
+    start, _ = deconvolution.shrink_table(1.5, beta)
     step = deconvolution.TABLE_REACH / deconvolution.TABLE_STEPS
     at = torch.arange(0, 8000, 97)
     torch.testing.assert_close(start[at].double(), at * step - shrink(at.double() * step, beta, 1.5), atol=1e-6, rtol=0)
@@ -104,11 +104,11 @@ def test_the_solver_finds_what_a_general_minimiser_finds() -> None:
     tiny = partial(objective, y=y, kernel=kernel, weight=30.0, alpha=1.5)
     best = minimize(lambda x: tiny(x.reshape(y.shape)), y.ravel(), method="L-BFGS-B", options={"maxfun": 40000})
     start = torch.from_numpy(y)[None]
-    spectrum = deconvolution._spectrum(torch.from_numpy(kernel)[None], y.shape).to(torch.complex128)
+    spectrum = deconvolution.transfer_function(torch.from_numpy(kernel)[None], y.shape).to(torch.complex128)
 
     def solve(betas: tuple[float, ...]) -> np.ndarray:
         prior = HyperLaplacian(30.0, 1.5, betas)
-        return deconvolution._solve(start, torch.fft.rfft2(start)[None], spectrum, prior)[0].numpy()
+        return deconvolution.solve(start, torch.fft.rfft2(start)[None], spectrum, prior)[0].numpy()
 
     patient, usual = solve((16.0,) * 50 + (256.0,) * 400), solve(HyperLaplacian().betas)
     assert np.abs(patient - best.x.reshape(y.shape)).max() < 0.01
@@ -118,12 +118,12 @@ def test_the_solver_finds_what_a_general_minimiser_finds() -> None:
 
 def test_the_cost_falls_from_step_to_step() -> None:
     _, picture, kernel = example()
-    y, spectrum = picture[:1], deconvolution._spectrum(kernel[None], picture.shape[-2:])
+    y, spectrum = picture[:1], deconvolution.transfer_function(kernel[None], picture.shape[-2:])
     betas = HyperLaplacian().betas
     costs = []
     for steps in range(len(betas) + 1):
         prior = HyperLaplacian(420, 1.5, betas[:steps])
-        x = deconvolution._solve(y, torch.fft.rfft2(y)[None], spectrum, prior)
+        x = deconvolution.solve(y, torch.fft.rfft2(y)[None], spectrum, prior)
         costs.append(objective(x[0].numpy(), y[0].numpy(), kernel.numpy(), 420, 1.5))
     assert costs == sorted(costs, reverse=True) and costs[-1] < 0.8 * costs[0]
 
@@ -153,8 +153,8 @@ def test_borders_do_not_ring() -> None:
     and the same as ours inside."""
     sharp, picture, kernel = example()
     restored = deconvolve(picture, kernel, CERTAIN)
-    spectrum = deconvolution._spectrum(kernel[None], picture.shape[-2:])
-    repeated = deconvolution._solve(picture, torch.fft.rfft2(picture)[None], spectrum, CERTAIN)
+    spectrum = deconvolution.transfer_function(kernel[None], picture.shape[-2:])
+    repeated = deconvolution.solve(picture, torch.fft.rfft2(picture)[None], spectrum, CERTAIN)
     frame = torch.ones(sharp.shape[-2:], dtype=torch.bool)
     frame[12:-12, 12:-12] = False
     before, after, wrapped = (float((x - sharp)[:, frame].square().mean()) for x in (picture, restored, repeated))

@@ -100,8 +100,8 @@ def test_the_solver_of_both_views_finds_what_a_general_minimiser_finds() -> None
     best = minimize(cost, views.mean(0).ravel(), method="L-BFGS-B", options={"maxfun": 40000})
     y, k = torch.from_numpy(views)[:, None], torch.from_numpy(kernels)
     prior = HyperLaplacian(weight, alpha, (16.0,) * 50 + (256.0,) * 400)
-    spectra = deconvolution._spectrum(k, (8, 10)).to(torch.complex128)
-    found = deconvolution._solve(y.mean(0), torch.fft.rfft2(y), spectra, prior)[0].numpy()
+    spectra = deconvolution.transfer_function(k, (8, 10)).to(torch.complex128)
+    found = deconvolution.solve(y.mean(0), torch.fft.rfft2(y), spectra, prior)[0].numpy()
     assert np.abs(found - best.x.reshape(8, 10)).max() < 0.01
     assert cost(found.ravel()) < best.fun * 1.001
 
@@ -128,8 +128,8 @@ def test_the_sides_do_not_ring() -> None:
     sharp = photograph(128)
     views = seen(sharp, 6.0)
     restored, truth = deblur_views(*views, even(views, 6.0), half_discs, PRIOR), inner(sharp)
-    spectra = deconvolution._spectrum(half_discs(6.0), views.shape[-2:])
-    repeated = deconvolution._solve(views.mean(0), torch.fft.rfft2(views), spectra, PRIOR)
+    spectra = deconvolution.transfer_function(half_discs(6.0), views.shape[-2:])
+    repeated = deconvolution.solve(views.mean(0), torch.fft.rfft2(views), spectra, PRIOR)
     for side in (slice(0, 8), slice(-8, None)):
         before, after, wrapped = (
             float((one - truth)[:, :, side].square().mean()) for one in (views.mean(0), restored, repeated)
@@ -155,7 +155,7 @@ def test_sharp_things_in_front_cast_no_waves_on_the_background() -> None:
 
 def test_levels_reach_both_ends_in_small_steps() -> None:
     for low, high in ((-7.3, 19.2), (2.1, 2.1), (0.0, 0.0), (-5.0, -2.2), (3.3, 8.0)):
-        levels = joint._levels(low, high)
+        levels = joint.blur_levels(low, high)
         assert float(levels[0]) <= low + 1e-6 and float(levels[-1]) >= high - 1e-6
         steps = levels.diff()
         assert bool((steps > 0).all())

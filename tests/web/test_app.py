@@ -242,7 +242,7 @@ def test_addresses_are_never_paths(client: Client, done: str) -> None:
 
 def test_a_client_that_leaves_in_the_middle(client: Client, pair: dict[str, bytes]) -> None:
     """The upload is thrown away, and the server goes on."""
-    folders = len(list(client.jobs._root.iterdir()))
+    folders = len(list(client.jobs.root.iterdir()))
     for _ in range(3):
         connection = client.connect()
         connection.putrequest("POST", "/api/jobs")
@@ -252,6 +252,6 @@ def test_a_client_that_leaves_in_the_middle(client: Client, pair: dict[str, byte
         connection.close()
     assert client.get("/").status == 200
     end_s = time.monotonic() + 20
-    while len(list(client.jobs._root.iterdir())) != folders:
+    while len(list(client.jobs.root.iterdir())) != folders:
         assert time.monotonic() < end_s
         time.sleep(0.05)

@@ -115,7 +115,7 @@ def test_a_body_that_is_too_large(start: Start) -> None:
         assert raw(client, f"POST /api/jobs HTTP/1.1\nHost: localhost\nContent-Length: {length}")[:13].endswith(
             (b"413 ", b"400 ")
         )
-    assert client.jobs is not None and not list(client.jobs._root.iterdir())
+    assert client.jobs is not None and not list(client.jobs.root.iterdir())
     assert client.upload(pair_of()).status == 202
 
 
@@ -130,7 +130,7 @@ def test_a_client_that_falls_silent(start: Start) -> None:
         connection.sendall(head.encode() + body[:1000])
         assert client.get("/").status == 200
         assert connection.recv(65536).startswith(b"HTTP/1.1 408")
-    assert client.jobs is not None and not list(client.jobs._root.iterdir())
+    assert client.jobs is not None and not list(client.jobs.root.iterdir())
 
 
 def test_a_client_that_drips(start: Start) -> None:
@@ -156,4 +156,4 @@ def test_many_at_once(start: Start) -> None:
     assert all(reply.headers["retry-after"] == "10" for reply in replies if reply.status == 429)
     taken = [reply.json["id"] for reply in replies if reply.status == 202]
     assert all(client.wait(job)["state"] == "ready" for job in taken)
-    assert client.jobs is not None and len(list(client.jobs._root.iterdir())) == len(taken) == len(client.jobs._jobs)
+    assert client.jobs is not None and len(list(client.jobs.root.iterdir())) == len(taken) == len(client.jobs._jobs)

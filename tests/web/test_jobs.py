@@ -55,7 +55,7 @@ def test_deleting_while_it_runs(start: Start) -> None:
     assert client.ask("DELETE", f"/api/jobs/{job}").status == 204
     assert client.get(f"/api/jobs/{job}").status == 404
     end_s = time.monotonic() + 60
-    while list(client.jobs._root.iterdir()):
+    while list(client.jobs.root.iterdir()):
         assert time.monotonic() < end_s
         time.sleep(0.05)
 
@@ -110,7 +110,7 @@ def test_results_expire_by_time(start: Start) -> None:
     time.sleep(0.6)
     reply = client.get(f"/api/jobs/{told['id']}")
     assert reply.status == 404 and "expired" in reply.error
-    assert not list(client.jobs._root.iterdir())
+    assert not list(client.jobs.root.iterdir())
 
 
 def test_results_expire_by_number_the_longest_unused_first(start: Start) -> None:
@@ -119,7 +119,7 @@ def test_results_expire_by_number_the_longest_unused_first(start: Start) -> None
     assert client.get(f"/api/jobs/{jobs[0]}").status == 200  # now the other one is the longest unused
     jobs.append(client.done({**pair_of(), "start": "no"})["id"])
     assert [client.get(f"/api/jobs/{job}").status for job in jobs] == [200, 404, 200]
-    assert len(list(client.jobs._root.iterdir())) == 2
+    assert len(list(client.jobs.root.iterdir())) == 2
 
 
 def test_ids_cannot_be_guessed(start: Start) -> None:

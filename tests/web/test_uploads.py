@@ -17,11 +17,11 @@ def test_a_body_that_ends_inside_a_part(client: Client, pair: dict[str, bytes], 
     length = {"in the head": part + 20, "in the data": part + 200, "before the last line": body.rindex(b"\r\n--"),
               "in the last line": len(body) - 4}[cut]  # fmt: skip
     assert client.jobs is not None
-    before = sorted(client.jobs._root.iterdir())
+    before = sorted(client.jobs.root.iterdir())
     sent = iter([body[:length]]) if is_chunked else body[:length]
     reply = client.ask("POST", "/api/jobs", sent, content_type=KIND)
     assert reply.status == 400 and "ended" in reply.error
-    assert sorted(client.jobs._root.iterdir()) == before
+    assert sorted(client.jobs.root.iterdir()) == before
 
 
 def test_an_empty_file_is_called_by_its_name(client: Client, pair: dict[str, bytes]) -> None:

@@ -33,7 +33,7 @@ def come_to_nothing(client: Client) -> None:
     """Wait until no folder of a job is left."""
     assert client.jobs is not None
     end_s = time.monotonic() + 60
-    while list(client.jobs._root.iterdir()):
+    while list(client.jobs.root.iterdir()):
         assert time.monotonic() < end_s
         time.sleep(0.02)
 

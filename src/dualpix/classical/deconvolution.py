@@ -118,11 +118,11 @@ def deconvolve_levels(
                 mixed += share * tile.mean(0)
                 continue
             if level not in spectra:
-                spectra[level] = _spectrum(kernels[level], tiles.size)
+                spectra[level] = transfer_function(kernels[level], tiles.size)
             alien = _alien(near, level, foreign, spreads, tiles)
             own = tiles.without(alien, tile) if bool(alien.any()) else tile
             data = spectrum if own is tile else torch.fft.rfft2(own)
-            solved = _solve(own.mean(0), data, spectra[level], prior)
+            solved = solve(own.mean(0), data, spectra[level], prior)
             mixed += share * torch.where(alien, tile.mean(0), solved)
         out[:, rows, columns] = tiles.inner(mixed, rows, columns)
     return out
@@ -169,7 +169,7 @@ def shrink(difference: Tensor, beta: float, alpha: float) -> Tensor:
         return root.square_().copysign_(difference)
     if alpha == 1:
         return difference.abs().sub_(1 / beta).clamp_min_(0).copysign_(difference)
-    start, step = _shrink_table(alpha, beta)
+    start, step = shrink_table(alpha, beta)
     index = difference.abs().mul_(TABLE_STEPS / TABLE_REACH).clamp_max_(TABLE_STEPS)
     below = index.int().clamp_max_(TABLE_STEPS - 1)
     first, rise = (x.index_select(0, below.flatten()).view_as(index) for x in (start, step))
@@ -178,7 +178,7 @@ def shrink(difference: Tensor, beta: float, alpha: float) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _shrink_table(alpha: float, beta: float) -> tuple[Tensor, Tensor]:
+def shrink_table(alpha: float, beta: float) -> tuple[Tensor, Tensor]:
     """By how much `shrink` lessens 0 ... TABLE_REACH in equal steps, and the differences from one to the next.
 
     w = 0, or else the larger root of alpha w^(alpha - 1) + beta (w - v) = 0, which lies between the least value of
@@ -238,7 +238,7 @@ def _quantile_levels(sigma_px: Tensor) -> Tensor:
     return levels
 
 
-def _spectrum(kernels: Tensor, size: Sequence[int]) -> Tensor:
+def transfer_function(kernels: Tensor, size: Sequence[int]) -> Tensor:
     """Transforms V h w/2+1 of kernels V K K, their middle at the origin."""
     reach = kernels.shape[-1] // 2
     field = torch.zeros(len(kernels), *size)
@@ -254,7 +254,7 @@ def _difference_power(height: int, width: int) -> Tensor:
     return 4 * (torch.sin(torch.pi * down[:, None]) ** 2 + torch.sin(torch.pi * across) ** 2)
 
 
-def _solve(start: Tensor, views: Tensor, kernels: Tensor, prior: HyperLaplacian) -> Tensor:
+def solve(start: Tensor, views: Tensor, kernels: Tensor, prior: HyperLaplacian) -> Tensor:
     """The optimum C h w from `start`, on a picture that repeats.
 
     `views` V C h w/2+1 and `kernels` V h w/2+1 are transforms.

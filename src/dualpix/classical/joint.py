@@ -63,7 +63,7 @@ def deblur_views(
     """
     _check_views(left, right)
     check_map(left, blur_px, "map of signed blur")
-    levels = _levels(float(blur_px.min()), float(blur_px.max()))
+    levels = blur_levels(float(blur_px.min()), float(blur_px.max()))
     pairs = [kernels(float(level)) for level in levels]
     return deconvolve_levels(torch.stack([left, right]), pairs, place_among(levels, blur_px), prior, FOREIGN).clamp(
         0, 1
@@ -109,7 +109,7 @@ def blur_from_disparity(disparity_px: Tensor, kernels: Kernels, most_px: float =
     not the distance rho c of their centres: it is computed for a scene of natural texture (power 1 / f^2), band-passed
     as for matching.
     """
-    levels = _levels(0.0, most_px)
+    levels = blur_levels(0.0, most_px)
     peaks = torch.stack([_correlation_peak(kernels(float(level))) for level in levels]).cummax(0).values
     peaks = peaks + 1e-4 * torch.arange(len(peaks))  # ascending, even where the kernels say nothing
     place = place_among(peaks, disparity_px.abs())
@@ -133,7 +133,7 @@ def _check_views(left: Tensor, right: Tensor) -> None:
         raise DataError(f"The left view is {sizes[0]}, but the right view is {sizes[1]} (width x height).")
 
 
-def _levels(low: float, high: float) -> Tensor:
+def blur_levels(low: float, high: float) -> Tensor:
     """Radii from `low` to `high`, both reached, closer to one another around 0."""
 
     def outwards(end: float) -> list[float]:

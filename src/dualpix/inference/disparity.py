@@ -14,6 +14,7 @@ from dualpix.inference.colours import signed_colours
 from dualpix.inference.deblur import WeightsLike, as_sample, open_network
 from dualpix.inference.engines.pytorch import Runner
 from dualpix.inference.finder import Finder
+from dualpix.inference.options import DeblurOptions
 from dualpix.io import Metadata, PictureLike, write_picture
 from dualpix.machine.modes import settled
 from dualpix.networks import Network
@@ -56,16 +57,17 @@ def disparity(
     """Return the disparity of a pair that the network's cross-correlation finds, and how sure it is.
 
     Arguments are those of `deblur`, and `turn` is as in `DeblurOptions`. At most as far as the network looks, and 32
-    pixels, either way; computed in fp32. Raises `PictureError`, `PairError` or `MachineError`, and `CheckpointError`
+    pixels, either way; computed in fp32. Raises what `deblur` does for these arguments, and `CheckpointError`
     for networks that do not correlate.
     """
+    options = DeblurOptions(memory=memory, band_rows=band_rows, device=device, turn=turn)
     sample = as_sample(left, right)
     require_pair(sample["left"], sample["right"])
-    sample = lay_along_rows(sample, turn)
+    sample = lay_along_rows(sample, options.turn)
     views = match_brightness(sample["left"], sample["right"])[:2]
-    runner = Runner(cast(Network, finder_of(weights)), "fp32", device)
+    runner = Runner(cast(Network, finder_of(weights)), "fp32", options.device)
     run = partial(run_bands, runner, views, progress=progress, channels=2)
-    found, _, notes = run_fitting(runner, views, run, memory, band_rows)
+    found, _, notes = run_fitting(runner, views, run, options.memory, options.band_rows)
     found = restore_orientation(found, sample)
     return Disparity(found[:1], found[1:], notes)
 

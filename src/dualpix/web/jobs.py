@@ -38,7 +38,7 @@ class Jobs:
         self.limits = limits or Limits()
         self.counters = Counters()
         self.is_stopping = False
-        self._root = root
+        self.root = root
         self._jobs: dict[str, Job] = {}
         self._space = Space(root, self.limits.free_disk_bytes)
         self._numbers = 0
@@ -67,7 +67,7 @@ class Jobs:
                 what = f"{kept} pairs are being worked on or wait to be fetched, which is the most that are kept"
                 raise HttpError(429, f"{what}; fetch or delete one, or try again later.", self._place_in_s())
             self._space.require(size or 0)
-            folder = Path(tempfile.mkdtemp(dir=self._root))
+            folder = Path(tempfile.mkdtemp(dir=self.root))
             self._space.uploads[folder] = size or 0
         try:
             yield folder
