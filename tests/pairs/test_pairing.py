@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from dualpix.datasets import Folder, open_dataset
-from dualpix.errors import PairError
+from dualpix.errors import PairError, as_flag, spelled_as
 from dualpix.inference.batch.jobs import list_jobs
 from dualpix.pairs import find_pairs
 from dualpix.pairs.pairing import find_tree, find_two
@@ -127,7 +127,9 @@ def test_two_folders_are_the_left_and_the_right_views(tmp_path: Path) -> None:
     found = find_two(one, two)
     expected = [("b", True), ("c", False), ("d", True), ("x/a", True)]
     assert [(str(pair.place), pair.right is not None) for pair in found] == expected
-    assert "No other view was found" in found[1].problem
+    assert found[1].problem.endswith("add it, or leave this one out (exclude=).")
+    with spelled_as(as_flag):
+        assert find_two(one, two)[1].problem.endswith("leave this one out (--exclude).")
     touch(tmp_path, "one/out/b.png")
     assert [job.place for job in list_jobs(one, out, right=two)] == ["b.png", "c.png", "d.png", "x/a.png"]
     assert [job.place for job in list_jobs(one, out, right=two, include=["x/*"])] == ["x/a.png"]

@@ -1,23 +1,20 @@
 """The disparity of a pair: found (`inference.finder`), written as a file, shown in colours."""
 
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import cast
 
 import torch
 from torch import Tensor
 
 from dualpix.errors import CheckpointError, PictureError
-from dualpix.inference.bands import Progress, run_bands, run_fitting
+from dualpix.inference.bands import Progress
 from dualpix.inference.colours import signed_colours
 from dualpix.inference.deblur import WeightsLike, as_sample, open_network
-from dualpix.inference.engines.pytorch import Runner
 from dualpix.inference.finder import Finder
 from dualpix.inference.options import DeblurOptions
+from dualpix.inference.pyramid import find_disparity
 from dualpix.io import Metadata, PictureLike, write_picture
 from dualpix.machine.modes import settled
-from dualpix.networks import Network
 from dualpix.pairs import lay_along_rows, require_pair, restore_orientation
 from dualpix.pairs.brightness import match_brightness
 from dualpix.weights.exported import exported_of
@@ -65,9 +62,7 @@ def disparity(
     require_pair(sample["left"], sample["right"])
     sample = lay_along_rows(sample, options.turn)
     views = match_brightness(sample["left"], sample["right"])[:2]
-    runner = Runner(cast(Network, finder_of(weights)), "fp32", options.device)
-    run = partial(run_bands, runner, views, progress=progress, channels=2)
-    found, _, notes = run_fitting(runner, views, run, options.memory, options.band_rows)
+    found, _, notes = find_disparity(finder_of(weights), views, options, progress)
     found = restore_orientation(found, sample)
     return Disparity(found[:1], found[1:], notes)
 

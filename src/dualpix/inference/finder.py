@@ -29,6 +29,11 @@ EDGE = 0.06  # difference of luminance at which sharing ends
 LUMINANCE = (0.299, 0.587, 0.114)
 
 
+def correlating() -> str:
+    """The names of the networks that correlate, for a sentence."""
+    return ", ".join(name for name, kind in NETWORKS.items() if hasattr(kind, "log_attention"))
+
+
 class Finder(nn.Module):
     """A network's cross-correlation alone: left and right view, B 3 H W -> disparity in pixels and confidence, B 2 H W.
 
@@ -40,10 +45,9 @@ class Finder(nn.Module):
         self.network = cast(nn.Module, network)
         spec = spec_of(self.network)
         if spec.attention_radius_px is None:
-            able = [name for name, kind in NETWORKS.items() if hasattr(kind, "log_attention")]
             raise CheckpointError(
                 f"{type(network).__name__} as built here has no cross-correlation to take a disparity from; give the"
-                f" weights of one that has: {', '.join(able)}."
+                f" weights of one that has: {correlating()}."
             )
         radius_px = spec.attention_radius_px + 2 * (WINDOW // 2 + SPREAD * SPREAD_STEP + 2)
         views = ("left", "right")

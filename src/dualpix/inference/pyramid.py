@@ -6,7 +6,7 @@ The coarse ones come first, since what is kept of them is small beside what full
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from torch import Tensor
 
@@ -38,7 +38,9 @@ def run_scales(
     """
     coarsest, all_bytes = steps[0], sum(value.nbytes for value in sample.values() if isinstance(value, Tensor))
     quiet = None if progress is None else partial(_before_all, progress)
-    found, plan, notes = _disparity(network, _reduced(sample, coarsest), options, all_bytes)
+    small = _reduced(sample, coarsest)
+    found, plan, notes = find_disparity(Finder(network), [small["left"], small["right"]], options, held_bytes=all_bytes)
+    del small
     told, peaks, correction = _at(coarsest, notes), [plan.peak_bytes], None
     for before, step in zip((0, *steps), steps, strict=False):
         here = _reduced(sample, step)
@@ -57,10 +59,16 @@ def run_scales(
     return picture, replace(plan, scales=tuple(steps), peak_bytes=max(peaks)), told
 
 
-def _disparity(network: Network, sample: Sample, options: DeblurOptions, held_bytes: int) -> Done:
-    """Disparity in pixels and confidence, 2 H W."""
-    runner, views = Runner(Finder(network), "fp32", options.device), [sample["left"], sample["right"]]
-    run = partial(run_bands, runner, views, channels=2)
+def find_disparity(
+    finder: Finder,
+    views: Sequence[Tensor],
+    options: DeblurOptions,
+    progress: Progress | None = None,
+    held_bytes: int = 0,
+) -> Done:
+    """Disparity in pixels and confidence, 2 H W, of two views 3 H W; `held_bytes`: what is in memory besides."""
+    runner = Runner(cast(Network, finder), "fp32", options.device)
+    run = partial(run_bands, runner, views, progress=progress, channels=2)
     return run_fitting(runner, views, run, options.memory, options.band_rows, held_bytes=held_bytes)
 
 

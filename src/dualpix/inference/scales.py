@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualpix.errors import CheckpointError, MachineError, option
-from dualpix.networks import NETWORKS, Network
+from dualpix.inference.finder import correlating
+from dualpix.networks import Network
 from dualpix.networks.spec import spec_of
 from dualpix.pairs.matching import Matches
 from dualpix.pairs.sample import mean_view
@@ -83,10 +84,9 @@ def choose_for(
             f"The views lie up to {matches.widest_px:.0f} pixels apart, but {what} tells no disparity to join several"
             " scales by, so the pair was deblurred at full size alone, where blur this wide stays.",
         )
-    able = [name for name, kind in NETWORKS.items() if hasattr(kind, "log_attention")]
     raise CheckpointError(
         f"{what} tells no disparity to join several scales by, so it cannot follow the scale {scale}; leave"
-        f" {option('scale', None)} out, or give the .safetensors file of a network that correlates: {', '.join(able)}."
+        f" {option('scale', None)} out, or give the .safetensors file of a network that correlates: {correlating()}."
     )
 
 

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-from dualpix.errors import PairError, option
+from dualpix.errors import PairError, option, told
 from dualpix.io.endings import is_picture, unreadable_kind
 from dualpix.pairs.names import (
     LETTERS,
@@ -26,7 +26,6 @@ TWO_PICTURES = ".mpo"
 
 SOURCE, NO_VIEWS = "source", {"target", "sharp"}
 """Inside the folder of a view, DPDD keeps views in `source` and the truth in `target`."""
-EXCLUDE = option("exclude", None)
 
 
 class Found(NamedTuple):
@@ -203,8 +202,8 @@ def _unreadable(files: Iterable[_File]) -> Iterator[Found]:
     """Views that would be passed over in silence."""
     for file in files:
         if file.kind and file.side:
-            problem = f"{file.path} is {file.kind}, which is not read; convert it, or leave it out ({EXCLUDE})."
-            yield Found(file.place, file.path, None, problem)
+            problem = f"{file.path} is {file.kind}, which is not read; convert it, or leave it out"
+            yield Found(file.place, file.path, None, told(f"{problem} ({option('exclude', None)})."))
 
 
 def _pair(files: Sequence[_File]) -> list[Found]:
@@ -250,8 +249,8 @@ def _match(lefts: list[_File], rights: list[_File]) -> Iterator[Found]:
             yield Found(left[0].place, left[0].path, right[0].path, problem)
         else:
             for file in left + right:
-                problem = f"No other view was found for {file.path}; add it, or leave this one out ({EXCLUDE})."
-                yield Found(file.place, file.path, None, problem)
+                problem = f"No other view was found for {file.path}; add it, or leave this one out"
+                yield Found(file.place, file.path, None, told(f"{problem} ({option('exclude', None)})."))
 
 
 def _is_wanted(folders: Sequence[Path], found: Found, include: list[str], exclude: list[str]) -> bool:

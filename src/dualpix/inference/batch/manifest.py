@@ -18,7 +18,6 @@ from dualpix.pairs.pairing import Found
 from dualpix.pairs.views import name_of
 
 LONGEST_LINE = 2**16
-KEYS = {"left", "right", "output"}
 COLUMNS = ("left", "right", "output")
 DELIMITERS = ";\t,"
 SUFFIXES = (".jsonl", ".csv")
@@ -85,8 +84,8 @@ def _rows(file: BinaryIO, path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _found(entry: Any, folder: Path, where: str, allow_outside: bool) -> Found:
-    if not isinstance(entry, dict) or "left" not in entry or not entry.keys() <= KEYS:
-        raise PairError(f"{where} must be an object with the keys {', '.join(sorted(KEYS))} (left at least).")
+    if not isinstance(entry, dict) or "left" not in entry or not entry.keys() <= set(COLUMNS):
+        raise PairError(f"{where} must be an object with the keys {', '.join(sorted(COLUMNS))} (left at least).")
     left = folder / _path(entry["left"], "left", where)
     right = None if entry.get("right") is None else folder / _path(entry["right"], "right", where)
     for given in (left, right):
