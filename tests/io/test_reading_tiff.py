@@ -80,7 +80,7 @@ def test_a_tag_given_twice_is_refused_if_it_says_two_things(tmp_path: Path, make
         ]
         again = content[:8] + struct.pack("<H", count + 1) + b"".join(moved) + content[10 + 12 * count :]
         if refused:
-            assert "tag 257 stands in it twice" in refusal(tmp_path / "a.tif", again)
+            assert "tag 257 occurs twice" in refusal(tmp_path / "a.tif", again)
         else:
             (tmp_path / "a.tif").write_bytes(again)
             assert read_picture(tmp_path / "a.tif").pixels.shape == (3, 40, 48)

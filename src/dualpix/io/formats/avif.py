@@ -1,4 +1,4 @@
-"""AVIF, still pictures of 8, 10 and 12 bits (AV1 Image File Format 1.1): read by libavif."""
+"""AVIF, still pictures of 8, 10 and 12 bits (AV1 Image File Format 1.1), read by libavif."""
 
 import re
 from typing import Any, BinaryIO
