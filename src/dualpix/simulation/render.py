@@ -40,7 +40,7 @@ class Layer:
 
 
 def margin_px(lens: Lens, layers: Sequence[Layer]) -> int:
-    """By how many pixels the layers must extend beyond the picture at each side, so that its edges get all of their light.
+    """By how many pixels the layers must extend beyond the picture on each side, so that its edges get all their light.
     """
     return max(reach_px(lens, float(layer.blur_px.abs().max())) for layer in layers)
 
