@@ -94,6 +94,7 @@ def calibrate(
 
     Example:
         >>> import tempfile
+        >>> import torch
         >>> from dualpix.io import write_picture
         >>> from dualpix.simulation.simulate import CAMERAS, simulate_from_depth
         >>> sharp = torch.rand(3, 20, 20, generator=torch.Generator().manual_seed(0)).repeat_interleave(8, 1)

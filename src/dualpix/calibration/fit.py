@@ -216,7 +216,7 @@ def _between(x: Tensor, y: Tensor, at: Tensor) -> Tensor:
 
 
 def align(left: Tensor, right: Tensor, sharp: Tensor, lens: Lens = TYPICAL, rounds: int = 2) -> Tensor:
-    """Register the sharp picture to the views by a shift that changes linearly over the frame, as after touching a tripod.
+    """Register the sharp picture to the views by a shift that changes linearly over the frame (a tripod was touched).
 
     Works for misalignments up to about two pixels.
 

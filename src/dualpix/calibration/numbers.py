@@ -115,7 +115,7 @@ def _slants(found: Field, axis: int) -> Tensor:
 
 
 def of_rho(found: Field, disparity: Tensor, ratio: float, missing: list[str]) -> Numbers:
-    """rho: its distribution, its dependence on place and blur, and its fall towards the sides of the frame.
+    """Measure rho: its distribution, its dependence on place and blur, and its fall towards the sides of the frame.
 
     Args:
         found: The fitted field of the pair.
@@ -141,7 +141,7 @@ def of_rho(found: Field, disparity: Tensor, ratio: float, missing: list[str]) ->
 
 
 def _of_slope(found: Field, disparity: Tensor) -> Numbers:
-    """rho from an independent measurement: the slope of matched disparity over blur."""
+    """Measure rho independently, as the slope of matched disparity over blur."""
     # The matched windows lie half a block further to the right.
     width = disparity.shape[1]
     pairs = [(plane[:, :-1], plane[:, 1:]) for plane in (found.blur_px, found.split)]

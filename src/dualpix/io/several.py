@@ -21,7 +21,7 @@ def pictures_in(file: BinaryIO) -> list[BinaryIO]:
 
 
 def other_sizes_in(file: BinaryIO) -> list[str]:
-    """"WIDTH x HEIGHT" of each further picture of another size; declared previews and masks do not count."""
+    """Sizes, "WIDTH x HEIGHT", of the further pictures of another size; declared previews and masks do not count."""
     return [f"{other.width} x {other.height}" for other in _found_in(file)[1]]
 
 

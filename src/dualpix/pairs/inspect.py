@@ -102,16 +102,19 @@ def inspect(
         PairError: The files do not hold two views that can be compared.
 
     Example:
-        >>> import os, tempfile
+        >>> import tempfile
         >>> import torch
         >>> from dualpix import write_picture
-        >>> scene = torch.rand(3, 96, 128, generator=torch.Generator().manual_seed(0))
+        >>> from dualpix.simulation.simulate import CAMERAS, simulate_from_depth
+        >>> squares = torch.rand(3, 24, 32, generator=torch.Generator().manual_seed(0))
+        >>> sharp = squares.repeat_interleave(8, 1).repeat_interleave(8, 2)  # 3 x 192 x 256
+        >>> made = simulate_from_depth(sharp, torch.full((192, 256), 1.5), CAMERAS["5d-mark-iv-50mm-f4"])
         >>> with tempfile.TemporaryDirectory() as folder:
-        ...     names = [os.path.join(folder, f"photo_{side}.png") for side in "LR"]
-        ...     for name, shift in zip(names, (0, 3)):  # a copy shifted by 3 pixels: no dual-pixel pair
-        ...         left_out = write_picture(name, scene.roll(shift, dims=2))
-        ...     inspect(*names).found.verdict
-        'too little detail to tell'
+        ...     left, right = f"{folder}/left.png", f"{folder}/right.png"
+        ...     left_out = write_picture(left, made["left"]), write_picture(right, made["right"])
+        ...     found = inspect(left, right).found
+        >>> found.verdict
+        'a dual-pixel pair, left and right in order'
     """
     if picture is not None:
         check_output(picture, overwrite, [left] if right is None else [left, right], grey=False)

@@ -39,6 +39,7 @@ def split_name(path: Path) -> tuple[str, str]:
     """A file's name without extension and strict mark, and the side of that mark: "l", "r" or "" for none.
 
     Example:
+        >>> from pathlib import Path
         >>> split_name(Path("garden_L.png")), split_name(Path("garden.png"))
         (('garden', 'l'), ('garden', ''))
     """

@@ -181,7 +181,7 @@ def _walk(root: Path, leave_out: Path | None, side: str = "") -> Iterator[_File]
 
 
 def _kind(path: Path) -> str | None:
-    """"" for a picture that can be read, the name of its format for one that cannot, None for any other file."""
+    """Empty for a picture that can be read, the name of its format for one that cannot, None for any other file."""
     return "" if path.suffix.lower() in BOTH_VIEWS or is_picture(path) else unreadable_kind(path)
 
 

@@ -166,6 +166,7 @@ def find_pairs(folder: str | Path) -> list[tuple[Path, Path]]:
 
     Example:
         >>> import tempfile
+        >>> from pathlib import Path
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     for name in ("a_L.png", "a_R.png", "b_L.png", "b_R.png"):
         ...         Path(folder, name).touch()

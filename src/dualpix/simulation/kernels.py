@@ -11,6 +11,7 @@ of a phone's pictures (Xin et al., "Defocus map estimation and deblurring from a
 measured on their kernels).
 
 Example:
+    >>> import torch
     >>> pair = kernels(Lens(rho=0.4), 6.0)  # 2 x K x K
     >>> columns = torch.arange(pair.shape[-1]) * 1.0
     >>> left, right = (pair.sum(1) * columns).sum(1)

@@ -6,6 +6,7 @@ then composited from back to front. Parts of far objects that are hidden by near
 real world.
 
 Example:
+    >>> import torch
     >>> far = Layer(torch.rand(3, 64, 64), torch.ones(64, 64), torch.full((64, 64), 4.0))
     >>> lens = Lens(rho=0.4)
     >>> margin = margin_px(lens, [far])
@@ -40,8 +41,7 @@ class Layer:
 
 
 def margin_px(lens: Lens, layers: Sequence[Layer]) -> int:
-    """By how many pixels the layers must extend beyond the picture on each side, so that its edges get all their light.
-    """
+    """How many pixels the layers must extend beyond the picture on each side, so that its edges get all their light."""
     return max(reach_px(lens, float(layer.blur_px.abs().max())) for layer in layers)
 
 

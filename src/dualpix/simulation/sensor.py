@@ -21,6 +21,7 @@ class Tone:
         contrast: 0 for plain sRGB, up to 1.
 
     Example:
+        >>> import torch
         >>> tone = Tone(contrast=0.5)
         >>> [round(float(value), 3) for value in tone.encode(torch.tensor([0.0, 0.18, 1.0]))]
         [0.0, 0.452, 1.0]

@@ -102,6 +102,8 @@ def simulate(
 
     Example:
         >>> import tempfile
+        >>> import torch
+        >>> from dualpix import simulate, write_picture
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     left_out = write_picture(f"{folder}/photo.png", torch.rand(3, 64, 64))
         ...     simulate([folder], f"{folder}/pairs", count=2, size=32).names
@@ -202,6 +204,7 @@ def simulate_from_depth(
         DataError: The depth map has another size, knows no depth at all, or needs more blur than can be simulated.
 
     Example:
+        >>> import torch
         >>> picture, depth_m = torch.rand(3, 32, 48), torch.full((32, 48), 2.0)
         >>> sample = simulate_from_depth(picture, depth_m, CAMERAS["5d-mark-iv-50mm-f4"])
         >>> sample["left"].shape, round(float(sample["blur_px"].mean()), 1)
