@@ -132,7 +132,7 @@ def test_empty_folders_are_reported(tmp_path: Path) -> None:
 
 def test_a_missing_split_names_those_that_are_there(tmp_path: Path, write_png) -> None:
     root = make(tmp_path, 0, write_png, split="val")
-    with pytest.raises(DataError, match=r"'train'.*train_l/source.*does hold: val"):
+    with pytest.raises(DataError, match=r"'train'.*train_l/source.*has these splits: val"):
         Dpdd(root, split="train")
 
 
