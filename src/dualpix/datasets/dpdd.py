@@ -124,7 +124,7 @@ def _in_order(left: list[Path], others: list[Path], key: str) -> list[Path]:
     first = next((place for place, path in enumerate(others) if same(path) != same(left[place])), 0)
     raise DataError(
         f"The pictures of a scene must have the same name, or the same numbers in it, but in sorted order"
-        f" {left[first]} meets {others[first]}; look for a missing file near them, or rename them alike."
+        f" {left[first]} is next to {others[first]}; look for a missing file near them, or rename them alike."
     )
 
 

@@ -54,7 +54,7 @@ def tell_colours(
         The metadata, and notes for the user, each half a sentence to follow the name of the file.
     """
     told = None
-    with suppress(ValueError, PictureError):  # what is damaged says nothing
+    with suppress(ValueError, PictureError):  # a damaged statement is ignored
         told = told_by_file() if told_by_file else None
         told = told or (None if metadata.icc else told_by_tags(header, metadata))
     notes = []
@@ -62,10 +62,10 @@ def tell_colours(
         metadata = replace(metadata, icc=told.icc)
         if not told.can_be_kept:
             notes.append(
-                f"tells its colours by {told.by}, which cannot be carried along: its numbers are used as sRGB."
+                f"states its colour space by {told.by}, which cannot be carried over: its values are used as sRGB."
             )
         elif told.icc:
-            notes.append(f"tells its colours by {told.by}: they are carried along as a colour profile.")
+            notes.append(f"states its colour space by {told.by}: it is carried over as a colour profile.")
     if is_linear(metadata.icc):
         notes.append("is in linear light, on which the networks were not trained; export it as sRGB for a good result.")
     return metadata, notes
@@ -160,7 +160,7 @@ def told_by_tags(
         curve = gamma[0]
     if space != SRGB and (white or primaries or curve is not None):
         return kept("tags of its primaries and curve", white or D65, primaries or SRGB_PRIMARIES, curve, header)
-    return Told("EXIF (not sRGB, and not what else)", None, can_be_kept=False) if space == UNCALIBRATED else None
+    return Told("EXIF (not sRGB, without saying which)", None, can_be_kept=False) if space == UNCALIBRATED else None
 
 
 def _directories(metadata: Metadata) -> tuple[blocks.Directory, blocks.Directory, blocks.Directory, str]:

@@ -80,7 +80,7 @@ def check(stream: bytes) -> None:
     """Check that a stream can be read and changed as an EXIF block. Raises ValueError, with the reason, if not."""
     block = open_block(io.BytesIO(stream))
     if block.big:
-        raise ValueError("it is a BigTIFF, which EXIF is not")
+        raise ValueError("it is a BigTIFF, which an EXIF block cannot be")
     read_directory(block, block.first)
 
 
@@ -231,7 +231,7 @@ def amend(stream: bytes, changes: Directory, without: frozenset[int] = frozenset
         raise ValueError("a BigTIFF")
     (count,) = struct.unpack(block.order + "H", _read(block, block.first, 2))
     data = _read(block, block.first + 2, 12 * count)
-    next_one = bytes(4) if without else block.file.read(4).ljust(4, b"\0")  # some writers forget it
+    next_one = bytes(4) if without else block.file.read(4).ljust(4, b"\0")  # missing in files of some programs
     kept = {struct.unpack_from(block.order + "H", data, 12 * i)[0]: data[12 * i : 12 * i + 12] for i in range(count)}
     kept = {tag: field for tag, field in kept.items() if tag not in without and tag not in changes}
     stream += b"\0" * (len(stream) % 2)

@@ -99,7 +99,7 @@ def _of_pillow(picture: Image.Image, name: str) -> np.ndarray[Any, Any]:
             return np.asarray(picture.convert("RGB"))
     except (OSError, ValueError) as error:  # a ValueError comes from an image that was closed
         raise PictureError(f"The {name} is damaged, cut short or closed ({error}); open it again.") from error
-    raise PictureError(f'The {name} is a Pillow image of mode {picture.mode}; convert it by .convert("RGB").')
+    raise PictureError(f'The {name} is a Pillow image of mode {picture.mode}; convert it with .convert("RGB").')
 
 
 def _as_tensor(thing: Any, name: str) -> Tensor:
@@ -116,5 +116,5 @@ def _as_tensor(thing: Any, name: str) -> Tensor:
         return torch.from_numpy(array.astype(wanted.newbyteorder("="), order="C"))
     except (TypeError, ValueError) as error:
         kind = getattr(getattr(thing, "dtype", None), "name", type(thing).__name__)
-        told = f"The {name} is no array of numbers, but of {kind}; give uint8, uint16 or floats."
-        raise PictureError(told) from error
+        message = f"The {name} is not an array of numbers but of {kind}; give uint8, uint16 or floats."
+        raise PictureError(message) from error

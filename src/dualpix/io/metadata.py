@@ -15,7 +15,7 @@ from dualpix.io.texts import LARGEST_BYTES, Text, TooLongError
 
 MOST_PARTS = 2**18
 NAMES = {"icc": "Its colour profile", "exif": "Its EXIF block", "xmp": "Its XMP packet", "photoshop": "Its IPTC block"}
-NAMES |= {"iptc": NAMES["photoshop"], "density": "Its density of pixels"}
+NAMES |= {"iptc": NAMES["photoshop"], "density": "Its pixel density"}
 
 
 # What a format yields while its metadata are read: (name, block); a text; a description of what cannot be carried over;
@@ -110,7 +110,7 @@ def read_metadata(parts: Found, header: Header) -> Metadata:
             elif item and item[1]:
                 found.setdefault(*item)
     except (ValueError, IndexError, PictureError):
-        notes.append("Its metadata is damaged: what lies behind the damage is left out.")
+        notes.append("Its metadata is damaged: what follows the damage is left out.")
     if sum(len(text.text) for text in texts) > LARGEST_BYTES:
         texts = []
         notes.append(TOO_LONG)

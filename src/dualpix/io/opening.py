@@ -97,7 +97,7 @@ def load(file: BinaryIO, header: Header, bytes_each: int = 8) -> bytes:
     length = length_of(file)
     if length > header.width * header.height * bytes_each + 2**26:
         size = f"{header.width} x {header.height} pixels"
-        refuse(file, f"is a far larger file than its {size} can explain; export it again")
+        refuse(file, f"is far larger than a file of {size} can be; export it again")
     return file.read(length)
 
 

@@ -36,7 +36,7 @@ def inflate(data: bytes) -> bytes:
     except zlib.error as error:
         raise ValueError(str(error)) from None
     if len(content) > LARGEST_BYTES:
-        raise TooLongError("unpacks to too much")
+        raise TooLongError("too large when decompressed")
     if not unpacker.eof:
         raise ValueError("cut short")
     return content

@@ -35,7 +35,7 @@ STORED = {(xmp.TIFF, name) for name in ("BitsPerSample", "Compression", "Photome
 # The same as tags of EXIF's main directory, which are needed in TIFF files only.
 STORED_TAGS = frozenset({258, 259, 262, 273, 277, 278, 279, 284, 530})
 
-NO_ATTACHMENTS = "XMP told of a gain map, a depth map, a film or a sound behind the picture, which is not carried over"
+NO_ATTACHMENTS = "XMP described a gain map, a depth map, a film or a sound in the file, which is not carried over"
 NO_THUMBNAIL = "The thumbnail showed the blurred view: it is left out."
 
 
@@ -106,10 +106,10 @@ def _updated_xmp(metadata: Metadata, mime_type: str, size: tuple[int, int]) -> t
     try:
         packet, gone = xmp.edit(metadata.xmp, values, _is_unwanted)
     except ValueError:
-        return None, ["The XMP packet is not XML as it has to be: it is left out."]
+        return None, ["The XMP packet is not valid XML: it is left out."]
     notes = [NO_THUMBNAIL] if THUMBNAILS in gone else []
     if EXTENSION in gone:
-        notes.append("The second part of XMP, which lies outside of the packet, is left out.")
+        notes.append("Extended XMP, which lies outside of the main packet, is left out.")
     if any(_is_attachment(name) for name in gone):
         notes.append(f"{NO_ATTACHMENTS}; these entries are left out.")
     return packet, notes

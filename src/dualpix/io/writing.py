@@ -104,14 +104,16 @@ def _encoded(
     path: Path, pixels: Tensor, depth: int, overwrite: bool, metadata: Metadata, grey: bool
 ) -> tuple[bytes, list[str]]:
     if depth not in (8, 16):
-        raise PictureError(f"{path} was not written: there is no depth of {depth} bits; choose 8 or 16.")
+        raise PictureError(f"{path} was not written: {depth} bits are not possible; choose 8 or 16.")
     check_output(path, overwrite, metadata=metadata, grey=grey)
     suffix = path.suffix.lower()
     output = OUTPUTS[suffix]
     longest = max(pixels.shape)
     if longest > (limit := output.longest_side_px):
         others = advice(lambda output: output.longest_side_px >= longest)
-        raise PictureError(f"{path} was not written: {suffix} ends at {limit} pixels on a side; choose {others}.")
+        raise PictureError(
+            f"{path} was not written: {suffix} allows at most {limit} pixels on a side; choose {others}."
+        )
     if not torch.isfinite(pixels).all():
         raise PictureError(f"{path} was not written: the picture holds values that are not finite (NaN or Inf).")
     pixels, metadata = as_stored(path, pixels, metadata)
@@ -192,13 +194,13 @@ def _check_folder(path: Path) -> None:
         raise PictureError(f"{path} cannot be written: the folder {folder} does not exist; create it first.")
     try:
         if not os.path.lexists(path):
-            path.lstat()  # tells a free name from an impossible one, such as one too long for the disk
+            path.lstat()  # distinguishes a free name from an impossible one, such as one too long for the disk
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from error
     try:
-        # Trying is the only test that permissions, read-only disks and full ones cannot fool.
+        # Only a try is reliable for all permissions, read-only disks and full ones.
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

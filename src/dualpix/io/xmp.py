@@ -114,7 +114,7 @@ class _Reader:
         begin = self.start + self.parser.CurrentByteIndex
         tag = TAG.match(self.packet, begin)
         if tag is None or len(self.open) > MOST_DEPTH:
-            raise ValueError("not XML as packets hold it")
+            raise ValueError("not the XML of a packet")
         declared = {key[6:]: uri for key, uri in attributes.items() if key == "xmlns" or key.startswith("xmlns:")}
         prefixes = (self.open[-1][3] if self.open else USUAL_PREFIXES) | declared
         self.has_children[-1] = True
@@ -137,7 +137,7 @@ class _Reader:
         at = self.start + self.parser.CurrentByteIndex
         end = END_TAG.match(self.packet, at)
         if end is None:
-            raise ValueError("not XML as packets hold it")
+            raise ValueError("not the XML of a packet")
         self.found.append(Property(name, begin, end.end(), (inside, at), plain))
 
 

@@ -140,7 +140,7 @@ def _one_sided(lens: Lens, u: Tensor, w: Tensor, weight: Tensor, blur_px: float)
 
     low, high = 1e-2, 1e3
     if rho_of(low) < lens.rho:
-        raise ValueError(f"rho={lens.rho} is more than this pupil can give ({rho_of(low):.3f}); choose a smaller rho")
+        raise ValueError(f"rho={lens.rho} is more than this pupil allows ({rho_of(low):.3f}); choose a smaller rho")
     sharpness = _root(lambda log: rho_of(math.exp(-log)) - lens.rho, -math.log(high), -math.log(low))
     left, right = views_of(math.exp(-sharpness))
     both = left + right
@@ -177,7 +177,7 @@ def _split(lens: Lens, u: Tensor, weight: Tensor) -> Tensor:
 
     low, high = 0.0, 1e4
     if rho_of(high) < lens.rho:
-        raise ValueError(f"rho={lens.rho} is more than this pupil can give ({rho_of(high):.3f}); choose a smaller rho")
+        raise ValueError(f"rho={lens.rho} is more than this pupil allows ({rho_of(high):.3f}); choose a smaller rho")
     reached = 2.0
     while reached < high and rho_of(reached) < lens.rho:
         low, reached = reached, 2 * reached

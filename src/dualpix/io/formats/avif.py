@@ -16,7 +16,7 @@ from dualpix.io.opening import Header, refuse
 def _read_header(file: BinaryIO) -> Header:
     header = isobmff.read_header(file, "AVIF")
     if index_of(file).picture.property(b"clap"):
-        refuse(file, "is an AVIF picture of which only a part is to be shown; export it again, or save it as PNG")
+        refuse(file, "is a cropped AVIF picture (clap); export it again, or save it as PNG")
     return header
 
 

@@ -92,11 +92,11 @@ def load_checked(file: BinaryIO, header: Header, codec: bytes) -> bytes:
                 left -= sum(length for _, length in part.extents)
                 if part.kind != codec:
                     kind = part.kind.decode("ascii", "replace")
-                    refuse(file, f"keeps its picture in a way that is not read ('{kind}'); save it as PNG or TIFF")
+                    refuse(file, f"stores its picture in a way that cannot be read ('{kind}'); save it as PNG or TIFF")
                 if left < 0 or not _is_as_told(part, content_of(data, part)):
-                    raise ValueError("other sizes than those of the index")
+                    raise ValueError("other sizes than in the index")
             if _area(item) > _area(index.picture):
-                raise ValueError("more alpha than picture")
+                raise ValueError("an alpha channel larger than the picture")
     except (ValueError, IndexError, KeyError, TypeError, struct.error):
         refuse_damaged(file)
     return data
@@ -114,14 +114,14 @@ def _check_grid(index: Index, item: Item, data: bytes) -> None:
     tiles, size = item.uses.get(b"dimg", []), _size_of(item)
     if item.kind != b"grid":
         if tiles:
-            raise ValueError("tiles of no grid")
+            raise ValueError("tiles without a grid")
         return
     content = content_of(data, item)
     rows, columns = content[2] + 1, content[3] + 1
     told = struct.unpack_from(">II" if content[1] & 1 else ">HH", content, 4)
     area = sum(_area(index.items[number]) for number in tiles)
     if told != size or len(tiles) != rows * columns or len(tiles) > MOST_TILES or area > _most(*size):
-        raise ValueError("another grid than told")
+        raise ValueError("another grid than declared")
 
 
 def in_unit_range(levels: NDArray[Any], bits: int) -> NDArray[Any]:
@@ -130,7 +130,7 @@ def in_unit_range(levels: NDArray[Any], bits: int) -> NDArray[Any]:
     Raises ValueError if they do not have that many bits.
     """
     if (levels.dtype == np.uint8) != (bits <= 8) or int(levels.max()) >> bits:
-        raise ValueError(f"its levels do not have the {bits} bits that its index tells")
+        raise ValueError(f"its levels do not have the {bits} bits that its index states")
     return levels if bits <= 8 else (levels / np.float32(2**bits - 1)).astype(np.float32)
 
 

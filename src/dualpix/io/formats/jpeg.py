@@ -171,7 +171,7 @@ def _fit(metadata: Metadata, size: Size) -> tuple[Metadata, list[str]]:
         only = Metadata(orientation=metadata.orientation, software=metadata.software, density=metadata.density)
         bare = updated(only, MIME_TYPE, size, takes_density=True)[0].exif
         metadata = replace(metadata, exif=short if fits else bare)
-        lost = "what its main directories do not name is" if fits else "all but the orientation is"
+        lost = "everything but the tags of its main directories is" if fits else "all but the orientation is"
         notes.append(f"The EXIF block is too long for a JPEG file: {lost} left out.")
     if metadata.xmp and len(metadata.xmp) > LONGEST_SEGMENT - len(xmp.MARK):
         metadata = replace(metadata, xmp=None)
@@ -196,7 +196,7 @@ def _embed(data: bytes, metadata: Metadata) -> bytes:
         for number, part in enumerate(parts, 1):
             segments += _segment(0xE2, ICC_MARK + bytes([number, len(parts)]) + part)
     resources, room = metadata.photoshop or b"", LONGEST_SEGMENT - len(photoshop.MARK)
-    for begin in range(0, len(resources), room):  # a long block goes on in the next segment
+    for begin in range(0, len(resources), room):  # a long block continues in the next segment
         segments += _segment(0xED, photoshop.MARK + resources[begin : begin + room])
     for text in metadata.texts:
         segments += _segment(COMMENT_CODE, text.text.encode())

@@ -153,7 +153,7 @@ def _of_box(kind: bytes, data: bytes, is_packed: bool) -> tuple[str, bytes] | Va
         try:
             data = bytes(imagecodecs.brotli_decode(data, out=LARGEST_BYTES))
         except imagecodecs.BrotliError:
-            return ValueError("damaged, or unpacks to too much")
+            return ValueError("damaged, or too large when decompressed")
     if kind == b"xml ":
         return "xmp", data
     return "exif", data[4 + int.from_bytes(data[:4], "big") :].removeprefix(blocks.MARK)

@@ -98,7 +98,7 @@ def _part_of_text(kind: bytes, data: bytes) -> tuple[str, bytes] | Text | str:
         if name in ("iptc", "8bim"):
             return "photoshop" if profile.startswith(b"8BIM") else "iptc", profile
     if text.keyword.startswith(OF_THE_FILE):
-        return f"what its texts tell of the old file ('{text.keyword[:40]}')"
+        return f"texts about the old file ('{text.keyword[:40]}')"
     return text
 
 

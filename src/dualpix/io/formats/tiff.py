@@ -25,7 +25,7 @@ ICC_TAG, XMP_TAG, IPTC_TAG, PHOTOSHOP_TAG, CREDENTIALS_TAG, STRIP_OFFSETS = 3467
 # The TIFF tags that decide whether and how the first page is read, with their defaults.
 SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES = 254, 256, 257, 258, 259, 262, 277
 TILE_WIDTH, TILE_HEIGHT, EXTRA_SAMPLE, SAMPLE_FORMAT, DNG_VERSION = 322, 323, 338, 339, 50706
-MULTIPLIED = "has colours multiplied by its transparency: where it is not opaque they are too dark."
+MULTIPLIED = "has premultiplied transparency: colours are too dark where it is not opaque."
 DEFAULTS = {SUBFILE: 0, WIDTH: 0, HEIGHT: 0, BITS: 1, COMPRESSION: 1, PHOTOMETRIC: -1, SAMPLES: 1, TILE_WIDTH: 0,
             TILE_HEIGHT: 0, EXTRA_SAMPLE: 0, SAMPLE_FORMAT: 1, DNG_VERSION: 0}  # fmt: skip
 INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
