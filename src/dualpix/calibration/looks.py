@@ -96,6 +96,11 @@ def _edges(sharp: Tensor, field: Field, low_px: float, high_px: float) -> tuple[
 
 
 def moved(first: Tensor, second: Tensor) -> float:
-    """Earth mover's distance of two sets of numbers: how far, on average, one must be moved to become the other."""
+    """Earth mover's distance of two sets of numbers: how far, on average, one must be moved to become the other.
+
+    Args:
+        first: N numbers.
+        second: M numbers, in the same unit.
+    """
     shares = torch.linspace(0.005, 0.995, 199, dtype=torch.float64)
     return float((first.double().quantile(shares) - second.double().quantile(shares)).abs().mean())

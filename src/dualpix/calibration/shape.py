@@ -108,7 +108,15 @@ def _cut(left: Tensor, right: Tensor, sharp: Tensor, row: int, column: int, blur
 
 
 def fit_tone(patches: Sequence[Patch], lens: Lens = TYPICAL) -> FittedValue | None:
-    """Fit `Tone.contrast` by the error in display values; None if there are too few patches."""
+    """Fit the contrast of the tone curve (`Tone.contrast`) by the error in display values.
+
+    Args:
+        patches: From `find_patches`.
+        lens: Gives the shape of the kernels.
+
+    Returns:
+        None if there are too few patches.
+    """
     if len(patches) < LEAST_PATCHES:
         return None
     errors = torch.tensor([[_fit(patch, lens, Tone(k))[0] for k in CONTRASTS] for patch in patches])
@@ -116,9 +124,16 @@ def fit_tone(patches: Sequence[Patch], lens: Lens = TYPICAL) -> FittedValue | No
 
 
 def fit_shape(patches: Sequence[Patch], tone: Tone) -> Shape | None:
-    """Find the lens that explains the patches best; None if there are too few patches.
+    """Find the lens that explains the patches best.
 
     Softness and rim are varied together, since one can compensate the other; the split is fitted before, by itself.
+
+    Args:
+        patches: From `find_patches`.
+        tone: The display encoding of the views.
+
+    Returns:
+        None if there are too few patches.
     """
     if len(patches) < LEAST_PATCHES:
         return None

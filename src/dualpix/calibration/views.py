@@ -98,7 +98,12 @@ def match_rows(left: Tensor, right: Tensor) -> Tensor:
 
 
 def fit_shading(left: Tensor, right: Tensor) -> Line:
-    """Fit the opposite shading of two views in linear light, H x W, to the means of unclipped blocks."""
+    """Fit the opposite shading of the two views to the means of unclipped blocks.
+
+    Args:
+        left: Left view in linear light, H x W.
+        right: Right view, of the same size.
+    """
     a, b = (F.avg_pool2d(view[None], BLOCK_PX)[0].double() for view in (left, right))
     highest = F.max_pool2d(torch.maximum(left, right)[None], BLOCK_PX)[0]
     usable = (torch.minimum(a, b) > 0.005) & (highest < 0.95)

@@ -133,7 +133,15 @@ def as_stored(path: Path, pixels: Tensor, metadata: Metadata) -> tuple[Tensor, M
 
 
 def upright(pixels: Tensor, orientation: int) -> Tensor:
-    """Rotate or mirror a picture, C x H x W, by its EXIF orientation (1 to 8), so that it no longer needs one."""
+    """Rotate or mirror a picture as its EXIF orientation says, so that it no longer needs one.
+
+    Args:
+        pixels: C x H x W.
+        orientation: 1 (upright) to 8, as in EXIF.
+
+    Returns:
+        C x H x W, or C x W x H for orientations 5 to 8.
+    """
     if orientation in (5, 6, 7, 8):
         pixels = pixels.transpose(1, 2)
     flipped = {2: (2,), 3: (1, 2), 4: (1,), 6: (2,), 7: (1, 2), 8: (1,)}.get(orientation, ())

@@ -51,9 +51,15 @@ def augment(
 
 
 def random_crop(sample: Sample, crop_px: int, generator: torch.Generator) -> Sample:
-    """Cut the same random window of `crop_px` x `crop_px` out of every picture and map.
+    """Cut the same random window out of every picture and map of a sample.
 
-    Raises `DataError` if it does not fit.
+    Args:
+        sample: Pictures and maps, C x H x W each.
+        crop_px: Side of the square window in pixels.
+        generator: Source of randomness.
+
+    Raises:
+        DataError: A picture is smaller than the window.
     """
     height, width = sample["left"].shape[-2:]
     if min(height, width) < crop_px:

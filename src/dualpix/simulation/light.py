@@ -56,7 +56,11 @@ class Light:
 def draw_lens(rng: np.random.Generator, light: Light) -> Lens:
     """Draw a random lens, at a random position in the frame.
 
-    A rho that the drawn shape cannot have is lowered to the largest possible one.
+    A rho that the drawn shape cannot have is lowered to 95 % of the largest possible one.
+
+    Args:
+        rng: Source of randomness.
+        light: The distribution.
     """
     x = float(rng.uniform(-1, 1))  # over the width of the frame
     one_sided = rng.random() < light.one_sided
@@ -93,7 +97,13 @@ def _three(rng: np.random.Generator, deviation: float) -> tuple[float, float, fl
 
 
 def draw_sensor(rng: np.random.Generator, tone: Tone, light: Light) -> Sensor:
-    """Draw a clean or a noisy sensor with a trace of opposite shading in the two views, and its developer."""
+    """Draw a clean or a noisy sensor with a trace of opposite shading in the two views, and its developer.
+
+    Args:
+        rng: Source of randomness.
+        tone: The sensor's tone curve.
+        light: The distribution.
+    """
     noisy, grainy, sharpened, local = (
         rng.random() < share for share in (light.noisy, light.grainy, light.sharpened, light.local_tone)
     )

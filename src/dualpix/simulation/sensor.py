@@ -104,6 +104,14 @@ class Sensor:
 
 
 def quantise(picture: Tensor, depth: int) -> Tensor:
-    """Round display values to `depth` bits; they stay floats in [0, 1]."""
+    """Round display values as a file does.
+
+    Args:
+        picture: Any shape; values outside [0, 1] are clipped.
+        depth: Bits per channel.
+
+    Returns:
+        Floats in [0, 1].
+    """
     levels = float(2**depth - 1)
     return (picture.clamp(0, 1) * levels).round() / levels

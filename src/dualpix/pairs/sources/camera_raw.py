@@ -64,6 +64,13 @@ def is_raw(path: Path, start: bytes) -> bool:
 def read_raw(path: Path, limit_megapixels: float) -> Views:
     """Read both halves of the sensor, developed alike: camera white balance, sRGB colours and curve.
 
+    Args:
+        path: A CR2, CR3 or DNG file.
+        limit_megapixels: The largest sensor that is decoded, in millions of pixels.
+
+    Returns:
+        Both views at 16 bits, with the EXIF of the file as far as it can be read.
+
     Raises:
         PictureError: rawpy is not installed; the file is damaged, holds one frame only or the same frame twice, or
             declares more than `limit_megapixels`.

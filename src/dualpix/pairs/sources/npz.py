@@ -28,8 +28,12 @@ def is_arrays(path: Path, start: bytes) -> bool:
 def read_arrays(path: Path, limit_megapixels: float) -> Views:
     """Read the arrays `left` and `right`, display-encoded. Nothing in the file is executed.
 
+    Args:
+        path: A .npz file. Its arrays are H x W, H x W x 3 or 3 x H x W, of uint8, uint16, or floats in [0, 1].
+        limit_megapixels: The largest array that is decoded, in millions of pixels.
+
     Raises:
-        PictureError: An array is missing, damaged, or of another kind than is accepted.
+        PictureError: An array is missing, damaged, or of another kind.
         PairError: The arrays differ in shape or number type, or hold the same pixels.
     """
     try:
