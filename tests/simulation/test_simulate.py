@@ -86,7 +86,7 @@ def test_pairs_of_other_settings_are_refused_or_replaced(photos: Path, tmp_path:
     before = files(first.folder)
     for changes in ({"seed": 2}, {"size": 48}, {"layout": Layout(single=1.0)}, {"compressed": 1.0}):
         settings = {"count": 2, "size": 40, "seed": 1} | changes
-        with pytest.raises(DataError, match=f"other {next(iter(changes))}.*another folder, or give overwrite=True"):
+        with pytest.raises(DataError, match=rf"other settings \({next(iter(changes))}\).*another folder, or give overwrite=True"):
             simulate([photos], tmp_path / "pairs", **settings)
     card = first.folder / "simulation.json"
     older = json.loads(card.read_text())
