@@ -96,7 +96,7 @@ def test_pairs_of_other_settings_are_refused_or_replaced(photos: Path, tmp_path:
         simulate([photos], tmp_path / "pairs", 2, 40, seed=1)
     card.write_bytes(before["simulation.json"])
     Image.new("RGB", (80, 80)).save(photos / "2.png")
-    with pytest.raises(DataError, match="other photos"):
+    with pytest.raises(DataError, match=r"other settings \(photos\)"):
         simulate([photos], tmp_path / "pairs", 2, 40, seed=1)
     assert files(first.folder) == before
     second = simulate([photos], tmp_path / "pairs", 1, 40, seed=2, overwrite=True)
