@@ -1,8 +1,8 @@
-"""Weights of DPDNet and RDPD as their authors keep them: HDF5 files of Keras 2, read through h5py (extra `foreign`).
+"""Weights of DPDNet and RDPD as their authors publish them: HDF5 files of Keras 2, read with h5py (extra `foreign`).
 
-Such a file holds a list of layers in the order of the data, and under each layer's name its arrays; files of whole
-models hold that under `model_weights`, beside settings and the optimiser's state, which are not looked at. Names depend
-on how often a layer was made before, so what counts is order, kind and shape.
+Such a file holds a list of layers in the order in which data pass through them, and under each layer's name its arrays.
+Files of whole models hold that under `model_weights`, beside settings and the optimiser's state, which are ignored.
+Keras numbers the names by how often a layer was made before, so only order, kind and shape are compared.
 
 | Keras                                          | here                                                  |
 |------------------------------------------------|-------------------------------------------------------|
@@ -10,7 +10,7 @@ on how often a layer was made before, so what counts is order, kind and shape.
 | `recurrent_kernel`, gates in the order i f c o | the same, gates in the same order                     |
 | colours blue, green, red, of each view in turn | red, green, blue: first layer's inputs, last's output |
 
-Nothing in the file is executed. Links, external storage and virtual arrays, by which a file can have other files
+Nothing in the file is executed. Links, external storage and virtual arrays, by which a file can make other files be
 opened, are refused, and shapes are compared before anything is read.
 """
 
@@ -41,7 +41,7 @@ DAMAGED = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeErro
 
 @dataclass(frozen=True)
 class Wanted:
-    """A layer of the network: the tensors it consists of, by Keras's name for them, and their shapes there."""
+    """A layer of the network: its tensors by Keras's names for them, and their shapes in Keras."""
 
     name: str
     tensors: dict[str, str]
@@ -58,7 +58,7 @@ class StoredLayer:
 
 
 def translate(path: Path, network_name: str, **arguments: Any) -> dict[str, Tensor]:
-    """See `dualpix.weights.foreign.translate`."""
+    """As `dualpix.weights.foreign.translate`, for files of Keras 2."""
     with without_numbers():
         network = networks.create(network_name, **arguments)
     wanted = list(_layers_of(network))
@@ -78,7 +78,7 @@ def translate(path: Path, network_name: str, **arguments: Any) -> dict[str, Tens
 
 
 def _layers_of(network: nn.Module) -> Iterator[Wanted]:
-    """The layers that have weights, in the order of the data, which is that of their definition."""
+    """The layers that have weights, in the order in which data pass through them, which is that of their definition."""
     inside = ""
     for name, module in network.named_modules():
         if isinstance(module, ConvLSTM):
@@ -148,7 +148,7 @@ def _text(text: Any) -> str:
 
 
 def _member(path: Path, group: Any, name: str) -> Any:
-    """What `group` holds at `name`, on a way without links."""
+    """What `group` holds at `name`, reached without following links."""
     import h5py
 
     for step in name.split("/"):
@@ -172,7 +172,7 @@ def _array(path: Path, layer: Any, key: str) -> Any:
 
 
 def _check(path: Path, network_name: str, found: list[StoredLayer], wanted: list[Wanted]) -> None:
-    """Name the first layer that is missing, too many or different."""
+    """Raise `CheckpointError`, naming the first layer that is missing, additional or different."""
     there, due = [layer.shapes for layer in found], [layer.shapes for layer in wanted]
     if there == due:
         return
