@@ -1,6 +1,6 @@
-"""Cut pictures into full-width bands, run a network on each, and put the outputs together again.
+"""Cut pictures into bands of full width, run a network on each, and put the outputs together again.
 
-The only place where that is done. Bands are never cut left-right: networks match along whole rows.
+This is the only place where that is done. Bands are never cut left-right: networks match along whole rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -21,7 +21,7 @@ Progress: TypeAlias = Callable[[int, int], None]
 Done: TypeAlias = tuple[Tensor, Plan, tuple[str, ...]]  # not clipped; and what to tell the user
 
 MOST_HALVINGS = 6
-"""By then bands are mostly the rows around them, and still smaller ones would hardly need less."""
+"""After so many, a band consists mostly of the rows around it, and a smaller one would need hardly less memory."""
 
 
 @settled()
@@ -33,10 +33,18 @@ def make_plan(
     mirror: bool = False,
     held_bytes: int = 0,
 ) -> Plan:
-    """Decide how `views` are cut, from the memory that `runner` is measured to need a row.
+    """Decide how `views` are cut into bands, from the memory that a row was measured to need.
 
-    `mirror`: they are run four times, mirrored in between. `held_bytes`: what else is in memory meanwhile. Raises
-    `MachineError` if the memory does not suffice.
+    Args:
+        runner: The network in an engine.
+        views: The pictures it takes, 3 x H x W each.
+        memory: The most that the process may use ("2GB" or bytes); None uses part of what is free.
+        band_rows: Rows of a band, whatever memory they need; None chooses.
+        mirror: The views are run four times, flipped.
+        held_bytes: What else is in memory meanwhile.
+
+    Raises:
+        MachineError: The memory does not suffice, or the network cannot be run in bands.
     """
     height, width = views[0].shape[-2:]
     reach = runner.spec.receptive_radius_px or 0
@@ -79,10 +87,22 @@ def run_fitting(
     mirror: bool = False,
     held_bytes: int = 0,
 ) -> Done:
-    """Plan for `views` and `run`: what it gives, how it was run, and what to tell the user of that.
+    """Plan for `views` and run; if the memory runs out all the same, run again in bands of half the rows.
 
-    Should the memory run out all the same, run again in bands of half the rows, unless the user chose them. Raises
-    `MachineError` if nothing fits.
+    Args:
+        runner: The network in an engine.
+        views: The pictures it takes, 3 x H x W each.
+        run: Computes the picture by a plan.
+        memory: As in `make_plan`.
+        rows: Rows of a band, as `band_rows` in `make_plan`.
+        mirror: As in `make_plan`.
+        held_bytes: As in `make_plan`.
+
+    Returns:
+        The picture, the plan by which it was made, and a sentence for the user if the memory ran out on the way.
+
+    Raises:
+        MachineError: Nothing fits, or the memory ran out in a plan that the user chose.
     """
     is_chosen = memory is not None or rows is not None
     sizes: list[str] = []
@@ -99,7 +119,7 @@ def run_fitting(
 
 
 def _halve(runner: AnyRunner, plan: Plan, times: int) -> int:
-    """The rows of smaller bands than those of `plan`, for the `times`-th time."""
+    """Return the rows for bands smaller than those of `plan`; this is the `times`-th time."""
     tried = plan.bands[0][1] - plan.bands[0][0]
     if runner.spec.receptive_radius_px is None or tried <= runner.spec.size_multiple or times > MOST_HALVINGS:
         raise MachineError(
@@ -136,7 +156,18 @@ def _told(sizes: Sequence[str]) -> tuple[str, ...]:
 def run_bands(
     runner: AnyRunner, views: Sequence[Tensor], plan: Plan, progress: Progress | None = None, channels: int = 3
 ) -> Tensor:
-    """Run each band of `plan` together with the rows around it; returns float32 `channels` x H x W, not clipped."""
+    """Run each band of `plan` together with the rows around it.
+
+    Args:
+        runner: The network in an engine.
+        views: The pictures it takes, 3 x H x W each.
+        plan: Made for pictures of this size.
+        progress: Called as `progress(done, total)` with numbers of bands; it may raise to stop.
+        channels: Of the output.
+
+    Returns:
+        float32, `channels` x H x W, not clipped.
+    """
     height, width = views[0].shape[-2:]
     picture = torch.empty(channels, height, width)
     for number, (first, last) in enumerate(plan.bands):

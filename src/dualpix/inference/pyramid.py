@@ -1,6 +1,6 @@
-"""A picture deblurred at several scales, from the coarsest to full size: see `inference.scales` for why.
+"""A picture deblurred at several scales, from the coarsest to full size; `inference.scales` says why.
 
-The coarse ones come first, since what is kept of them is small beside what full size needs.
+The coarse scales come first, since what is kept of them is small compared with what full size needs.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from dualpix.pairs.matching import noise_of
 from dualpix.pairs.sample import Sample, mean_view
 
 Once: TypeAlias = Callable[..., Done]
-"""Runs a sample at one scale; takes `progress`, and `held_bytes`, what is in memory besides."""
+"""Runs a sample at one scale; takes `progress`, and `held_bytes`, the memory that is occupied meanwhile."""
 
 
 def run_scales(
@@ -31,10 +31,19 @@ def run_scales(
     options: DeblurOptions,
     progress: Progress | None = None,
 ) -> Done:
-    """Run `sample` at each reduction of `steps`, a value of `scales.CHAINS`, and join: the picture, not clipped.
+    """Run `sample` at each reduction, and join the results.
 
-    The plan is that of full size, with the peak of all scales; the notes are those of all. `progress` hears of full
-    size only, and is called between the bands of the others too, since it may raise to stop.
+    Args:
+        once: Runs a sample at one scale.
+        network: One with cross-correlation.
+        sample: The pair at full size.
+        steps: The reductions, a value of `scales.CHAINS`.
+        options: How the picture is made.
+        progress: Counts the bands of full size; it is called between the bands of other scales too, since it may raise
+            to stop.
+
+    Returns:
+        The picture, not clipped; the plan of full size, with the peak memory of all scales; the notes of all scales.
     """
     coarsest, all_bytes = steps[0], sum(value.nbytes for value in sample.values() if isinstance(value, Tensor))
     quiet = None if progress is None else partial(_before_all, progress)
@@ -66,7 +75,10 @@ def find_disparity(
     progress: Progress | None = None,
     held_bytes: int = 0,
 ) -> Done:
-    """Disparity in pixels and confidence, 2 H W, of two views 3 H W; `held_bytes`: what is in memory besides."""
+    """Return disparity in pixels and confidence, 2 H W, of two views 3 H W, with plan and notes.
+
+    `held_bytes` is the memory that is occupied meanwhile.
+    """
     runner = Runner(cast(Network, finder), "fp32", options.device)
     run = partial(run_bands, runner, views, progress=progress, channels=2)
     return run_fitting(runner, views, run, options.memory, options.band_rows, held_bytes=held_bytes)

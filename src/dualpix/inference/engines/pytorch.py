@@ -16,10 +16,10 @@ from dualpix.networks.streaming import prepared
 
 
 class Runner:
-    """A network made ready to run on rows of a picture: a copy of its own, in the precision and on the device chosen.
+    """A network in PyTorch: a copy, in the chosen precision and on the chosen device.
 
-    Networks that offer `correction(*views)`, what they add to the mean of the views, are run in bf16 with that mean
-    added in fp32, so that the picture keeps all its bits.
+    Networks with `correction(*views)`, what is to be added to the mean of the views, are run in bf16 with that mean
+    added in fp32, so that the picture is not rounded to bf16.
     """
 
     engine = "torch"
@@ -57,13 +57,13 @@ class Runner:
         return output.add_(sum(views), alpha=1 / len(views)) if self._adds_mean else output
 
     def dry_run(self, rows: int, width: int) -> None:
-        """Make all tensors that so many rows need, at the times when they are needed: for counting their bytes."""
+        """Make all tensors that so many rows need, when they are needed, so that their bytes can be counted."""
         with self._dry_run():
             self([torch.zeros(3, rows, width) for _ in self.spec.views])
 
 
 def precision_of(network: Network, asked: str, device: torch.device) -> tuple[str, float | None]:
-    """The precision in which a network is run, and the gain by which it was chosen, see `planning.Plan`."""
+    """Return the precision in which a network is run, and the gain by which it was chosen, see `planning.Plan`."""
     adds_input = _adds_input(network)
     gain = planning.bf16_gain(asked, device, adds_input)
     return planning.choose_precision(asked, device, adds_input, gain=gain), gain
