@@ -55,7 +55,7 @@ def as_flag(name: str, value: str | None) -> str:
     return f"--{name}" if value in (None, "True") else f"--{name} {value}"
 
 
-_spelling: Spelling | None = None  # of the entry at work; nothing where that is a program in Python
+_spelling: Spelling | None = None  # of the current entry point; None in a Python program
 
 
 def spelled(text: str, spelling: Spelling | None = None) -> str:

@@ -134,14 +134,14 @@ def test_a_mistake_of_the_page_is_not_taken_for_a_server_that_is_away(tmp_path: 
     """Asked of a real server, of one that breaks off in its answer, and of none."""
     (tmp_path / "server.mjs").write_bytes(content_of("server.js"))
     (tmp_path / "asking.mjs").write_text("""
-import { mayPass, sentenceOf, told } from "./server.mjs";
+import { fetchJson, mayPass, sentenceOf } from "./server.mjs";
 const [real, breaking, nobody] = process.argv.slice(2).map((port) => `http://127.0.0.1:${port}/api/`);
 const found = {};
 for (const [name, call] of Object.entries({
-  answer: () => told(`${real}limits`),
-  refusal: () => told(`${real}jobs/none`),
-  broken: () => told(`${breaking}limits`),
-  away: () => told(`${nobody}limits`),
+  answer: () => fetchJson(`${real}limits`),
+  refusal: () => fetchJson(`${real}jobs/none`),
+  broken: () => fetchJson(`${breaking}limits`),
+  away: () => fetchJson(`${nobody}limits`),
   mistake: async () => undefined.check,
 })) {
   try { found[name] = Boolean(await call()); } catch (error) { found[name] = [mayPass(error), sentenceOf(error)]; }

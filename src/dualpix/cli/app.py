@@ -25,14 +25,14 @@ class Commands(TyperGroup):
             say("Stopped.")
             raise typer.Exit(130) from None
         except Exception as error:
-            message = _told(error)
+            message = _sentence(error)
             if not message:
                 raise
         say(f"dualpix: {message}")
         raise typer.Exit(1)
 
 
-def _told(error: Exception) -> str:
+def _sentence(error: Exception) -> str:
     """The sentence about an error of the system or of memory; empty for a mistake in the program."""
     if ran_out_of_memory(error):
         return MEMORY_RAN_OUT

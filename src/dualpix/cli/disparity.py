@@ -81,9 +81,9 @@ class Maps:
             say(f"Note: {note}")
         plain = Metadata(orientation=metadata.orientation, software=metadata.software)
         if self.disparity:
-            told = plain.software and f"{plain.software}; disparity in pixels = (level - 32768) / 512"
+            software = plain.software and f"{plain.software}; disparity in pixels = (level - 32768) / 512"
             plane = restore_orientation(found.disparity_px, pair)
-            write_disparity(self.disparity, plane, replace(plain, software=told), overwrite=overwrite)
+            write_disparity(self.disparity, plane, replace(plain, software=software), overwrite=overwrite)
             typer.echo(f"{self.disparity}: disparity in pixels = (level - 32768) / 512")
         if self.picture:
             write_picture(self.picture, restore_orientation(signed_picture(found), pair), 8, overwrite, plain)

@@ -27,9 +27,9 @@ def prepare() -> None:
     codecs.register_error(ANY_BYTES, _as_bytes)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            # A locale that knows no letters says nothing of the terminal, which knows them.
+            # An ASCII locale does not mean that the terminal cannot show other letters.
             is_ascii = codecs.lookup(stream.encoding).name == "ascii"
-            with suppress(OSError):  # its file was exchanged for one that cannot be wound back: it stays as it is
+            with suppress(OSError):  # it was replaced by a file that cannot be rewound: it stays as it is
                 stream.reconfigure(encoding="utf-8" if is_ascii else stream.encoding, errors=ANY_BYTES)
 
 

@@ -18,7 +18,7 @@ from dualpix.inference.planning import Plan
 from dualpix.machine.modes import settled
 
 Progress: TypeAlias = Callable[[int, int], None]
-Done: TypeAlias = tuple[Tensor, Plan, tuple[str, ...]]  # not clipped; and what to tell the user
+Done: TypeAlias = tuple[Tensor, Plan, tuple[str, ...]]  # the picture, not clipped; the plan; notes for the user
 
 MOST_HALVINGS = 6
 """After so many, a band consists mostly of the rows around it, and a smaller one would need hardly less memory."""
@@ -48,7 +48,7 @@ def make_plan(
     """
     height, width = views[0].shape[-2:]
     reach = runner.spec.receptive_radius_px or 0
-    kept = 4 if mirror else 1  # float32 pictures besides the views: results, and what is made of them
+    kept = 4 if mirror else 1  # float32 pictures besides the views: results and their mean
     pictures = (2 if mirror else 1) * sum(view.nbytes for view in views) + kept * 4 * views[0].numel() + held_bytes
     cost = cost_of(runner, height, width).besides(planning.PROCESS_BYTES + 2 * runner.weight_bytes + pictures)
     if band_rows is not None:
@@ -111,7 +111,7 @@ def run_fitting(
         sizes.append(plan.size)
         picture = planning.unless_out_of_memory(partial(run, plan))
         if picture is not None:
-            return picture, plan, _told(sizes)
+            return picture, plan, _notes(sizes)
         if is_chosen:
             asked = option("band-rows", None) if rows is not None else option("memory", None)
             raise MachineError(f"The memory ran out with {sizes[-1]}, as {asked} asks; give less, or leave it out.")
@@ -138,7 +138,7 @@ def _plan(
     held_bytes: int,
 ) -> Plan:
     plan = planning.unless_out_of_memory(partial(make_plan, runner, views, memory, rows, mirror, held_bytes))
-    if plan is None:  # No band is smaller than the few rows that were run to measure what a row needs.
+    if plan is None:  # No band is smaller than the few rows that are run to measure the memory of a row.
         tried = 2 * probe_rows(runner, views[0].shape[1])
         raise MachineError(
             f"The memory ran out while trying {tried} rows of the picture; free some, or make the picture narrower."
@@ -146,7 +146,7 @@ def _plan(
     return plan
 
 
-def _told(sizes: Sequence[str]) -> tuple[str, ...]:
+def _notes(sizes: Sequence[str]) -> tuple[str, ...]:
     if len(sizes) == 1:
         return ()
     return (f"The memory ran out with {sizes[0]}, so the picture was computed in {sizes[-1]}.",)

@@ -179,7 +179,7 @@ def has_tiles() -> bool:
 def _fast_precisions(device: torch.device, gain: float | None) -> tuple[str, ...]:
     """Those in which the device is faster than in fp32, the best first: unlike fp16, bf16 has the range of fp32."""
     if device.type == "cuda":
-        # Before compute capability 7.0 there are no matrix units, and most GPUs are slower in fp16.
+        # GPUs below compute capability 7.0 have no matrix units, and most are slower in fp16.
         fp16 = ("fp16",) if torch.cuda.get_device_capability(device) >= (7, 0) else ()
         return ("bf16", *fp16) if torch.cuda.is_bf16_supported(including_emulation=False) else fp16
     if device.type == "mps":

@@ -50,12 +50,12 @@ def run_scales(
     small = _reduced(sample, coarsest)
     found, plan, notes = find_disparity(Finder(network), [small["left"], small["right"]], options, held_bytes=all_bytes)
     del small
-    told, peaks, correction = _at(coarsest, notes), [plan.peak_bytes], None
+    all_notes, peaks, correction = _at(coarsest, notes), [plan.peak_bytes], None
     for before, step in zip((0, *steps), steps, strict=False):
         here = _reduced(sample, step)
         held_bytes = found.nbytes + (0 if correction is None else correction.nbytes) + (all_bytes if step > 1 else 0)
         picture, plan, notes = once(here, progress=progress if step == 1 else quiet, held_bytes=held_bytes)
-        told, peaks = (*told, *_at(step, notes)), [*peaks, plan.peak_bytes]
+        all_notes, peaks = (*all_notes, *_at(step, notes)), [*peaks, plan.peak_bytes]
         left, right = here["left"], here["right"]
         if correction is not None:
             disparity_px, confidence = found[:1] * (coarsest / step), found[1:]
@@ -64,8 +64,8 @@ def run_scales(
             join(picture, (left, right), correction, before // step, share, coarsest // step, kept)
         if step > 1:
             correction = picture.sub_(mean_view(left, right))
-        del here, left, right  # or they would be in memory, uncounted, while the next scale is run
-    return picture, replace(plan, scales=tuple(steps), peak_bytes=max(peaks)), told
+        del here, left, right  # otherwise they would stay in memory, uncounted, while the next scale is run
+    return picture, replace(plan, scales=tuple(steps), peak_bytes=max(peaks)), all_notes
 
 
 def find_disparity(

@@ -27,10 +27,10 @@ Timed = Callable[[Callable[[], object]], float]
 PROBE = 1
 """Increase it when what is measured changes."""
 
-LAYERS = ((48, 40), (96, 24))  # channels as networks have them; so few rows and columns that it is done in no time
+LAYERS = ((48, 40), (96, 24))  # channels as networks have them, but few rows and columns, so that it is quick
 ROUNDS = 5
-ENOUGH_S = 0.4  # of measuring, however few rounds that makes on a slow or a busy machine
-HOPELESS = 0.5  # below which the first round is the last one: emulated bf16 can take ten times as long
+ENOUGH_S = 0.4  # of measuring; on a slow or a busy machine that can be fewer rounds
+HOPELESS = 0.5  # a gain below which one round is enough: emulated bf16 can take ten times as long
 MOST_BYTES = 10_000
 """The largest size of a record; anything larger is not one."""
 
@@ -91,7 +91,7 @@ def remembered(
         kept = place and _read(place, circumstances, names)
         measured_here[text] = kept or measured()
         if place and not kept:
-            with suppress(OSError):  # It need not be kept.
+            with suppress(OSError):  # Without a place for it, it is measured again next time.
                 place.parent.mkdir(parents=True, exist_ok=True)
                 write_whole(place, json.dumps({**circumstances, **measured_here[text]}).encode())
     return measured_here[text]
@@ -121,7 +121,7 @@ def measure(learning: bool, timed: Timed = seconds_of) -> float:
     with torch.random.fork_rng(devices=[]):
         steps = {dtype: _steps(dtype, learning) for dtype in (torch.float32, torch.bfloat16)}
     for step in steps.values():
-        step()  # The first time kernels are chosen and weights laid out.
+        step()  # Not counted: the first time, kernels are chosen and weights reordered.
     least, spent = dict.fromkeys(steps, math.inf), list[float]()
     for _ in range(ROUNDS):
         for dtype, step in steps.items():

@@ -79,7 +79,7 @@ def _target(path: Path) -> Path:
 def require_writable(path: Path) -> None:
     """Raise OSError if `path` is write-protected or a link that leads round in a circle."""
     target = _target(path)
-    # Renaming asks only for the folder's permissions, and the superuser is asked for none.
+    # Renaming needs permissions for the folder alone, and the superuser needs none at all.
     if target.exists() and not (target.stat().st_mode & 0o222 and os.access(target, os.W_OK)):
         raise PermissionError(errno.EACCES, "it is protected against writing", str(path))
 
@@ -98,7 +98,7 @@ def _partial(target: Path, content: Content) -> Iterator[Path]:
                 _keep_permissions(path, before)
             os.fsync(file.fileno())
             if _locks is None:
-                file.close()  # such systems rename no open file
+                file.close()  # systems without locks cannot rename an open file
             yield path
     finally:
         path.unlink(missing_ok=True)
@@ -110,7 +110,7 @@ def _create(path: Path, mode: int) -> IO[bytes]:
         file = os.fdopen(number, "wb")
         if is_free(file) is not False and path.exists():
             return file
-        file.close()  # another took it for a leftover just now
+        file.close()  # another process has just removed it as a leftover
 
 
 def _keep_permissions(path: Path, before: os.stat_result) -> None:
@@ -128,7 +128,7 @@ def _rename(partial: Path, target: Path, overwrite: bool) -> None:
         os.link(partial, target)
     except FileExistsError:
         raise
-    except OSError:  # a disk without such links: its name is taken first
+    except OSError:  # a disk without hard links: the name is reserved first
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         os.replace(partial, target)
 

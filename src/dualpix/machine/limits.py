@@ -43,7 +43,7 @@ def _groups(controller: str, mounted: Path, proc: Path) -> Iterator[Path]:
     except OSError:
         lines = []
     entries = [line.split(":", 2) for line in lines if line.count(":") >= 2]
-    # In version 1 folders are called after all controllers that share them, or linked to by the name of each.
+    # In version 1 folders are named after all controllers that share them, or each is a link of its own name.
     places = [(names, path) for _, names, path in entries if controller in names.split(",")]
     roots = {mounted / name: path for names, path in places for name in (names, controller)}
     unified = next((path for _, names, path in entries if not names), "/")

@@ -30,7 +30,7 @@ class _Globals(NamedTuple):
 PLAIN = _Globals(torch.float32, "highest")
 
 _lock = threading.Lock()
-_inside: list[_Globals] = []  # what the caller had when the first of those came in who are inside now
+_inside: list[_Globals] = []  # the caller's settings, saved by the first of all active contexts
 _count = 0
 _forked: frozenset[str] | None = None  # engines that were loaded when this process was forked
 
@@ -54,7 +54,7 @@ def settled() -> Iterator[None]:
             stack.enter_context(torch.device("cpu"))
         stack.enter_context(_plain_globals())
         if _forked is not None and torch.get_num_threads() > 1:
-            torch.set_num_threads(1)  # those of the process that was forked are not here, and would be waited for
+            torch.set_num_threads(1)  # the parent's threads do not exist here, but PyTorch would wait for them
         yield
 
 

@@ -54,7 +54,7 @@ def look() -> Load | None:
     except (OSError, AttributeError):
         return None
     ticks = os.sysconf("SC_CLK_TCK")
-    # man 5 proc: user, nice, system, idle, iowait. What others do at a lower priority makes way for us.
+    # man 5 proc: user, nice, system, idle, iowait. Programs at a lower priority count as idle.
     free = (3, 4) if os.getpriority(os.PRIO_PROCESS, 0) > 0 else (1, 3, 4)
     rows = [line.split() for line in lines if line.startswith("cpu")]
     mine = [row[1:] for row in rows if row[0][3:].isdigit() and int(row[0][3:]) in ours]

@@ -117,7 +117,7 @@ async def _failed(request: Request, error: HTTPException) -> Response:
 
 
 async def _left(request: Request, error: ClientDisconnect) -> Response:
-    return Response(status_code=400)  # Nobody is there to read it.
+    return Response(status_code=400)  # The client is gone and will not read it.
 
 
 async def _unusable(request: Request, error: OSError) -> Response:
@@ -178,7 +178,7 @@ class Endpoints:
         with self._jobs.admit(int(length) if length else None) as folder:
             upload = await uploads.take_in(kind, request.stream(), folder, lambda size: self._jobs.wrote(folder, size))
             job = self._jobs.add(_upload_of(upload, folder), _yes(upload, "start", "yes"))
-        # Relative, as all addresses are: in front of this server there may be one that puts it below a path.
+        # Relative, as all addresses are: a server in front of this one may serve it below a path.
         return JSONResponse(job.as_json(), 202, {"location": f"jobs/{job.id}"})
 
     def show(self, request: Request) -> Response:
@@ -234,7 +234,7 @@ class Endpoints:
             raise http_error_of(error, job.upload.folder, job.upload.names) from error
 
         def sent() -> None:
-            if request.method == "GET":  # HEAD asks what it would be, and gets nothing of it.
+            if request.method == "GET":  # HEAD downloads nothing.
                 self._jobs.fetched(job, version)
 
         return await run_in_threadpool(stream, path, sent)
@@ -301,14 +301,14 @@ def stream(path: Path, sent: Callable[[], None] | None = None) -> StreamingRespo
     headers = {"content-length": str(length), "content-type": FORMAT_OF[path.suffix].mime_type}
     if sent:
         headers["content-disposition"] = "attachment"
-        with suppress(OSError):  # Where open files cannot be removed, it goes with its job.
+        with suppress(OSError):  # Where open files cannot be removed, it is removed with its job.
             path.unlink()
 
     async def pieces() -> AsyncIterator[bytes]:
         with file:
             while piece := await run_in_threadpool(file.read, CHUNK_BYTES):
                 yield piece
-                # Without waiting for anything more: a client that has it all may leave, which ends this in the middle.
+                # Here and not after the loop: a client that has everything may leave, which ends this generator.
                 if sent and file.tell() == length:
                     sent()
 

@@ -23,7 +23,7 @@ def folder() -> Iterator[Path]:
     try:
         with (unborn / LOCK).open("w") as lock:
             if sys.platform != "win32":
-                is_free(lock)  # Where nothing can be locked, nothing is swept either.
+                is_free(lock)  # Without locks, nothing is swept either.
                 root = unborn.rename(unborn.with_name(unborn.name.removeprefix(".")))
             uploads = root / "uploads"
             uploads.mkdir()

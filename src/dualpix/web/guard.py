@@ -178,7 +178,7 @@ class Body:
     async def receive(self) -> Message:
         """Return the next message. Raises HttpError 413 if the body is too large, 408 if it arrives too slowly."""
         if self.is_over:
-            return await self._receive()  # Waits for the client to leave, which may take as long as it likes.
+            return await self._receive()  # Waits until the client leaves, without a time limit.
         patience_s = min(self._limits.silence_s, self._deadline_s - time.monotonic())
         try:
             message = await asyncio.wait_for(self._receive(), max(patience_s, 0))

@@ -47,7 +47,7 @@ class Jobs:
         self.workers = Workers(self._lock, checkpoint, options, self.limits, self._space, self.counters)
         self._files: list[Future[Path]] = []
 
-    # ---- in and out
+    # ---- uploading, finding and removing
 
     @contextmanager
     def admit(self, size: int | None = 0) -> Iterator[Path]:

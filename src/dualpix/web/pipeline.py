@@ -166,7 +166,7 @@ def reworded(error: Exception | str, folder: Path, names: dict[str, str] | None 
         names: What the user calls the files, by our names.
     """
     known = {f"{folder}/{ours}": theirs for ours, theirs in (names or {}).items()}
-    known |= {ours: theirs for ours, theirs in (names or {}).items() if "." in ours}  # left alone is a word, too
+    known |= {ours: theirs for ours, theirs in (names or {}).items() if "." in ours}  # "left" alone is a word, too
     sentence = error.spelled(lambda *_: AN_OPTION) if isinstance(error, DualpixError) else str(error)
     if known:
         any_of = "|".join(map(re.escape, known))

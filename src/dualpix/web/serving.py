@@ -164,7 +164,7 @@ class Server(uvicorn.Server):
             return
         self._captured_signals.append(sig)
         self._ends_s = time.monotonic() + self._jobs.limits.stop_s
-        threading.Thread(target=self._jobs.wind_up, daemon=True).start()  # Not here: its lock may be this thread's.
+        threading.Thread(target=self._jobs.wind_up, daemon=True).start()  # This thread may hold the lock already.
 
 
 def run(server: Callable[[], None]) -> int:

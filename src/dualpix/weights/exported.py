@@ -118,6 +118,6 @@ def read_facts(path: Path) -> dict[str, Any] | None:
 def _openvino_text(path: Path) -> str | None:
     try:
         found = ElementTree.parse(path).find(f"rt_info/{KEY}")
-    except (ElementTree.ParseError, LookupError, RecursionError) as error:  # An encoding may be one that is not known.
+    except (ElementTree.ParseError, LookupError, RecursionError) as error:  # LookupError: an unknown encoding.
         raise ValueError(reason_of(error)) from error
     return None if found is None else found.get("value")

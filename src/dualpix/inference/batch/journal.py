@@ -85,7 +85,7 @@ def _add(entry: Any, histories: dict[str, History], going: set[str]) -> None:
         case {"state": "started", "output": str(output)}:
             going.add(output)
         case {"state": "made", "output": str(output), "signature": str(signature), "file": [size, mtime_ns]}:
-            if not type(size) is type(mtime_ns) is int:  # true is no size
+            if not type(size) is type(mtime_ns) is int:  # JSON's true is not a size
                 raise ValueError("no stamp of a file")
             histories.setdefault(output, History()).made.add((signature, Stamp(size, mtime_ns)))
             going.discard(output)

@@ -21,7 +21,7 @@ LONGEST_LINE = 2**16
 COLUMNS = ("left", "right", "output")
 DELIMITERS = ";\t,"
 SUFFIXES = (".jsonl", ".csv")
-NO_NAMES = {"", ".", ".."}  # of which no file can be made
+NO_NAMES = {"", ".", ".."}  # that no file can have
 
 
 def read_manifest(path: str | Path, allow_outside: bool = False) -> list[Found]:

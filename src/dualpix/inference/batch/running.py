@@ -177,7 +177,7 @@ def run_jobs(
     if not jobs:
         return
     with Journal(jobs[0].folder, shard or Shard(), {job.output.parent for job in jobs}) as journal:
-        # Once more, since the last run may have ended only now.
+        # Again, since another run may have ended only now.
         steps = plan_jobs(jobs, weights, options, resume=resume, overwrite=overwrite)
         for step in steps:
             if step.action == "fail":
@@ -246,7 +246,7 @@ class _Bench:
             opened = self.weights.opened
             views, inherited = load_pair(job.output, job.left, job.right, opened, self.options, overwrite=again)
         except Exception as error:
-            return _Made(signature, error=_told(error))
+            return _Made(signature, error=_sentence(error))
         return _Made(signature, views, inherited, seconds={"read": time.perf_counter() - start})
 
     def compute(self, step: Step, made: _Made) -> _Made:
@@ -256,7 +256,7 @@ class _Bench:
         try:
             done = deblur_views(made.views, self.weights.opened, self.options)
         except Exception as error:
-            return _Made(made.signature, error=_told(error))
+            return _Made(made.signature, error=_sentence(error))
         # The views are not needed any more; only the picture is to be written.
         return replace(made, views=None, done=done, seconds={**made.seconds, "deblur": time.perf_counter() - start})
 
@@ -272,7 +272,7 @@ class _Bench:
                 outcome.details["seconds"] = {name: round(value, 4) for name, value in seconds.items()}
                 entry["file"] = stamp(job.output)
             except Exception as error:
-                outcome = Outcome(job, "failed", _told(error))
+                outcome = Outcome(job, "failed", _sentence(error))
         self.journal.append({**outcome.as_json(), **entry})
         return outcome
 
@@ -294,7 +294,7 @@ class _Bench:
         return Outcome(step.job, "made", warnings=(*done.warnings, *lost), details=details)
 
 
-def _told(error: Exception) -> str:
+def _sentence(error: Exception) -> str:
     if isinstance(error, DualpixError):
         return str(error)
     if ran_out_of_memory(error):

@@ -33,7 +33,7 @@ SIDE_PX = 320
 """Width and height of the part of the bundled pair on which engines are measured."""
 
 ROUNDS = 5
-ENOUGH_S = 1.0  # of measuring, however few rounds that makes, but two
+ENOUGH_S = 1.0  # of measuring; that can be fewer rounds, but not less than two
 MOST_SPREAD = 1.2
 """Ratio of an engine's two shortest times above which other programs interfered, and the measurement is useless."""
 
@@ -104,7 +104,7 @@ def measure(network: Network, precision: str, timed: Timed = seconds_of) -> dict
 
     Each is the least of several runs in turns. The start does not include converting, which is done once.
     """
-    converted = openvino.OpenvinoRunner(network, precision, "cpu")  # and in the cache now
+    converted = openvino.OpenvinoRunner(network, precision, "cpu")  # puts it into the cache
     views = [view[:, :SIDE_PX, :SIDE_PX] for view in cache.bundled_views(converted.spec.views)]
     start = time.perf_counter()
     other = openvino.OpenvinoRunner(network, precision, "cpu")

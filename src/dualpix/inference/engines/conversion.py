@@ -102,7 +102,7 @@ def _refusing(graph: Graph) -> Iterator[None]:
     """Turn whatever a converter raises into one sentence: the network has something that the engine does not."""
     try:
         yield
-    except Exception as error:  # Tracers and converters have dozens of types, without a common one.
+    except Exception as error:  # Tracers and converters raise dozens of types, which have no common one.
         reason = reason_of(error)
         raise MachineError(
             f"The network {type(graph.network).__name__} cannot be converted ({reason}); use the engine torch."

@@ -72,7 +72,7 @@ class OnnxRunner:
                 if cache.agrees(lambda views: self._infer(session, views), network, "fp32"):
                     return session
         content = onnx_bytes(graph_of(network), {})
-        with suppress(OSError):  # It need not be kept.
+        with suppress(OSError):  # Without a place for it, it is converted again next time.
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_whole(kept, content)
         return self._start(content)

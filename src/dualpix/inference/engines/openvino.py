@@ -87,7 +87,7 @@ class OpenvinoRunner:
     def _compile(self, height: int, width: int) -> Any:
         while len(self._compiled) >= MOST_SHAPES:
             del self._compiled[next(iter(self._compiled))]
-        # What is not of 8 bits may be of 16 where features are normalised; elsewhere that erred ten times more.
+        # Layers that are not in 8 bits can be in 16 if features are normalised; in other networks errors grew tenfold.
         is_normalised = isinstance(self._shape.network, mccnet_fast.MCCNetFast) and _has_bf16(self._core)
         is_half = self.precision == "bf16" or (self.precision == "int8" and is_normalised)
         return self._compile_in("bf16" if is_half else "f32", height, width)
@@ -123,7 +123,7 @@ class OpenvinoRunner:
             round_to_8_bits(graph, [bundled_views(graph)])
         self._model = model = openvino_model(graph, {})
         self._check(graph)
-        with suppress(OSError, RuntimeError):  # It need not be kept.
+        with suppress(OSError, RuntimeError):  # Without a place for it, it is converted again next time.
             kept.parent.mkdir(parents=True, exist_ok=True)
             save(self.openvino, model, kept)
         return model
@@ -151,7 +151,7 @@ class OpenvinoRunner:
     def _read(self, path: Path) -> Any:
         try:
             return self._read_model(path)
-        except Exception as error:  # Depending on where it is broken, of other types than RuntimeError too.
+        except Exception as error:  # Depending on where the file is broken, not only RuntimeError.
             raise MachineError(f"OpenVINO cannot read {path}; export it again with `dualpix export`.") from error
 
 
@@ -185,7 +185,7 @@ def _precision(network: Network, asked: str) -> str:
     if exported is not None and asked == "int8":
         raise MachineError(f"{exported.path} holds no 8-bit weights; export it with {option('int8')}.")
     if asked == "auto":
-        # What PyTorch was measured to gain says nothing of this engine.
+        # What PyTorch gains by bf16, which was measured, says nothing about this engine.
         return "bf16" if planning.has_tiles() else "fp32"
     return asked
 

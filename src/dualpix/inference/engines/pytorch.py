@@ -38,7 +38,7 @@ class Runner:
         if self.device.type == "cpu":
             ready = prepared(ready)
         self.spec = spec_of(ready)
-        # Of strips no operation sees more than a few rows.
+        # If the network works in strips, no operation sees more than a few rows.
         self.workspace_factor = planning.WORKSPACE_FACTOR if self.spec.steady_state_rows is None else 1.0
         self._dry_run: Callable[[], AbstractContextManager[None]] = getattr(ready, "dry_run", nullcontext)
         self._adds_mean = _adds_input(network) and self.precision != "fp32"
@@ -51,7 +51,7 @@ class Runner:
         padding = (0, -width % self.spec.size_multiple, 0, -height % self.spec.size_multiple)
         padded = (functional.pad(view[None].float(), padding, mode="replicate") for view in views)
         inputs = [view.to(self.device, self.dtype, memory_format=torch.channels_last) for view in padded]
-        # Columns past the picture's own would take part in matching along the row, and so change every pixel of it.
+        # Padded columns would take part in matching along the row, and so change every pixel of it.
         masked = {"width": width} if self.spec.takes_width and padding[1] else {}
         output = self._call(*inputs, **masked)[0, :, :height, :width].float().cpu()
         return output.add_(sum(views), alpha=1 / len(views)) if self._adds_mean else output

@@ -130,7 +130,7 @@ def _layers_in(path: Path, file: Any) -> Iterator[StoredLayer]:
         )
     for name in names[:MOST_LAYERS]:
         layer = _member(path, root, name)
-        # The last word of model/layer/kernel:0, wherever the layer was wrapped.
+        # The last word of model/layer/kernel:0, however deep the layer was wrapped.
         arrays = {key.split("/")[-1].split(":")[0]: _array(path, layer, key) for key in _listed(layer, "weight_names")}
         if arrays:
             yield StoredLayer(name, arrays, {part: tuple(array.shape) for part, array in arrays.items()})
@@ -166,7 +166,7 @@ def _array(path: Path, layer: Any, key: str) -> Any:
     array = _member(path, layer, key)
     if not isinstance(array, h5py.Dataset) or array.dtype.kind != "f" or array.external or array.is_virtual:
         raise CheckpointError(f"{path} does not hold {key!r} as numbers of its own; give the file that Keras wrote.")
-    if array.chunks and prod(array.chunks) > max(array.size, LARGEST_CHUNK):  # One is unpacked whole.
+    if array.chunks and prod(array.chunks) > max(array.size, LARGEST_CHUNK):  # A chunk is unpacked as a whole.
         raise CheckpointError(f"{path} keeps {key!r} in pieces larger than itself; give the file that Keras wrote.")
     return array
 
@@ -180,21 +180,21 @@ def _check(path: Path, network_name: str, found: list[StoredLayer], wanted: list
     fits = f"{path} does not fit network {network_name!r}"
     if there[:first] + there[first + 1 :] == due:
         raise CheckpointError(
-            f"{fits}: its layer {found[first].name!r} ({_told(there[first])}) is one more than the network has."
+            f"{fits}: its layer {found[first].name!r} ({_words(there[first])}) is one more than the network has."
         )
     if there == due[:first] + due[first + 1 :]:
         raise CheckpointError(
-            f"{fits}: a layer is missing from the file, {wanted[first].name!r} ({_told(due[first])}) of the network."
+            f"{fits}: a layer is missing from the file, {wanted[first].name!r} ({_words(due[first])}) of the network."
         )
     if first == len(there) or first == len(due):
         raise CheckpointError(f"{fits}: it has {len(there)} layers with weights, and the network {len(due)}.")
     raise CheckpointError(
-        f"{fits}: its layer {found[first].name!r} has {_told(there[first])}, and the network's {wanted[first].name!r}"
-        f" {_told(due[first])}; another network or other arguments (such as up_kernel) may fit."
+        f"{fits}: its layer {found[first].name!r} has {_words(there[first])}, and the network's {wanted[first].name!r}"
+        f" {_words(due[first])}; another network or other arguments (such as up_kernel) may fit."
     )
 
 
-def _told(shapes: Shapes) -> str:
+def _words(shapes: Shapes) -> str:
     return ", ".join(f"{part} {' x '.join(map(str, shape))}" for part, shape in shapes.items())
 
 
@@ -206,7 +206,7 @@ def _as_tensor(array: Any) -> Tensor:
 def _turn_colours(tensors: dict[str, Tensor], wanted: list[Wanted]) -> None:
     first, last = wanted[0].tensors["kernel"], wanted[-1].tensors
     channels = tensors[first].shape[1]
-    colours = channels - channels % 3  # What is over is RDPD's map of distances, which has no colours.
+    colours = channels - channels % 3  # The rest is RDPD's map of distances, which has no colours.
     order = torch.cat([torch.arange(colours).view(-1, 3).flip(1).flatten(), torch.arange(colours, channels)])
     tensors[first] = tensors[first][:, order].contiguous()
     for tensor in last.values():

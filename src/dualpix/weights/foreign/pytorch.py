@@ -127,7 +127,7 @@ def _shorten(path: Path, found: dict[str, Tensor]) -> dict[str, Tensor]:
 def _their_name(ours: str) -> str:
     beginning = next(place for place in PLACES if ours.startswith(place))
     rest = ours.removeprefix(beginning)
-    # A residual unit is two convolutions with an activation between, which counts as a layer there and not here.
+    # A residual unit is two convolutions with an activation between, which the authors number as a layer of its own.
     rest = re.sub(r"units\.(\d)\.0\.0\.", r"stem.\1.0.", rest)
     rest = re.sub(r"units\.(\d)\.1\.", r"stem.\1.2.", rest)
     return PLACES[beginning] + rest
