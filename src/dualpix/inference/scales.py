@@ -27,15 +27,13 @@ their recipe), which is 9.6 px of disparity, and get worse from about 8 px on.
 COARSE_PX = 6.5
 """The most disparity that is left at the coarsest of several scales."""
 
-NEAR_PX, FAR_PX = (
-    5.0,
-    8.0,
-)  # of a scale's own disparity: its own result is taken up to the first, not from the second on
+NEAR_PX, FAR_PX = 5.0, 8.0
+"""Of a scale's own disparity: its own result is taken up to the first, and not from the second on."""
+
 UNSURE, SURE = 0.4, 0.8  # confidence of that disparity
-FOCUS_PX, BLURRED_PX = (
-    0.5,
-    1.0,
-)  # of disparity at full size: the views' mean is kept up to the first, not from the second
+FOCUS_PX, BLURRED_PX = 0.5, 1.0
+"""Of the disparity at full size: the mean of the views is kept up to the first, and not from the second on."""
+
 LEAST_KEPT = 0.5  # of the mean, in focus without noise: networks sharpen even what is sharp, and seldom rightly
 CALM, NOISY = 0.002, 0.006  # standard deviation of the noise; together with noise, networks remove fine detail
 CHAINS = {1: (1,), 2: (2, 1), 3: (3, 1), 4: (4, 1), 6: (6, 3, 1), 8: (8, 4, 1), 12: (12, 4, 1)}
