@@ -67,7 +67,7 @@ for module in pkgutil.walk_packages(dualpix.__path__, "dualpix."):
         importlib.import_module(module.name)
 from dualpix.weights import checkpoint
 from dualpix.inference import export
-print(export._facts(checkpoint.load("mccnet-fast"), "fp32")["version"])
+print(export.facts_of(checkpoint.load("mccnet-fast"), "fp32")["version"])
 Image.fromarray(np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)).save("photos/p.png")
 dualpix.simulate(["photos"], "pairs", count=1, size=64)
 """

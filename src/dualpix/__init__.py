@@ -3,8 +3,8 @@
     import dualpix
     sharp = dualpix.deblur("left.png", "right.png")
 
-The public names are those in `__all__`. Each is fetched from its own file when it is first used, so that
-`import dualpix` loads nothing else.
+The public names are those in `__all__`. Each is imported from its own module when it is first used, so that
+`import dualpix` by itself loads nothing else.
 """
 
 from importlib import import_module

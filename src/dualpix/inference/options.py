@@ -57,6 +57,14 @@ class DeblurOptions:
         MachineError: for an engine, precision, device, memory, number of rows or scale that nothing can be run with.
         RecipeError: for a layout or a turn that does not exist.
         PictureError: for another depth.
+
+    Example:
+        >>> options = DeblurOptions(memory="2GB", scale="1")
+        >>> options.limits_memory
+        True
+        >>> DeblurOptions(precision="fp8")
+        Traceback (most recent call last):
+        dualpix.errors.MachineError: There is no precision 'fp8'; choose from: auto, fp32, bf16, fp16, int8.
     """
 
     memory: str | int | None = None
