@@ -24,6 +24,8 @@ PUBLIC = [
     "RECIPES",
     "Recipe",
     "RecipeError",
+    "SimulatedPairs",
+    "SimulatedStream",
     "WEIGHTS",
     "__version__",
     "create",
