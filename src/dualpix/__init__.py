@@ -39,6 +39,8 @@ if TYPE_CHECKING:  # For type checkers and editors; `_HOMES` says the same to Py
     from dualpix.weights.checkpoint import WEIGHTS as WEIGHTS
     from dualpix.weights.checkpoint import Checkpoint as Checkpoint
     from dualpix.weights.checkpoint import load as load
+    from dualpix.weights.pretrained import from_pretrained as from_pretrained
+    from dualpix.weights.pretrained import save_pretrained as save_pretrained
 
 __version__ = "1.0.0"
 
@@ -63,11 +65,13 @@ _HOMES = {
     "deblur": "inference.deblur",
     "disparity": "inference.disparity",
     "evaluate": "evaluation",
+    "from_pretrained": "weights.pretrained",
     "load": "weights.checkpoint",
     "open_dataset": "datasets",
     "open_views": "pairs",
     "read_pair": "pairs",
     "read_picture": "io",
+    "save_pretrained": "weights.pretrained",
     "simulate": "simulation.simulate",
     "train": "training",
     "write_picture": "io",

@@ -1,5 +1,6 @@
 """What is made ready stays for the next picture, as long as the weights are the same."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -92,3 +93,25 @@ signal.raise_signal(signal.SIGUSR1)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
+
+
+def test_openvino_runs_where_the_instructions_of_pytorch_are_limited() -> None:
+    """It crashed at AVX2, having generated code for the processor that it found."""
+    pytest.importorskip("openvino", reason="the extra dualpix[openvino] is not installed")
+    code = """
+import os, torch
+from dualpix import networks
+from dualpix.inference.engines.openvino import OpenvinoRunner
+torch.manual_seed(0)
+network = networks.create("mccnet-fast", widths=(8, 8, 16, 16), depths=(1, 1, 1, 0, 0, 0, 0)).eval()
+views = [torch.rand(3, 64, 64) for _ in range(2)]
+found = OpenvinoRunner(network, "fp32", "cpu")(views)
+with torch.no_grad():
+    error = (found - network(*(view[None] for view in views))[0]).abs().max().item()
+print(error < 1e-4, os.environ["ONEDNN_MAX_CPU_ISA"])
+"""
+    limit = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | limit, capture_output=True, text=True, timeout=300
+    )
+    assert (done.returncode, done.stdout) == (0, "True AVX2\n"), done.stderr

@@ -40,8 +40,8 @@ class DeblurOptions:
         scale: "1/4" deblurs at a quarter of the size as well, and joins both, for what is blurred widely; "1" at full
             size alone; "auto" as the pair's disparity asks.
         turn: "auto" finds out whether the disparity runs along the columns, as in photographs taken upright, and turns
-            such views for the work; "left", "right" and "half" turn them that way, "none" does not. The picture lies
-            as the views do.
+            such views before processing; "left", "right" and "half" turn them that way, "none" does not. The picture
+            lies as the views do.
 
     Those that say how files are read and written, of no meaning where arrays come and go:
 

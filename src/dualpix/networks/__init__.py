@@ -23,7 +23,15 @@ from dualpix.networks.restormer import Restormer
 from dualpix.networks.spec import NetworkSpec, spec_of
 from dualpix.tables import former_names, pick
 
-__all__ = ["DEFOCUS_ESTIMATORS", "NETWORKS", "DefocusEstimator", "Network", "NetworkSpec", "create", "spec_of"]
+__all__ = [
+    "DEFOCUS_ESTIMATORS",
+    "NETWORKS",
+    "DefocusEstimator",
+    "Network",
+    "NetworkSpec",
+    "create",
+    "spec_of",
+]
 
 __getattr__ = former_names(__name__, {"MAPPERS": "DEFOCUS_ESTIMATORS", "Mapper": "DefocusEstimator"})
 
@@ -91,7 +99,14 @@ def create(name: str, /, **arguments: Any) -> nn.Module:
     maker = pick(NETWORKS | DEFOCUS_ESTIMATORS, name, "network")
     try:
         check(maker, arguments)
-        return maker(**arguments)
+        network = maker(**arguments)
     except (TypeError, ValueError, RuntimeError, LookupError, ArithmeticError) as error:
         reason = reason_of(error)
         raise RecipeError(f"The network {name!r} cannot be made with arguments={arguments}: {reason}.") from error
+    object.__setattr__(network, "made_as", (name, dict(arguments)))
+    return network
+
+
+def made_as(network: nn.Module) -> tuple[str, dict[str, Any]] | None:
+    """The name and the arguments by which `create` made a network; None for a network that was made otherwise."""
+    return getattr(network, "made_as", None)

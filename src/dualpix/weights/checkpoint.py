@@ -25,6 +25,7 @@ from dualpix.errors import CheckpointError, DualpixError, reason_of
 from dualpix.machine.files import parse_json, write_whole
 from dualpix.machine.modes import settled
 from dualpix.networks.blank import without_numbers
+from dualpix.weights import hub
 from dualpix.weights.exported import ENGINE_OF, Exported, mark, read_facts
 
 FORMAT = 1
@@ -109,9 +110,10 @@ def load(path_or_name: str | Path, device: str | torch.device = "cpu") -> Checkp
     """Read a checkpoint file, or the shipped weights of that name.
 
     Args:
-        path_or_name: A key of `WEIGHTS`, a `.safetensors` file, or a file that `dualpix export` wrote for another
-            engine. From the last kind the network gets only its shape, on the device "meta"; the numbers stay in the
-            file.
+        path_or_name: A key of `WEIGHTS`, a `.safetensors` file, a folder that holds `model.safetensors`, a repository
+            of the Hugging Face hub ("owner/name", "owner/name@revision"; extra `hub`), or a file that `dualpix export`
+            wrote for another engine. From the last kind the network gets only its shape, on the device "meta"; the
+            numbers stay in the file.
         device: Where the network goes.
 
     Returns:
@@ -179,10 +181,12 @@ def read_card(path_or_name: str | Path) -> dict[str, Any]:
 
 
 def find(path_or_name: str | Path) -> Path:
-    """Return the file of the shipped weights of that name, or the given path itself.
+    """Return the file of weights that a text or path means, with those of a repository of the hub fetched.
+
+    It is that of shipped weights, the path itself, or the `model.safetensors` of a folder or repository.
 
     Raises:
-        CheckpointError: There is no such file, or it is a folder.
+        CheckpointError: There is no such file or repository, or it is a folder without weights.
     """
     if isinstance(path_or_name, str) and path_or_name in WEIGHTS:
         shipped = Path(str(resources.files("dualpix") / "weights" / WEIGHTS[path_or_name]))
@@ -192,9 +196,13 @@ def find(path_or_name: str | Path) -> Path:
                 "install the package again, or train your own with `dualpix train` and give their file."
             )
         return shipped
+    if isinstance(path_or_name, str) and hub.is_repository(path_or_name):
+        return hub.fetch(path_or_name)
     path = Path(path_or_name)
     if path.is_dir():
-        raise CheckpointError(f"{path} is a folder; give the .safetensors file inside it.")
+        if (path / hub.FILE).is_file():
+            return path / hub.FILE
+        raise CheckpointError(f"{path} is a folder without a {hub.FILE}; give the .safetensors file inside it.")
     if not path.is_file():
         raise CheckpointError(
             f"There is no weights file {path}; give an existing .safetensors file or one of: {', '.join(WEIGHTS)}."

@@ -3,8 +3,8 @@
 import functools
 import os
 import secrets
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -30,6 +30,8 @@ MOST_SHAPES = 3
 MOST_ERROR = {"fp32": 1e-4, "bf16": 0.03, "int8": 0.03}
 """Root mean square of the difference from PyTorch above which it is more than rounding."""
 
+LIMITS_OF_ONEDNN = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+
 SAMPLE_PX = 320
 """Rows and columns of the bundled pair that set the 8-bit scales by default."""
 
@@ -42,7 +44,28 @@ def _core() -> Any:
     cores end in another order than they began, the thread keeps a stack that no longer exists, and the next signal,
     such as Ctrl-C, ends the process in a segmentation fault (OpenVINO 2026.4.1).
     """
-    return package("openvino", "openvino").Core()
+    core = package("openvino", "openvino").Core()
+    with _without_limits_of_onednn():
+        _has_bf16(core)  # The question is where OpenVINO reads the limits, once.
+    return core
+
+
+@contextmanager
+def _without_limits_of_onednn() -> Iterator[None]:
+    """Inside, ONEDNN_MAX_CPU_ISA is not set, which PyTorch obeys and has read before.
+
+    OpenVINO obeys it in one half of its code and generates the other for the processor that it finds: it crashed at
+    AVX2 and had no softmax at SSE41 (OpenVINO 2026.4.1).
+    """
+    limits = {name: os.environ[name] for name in LIMITS_OF_ONEDNN if name in os.environ}
+    if limits:
+        torch.nn.functional.conv2d(torch.zeros(1, 16, 8, 8), torch.zeros(16, 16, 3, 3))
+    for name in limits:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(limits)
 
 
 class OpenvinoRunner:
