@@ -1,4 +1,4 @@
-"""From the authors' file to one that `--weights` takes, through both doors."""
+"""From the authors' file to one that `--weights` takes, by the function and by the command."""
 
 from collections.abc import Callable
 from pathlib import Path
