@@ -16,6 +16,7 @@ from dualpix.cli import (
     methods,
     simulate,
     streams,
+    telling,
     train,
     web,
 )
@@ -48,6 +49,7 @@ for command in COMMANDS:
 def main() -> None:
     """Run the command line."""
     streams.prepare()
+    telling.show_plugin_warnings()
     threads.prepare()
     threads.watch()
     app(prog_name="dualpix")

@@ -19,6 +19,7 @@ from dualpix.pairs.sources.record import Source, Views, views_of
 from dualpix.pairs.sources.side_by_side import SIDE_BY_SIDE, TOP_BOTTOM
 from dualpix.pairs.turning import AUTO, lay_along_rows
 from dualpix.pairs.views import read_pair
+from dualpix.plugins import load, other_than
 from dualpix.tables import pick
 
 __all__ = ["BOTH_VIEWS", "SOURCES", "Source", "Views", "open_views", "usual_suffix"]
@@ -37,7 +38,7 @@ SOURCES: dict[str, Source] = {
 }
 """By the name used as `layout`; the first one that recognises a file reads it."""
 
-BOTH_VIEWS = frozenset(ending for kind in SOURCES.values() for ending in kind.endings)
+BOTH_VIEWS = {ending for kind in SOURCES.values() for ending in kind.endings}
 """The endings that mark a file as one with both views."""
 
 
@@ -120,3 +121,10 @@ def _recognise(path: Path) -> str | None:
     return next(
         (kind for kind, source in SOURCES.items() if source.recognises and source.recognises(path, start)), None
     )
+
+
+def add_plugins() -> None:
+    """Add the kinds of files of other packages, whose modules may import whatever they like of `dualpix.pairs`."""
+    for kind in load("sources", SOURCES, other_than(Source)).values():
+        SOURCES[kind.name] = kind
+        BOTH_VIEWS.update(kind.endings)
