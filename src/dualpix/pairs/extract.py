@@ -32,12 +32,13 @@ def extract(
     swap: bool = False,
     turn: str = "auto",
     overwrite: bool = False,
+    recover_highlights: bool = False,
 ) -> Extracted:
     """Write the views in `file` to `left` and `right`, or as NAME_L.tif and NAME_R.tif into the folder `left`.
 
-    `layout`, `swap` and `turn` as in `open_views`. They lie as `dualpix deblur` wants them, with disparity along rows,
-    at the depth of the file. Raises PictureError or PairError, as reading does, and
-    PictureError if the files cannot be written; both are there afterwards, or none.
+    `layout`, `swap`, `turn` and `recover_highlights` as in `open_views`. They lie as `dualpix deblur` wants them, with
+    disparity along rows, at the depth of the file. Raises PictureError or PairError, as reading does, and PictureError
+    if the files cannot be written; both are there afterwards, or none.
     """
     if right is None:
         folder = _made(Path(left))
@@ -47,7 +48,7 @@ def extract(
     outputs = Path(left), Path(right)
     for path in outputs:
         check_output(path, overwrite, [file])
-    views = open_views(file, layout=layout, swap=swap, turn=turn)
+    views = open_views(file, layout=layout, swap=swap, turn=turn, recover_highlights=recover_highlights)
     for path in outputs:
         check_output(path, overwrite, [file], views["metadata"], views["grey"])
     both = views["left"], views["right"]

@@ -3,10 +3,11 @@
 To add a kind of file: one module with a `Source`, and one line in SOURCES (an import goes with it).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from dualpix.errors import PairError, option
+from dualpix.errors import PairError, PictureError, option
 from dualpix.io.endings import OTHERWISE, written_ending
 from dualpix.io.opening import as_path, start_of
 from dualpix.io.reading import LIMIT_MEGAPIXELS, suffix_of
@@ -50,20 +51,24 @@ def open_views(
     swap: bool = False,
     turn: str = AUTO,
     limit_megapixels: float = LIMIT_MEGAPIXELS,
+    recover_highlights: bool = False,
 ) -> Views:
     """Read the two views of a photograph out of two files, or out of the one that holds both.
 
     `layout`: the kind of that one file, a name in SOURCES; None recognises all but side-by-side and top-bottom.
     `swap`: exchange the views. `turn`: how to turn them so that disparity runs along rows, a name in `turning.TURNS`;
-    "auto" finds out. Raises PictureError or PairError, as `read_pair` does and where a file holds no two views, and
-    RecipeError for an unknown layout or turn.
+    "auto" finds out. `recover_highlights`: of a camera raw file, white is where one half of the light clips, one stop
+    above where both halves together do, and the views are darker by as much. Raises PictureError or PairError, as
+    `read_pair` does and where a file holds no two views, and RecipeError for an unknown layout or turn.
     """
     left, right = as_path(left), None if right is None else as_path(right)
     if right is not None and layout is not None:
         raise PairError(
             f"{left} and {right} are two files, so there is no layout {layout!r}; give one, or leave it out."
         )
-    if right is None:
+    if recover_highlights:
+        views = _recovering(left, right, layout)(left, limit_megapixels)
+    elif right is None:
         views = _source_of(left, layout).read(left, limit_megapixels)
     elif all(is_pixel(path, start_of(path)) for path in (left, right)):
         views = read_pixel_pair(left, right, limit_megapixels)
@@ -88,6 +93,16 @@ def _source_of(path: Path, layout: str | None) -> Source:
             f"{option('layout', 'side-by-side')} or {option('layout', 'top-bottom')}."
         )
     return pick(SOURCES, kind, "layout")
+
+
+def _recovering(left: Path, right: Path | None, layout: str | None) -> Callable[[Path, float], Views]:
+    recover = _source_of(left, layout).recover if right is None else None
+    if recover is None:
+        raise PictureError(
+            f"{left} is no camera raw file of both views, which alone has highlights to recover; give that, or leave "
+            f"out {option('recover-highlights')}."
+        )
+    return recover
 
 
 def _recognise(path: Path) -> str | None:

@@ -26,7 +26,8 @@ LEAST_ERROR = 1e-4
 @dataclass(frozen=True)
 class Halves:
     """Two mosaics H x W without black, in which `white` is white; the share of photosites that was clipped in the sum;
-    whether the second frame was a half of the first; and `gain`, the first half over the second before matching."""
+    whether the second frame was a half of the first; `gain`, the first half over the second before matching; and
+    `headroom`, how many times as bright as half of the clipped sum white is."""
 
     first: Mosaic
     second: Mosaic
@@ -34,34 +35,48 @@ class Halves:
     clipped: float
     by_difference: bool
     gain: float
+    headroom: float = 1.0
 
 
-def split_halves(main: Mosaic, other: Mosaic, white: float, colours: Colours) -> Halves:
-    """The halves, matched in brightness, of two frames H x W whose black is 0; `white` is where both clip.
+def split_halves(
+    main: Mosaic, other: Mosaic, whites: tuple[float, float], colours: Colours, recover_highlights: bool = False
+) -> Halves:
+    """The halves, matched in brightness, of two frames H x W whose black is 0; `whites` is where each of them clips.
 
     `colours`: the number of each photosite's filter, 0 to 3. If the second frame holds about as much light as the
-    first, both are halves already.
+    first, both are halves already, and white is where the first of them clips.
 
     Where the sum is clipped, the difference says only how much light the second half has at least. There it is taken
-    to be as bright as the first half, if that is more.
+    to be as bright as the first half, if that is more. Where the stored half clips below half of the sum, the sum is
+    shared out evenly.
+
+    `recover_highlights`: white is where the stored half clips, twice as bright as where half of the sum does if both
+    frames clip at one level.
     """
-    white = CLIPPED_SHARE * white
-    clipped = main >= white
-    by_difference = float(other[~clipped].sum()) < SUM_SHARE * max(float(main[~clipped].sum()), 1.0)
-    first, second = (other, main - other) if by_difference else (main, other)
-    dim = ~clipped if by_difference else ~clipped & (other < white)
-    ratio = shading(first, second, dim, white, colours)
-    first, second = first * np.exp(-ratio / 2), second * np.exp(ratio / 2)
-    if by_difference:
-        second = np.where(clipped, np.maximum(first, second), second)
-    return Halves(
-        first,
-        second,
-        white=white / 2 if by_difference else white,
-        clipped=float(clipped.mean()) if by_difference else 0.0,
-        by_difference=by_difference,
-        gain=float(np.exp(np.median(ratio))),
-    )
+    main_white, other_white = (CLIPPED_SHARE * white for white in whites)
+    clipped = main >= main_white
+    if float(other[~clipped].sum()) >= SUM_SHARE * max(float(main[~clipped].sum()), 1.0):
+        white = min(main_white, other_white)
+        ratio = shading(main, other, (main < white) & (other < white), white, colours)
+        return Halves(*_matched(main, other, ratio), white, clipped=0.0, by_difference=False, gain=_gain(ratio))
+    half_clipped, usual = other >= other_white, main_white / 2
+    white = max(usual, other_white) if recover_highlights else usual
+    first = np.where(half_clipped, np.maximum(other, main / 2), other)
+    ratio = shading(first, main - first, ~(clipped | half_clipped), main_white, colours)
+    first, second = _matched(first, main - first, ratio)
+    if white > usual:  # what is clipped stays so, whichever way it was shaded
+        first = np.where(half_clipped, np.maximum(first, white), first)
+    second = np.where(clipped, np.maximum(first, second), second)
+    clipped_share = float(clipped.mean())
+    return Halves(first, second, white, clipped_share, by_difference=True, gain=_gain(ratio), headroom=white / usual)
+
+
+def _matched(first: Mosaic, second: Mosaic, ratio: Mosaic) -> tuple[Mosaic, Mosaic]:
+    return first * np.exp(-ratio / 2), second * np.exp(ratio / 2)
+
+
+def _gain(ratio: Mosaic) -> float:
+    return float(np.exp(np.median(ratio)))
 
 
 def shading(first: Mosaic, second: Mosaic, lit: NDArray[np.bool_], white: float, colours: Colours) -> Mosaic:

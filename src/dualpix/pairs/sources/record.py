@@ -39,7 +39,8 @@ class Source:
     only the user can know. endings: of the names of files that hold both views whatever else their names say.
 
     is_picture: the file is one of `io.formats` as well, so that results take its format; else they become TIFFs.
-    about: such files in words, for the page; empty where they look like any picture.
+    about: such files in words, for the page; empty where they look like any picture. recover: as `read`, with the
+    highlights that one half of the light shows and both together do not; None for files that have no such.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Source:
     endings: tuple[str, ...] = ()
     is_picture: bool = True
     about: str = ""
+    recover: Callable[[Path, float], Views] | None = None
 
 
 def as_view(pixels: NDArray[Any]) -> Tensor:
