@@ -1,6 +1,5 @@
-"""Depth masks: levels as told, white near, whatever the range; and the file that the command writes."""
+"""Depth masks: levels as told, white near, whatever the range. See test_disparity.py for the command."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 
 from dualpix.errors import PictureError
 from dualpix.inference.depth_mask import depth_mask, write_depth_mask
-from dualpix.inference.disparity import Disparity, disparity
+from dualpix.inference.disparity import Disparity
 
 
 def test_near_is_white_and_the_range_that_of_the_confidence() -> None:
@@ -38,20 +37,3 @@ def test_masks_are_written_in_16_bits_or_not_at_all(tmp_path: Path) -> None:
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "m.tif"), np.round(levels[0].numpy() * 65535))
     with pytest.raises(PictureError, match=r"m\.jpg cannot hold a map of 16 bits"):
         write_depth_mask(tmp_path / "m.jpg", levels)
-
-
-def test_the_command_writes_a_mask(dualpix, folder: Path) -> None:  # type: ignore[no-untyped-def]
-    words = ("deblur", "p_L.png", "p_R.png", "-o", "out.png", "-w", "w.safetensors", "--depth-mask", "m.tif")
-    code, out, err = dualpix(*words)
-    assert (code, err) == (0, "")
-    with tifffile.TiffFile(folder / "m.tif") as file:
-        levels, software = file.asarray() / 65535, file.pages[0].tags["Software"].value
-    formula = r"disparity in pixels = (-?[\d.]+) - ([\d.]+) x level, white 1, black 0"
-    told = re.search(formula, out)
-    assert told and re.search(formula, software)[0] == told[0]
-    farthest, span = map(float, told.groups())
-    expected = disparity("p_L.png", "p_R.png", "w.safetensors").disparity_px[0].numpy()
-    inside = (levels > 0) & (levels < 1)
-    assert inside.mean() > 0.5
-    np.testing.assert_allclose((farthest - span * levels)[inside], expected[inside], atol=0.02)
-    assert f"in focus {farthest / span:.2f}" in out

@@ -68,7 +68,7 @@ def read_raw(path: Path, limit_megapixels: float, *, recover_highlights: bool = 
     noted.refuse_no_pair(path)
     rawpy = _rawpy()
     levels = _levels(path)
-    if len(levels) > 2 or (not levels and _has_more(rawpy, path)):
+    if len(levels) > 2 or (not levels and _has_more(rawpy, path, limit_megapixels)):
         raise PictureError(
             f"{path} holds more than two frames, as a burst does, not the two views of one photograph; give one taken "
             "with Dual Pixel RAW switched on."
@@ -107,14 +107,12 @@ def read_raw(path: Path, limit_megapixels: float, *, recover_highlights: bool = 
     )
 
 
-def _has_more(rawpy: ModuleType, path: Path) -> bool:
-    """Whether there is a third frame."""
-    with closing(rawpy.RawPy()) as raw:
-        raw.set_unpack_params(shot_select=2)
-        try:
-            raw.open_file(str(path))
-        except rawpy.LibRawError:
-            return False
+def _has_more(rawpy: ModuleType, path: Path, limit_megapixels: float) -> bool:
+    """Whether there is a third frame; where there is none, nothing is decoded to find out."""
+    try:
+        _opened(rawpy, path, 2, limit_megapixels).close()
+    except rawpy.LibRawRequestForNonexistentImageError:
+        return False
     return True
 
 
