@@ -48,10 +48,10 @@ class CanonFrames:
             what = f"a raw burst, a roll of {self.pictures} photographs taken one after the other"
             raise PictureError(f"{path} is {what}, not the two views of one photograph; {wanted}.")
         if self.dual_pixel is False:
-            how = f"with Dual Pixel RAW switched off{' and HDR PQ on' if self.hdr_pq else ''}"
+            hdr = " and HDR PQ on" if self.hdr_pq else ""
             raise PictureError(
-                f"{path} was taken {how}, as the camera noted, so the two views of one photograph are not in it; "
-                "switch it on before you take the picture, or export both views by Canon's software if it was on."
+                f"{path} was taken with Dual Pixel RAW switched off{hdr}, as the camera noted, so the two views are not"
+                " in it; switch it on before you take the picture, or, if it was on, export both by Canon's software."
             )
 
     @property
