@@ -40,7 +40,7 @@ if TYPE_CHECKING:  # For type checkers and editors; `_HOMES` says the same to Py
     from dualpix.weights.checkpoint import Checkpoint as Checkpoint
     from dualpix.weights.checkpoint import load as load
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 _HOMES = {
     "Checkpoint": "weights.checkpoint",
