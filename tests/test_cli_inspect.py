@@ -72,7 +72,7 @@ def test_extract_writes_a_folder_or_two_files(folder: Path, dualpix: Command) ->
 def test_extract_recovers_highlights_for_one_stop(folder: Path, dualpix: Command) -> None:
     assert dualpix("extract", "raw.dng", "-o", "plain")[0] == 0
     code, out, err = dualpix("extract", "raw.dng", "-o", "more", "--recover-highlights")
-    assert code == 0 and out.startswith("more/raw_L.tif and") and "1 stops above where the sum of both does" in err
+    assert code == 0 and out.startswith("more/raw_L.tif and") and "1 EV above that of the sum" in err
     plain, more = (tifffile.imread(folder / name / "raw_L.tif") / 65535 for name in ("plain", "more"))
     light = [((levels + 0.055) / 1.055) ** 2.4 for levels in (plain, more)]  # sRGB
     counted = (plain > 0.3) & (plain < 0.99)
@@ -114,7 +114,7 @@ def test_wide_disparity_is_told_and_deblurred_at_several_scales(folder: Path, vi
         (["inspect", "both.png"], "both.png is one picture; give the other view as well"),
         (["deblur", "both.png", "-o", "out.png"], "both.png is one picture; give the other view as well"),
         (["inspect", "both.png", "--layout", "sbs"], "no layout called 'sbs'; choose from: raw"),
-        (["inspect", "p_L.png", "p_R.png", "--layout", "npz"], "are two files, so there is no layout"),
+        (["inspect", "p_L.png", "p_R.png", "--layout", "npz"], "are two files, to which the layout"),
         (["inspect", "p_L.png", "p_L.png"], "given as both views"),
         (["extract", "raw.dng", "-o", "l.png", "l.png"], "l.png was named for both views"),
         (["extract", "t_left.pgm", "-o", "v", "--recover-highlights"], "or leave out --recover-highlights."),

@@ -29,8 +29,13 @@ LAYOUTS = {blocks.SHORT: "H", blocks.LONG: "I", 8: "h", 9: "i"}
 
 @dataclass(frozen=True)
 class CanonFrames:
-    """pictures: how many photographs, taken one after the other, are in the file. dual_pixel: whether Dual Pixel RAW
-    was switched on, None where that is not said. hdr_pq: taken with HDR PQ. movie: Cinema RAW Light.
+    """What the header of a raw file says.
+
+    Attributes:
+        pictures: How many photographs, taken one after the other, are in the file.
+        dual_pixel: Whether Dual Pixel RAW was switched on; None where that is not said.
+        hdr_pq: Whether it was taken with HDR PQ.
+        movie: Whether it is a film (Cinema RAW Light).
     """
 
     pictures: int = 1
