@@ -72,7 +72,19 @@ def usual(count: int = 1, preview: bytes = b"JPEG") -> list[bytes]:
         (b"\x89PNG\r\n\x1a\n" + bytes(64), CanonFrames()),
         (b"", CanonFrames()),
     ],
-    ids=["on", "off", "other order", "older body", "HDR PQ", "preview in HEVC", "burst", "film", "cut", "PNG", "empty"],
+    ids=[
+        "on",
+        "off",
+        "other order",
+        "older body",
+        "HDR PQ",
+        "preview in HEVC",
+        "burst",
+        "movie",
+        "cut",
+        "PNG",
+        "empty",
+    ],
 )
 def test_what_the_header_says(tmp_path: Path, content: bytes, expected: CanonFrames) -> None:
     (tmp_path / "a.cr3").write_bytes(content)
@@ -87,11 +99,11 @@ def test_what_the_header_says(tmp_path: Path, content: bytes, expected: CanonFra
             "is a raw burst, a roll of 70 photographs taken one after the other, not the two",
         ),
         (cr3(stream(), *usual(2)), "a roll of 2 photographs"),
-        (cr3(b"", version=b"CanonCRM0001/02.09.00/00.00.00"), r"is a raw film \(Cinema RAW Light\)"),
+        (cr3(b"", version=b"CanonCRM0001/02.09.00/00.00.00"), r"is a raw movie \(Cinema RAW Light\)"),
         (cr3(stream(R6), *usual()), "was taken with Dual Pixel RAW switched off, as the camera noted"),
         (cr3(stream(R6, HDR_PQ), *usual()), "switched off and HDR PQ on"),
     ],
-    ids=["burst", "burst of two", "film", "off", "HDR PQ"],
+    ids=["burst", "burst of two", "movie", "off", "HDR PQ"],
 )
 def test_files_without_a_pair_are_refused_by_name(tmp_path: Path, content: bytes, message: str) -> None:
     path = tmp_path / "IMG_0001.CR3"

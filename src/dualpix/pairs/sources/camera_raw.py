@@ -75,7 +75,7 @@ def read_raw(path: Path, limit_megapixels: float, *, recover_highlights: bool = 
         Both views at 16 bits, with the EXIF of the file as far as it can be read.
 
     Raises:
-        PictureError: rawpy is not installed; the file is damaged, a burst or a film, was taken without Dual Pixel RAW,
+        PictureError: rawpy is not installed; the file is damaged, a burst or a movie, was taken without Dual Pixel RAW,
             holds one frame only, the same frame twice or more than two, or declares more than `limit_megapixels`.
     """
     noted = read_canon_frames(path)

@@ -1,4 +1,4 @@
-"""What the header of a Canon raw file says of its frames: a pair, a burst, a film; nothing is decoded for it.
+"""What the header of a Canon raw file says of its frames: a pair, a burst, a movie; nothing is decoded for it.
 
 A CR3 is an ISO base media file: its `moov` holds a box of Canon's own, with the maker's notes (CMT3), and a track for
 each kind of picture, whose sample table counts the pictures. A CR2 is a TIFF, with the maker's notes in its EXIF. The
@@ -35,7 +35,7 @@ class CanonFrames:
         pictures: How many photographs, taken one after the other, are in the file.
         dual_pixel: Whether Dual Pixel RAW was switched on; None where that is not said.
         hdr_pq: Whether it was taken with HDR PQ.
-        movie: Whether it is a film (Cinema RAW Light).
+        movie: Whether it is a movie (Cinema RAW Light).
     """
 
     pictures: int = 1
@@ -47,7 +47,7 @@ class CanonFrames:
         """Raise PictureError for what is no single photograph, and for one that the camera noted to hold one view."""
         wanted = "give a single photograph, taken with Dual Pixel RAW switched on"
         if self.movie:
-            what = "a raw film (Cinema RAW Light)"
+            what = "a raw movie (Cinema RAW Light)"
             raise PictureError(f"{path} is {what}, not the two views of one photograph; {wanted}.")
         if self.pictures > 1:
             what = f"a raw burst, a roll of {self.pictures} photographs taken one after the other"
