@@ -18,6 +18,7 @@ from dualpix.errors import PictureError, how_to_install, reason_of
 from dualpix.io import exif as blocks
 from dualpix.io.curve import encode_srgb
 from dualpix.io.metadata import Metadata
+from dualpix.io.opening import start_of
 from dualpix.pairs.sources.canon_frames import read_canon_frames
 from dualpix.pairs.sources.dng_levels import Levels, read_levels
 from dualpix.pairs.sources.halves import Halves, Mosaic, split_halves
@@ -122,7 +123,9 @@ def read_raw(path: Path, limit_megapixels: float, *, recover_highlights: bool = 
 
 
 def _has_more(rawpy: ModuleType, path: Path, limit_megapixels: float) -> bool:
-    """Whether there is a third frame; where there is none, nothing is decoded to find out."""
+    """Whether there is a third frame: LibRaw finds out without decoding anything. The header of a CR3 has told that."""
+    if start_of(path)[4:8] == b"ftyp":
+        return False
     try:
         _opened(rawpy, path, 2, limit_megapixels).close()
     except rawpy.LibRawRequestForNonexistentImageError:
