@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from dualpix import __version__
-from dualpix.cli.disparity import ConfidenceFile, DisparityFile, DisparityPicture, Maps
+from dualpix.cli.disparity import ConfidenceFile, DepthMaskFile, DisparityFile, DisparityPicture, Maps
 from dualpix.cli.folders import (
     AllowOutside,
     DryRun,
@@ -76,6 +76,7 @@ def deblur(
     disparity: DisparityFile = None,
     disparity_picture: DisparityPicture = None,
     confidence: ConfidenceFile = None,
+    depth_mask: DepthMaskFile = None,
 ) -> None:
     """Deblur a pair: two views in, one sharp picture out; or a folder of pairs, or all that a list names.
 
@@ -96,7 +97,7 @@ def deblur(
     if output == "-":
         raise PictureError("A picture cannot be written to standard output; name a file or a folder after -o.")
     many = Many(dry_run, include, exclude, resume, report, shard, allow_outside)
-    maps = Maps(disparity, disparity_picture, confidence)
+    maps = Maps(disparity, disparity_picture, confidence, depth_mask)
     is_many = many.check(left, right, suffix)
     from dualpix.inference.options import DeblurOptions
 

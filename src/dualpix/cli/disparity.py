@@ -1,4 +1,4 @@
-"""The maps that `dualpix deblur` can write beside the picture: disparity, its picture in colours, confidence."""
+"""The maps that `dualpix deblur` can write beside the picture: disparity, in colours, confidence, a depth mask."""
 
 import os
 from dataclasses import dataclass, replace
@@ -31,6 +31,12 @@ DisparityPicture = Annotated[
 ConfidenceFile = Annotated[
     Path | None, typer.Option("--confidence", metavar="OUT", help="Also write its confidence, 16-bit PNG or TIFF.")
 ]
+DepthMaskFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--depth-mask", metavar="OUT", help="Also write a depth mask for editors: near white, 16 bits of grey."
+    ),
+]
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,10 @@ class Maps:
     disparity: Path | None
     picture: Path | None
     confidence: Path | None
+    mask: Path | None = None
 
     def __bool__(self) -> bool:
-        return any((self.disparity, self.picture, self.confidence))
+        return any((self.disparity, self.picture, self.confidence, self.mask))
 
     def refuse(self) -> None:
         """Raise a usage error if maps were asked for: with folders and manifests, each pair would need its own."""
@@ -54,7 +61,7 @@ class Maps:
         from dualpix.inference.disparity import check_map, finder_of
         from dualpix.io import check_output
 
-        named = [path for path in (output, self.disparity, self.picture, self.confidence) if path]
+        named = [path for path in (output, self.disparity, self.picture, self.confidence, self.mask) if path]
         if len({os.path.realpath(path) for path in named}) < len(named):
             raise typer.BadParameter("give every file a name of its own", param_hint="--disparity")
         for path in named[1:]:
@@ -74,6 +81,7 @@ class Maps:
         device: str,
     ) -> None:
         """Estimate the disparity and write the maps, lying as the picture does."""
+        from dualpix.inference.depth_mask import depth_mask, write_depth_mask
         from dualpix.inference.disparity import disparity, scale_px, signed_picture, write_confidence, write_disparity
         from dualpix.io import Metadata, write_picture
         from dualpix.pairs import restore_orientation
@@ -93,3 +101,8 @@ class Maps:
         if self.confidence:
             write_confidence(self.confidence, restore_orientation(found.confidence, pair), plain, overwrite=overwrite)
             typer.echo(f"{self.confidence}: confidence")
+        if self.mask:
+            made = depth_mask(found)
+            described = replace(plain, software=plain.software and f"{plain.software}; {made.formula}")
+            write_depth_mask(self.mask, restore_orientation(made.levels, pair), described, overwrite=overwrite)
+            typer.echo(f"{self.mask}: {made.formula}; in focus {made.focus_level:.2f}")
