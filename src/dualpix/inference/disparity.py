@@ -11,6 +11,7 @@ from dualpix.inference.bands import Progress
 from dualpix.inference.colours import signed_colours
 from dualpix.inference.deblur import WeightsLike, as_sample, open_network
 from dualpix.inference.finder import Finder
+from dualpix.inference.optics import Optics
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pyramid import find_disparity
 from dualpix.io import Metadata, PictureLike, write_picture
@@ -32,11 +33,15 @@ class Disparity:
     it. Low where nothing has texture along the row. It orders pixels by their likely error; it is no probability.
 
     `warnings`: what had to be done differently, one sentence each.
+
+    `depth_m`: the distance in metres, 1 H W, where the optics were given; infinity where the disparity exceeds that of
+    infinity.
     """
 
     disparity_px: Tensor
     confidence: Tensor
     warnings: tuple[str, ...] = ()
+    depth_m: Tensor | None = None
 
 
 @settled()
@@ -49,6 +54,7 @@ def disparity(
     band_rows: int | None = None,
     device: str | torch.device = "auto",
     turn: str = "auto",
+    metres: Optics | None = None,
     progress: Progress | None = None,
 ) -> Disparity:
     """Return the disparity of a pair that the network's cross-correlation finds, and how sure it is.
@@ -56,6 +62,8 @@ def disparity(
     Arguments are those of `deblur`, and `turn` is as in `DeblurOptions`. At most as far as the network looks, and 32
     pixels, either way; computed in fp32. Raises what `deblur` does for these arguments, and `CheckpointError`
     for networks that do not correlate.
+
+    `metres`: the optics, by which the result has `depth_m` too; `Optics.of` reads them from EXIF.
     """
     options = DeblurOptions(memory=memory, band_rows=band_rows, device=device, turn=turn)
     sample = as_sample(left, right)
@@ -63,8 +71,11 @@ def disparity(
     sample = lay_along_rows(sample, options.turn)
     views = match_brightness(sample["left"], sample["right"])[:2]
     found, _, notes = find_disparity(finder_of(weights), views, options, progress)
-    found = restore_orientation(found, sample)
-    return Disparity(found[:1], found[1:], notes)
+    if metres is None:
+        found = restore_orientation(found, sample)
+        return Disparity(found[:1], found[1:], notes)
+    found = restore_orientation(torch.cat([found, metres.depth_m(found[:1])]), sample)
+    return Disparity(found[:1], found[1:2], (*notes, *metres.warnings), found[2:])
 
 
 def finder_of(weights: WeightsLike = None) -> Finder:

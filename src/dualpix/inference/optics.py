@@ -1,0 +1,211 @@
+"""Metres out of disparity, and disparity out of metres, by the thin lens."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from dualpix.errors import DataError, option, told
+from dualpix.io.camera_settings import CameraSettings, camera_settings
+from dualpix.simulation.camera import Camera
+
+MOST_RHO = 0.85
+"""The ideal half disc's, 8 / (3 pi)."""
+
+SPLIT_SLOPE, SPLIT_LIMIT = 4.0, 0.69
+"""How the pixels of a Canon EOS R6 Mark II part the light by the slope t of its rays, g = limit tanh(slope t / limit):
+fitted to the micro-lens that Sdirt traces rays through (ICCV 2025, arXiv 2503.11213)."""
+
+USUAL_FALL = 0.45
+"""Share of rho that two Canons lose at the sides (`results/calibration-dpdd-preview.md`, `results/metres.md`)."""
+
+DOUBT_PX = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optics:
+    """What turns disparity into metres: how the lens stood, and how the sensor parts its light.
+
+    A thin lens of focal length f and f-number N, focused at the distance S, blurs a point at the distance z to a disc
+    whose signed radius, in pixels of the pitch p, is c = A (1 / S - 1 / z) with A = f^2 / (2 p N (1 - f / S)), positive
+    behind the plane in focus (Potmesil and Chakravarty, SIGGRAPH 1981). The disparity is d = rho(x) c, so it is affine
+    in 1 / z (Garg et al., ICCV 2019), with rho(x) = rho (1 - rho_fall x^2) and x from -1 to 1 along the row, as
+    `dualpix calibrate` measures it. Hence 1 / z = 1 / S - d / (rho(x) A).
+
+    Args:
+        focus_m: the distance in focus in metres, from the lens; `math.inf` for infinity.
+        f_number: the lens's.
+        focal_mm: focal length in millimetres, the lens's own and not that on 35-mm film.
+        pitch_um: the pitch of the picture's pixels in micrometres: the sensor's width over the picture's.
+        rho: disparity for one pixel of blur radius, in the middle of the picture; None takes that of a Canon EOS R6
+            Mark II at this f-number, and other cameras' may be half as large again.
+        rho_fall: the share of rho that is lost at the left and right edge; None takes that of two Canons, 0.45.
+
+    Raises:
+        DataError: for what no lens, sensor or picture can have.
+    """
+
+    focus_m: float
+    f_number: float
+    focal_mm: float
+    pitch_um: float
+    rho: float | None = None
+    rho_fall: float | None = None
+
+    def __post_init__(self) -> None:
+        for quantity in (FOCUS, F_NUMBER, FOCAL, PITCH):
+            value = getattr(self, quantity.field)
+            if not value > 0 or (math.isinf(value) and quantity != FOCUS):
+                raise DataError(
+                    f"The {quantity.words} cannot be {value:g}; give {quantity.option} {quantity.unit}, above 0."
+                )
+        if self.focus_m * 1000 <= self.focal_mm:
+            raise DataError(
+                f"A lens of {self.focal_mm:g} mm cannot focus at {self.focus_m:g} m; give {FOCUS.option} in metres,"
+                f" more than its focal length, and {FOCAL.option} in millimetres."
+            )
+        if self.rho is not None and not 0 < self.rho <= MOST_RHO:
+            raise DataError(
+                f"rho, the disparity for a pixel of blur radius, cannot be {self.rho:g}; give {RHO} above 0 and up to"
+                f" {MOST_RHO}."
+            )
+        if self.rho_fall is not None and not 0 <= self.rho_fall < 1:
+            raise DataError(
+                f"The share of rho that is lost at the sides cannot be {self.rho_fall:g}; give {RHO_FALL} from 0 to"
+                " below 1."
+            )
+
+    @classmethod
+    def of(cls, views: Mapping[str, Any], **given: float | None) -> Self:
+        """The optics of a pair, from the EXIF of its views but for what is `given`.
+
+        Args:
+            views: what `dualpix.open_views` or `dualpix.read_pair` returns.
+            given: fields of `Optics` that are known better, and `sensor_mm`, the longer side of the sensor, in place of
+                the pitch; None counts as not given.
+
+        Raises:
+            DataError: for what cannot be, and if something is neither told by EXIF nor given: it is named.
+        """
+        size_px = (int(views["left"].shape[-2]), int(views["left"].shape[-1]))
+        metadata = views.get("metadata")
+        settings = camera_settings(metadata.exif if metadata else None, size_px)
+        return cls(**_completed(settings, size_px, {name: value for name, value in given.items() if value is not None}))
+
+    @property
+    def camera(self) -> Camera:
+        """The thin lens alone."""
+        return Camera(self.focal_mm, self.f_number, self.focus_m, self.pitch_um)
+
+    @property
+    def middle_rho(self) -> float:
+        """rho in the middle of the picture: what was given, or the usual one at this f-number."""
+        return usual_rho(self.f_number) if self.rho is None else self.rho
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """A sentence if rho was not given."""
+        if self.rho is not None:
+            return ()
+        return (
+            told(
+                f"The depth rests on a usual rho, {self.middle_rho:.2f} at f/{self.f_number:.3g} (that of a Canon EOS R6"
+                " Mark II); other cameras' may be half as large again, which would bring everything nearer to the plane"
+                f" in focus; measure yours with `dualpix calibrate`, and give {RHO}."
+            ),
+        )
+
+    def rho_along(self, width: int) -> Tensor:
+        """rho at the middle of each pixel of a row."""
+        x = (torch.arange(width, dtype=torch.float64) + 0.5) * (2 / width) - 1
+        fall = USUAL_FALL if self.rho_fall is None else self.rho_fall
+        return self.middle_rho * (1 - fall * x * x)
+
+    def depth_m(self, disparity_px: Tensor) -> Tensor:
+        """The distance in metres of disparities, ... W along whole rows; infinity where it would lie beyond that."""
+        dioptres = 1 / self.focus_m - disparity_px.double() / self._px_per_dioptre(disparity_px.shape[-1])
+        return torch.where(dioptres > 0, 1 / dioptres, torch.inf).to(disparity_px.dtype)
+
+    def disparity_px(self, depth_m: Tensor) -> Tensor:
+        """The disparity in pixels of distances in metres, ... W along whole rows; the inverse of `depth_m`."""
+        dioptres = 1 / self.focus_m - 1 / depth_m.double()
+        return (dioptres * self._px_per_dioptre(depth_m.shape[-1])).to(depth_m.dtype)
+
+    def within(self, depth_m: float, doubt_px: float = DOUBT_PX) -> tuple[float, float]:
+        """The nearest and the farthest distance that a disparity wrong by `doubt_px` makes of one, mid-picture."""
+        doubt = doubt_px / (self.middle_rho * self.camera.blur_px_per_dioptre)
+        far = 1 / depth_m - doubt
+        return 1 / (1 / depth_m + doubt), 1 / far if far > 0 else math.inf
+
+    def _px_per_dioptre(self, width: int) -> Tensor:
+        return self.rho_along(width) * self.camera.blur_px_per_dioptre
+
+    def __str__(self) -> str:
+        fall = USUAL_FALL if self.rho_fall is None else self.rho_fall
+        focus = "infinity" if math.isinf(self.focus_m) else f"{self.focus_m:.3g} m"
+        return (
+            f"{self.focal_mm:g} mm, f/{self.f_number:.3g}, focused at {focus}, pixels of {self.pitch_um:.3g} um, rho"
+            f" {self.middle_rho:.2g} in the middle and {self.middle_rho * (1 - fall):.2g} at the sides"
+        )
+
+
+def usual_rho(f_number: float) -> float:
+    """rho of a Canon EOS R6 Mark II: 2 E[u g], with u across the lens's opening and g how its pixels part the rays.
+
+    g = 0.69 tanh(4 t / 0.69) of the slope t = u / (2 N): see SPLIT_SLOPE. 0.41 at f/1.8, 0.23 at f/4, 0.12 at f/8.
+    """
+    u = (torch.arange(512, dtype=torch.float64) + 0.5) / 256 - 1
+    share = (1 - u * u).sqrt()
+    parted = SPLIT_LIMIT * torch.tanh(SPLIT_SLOPE / SPLIT_LIMIT * u / (2 * f_number))
+    return float(2 * (share * u * parted).sum() / share.sum())
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One that optics are made of: the field of `Optics`, what it is called, and how it is given."""
+
+    field: str
+    words: str
+    name: str
+    unit: str
+
+    @property
+    def option(self) -> str:
+        return option(self.name, None, python=f"{self.field}=")
+
+
+FOCUS = Quantity("focus_m", "focus distance", "focus-distance", "in metres")
+F_NUMBER = Quantity("f_number", "f-number", "f-number", "such as 1.8")
+FOCAL = Quantity("focal_mm", "focal length", "focal-length", "in millimetres")
+PITCH = Quantity("pitch_um", "pixel pitch", "pixel-pitch", "in micrometres")
+SENSOR = option("sensor-width", None, python="sensor_mm=")
+RHO, RHO_FALL = option("rho", None), option("rho-fall", None)
+
+
+def _completed(settings: CameraSettings, size_px: tuple[int, int], given: dict[str, float]) -> dict[str, float]:
+    """All fields of `Optics` that are known, what is given before what EXIF tells."""
+    found = {"focus_m": settings.focus_m, "f_number": settings.f_number, "focal_mm": settings.focal_mm}
+    known = {name: value for name, value in found.items() if value is not None} | given
+    sensor_mm = known.pop("sensor_mm", None)
+    if sensor_mm is not None and PITCH.field in given:
+        raise DataError(f"The pixel pitch is given twice; give {PITCH.option} or {SENSOR}, not both.")
+    if sensor_mm is not None and not 0 < sensor_mm < math.inf:
+        raise DataError(f"A sensor cannot be {sensor_mm:g} mm wide; give {SENSOR} above 0.")
+    sensor_mm = sensor_mm or settings.sensor_mm
+    if sensor_mm and PITCH.field not in known:
+        known[PITCH.field] = sensor_mm * 1000 / max(size_px)
+    if missing := [quantity for quantity in (FOCUS, F_NUMBER, FOCAL, PITCH) if quantity.field not in known]:
+        words = _listed([quantity.words for quantity in missing])
+        ways = [f"{quantity.option} {quantity.unit}" for quantity in missing]
+        other = f" or {SENSOR} in millimetres" if PITCH in missing else ""
+        raise DataError(
+            f"For metres the {words} must be known, and the pictures do not tell: give {_listed(ways)}{other}."
+        )
+    return known
+
+
+def _listed(words: list[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
