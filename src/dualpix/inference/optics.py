@@ -112,9 +112,9 @@ class Optics:
             return ()
         return (
             told(
-                f"The depth rests on a usual rho, {self.middle_rho:.2f} at f/{self.f_number:.3g} (that of a Canon EOS R6"
-                " Mark II); other cameras' may be half as large again, which would bring everything nearer to the plane"
-                f" in focus; measure yours with `dualpix calibrate`, and give {RHO}."
+                f"The depth rests on the rho of a Canon EOS R6 Mark II, {self.middle_rho:.2f} at f/{self.f_number:.3g};"
+                " other cameras' may be half as large again, which would bring everything nearer to the plane in focus;"
+                f" measure yours with `dualpix calibrate`, and give {RHO}."
             ),
         )
 
