@@ -83,5 +83,5 @@ def test_rho_falls_along_the_rows_of_the_sensor_however_the_camera_was_held() ->
     assert plain.depth_m is not None and turned.depth_m is not None
     torch.testing.assert_close(turned.depth_m.rot90(1, (1, 2)), plain.depth_m, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(plain.depth_m, OPTICS.depth_m(plain.disparity_px))
-    assert float(plain.depth_m.std()) > 0
+    assert float(plain.disparity_px.std()) > 0.1
     assert disparity(left, right, network, turn="none").depth_m is None

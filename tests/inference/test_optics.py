@@ -15,6 +15,7 @@ from dualpix.io import Metadata
 from dualpix.simulation.camera import Camera
 from dualpix.simulation.kernels import Lens
 from dualpix.simulation.simulate import simulate_from_depth
+from made_textures import natural_texture
 
 CANON = {"focus_m": 1.0, "f_number": 4.0, "focal_mm": 50.0, "pitch_um": 36000 / 1680}
 PHONE = {"focus_m": 0.45, "f_number": 1.73, "focal_mm": 4.38, "pitch_um": 2.8}
@@ -136,12 +137,11 @@ def test_what_is_missing_is_named_with_the_way_to_give_it() -> None:
 
 @pytest.mark.parametrize("depth_m", [0.8, 1.4])
 def test_a_plane_rendered_by_the_simulator_is_found_where_it_stands(depth_m: float) -> None:
-    noise = torch.rand(1, 3, 100, 150, generator=torch.Generator().manual_seed(1))
-    texture = torch.nn.functional.avg_pool2d(noise, 3, 1, 1)[0]
-    made = simulate_from_depth(texture, torch.full((100, 150), depth_m), Camera(50, 4, 1, CANON["pitch_um"]), Lens(0.5))
+    camera = Camera(50, 4, 1, CANON["pitch_um"])
+    made = simulate_from_depth(natural_texture(100, 150), torch.full((100, 150), depth_m), camera, Lens(rho=0.5))
     found = dualpix.disparity(made["left"], made["right"], metres=Optics(**CANON, rho=0.5, rho_fall=0))
     assert found.depth_m is not None and found.depth_m.shape == (1, 100, 150)
-    assert float(found.depth_m[0, 16:-16, 24:-24].median()) == pytest.approx(depth_m, rel=0.03)
+    assert float(found.depth_m[0, 16:-16, 24:-24].median()) == pytest.approx(depth_m, rel=0.04)
 
 
 def test_its_words() -> None:

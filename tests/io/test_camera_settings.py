@@ -64,7 +64,14 @@ def test_the_distance_in_focus(note: dict | None, focus_m: float) -> None:
 
 
 @pytest.mark.parametrize(
-    ("entry", "focus_m"), [(ratio(0xFFFFFFFF, 1), math.inf), (ratio(0, 1), None), (ratio(5, 0), None), (short(3), None)]
+    ("entry", "focus_m"),
+    [
+        (ratio(0xFFFFFFFF, 1), math.inf),
+        (ratio(0, 1), None),
+        (ratio(5, 0), None),
+        (short(3), 3.0),
+        ((2, 2, b"9\0"), None),
+    ],
 )
 def test_distances_that_exif_calls_infinite_or_unknown(entry: tuple, focus_m: float | None) -> None:
     assert camera_settings(exif({SUBJECT_DISTANCE: entry}), SIZE).focus_m == focus_m
@@ -102,6 +109,7 @@ def test_the_longer_side_of_the_sensor(exposure: dict, sensor_mm: float | None) 
 
 def test_what_pillow_writes_is_read(tmp_path: Path) -> None:
     made = Image.Exif()
+    made[271] = "Canon"
     made.get_ifd(34665).update({33437: 2.8, 37386: 35.0, 37382: 1.5, 41989: 35})
     Image.new("RGB", (60, 40)).save(tmp_path / "a.jpg", exif=made)
     picture = read_picture(tmp_path / "a.jpg")

@@ -14,6 +14,7 @@ from dualpix.inference.finder import Finder
 from dualpix.inference.optics import Optics
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pyramid import find_disparity
+from dualpix.inference.registration import register
 from dualpix.io import Metadata, PictureLike, write_picture
 from dualpix.machine.modes import settled
 from dualpix.pairs import lay_along_rows, require_pair, restore_orientation
@@ -63,7 +64,8 @@ def disparity(
     pixels, either way; computed in fp32. Raises what `deblur` does for these arguments, and `CheckpointError`
     for networks that do not correlate.
 
-    `metres`: the optics, by which the result has `depth_m` too; `Optics.of` reads them from EXIF.
+    `metres`: the optics, by which the result has `depth_m` too; `Optics.of` reads them from EXIF. The disparity is then
+    refined as `inference.registration` does it, which differs from the network's own by some tenths of a pixel.
     """
     options = DeblurOptions(memory=memory, band_rows=band_rows, device=device, turn=turn)
     sample = as_sample(left, right)
@@ -74,7 +76,8 @@ def disparity(
     if metres is None:
         found = restore_orientation(found, sample)
         return Disparity(found[:1], found[1:], notes)
-    found = restore_orientation(torch.cat([found, metres.depth_m(found[:1])]), sample)
+    disparity_px = register(*views, found[:1], found[1:])
+    found = restore_orientation(torch.cat([disparity_px, found[1:], metres.depth_m(disparity_px)]), sample)
     return Disparity(found[:1], found[1:2], (*notes, *metres.warnings), found[2:])
 
 

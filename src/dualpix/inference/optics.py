@@ -19,7 +19,7 @@ SPLIT_SLOPE, SPLIT_LIMIT = 4.0, 0.69
 """How the pixels of a Canon EOS R6 Mark II part the light by the slope t of its rays, g = limit tanh(slope t / limit):
 fitted to the micro-lens that Sdirt traces rays through (ICCV 2025, arXiv 2503.11213)."""
 
-USUAL_FALL = 0.45
+USUAL_FALL = 0.55
 """Share of rho that two Canons lose at the sides (`results/calibration-dpdd-preview.md`, `results/metres.md`)."""
 
 DOUBT_PX = 0.1
@@ -42,7 +42,7 @@ class Optics:
         pitch_um: the pitch of the picture's pixels in micrometres: the sensor's width over the picture's.
         rho: disparity for one pixel of blur radius, in the middle of the picture; None takes that of a Canon EOS R6
             Mark II at this f-number, and other cameras' may be half as large again.
-        rho_fall: the share of rho that is lost at the left and right edge; None takes that of two Canons, 0.45.
+        rho_fall: the share of rho that is lost at the left and right edge; None takes that of two Canons, 0.55.
 
     Raises:
         DataError: for what no lens, sensor or picture can have.

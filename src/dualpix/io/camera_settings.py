@@ -25,7 +25,9 @@ PLANE_ACROSS, PLANE_DOWN, PLANE_UNIT, FOCAL_LENGTH_35MM = 0xA20E, 0xA20F, 0xA210
 UNITS_MM = {2: 25.4, 3: 10.0, 4: 1.0, 5: 1e-3}
 MAKE, SIGNED_SHORT = 271, 8
 FILM_DIAGONAL_MM = math.hypot(36, 24)
-UNKNOWN, INFINITE = 0, 0xFFFFFFFF  # the numerator of a distance (EXIF 2.32, SubjectDistance)
+INFINITE = 0xFFFFFFFF  # as the numerator of a distance, and 0 is unknown (EXIF 2.32, SubjectDistance)
+NUMBERS = {1: "B", SHORT: "H", 4: "I", RATIONAL: "II", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
+"""How `struct` reads a value of each type by number, two for ratios: not all programs write the type that EXIF wants."""
 ALIKE = 1.25  # two tellings of the sensor's size that differ by more contradict each other
 
 # Canon's maker note, by its directories' numbers and places as ExifTool and Exiv2 name them: centimetres in 16 bits,
@@ -82,12 +84,9 @@ def _focus_m(block: ExifBlock, first: Directory, exposure: Directory) -> float |
 
 
 def _subject_m(entry: Entry | None, order: str) -> float | None:
-    if entry is None or entry.kind != RATIONAL:
-        return None
-    above, below = struct.unpack_from(order + "II", entry.value)
-    if above == INFINITE:
+    if entry is not None and entry.kind == RATIONAL and struct.unpack_from(order + "I", entry.value)[0] == INFINITE:
         return math.inf
-    return None if above == UNKNOWN or not below else float(above / below)
+    return _positive(entry, order)
 
 
 def _canon_focus_m(block: ExifBlock, first: Directory, exposure: Directory) -> float | None:
@@ -149,10 +148,9 @@ def _positive(entry: Entry | None, order: str) -> float | None:
     """The first value of an entry; None where there is none above zero."""
     if entry is None or len(entry.value) < SIZES[entry.kind]:
         return None
-    try:
-        if entry.kind != RATIONAL:
-            return float(integer(entry, order)) or None
-        above, below = struct.unpack_from(order + "II", entry.value)
-    except ValueError:
+    layout = NUMBERS.get(entry.kind)
+    if layout is None:
         return None
-    return above / below if above and below else None
+    above, *below = struct.unpack_from(order + layout, entry.value)
+    value = above / (below[0] or math.inf) if below else above
+    return float(value) if 0 < value < math.inf else None
