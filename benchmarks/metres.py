@@ -6,7 +6,7 @@ DATA is canon-r6: a Canon EOS R6 Mark II with a 50 mm lens at f/4, focused at 1 
 in `box` (staged, in steps of 4 cm) and `casual/orbbec` (a depth camera, with holes); `flat` is a plane at 0.6 m with a
 sharp picture, for calibration. Disparity by `dualpix.disparity(metres=)`, which refines that of the network, by the
 network alone and by the classic matcher; rho in several ways, none of which has seen the pairs that it is measured on.
-Writes metres.md and metres.png into OUT.
+Writes metres.md and metres.jpg into OUT.
 """
 
 import argparse
@@ -216,7 +216,7 @@ def draw(scenes: list[Scene], optics: Optics, path: Path) -> None:
             axis.set(title=title, xticks=[], yticks=[])
             if how:
                 figure.colorbar(shown, ax=axis, shrink=0.8)
-    figure.savefig(path, dpi=75)
+    figure.savefig(path, dpi=75, pil_kwargs={"quality": 85})
 
 
 def main() -> None:
@@ -228,7 +228,7 @@ def main() -> None:
     asked.output.mkdir(parents=True, exist_ok=True)
     name = f"`dualpix.disparity(metres=)`, {asked.weights}, refined"
     lines, scenes, optics = measured(asked.data, name, by_network(asked.weights, PLAIN))
-    draw(scenes, optics, asked.output / "metres.png")
+    draw(scenes, optics, asked.output / "metres.jpg")
     others = {f"`dualpix.disparity`, {asked.weights} alone": by_network(asked.weights, None)}
     others["Classic matcher (`classical.joint`)"] = by_matching
     for name, find in others.items():

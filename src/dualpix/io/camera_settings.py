@@ -27,7 +27,7 @@ MAKE, SIGNED_SHORT = 271, 8
 FILM_DIAGONAL_MM = math.hypot(36, 24)
 INFINITE = 0xFFFFFFFF  # as the numerator of a distance, and 0 is unknown (EXIF 2.32, SubjectDistance)
 NUMBERS = {1: "B", SHORT: "H", 4: "I", RATIONAL: "II", 8: "h", 9: "i", 10: "ii", 11: "f", 12: "d"}
-"""How `struct` reads a value of each type by number, two for ratios: not all programs write the type that EXIF wants."""
+"""How `struct` reads a value of each type by number, two for ratios; not all programs write what EXIF asks for."""
 ALIKE = 1.25  # two tellings of the sensor's size that differ by more contradict each other
 
 # Canon's maker note, by its directories' numbers and places as ExifTool and Exiv2 name them: centimetres in 16 bits,
