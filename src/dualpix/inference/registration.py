@@ -20,7 +20,7 @@ WINDOW_PX = 10.0
 SLOW_PX = 20.0  # slower changes are shading, and not the scene's
 CELL_PX = 4  # the window is so wide that it need not be looked at finer
 ROUNDS = 5
-BAND_ROWS, MARGIN_ROWS = 512, 96
+BAND_ROWS, MARGIN_ROWS = 256, 64
 FAINT = 1e-9
 LUMINANCE = (0.299, 0.587, 0.114)
 
@@ -66,7 +66,8 @@ def _moved(view: Tensor, shift_px: Tensor) -> Tensor:
     width = view.shape[1]
     place = (torch.arange(width, device=view.device) + shift_px).clamp(0, width - 1)
     below = place.long().clamp_max(width - 2)
-    return view.gather(1, below).lerp(view.gather(1, below + 1), place - below)
+    between: Tensor = view.gather(1, below).lerp(view.gather(1, below + 1), place - below)
+    return between
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
