@@ -45,7 +45,7 @@ def test_what_exists_is_replaced_only_when_told(authors: Path) -> None:
     with pytest.raises(CheckpointError, match="exists; give another name, or overwrite=True"):
         import_weights(authors, "dpdnet", "ours.safetensors", NARROW)
     import_weights(authors, "dpdnet", "ours.safetensors", NARROW, overwrite=True)
-    with pytest.raises(CheckpointError, match=r"ours.pth will not do.*\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"ours.pth cannot hold weights.*\.safetensors"):
         import_weights(authors, "dpdnet", "ours.pth", NARROW)
 
 

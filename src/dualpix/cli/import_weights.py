@@ -1,4 +1,4 @@
-"""`dualpix import-weights`: files of the authors of other networks."""
+"""`dualpix import-weights`: weights that other authors published."""
 
 from pathlib import Path
 from typing import Annotated, Any

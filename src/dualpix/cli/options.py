@@ -12,7 +12,7 @@ Weights = Annotated[
         "--weights",
         "-w",
         metavar="NAME|FILE",
-        help="Shipped weights, a .safetensors file of your own, or what export wrote.",
+        help="Shipped weights, a .safetensors file of your own, what export wrote, or owner/name of the hub.",
     ),
 ]
 Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="The most memory to use, such as 2GB.")]
