@@ -11,10 +11,17 @@ MIDDLE, FALL, EVERYWHERE, BLIND = (
 
 
 def read_rho(path: str | Path) -> tuple[float, float | None]:
-    """rho in the middle of the picture, and the share of it that is lost at the sides; None where that was not found.
+    """Read rho from a calibration.
 
-    Without sharp pictures a calibration tells one rho for the whole picture, which then counts everywhere alike: the
-    share is 0. Raises `DataError` for files that hold no rho.
+    Args:
+        path: The CSV file.
+
+    Returns:
+        rho in the middle of the picture, and the share of it that is lost at the left and right edge, or None where
+        that was not found. Without sharp pictures a calibration has one rho for the whole picture; the share is then 0.
+
+    Raises:
+        DataError: The file cannot be read or holds no rho.
     """
     path = Path(path)
     try:

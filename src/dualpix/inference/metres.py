@@ -19,10 +19,18 @@ IN_FLOATS, IN_LEVELS = "metres, inf beyond infinity", "millimetres = level, 6553
 def write_metres(
     path: str | Path, depth_m: Tensor, metadata: Metadata | None = None, *, overwrite: bool = False
 ) -> None:
-    """Write distances in metres, 1 H W: into a TIFF as 32-bit floats, into a PNG as whole millimetres in 16 bits.
+    """Write distances: into a TIFF as metres in 32-bit floats, into a PNG as millimetres in 16 bits.
 
-    A TIFF holds infinity as such, a PNG as 65535, like everything beyond 65.535 m. `metadata`: what to write along.
-    Raises `PictureError` as `write_picture` does, and for other formats.
+    A TIFF holds infinity as such, a PNG as 65535, like everything beyond 65.535 m.
+
+    Args:
+        path: A file that ends in .tif, .tiff or .png.
+        depth_m: 1 x H x W in metres.
+        metadata: What to write along, as in `write_picture`.
+        overwrite: Replace what exists.
+
+    Raises:
+        PictureError: Another ending, or the file cannot be written.
     """
     check_metres(path)
     if is_in_floats(path):
@@ -33,7 +41,11 @@ def write_metres(
 
 
 def check_metres(path: str | Path) -> None:
-    """Raise `PictureError` for a file that cannot hold a depth."""
+    """Refuse a file that cannot hold a depth.
+
+    Raises:
+        PictureError: For another ending.
+    """
     if Path(path).suffix.lower() not in FLOAT_SUFFIXES + LEVEL_SUFFIXES:
         raise PictureError(
             f"{path} cannot hold a depth; end its name in {' or '.join(FLOAT_SUFFIXES)} for floating-point metres, or"
@@ -52,9 +64,14 @@ def meaning_of(path: str | Path) -> str:
 
 
 def describe_metres(found: Disparity, optics: Optics) -> str:
-    """In words: the median distance, how far it moves with a tenth of a pixel of disparity, and what lies beyond all.
+    """The median distance, how far it moves with a tenth of a pixel of disparity, and the share beyond infinity.
 
-    Pixels count by their confidence.
+    Args:
+        found: With `depth_m`; pixels count by their confidence.
+        optics: Those that the depth was found with.
+
+    Returns:
+        Words, such as "median 2 m, 1.92 m to 2.09 m with 0.1 px more or less".
     """
     assert found.depth_m is not None
     depth_m, order = found.depth_m.flatten().sort()

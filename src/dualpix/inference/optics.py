@@ -36,16 +36,24 @@ class Optics:
     `dualpix calibrate` measures it. Hence 1 / z = 1 / S - d / (rho(x) A).
 
     Args:
-        focus_m: the distance in focus in metres, from the lens; `math.inf` for infinity.
-        f_number: the lens's.
-        focal_mm: focal length in millimetres, the lens's own and not that on 35-mm film.
-        pitch_um: the pitch of the picture's pixels in micrometres: the sensor's width over the picture's.
-        rho: disparity for one pixel of blur radius, in the middle of the picture; None takes that of a Canon EOS R6
-            Mark II at this f-number, and other cameras' may be half as large again.
-        rho_fall: the share of rho that is lost at the left and right edge; None takes that of two Canons, 0.55.
+        focus_m: Distance of the plane in focus from the lens in metres; `math.inf` for infinity.
+        f_number: Focal length over the diameter of the aperture.
+        focal_mm: Focal length in millimetres; the lens's own, not the equivalent on 35-mm film.
+        pitch_um: Pitch of the picture's pixels in micrometres: the sensor's width over the picture's.
+        rho: Disparity for one pixel of blur radius, in the middle of the picture; None takes that of a Canon EOS R6
+            Mark II at this f-number, and that of other cameras may be half as large again.
+        rho_fall: Share of rho that is lost at the left and right edge; None takes that of two Canons, 0.55.
 
     Raises:
-        DataError: for what no lens, sensor or picture can have.
+        DataError: No lens, sensor or picture has such a value.
+
+    Example:
+        >>> optics = Optics(focus_m=1, f_number=4, focal_mm=50, pitch_um=36000 / 1680, rho=0.3, rho_fall=0)
+        >>> disparity_px = optics.disparity_px(torch.tensor([[0.8, 1.0, 2.0]]))
+        >>> [round(value, 2) for value in disparity_px[0].tolist()]
+        [-1.15, 0.0, 2.3]
+        >>> [round(value, 2) for value in optics.depth_m(disparity_px)[0].tolist()]
+        [0.8, 1.0, 2.0]
     """
 
     focus_m: float
@@ -80,15 +88,18 @@ class Optics:
 
     @classmethod
     def of(cls, views: Mapping[str, Any], **given: float | None) -> Self:
-        """The optics of a pair, from the EXIF of its views but for what is `given`.
+        """The optics of a pair: what is given, and the rest from the EXIF block of its views.
 
         Args:
-            views: what `dualpix.open_views` or `dualpix.read_pair` returns.
-            given: fields of `Optics` that are known better, and `sensor_mm`, the longer side of the sensor, in place of
-                the pitch; None counts as not given.
+            views: What `dualpix.open_views` or `dualpix.read_pair` returns.
+            given: Fields of `Optics`, and `sensor_mm`, the longer side of the sensor in millimetres, in place of the
+                pitch; None counts as not given.
+
+        Returns:
+            The optics.
 
         Raises:
-            DataError: for what cannot be, and if something is neither told by EXIF nor given: it is named.
+            DataError: A value is impossible, or neither given nor in the EXIF block; it is named.
         """
         size_px = (int(views["left"].shape[-2]), int(views["left"].shape[-1]))
         metadata = views.get("metadata")
@@ -102,7 +113,7 @@ class Optics:
 
     @property
     def middle_rho(self) -> float:
-        """rho in the middle of the picture: what was given, or the usual one at this f-number."""
+        """The rho in the middle of the picture: the given one, or the usual one at this f-number."""
         return usual_rho(self.f_number) if self.rho is None else self.rho
 
     @property
@@ -119,23 +130,45 @@ class Optics:
         )
 
     def rho_along(self, width: int) -> Tensor:
-        """rho at the middle of each pixel of a row."""
+        """The rho of each pixel of a row, W."""
         x = (torch.arange(width, dtype=torch.float64) + 0.5) * (2 / width) - 1
         fall = USUAL_FALL if self.rho_fall is None else self.rho_fall
         return self.middle_rho * (1 - fall * x * x)
 
     def depth_m(self, disparity_px: Tensor) -> Tensor:
-        """The distance in metres of disparities, ... W along whole rows; infinity where it would lie beyond that."""
+        """The distance of points with a disparity.
+
+        Args:
+            disparity_px: ... x W, along whole rows, as sensor rows lie.
+
+        Returns:
+            Metres from the lens, of the same shape; infinity where the disparity exceeds that of infinity.
+        """
         dioptres = 1 / self.focus_m - disparity_px.double() / self._px_per_dioptre(disparity_px.shape[-1])
         return torch.where(dioptres > 0, 1 / dioptres, torch.inf).to(disparity_px.dtype)
 
     def disparity_px(self, depth_m: Tensor) -> Tensor:
-        """The disparity in pixels of distances in metres, ... W along whole rows; the inverse of `depth_m`."""
+        """The disparity of points at a distance: the inverse of `Optics.depth_m`.
+
+        Args:
+            depth_m: Metres from the lens, ... x W, along whole rows; infinity is allowed.
+
+        Returns:
+            Pixels, of the same shape.
+        """
         dioptres = 1 / self.focus_m - 1 / depth_m.double()
         return (dioptres * self._px_per_dioptre(depth_m.shape[-1])).to(depth_m.dtype)
 
     def within(self, depth_m: float, doubt_px: float = DOUBT_PX) -> tuple[float, float]:
-        """The nearest and the farthest distance that a disparity wrong by `doubt_px` makes of one, mid-picture."""
+        """What an error of the disparity makes of a distance in the middle of the picture.
+
+        Args:
+            depth_m: The distance in metres.
+            doubt_px: The error in pixels, either way.
+
+        Returns:
+            The nearest and the farthest distance in metres.
+        """
         doubt = doubt_px / (self.middle_rho * self.camera.blur_px_per_dioptre)
         far = 1 / depth_m - doubt
         return 1 / (1 / depth_m + doubt), 1 / far if far > 0 else math.inf
@@ -153,9 +186,13 @@ class Optics:
 
 
 def usual_rho(f_number: float) -> float:
-    """rho of a Canon EOS R6 Mark II: 2 E[u g], with u across the lens's opening and g how its pixels part the rays.
+    """The rho of a Canon EOS R6 Mark II: 2 E[u g], with u across the lens's opening and g how its pixels part the rays.
 
-    g = 0.69 tanh(4 t / 0.69) of the slope t = u / (2 N): see SPLIT_SLOPE. 0.41 at f/1.8, 0.23 at f/4, 0.12 at f/8.
+    g = 0.69 tanh(4 t / 0.69) of the slope t = u / (2 N): see SPLIT_SLOPE.
+
+    Example:
+        >>> [round(usual_rho(f_number), 2) for f_number in (1.8, 4, 8)]
+        [0.41, 0.23, 0.12]
     """
     u = (torch.arange(512, dtype=torch.float64) + 0.5) / 256 - 1
     share = (1 - u * u).sqrt()
@@ -165,7 +202,14 @@ def usual_rho(f_number: float) -> float:
 
 @dataclass(frozen=True)
 class Quantity:
-    """One that optics are made of: the field of `Optics`, what it is called, and how it is given."""
+    """A quantity that optics consist of.
+
+    Attributes:
+        field: The field of `Optics`.
+        words: What it is called.
+        name: Its option on the command line.
+        unit: In which unit it is given, in words.
+    """
 
     field: str
     words: str
@@ -174,6 +218,7 @@ class Quantity:
 
     @property
     def option(self) -> str:
+        """How to give it, for a message."""
         return option(self.name, None, python=f"{self.field}=")
 
 

@@ -31,8 +31,8 @@ def register(left: Tensor, right: Tensor, disparity_px: Tensor, confidence: Tens
     Args:
         left: The left view, 3 H W in [0, 1].
         right: The right view, likewise.
-        disparity_px: where to begin, 1 H W.
-        confidence: how sure that is, 0 to 1, 1 H W.
+        disparity_px: Where to begin, 1 H W, in pixels.
+        confidence: How reliable that is, 0 to 1, 1 H W.
 
     Returns:
         The disparity x_right - x_left in pixels, 1 H W, positive behind the plane in focus.

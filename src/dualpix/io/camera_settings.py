@@ -38,10 +38,13 @@ CANON_FOCUS = ((FILE_INFO, 20), (SHOT_INFO, 19))
 
 @dataclass(frozen=True)
 class CameraSettings:
-    """What is told of a picture's lens and sensor; None for each that is not.
+    """What a file says of lens and sensor; None for what it does not say.
 
-    focal_mm: focal length; f_number; focus_m: the distance in focus, infinity among them; sensor_mm: the longer side of
-    what the whole picture shows of the sensor.
+    Attributes:
+        focal_mm: Focal length in millimetres.
+        f_number: Focal length over the diameter of the aperture.
+        focus_m: Distance of the plane in focus in metres, or infinity.
+        sensor_mm: Longer side in millimetres of the part of the sensor that the whole picture shows.
     """
 
     focal_mm: float | None = None
@@ -51,9 +54,14 @@ class CameraSettings:
 
 
 def camera_settings(exif: bytes | None, size_px: tuple[int, int]) -> CameraSettings:
-    """The settings in an EXIF block; `size_px`: the sides of the picture, whose shape is that of the sensor.
+    """Read the settings in an EXIF block.
 
-    A damaged or missing block tells nothing. Distances that a Canon gives as a range count as its middle, in dioptres.
+    Args:
+        exif: The block, from its byte order mark on; a damaged or missing one says nothing.
+        size_px: Height and width of the picture, whose shape counts as that of the sensor.
+
+    Returns:
+        The settings. Of the range that a Canon gives for the plane in focus it is the middle, in dioptres.
     """
     if exif is None:
         return CameraSettings()
@@ -101,7 +109,15 @@ def _canon_focus_m(block: ExifBlock, first: Directory, exposure: Directory) -> f
 
 
 def canon_focus_m(note: Directory, order: str) -> float | None:
-    """The distance in focus in Canon's maker note: the middle of the range there, in dioptres; None without one."""
+    """The distance of the plane in focus in Canon's maker note, in metres.
+
+    Args:
+        note: The directory of the note.
+        order: Its byte order, "<" or ">".
+
+    Returns:
+        The middle of the range there, in dioptres; None without one.
+    """
     for tag, place in CANON_FOCUS:
         entry = note.get(tag)
         if entry is None or entry.kind not in (SHORT, SIGNED_SHORT) or len(entry.value) < 2 * place + 4:

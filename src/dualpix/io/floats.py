@@ -16,9 +16,16 @@ from dualpix.io.writing import as_stored, check_output, write_encoded
 
 
 def write_floats(path: str | Path, plane: Tensor, metadata: Metadata | None = None, *, overwrite: bool = False) -> None:
-    """Write a plane, 1 H W, as it is, into a TIFF compressed by Deflate without a predictor, which most programs read.
+    """Write a plane as it is, into a TIFF compressed by Deflate without a predictor, which most programs read.
 
-    `metadata` as in `write_picture`. Raises `PictureError` as that does, and for another format.
+    Args:
+        path: A file that ends in .tif or .tiff.
+        plane: 1 x H x W.
+        metadata: As in `write_picture`.
+        overwrite: Replace what exists.
+
+    Raises:
+        PictureError: Another ending, or the file cannot be written.
     """
     path = as_path(path)
     suffix = path.suffix.lower()
