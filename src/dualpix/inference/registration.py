@@ -66,14 +66,13 @@ def _moved(view: Tensor, shift_px: Tensor) -> Tensor:
     width = view.shape[1]
     place = (torch.arange(width, device=view.device) + shift_px).clamp(0, width - 1)
     below = place.long().clamp_max(width - 2)
-    between: Tensor = view.gather(1, below).lerp(view.gather(1, below + 1), place - below)
-    return between
+    return view.gather(1, below).lerp(view.gather(1, below + 1), place - below)
 
 
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
     """The weighted mean of the values, H W, over a window."""
-    above, below = _together(torch.stack([values * weight, weight]), WINDOW_PX)
-    return above / below
+    sums = _together(torch.stack([values * weight, weight]), WINDOW_PX)
+    return sums[0] / sums[1]
 
 
 def _together(planes: Tensor, sigma_px: float) -> Tensor:
