@@ -69,29 +69,25 @@ def test_optics_come_from_a_cameras_own_files(dualpix: Command, folder: Path) ->
     assert code == 0 and "focused at infinity" in out
 
 
-@pytest.mark.parametrize(
-    ("words", "exit_code", "said"),
-    [
-        (("--metres", "m.tif"), 1, "For metres the focus distance, f-number, focal length and pixel pitch must be"),
-        (("--metres", "m.tif", *GIVEN[2:]), 1, "give --focus-distance in metres."),
-        (("--metres", "m.tif", *GIVEN, "--pixel-pitch", "5"), 1, "give --pixel-pitch or --sensor-width, not both"),
-        (("--metres", "m.tif", *GIVEN, "--rho", "none.csv"), 1, "none.csv cannot be read"),
-        (("--metres", "m.tif", *GIVEN, "--f-number", "0"), 1, "The f-number cannot be 0"),
-        (("--metres", "m.jpg", *GIVEN), 1, "m.jpg cannot hold a depth"),
-        (("--metres", "p_L.png", *GIVEN), 1, "is one of the inputs"),
-        (("-o", "m.tif", "--metres", "m.tif", *GIVEN), 2, "a name of its own"),
-        (("-o", "m.tif", *GIVEN), 2, "together with --metres"),
-        ((), 2, "name a file to write"),
-    ],
-)
-def test_it_refuses_before_any_work(
-    dualpix: Command, folder: Path, words: tuple[str, ...], exit_code: int, said: str
-) -> None:
+REFUSED = [
+    (("--metres", "m.tif"), 1, "For metres the focus distance, f-number, focal length and pixel pitch must be known"),
+    (("--metres", "m.tif", *GIVEN[2:]), 1, "give --focus-distance in metres."),
+    (("--metres", "m.tif", *GIVEN, "--pixel-pitch", "5"), 1, "give --pixel-pitch or --sensor-width, not both"),
+    (("--metres", "m.tif", *GIVEN, "--rho", "none.csv"), 1, "none.csv cannot be read"),
+    (("--metres", "m.tif", *GIVEN, "--f-number", "0"), 1, "The f-number cannot be 0"),
+    (("--metres", "m.jpg", *GIVEN), 1, "m.jpg cannot hold a depth"),
+    (("--metres", "p_L.png", *GIVEN), 1, "is one of the inputs"),
+    (("-o", "m.tif", "--metres", "m.tif", *GIVEN), 2, "a name of its own"),
+    (("-o", "m.tif", *GIVEN), 2, "together with --metres"),
+    ((), 2, "name a file to write"),
+]
+
+
+def test_it_refuses_before_any_work(dualpix: Command, folder: Path) -> None:
     before = sorted(folder.iterdir())
-    code, _, err = dualpix("disparity", "p_L.png", "p_R.png", *WEIGHTS, *words)
-    assert code == exit_code and said in " ".join(err.replace("│", " ").split()) and sorted(folder.iterdir()) == before
-
-
-def test_folders_are_refused(dualpix: Command, folder: Path) -> None:
+    for words, exit_code, said in REFUSED:
+        code, _, err = dualpix("disparity", "p_L.png", "p_R.png", *WEIGHTS, *words)
+        assert code == exit_code and said in " ".join(err.replace("│", " ").split()), err
+        assert sorted(folder.iterdir()) == before
     code, _, err = dualpix("deblur", ".", "-o", "out", "--metres", "m.tif")
     assert code == 2 and "single pair" in err

@@ -2,6 +2,7 @@
 
 import ast
 import doctest
+import shutil
 from collections.abc import Iterator
 from importlib import import_module, resources
 from pathlib import Path
@@ -45,13 +46,20 @@ def complaints(path: Path) -> str:
     return "".join(lines)
 
 
-@pytest.fixture
-def pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Examples run in a folder with a small pair in it."""
-    with resources.as_file(resources.files("dualpix") / "demo_pair") as folder:
+@pytest.fixture(scope="module")
+def small_pair(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pair")
+    with resources.as_file(resources.files("dualpix") / "demo_pair") as bundled:
         for name in ("left", "right", "sharp"):
-            view = dualpix.read_picture(folder / f"{name}.png").pixels
-            dualpix.write_picture(tmp_path / f"{name}.png", view[:, ROWS, COLUMNS], 8)
+            view = dualpix.read_picture(bundled / f"{name}.png").pixels
+            dualpix.write_picture(folder / f"{name}.png", view[:, ROWS, COLUMNS], 8)
+    return folder
+
+
+@pytest.fixture
+def pictures(small_pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Examples run in a folder of their own with a small pair in it."""
+    shutil.copytree(small_pair, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

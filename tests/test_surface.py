@@ -25,6 +25,8 @@ PUBLIC = [
     "RECIPES",
     "Recipe",
     "RecipeError",
+    "SimulatedPairs",
+    "SimulatedStream",
     "WEIGHTS",
     "__version__",
     "create",

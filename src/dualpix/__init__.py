@@ -32,6 +32,8 @@ if TYPE_CHECKING:  # For type checkers and editors; `_HOMES` says the same to Py
     from dualpix.networks.spec import NetworkSpec as NetworkSpec
     from dualpix.pairs import open_views as open_views
     from dualpix.pairs import read_pair as read_pair
+    from dualpix.simulation.dataset import SimulatedPairs as SimulatedPairs
+    from dualpix.simulation.dataset import SimulatedStream as SimulatedStream
     from dualpix.simulation.simulate import simulate as simulate
     from dualpix.training import train as train
     from dualpix.training.losses import LOSSES as LOSSES
@@ -62,6 +64,8 @@ _HOMES = {
     "RECIPES": "training.recipes",
     "Recipe": "training.recipes",
     "RecipeError": "errors",
+    "SimulatedPairs": "simulation.dataset",
+    "SimulatedStream": "simulation.dataset",
     "WEIGHTS": "weights.checkpoint",
     "create": "networks",
     "deblur": "inference.deblur",

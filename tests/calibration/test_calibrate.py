@@ -1,4 +1,4 @@
-"""The journey and its door: files in, numbers with their spread out, and one sentence for what cannot be measured."""
+"""Calibrating: files in, numbers with their spread out, and one sentence for what cannot be measured."""
 
 import csv
 from collections.abc import Callable

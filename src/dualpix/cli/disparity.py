@@ -35,11 +35,13 @@ DisparityFile = Annotated[
 DisparityPicture = Annotated[
     Path | None,
     typer.Option(
-        "--disparity-picture", metavar="OUT", help="Also paint it: red behind the focus, blue in front, dark unsure."
+        "--disparity-picture",
+        metavar="OUT",
+        help="The same in colours: red behind the focus, blue in front, dark unsure.",
     ),
 ]
 ConfidenceFile = Annotated[
-    Path | None, typer.Option("--confidence", metavar="OUT", help="Also write how sure it is, 16-bit PNG or TIFF.")
+    Path | None, typer.Option("--confidence", metavar="OUT", help="Also write its confidence, 16-bit PNG or TIFF.")
 ]
 MetresFile = Annotated[
     Path | None,

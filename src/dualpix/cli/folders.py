@@ -30,9 +30,7 @@ Resume = Annotated[
 ReportFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Folders: write what became of each pair, as JSON Lines.")
 ]
-Part = Annotated[
-    str | None, typer.Option("--shard", metavar="I/N", help="Folders: do part I (from 1) of N; others do the others.")
-]
+Part = Annotated[str | None, typer.Option("--shard", metavar="I/N", help="Folders: do only part I (from 1) of N.")]
 Format = Annotated[
     str | None, typer.Option("--format", metavar="EXT", help="Folders: tif, png, ...; without it, that of the views.")
 ]

@@ -39,5 +39,5 @@ def _parsed(text: str) -> dict[str, Any]:
     except ValueError:
         arguments = None
     if not isinstance(arguments, dict):
-        raise typer.BadParameter(f"{text!r} is no JSON object", param_hint="--arguments")
+        raise typer.BadParameter(f"{text!r} is not a JSON object", param_hint="--arguments")
     return arguments

@@ -72,7 +72,7 @@ def _changes(texts: list[str]) -> dict[str, str]:
     pairs = [text.partition("=") for text in texts]
     for field, equals, _ in pairs:
         if not equals:
-            raise typer.BadParameter(f"{field!r} is no change; write FIELD=VALUE", param_hint="FIELD=VALUE")
+            raise typer.BadParameter(f"{field!r} is not a change; write FIELD=VALUE", param_hint="FIELD=VALUE")
     return {field: value for field, _, value in pairs}
 
 

@@ -95,9 +95,9 @@ def export(
     path = Path(output)
     path = path if path.suffix == suffix else path.with_name(path.name + suffix)
     if int8 and to != "openvino":
-        raise MachineError(f"Only openvino files can be of 8 bits, not {to}; leave {option('int8')} out.")
+        raise MachineError(f"Only files for openvino can have 8 bits, not {to}; leave {option('int8')} out.")
     if photos and not int8:
-        raise MachineError(f"Photographs are for files of 8 bits; give {option('int8')} too.")
+        raise MachineError(f"Photographs are used only for 8-bit files; give {option('int8')} too.")
     if path.is_dir() or (path.exists() and not overwrite):
         raise CheckpointError(f"{path} exists already; choose another name, or give {option('overwrite')}.")
     opened = weights if isinstance(weights, Checkpoint) else checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
@@ -116,8 +116,8 @@ def export(
         difference = _compare(trial, to, opened, facts["precision"])
         if not difference <= MOST[facts["precision"]]:
             raise MachineError(
-                f"{path} was not written: what it would compute differs by {difference:.2g} from the network, and "
-                f"{MOST[facts['precision']]:g} is the most; another version of the engine may do better."
+                f"{path} was not written: its output would differ by {difference:.2g} from that of the network, more "
+                f"than the {MOST[facts['precision']]:g} allowed; try another version of the engine."
             )
         for file in (trial.with_suffix(".bin"), trial):
             if file.exists():

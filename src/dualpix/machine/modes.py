@@ -62,7 +62,7 @@ def check_fork(engine: str) -> None:
     """Raise `MachineError` if this process was forked after `engine` was loaded, whose threads are missing in it."""
     if _forked is not None and ENGINES.get(engine) in _forked:
         raise MachineError(
-            f"This process was forked from one that had loaded the engine {engine}, whose threads do not come along;"
+            f"This process was forked from one that had loaded the engine {engine}, whose threads do not exist in it;"
             ' start it with multiprocessing.get_context("spawn"), or take the engine torch.'
         )
 

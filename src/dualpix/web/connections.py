@@ -58,7 +58,7 @@ class Connection(H11Protocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answer to bytes that are no HTTP request."""
-        headers, content = bare(HttpError(400, "This is no HTTP request that can be read."))
+        headers, content = bare(HttpError(400, "This is not a valid HTTP request."))
         lines = [b"HTTP/1.1 400 Bad Request", *(name + b": " + value for name, value in headers), b"", content]
         with suppress(LocalProtocolError):
             self.conn.send_failed()

@@ -55,7 +55,7 @@ class Counters:
 
     def mishap(self, error: BaseException) -> None:
         """Log an unexpected error, so that it can be reported."""
-        LOG.error("An error that nobody foresaw", exc_info=error)
+        LOG.error("An unexpected error", exc_info=error)
 
     def text(self, gauges: dict[str, dict[Labels, float]]) -> str:
         """Return all counts, and the current values `gauges`, in the text format of Prometheus."""

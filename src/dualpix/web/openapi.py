@@ -31,14 +31,14 @@ JOB: Json = {
 }
 ERROR: Json = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 REASONS = {
-    "400": "A field or parameter is wrong, or the body broken off.",
+    "400": "A field or parameter is wrong, or the body is incomplete.",
     "403": "The request used a name that is not this server's, or came from a page of another site.",
     "404": "There is no such job: it never was, was deleted, or has expired.",
     "408": "The upload came too slowly.",
     "409": "Not in this state.",
     "413": "The upload is too large.",
     "415": "Not multipart/form-data.",
-    "422": "The files are no two views of one photograph that could be read.",
+    "422": "The files cannot be read, or are not the two views of one photograph.",
     "429": "Too many jobs at once, or too many results that nobody fetched; Retry-After says when to try again.",
     "503": "There is too little memory or disk space now, too many are connected, or the server stops; try again.",
     "504": "It took too long.",

@@ -244,7 +244,7 @@ def known_names(behind: Iterable[str]) -> frozenset[str]:
     for name in sorted(names):
         if not (is_address(name_in(name)) or NAME.fullmatch(name_in(name))):
             raise MachineError(
-                f"{name[:100]!r} is no name to be called by; give one without http://, path and *, such as "
+                f"{name[:100]!r} cannot be a name of this server; give one without http://, path and *, such as "
                 "photos.example.org."
             )
     return names

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 FILES = ("left", "right")
 FIELDS = ("left", "right", "layout", "swap", "turn", "start")
 HEAD_BYTES, TEXT_BYTES, NAME_LETTERS = 8192, 1024, 80
-BROKEN = "The upload is damaged, or ended before its end; send it again."
+BROKEN = "The upload is damaged or incomplete; send it again."
 
 
 @dataclass
@@ -94,7 +94,7 @@ class _Parts:
     def _keep(self, where: bytearray, piece: bytes) -> None:
         self._bytes += len(piece)
         if self._bytes > HEAD_BYTES:
-            raise HttpError(400, "The head of a part of the upload is too long.")
+            raise HttpError(400, "The header of a part of the upload is too long.")
         where += piece
 
     def _header(self) -> None:

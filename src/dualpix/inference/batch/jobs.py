@@ -145,7 +145,7 @@ def _without_clashes(jobs: list[PairJob]) -> list[PairJob]:
     for job in jobs:
         first = taken.setdefault(unicodedata.normalize("NFC", job.place).casefold(), job)
         if not job.problem and not first.problem and first is not job:
-            job = replace(job, problem=f"{job.output} would be made of {first.left} already; rename one of both.")
+            job = replace(job, problem=f"{job.output} would also be made from {first.left}; rename one of the two.")
         if not job.problem and os.path.realpath(job.output) in inputs:
             job = replace(job, problem=f"{job.output} is one of the inputs and would be lost; choose another folder.")
         checked.append(job)

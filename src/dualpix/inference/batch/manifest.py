@@ -78,7 +78,7 @@ def _rows(file: BinaryIO, path: Path) -> Iterator[tuple[str, Any]]:
         try:
             (cells,) = csv.reader([text], delimiter=delimiter, skipinitialspace=True, strict=True)
         except (csv.Error, ValueError) as error:
-            raise PairError(f"{where} is no row of a CSV file; write LEFT,RIGHT or LEFT,RIGHT,OUTPUT.") from error
+            raise PairError(f"{where} is not a row of a CSV file; write LEFT,RIGHT or LEFT,RIGHT,OUTPUT.") from error
         cells = [cell.strip() for cell in cells]
         if is_first and "left" in (names := tuple(cell.lower() for cell in cells)):
             head = names
