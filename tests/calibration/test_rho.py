@@ -29,7 +29,7 @@ def test_files_without_a_rho_are_refused(tmp_path: Path) -> None:
     for content in (b"", b"left,right\n", b"pair,quantity,value\nall,noise shot,1e-4\n", b"pair,quantity\nall,rho\n",
                     b"\xff\xfe\0", b"pair,quantity,value\nall,rho,much\n"):  # fmt: skip
         (tmp_path / "b.csv").write_bytes(content)
-        with pytest.raises(DataError, match=r"b\.csv tells no rho; give a number, or the file"):
+        with pytest.raises(DataError, match=r"b\.csv holds no rho; give a number, or the file"):
             read_rho(tmp_path / "b.csv")
     with pytest.raises(DataError, match=r"no\.csv cannot be read: No such file"):
         read_rho(tmp_path / "no.csv")

@@ -123,7 +123,7 @@ def test_what_is_missing_is_named_with_the_way_to_give_it() -> None:
     with pytest.raises(DataError) as caught:
         Optics.of(pair({F_NUMBER: ratio(4, 1), FOCAL_LENGTH: ratio(50, 1)}))
     assert str(caught.value) == (
-        "For metres the focus distance and pixel pitch must be known, and the pictures do not tell: give focus_m= in"
+        "For metres the focus distance and pixel pitch must be known, and the pictures do not say: give focus_m= in"
         " metres and pitch_um= in micrometres or sensor_mm= in millimetres."
     )
     with pytest.raises(DataError) as caught:

@@ -37,4 +37,4 @@ def read_rho(path: str | Path) -> tuple[float, float | None]:
     for name in (EVERYWHERE, BLIND):
         if name in found:
             return found[name], 0.0
-    raise DataError(f"{path} tells no rho; give a number, or the file that `dualpix calibrate -o` wrote.")
+    raise DataError(f"{path} holds no rho; give a number, or the file that `dualpix calibrate -o` wrote.")

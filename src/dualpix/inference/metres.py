@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dualpix.errors import PictureError
 from dualpix.inference.disparity import Disparity
-from dualpix.inference.optics import DOUBT_PX, Optics
+from dualpix.inference.optics import ERROR_PX, Optics
 from dualpix.io import Metadata, write_picture
 from dualpix.io.floats import write_floats
 
@@ -82,7 +82,7 @@ def describe_metres(found: Disparity, optics: Optics) -> str:
     told = f"median {metres(middle_m)}"
     if not math.isinf(middle_m):
         near_m, far_m = optics.within(middle_m)
-        told += f", {metres(near_m)} to {metres(far_m)} with {DOUBT_PX:g} px more or less"
+        told += f", {metres(near_m)} to {metres(far_m)} with {ERROR_PX:g} px more or less"
     return told + (f"; {beyond:.0%} beyond infinity" if beyond >= 0.005 else "")
 
 

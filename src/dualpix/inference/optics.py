@@ -16,18 +16,18 @@ MOST_RHO = 0.85
 """The ideal half disc's, 8 / (3 pi)."""
 
 SPLIT_SLOPE, SPLIT_LIMIT = 4.0, 0.69
-"""How the pixels of a Canon EOS R6 Mark II part the light by the slope t of its rays, g = limit tanh(slope t / limit):
+"""How the pixels of a Canon EOS R6 Mark II split the light by the slope t of its rays, g = limit tanh(slope t / limit):
 fitted to the micro-lens that Sdirt traces rays through (ICCV 2025, arXiv 2503.11213)."""
 
 USUAL_FALL = 0.55
 """Share of rho that two Canons lose at the sides (`results/calibration-dpdd-preview.md`, `results/metres.md`)."""
 
-DOUBT_PX = 0.1
+ERROR_PX = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Optics:
-    """What turns disparity into metres: how the lens stood, and how the sensor parts its light.
+    """What turns disparity into metres: how the lens stood, and how the sensor splits its light.
 
     A thin lens of focal length f and f-number N, focused at the distance S, blurs a point at the distance z to a disc
     whose signed radius, in pixels of the pitch p, is c = A (1 / S - 1 / z) with A = f^2 / (2 p N (1 - f / S)), positive
@@ -159,19 +159,19 @@ class Optics:
         dioptres = 1 / self.focus_m - 1 / depth_m.double()
         return (dioptres * self._px_per_dioptre(depth_m.shape[-1])).to(depth_m.dtype)
 
-    def within(self, depth_m: float, doubt_px: float = DOUBT_PX) -> tuple[float, float]:
+    def within(self, depth_m: float, error_px: float = ERROR_PX) -> tuple[float, float]:
         """What an error of the disparity makes of a distance in the middle of the picture.
 
         Args:
             depth_m: The distance in metres.
-            doubt_px: The error in pixels, either way.
+            error_px: The error in pixels, either way.
 
         Returns:
             The nearest and the farthest distance in metres.
         """
-        doubt = doubt_px / (self.middle_rho * self.camera.blur_px_per_dioptre)
-        far = 1 / depth_m - doubt
-        return 1 / (1 / depth_m + doubt), 1 / far if far > 0 else math.inf
+        error = error_px / (self.middle_rho * self.camera.blur_px_per_dioptre)
+        far = 1 / depth_m - error
+        return 1 / (1 / depth_m + error), 1 / far if far > 0 else math.inf
 
     def _px_per_dioptre(self, width: int) -> Tensor:
         return self.rho_along(width) * self.camera.blur_px_per_dioptre
@@ -186,7 +186,7 @@ class Optics:
 
 
 def usual_rho(f_number: float) -> float:
-    """The rho of a Canon EOS R6 Mark II: 2 E[u g], with u across the lens's opening and g how its pixels part the rays.
+    """The rho of a Canon EOS R6 Mark II: 2 E[u g], with u across the lens's opening and g how its pixels split the rays.
 
     g = 0.69 tanh(4 t / 0.69) of the slope t = u / (2 N): see SPLIT_SLOPE.
 
@@ -196,8 +196,8 @@ def usual_rho(f_number: float) -> float:
     """
     u = (torch.arange(512, dtype=torch.float64) + 0.5) / 256 - 1
     share = (1 - u * u).sqrt()
-    parted = SPLIT_LIMIT * torch.tanh(SPLIT_SLOPE / SPLIT_LIMIT * u / (2 * f_number))
-    return float(2 * (share * u * parted).sum() / share.sum())
+    split = SPLIT_LIMIT * torch.tanh(SPLIT_SLOPE / SPLIT_LIMIT * u / (2 * f_number))
+    return float(2 * (share * u * split).sum() / share.sum())
 
 
 @dataclass(frozen=True)
@@ -247,7 +247,7 @@ def _completed(settings: CameraSettings, size_px: tuple[int, int], given: dict[s
         ways = [f"{quantity.option} {quantity.unit}" for quantity in missing]
         other = f" or {SENSOR} in millimetres" if PITCH in missing else ""
         raise DataError(
-            f"For metres the {words} must be known, and the pictures do not tell: give {_listed(ways)}{other}."
+            f"For metres the {words} must be known, and the pictures do not say: give {_listed(ways)}{other}."
         )
     return known
 
