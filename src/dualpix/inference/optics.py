@@ -186,7 +186,7 @@ class Optics:
 
 
 def usual_rho(f_number: float) -> float:
-    """The rho of a Canon EOS R6 Mark II: 2 E[u g], with u across the lens's opening and g how its pixels split the rays.
+    """The rho of a Canon EOS R6 Mark II: 2 E[u g], with u across the lens and g how its pixels split the rays.
 
     g = 0.69 tanh(4 t / 0.69) of the slope t = u / (2 N): see SPLIT_SLOPE.
 
