@@ -7,6 +7,7 @@ from dualpix.cli import (
     calibrate,
     deblur,
     demo,
+    disparity,
     doctor,
     evaluate,
     export,
@@ -27,6 +28,7 @@ __all__ = ["app", "main"]
 
 COMMANDS = (
     deblur.deblur,
+    disparity.disparity,
     demo.demo,
     simulate.simulate,
     train.train,
