@@ -14,6 +14,7 @@ from torch import Tensor
 from dualpix.errors import PictureError, reason_of
 from dualpix.io.colours import tell_colours
 from dualpix.io.formats import FORMATS
+from dualpix.io.formats.record import Noted
 from dualpix.io.headers import peek
 from dualpix.io.metadata import Metadata, read_metadata
 from dualpix.io.opening import Header, as_path
@@ -90,13 +91,13 @@ def count_pictures(path: str | Path) -> int:
 def _read(path: Path, file: BinaryIO, limit_megapixels: float) -> Picture:
     header = peek(file)
     _check_size(path, header, limit_megapixels)
-    array = _decode(path, file, header)
+    array, odd = _decode(path, file, header)
     kind = FORMATS[header.format]
     metadata = read_metadata(kind.read_blocks(file), header)
     tell = partial(kind.tell_colours, file, header, metadata) if kind.tell_colours else None
     metadata, told = tell_colours(header, metadata, tell)
     grey = array.shape[2] < 3
-    notes = [f"{path.name} {note}" for note in (*header.notes, *told, *_notes(array, metadata, header))]
+    notes = [f"{path.name} {note}" for note in (*header.notes, *odd, *told, *_notes(array, metadata, header))]
     notes += [f"{path.name}: {note}" for note in metadata.left_out]
     pixels = _to_tensor(path, array[:, :, : 1 if grey else 3])
     return Picture(path, pixels, header.depth, grey, tuple(notes), metadata, header.format)
@@ -157,11 +158,11 @@ def _check_size(path: Path, header: Header, limit_megapixels: float) -> None:
         raise PictureError(f"{path} has {size}; both sides must have at least {MIN_SIDE_PX}.")
 
 
-def _decode(path: Path, file: BinaryIO, header: Header) -> NDArray[Any]:
-    """The pixels as H x W x channels. Decoders meet hostile bytes here: whatever they raise becomes a PictureError."""
+def _decode(path: Path, file: BinaryIO, header: Header) -> Noted:
+    """The pixels as H x W x channels, and notes. Decoders meet hostile bytes: all they raise becomes a PictureError."""
     file.seek(0)
     try:
-        array = FORMATS[header.format].decode(file, header)
+        decoded = FORMATS[header.format].decode(file, header)
     except PictureError:
         raise
     except MemoryError:
@@ -169,11 +170,12 @@ def _decode(path: Path, file: BinaryIO, header: Header) -> NDArray[Any]:
     except Exception as error:
         reason = reason_of(error)
         raise PictureError(f"{path} is damaged or cut short ({reason}); copy or export it again.") from error
+    array, notes = decoded if isinstance(decoded, Noted) else Noted(decoded, ())
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[:2] != (header.height, header.width) or not 1 <= array.shape[2] <= 4:
         raise PictureError(f"{path} is damaged: its pixels are not what its header declares; copy or export it again.")
-    return array
+    return Noted(array, notes)
 
 
 def _to_tensor(path: Path, array: NDArray[Any]) -> Tensor:

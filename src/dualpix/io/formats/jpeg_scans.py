@@ -1,4 +1,4 @@
-"""The scans of a JPEG file: whether they hold all of the picture, of which the decoder says nothing."""
+"""The scans of a JPEG file: whether they hold all of the picture and no more, of which the decoder says nothing."""
 
 import re
 import struct
@@ -11,6 +11,20 @@ from numpy.typing import NDArray
 # Sequential and progressive, Huffman or arithmetic coding: what the decoder knows.
 FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
 END, SCAN, INTERVAL = 0xD9, 0xDA, 0xDD
+BLOCK_PX = 8
+MOST_ROWS = 65500
+"""The decoder takes no more."""
+PADDING_BLOCKS = 20
+"""So many may be made of what encoders put behind a scan to fill up four bytes, two bits each at the least."""
+NOTHING = 128
+"""What the decoder fills in, in all channels, where a scan has ended."""
+
+
+class Scanned(NamedTuple):
+    """The pixels, H x W or H x W x 3; whether the scans go on below them."""
+
+    pixels: NDArray[Any]
+    goes_on: bool
 
 
 class _Scan(NamedTuple):
@@ -22,24 +36,62 @@ class _Scan(NamedTuple):
     interval: int
 
 
-def decode_jpeg(data: bytes, tables: bytes | None = None) -> NDArray[Any] | None:
-    """The pixels, H x W or H x W x 3; None if some are missing, which the decoder fills with grey and says nothing.
+class _Layout(NamedTuple):
+    """All scans, none if the end marker is missing; whether they are coded arithmetically; where the frame's header
+    lies, and what it holds."""
+
+    scans: list[_Scan]
+    arithmetic: bool
+    frame_at: int
+    frame: bytes
+
+
+def decode_jpeg(data: bytes, tables: bytes | None = None) -> Scanned | None:
+    """The picture; None if some of it is missing, which the decoder fills with grey and says nothing.
 
     What is missing shows by more data: bytes that are put behind each stretch of a scan change nothing in a picture
-    that is whole, since nobody looks at them. `tables`: those that strips and tiles of a TIFF share.
+    that is whole, since nobody looks at them. What is too much shows by more rows: the last is grey, unless the scans
+    hold it. `tables`: those that strips and tiles of a TIFF share.
     """
-    scans, arithmetic = _scans(data)
-    if not scans or not all(_restarts_are_whole(data, scan) for scan in scans):
+    layout = _layout(data)
+    if not layout.scans or not all(_restarts_are_whole(data, scan) for scan in layout.scans):
         return None
-    pixels = np.asarray(imagecodecs.jpeg8_decode(data, tables=tables))
-    if arithmetic:  # whose decoder takes all that is missing for zeros, as it should
-        return pixels
+    if layout.arithmetic:  # whose decoder takes all that is missing for zeros, as it should
+        return Scanned(np.asarray(imagecodecs.jpeg8_decode(data, tables=tables)), False)
     more, at = [], 0
-    for scan in scans:
+    for scan in layout.scans:
         more += [data[at : scan.begin], RESTART.sub(MORE + rb"\g<0>", data[scan.begin : scan.end]), MORE]
         at = scan.end
-    again = np.asarray(imagecodecs.jpeg8_decode(b"".join([*more, data[at:]]), tables=tables))
-    return pixels if np.array_equal(pixels, again) else None
+    pixels = np.asarray(imagecodecs.jpeg8_decode(b"".join([*more, data[at:]]), tables=tables))
+    return _compare(pixels, np.asarray(imagecodecs.jpeg8_decode(_with_more_rows(data, layout), tables=tables)), layout)
+
+
+def _compare(pixels: NDArray[Any], taller: NDArray[Any], layout: _Layout) -> Scanned | None:
+    """The pixels decoded with more data, and with more rows."""
+    height = len(pixels)
+    # Half as many rows of colour are interpolated, so that the last of an even number depends on what lies below it; it
+    # was coded together with the one above it.
+    same = height if len(taller) == height else height - 1 + height % 2
+    if not np.array_equal(pixels[:same], taller[:same]):
+        return None
+    columns, _ = _unit_px(layout.frame)
+    last = (pixels.shape[1] - 1) // columns * columns
+    # The picture above gives colour to the rows below it.
+    below = taller[max(height, len(taller) - BLOCK_PX) + 2 :, last:]
+    return Scanned(pixels, bool((below != NOTHING).any()))
+
+
+def _with_more_rows(data: bytes, layout: _Layout) -> bytes:
+    """The file as if it had more rows of units: so many that padding behind the scan cannot fill them."""
+    height, width = struct.unpack(">HH", layout.frame[1:5])
+    columns, rows = _unit_px(layout.frame)
+    if not columns or not rows:
+        return data
+    blocks = sum(across * down for across, down in _shares(layout.frame).values()) * -(-width // columns)
+    taller = (-(-height // rows) + -(-PADDING_BLOCKS // blocks)) * rows
+    if taller > MOST_ROWS:
+        return data
+    return data[: layout.frame_at + 1] + struct.pack(">H", taller) + data[layout.frame_at + 3 :]
 
 
 MARKER = re.compile(rb"\xff+([^\x00\xff\x01\xd0-\xd7])", re.DOTALL)
@@ -47,36 +99,45 @@ RESTART = re.compile(rb"\xff([\xd0-\xd7])")
 MORE = bytes.fromhex("6b2d94c1583ea7721d45b80c93e65a3f") * 4
 
 
-def _scans(data: bytes) -> tuple[list[_Scan], bool]:
-    """All scans, none if the end marker is missing; and whether they are coded arithmetically."""
+def _layout(data: bytes) -> _Layout:
     found, arithmetic, interval = [], False, 0
     frame = scan = b""
-    at = 2
+    at, frame_at = 2, 0
     while marker := MARKER.search(data, at):
         if scan:
             found.append(_Scan(at, marker.start(), _blocks(frame, scan), interval))
         code, begin = marker[1][0], marker.end() + 2
         if code == END:
-            return found, arithmetic
+            return _Layout(found, arithmetic, frame_at, frame)
         at = marker.end() + max(2, int.from_bytes(data[marker.end() : begin], "big"))
         scan = data[begin:at] if code == SCAN else b""
         if code in FRAMES:
-            frame, arithmetic = data[begin:at], code in (0xC9, 0xCA)
+            frame, frame_at, arithmetic = data[begin:at], begin, code in (0xC9, 0xCA)
         elif code == INTERVAL:
             interval = int.from_bytes(data[begin : begin + 2], "big")
-    return [], arithmetic
+    return _Layout([], arithmetic, frame_at, frame)
+
+
+def _shares(frame: bytes) -> dict[int, tuple[int, int]]:
+    """How many blocks of each channel lie side by side and one below the other in a unit."""
+    return {frame[at]: (frame[at + 1] >> 4, frame[at + 1] & 15) for at in range(6, len(frame) - 2, 3)}
+
+
+def _unit_px(frame: bytes) -> tuple[int, int]:
+    """Width and height of the unit in which all channels are coded together."""
+    across, down = (max((share[axis] for share in _shares(frame).values()), default=0) for axis in (0, 1))
+    return BLOCK_PX * across, BLOCK_PX * down
 
 
 def _blocks(frame: bytes, scan: bytes) -> int:
     """How many groups of blocks a scan has, from the contents of both headers; 0 where these fit no picture."""
     height, width = struct.unpack(">HH", frame[1:5].ljust(4, b"\0"))
-    shares = {frame[at]: (frame[at + 1] >> 4, frame[at + 1] & 15) for at in range(6, len(frame) - 2, 3)}
-    across, down = (max((share[axis] for share in shares.values()), default=0) for axis in (0, 1))
+    shares, (across, down) = _shares(frame), _unit_px(frame)
     if not across or not down:
         return 0
     # One channel alone is coded block by block; several together by what all of their blocks cover.
     own = shares.get(scan[1], (0, 0)) if scan[0] == 1 and len(scan) > 1 else (1, 1)
-    columns, rows = -(-width * own[0] // (8 * across)), -(-height * own[1] // (8 * down))
+    columns, rows = -(-width * own[0] // across), -(-height * own[1] // down)
     return int(columns * rows)
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -15,6 +15,13 @@ from dualpix.io.texts import Text
 Order = Literal["<", ">"]
 Size = tuple[int, int]
 """Width and height."""
+
+
+class Noted(NamedTuple):
+    """Decoded levels, and what only decoding has shown to be odd: half sentences, to follow the name of the file."""
+
+    levels: NDArray[Any]
+    notes: tuple[str, ...]
 
 
 def takes_no_text(text: Text) -> bool:
@@ -60,7 +67,8 @@ class Format:
     start: what its first 64 bytes look like, in words that JavaScript understands too.
 
     read_header: size, channels and depth, from a file that starts so, without decoding anything. decode: H x W or
-    H x W x channels, unsigned integers or floats in [0, 1]; whatever it raises becomes a PictureError. read_blocks: its
+    H x W x channels, unsigned integers or floats in [0, 1], with notes or without; whatever it raises becomes a
+    PictureError. read_blocks: its
     metadata, one by one. tell_colours: what it says of its colours by other means than a profile. further: the other
     pictures in the file, as files of their own.
 
@@ -73,7 +81,7 @@ class Format:
     mime_type: str
     start: re.Pattern[bytes]
     read_header: Callable[[BinaryIO], Header]
-    decode: Callable[[BinaryIO, Header], NDArray[Any]]
+    decode: Callable[[BinaryIO, Header], NDArray[Any] | Noted]
     read_blocks: Callable[[BinaryIO], Found]
     bits: tuple[int, ...]
     tell_colours: Callable[[BinaryIO, Header, Metadata], Told | None] | None = None
