@@ -13,9 +13,15 @@ from dualpix.pairs.sources.dng_levels import read_levels
 
 Raw = Callable[..., bytes]
 FILTERS, BLACK_REPEAT, BLACK, WHITE = 33422, 50713, 50714, 50717
+OF_COLUMNS, OF_ROWS = 50715, 50716
+ROWS, COLUMNS = np.arange(64)[:, None] * 4, np.arange(96)[None] * 3
 LEFT, RIGHT = np.full((64, 96), 3000.0), np.full((64, 96), 3000.0)
 LEFT[8:28, 20:48] = RIGHT[8:28, 24:52] = 800
 BALANCE = np.tile([[0.5, 1.0], [1.0, 0.625]], (32, 48))  # what filters RGGB pass of grey light
+
+
+def ratios(levels: np.ndarray) -> list[int]:
+    return [part for level in levels.ravel() for part in (2 * int(level), 2)]
 
 
 def write(path: Path, raw: Raw, floors: tuple[Any, Any], tags: dict[int, Any], kind: str = "dng") -> Path:
@@ -40,8 +46,18 @@ def write(path: Path, raw: Raw, floors: tuple[Any, Any], tags: dict[int, Any], k
         ),
         ((np.tile([[500], [520]], (32, 96)), 600), {BLACK_REPEAT: ("H", 2, 1), BLACK: ("I", 500, 600, 520, 600)}),
         ((0, 0), {BLACK_REPEAT: (), BLACK: ()}),
+        ((ROWS + 500, ROWS + 640), {BLACK_REPEAT: (), BLACK: ("I", 500, 640), OF_ROWS: ("i", *ratios(ROWS))}),
+        (
+            (ROWS - COLUMNS + 500, ROWS - COLUMNS + 640),
+            {
+                BLACK_REPEAT: (),
+                BLACK: ("I", 500, 640),
+                OF_ROWS: ("i", *ratios(ROWS)),
+                OF_COLUMNS: ("i", *ratios(-COLUMNS)),
+            },
+        ),
     ],
-    ids=["one each", "one each, said so", "one", "fractions", "four each", "two rows each", "none"],
+    ids=["one each", "one each, said so", "one", "fractions", "four each", "two rows each", "none", "rows", "columns"],
 )
 def test_each_sample_has_its_own_black(tmp_path: Path, raw: Raw, floors: Any, tags: dict[int, Any]) -> None:
     """Grey stays grey. LibRaw takes two levels of two samples for those of red and green; blue stays too bright."""
@@ -72,6 +88,8 @@ def test_white_is_read_for_each_sample(tmp_path: Path, raw: Raw) -> None:
         ({BLACK_REPEAT: ("H", 0, 0), BLACK: ("I", 512)}, "repeat every 0 x 0"),
         ({BLACK_REPEAT: ("H", 60000, 60000)}, "repeat every 60000 x 60000"),
         ({BLACK_REPEAT: ("H", 2)}, "repeat every 2 photosites"),
+        ({OF_ROWS: ("i", *[1, 1] * 63)}, "declares black levels of 63 rows and has 64"),
+        ({OF_COLUMNS: ("i", 1, 0)}, "divided by zero"),
     ],
 )
 def test_levels_that_cannot_be_are_refused(tmp_path: Path, raw: Raw, tags: dict[int, Any], message: str) -> None:

@@ -152,9 +152,12 @@ def _frame(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float, 
     with closing(_opened(rawpy, path, number, limit_megapixels)) as raw:
         mosaic, white = raw.raw_image.copy(), float(raw.white_level)
         if number < len(levels):
-            pattern, declared = levels[number]
-            black = _spread(pattern, mosaic.shape, raw.sizes.top_margin, raw.sizes.left_margin)
-            white = white if declared is None else declared
+            sizes, own = raw.sizes, levels[number]
+            try:
+                black = own.spread(mosaic.shape, (sizes.top_margin, sizes.left_margin, sizes.height, sizes.width))
+            except ValueError as error:
+                raise PictureError(f"{path} is damaged ({reason_of(error)}); copy it again.") from error
+            white = white if own.white is None else own.white
         else:
             black = np.asarray(raw.black_level_per_channel, np.float32)[raw.raw_colors]
     if not black.max() < white <= WHITEST:
@@ -163,15 +166,6 @@ def _frame(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float, 
             f"above {WHITEST}; copy it again."
         )
     return Frame(mosaic, black, white - float(black.max()))
-
-
-def _spread(pattern: Mosaic, shape: tuple[int, ...], top: int, left: int) -> Mosaic:
-    """A pattern repeated over a mosaic of `shape`, from the visible part's corner on."""
-    rows, columns = (
-        (np.arange(side) - margin) % period
-        for side, margin, period in zip(shape, (top, left), pattern.shape, strict=True)
-    )
-    return pattern[np.ix_(rows, columns)]
 
 
 def _developed(rawpy: ModuleType, raw: Any, half: Mosaic, white: float) -> NDArray[np.float32]:
