@@ -13,7 +13,7 @@ from dualpix.pairs.sources.dng_levels import read_levels
 
 Raw = Callable[..., bytes]
 FILTERS, BLACK_REPEAT, BLACK, WHITE = 33422, 50713, 50714, 50717
-OF_COLUMNS, OF_ROWS = 50715, 50716
+OF_COLUMNS, OF_ROWS, MATRIX, NEUTRAL = 50715, 50716, 50721, 50728
 ROWS, COLUMNS = np.arange(64)[:, None] * 4, np.arange(96)[None] * 3
 LEFT, RIGHT = np.full((64, 96), 3000.0), np.full((64, 96), 3000.0)
 LEFT[8:28, 20:48] = RIGHT[8:28, 24:52] = 800
@@ -68,6 +68,12 @@ def test_each_sample_has_its_own_black(tmp_path: Path, raw: Raw, floors: Any, ta
             np.testing.assert_allclose(views[view][:, place[0], place[1]], wanted, atol=0.015)
 
 
+def test_a_white_balance_that_is_not_told_is_a_note(tmp_path: Path, raw: Raw) -> None:
+    for tags, is_told in (({}, True), ({NEUTRAL: ()}, False), ({NEUTRAL: ("r", 0, 1, 1, 1, 1, 1)}, False)):
+        notes = open_views(write(tmp_path / "a.dng", raw, (0, 0), tags))["notes"]
+        assert any("tells no white balance" in note for note in notes) is not is_told
+
+
 def test_white_is_read_for_each_sample(tmp_path: Path, raw: Raw) -> None:
     levels = read_levels(write(tmp_path / "w.dng", raw, (0, 0), {WHITE: ("I", 15000, 14000)}))
     assert [one.white for one in levels] == [15000, 14000] and all((one.black == 0).all() for one in levels)
@@ -87,6 +93,8 @@ def test_white_is_read_for_each_sample(tmp_path: Path, raw: Raw) -> None:
         ({BLACK: ("r", *[1, 0] * 4)}, "divided by zero"),
         ({BLACK_REPEAT: ("H", 0, 0), BLACK: ("I", 512)}, "repeat every 0 x 0"),
         ({BLACK_REPEAT: ("H", 60000, 60000)}, "repeat every 60000 x 60000"),
+        ({BLACK: ("i", *[-500, 1] * 4)}, "declares a black level of -500"),
+        ({MATRIX: ("i", *[1, 0] * 9)}, "its colour matrix makes one colour of all"),
         ({BLACK_REPEAT: ("H", 2)}, "repeat every 2 photosites"),
         ({OF_ROWS: ("i", *[1, 1] * 63)}, "declares black levels of 63 rows and has 64"),
         ({OF_COLUMNS: ("i", 1, 0)}, "divided by zero"),

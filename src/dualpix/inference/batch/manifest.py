@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dualpix.errors import PairError, option
+from dualpix.errors import PairError, option, shortened
 from dualpix.io.formats import OUTPUTS
 from dualpix.machine.files import parse_json
 from dualpix.pairs.pairing import Found
@@ -92,7 +92,8 @@ def _head(names: tuple[str, ...], where: str) -> tuple[str, ...]:
     strange = next((name for name in filter(None, names) if name not in COLUMNS or names.count(name) > 1), "")
     if strange:
         how = "twice" if strange in COLUMNS else "which is none of a list of pairs"
-        raise PairError(f"{where} has the column {strange!r}, {how}; write {', '.join(COLUMNS)}, each once.")
+        shown = shortened(strange, 40)
+        raise PairError(f"{where} has the column {shown!r}, {how}; write {', '.join(COLUMNS)}, each once.")
     return names
 
 

@@ -24,6 +24,7 @@ from dualpix.pairs.sources.record import Source, Views, as_view
 DNG_VERSION, PHOTOMETRIC, MOSAIC = 50706, 262, 32803
 FILTERS = frozenset({33421, 33422})  # the colour filter array, which a developed picture does not have
 SUFFIXES = (".cr2", ".cr3", ".dng")
+LEAST_VOLUME = 1e-3  # of a colour matrix; those of cameras have 1 and more
 WHITEST = 65535  # the samples have 16 bits
 LEVELS = 60000.0  # what white is scaled to before developing, so that rounding to integers costs nothing
 ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}  # from LibRaw's turns to EXIF's
@@ -74,13 +75,14 @@ def read_raw(path: Path, limit_megapixels: float) -> Views:
         light, part = ((frame.mosaic - frame.black)[:height, :width] for frame in (main, other))
         halves = split_halves(light, part, main.white, raw.raw_colors[:height, :width])
         orientation = ORIENTATIONS.get(raw.sizes.flip, 1)  # developing resets it
+        is_balanced = _are_gains(raw.camera_whitebalance)
         first, second = (_developed(rawpy, raw, half, halves.white) for half in (halves.first, halves.second))
     return Views(
         name=path.stem,
         left=as_view(first),
         right=as_view(second),
         depth=16,
-        notes=_notes(path, halves, main.mosaic.shape != other.mosaic.shape),
+        notes=_notes(path, halves, main.mosaic.shape != other.mosaic.shape, is_balanced),
         grey=False,
         metadata=Metadata(exif=_exif(path), orientation=orientation),
         quarter_turns=0,
@@ -113,6 +115,8 @@ def _opened(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float)
         is_flat = raw.raw_type == rawpy.RawType.Flat and raw.raw_image is not None and raw.raw_colors is not None
         if not is_flat or not _is_plain(raw):
             raise PictureError(f"{path} holds no plain colour mosaic; export both views as 16-bit TIFF.")
+        if not _tells_colours_apart(raw.color_matrix[:, :3]):
+            raise PictureError(f"{path} is damaged: its colour matrix makes one colour of all; copy it again.")
     except rawpy.LibRawRequestForNonexistentImageError:
         raw.close()
         raise PictureError(
@@ -139,6 +143,11 @@ def _is_plain(raw: Any) -> bool:
     diagonals = {first + fourth, second + third}
     alike = all((colours[row::2, column::2] == colours[row, column]).all() for row in (0, 1) for column in (0, 1))
     return alike and b"GG" in diagonals and bool(diagonals & {b"RB", b"BR"})
+
+
+def _tells_colours_apart(matrix: NDArray[Any]) -> bool:
+    """False for a matrix that loses colours; one of zeros stands for none at all."""
+    return bool(np.isfinite(matrix).all() and (not matrix.any() or abs(np.linalg.det(matrix)) > LEAST_VOLUME))
 
 
 def _levels(path: Path) -> list[Levels]:
@@ -193,10 +202,13 @@ def _developed(rawpy: ModuleType, raw: Any, half: Mosaic, white: float) -> NDArr
 
 def _white_balance(raw: Any) -> list[float]:
     """The camera's own if it is there. It must be told: LibRaw's other choice looks at each half by itself."""
-    chosen = next(
-        (gains for gains in (raw.camera_whitebalance, raw.daylight_whitebalance) if min(gains[:3]) > 0), [1.0] * 4
-    )
+    choices = (raw.camera_whitebalance, raw.daylight_whitebalance)
+    chosen = next((gains for gains in choices if _are_gains(gains)), [1.0] * 4)
     return [float(gain) for gain in chosen]
+
+
+def _are_gains(gains: Sequence[float]) -> bool:
+    return bool(min(gains[:3]) > 0 and np.isfinite(gains).all())
 
 
 def _exif(path: Path) -> bytes | None:
@@ -211,7 +223,7 @@ def _exif(path: Path) -> bytes | None:
     return gathered
 
 
-def _notes(path: Path, halves: Halves, cropped: bool) -> list[str]:
+def _notes(path: Path, halves: Halves, cropped: bool, is_balanced: bool) -> list[str]:
     how = "by difference" if halves.by_difference else "as they are, since both frames hold about as much light"
     notes = [
         f"The halves in {path.name} were taken {how}. This way was tried on files made for the purpose only and awaits "
@@ -225,6 +237,8 @@ def _notes(path: Path, halves: Halves, cropped: bool) -> list[str]:
         notes.append(f"{share} of the photosites are clipped in the sum of the halves; there one half is a guess.")
     if abs(halves.gain - 1) > 0.01:
         notes.append(f"One half was {max(halves.gain, 1 / halves.gain):.2f} times as bright as the other: matched.")
+    if not is_balanced:
+        notes.append("It tells no white balance that LibRaw reads: that of daylight is used, or none.")
     if cropped:
         notes.append("The two frames differ in size; only what both have was used.")
     return notes

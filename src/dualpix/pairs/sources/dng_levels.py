@@ -89,6 +89,8 @@ def _levels(directory: blocks.Directory, order: str, samples: int) -> list[Level
         raise ValueError(f"its black levels repeat every {' x '.join(map(str, repeat))} photosites")
     rows, columns = repeat
     black = _numbers(directory[BLACK], order) if BLACK in directory else [0.0] * (rows * columns)
+    if min(black, default=0.0) < 0:
+        raise ValueError(f"it declares a black level of {min(black):g}")
     if len(black) == rows * columns:  # Some writers leave the samples out where all are alike.
         black = [level for level in black for _ in range(samples)]
     if len(black) != rows * columns * samples:
