@@ -1,6 +1,8 @@
 """Read a picture file into a float tensor, at its full depth, or say in one sentence why not."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -59,7 +61,7 @@ def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -
     anything is decoded, if it declares more than `limit_megapixels`.
     """
     path = as_path(path)
-    with _open(path) as file:
+    with _opened(path) as file:
         picture = _read(path, file, limit_megapixels)
         count, others = len(pictures_in(file)), other_sizes_in(file)
     notes = [f"{path.name} holds {count} pictures of one size: the first is used."] if count > 1 else []
@@ -74,7 +76,7 @@ def read_pictures(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) 
     Raises PictureError as `read_picture` does.
     """
     path = as_path(path)
-    with _open(path) as file:
+    with _opened(path) as file:
         first = _read(path, file, limit_megapixels)
         return [first, *(_read(path, part, limit_megapixels) for part in pictures_in(file)[1:])]
 
@@ -82,7 +84,7 @@ def read_pictures(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) 
 def count_pictures(path: str | Path) -> int:
     """How many pictures `read_pictures` finds; 0 where there is no picture at all."""
     try:
-        with _open(Path(path)) as file:
+        with _opened(Path(path)) as file:
             return len(pictures_in(file))
     except PictureError:
         return 0
@@ -131,9 +133,19 @@ def low_bits(array: NDArray[Any]) -> list[str]:
 
 def suffix_of(path: str | Path) -> str:
     """The usual extension of the format that a picture file really has. Raises PictureError as `read_picture` does."""
-    with _open(as_path(path)) as file:
+    with _opened(as_path(path)) as file:
         header = peek(file)
     return FORMATS[header.format].usual_ending(header.channels)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, whose disk may fail while it is read. Raises PictureError."""
+    with _open(path) as file:
+        try:
+            yield file
+        except OSError as error:
+            raise PictureError(f"{path} cannot be read: {error.strerror or error}; copy it again.") from error
 
 
 def _open(path: Path) -> BinaryIO:

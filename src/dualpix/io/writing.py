@@ -112,8 +112,8 @@ def check_output(
 ) -> None:
     """Find out, before any work is done, whether `path` can be written. Leaves nothing behind.
 
-    Raises PictureError for an unknown extension, one that cannot hold the colours, a folder, one of the `inputs`, an
-    existing file without `overwrite`, and a folder that is missing or cannot be written to.
+    Raises PictureError for an unknown extension, one that cannot hold the colours, a folder or device, one of the
+    `inputs`, an existing file without `overwrite`, and a folder that is missing or cannot be written to.
     """
     path = as_path(path)
     suffix = path.suffix.lower()
@@ -126,6 +126,10 @@ def check_output(
         check_metadata(path, metadata)
     if os.path.isdir(path):
         raise PictureError(f"{path} is a folder; give the name of a file to write.")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise PictureError(
+            f"{path} is not a regular file, which is all that a picture can replace; choose another name."
+        )
     refuse_overwriting_inputs(path, inputs)
     if os.path.exists(path) and not overwrite:
         raise _exists(path)
