@@ -161,7 +161,10 @@ PLACE = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_POR
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"RANK": "abc"}, "The variable RANK of the environment is 'abc', and not from 0 to 1; .*torchrun"),
+        (
+            {"RANK": "abc"},
+            "The variable RANK of the environment is 'abc'; it must be a whole number from 0 to 1: .*torchrun",
+        ),
         ({"RANK": "2"}, "RANK of the environment is '2'"),
         ({"RANK": None}, "RANK of the environment is missing"),
         ({"WORLD_SIZE": "0"}, "WORLD_SIZE of the environment is '0'"),

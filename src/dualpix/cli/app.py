@@ -17,6 +17,7 @@ class Commands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             with spelled_as(as_flag):
+                _check_current_folder()
                 return super().invoke(ctx)
         except DualpixError as error:
             message = error.spelled(as_flag)
@@ -29,6 +30,14 @@ class Commands(TyperGroup):
                 raise
         say(f"dualpix: {message}")
         raise typer.Exit(1)
+
+
+def _check_current_folder() -> None:
+    """Libraries that are loaded later end the process, in words of their own, where it was deleted."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise DualpixError("The current folder is not there any more; change to another one.") from error
 
 
 def _told(error: Exception) -> str:

@@ -171,7 +171,8 @@ def _number(name: str, otherwise: int | None, least: int = 1, most: int = 2**16)
     if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
         said = f"is {shortened(text, 40)!r}" if text else "is missing"
         how = STARTED_BY.format(option("processes", None))
-        raise MachineError(f"The variable {name} of the environment {said}, and not from {least} to {most}; {how}.")
+        must = f"it must be a whole number from {least} to {most}"
+        raise MachineError(f"The variable {name} of the environment {said}; {must}: {how}.")
     return int(text)
 
 
