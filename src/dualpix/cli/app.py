@@ -31,6 +31,14 @@ class Commands(TyperGroup):
         say(f"dualpix: {message}")
         raise typer.Exit(1)
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Around all of it, for the help is printed before a command is invoked."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            say(f"dualpix: {_told(error)}")
+            raise SystemExit(1) from error
+
 
 def _check_current_folder() -> None:
     """Libraries that are loaded later end the process, in words of their own, where it was deleted."""
@@ -46,7 +54,11 @@ def _told(error: Exception) -> str:
         return MEMORY_RAN_OUT
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         name = shortened(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else ""
-        return str(DualpixError(f"{name or 'A file'} cannot be used: {error.strerror or reason_of(error)}."))
+        return str(
+            DualpixError(
+                f"{name or 'A file or the standard output'} cannot be used: {error.strerror or reason_of(error)}."
+            )
+        )
     return ""
 
 
