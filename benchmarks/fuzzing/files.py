@@ -16,6 +16,7 @@ from PIL import Image, ImageCms
 
 from dualpix.io.formats.png_chunks import MARK, chunk
 from fuzzing import trained
+from fuzzing.canon import cr3
 
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
 HEIC = Path(__file__).parents[2] / "tests" / "io" / "formats" / "heic"  # since no encoder is at hand
@@ -167,6 +168,8 @@ def lines(*objects: dict[str, Any]) -> bytes:
     return b"".join(json.dumps(one).encode() + b"\n" for one in objects)
 
 
+CAMERA = b"II*\0\x08\0\0\0"
+CAMERA_TAGS = {256: ("I", 64), 257: ("I", 48), 271: ("s", b"Canon\0"), 272: ("s", b"Canon EOS R5\0"), 274: ("H", 1)}
 MANIFEST = lines(
     {"left": "a_L.png", "right": "a_R.png", "output": "deep/a.png"},
     {"left": "b.npz"},
@@ -223,6 +226,7 @@ FILES: dict[str, Callable[[], File]] = {
     "npz-deflate": lambda: File(arrays(packed=True), ".npz", "views"),
     "dng": lambda: File(raw("dng"), ".dng", "views"),
     "cr2": lambda: File(raw("cr2"), ".cr2", "views"),
+    "cr3": lambda: File(cr3(CAMERA + directory(CAMERA_TAGS, 8, 0)), ".cr3", "views"),
     "manifest": lambda: File(MANIFEST, ".jsonl", "manifest"),
     "journal": lambda: File(JOURNAL, ".jsonl", "journal"),
     "log": lambda: File(LOG, ".jsonl", "log"),
