@@ -1,4 +1,4 @@
-"""The scans of a JPEG file: whether they hold all of the picture and no more, of which the decoder says nothing."""
+"""The scans of a JPEG file: whether they hold the whole picture and no more, which the decoder does not report."""
 
 import re
 import struct
@@ -8,7 +8,7 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-# Sequential and progressive, Huffman or arithmetic coding: what the decoder knows.
+# What the decoder supports: sequential and progressive, with Huffman or arithmetic coding.
 FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
 END, SCAN, INTERVAL = 0xD9, 0xDA, 0xDD
 BLOCK_PX = 8
@@ -28,7 +28,7 @@ class Scanned(NamedTuple):
 
 
 class _Scan(NamedTuple):
-    """Entropy-coded data from `begin` to `end`, in `blocks` groups of which `interval` follow each restart marker."""
+    """Entropy-coded data from `begin` to `end`, of `blocks` MCUs; a restart marker follows every `interval` of them."""
 
     begin: int
     end: int
@@ -37,8 +37,14 @@ class _Scan(NamedTuple):
 
 
 class _Layout(NamedTuple):
-    """All scans, none if the end marker is missing; whether they are coded arithmetically; where the frame's header
-    lies, and what it holds."""
+    """The scans of a file, none if its end marker is missing.
+
+    Attributes:
+        scans: In their order.
+        arithmetic: Whether they use arithmetic coding.
+        frame_at: Where the content of the frame header begins.
+        frame: That content.
+    """
 
     scans: list[_Scan]
     arithmetic: bool
@@ -47,16 +53,22 @@ class _Layout(NamedTuple):
 
 
 def decode_jpeg(data: bytes, tables: bytes | None = None) -> Scanned | None:
-    """The picture; None if some of it is missing, which the decoder fills with grey and says nothing.
+    """Decode a JPEG, and find out whether data are missing, which the decoder silently fills with grey, or left over.
 
-    What is missing shows by more data: bytes that are put behind each stretch of a scan change nothing in a picture
-    that is whole, since nobody looks at them. What is too much shows by more rows: the last is grey, unless the scans
-    hold it. `tables`: those that strips and tiles of a TIFF share.
+    The file is decoded twice: once with bytes added behind each stretch of a scan, which are never read in a whole
+    picture and change nothing; and once with more rows declared, the last of which is grey unless the scans hold it.
+
+    Args:
+        data: The file.
+        tables: Quantisation and Huffman tables, where strips and tiles of a TIFF share them.
+
+    Returns:
+        The picture; None if some of it is missing.
     """
     layout = _layout(data)
     if not layout.scans or not all(_restarts_are_whole(data, scan) for scan in layout.scans):
         return None
-    if layout.arithmetic:  # whose decoder takes all that is missing for zeros, as it should
+    if layout.arithmetic:  # missing data are decoded as zeros there, as the standard has it: the trick would not work
         return Scanned(np.asarray(imagecodecs.jpeg8_decode(data, tables=tables)), False)
     more, at = [], 0
     for scan in layout.scans:
@@ -130,19 +142,19 @@ def _unit_px(frame: bytes) -> tuple[int, int]:
 
 
 def _blocks(frame: bytes, scan: bytes) -> int:
-    """How many groups of blocks a scan has, from the contents of both headers; 0 where these fit no picture."""
+    """How many MCUs a scan has, from the contents of frame and scan header; 0 where these fit no picture."""
     height, width = struct.unpack(">HH", frame[1:5].ljust(4, b"\0"))
     shares, (across, down) = _shares(frame), _unit_px(frame)
     if not across or not down:
         return 0
-    # One channel alone is coded block by block; several together by what all of their blocks cover.
+    # A scan of one channel codes single 8 x 8 blocks; one of several channels codes groups of them (MCUs).
     own = shares.get(scan[1], (0, 0)) if scan[0] == 1 and len(scan) > 1 else (1, 1)
     columns, rows = -(-width * own[0] // across), -(-height * own[1] // down)
     return int(columns * rows)
 
 
 def _restarts_are_whole(data: bytes, scan: _Scan) -> bool:
-    """Whether the markers between intervals are all there, in order."""
+    """Whether the restart markers are complete and in order."""
     numbers = [match[1][0] & 7 for match in RESTART.finditer(data, scan.begin, scan.end)]
     wanted = -(-scan.blocks // scan.interval) - 1 if scan.interval else 0
     return len(numbers) >= wanted and numbers == [number % 8 for number in range(len(numbers))]

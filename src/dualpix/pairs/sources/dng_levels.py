@@ -1,8 +1,9 @@
-"""The levels that a DNG declares for each of its samples: what LibRaw makes of several samples is meant for colours.
+"""The black and white levels that a DNG declares for each of its samples.
 
-BlackLevel holds a number for each row and column of a pattern and each sample, the samples innermost (DNG 1.7, 4.4);
-the pattern is one photosite where BlackLevelRepeatDim is left out. BlackLevelDeltaH and BlackLevelDeltaV add a number
-for each column and each row of the visible part. WhiteLevel holds one number for each sample.
+They are read here since LibRaw takes several samples per pixel for colours, and mixes up their levels. BlackLevel holds
+a number for each row and column of a pattern and each sample, the samples innermost (DNG 1.7, chapter 4); the pattern
+is one photosite where BlackLevelRepeatDim is missing. BlackLevelDeltaH and BlackLevelDeltaV add a number for each
+column and each row of the visible part. WhiteLevel holds one number for each sample.
 """
 
 import struct
@@ -26,8 +27,14 @@ LARGEST_PATTERN = 64  # rows or columns
 
 
 class Levels(NamedTuple):
-    """Of one sample: black as a pattern that repeats from the upper left of the visible part, white, or None, and what
-    the visible rows and columns add to black, none where they are all alike."""
+    """The levels of one sample.
+
+    Attributes:
+        black: Black as a pattern that repeats from the upper left corner of the visible part.
+        white: The level at which it clips; None where the file does not say.
+        of_rows: What each visible row adds to black; empty where nothing is added.
+        of_columns: The same for columns.
+    """
 
     black: Mosaic
     white: float | None
@@ -53,9 +60,11 @@ class Levels(NamedTuple):
 
 
 def read_levels(path: Path) -> list[Levels]:
-    """The levels of every sample of a mosaic; none if the file is no TIFF stream with a mosaic of several samples.
+    """The levels of every sample of a mosaic; empty if the file is not a TIFF stream with a mosaic of several samples.
 
-    Raises ValueError if it declares levels that do not fit its samples, and OSError if it cannot be read.
+    Raises:
+        ValueError: The declared levels do not fit the samples.
+        OSError: The file cannot be read.
     """
     with path.open("rb") as file:
         for directory, order in _directories(file):
@@ -66,7 +75,7 @@ def read_levels(path: Path) -> list[Levels]:
 
 
 def _directories(file: BinaryIO) -> Iterator[tuple[blocks.Directory, str]]:
-    """The first directory and those below it, as far as they can be read, with the byte order."""
+    """The main directory and those below it, as far as they can be read, with the byte order."""
     with suppress(ValueError):
         block = blocks.open_block(file)
         first = blocks.read_directory(block, block.first)
@@ -77,7 +86,7 @@ def _directories(file: BinaryIO) -> Iterator[tuple[blocks.Directory, str]]:
 
 
 def _integer(directory: blocks.Directory, tag: int, order: str) -> int:
-    """What one integer says; 0 for anything else."""
+    """The value of an integer tag; 0 if it is missing or of another type."""
     with suppress(ValueError):
         return blocks.integer(directory[tag], order) if tag in directory else 0
     return 0
@@ -91,7 +100,7 @@ def _levels(directory: blocks.Directory, order: str, samples: int) -> list[Level
     black = _numbers(directory[BLACK], order) if BLACK in directory else [0.0] * (rows * columns)
     if min(black, default=0.0) < 0:
         raise ValueError(f"it declares a black level of {min(black):g}")
-    if len(black) == rows * columns:  # Some writers leave the samples out where all are alike.
+    if len(black) == rows * columns:  # some programs write one number for all samples where these are equal
         black = [level for level in black for _ in range(samples)]
     if len(black) != rows * columns * samples:
         raise ValueError(f"it declares {len(black)} black levels for {samples} samples")
@@ -109,7 +118,7 @@ def _levels(directory: blocks.Directory, order: str, samples: int) -> list[Level
 def _numbers(entry: blocks.Entry, order: str) -> list[float]:
     layout = NUMBERS.get(entry.kind)
     if layout is None:
-        raise ValueError("its levels are no numbers")
+        raise ValueError("its levels are not numbers")
     values = list(struct.iter_unpack(order + layout, entry.value))
     if entry.kind in (5, 10) and not all(below for _, below in values):
         raise ValueError("its levels are divided by zero")
