@@ -98,7 +98,7 @@ def test_devices_and_pipes_are_no_places_for_a_picture(tmp_path: Path) -> None:
     for name in ("pipe", "pipe.png"):
         os.mkfifo(tmp_path / name)
     for asked in ("", "/dev/null", str(tmp_path / "pipe"), str(tmp_path / "pipe.png")):
-        with pytest.raises(PictureError, match="no place for a picture"):
+        with pytest.raises(PictureError, match="not a place for a picture"):
             name_output(asked, Path("a_L.png"), Path("a_R.png"), ".png")
     with pytest.raises(PictureError, match="not a regular file"):
         check_output(tmp_path / "pipe.png", overwrite=True)

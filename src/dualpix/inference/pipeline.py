@@ -52,7 +52,9 @@ def name_output(asked: str, left: Path, right: Path | None, suffix: str) -> Path
     """
     path = Path(asked)
     if not asked or (os.path.exists(asked) and not os.path.isfile(asked) and not os.path.isdir(asked)):
-        raise PictureError(f"{asked or 'An empty name'} is no place for a picture; give the name of a file or folder.")
+        raise PictureError(
+            f"{asked or 'An empty name'} is not a place for a picture; give the name of a file or folder."
+        )
     if asked.endswith(("/", os.sep)):
         make_folder(path)
     if path.is_dir() and (asked.endswith(("/", os.sep)) or path.suffix.lower() not in OUTPUTS):

@@ -180,9 +180,7 @@ def check_output(
     if os.path.isdir(path):
         raise PictureError(f"{path} is a folder; give the name of a file to write.")
     if os.path.exists(path) and not os.path.isfile(path):
-        raise PictureError(
-            f"{path} is not a regular file, which is all that a picture can replace; choose another name."
-        )
+        raise PictureError(f"{path} is not a regular file, so it is not replaced; choose another name.")
     refuse_overwriting_inputs(path, inputs)
     if os.path.exists(path) and not overwrite:
         raise _exists(path)

@@ -136,11 +136,11 @@ def test_a_csv_file_is_a_manifest_too(tmp_path: Path, text: str) -> None:
         ("", "lists no pairs"),
         ("left,right\n", "lists no pairs"),
         ("left,right\na,b,c\n", "line 2 has 3 columns"),
-        ('a.png,"b\n', "line 1 is no row"),
+        ('a.png,"b\n', "line 1 is not a row"),
         ("left,right\n../a.png,b.png\n", "outside"),
         ("left,left\na.png,b.png\n", "line 1 has the column 'left', twice"),
         ("left,right,blur\na.png,b.png,3\n", "line 1 has the column 'blur'"),
-        ("left,right\na.png,b.png\n,c.png\n", "line 3 names no left view"),
+        ("left,right\na.png,b.png\n,c.png\n", "line 3 has no left view"),
         ("left,right\na.png,b.png\n".encode("utf-16"), "is a text in UTF-16"),
     ],
 )

@@ -89,14 +89,14 @@ def _rows(file: BinaryIO, path: Path) -> Iterator[tuple[str, Any]]:
         if len(cells) > len(head):
             raise PairError(f"{where} has {len(cells)} columns; write {','.join(head)}.")
         if not any(cell for name, cell in zip(head, cells, strict=False) if name == "left"):
-            raise PairError(f"{where} names no left view; write {','.join(head)}.")
+            raise PairError(f"{where} has no left view; write {','.join(head)}.")
         yield where, {name: cell for name, cell in zip(head, cells, strict=False) if cell}
 
 
 def _head(names: tuple[str, ...], where: str) -> tuple[str, ...]:
     strange = next((name for name in filter(None, names) if name not in COLUMNS or names.count(name) > 1), "")
     if strange:
-        how = "twice" if strange in COLUMNS else "which is none of a list of pairs"
+        how = "twice" if strange in COLUMNS else "which is unknown"
         shown = shortened(strange, 40)
         raise PairError(f"{where} has the column {shown!r}, {how}; write {', '.join(COLUMNS)}, each once.")
     return names

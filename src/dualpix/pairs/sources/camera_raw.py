@@ -130,7 +130,7 @@ def _opened(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float)
         if not is_flat or not _is_plain(raw):
             raise PictureError(f"{path} does not hold a Bayer mosaic; export both views as 16-bit TIFF.")
         if not _tells_colours_apart(raw.color_matrix[:, :3]):
-            raise PictureError(f"{path} is damaged: its colour matrix makes one colour of all; copy it again.")
+            raise PictureError(f"{path} is damaged: its colour matrix is singular; copy it again.")
     except rawpy.LibRawRequestForNonexistentImageError:
         raw.close()
         raise PictureError(
@@ -160,7 +160,7 @@ def _is_plain(raw: Any) -> bool:
 
 
 def _tells_colours_apart(matrix: NDArray[Any]) -> bool:
-    """False for a matrix that loses colours; one of zeros stands for none at all."""
+    """Whether a colour matrix can be inverted; one of zeros means that there is none, and is fine."""
     return bool(np.isfinite(matrix).all() and (not matrix.any() or abs(np.linalg.det(matrix)) > LEAST_VOLUME))
 
 
@@ -255,7 +255,7 @@ def _notes(path: Path, halves: Halves, cropped: bool, is_balanced: bool) -> list
     if abs(halves.gain - 1) > 0.01:
         notes.append(f"One half was {max(halves.gain, 1 / halves.gain):.2f} times as bright as the other: matched.")
     if not is_balanced:
-        notes.append("It tells no white balance that LibRaw reads: that of daylight is used, or none.")
+        notes.append("LibRaw finds no white balance in it: that of daylight is used, or none.")
     if cropped:
         notes.append("The two frames differ in size; only the part that both have was used.")
     return notes
