@@ -211,9 +211,9 @@ def _decode(path: Path, file: BinaryIO, header: Header) -> Noted:
     except MemoryError:
         raise PictureError(f"{path} ({header.width} x {header.height} pixels) does not fit into memory.") from None
     except Exception as error:
-        # Of some damage a decoder speaks in bytes that are no text.
-        reason = "" if isinstance(error, UnicodeError) else f" ({reason_of(error)})"
-        raise PictureError(f"{path} is damaged or cut short{reason}; copy or export it again.") from error
+        # Some decoders report damage in bytes that are not text.
+        reason = "its decoder fails" if isinstance(error, UnicodeError) else reason_of(error)
+        raise PictureError(f"{path} is damaged or cut short ({reason}); copy or export it again.") from error
     array, notes = decoded if isinstance(decoded, Noted) else Noted(decoded, ())
     if array.ndim == 2:
         array = array[:, :, None]
