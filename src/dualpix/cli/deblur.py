@@ -31,6 +31,7 @@ from dualpix.cli.options import (
     Overwrite,
     Precision,
     Scale,
+    Strength,
     Swap,
     Turn,
     Weights,
@@ -59,6 +60,7 @@ def deblur(
     engine: Engine = "auto",
     mirror: Mirror = False,
     scale: Scale = "auto",
+    strength: Strength = 1.0,
     depth: Annotated[int | None, typer.Option(metavar="BITS", help="8 or 16; without it, that of the views.")] = None,
     strip_metadata: Annotated[
         bool, typer.Option("--strip-metadata", help="Write neither colour profile nor EXIF nor XMP.")
@@ -107,6 +109,7 @@ def deblur(
         engine=engine,
         mirror=mirror,
         scale=scale,
+        strength=strength,
         depth=depth,
         strip_metadata=strip_metadata,
         force=force or anyway,

@@ -28,6 +28,9 @@ Scale = Annotated[
     str,
     typer.Option(metavar="NAME", help="Deblur wide blur at 1/2, 1/4 ... of the size; 1: at full size alone; or auto."),
 ]
+Strength = Annotated[
+    float, typer.Option(metavar="SHARE", help="How much of the result: 0, as taken, to 1; the rest is the views' mean.")
+]
 Layout = Annotated[
     str | None,
     typer.Option(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from dualpix.errors import CheckpointError, MachineError, PairError, memory_told, option
 from dualpix.inference import engines, scales
 from dualpix.inference.bands import Done, Progress, run_bands, run_fitting
+from dualpix.inference.blending import blend
 from dualpix.inference.engines import AnyRunner
 from dualpix.inference.options import DeblurOptions, Keywords, options_of
 from dualpix.inference.planning import Plan
@@ -134,7 +135,7 @@ def _deblurred(
             advice = f"To say which way, give {ways}; to go on all the same, {option('force')}."
         raise PairError(" ".join([*odd, advice]))
     left, right, matched = match_brightness(sample["left"], sample["right"])
-    sample = {**sample, "left": left, "right": right}
+    given, sample = sample, {**sample, "left": left, "right": right}
     warnings = [*sample.get("notes", ()), *odd, *([matched] if matched else [])]
     network = open_network(weights)
     steps, told = scales.choose_for(network, found.matches, (left.shape[1], left.shape[2]), options.scale)
@@ -154,7 +155,8 @@ def _deblurred(
         picture, plan, notes = run(engines.start(network, runner.engine, "fp32", options.device))
     if not _is_finite(picture):
         raise PairError(f"The network gives NaN or infinity for {sample['name']}; try other weights.")
-    return Deblurred(picture.clamp_(0, 1), plan, (*warnings, *notes), found.verdict)
+    picture = blend(picture.clamp_(0, 1), given["left"], given["right"], options.strength)
+    return Deblurred(picture, plan, (*warnings, *notes), found.verdict)
 
 
 def _run_chosen(network: Network, options: DeblurOptions, pixels: int, run: Run) -> tuple[AnyRunner, Done]:

@@ -11,6 +11,7 @@ import torch
 
 from dualpix.errors import PictureError
 from dualpix.inference import engines, planning, scales
+from dualpix.inference.blending import check_strength
 from dualpix.pairs import SOURCES, TURNS
 from dualpix.pairs.turning import AUTO
 from dualpix.tables import pick
@@ -19,7 +20,7 @@ DEPTHS = (8, 16)
 
 SHAPING = ("precision", "device", "engine", "mirror", "depth", "strip_metadata", "layout", "swap")
 """Fields that the finished picture depends on, in the order in which the first journals had them."""
-LATER = ("turn", "scale")
+LATER = ("turn", "scale", "strength")
 """Such fields that journals did not have from the beginning: only where they are not as usual."""
 
 
@@ -42,6 +43,7 @@ class DeblurOptions:
         turn: "auto" finds out whether the disparity runs along the columns, as in photographs taken upright, and turns
             such views for the work; "left", "right" and "half" turn them that way, "none" does not. The picture lies
             as the views do.
+        strength: how much of the result is taken, from 0, the mean of the views as they were taken, to 1, all of it.
 
     Those that say how files are read and written, of no meaning where arrays come and go:
 
@@ -56,7 +58,7 @@ class DeblurOptions:
     Raises:
         MachineError: for an engine, precision, device, memory, number of rows or scale that nothing can be run with.
         RecipeError: for a layout or a turn that does not exist.
-        PictureError: for another depth.
+        PictureError: for another depth or strength.
     """
 
     memory: str | int | None = None
@@ -73,6 +75,7 @@ class DeblurOptions:
     strip_metadata: bool = False
     force: bool = False
     software: str = "dualpix"
+    strength: float = 1.0
 
     def __post_init__(self) -> None:
         engines.check(self.engine, self.precision, self.device)
@@ -86,6 +89,7 @@ class DeblurOptions:
         pick(TURNS, self.turn, "turn")
         if self.depth is not None and self.depth not in DEPTHS:
             raise PictureError(f"A picture file cannot have {self.depth!r} bits; choose a depth of 8 or 16.")
+        check_strength(self.strength)
 
     @property
     def limits_memory(self) -> bool:
@@ -115,6 +119,7 @@ class Keywords(TypedDict, total=False):
     mirror: bool
     scale: str
     turn: str
+    strength: float
 
 
 def options_of(options: DeblurOptions | None, keywords: Keywords) -> DeblurOptions:

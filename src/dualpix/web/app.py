@@ -18,6 +18,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from dualpix import __version__
+from dualpix.errors import PictureError
+from dualpix.inference.blending import check_strength
 from dualpix.io.formats import FORMAT_OF, FORMATS, names_of_formats
 from dualpix.pairs import SOURCES, TURNS
 from dualpix.pairs.sources import BOTH_VIEWS
@@ -267,9 +269,9 @@ def _wanted(request: Request, job: Job) -> tuple[str, int, float]:
         raise HttpError(400, f"There is no format {kind[:20]!r}; choose from: {', '.join(DOWNLOADS)}.")
     if depth not in ("8", "16"):
         raise HttpError(400, "The depth must be 8 or 16.")
-    with suppress(ValueError):
-        if 0 <= float(strength) <= 1:
-            return DOWNLOADS[kind], int(depth), float(strength)
+    with suppress(ValueError, PictureError):
+        check_strength(float(strength))
+        return DOWNLOADS[kind], int(depth), float(strength)
     raise HttpError(400, "The strength must be a number from 0, as taken, to 1, all of the result.")
 
 

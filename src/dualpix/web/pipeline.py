@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from dualpix import __version__
 from dualpix.errors import DualpixError
+from dualpix.inference.blending import ALL, blend, with_strength
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import Inherited, deblur_views, output_profile, save_result
 from dualpix.io import Metadata, write_picture
@@ -131,11 +132,11 @@ def deblur(
 def render(upload: Upload, checked: Checked, suffix: str, depth: int, strength: float) -> Path:
     """Write the result, mixed with the mean view if `strength` is below 1, as a picture file, and return its path."""
     picture = torch.from_numpy(np.load(upload.folder / RESULT))
-    metadata = checked.inherited.metadata
-    if strength < 1:
+    if strength != ALL:
         views = upload.open()
-        picture = torch.lerp(restore_orientation(mean_view(views["left"], views["right"]), views), picture, strength)
-        metadata = replace(metadata, software=f"{metadata.software}, strength {strength:.2f}")
+        left, right = (restore_orientation(views[side], views) for side in ("left", "right"))
+        picture = blend(picture, left, right, strength)
+    metadata = with_strength(checked.inherited.metadata, strength)
     path = upload.folder / f"download-{secrets.token_hex(8)}{suffix}"
     save_result(path, picture, replace(checked.inherited, metadata=metadata, depth=depth))
     return path
