@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from dualpix.errors import CheckpointError, MachineError, PairError, memory_told, option
-from dualpix.inference import engines, scales
+from dualpix.inference import engines, scales, selective
 from dualpix.inference.bands import Done, Progress, run_bands, run_fitting
 from dualpix.inference.blending import blend
 from dualpix.inference.engines import AnyRunner
@@ -37,12 +37,14 @@ Run: TypeAlias = Callable[[AnyRunner], Done]
 @dataclass(frozen=True)
 class Deblurred:
     """`picture`: float32 RGB 3 x H x W in [0, 1] on the CPU; `plan`: how it was run; `warnings`: what looks odd about
-    the pair, or had to be done differently, one sentence each; `verdict`: what `inspect` says of the pair."""
+    the pair, or had to be done differently, one sentence each; `verdict`: what `inspect` says of the pair; `mask`: if
+    only part was made sharp, 1 there and 0 where the picture is as it was taken, 1 x H x W."""
 
     picture: Tensor
     plan: Plan
     warnings: tuple[str, ...]
     verdict: str = ""
+    mask: Tensor | None = None
 
 
 @settled()
@@ -118,7 +120,13 @@ def deblur_pair(
         require_pair(sample["left"], sample["right"])
         laid = sample if "quarter_turns" in sample else lay_along_rows(sample, chosen.turn)
         done = _deblurred(laid, weights, chosen, strict, progress)
-        return done if laid is sample else replace(done, picture=restore_orientation(done.picture, laid))
+        return done if laid is sample else oriented(done, laid)
+
+
+def oriented(done: Deblurred, views: Sample) -> Deblurred:
+    """`done` with its picture and mask turned the way the file of `views` lay."""
+    mask = None if done.mask is None else restore_orientation(done.mask, views)
+    return replace(done, picture=restore_orientation(done.picture, views), mask=mask)
 
 
 def _deblurred(
@@ -138,6 +146,7 @@ def _deblurred(
     given, sample = sample, {**sample, "left": left, "right": right}
     warnings = [*sample.get("notes", ()), *odd, *([matched] if matched else [])]
     network = open_network(weights)
+    mask = selective.prepare(network, given, options)
     steps, told = scales.choose_for(network, found.matches, (left.shape[1], left.shape[2]), options.scale)
     warnings += told
     threads.follow()
@@ -155,8 +164,9 @@ def _deblurred(
         picture, plan, notes = run(engines.start(network, runner.engine, "fp32", options.device))
     if not _is_finite(picture):
         raise PairError(f"The network gives NaN or infinity for {sample['name']}; try other weights.")
-    picture = blend(picture.clamp_(0, 1), given["left"], given["right"], options.strength)
-    return Deblurred(picture, plan, (*warnings, *notes), found.verdict)
+    picture, mask = selective.apply(picture.clamp_(0, 1), given, mask, network, steps[0], options)
+    picture = blend(picture, given["left"], given["right"], options.strength)
+    return Deblurred(picture, plan, (*warnings, *notes), found.verdict, mask)
 
 
 def _run_chosen(network: Network, options: DeblurOptions, pixels: int, run: Run) -> tuple[AnyRunner, Done]:

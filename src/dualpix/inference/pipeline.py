@@ -12,12 +12,12 @@ from torch import Tensor
 from dualpix.errors import PictureError, option
 from dualpix.inference.bands import Progress
 from dualpix.inference.blending import with_strength
-from dualpix.inference.deblur import Deblurred, deblur_pair
+from dualpix.inference.deblur import Deblurred, deblur_pair, oriented
 from dualpix.inference.options import DeblurOptions
 from dualpix.io import Metadata, check_output, write_picture
 from dualpix.io.formats import OUTPUTS, advice
 from dualpix.io.writing import as_stored, make_folder
-from dualpix.pairs import Views, open_views, restore_orientation
+from dualpix.pairs import Views, open_views
 from dualpix.pairs.names import common_name
 from dualpix.weights.checkpoint import Checkpoint
 
@@ -86,7 +86,7 @@ def deblur_views(
 ) -> Deblurred:
     """`deblur_pair`, with its picture turned to lie as the views do in their files. Raises what that does."""
     done = deblur_pair(dict(views), opened, options, strict=not options.force, progress=progress)
-    return replace(done, picture=restore_orientation(done.picture, views))
+    return oriented(done, dict(views))
 
 
 def save_result(output: Path, picture: Tensor, inherited: Inherited, *, overwrite: bool = False) -> list[str]:

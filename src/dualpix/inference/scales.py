@@ -12,9 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualpix.errors import CheckpointError, MachineError, option
-from dualpix.inference.finder import correlating
+from dualpix.inference.finder import correlating, gives_disparity
 from dualpix.networks import Network
-from dualpix.networks.spec import spec_of
 from dualpix.pairs.matching import Matches
 from dualpix.pairs.sample import mean_view
 from dualpix.weights.exported import exported_of
@@ -75,7 +74,7 @@ def choose_for(
     """
     largest = largest_of(scale)
     steps = choose(matches, size) if largest is None else CHAINS[largest]
-    if steps == CHAINS[1] or _tells_disparity(network):
+    if steps == CHAINS[1] or gives_disparity(network):
         return steps, ()
     exported = exported_of(network)
     what = type(network).__name__ if exported is None else str(exported.path)
@@ -88,10 +87,6 @@ def choose_for(
         f"{what} tells no disparity to join several scales by, so it cannot follow the scale {scale}; leave"
         f" {option('scale', None)} out, or give the .safetensors file of a network that correlates: {correlating()}."
     )
-
-
-def _tells_disparity(network: Network) -> bool:
-    return exported_of(network) is None and spec_of(network).attention_radius_px is not None  # type: ignore[arg-type]
 
 
 def reduce(picture: Tensor, by: int) -> Tensor:
