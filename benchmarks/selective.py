@@ -32,7 +32,6 @@ from dualpix.pairs.sample import mean_view
 from dualpix.simulation.kernels import Lens
 from dualpix.simulation.render import Layer, composite, render
 from dualpix.simulation.sensor import Sensor, Tone
-from dualpix.simulation.textures import SHAPES
 
 TONE = Tone(0.5)
 SENSOR = Sensor(TONE, 0.0, 3e-5, 1e-4)
@@ -51,11 +50,11 @@ class Kind(NamedTuple):
 
 KINDS = (
     Kind("subject in focus, background kept", (12.0, 0.3), "behind"),
-    Kind("subject in front of the focus, background kept", (9.0, -8.0), "behind"),
-    Kind("thing in front kept, background made sharp", (6.0, -9.0), "in-front"),
-    Kind("the middle made sharp, the rest kept", (14.0, 5.0, -7.0), "beyond 3.5"),
-    Kind("the far kept, the near made sharp", (16.0, 4.0), "4.."),
-    Kind("the near kept, the far made sharp", (14.0, 5.0), "..3.5"),
+    Kind("subject in front of the focus, background kept", (8.0, -7.0), "behind"),
+    Kind("thing in front kept, background made sharp", (5.0, -8.0), "in-front"),
+    Kind("the middle made sharp, the rest kept", (12.0, 4.0, -6.0), "outside 0..3"),
+    Kind("the far kept, the near made sharp", (12.0, 3.0), "behind 2.5"),
+    Kind("the near kept, the far made sharp", (10.0, 2.0), "..2.5"),
 )
 
 
@@ -82,8 +81,7 @@ def draw(photos: list[Path], kind: Kind, size: int, seed: int) -> Scene:
 
     layers, kept = [], parse_kept(kind.keep)
     for number, blur_px in enumerate(kind.blur_px):
-        names = list(SHAPES)
-        alpha = torch.ones(whole, whole) if number == 0 else SHAPES[names[int(rng.integers(len(names)))]](rng, whole)
+        alpha = shape(rng, whole) if number else torch.ones(whole, whole)
         layers.append(Layer(photo(), alpha, torch.full((whole, whole), blur_px)))
     lens = Lens(rho=RHO, split=0.3, softness_px=0.2, softness_rel=0.05)
     keeps = [float(kept.share(torch.tensor(RHO * blur_px))) > 0.5 for blur_px in kind.blur_px]
@@ -100,6 +98,17 @@ def draw(photos: list[Path], kind: Kind, size: int, seed: int) -> Scene:
 
     (left, right), truth = views(layers), mean_view(*views(partial))
     return Scene(left, right, truth, matte)
+
+
+def shape(rng: np.random.Generator, whole: int) -> Tensor:
+    """The cover of a thing with a wavy outline, a third to two thirds of the picture wide."""
+    y, x = torch.meshgrid(*[torch.arange(whole, dtype=torch.float32)] * 2, indexing="ij")
+    row, column = (whole * float(rng.uniform(0.35, 0.65)) for _ in range(2))
+    angle, away = torch.atan2(y - row, x - column), torch.hypot(y - row, x - column)
+    radius = (whole - 2 * MARGIN) * float(rng.uniform(0.2, 0.33)) * torch.ones_like(angle)
+    for wave in range(2, 9):
+        radius = radius * (1 + 0.35 / wave * float(rng.normal()) * torch.sin(wave * angle + float(rng.uniform(0, 6.3))))
+    return (radius - away + 0.5).clamp(0, 1)
 
 
 class Work(NamedTuple):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from dualpix.errors import PictureError
-from dualpix.inference.blending import blend, check_strength, with_strength
+from dualpix.inference.blending import blend, check_strength, with_choices
 from dualpix.inference.deblur import deblur, deblur_pair
 from dualpix.io import Metadata
 
@@ -20,8 +20,8 @@ def test_a_hand_worked_mixture() -> None:
     assert blend(result, left, right, 1) is result  # costs nothing
     assert torch.allclose(blend(result, left, right, 0), torch.tensor(0.3))
     assert torch.allclose(blend(result, left, right, 0.25), torch.tensor(0.3 + 0.25 * 0.5))
-    assert with_strength(Metadata(software="x"), 0.25).software == "x, strength 0.25"
-    assert with_strength(Metadata(software=None), 0.25).software is None
+    assert with_choices(Metadata(software="x"), 0.25, "behind").software == "x, blur kept behind, strength 0.25"
+    assert with_choices(Metadata(software=None), 0.25).software is None
 
 
 @pytest.mark.parametrize("strength", [-0.1, 1.01, float("nan"), float("inf"), "half", None, [0.5]])

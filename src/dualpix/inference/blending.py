@@ -37,8 +37,11 @@ def blend(picture: Tensor, left: Tensor, right: Tensor, strength: float) -> Tens
     return torch.lerp(taken, picture, float(strength), out=taken)
 
 
-def with_strength(metadata: Metadata, strength: float) -> Metadata:
-    """The metadata, of which the note on how the picture was made tells the strength unless it is full."""
-    if strength == ALL or not metadata.software:
+def with_choices(metadata: Metadata, strength: float, keep_blur: str | None = None) -> Metadata:
+    """The metadata, of which the note on how the picture was made tells what kept its blur, and the strength unless it
+    is full."""
+    chosen = [] if keep_blur is None else [f"blur kept {keep_blur}"]
+    chosen += [] if strength == ALL else [f"strength {strength:.2f}"]
+    if not chosen or not metadata.software:
         return metadata
-    return replace(metadata, software=f"{metadata.software}, strength {strength:.2f}")
+    return replace(metadata, software=", ".join([metadata.software, *chosen]))

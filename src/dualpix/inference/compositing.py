@@ -1,9 +1,10 @@
 """The sharp picture where it is wanted, the photograph where it is to keep its blur, and no light of one in the other.
 
-Where what is sharpened lies in front, its blurred light lies over what is kept behind it, as far as its blur reaches:
-there, the kept side's colour is taken from beyond. Where what keeps its blur lies in front, it is half transparent
-along its edge, and only the share of the background that shines through is made sharp. Where a single surface slants
-through the end of the range, both pictures are mixed.
+Beside a border of depth the photograph holds light of both sides, mixed by the blur. There, the kept side is blurred
+anew, from the sharp picture and by its own blur, without the other side. Where what is sharpened lies in front, that
+takes the place of the photograph as far as the sharpened thing's blur reached. Where what keeps its blur lies in front,
+it is half transparent along its edge, and what shines through is sharp. Where a single surface slants through the end
+of the range, both pictures are mixed.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dualpix.inference.matte import boxed, dilated
+from dualpix.inference.matte import REACH_PX, boxed, dilated
 from dualpix.inference.scales import enlarge, reduce
 from dualpix.pairs.sample import mean_view
 
@@ -22,11 +23,12 @@ BLUR_PER_PX = 2.5
 SPARE_PX = 2.0
 """How much farther than its blur reaches light is expected, since edges are found to some pixels only."""
 
-SHARP_PX = 1.5
-"""Blur radius up to which light stays where it belongs: what is in focus needs no care, and its edge is its own."""
+SHARP_PX = 3.5
+"""Blur radius up to which the photograph is taken as it is: light that strays less does less harm than an edge that was
+found to a few pixels only."""
 
 MOST_REACH_PX = 64.0
-APART_PX = (0.5, 1.5)
+APART_PX = (1.0, 2.0)
 """Difference of disparity up to which two sides are one surface, and from which on one lies in front."""
 
 BY = 2
@@ -37,14 +39,16 @@ ROWS = 256
 
 @dataclass(frozen=True)
 class Borders:
-    """At half size, of each pixel: `over_kept`: how far light of what is sharpened lies over what is kept, 0 to 1;
-    `in_front`: how far what is kept lies in front of what is sharpened; `cover`: how much of it is seen there, blurred
-    as it is; `mixed`: how far what is sharpened is seen through it."""
+    """At half size, of each pixel, 1 h w each.
+
+    over_kept: how far light of what is sharpened lies over what is kept, 0 to 1.
+    in_front: how far what is kept lies in front of what is sharpened, 0 to 1.
+    radius_px: of the blur of what is kept, in pixels of full size.
+    """
 
     over_kept: Tensor
     in_front: Tensor
-    cover: Tensor
-    mixed: Tensor
+    radius_px: Tensor
 
 
 def compose(sharp: Tensor, left: Tensor, right: Tensor, matte: Tensor, disparity_px: Tensor, sure: Tensor) -> Tensor:
@@ -60,16 +64,13 @@ def compose(sharp: Tensor, left: Tensor, right: Tensor, matte: Tensor, disparity
     """
     height, width = sharp.shape[1:]
     small = reduce(matte, BY)
-    if not 0 < float(small.mean()) < 1:
-        return sharp if float(small.mean()) > 0 else sharp.copy_(mean_view(left, right))
     borders = find_borders(small, disparity_px, sure)
-    taken = reduce(mean_view(left, right), BY)
-    kept_beyond = sharp_beyond = taken_beyond = None
-    if float(borders.over_kept.max()) > 0:
-        kept_beyond = filled(taken, (1 - small) * (1 - borders.over_kept))
+    anew = hidden = None
+    if float(borders.over_kept.max()) > 0 or float(borders.in_front.max()) > 0:
+        light = torch.cat([reduce(sharp, BY), torch.ones_like(small)]) * (1 - small)
+        anew = blurred(light, borders.radius_px)
     if float(borders.in_front.max()) > 0:
-        sharp_beyond = filled(reduce(sharp, BY), small)
-        taken_beyond = filled(taken, small * (1 - borders.mixed))
+        hidden = filled(reduce(sharp, BY), small)
     for first in range(0, height, ROWS):
         last = min(first + ROWS, height)
 
@@ -77,15 +78,13 @@ def compose(sharp: Tensor, left: Tensor, right: Tensor, matte: Tensor, disparity
             return enlarge(small, BY, first, last, width, "bilinear")
 
         here, share = sharp[:, first:last], matte[:, first:last]
-        mean = mean_view(left[:, first:last], right[:, first:last])
-        kept = mean
-        if kept_beyond is not None:
-            kept = torch.lerp(mean, rows(kept_beyond), rows(borders.over_kept))
+        kept = mean_view(left[:, first:last], right[:, first:last])
+        if anew is not None:
+            light, cover = rows(anew).split((3, 1))
+            kept = torch.lerp(kept, light / cover.clamp_min(0.02), rows(borders.over_kept) * (cover > 0.02))
         out = torch.lerp(kept, here, share)
-        if sharp_beyond is not None and taken_beyond is not None:
-            behind = torch.lerp(rows(sharp_beyond), here, share)
-            blurred = torch.lerp(mean, rows(taken_beyond), rows(borders.mixed))
-            through = mean + (1 - rows(borders.cover)) * (behind - blurred)
+        if anew is not None and hidden is not None:
+            through = light + (1 - cover) * torch.lerp(rows(hidden), here, share)
             out = torch.lerp(out, through, rows(borders.in_front))
         here.copy_(out.clamp_(0, 1))
     return sharp
@@ -93,17 +92,27 @@ def compose(sharp: Tensor, left: Tensor, right: Tensor, matte: Tensor, disparity
 
 def find_borders(matte: Tensor, disparity_px: Tensor, sure: Tensor) -> Borders:
     """What overlaps what, of a matte and a disparity at half size, 1 h w each."""
-    sure = sure.clamp_min(1e-3)
-    kept_px = filled(disparity_px, sure * (1 - matte) ** 2)
-    sharp_px = filled(disparity_px, sure * matte**2)
+    nothing = torch.zeros_like(matte)
+    if float(matte.min()) > 0.5 or float(matte.max()) < 0.5:
+        return Borders(nothing, nothing, nothing)
+    kept_px = _beyond_border(disparity_px, sure, 1 - matte)
+    sharp_px = _beyond_border(disparity_px, sure, matte)
     sharp_first = _between(kept_px - sharp_px, *APART_PX)
     kept_first = _between(sharp_px - kept_px, *APART_PX)
-    over_kept = _reached(matte, sharp_px.abs() * BLUR_PER_PX * sharp_first.ceil()) * sharp_first * (1 - matte)
-    reach_px = kept_px.abs() * BLUR_PER_PX
-    mixed = _reached(1 - matte, reach_px)
-    cover = _blurred(1 - matte, reach_px)
-    near = _reached(matte, reach_px) * mixed
-    return Borders(over_kept, kept_first * _softened(near), cover, mixed)
+    over_kept = _reached(matte, sharp_px.abs() * BLUR_PER_PX * sharp_first.ceil()) * sharp_first
+    radius_px = kept_px.abs() * BLUR_PER_PX
+    near = _reached(matte, radius_px * kept_first.ceil()) * _reached(1 - matte, radius_px * kept_first.ceil())
+    # Within what is kept the photograph is right, but for what little shines through it.
+    return Borders(over_kept, kept_first * near * boxed(matte, 2), radius_px)
+
+
+def _beyond_border(disparity_px: Tensor, sure: Tensor, part: Tensor) -> Tensor:
+    """The disparity of a part, 1 h w, and everywhere else that of its nearest pixels.
+
+    Beside its border disparities are no one's, since they were found in windows that reach across.
+    """
+    inner = part * (1 - dilated(1 - part, round(REACH_PX / BY)))
+    return filled(disparity_px, (sure * inner).clamp_min(1e-3) * part**2)
 
 
 def filled(planes: Tensor, weight: Tensor) -> Tensor:
@@ -131,42 +140,38 @@ def _halved(total: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
 def _reached(plane: Tensor, reach_px: Tensor) -> Tensor:
     """1 where light of where `plane`, 1 h w, is above a half may be, if it is blurred by `reach_px` of full size."""
     seen = (plane > 0.5).to(plane)
-    out, before = seen.clone(), 0.0
+    out, before = torch.zeros_like(plane), 0.0
     for radius in _radii():
         there = seen * (reach_px > max(SHARP_PX, before * BY - SPARE_PX))
         if float(there.max()) == 0:
             break
         out, before = torch.maximum(out, dilated(there, radius)), float(radius)
-    return boxed(out, 1)
+    return boxed(out, 2)
 
 
-def _blurred(plane: Tensor, reach_px: Tensor) -> Tensor:
-    """`plane` as a disc of that radius, in pixels of full size, would blur it, 1 h w each."""
+def blurred(planes: Tensor, radius_px: Tensor) -> Tensor:
+    """`planes`, C h w, as discs of these radii, in pixels of full size, 1 h w, would blur them."""
     radii = [0, *_radii()]
-    out = torch.zeros_like(plane)
+    out = torch.zeros_like(planes)
     for place, radius in enumerate(radii):
         before, after = radii[max(place - 1, 0)] * BY, radii[min(place + 1, len(radii) - 1)] * BY
         here = radius * BY
-        share = torch.ones_like(plane)
+        share = torch.ones_like(radius_px)
         if after > here:
-            share = torch.minimum(share, (after - reach_px) / (after - here))
+            share = torch.minimum(share, (after - radius_px) / (after - here))
         if here > before:
-            share = torch.minimum(share, (reach_px - before) / (here - before))
+            share = torch.minimum(share, (radius_px - before) / (here - before))
         share = share.clamp_min(0)
         if float(share.max()) > 0:
             # Two boxes of this half width h have the deviation of a disc along an axis: 2 h (h + 1) / 3 = radius^2 / 4.
             half = max(0, round(0.61 * radius - 0.5))
-            out += share * boxed(boxed(plane, half), half)
+            out += share * boxed(boxed(planes, half), half)
     return out
 
 
 def _radii() -> list[int]:
     """Radii at half size at which reaches are told apart."""
     return [radius for radius in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32) if radius * BY <= MOST_REACH_PX]
-
-
-def _softened(plane: Tensor) -> Tensor:
-    return boxed(boxed(plane, 2), 2)
 
 
 def _between(values: Tensor, low: float, high: float) -> Tensor:

@@ -17,8 +17,8 @@ SOFT_PX = 0.3
 
 NUMBER = r"[+-]?(?:\d+\.?\d*|\.\d+)"
 WORDS = re.compile(rf"(behind|in-front|beyond)(?:[ :]({NUMBER}))?")
-RANGE = re.compile(rf"({NUMBER})?\.\.({NUMBER})?")
-CHOICES = "behind, in-front, either with a number of pixels, beyond PX, or A..B in pixels of disparity"
+RANGE = re.compile(rf"(outside[ :])?({NUMBER})? ?\.\. ?({NUMBER})?")
+CHOICES = "behind, in-front, either with a number of pixels, beyond PX, A..B or outside A..B in pixels of disparity"
 
 
 @dataclass(frozen=True)
@@ -47,10 +47,12 @@ def parse_kept(text: str) -> Kept:
         name, amount = found[1], found[2]
         if name != "beyond" or amount is not None:
             return _side(name, FOCUS_PX if amount is None else float(amount), text)
-    elif (found := RANGE.fullmatch(words.replace(" ", ""))) and any(found.groups()):
-        low, high = float(found[1] or -math.inf), float(found[2] or math.inf)
+    elif (found := RANGE.fullmatch(words)) and (found[2] or found[3]):
+        low, high = float(found[2] or -math.inf), float(found[3] or math.inf)
         if low >= high:
             raise RecipeError(f"There is nothing between {low:g} and {high:g} pixels; give the lesser disparity first.")
+        if found[1]:
+            return Kept(tuple(one for one in ((-math.inf, low), (high, math.inf)) if one[0] < one[1]))
         return Kept(((low, high),))
     raise RecipeError(f"There is no blur {text!r} to keep; give {CHOICES}.")
 

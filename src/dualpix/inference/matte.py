@@ -1,30 +1,38 @@
 """From a rough map of disparity to a soft matte that ends at the picture's own edges.
 
-The disparity comes from windows some twenty pixels wide, so where it changes it does not tell to which side a pixel
-belongs. There, and wherever it is unsure, the sharp picture's colours decide: the guided filter of He, Sun and Tang
-(TPAMI 2013), in which pixels count by how sure they are, fits the share to be kept in each window as a linear function
-of the colour. Its coefficients are found at a reduced size and used at full size ("Fast guided filter", He and Sun,
-2015).
+The disparity comes from windows some forty pixels wide, so where it changes it does not tell to which side a pixel
+belongs. There, and where it is unsure, the sharp picture decides. First what is known spreads within the picture's
+surfaces (the domain transform, `classical/propagation.py`), then a guided filter (He, Sun and Tang, TPAMI 2013) makes
+it end as softly as the picture's own edges do: in each window the share is fitted as a linear function of the colour,
+at a reduced size, and taken from the colours of full size ("Fast guided filter", He and Sun, 2015). The constants were
+chosen on simulated scenes (`results/selective.md`).
 """
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dualpix.classical.propagation import domain_transform
 from dualpix.inference.scales import enlarge, reduce
 
-REACH_PX = 11.0
-"""As far from a change of the share, in pixels of the picture, the disparity's own windows reach across it."""
+REACH_PX = 16.0
+"""Pixels of the picture on either side of a change of the share in which disparity does not tell the sides apart."""
+
+SIDE_PX = 28.0
+"""Width of the picture's left and right margins, in which views cannot be followed, and disparity tends to 0."""
+
+SPREAD_PX, SPREAD_COLOUR = 40.0, 0.3
+"""How far what is known spreads within a surface, and the difference of colour that is as far as that."""
 
 RADIUS_PX = 24.0
-"""Of the guided filter's window, in pixels of the picture: it has to see beyond what is unsure."""
+"""Of the guided filter's window, in pixels of the picture."""
 
 SMOOTHNESS = 1e-4
 """What is added to the variance of colours: differences below a hundredth of the range are no edges."""
 
-LEAST_SURE = 1e-3
-FIRM = (0.25, 0.75)
-"""Shares that become 0 and 1: the filter leaves little bits of either side within the other."""
+LEAST_SURE, LEAST_KNOWN = 0.05, 1e-3
+DECIDED, FIRM = (0.3, 0.7), (0.2, 0.8)
+"""Shares that become 0 and 1 after spreading, and after fitting."""
 
 ROWS = 256
 
@@ -39,17 +47,28 @@ def refine(share: Tensor, sure: Tensor, guide: Tensor, by: int) -> Tensor:
         by: how many times smaller the share is.
     """
     small = reduce(guide, by)
-    weight = (sure * (1 - near_change(share, REACH_PX / by))).clamp_min(LEAST_SURE)
-    slopes = fit_colours(share, weight, small, max(2, round(RADIUS_PX / by)))
-    low, high = FIRM
+    known = known_share(share, sure, by)
+    spread = domain_transform(torch.cat([known * share, known]).numpy(), small.numpy(), SPREAD_PX / by, SPREAD_COLOUR)
+    slopes = fit_colours(_steeper(torch.from_numpy(spread[:1] / spread[1:]), DECIDED), small, round(RADIUS_PX / by))
     matte = torch.empty(1, *guide.shape[1:])
     for first in range(0, guide.shape[1], ROWS):
         rows = guide[:, first : first + ROWS]
         here = enlarge(slopes, by, first, first + rows.shape[1], rows.shape[2], "bilinear")
         value = (rows * here[:3]).sum(0, keepdim=True) + here[3:]
-        value = ((value - low) / (high - low)).clamp_(0, 1)
-        matte[:, first : first + ROWS] = value.square() * (3 - 2 * value)
+        matte[:, first : first + ROWS] = _steeper(value, FIRM)
     return matte
+
+
+def known_share(share: Tensor, sure: Tensor, by: int) -> Tensor:
+    """How much what the disparity says of a pixel counts, 1 h w: little beside changes and at the picture's sides."""
+    known = sure.clamp_min(LEAST_SURE) * (1 - near_change(share, REACH_PX / by))
+    aside = min(round(SIDE_PX / by), known.shape[2] // 4)
+    known[..., :aside] = known[..., known.shape[2] - aside :] = 0
+    return known.clamp_min(LEAST_KNOWN)
+
+
+def _steeper(share: Tensor, ends: tuple[float, float]) -> Tensor:
+    return ((share - ends[0]) / (ends[1] - ends[0])).clamp(0, 1)
 
 
 def near_change(share: Tensor, reach: float) -> Tensor:
@@ -58,20 +77,17 @@ def near_change(share: Tensor, reach: float) -> Tensor:
     return (dilated(side, round(reach)) - (1 - dilated(1 - side, round(reach)))).clamp(0, 1)
 
 
-def fit_colours(share: Tensor, weight: Tensor, guide: Tensor, radius: int) -> Tensor:
+def fit_colours(share: Tensor, guide: Tensor, radius: int) -> Tensor:
     """Coefficients 4 h w: in each window, share = the first three times the colour plus the last, by least squares.
 
     Each pixel has the mean of those of all windows it lies in.
     """
-    total = boxed(weight, radius)
-    colour, value = boxed(weight * guide, radius) / total, boxed(weight * share, radius) / total
+    colour, value = boxed(guide, radius), boxed(share, radius)
     products = torch.stack([guide[i] * guide[j] for i, j in PAIRS])
-    spread = boxed(weight * products, radius) / total - torch.stack([colour[i] * colour[j] for i, j in PAIRS])
-    common = boxed(weight * share * guide, radius) / total - value * colour
-    slope = solved(spread, common)
+    spread = boxed(products, radius) - torch.stack([colour[i] * colour[j] for i, j in PAIRS])
+    slope = solved(spread, boxed(share * guide, radius) - value * colour)
     offset = value - (slope * colour).sum(0, keepdim=True)
-    # Windows that know more count more, or those in the middle of the unsure would speak for all.
-    return boxed(total * torch.cat([slope, offset]), radius) / boxed(total, radius)
+    return boxed(torch.cat([slope, offset]), radius)
 
 
 PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))

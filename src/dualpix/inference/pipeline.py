@@ -11,7 +11,7 @@ from torch import Tensor
 
 from dualpix.errors import PictureError, option
 from dualpix.inference.bands import Progress
-from dualpix.inference.blending import with_strength
+from dualpix.inference.blending import with_choices
 from dualpix.inference.deblur import Deblurred, deblur_pair, oriented
 from dualpix.inference.options import DeblurOptions
 from dualpix.io import Metadata, check_output, write_picture
@@ -37,7 +37,7 @@ def output_profile(views: Views, opened: Checkpoint, options: DeblurOptions) -> 
     metadata = replace(views["metadata"], software=f"{options.software}, {opened.name}, weights {opened.path.stem}")
     if options.strip_metadata:
         metadata = Metadata(orientation=metadata.orientation)
-    metadata = with_strength(metadata, options.strength)
+    metadata = with_choices(metadata, options.strength, options.keep_blur)
     return Inherited(metadata, views["grey"], options.depth or views["depth"])
 
 
