@@ -30,8 +30,8 @@ export function rangeAt(planes, x, y) {
   for (let r = Math.max(0, row - AROUND); r <= Math.min(height - 1, row + AROUND); r++) {
     for (let c = Math.max(0, column - AROUND); c <= Math.min(width - 1, column + AROUND); c++) near.push(r * width + c);
   }
-  near.sort((a, b) => confidence[b] - confidence[a]);
-  const values = near.slice(0, Math.ceil(near.length / 2)).map((i) => disparity[i]).sort((a, b) => a - b);
+  const least = near.map((i) => confidence[i]).sort((a, b) => a - b)[Math.floor(near.length / 2)];
+  const values = near.filter((i) => confidence[i] >= least).map((i) => disparity[i]).sort((a, b) => a - b);
   const middle = values[Math.floor(values.length / 2)];
   return [middle - WIDTH_PX, middle + WIDTH_PX];
 }
