@@ -30,7 +30,7 @@ RADIUS_PX = 24.0
 SMOOTHNESS = 1e-4
 """What is added to the variance of colours: differences below a hundredth of the range are no edges."""
 
-LEAST_SURE, LEAST_KNOWN = 0.05, 1e-3
+LEAST_SURE, LEAST_KNOWN = 0.01, 1e-3
 DECIDED, FIRM = (0.3, 0.7), (0.2, 0.8)
 """Shares that become 0 and 1 after spreading, and after fitting."""
 
