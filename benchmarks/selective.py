@@ -6,7 +6,7 @@ Scenes of two or three surfaces are rendered by the package's own optics, once a
 blur of those surfaces alone that are to keep it: that is the truth. `dualpix.deblur(..., keep_blur=...)` is compared
 with what one would do by hand: the disparity cut at the threshold, and both pictures mixed by that. PSNR in dB on
 display-encoded values, of all pixels and of those within 16 px of a border between what is kept and what is made sharp.
-Writes selective.md into OUT, and the pictures.
+Writes selective.md into OUT, and each scene as a picture: as taken, sharp everywhere, the part, its matte, the truth.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -164,14 +165,6 @@ METHODS: dict[str, Callable[[Work], Tensor]] = {
 }
 
 
-SHOWN = ("as taken", "disparity cut, mixed", "`keep_blur`", "`mask` (the true matte)")
-"""In the pictures: these with the matte and the truth, from left to right and downwards."""
-
-
-def matte_of(work: Work) -> Tensor:
-    return selective.select(work.sharp, work.planes, work.kind.keep).expand(3, -1, -1)
-
-
 def psnr(picture: Tensor, truth: Tensor, where: Tensor | None = None) -> float:
     error = (picture - truth).square().mean(0)
     return -10 * float((error.mean() if where is None else error[where].mean()).log10())
@@ -183,22 +176,45 @@ def band(matte: Tensor) -> Tensor:
     return wide[0] > 1
 
 
+def score(work: Work) -> tuple[dict[str, tuple[float, float]], dict[str, Tensor]]:
+    """PSNR of each method, of all pixels and near borders, and its picture."""
+    border, truth = band(work.scene.matte), work.scene.truth
+    made = {name: method(work) for name, method in METHODS.items()}
+    return {name: (psnr(one, truth), psnr(one, truth, border)) for name, one in made.items()}, made
+
+
+def sheet(work: Work, made: dict[str, Tensor]) -> Tensor:
+    """One row: as taken, sharp everywhere, the part chosen, its matte, the truth."""
+    matte = selective.select(work.sharp, work.planes, work.kind.keep).expand(3, -1, -1)
+    shown = [made[name] for name in ("as taken", "sharp everywhere", "`keep_blur`")]
+    return torch.cat([*shown, matte, work.scene.truth], 2)
+
+
+def table(scores: list[tuple[str, dict[str, tuple[float, float]]]]) -> str:
+    """The means of each kind of scene and of all, in Markdown."""
+    lines = [f"| scenes | {' | '.join(METHODS)} |", "|---" + "|---:" * len(METHODS) + "|"]
+    for name in (*[f"{kind.name} (`{kind.keep}`)" for kind in KINDS], "**all**"):
+        found = [one for kind, one in scores if name in (kind, "**all**")]
+        means = [np.mean([one[method] for one in found], axis=0) for method in METHODS]
+        lines.append(f"| {name} | {' | '.join(f'{whole:.2f} / {near:.2f}' for whole, near in means)} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, nargs="+", required=True)
     parser.add_argument("--weights", default="mccnet-fast")
-    parser.add_argument("--scenes", type=int, default=12)
+    parser.add_argument("--scenes", type=int, default=18)
     parser.add_argument("--size", type=int, default=384)
-    parser.add_argument("--seed", type=int, default=2300)
+    parser.add_argument("--seed", type=int, default=2400)
+    parser.add_argument("--shown", type=int, nargs="*", default=[], help="scenes that go into selective.jpg")
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     photos = sorted(path for one in given.photos for path in ([one] if one.is_file() else one.rglob("*.png")))
     given.output.mkdir(parents=True, exist_ok=True)
-    network = open_network(given.weights)
-    options = DeblurOptions(turn="none", precision="fp32")
-    scores: dict[str, list[tuple[float, float]]] = {name: [] for name in METHODS}
-    lines = []
+    network, options = open_network(given.weights), DeblurOptions(turn="none", precision="fp32")
+    scores, shown = [], {}
     for number in range(given.scenes):
         kind = KINDS[number % len(KINDS)]
         scene = draw(photos, kind, given.size, given.seed + number)
@@ -206,23 +222,20 @@ def main() -> None:
         done = deblur_pair(sample, network, options)
         planes = selective.find_planes(network, scene.left, scene.right, options, done.plan.scales[0])
         work = Work(done.picture, mean_view(scene.left, scene.right), planes, scene, kind)
-        border, row, made_pictures = band(scene.matte), [], {}
-        for name, method in METHODS.items():
-            made = method(work)
-            score = psnr(made, scene.truth), psnr(made, scene.truth, border)
-            scores[name].append(score)
-            row.append(f"{score[0]:.2f} / {score[1]:.2f}")
-            made_pictures[name] = made
-        rows = [[made_pictures[one] for one in SHOWN[:2]], [made_pictures[one] for one in SHOWN[2:]]]
-        sheet = torch.cat([torch.cat([*rows[0], matte_of(work)], 2), torch.cat([*rows[1], scene.truth], 2)], 1)
-        write_picture(given.output / f"{number:02d}.png", sheet, 8, True)
-        lines.append(f"| {number}: {kind.name} (`{kind.keep}`) | {' | '.join(row)} |")
-        print(lines[-1], flush=True)
-    means = [" / ".join(f"{np.mean(column):.2f}" for column in zip(*found, strict=True)) for found in scores.values()]
-    head = [f"| scene | {' | '.join(scores)} |", "|---" * (len(scores) + 1) + "|"]
-    table = [*head, *lines, f"| **mean** | {' | '.join(means)} |"]
-    (given.output / "selective.md").write_text("\n".join(table) + "\n")
-    print(table[-1])
+        found, made = score(work)
+        scores.append((f"{kind.name} (`{kind.keep}`)", found))
+        print(number, kind.name, {name: tuple(round(value, 2) for value in both) for name, both in found.items()})
+        row = sheet(work, made)
+        write_picture(given.output / f"{number:02d}.png", row, 8, True)
+        if number in given.shown:
+            shown[number] = row
+    (given.output / "selective.md").write_text(table(scores))
+    if shown:
+        rows = torch.cat([shown[number] for number in given.shown], 1)
+        small = F.avg_pool2d(rows[None], 2)[0]
+        Image.fromarray((255 * small).round().byte().permute(1, 2, 0).numpy()).save(
+            given.output / "selective.jpg", quality=85
+        )
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ APART_PX = (1.0, 2.0)
 BY = 2
 """Blurred light, and how far it reaches, are reckoned at half the size."""
 
+WIDE = 4  # radius from which on blur is made at half the size again
 ROWS = 256
 
 
@@ -163,10 +164,19 @@ def blurred(planes: Tensor, radius_px: Tensor) -> Tensor:
             share = torch.minimum(share, (radius_px - before) / (here - before))
         share = share.clamp_min(0)
         if float(share.max()) > 0:
-            # Two boxes of this half width h have the deviation of a disc along an axis: 2 h (h + 1) / 3 = radius^2 / 4.
-            half = max(0, round(0.61 * radius - 0.5))
-            out += share * boxed(boxed(planes, half), half)
+            out += share * (_disc(planes, radius) if radius < WIDE else _wide_disc(planes, radius))
     return out
+
+
+def _disc(planes: Tensor, radius: float) -> Tensor:
+    # Two boxes of this half width h have the deviation of a disc along an axis: 2 h (h + 1) / 3 = radius^2 / 4.
+    half = max(0, round(0.61 * radius - 0.5))
+    return boxed(boxed(planes, half), half)
+
+
+def _wide_disc(planes: Tensor, radius: float) -> Tensor:
+    """The same at half the size, which shows no less."""
+    return enlarge(_disc(reduce(planes, 2), radius / 2), 2, 0, *planes.shape[1:], "bilinear")
 
 
 def _radii() -> list[int]:

@@ -30,6 +30,9 @@ RADIUS_PX = 24.0
 SMOOTHNESS = 1e-4
 """What is added to the variance of colours: differences below a hundredth of the range are no edges."""
 
+FIT_BY = 2
+"""The fit is made at so much less than the size of the share."""
+
 LEAST_SURE, LEAST_KNOWN = 0.01, 1e-3
 DECIDED, FIRM = (0.3, 0.7), (0.2, 0.8)
 """Shares that become 0 and 1 after spreading, and after fitting."""
@@ -49,7 +52,9 @@ def refine(share: Tensor, sure: Tensor, guide: Tensor, by: int) -> Tensor:
     small = reduce(guide, by)
     known = known_share(share, sure, by)
     spread = domain_transform(torch.cat([known * share, known]).numpy(), small.numpy(), SPREAD_PX / by, SPREAD_COLOUR)
-    slopes = fit_colours(_steeper(torch.from_numpy(spread[:1] / spread[1:]), DECIDED), small, round(RADIUS_PX / by))
+    decided = _steeper(torch.from_numpy(spread[:1] / spread[1:]), DECIDED)
+    by *= FIT_BY
+    slopes = fit_colours(reduce(decided, FIT_BY), reduce(small, FIT_BY), round(RADIUS_PX / by))
     matte = torch.empty(1, *guide.shape[1:])
     for first in range(0, guide.shape[1], ROWS):
         rows = guide[:, first : first + ROWS]
