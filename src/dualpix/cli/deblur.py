@@ -139,7 +139,7 @@ def deblur(
 
     path = name_output(output, left, right, usual_suffix(left, layout))
     opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
-    inputs = [left] if right is None else [left, right]
+    inputs = [path for path in (left, right, mask) if path is not None]
     maps.check(path, overwrite, inputs, opened)
     part.check(path, overwrite, inputs)
     with Status() as status:

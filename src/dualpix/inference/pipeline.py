@@ -74,7 +74,7 @@ def load_pair(
     Raises what `open_views` and `check_output` do.
     """
     check_depth(output, options.depth)
-    check_output(output, overwrite, [left] if right is None else [left, right])
+    check_output(output, overwrite, [path for path in (left, right, options.mask) if isinstance(path, str | Path)])
     views = open_views(left, right, layout=options.layout, swap=options.swap, turn=options.turn)
     inherited = output_profile(views, opened, options)
     check_output(output, overwrite, metadata=inherited.metadata, grey=inherited.grey)
