@@ -81,7 +81,8 @@ def compose(sharp: Tensor, left: Tensor, right: Tensor, matte: Tensor, disparity
         here, share = sharp[:, first:last], matte[:, first:last]
         kept = mean_view(left[:, first:last], right[:, first:last])
         if anew is not None:
-            light, cover = rows(anew).split((3, 1))
+            lit = rows(anew)
+            light, cover = lit[:3], lit[3:]
             kept = torch.lerp(kept, light / cover.clamp_min(0.02), rows(borders.over_kept) * (cover > 0.02))
         out = torch.lerp(kept, here, share)
         if anew is not None and hidden is not None:
@@ -176,7 +177,8 @@ def _disc(planes: Tensor, radius: float) -> Tensor:
 
 def _wide_disc(planes: Tensor, radius: float) -> Tensor:
     """The same at half the size, which shows no less."""
-    return enlarge(_disc(reduce(planes, 2), radius / 2), 2, 0, *planes.shape[1:], "bilinear")
+    height, width = planes.shape[1:]
+    return enlarge(_disc(reduce(planes, 2), radius / 2), 2, 0, height, width, "bilinear")
 
 
 def _radii() -> list[int]:

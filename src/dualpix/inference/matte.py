@@ -108,7 +108,8 @@ def solved(spread: Tensor, common: Tensor) -> Tensor:
     x = minors[0] * p + minors[1] * q + minors[2] * r
     y = minors[1] * p + minors[3] * q + minors[4] * r
     z = minors[2] * p + minors[4] * q + minors[5] * r
-    return torch.stack([x, y, z]) / determinant
+    slopes: Tensor = torch.stack([x, y, z]) / determinant
+    return slopes
 
 
 def boxed(planes: Tensor, radius: int) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dualpix.inference import selective
+from dualpix.inference.deblur import open_network
 from dualpix.inference.finder import gives_disparity
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.selective import Planes
@@ -24,9 +25,10 @@ ZERO_LEVEL, LEVELS_PER_PX = 32768, 512
 def keep_planes(folder: Path, views: Views, checkpoint: Checkpoint, options: DeblurOptions, coarsest: int) -> bool:
     """Find the disparity of `views`, lying as they do, and write PLANES and PLANES_PICTURE; False where these weights
     give none."""
-    if not gives_disparity(checkpoint.network):
+    network = open_network(checkpoint)
+    if not gives_disparity(network):
         return False
-    planes = selective.find_planes(checkpoint.network, views["left"], views["right"], options, coarsest)
+    planes = selective.find_planes(network, views["left"], views["right"], options, coarsest)
     both = torch.cat([planes.disparity_px, planes.confidence])
     np.save(folder / PLANES, both.numpy(), allow_pickle=False)
     plain = Metadata(orientation=views["metadata"].orientation)
@@ -47,7 +49,8 @@ def keep_blur(folder: Path, picture: Tensor, views: Views, keep: str) -> Tensor:
 
     Raises FileNotFoundError if the job has no planes.
     """
-    planes = Planes(*torch.from_numpy(np.load(folder / PLANES)).split(1))
+    both = torch.from_numpy(np.load(folder / PLANES))
+    planes = Planes(both[:1], both[1:])
     sharp = lay_like(picture, views)
     matte = selective.select(sharp, planes, keep)
     return restore_orientation(selective.join(sharp, views["left"], views["right"], matte, planes), views)
