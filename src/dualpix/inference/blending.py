@@ -38,8 +38,7 @@ def blend(picture: Tensor, left: Tensor, right: Tensor, strength: float) -> Tens
 
 
 def with_choices(metadata: Metadata, strength: float, keep_blur: str | None = None) -> Metadata:
-    """The metadata, of which the note on how the picture was made tells what kept its blur, and the strength unless it
-    is full."""
+    """Add to the note on how the picture was made what kept its blur, and the strength unless it is 1."""
     chosen = [] if keep_blur is None else [f"blur kept {keep_blur}"]
     chosen += [] if strength == ALL else [f"strength {strength:.2f}"]
     if not chosen or not metadata.software:

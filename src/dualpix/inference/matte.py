@@ -99,7 +99,7 @@ PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
 
 
 def solved(spread: Tensor, common: Tensor) -> Tensor:
-    """x of (A + SMOOTHNESS) x = b for symmetric A, given by `PAIRS` 6 h w, and b 3 h w: by Cramer's rule."""
+    """X of (A + SMOOTHNESS) x = b for symmetric A, given by `PAIRS` 6 h w, and b 3 h w: by Cramer's rule."""
     a, b, c, d, e, f = spread
     a, d, f = a + SMOOTHNESS, d + SMOOTHNESS, f + SMOOTHNESS
     minors = d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b

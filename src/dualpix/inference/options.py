@@ -44,8 +44,8 @@ class DeblurOptions:
         scale: "1/4" deblurs at a quarter of the size as well, and joins both, for what is blurred widely; "1" at full
             size alone; "auto" as the pair's disparity asks.
         turn: "auto" finds out whether the disparity runs along the columns, as in photographs taken upright, and turns
-            such views for the work; "left", "right" and "half" turn them that way, "none" does not. The picture lies
-            as the views do.
+            such views before processing; "left", "right" and "half" turn them that way, "none" does not. The picture
+            lies as the views do.
         strength: how much of the result is taken, from 0, the mean of the views as they were taken, to 1, all of it.
         keep_blur: what stays as blurred as it was taken: "behind" the plane in focus or "in-front" of it, from 0.5
             pixels of disparity on, or from another number ("behind 2"); "beyond 2" is both; "1..3", "..-1" or "4.." is
@@ -67,6 +67,14 @@ class DeblurOptions:
         MachineError: for an engine, precision, device, memory, number of rows or scale that nothing can be run with.
         RecipeError: for a layout, a turn or a blur to keep that does not exist.
         PictureError: for another depth or strength, and for a mask together with `keep_blur`.
+
+    Example:
+        >>> options = DeblurOptions(memory="2GB", scale="1")
+        >>> options.limits_memory
+        True
+        >>> DeblurOptions(precision="fp8")
+        Traceback (most recent call last):
+        dualpix.errors.MachineError: There is no precision 'fp8'; choose from: auto, fp32, bf16, fp16, int8.
     """
 
     memory: str | int | None = None

@@ -140,8 +140,10 @@ def mask_of(mask: PictureLike, sample: Sample) -> Tensor:
 
 
 def mask_for(folder: Path, place: str) -> Path:
-    """The mask in a folder of masks for the picture at `place` inside its own folder: of the same name, whatever the
-    ending. Raises `PictureError` if there is none, or more than one."""
+    """Return the mask in a folder of masks for the picture at `place` inside its own folder.
+
+    It has the same name, whatever the ending. Raises `PictureError` if there is none, or more than one.
+    """
     wanted = folder / place
     found = sorted(path for path in wanted.parent.glob("*") if path.stem == wanted.stem and is_picture(path))
     if len(found) != 1:

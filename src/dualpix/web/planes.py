@@ -23,8 +23,7 @@ ZERO_LEVEL, LEVELS_PER_PX = 32768, 512
 
 
 def keep_planes(folder: Path, views: Views, checkpoint: Checkpoint, options: DeblurOptions, coarsest: int) -> bool:
-    """Find the disparity of `views`, lying as they do, and write PLANES and PLANES_PICTURE; False where these weights
-    give none."""
+    """Find the disparity of `views`, and write PLANES, lying as they do, and PLANES_PICTURE; False if there is none."""
     network = open_network(checkpoint)
     if not gives_disparity(network):
         return False
@@ -37,8 +36,10 @@ def keep_planes(folder: Path, views: Views, checkpoint: Checkpoint, options: Deb
 
 
 def coded(planes: Tensor) -> Tensor:
-    """Disparity and confidence, 2 h w, as the bytes of a small picture, for the page: red x 256 + green is 32768 + 512
-    times the disparity in pixels, blue 255 times the confidence."""
+    """Return disparity and confidence, 2 h w, as the bytes of a small picture, for the page.
+
+    Red x 256 + green is 32768 + 512 times the disparity in pixels, blue 255 times the confidence.
+    """
     small = functional.avg_pool2d(planes, max(1, -(-max(planes.shape[1:]) // PICTURE_PX)))
     level = (ZERO_LEVEL + LEVELS_PER_PX * small[0]).round().clamp(0, 65535)
     return torch.stack([(level / 256).floor(), level % 256, (255 * small[1]).round()]) / 255

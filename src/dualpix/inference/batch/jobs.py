@@ -1,4 +1,4 @@
-"""What is to be done: which files become which picture, and how."""
+"""What is to be done in a folder: which files become which picture."""
 
 import os
 import unicodedata
@@ -19,7 +19,7 @@ from dualpix.pairs.pairing import Found, find_tree, find_two
 
 
 class Shard(NamedTuple):
-    """Part `number` (from 1) of `total` parts of the work, which different machines may do."""
+    """Part `number` (from 1) of `total` parts of the work, for different machines."""
 
     number: int = 1
     total: int = 1
@@ -27,8 +27,16 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True)
 class PairJob:
-    """One picture to make. `right` is None where `left` holds both views; `place`: the output inside its folder;
-    `problem`: why it cannot be made, or empty; `mask`: the picture that says what is made sharp, if there is one."""
+    """One picture to make.
+
+    Args:
+        left: The left view, or the file that holds both.
+        right: The right view; None where `left` holds both.
+        folder: The output folder.
+        place: The output's path inside `folder`, with slashes.
+        problem: Why it cannot be made; empty if it can.
+        mask: The picture that says what is made sharp, if there is one.
+    """
 
     left: Path
     right: Path | None
@@ -39,10 +47,12 @@ class PairJob:
 
     @property
     def inputs(self) -> tuple[Path, ...]:
+        """The files that are read."""
         return tuple(path for path in (self.left, self.right, self.mask) if path is not None)
 
     @property
     def output(self) -> Path:
+        """The file to write."""
         return self.folder / self.place
 
 
@@ -58,29 +68,28 @@ def list_jobs(
     shard: Shard | None = None,
     allow_outside: bool = False,
 ) -> list[PairJob]:
-    """The pictures to make from `source`: a folder (see `pairs.pairing.find_tree`), that of the left views where the
-    folder `right` has the others, a manifest (`read_manifest`), or a pattern such as `trip/*_L.tif`.
+    """Return the pictures to make from `source`.
 
-    Sorted by place, or in the manifest's order; of a `shard`, every n-th. Two that would be one file, on a disk that
-    ignores case too, are a problem of the second.
+    They are sorted by place, or in the manifest's order. If two would become the same file, also on a disk that ignores
+    case, the second has that as its problem.
 
     Args:
-        source: the folder, the manifest or the pattern.
-        output: the folder of the pictures.
-        options: of which `layout` says how files hold both views, `depth` what the pictures' format has to hold, and
-            `mask` in which folder their masks lie.
-        right: the folder of the right views.
-        format: an extension for all pictures; None for that of the left view (.tif for files that hold both views and
+        source: A folder (see `pairs.pairing.find_tree`); that of the left views, where `right` is that of the others; a
+            manifest (`read_manifest`); or a pattern such as `trip/*_L.tif`.
+        output: The folder of the pictures.
+        options: Of these, `layout` says how files hold both views, `depth` what the pictures' format must
+            hold, and `mask` in which folder their masks lie.
+        right: The folder of the right views.
+        format: An extension for all pictures; None for that of the left view (.tif for files that hold both views and
             are no pictures).
-        include: patterns of names to take.
-        exclude: patterns of names to leave.
-        shard: the part of the work.
-        allow_outside: a manifest may name files outside of its folder.
+        include: Patterns of names to take.
+        exclude: Patterns of names to leave out.
+        shard: Take only every n-th job, for this part of the work.
+        allow_outside: A manifest may name files outside its folder.
 
     Raises:
-        PairError: if there is nothing to do, for a manifest that is wrong, and if `output` is the folder of the inputs
-            or no place for a folder.
-        PictureError: for a format that cannot be written, or not at that depth, and for a mask that is no folder.
+        PairError: There is nothing to do, the manifest is wrong, or `output` is the folder of the inputs or is a file.
+        PictureError: The format cannot be written, or not at that depth; or `mask` is no folder.
     """
     source, output = Path(source), Path(output)
     options = options or DeblurOptions()
@@ -110,12 +119,12 @@ def list_jobs(
 
 
 def is_pattern(source: Path) -> bool:
-    """Whether this is no file but a pattern for some."""
+    """Whether `source` is a pattern for files and not itself a file."""
     return not source.exists() and any(letter in str(source) for letter in "*?[")
 
 
 def _split_pattern(source: Path, include: Sequence[str]) -> tuple[Path, list[str]]:
-    """The last folder before what is a pattern, and that pattern, for what lies in it."""
+    """The deepest folder above the first wildcard, and the pattern for what lies in it."""
     whole = source.parts
     start = next(i for i, part in enumerate(whole) if any(letter in part for letter in "*?["))
     return Path(*whole[:start]), [*include, "/".join(whole[start:])]
@@ -156,7 +165,7 @@ def _without_clashes(jobs: list[PairJob]) -> list[PairJob]:
     for job in jobs:
         first = taken.setdefault(unicodedata.normalize("NFC", job.place).casefold(), job)
         if not job.problem and not first.problem and first is not job:
-            job = replace(job, problem=f"{job.output} would be made of {first.left} already; rename one of both.")
+            job = replace(job, problem=f"{job.output} would also be made from {first.left}; rename one of the two.")
         if not job.problem and os.path.realpath(job.output) in inputs:
             job = replace(job, problem=f"{job.output} is one of the inputs and would be lost; choose another folder.")
         checked.append(job)
