@@ -93,7 +93,7 @@ def test_words_keep_blur_and_the_note_tells(folder: Path, dualpix: Command) -> N
 
 def test_a_part_of_the_demo_pair_is_as_taken_and_the_rest_as_ever() -> None:
     """By the shipped weights; the same part said in two ways."""
-    left, right = (read_picture(DEMO / f"{name}.png").pixels[:, 160:320, 200:392] for name in ("left", "right"))
+    left, right = (read_picture(DEMO / f"{name}.png").pixels[:, 180:290, 220:364] for name in ("left", "right"))
     sample = {"left": left, "right": right, "name": "demo", "quarter_turns": 0}
     whole, *parts = (deblur_pair(sample, keep_blur=words) for words in (None, "behind 1.2", "outside ..1.2"))
     masks = [part.mask for part in parts]
@@ -150,3 +150,16 @@ def test_folders_take_a_folder_of_masks(folder: Path, dualpix: Command) -> None:
     assert code == 0 and "2 pictures made" in out, err
     assert Path("many/in/p.png").read_bytes() != Path("single.png").read_bytes()
     assert replace(DeblurOptions(mask="masks")).shaping()["mask"] == "masks"
+
+
+def test_an_upright_pair_gives_the_part_that_the_lying_one_gives() -> None:
+    left = torch.rand(3, 48, 80, generator=torch.Generator().manual_seed(0))
+    right, network, mask = left.roll(2, 2), tiny(), torch.linspace(0, 1, 80).expand(1, 48, 80)
+    for part in ({"keep_blur": "0..2"}, {"mask": mask}):
+        upright = {name: torch.rot90(one, -1, (1, 2)) for name, one in part.items() if isinstance(one, Tensor)}
+        lying = deblur_pair({"left": left, "right": right, "name": "x"}, network, turn="none", **part)
+        views = {"left": torch.rot90(left, -1, (1, 2)), "right": torch.rot90(right, -1, (1, 2)), "name": "x"}
+        stood = deblur_pair(views, network, turn="left", **(part | upright))
+        assert lying.mask is not None and stood.mask is not None
+        assert torch.equal(torch.rot90(stood.picture, 1, (1, 2)), lying.picture)
+        assert torch.equal(torch.rot90(stood.mask, 1, (1, 2)), lying.mask)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from dualpix.errors import MachineError
 from dualpix.inference import selective
 from dualpix.inference.deblur import open_network
 from dualpix.inference.finder import gives_disparity
@@ -27,7 +28,10 @@ def keep_planes(folder: Path, views: Views, checkpoint: Checkpoint, options: Deb
     network = open_network(checkpoint)
     if not gives_disparity(network):
         return False
-    planes = selective.find_planes(network, views["left"], views["right"], options, coarsest)
+    try:
+        planes = selective.find_planes(network, views["left"], views["right"], options, coarsest)
+    except MachineError:  # The result is there, and is worth more than the choice of its parts.
+        return False
     both = torch.cat([planes.disparity_px, planes.confidence])
     np.save(folder / PLANES, both.numpy(), allow_pickle=False)
     plain = Metadata(orientation=views["metadata"].orientation)
