@@ -31,21 +31,26 @@ def _frame(data: bytes) -> bytes:
 
 def _movie(camera: bytes, frames: Sequence[bytes], at: int) -> bytes:
     """All that stands before the frames, the first of which lies at `at`."""
-    count, sizes = len(frames), [len(frame) for frame in frames]
-    places = [at + sum(sizes[:number]) for number in range(count)]
+    places = [at + sum(map(len, frames[:number])) for number in range(len(frames))]
+    tracks = [_track(place, len(frame)) for place, frame in zip(places, frames, strict=True)]
+    version = _box(b"CNCV", b"CanonCR3_001/00.09.00/00.00.00")
+    about = _box(b"uuid", bytes.fromhex(ABOUT), version, _box(b"CMT1", camera))
+    return _box(b"moov", about, _full(b"mvhd", bytes(96)), *tracks)
+
+
+def _track(place: int, size: int) -> bytes:
+    """The two frames of a photograph have a track each; those of a burst share one."""
     table = _box(
         b"stbl",
         _full(b"stsd", struct.pack(">I", 1), _box(b"CRAW", _sample_entry(), _box(b"CMP1", _coding()))),
-        _full(b"stts", struct.pack(">III", 1, count, 1)),
+        _full(b"stts", struct.pack(">III", 1, 1, 1)),
         _full(b"stsc", struct.pack(">IIII", 1, 1, 1, 1)),
-        _full(b"stsz", struct.pack(f">II{count}I", 0, count, *sizes)),
-        _full(b"co64", struct.pack(f">I{count}Q", count, *places)),
+        _full(b"stsz", struct.pack(">III", 0, 1, size)),
+        _full(b"co64", struct.pack(">IQ", 1, place)),
     )
     handler = _full(b"hdlr", bytes(4) + b"vide" + bytes(13))
     media = _box(b"mdia", _full(b"mdhd", bytes(20)), handler, _box(b"minf", _full(b"vmhd", bytes(8)), table))
-    version = _box(b"CNCV", b"CanonCR3_001/00.09.00/00.00.00")
-    about = _box(b"uuid", bytes.fromhex(ABOUT), version, _box(b"CMT1", camera))
-    return _box(b"moov", about, _full(b"mvhd", bytes(96)), _box(b"trak", _full(b"tkhd", bytes(80)), media))
+    return _box(b"trak", _full(b"tkhd", bytes(80)), media)
 
 
 def _sample_entry() -> bytes:

@@ -20,7 +20,7 @@ from dualpix.io.formats.record import Noted
 from dualpix.io.headers import peek
 from dualpix.io.metadata import Metadata, read_metadata
 from dualpix.io.opening import Header, as_path
-from dualpix.io.several import other_sizes_in, pictures_in
+from dualpix.io.several import count_in_words, other_sizes_in, pictures_in
 from dualpix.machine.modes import settled
 
 # Damage is reported once, by a PictureError, and not in the decoder's log as well.
@@ -90,7 +90,7 @@ def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -
     with _opened(path) as file:
         picture = _read(path, file, limit_megapixels)
         count, others = len(pictures_in(file)), other_sizes_in(file)
-    notes = [f"{path.name} holds {count} pictures of one size: the first is used."] if count > 1 else []
+    notes = [f"{path.name} holds {count_in_words(count)} pictures of one size: the first is used."] if count > 1 else []
     if others:
         notes.append(f"{path.name} holds further pictures, which are left out: {', '.join(others[:4])} pixels.")
     return replace(picture, notes=(*picture.notes, *notes))

@@ -109,7 +109,9 @@ def read_raw(path: Path, limit_megapixels: float, *, recover_highlights: bool = 
         orientation = ORIENTATIONS.get(raw.sizes.flip, 1)  # developing resets it
         is_balanced = _are_gains(raw.camera_whitebalance)
         first, second = (_developed(rawpy, raw, half, halves.white) for half in (halves.first, halves.second))
-    notes = _notes(path, halves, main, other, is_balanced)
+    notes = _notes(path, halves, main, other)
+    if not is_balanced:
+        notes.append("LibRaw finds no white balance in it: that of daylight is used, or none.")
     if recover_highlights:
         notes.append(_headroom(halves))
     return Views(
@@ -269,7 +271,7 @@ def _exif(path: Path) -> bytes | None:
     return gathered
 
 
-def _notes(path: Path, halves: Halves, main: Frame, other: Frame, is_balanced: bool) -> list[str]:
+def _notes(path: Path, halves: Halves, main: Frame, other: Frame) -> list[str]:
     how = "by difference" if halves.by_difference else "as they are, since both frames hold about as much light"
     notes = [
         f"The halves in {path.name} were taken {how}. This method was tested on synthetic files only and awaits "
@@ -286,8 +288,6 @@ def _notes(path: Path, halves: Halves, main: Frame, other: Frame, is_balanced: b
     if abs(main.white - other.white) > 1:
         whites = f"{main.white:g} and {other.white:g} above black"
         notes.append(f"The two frames have different white levels, {whites}; both views are clipped at the same level.")
-    if not is_balanced:
-        notes.append("LibRaw finds no white balance in it: that of daylight is used, or none.")
     if main.mosaic.shape != other.mosaic.shape:
         notes.append("The two frames differ in size; only the part that both have was used.")
     return notes
