@@ -96,7 +96,7 @@ def write_pictures(
         data, lost = _encoded(path, pixels, depth, overwrite, metadata or Metadata(), grey)
         encoded.append((path, data))
         notes += lost
-    _write(encoded, overwrite)
+    write_encoded(encoded, overwrite)
     return list(dict.fromkeys(notes))
 
 
@@ -251,7 +251,8 @@ def to_levels(pixels: Tensor, depth: int, grey: bool = False) -> NDArray[Any]:
     return levels
 
 
-def _write(files: Sequence[tuple[Path, bytes]], overwrite: bool) -> None:
+def write_encoded(files: Sequence[tuple[Path, bytes]], overwrite: bool) -> None:
+    """Write the bytes of finished files: all of them or none. Raises `PictureError` if the disk refuses one."""
     try:
         write_together(files, overwrite)
     except FileExistsError as error:  # another program wrote it in the meantime
