@@ -18,9 +18,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from dualpix import __version__
-from dualpix.errors import PictureError, RecipeError
+from dualpix.errors import PictureError
 from dualpix.inference.blending import ALL, check_strength
-from dualpix.inference.kept import parse_kept
 from dualpix.io.formats import FORMAT_OF, FORMATS, names_of_formats
 from dualpix.pairs import SOURCES, TURNS
 from dualpix.pairs.sources import BOTH_VIEWS
@@ -31,7 +30,8 @@ from dualpix.web.http_errors import HttpError
 from dualpix.web.job import DONE, Job, http_error_of
 from dualpix.web.jobs import Jobs
 from dualpix.web.openapi import describe
-from dualpix.web.planes import PLANES, PLANES_PICTURE
+from dualpix.web.parts import kept_of
+from dualpix.web.planes import PLANES_PICTURE
 from dualpix.web.uploads import Form
 
 PAGE = {
@@ -225,7 +225,7 @@ class Endpoints:
     async def preview(self, request: Request) -> Response:
         """The result to look at; with `keep`, as it would be then."""
         job = await run_in_threadpool(self._job, request)
-        keep = _kept(request, job)
+        keep = kept_of(request.query_params.get("keep"), job)
         if keep is None:
             return await run_in_threadpool(self.picture(pipeline.AFTER, of_result=True), request)
         path = await self._made(job, ".jpg", 8, ALL, keep)
@@ -235,7 +235,7 @@ class Endpoints:
         """Make the result as a file, and answer with it."""
         job = await run_in_threadpool(self._job, request)
         suffix, depth, strength = _wanted(request, job)
-        version, keep = job.version, _kept(request, job)
+        version, keep = job.version, kept_of(request.query_params.get("keep"), job)
         path = await self._made(job, suffix, depth, strength, keep)
 
         def sent() -> None:
@@ -302,20 +302,6 @@ def _wanted(request: Request, job: Job) -> tuple[str, int, float]:
         check_strength(float(strength))
         return DOWNLOADS[kind], int(depth), float(strength)
     raise HttpError(400, "The strength must be a number from 0, as taken, to 1, all of the result.")
-
-
-def _kept(request: Request, job: Job) -> str | None:
-    """What is to keep its blur, if anything. Raises HttpError: 400 for what there is not, 409 without a disparity."""
-    keep = request.query_params.get("keep")
-    if keep is None:
-        return None
-    try:
-        parse_kept(keep[:50])
-    except RecipeError as error:
-        raise HttpError(400, str(error)) from None
-    if job.state == DONE and not (job.upload.folder / PLANES).exists():
-        raise HttpError(409, "These weights give no disparity, so no part of the picture can be chosen by it.")
-    return keep
 
 
 def stream(path: Path, sent: Callable[[], None] | None = None) -> StreamingResponse:
