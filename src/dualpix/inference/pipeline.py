@@ -50,9 +50,13 @@ def name_output(asked: str, left: Path, right: Path | None, suffix: str) -> Path
     """The file to write where `asked` is a file, a file without ending, or a folder: there, or ending in a slash.
 
     A name that ends like a picture is that of a picture, even if a folder is called so. A folder that ends in a slash
-    is made. Raises PictureError if that fails.
+    is made. Raises PictureError if that fails, and for a device or a pipe.
     """
     path = Path(asked)
+    if not asked or (os.path.exists(asked) and not os.path.isfile(asked) and not os.path.isdir(asked)):
+        raise PictureError(
+            f"{asked or 'An empty name'} is not a place for a picture; give the name of a file or folder."
+        )
     if asked.endswith(("/", os.sep)):
         make_folder(path)
     if path.is_dir() and (asked.endswith(("/", os.sep)) or path.suffix.lower() not in OUTPUTS):

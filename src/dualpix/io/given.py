@@ -109,6 +109,10 @@ def _as_tensor(thing: Any, name: str) -> Tensor:
             f"The {name} is of type {type(thing).__name__}; give the path of a picture file, a Pillow image, or an"
             f" array or a tensor, {SHAPES}."
         )
+    if isinstance(thing, np.ma.MaskedArray) and np.ma.is_masked(thing):
+        raise PictureError(
+            f"The {name} is an array with masked pixels; give one that holds every pixel, such as .filled(0)."
+        )
     try:
         array = np.asarray(thing)
         # PyTorch knows neither foreign byte orders nor floats beyond 64 bits, and shares memory, so this is a copy.
