@@ -35,6 +35,7 @@ PUBLIC = [
     "open_views",
     "read_pair",
     "read_picture",
+    "refocus",
     "simulate",
     "train",
     "write_picture",

@@ -14,6 +14,7 @@ from dualpix.cli import (
     import_weights,
     inspect,
     methods,
+    refocus,
     simulate,
     streams,
     train,
@@ -26,6 +27,7 @@ __all__ = ["app", "main"]
 
 COMMANDS = (
     deblur.deblur,
+    refocus.refocus,
     demo.demo,
     simulate.simulate,
     train.train,

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dualpix.errors import CheckpointError, MachineError, PairError, memory_told, option
 from dualpix.inference import engines, scales
+from dualpix.inference.all_in_focus import AllInFocus, Found
 from dualpix.inference.bands import Done, Progress, run_bands, run_fitting
 from dualpix.inference.engines import AnyRunner
 from dualpix.inference.options import DeblurOptions, Keywords, options_of
@@ -36,12 +37,14 @@ Run: TypeAlias = Callable[[AnyRunner], Done]
 @dataclass(frozen=True)
 class Deblurred:
     """`picture`: float32 RGB 3 x H x W in [0, 1] on the CPU; `plan`: how it was run; `warnings`: what looks odd about
-    the pair, or had to be done differently, one sentence each; `verdict`: what `inspect` says of the pair."""
+    the pair, or had to be done differently, one sentence each; `verdict`: what `inspect` says of the pair; `scene`:
+    what a picture that was refocused was made from."""
 
     picture: Tensor
     plan: Plan
     warnings: tuple[str, ...]
     verdict: str = ""
+    scene: AllInFocus | None = None
 
 
 @settled()
@@ -140,6 +143,7 @@ def _deblurred(
     steps, told = scales.choose_for(network, found.matches, (left.shape[1], left.shape[2]), options.scale)
     warnings += told
     threads.follow()
+    depth = None if options.refocus is None else Found(options.refocus, sample, network, steps[0], options)
 
     def run(runner: AnyRunner) -> Done:
         once = partial(_run, runner, options)
@@ -154,7 +158,9 @@ def _deblurred(
         picture, plan, notes = run(engines.start(network, runner.engine, "fp32", options.device))
     if not _is_finite(picture):
         raise PairError(f"The network gives NaN or infinity for {sample['name']}; try other weights.")
-    return Deblurred(picture.clamp_(0, 1), plan, (*warnings, *notes), found.verdict)
+    scene = None if depth is None else depth.scene(picture.clamp_(0, 1))
+    shown = picture.clamp_(0, 1) if scene is None else scene.seen(scene.refocus)
+    return Deblurred(shown, plan, (*warnings, *notes), found.verdict, scene)
 
 
 def _run_chosen(network: Network, options: DeblurOptions, pixels: int, run: Run) -> tuple[AnyRunner, Done]:

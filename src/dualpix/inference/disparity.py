@@ -6,18 +6,17 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dualpix.errors import CheckpointError, PictureError
+from dualpix.errors import PictureError
 from dualpix.inference.bands import Progress
 from dualpix.inference.colours import signed_colours
 from dualpix.inference.deblur import WeightsLike, as_sample, open_network
-from dualpix.inference.finder import Finder
+from dualpix.inference.finder import Finder, finder_for
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pyramid import find_disparity
 from dualpix.io import Metadata, PictureLike, write_picture
 from dualpix.machine.modes import settled
 from dualpix.pairs import lay_along_rows, require_pair, restore_orientation
 from dualpix.pairs.brightness import match_brightness
-from dualpix.weights.exported import exported_of
 
 ZERO_LEVEL, LEVELS_PER_PX = 32768, 512
 MAP_SUFFIXES = (".png", ".tif", ".tiff")
@@ -69,14 +68,7 @@ def disparity(
 
 def finder_of(weights: WeightsLike = None) -> Finder:
     """The cross-correlation of these weights. Raises `CheckpointError` for those that have none, or none in reach."""
-    network = open_network(weights)
-    exported = exported_of(network)
-    if exported is not None:
-        raise CheckpointError(
-            f"{exported.path} is for the engine {exported.engine}, which gives no disparity; give the .safetensors file"
-            " it came from."
-        )
-    return Finder(network)
+    return finder_for(open_network(weights))
 
 
 def write_disparity(

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from dualpix.errors import CheckpointError
 from dualpix.networks import NETWORKS, Network
 from dualpix.networks.spec import NetworkSpec, spec_of
+from dualpix.weights.exported import exported_of
 
 REACH_PX = 32
 WINDOW = 11  # side of the window in columns of features, of 2 pixels each
@@ -32,6 +33,17 @@ LUMINANCE = (0.299, 0.587, 0.114)
 def correlating() -> str:
     """The names of the networks that correlate, for a sentence."""
     return ", ".join(name for name, kind in NETWORKS.items() if hasattr(kind, "log_attention"))
+
+
+def finder_for(network: Network) -> "Finder":
+    """The cross-correlation of a network. Raises `CheckpointError` for one that has none, or none in reach."""
+    exported = exported_of(network)
+    if exported is not None:
+        raise CheckpointError(
+            f"{exported.path} is for the engine {exported.engine}, which gives no disparity; give the .safetensors file"
+            " it came from."
+        )
+    return Finder(network)
 
 
 class Finder(nn.Module):

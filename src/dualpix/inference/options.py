@@ -3,7 +3,7 @@
 It is checked when it is made, so that every entry refuses the same things, in the same sentence, before any work.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
 from typing import Any, TypedDict
 
@@ -11,6 +11,7 @@ import torch
 
 from dualpix.errors import PictureError
 from dualpix.inference import engines, planning, scales
+from dualpix.inference.focus import Refocus
 from dualpix.pairs import SOURCES, TURNS
 from dualpix.pairs.turning import AUTO
 from dualpix.tables import pick
@@ -19,7 +20,7 @@ DEPTHS = (8, 16)
 
 SHAPING = ("precision", "device", "engine", "mirror", "depth", "strip_metadata", "layout", "swap")
 """Fields that the finished picture depends on, in the order in which the first journals had them."""
-LATER = ("turn", "scale")
+LATER = ("turn", "scale", "refocus")
 """Such fields that journals did not have from the beginning: only where they are not as usual."""
 
 
@@ -42,6 +43,7 @@ class DeblurOptions:
         turn: "auto" finds out whether the disparity runs along the columns, as in photographs taken upright, and turns
             such views for the work; "left", "right" and "half" turn them that way, "none" does not. The picture lies
             as the views do.
+        refocus: give the sharp picture another plane in focus and another aperture; None leaves it sharp everywhere.
 
     Those that say how files are read and written, of no meaning where arrays come and go:
 
@@ -56,7 +58,7 @@ class DeblurOptions:
     Raises:
         MachineError: for an engine, precision, device, memory, number of rows or scale that nothing can be run with.
         RecipeError: for a layout or a turn that does not exist.
-        PictureError: for another depth.
+        PictureError: for another depth, or a refocus that is none.
     """
 
     memory: str | int | None = None
@@ -73,6 +75,7 @@ class DeblurOptions:
     strip_metadata: bool = False
     force: bool = False
     software: str = "dualpix"
+    refocus: Refocus | None = None
 
     def __post_init__(self) -> None:
         engines.check(self.engine, self.precision, self.device)
@@ -84,6 +87,8 @@ class DeblurOptions:
         if self.layout is not None:
             pick(SOURCES, self.layout, "layout")
         pick(TURNS, self.turn, "turn")
+        if self.refocus is not None and not isinstance(self.refocus, Refocus):
+            raise PictureError(f"What to focus on cannot be {self.refocus!r}; give a `Refocus`, or None.")
         if self.depth is not None and self.depth not in DEPTHS:
             raise PictureError(f"A picture file cannot have {self.depth!r} bits; choose a depth of 8 or 16.")
 
@@ -101,6 +106,8 @@ class DeblurOptions:
         first = {name: str(self.device) if name == "device" else getattr(self, name) for name in SHAPING}
         usual = {field.name: field.default for field in fields(self)}
         later = {name: getattr(self, name) for name in LATER}
+        if self.refocus is not None:
+            later["refocus"] = asdict(self.refocus)
         return first | {name: value for name, value in later.items() if value != usual[name]}
 
 

@@ -61,7 +61,7 @@ def write_pictures(
         data, lost = _encoded(path, pixels, depth, overwrite, metadata or Metadata(), grey)
         encoded.append((path, data))
         notes += lost
-    _write(encoded, overwrite)
+    write_files(encoded, overwrite)
     return list(dict.fromkeys(notes))
 
 
@@ -189,7 +189,9 @@ def to_levels(pixels: Tensor, depth: int, grey: bool = False) -> NDArray[Any]:
     return levels
 
 
-def _write(files: Sequence[tuple[Path, bytes]], overwrite: bool) -> None:
+def write_files(files: Sequence[tuple[Path, bytes]], overwrite: bool) -> None:
+    """Write these contents, all of them or none. Raises PictureError if one is there without `overwrite`, or the disk
+    refuses."""
     try:
         write_together(files, overwrite)
     except FileExistsError as error:  # another wrote it while this one was made

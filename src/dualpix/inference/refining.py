@@ -1,0 +1,142 @@
+"""A map of disparity made fit to cut a picture by: unsure places filled, edges where the picture has its own.
+
+What the cross-correlation finds is as coarse as its windows, some 22 pixels, and unsure where nothing has texture. First
+unsure places take over what is sure on the same surface (`classical.propagation`). Then each pixel takes the disparity
+that most of what lies near and looks alike has: the most frequent one, not the mean, since at an edge the mean is a
+surface that does not exist. The filter of each disparity's share is the guided one, as in Rhemann et al., "Fast
+cost-volume filtering for visual correspondence and beyond", CVPR 2011; He, Sun, Tang, "Guided image filtering", 2013.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from dualpix.classical.propagation import domain_transform
+
+LARGEST_PX = 500_000  # pixels at which the map is refined; a larger one is reduced first
+STEP_PX, MOST_STEPS = 0.5, 24  # disparity from one share to the next
+RADIUS_PX = 8  # of the guided filter, in pixels of the reduced picture
+SAME = 1e-3  # variance of colour below which the filter takes a neighbourhood for one surface
+FILL_PX, FILL_COLOUR = 60.0, 0.4  # how far, and over what difference of colour, what is sure is carried
+UNSURE, SURE = 0.15, 0.6  # confidence up to which the filled disparity is taken, and from which on the found one
+
+
+def refine(disparity_px: Tensor, confidence: Tensor, guide: Tensor) -> Tensor:
+    """The disparity at the size of `guide`, with its edges.
+
+    Args:
+        disparity_px: as found, 1 h w, in pixels of the guide's size.
+        confidence: in it, 1 h w.
+        guide: the sharp picture, 3 H W, display-encoded; may be larger.
+
+    Returns:
+        1 H W.
+    """
+    step = _reduction(guide)
+    small = F.avg_pool2d(guide[None], step, ceil_mode=True, count_include_pad=False)[0]
+    size = small.shape[1:]
+    both = torch.cat([disparity_px, confidence])
+    both = F.interpolate(both[None], size, mode="bilinear", align_corners=False)[0]
+    filled = _filled(both[:1], both[1:], small)
+    refined = _most_frequent(filled, 0.05 + both[1:], small)
+    return refined if step == 1 else _at_full_size(refined, small, guide, step)
+
+
+def _reduction(guide: Tensor) -> int:
+    step, pixels = 1, guide[0].numel()
+    while pixels > LARGEST_PX * step * step:
+        step += 1
+    return step
+
+
+def _filled(disparity_px: Tensor, confidence: Tensor, guide: Tensor) -> Tensor:
+    """Unsure places with the disparity of sure ones, near along the picture's surfaces."""
+    weight = confidence.square() + 1e-5
+    planes = torch.cat([weight * disparity_px, weight])
+    carried = torch.from_numpy(domain_transform(planes.numpy(), guide.numpy(), FILL_PX, FILL_COLOUR, 2))
+    share = ((confidence - UNSURE) / (SURE - UNSURE)).clamp(0, 1)
+    return torch.lerp(carried[:1] / carried[1:].clamp_min(1e-9), disparity_px, share)
+
+
+def _most_frequent(disparity_px: Tensor, weight: Tensor, guide: Tensor) -> Tensor:
+    """The disparity that most of each pixel's neighbourhood has, weighted, along the picture's edges, 1 H W."""
+    low, high = float(disparity_px.min()), float(disparity_px.max())
+    count = min(MOST_STEPS, 2 + int((high - low) / STEP_PX))
+    if high - low < 1e-3:
+        return disparity_px
+    levels = torch.linspace(low, high, count)
+    step = float(levels[1] - levels[0])
+    guided = _Guided(guide)
+    best, found = torch.full_like(disparity_px, -torch.inf), torch.zeros_like(disparity_px)
+    before = torch.zeros_like(disparity_px)
+    at = torch.zeros_like(disparity_px)
+    for number in range(count + 1):
+        if number < count:
+            share = (1 - (disparity_px - levels[number]).abs() / step).clamp_min(0)
+            after = guided(share * weight).clamp_min(0)
+        else:
+            after = torch.zeros_like(at)
+        if number:
+            total = before + at + after
+            mean = levels[number - 1] + step * (after - before) / total.clamp_min(1e-9)
+            score = at + torch.maximum(before, after)  # two neighbours share what lies between them
+            better = score > best
+            best, found = torch.where(better, score, best), torch.where(better, mean, found)
+        before, at = at, after
+    return found
+
+
+class _Guided:
+    """The guided filter of planes 1 H W along the edges of a guide 3 H W."""
+
+    def __init__(self, guide: Tensor) -> None:
+        self.guide = guide
+        self.mean = _window(guide)
+        pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
+        products = _window(torch.stack([guide[a] * guide[b] for a, b in pairs]))
+        matrix = torch.empty(*guide.shape[1:], 3, 3)
+        for plane, (a, b) in zip(products, pairs, strict=True):
+            matrix[..., a, b] = matrix[..., b, a] = plane - self.mean[a] * self.mean[b]
+        matrix += SAME * torch.eye(3)
+        self.inverse = torch.linalg.inv(matrix).permute(2, 3, 0, 1).contiguous()  # 3 3 H W
+
+    def __call__(self, plane: Tensor) -> Tensor:
+        means = _window(torch.cat([self.guide * plane, plane]))
+        covariance = means[:3] - self.mean * means[3:]
+        slope = (self.inverse * covariance).sum(1)
+        offset = means[3:] - (slope * self.mean).sum(0, keepdim=True)
+        smooth = _window(torch.cat([slope, offset]))
+        return (smooth[:3] * self.guide).sum(0, keepdim=True) + smooth[3:]
+
+
+def _window(planes: Tensor) -> Tensor:
+    """The means of C H W over windows of 2 RADIUS_PX + 1 pixels a side, of those there are."""
+    side = 2 * RADIUS_PX + 1
+    rows = F.avg_pool2d(planes[None], (side, 1), 1, (RADIUS_PX, 0), count_include_pad=False)
+    return F.avg_pool2d(rows, (1, side), 1, (0, RADIUS_PX), count_include_pad=False)[0]
+
+
+def _at_full_size(small: Tensor, small_guide: Tensor, guide: Tensor, step: int) -> Tensor:
+    """Each pixel takes the value of that one of its four neighbours in the small picture that is most like it.
+
+    In between values of both sides of an edge would be a surface that does not exist.
+    """
+    height, width = guide.shape[1:]
+    best, nearest = None, None
+    rows, columns = ((torch.arange(side) + 0.5) / step - 0.5 for side in (height, width))
+    for down in (0, 1):
+        for across in (0, 1):
+            row = (rows.floor().long() + down).clamp(0, small.shape[1] - 1)
+            column = (columns.floor().long() + across).clamp(0, small.shape[2] - 1)
+            here = small[0][row][:, column]
+            colour = small_guide[:, row][:, :, column]
+            away = (guide - colour).abs_().sum(0)
+            if best is None:
+                best, nearest = away, here
+                continue
+            closer = away < best
+            best, nearest = torch.where(closer, away, best), torch.where(closer, here, nearest)
+    assert nearest is not None
+    smooth = F.interpolate(small[None], scale_factor=float(step), mode="bilinear", align_corners=False)
+    smooth = smooth[0, 0, :height, :width]
+    return torch.where((smooth - nearest).abs() < 2 * STEP_PX, smooth, nearest)[None]
