@@ -15,7 +15,8 @@ from dualpix.classical.propagation import domain_transform
 
 LARGEST_PX = 500_000  # pixels at which the map is refined; a larger one is reduced first
 STEP_PX, MOST_STEPS = 0.5, 24  # disparity from one share to the next
-RADIUS_PX = 8  # of the guided filter, in pixels of the reduced picture
+RADIUS_PX = 12  # of the guided filter, in pixels of the reduced picture
+STEEP_PX = 0.08  # change of disparity from pixel to pixel, of the reduced picture, that is half an edge
 SAME = 1e-3  # variance of colour below which the filter takes a neighbourhood for one surface
 FILL_PX, FILL_COLOUR = 60.0, 0.4  # how far, and over what difference of colour, what is sure is carried
 UNSURE, SURE = 0.15, 0.6  # confidence up to which the filled disparity is taken, and from which on the found one
@@ -38,7 +39,7 @@ def refine(disparity_px: Tensor, confidence: Tensor, guide: Tensor) -> Tensor:
     both = torch.cat([disparity_px, confidence])
     both = F.interpolate(both[None], size, mode="bilinear", align_corners=False)[0]
     filled = _filled(both[:1], both[1:], small)
-    refined = _most_frequent(filled, 0.05 + both[1:], small)
+    refined = _most_frequent(filled, (0.05 + both[1:]) * _level(filled, step), small)
     return refined if step == 1 else _at_full_size(refined, small, guide, step)
 
 
@@ -56,6 +57,13 @@ def _filled(disparity_px: Tensor, confidence: Tensor, guide: Tensor) -> Tensor:
     carried = torch.from_numpy(domain_transform(planes.numpy(), guide.numpy(), FILL_PX, FILL_COLOUR, 2))
     share = ((confidence - UNSURE) / (SURE - UNSURE)).clamp(0, 1)
     return torch.lerp(carried[:1] / carried[1:].clamp_min(1e-9), disparity_px, share)
+
+
+def _level(disparity_px: Tensor, step: int) -> Tensor:
+    """Weight that is low on what windows make of an edge, a steep slope from one side to the other: 0 to 1, 1 H W."""
+    down, across = (F.pad(disparity_px.diff(dim=axis).abs(), pad) for axis, pad in ((1, (0, 0, 0, 1)), (2, (0, 1))))
+    steep = F.max_pool2d(torch.maximum(down, across)[None], 5, 1, 2)[0]
+    return 1 / (1 + (steep / (step * STEEP_PX)) ** 4) + 1e-3
 
 
 def _most_frequent(disparity_px: Tensor, weight: Tensor, guide: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ LEVELS = ((26.0, 8), (12.0, 4), (6.0, 2))
 """From these radii on, blur is made in a picture reduced so many times."""
 
 FILL = 4  # reduction in which layers are continued behind others: what is made up has no detail
-RIM_PX = 2  # a picture mixes the colours of both sides of an edge that far into the far side
+RIM_PX = 1  # a picture mixes the colours of both sides of an edge that far into the far side
 HIGHLIGHT, HIGHLIGHT_PX = (
     0.8,
     31,
@@ -128,14 +128,17 @@ def _layer(scene: _Scene, nodes: list[float], number: int, reduction: int) -> Te
     seen, farther = (_share(scene.blur_px, nodes, place) for place in (number, number + 1))
     cover = 1 - farther / seen.clamp_min(1e-6)
     whole = torch.cat([scene.light * cover, cover])
-    known = seen - scene.rim * (seen - farther)
-    if reduction == 1 and bool((known == 1).all()):
+    if reduction == 1 and bool((seen == 1).all()):
         return whole
     step = FILL if reduction == 1 else reduction
-    weight = _reduced(known, step)
-    small = _reduced(whole * known, step) / weight.clamp_min(1e-6)
+    sure = seen - scene.rim * (seen - farther)
+    weight = _reduced(sure, step)
+    small = _reduced(whole * sure, step) / weight.clamp_min(1e-6)
     made_up = push_pull(small, (4 * weight[0]).clamp_max(1))
-    return torch.lerp(_enlarged(made_up, step), whole, known) if reduction == 1 else made_up
+    if reduction == 1:
+        return torch.lerp(_enlarged(made_up, step), whole, seen)
+    shown = _reduced(seen, step)
+    return torch.lerp(made_up, _reduced(whole * seen, step) / shown.clamp_min(1e-6), shown)
 
 
 def _share(blur_px: Tensor, nodes: list[float], number: int) -> Tensor:
