@@ -13,10 +13,11 @@ from torch import Tensor
 
 from dualpix.classical.propagation import domain_transform
 
-LARGEST_PX = 500_000  # pixels at which the map is refined; a larger one is reduced first
-STEP_PX, MOST_STEPS = 0.5, 24  # disparity from one share to the next
-RADIUS_PX = 12  # of the guided filter, in pixels of the reduced picture
-STEEP_PX = 0.08  # change of disparity from pixel to pixel, of the reduced picture, that is half an edge
+LARGEST_PX = 500_000  # pixels at which the map gets its edges; a larger one is reduced first
+VOTED_PX = 125_000  # pixels at which neighbourhoods are compared
+STEP_PX, MOST_STEPS = 0.5, 16  # disparity from one share to the next
+RADIUS_PX, LEAST_PX = 12, 6  # of a neighbourhood, at full size, but in the picture so reduced at least
+STEEP_PX = 0.08  # change of disparity from pixel to pixel that is half an edge
 SAME = 1e-3  # variance of colour below which the filter takes a neighbourhood for one surface
 FILL_PX, FILL_COLOUR = 60.0, 0.4  # how far, and over what difference of colour, what is sure is carried
 UNSURE, SURE = 0.15, 0.6  # confidence up to which the filled disparity is taken, and from which on the found one
@@ -33,21 +34,29 @@ def refine(disparity_px: Tensor, confidence: Tensor, guide: Tensor) -> Tensor:
     Returns:
         1 H W.
     """
-    step = _reduction(guide)
-    small = F.avg_pool2d(guide[None], step, ceil_mode=True, count_include_pad=False)[0]
-    size = small.shape[1:]
-    both = torch.cat([disparity_px, confidence])
-    both = F.interpolate(both[None], size, mode="bilinear", align_corners=False)[0]
-    filled = _filled(both[:1], both[1:], small)
-    refined = _most_frequent(filled, (0.05 + both[1:]) * _level(filled, step), small)
+    step = _reduction(guide, LARGEST_PX)
+    small = _reduced(guide, step)
+    more = _reduction(small, VOTED_PX)
+    coarse = _reduced(small, more)
+    both = F.interpolate(
+        torch.cat([disparity_px, confidence])[None], coarse.shape[1:], mode="bilinear", align_corners=False
+    )[0]
+    filled = _filled(both[:1], both[1:], coarse)
+    weight = (0.05 + both[1:]) * _level(filled, step * more)
+    guided = _Guided(coarse, small, max(LEAST_PX, RADIUS_PX // (step * more)))
+    refined = _most_frequent(filled, weight, guided)
     return refined if step == 1 else _at_full_size(refined, small, guide, step)
 
 
-def _reduction(guide: Tensor) -> int:
-    step, pixels = 1, guide[0].numel()
-    while pixels > LARGEST_PX * step * step:
+def _reduction(picture: Tensor, largest_px: int) -> int:
+    step = 1
+    while picture[0].numel() > largest_px * step * step:
         step += 1
     return step
+
+
+def _reduced(picture: Tensor, by: int) -> Tensor:
+    return F.avg_pool2d(picture[None], by, ceil_mode=True, count_include_pad=False)[0]
 
 
 def _filled(disparity_px: Tensor, confidence: Tensor, guide: Tensor) -> Tensor:
@@ -66,27 +75,19 @@ def _level(disparity_px: Tensor, step: int) -> Tensor:
     return 1 / (1 + (steep / (step * STEEP_PX)) ** 4) + 1e-3
 
 
-def _most_frequent(disparity_px: Tensor, weight: Tensor, guide: Tensor) -> Tensor:
-    """The disparity that most of each pixel's neighbourhood has, weighted, along the picture's edges, 1 H W."""
+def _most_frequent(disparity_px: Tensor, weight: Tensor, guided: "_Guided") -> Tensor:
+    """The disparity that most of each pixel's neighbourhood has, weighted, along the edges of the guide, 1 H W."""
     low, high = float(disparity_px.min()), float(disparity_px.max())
     count = min(MOST_STEPS, 2 + int((high - low) / STEP_PX))
-    if high - low < 1e-3:
-        return disparity_px
-    levels = torch.linspace(low, high, count)
-    step = float(levels[1] - levels[0])
-    guided = _Guided(guide)
-    best, found = torch.full_like(disparity_px, -torch.inf), torch.zeros_like(disparity_px)
-    before = torch.zeros_like(disparity_px)
-    at = torch.zeros_like(disparity_px)
+    step = max(high - low, 1e-3) / (count - 1)
+    best, found = torch.full_like(guided.guide[:1], -torch.inf), torch.zeros_like(guided.guide[:1])
+    before, at = torch.zeros_like(best), torch.zeros_like(best)
     for number in range(count + 1):
-        if number < count:
-            share = (1 - (disparity_px - levels[number]).abs() / step).clamp_min(0)
-            after = guided(share * weight).clamp_min(0)
-        else:
-            after = torch.zeros_like(at)
+        level = low + number * step
+        share = (1 - (disparity_px - level).abs() / step).clamp_min(0)
+        after = guided(share * weight) if number < count else torch.zeros_like(at)
         if number:
-            total = before + at + after
-            mean = levels[number - 1] + step * (after - before) / total.clamp_min(1e-9)
+            mean = level - step + step * (after - before) / (before + at + after).clamp_min(1e-9)
             score = at + torch.maximum(before, after)  # two neighbours share what lies between them
             better = score > best
             best, found = torch.where(better, score, best), torch.where(better, mean, found)
@@ -95,33 +96,40 @@ def _most_frequent(disparity_px: Tensor, weight: Tensor, guide: Tensor) -> Tenso
 
 
 class _Guided:
-    """The guided filter of planes 1 H W along the edges of a guide 3 H W."""
+    """The fast guided filter (He and Sun, 2015) of planes 1 h w along the edges of a guide 3 H W; `coarse`: 3 h w."""
 
-    def __init__(self, guide: Tensor) -> None:
-        self.guide = guide
-        self.mean = _window(guide)
+    def __init__(self, coarse: Tensor, guide: Tensor, radius: int) -> None:
+        self.coarse, self.guide, self.radius = coarse, guide, radius
+        self.mean = self._means(coarse)
         pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
-        products = _window(torch.stack([guide[a] * guide[b] for a, b in pairs]))
-        matrix = torch.empty(*guide.shape[1:], 3, 3)
+        products = self._means(torch.stack([coarse[a] * coarse[b] for a, b in pairs]))
+        matrix = torch.empty(*coarse.shape[1:], 3, 3)
         for plane, (a, b) in zip(products, pairs, strict=True):
             matrix[..., a, b] = matrix[..., b, a] = plane - self.mean[a] * self.mean[b]
         matrix += SAME * torch.eye(3)
-        self.inverse = torch.linalg.inv(matrix).permute(2, 3, 0, 1).contiguous()  # 3 3 H W
+        self.inverse = torch.linalg.inv(matrix).permute(2, 3, 0, 1).contiguous()  # 3 3 h w
 
     def __call__(self, plane: Tensor) -> Tensor:
-        means = _window(torch.cat([self.guide * plane, plane]))
+        """At least 0, 1 H W."""
+        means = self._means(torch.cat([self.coarse * plane, plane]))
         covariance = means[:3] - self.mean * means[3:]
         slope = (self.inverse * covariance).sum(1)
         offset = means[3:] - (slope * self.mean).sum(0, keepdim=True)
-        smooth = _window(torch.cat([slope, offset]))
-        return (smooth[:3] * self.guide).sum(0, keepdim=True) + smooth[3:]
+        smooth = self._means(torch.cat([slope, offset]))
+        if smooth.shape[1:] != self.guide.shape[1:]:
+            smooth = F.interpolate(smooth[None], self.guide.shape[1:], mode="bilinear", align_corners=False)[0]
+        return (
+            torch.addcmul(smooth[3:], smooth[:1], self.guide[:1])
+            .addcmul_(smooth[1:2], self.guide[1:2])
+            .addcmul_(smooth[2:3], self.guide[2:])
+            .clamp_min_(0)
+        )
 
-
-def _window(planes: Tensor) -> Tensor:
-    """The means of C H W over windows of 2 RADIUS_PX + 1 pixels a side, of those there are."""
-    side = 2 * RADIUS_PX + 1
-    rows = F.avg_pool2d(planes[None], (side, 1), 1, (RADIUS_PX, 0), count_include_pad=False)
-    return F.avg_pool2d(rows, (1, side), 1, (0, RADIUS_PX), count_include_pad=False)[0]
+    def _means(self, planes: Tensor) -> Tensor:
+        """Of C h w over windows of 2 radius + 1 pixels a side, of those there are."""
+        side, radius = 2 * self.radius + 1, self.radius
+        rows = F.avg_pool2d(planes[None], (side, 1), 1, (radius, 0), count_include_pad=False)
+        return F.avg_pool2d(rows, (1, side), 1, (0, radius), count_include_pad=False)[0]
 
 
 def _at_full_size(small: Tensor, small_guide: Tensor, guide: Tensor, step: int) -> Tensor:
