@@ -92,7 +92,7 @@ def refocus(
         raise typer.BadParameter("give it with a single pair", param_hint="--sweep")
     if sweep is not None and aperture == 0:
         raise typer.BadParameter("needs an aperture above 0, or all frames are alike", param_hint="--sweep")
-    from dualpix.inference.focus import USUAL_RHO, Refocus, parse_point
+    from dualpix.inference.focus import Refocus, parse_point
     from dualpix.inference.options import DeblurOptions
 
     options = DeblurOptions(
@@ -111,7 +111,7 @@ def refocus(
             focus_px=focus,
             focus_at=None if focus_at is None else parse_point(focus_at),
             aperture=aperture,
-            rho=USUAL_RHO if rho is None else rho,
+            rho=rho,
             highlights=highlights,
             blades=blades,
         ),

@@ -16,7 +16,7 @@ from dualpix.inference.refining import refine
 from dualpix.inference.scales import reduce
 from dualpix.networks import Network
 from dualpix.pairs import restore_orientation
-from dualpix.pairs.sample import Sample
+from dualpix.pairs.sample import Sample, mean_view
 from dualpix.simulation.refocus import brighten_highlights, refocus_light
 from dualpix.simulation.sensor import Tone
 
@@ -74,16 +74,19 @@ class Found:
         both = F.interpolate(both[None], (height, width), mode="bilinear", align_corners=False)[0]
         both = both[:, : picture.shape[1], : picture.shape[2]]
         turns = self.sample.get("quarter_turns", 0)
-        return AllInFocus(picture, refine(both[:1], both[1:], picture), self.refocus, turns)
+        seen = mean_view(self.sample["left"], self.sample["right"])
+        disparity_px, rho = refine(both[:1], both[1:], picture, seen, self.refocus.rho)
+        return AllInFocus(picture, disparity_px, rho, self.refocus, turns)
 
 
 @dataclass(frozen=True)
 class AllInFocus:
-    """`picture`: sharp everywhere, 3 H W, display-encoded. `disparity_px`: of each pixel, 1 H W. `refocus`: how it was
-    asked for. `quarter_turns`: how it was turned for the work."""
+    """`picture`: sharp everywhere, 3 H W, display-encoded. `disparity_px`: of each pixel, 1 H W. `rho`: disparity per
+    radius of blur. `refocus`: how it was asked for. `quarter_turns`: how it was turned for the work."""
 
     picture: Tensor
     disparity_px: Tensor
+    rho: float
     refocus: Refocus
     quarter_turns: int = 0
 
@@ -91,7 +94,7 @@ class AllInFocus:
         """The picture with another focus and aperture, 3 H W, display-encoded, lying as `picture` does."""
         if refocus.aperture == 0:
             return self.picture
-        blur_px = refocus.aperture / refocus.rho * (self.disparity_px[0] - self.focus_px(refocus))
+        blur_px = refocus.aperture / (refocus.rho or self.rho) * (self.disparity_px[0] - self.focus_px(refocus))
         light = brighten_highlights(Tone().decode(self.picture), refocus.highlights)
         return Tone().encode(refocus_light(light, blur_px, refocus.blades))
 

@@ -9,7 +9,6 @@ from dualpix.errors import PictureError, option
 MOST_APERTURE = 8.0
 MOST_HIGHLIGHTS = 16.0
 RHOS = (0.05, 0.85)  # up to the ideal half disc
-USUAL_RHO = 0.35  # between Canon at f/4 and a phone: results/calibration-dpdd-preview.md
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +22,8 @@ class Refocus:
             from the top, as the picture's pixels lie in its file.
         aperture: its diameter relative to the camera's: 0 leaves everything sharp, 1 blurs as much as the camera did,
             2 twice as widely. At most 8.
-        rho: disparity per radius of blur, which depends on lens and f-number; `dualpix calibrate` measures it.
+        rho: disparity per radius of blur, which depends on lens and f-number; None finds the one with which aperture 1
+            gives the photograph again, and `dualpix calibrate` measures it.
         highlights: how many times as bright small clipped highlights are taken to be as a file can show; 1 for as they
             stand there. At most 16.
         blades: of the aperture, from 5 on; 0 for a round one.
@@ -35,13 +35,14 @@ class Refocus:
     focus_px: float = 0.0
     focus_at: tuple[int, int] | None = None
     aperture: float = 1.0
-    rho: float = USUAL_RHO
+    rho: float | None = None
     highlights: float = 2.0
     blades: int = 0
 
     def __post_init__(self) -> None:
         _check("aperture", self.aperture, 0, MOST_APERTURE, "0 leaves everything sharp, and 1 blurs as the camera did")
-        _check("rho", self.rho, *RHOS, "it is disparity per radius of blur")
+        if self.rho is not None:
+            _check("rho", self.rho, *RHOS, "it is disparity per radius of blur")
         _check("highlights", self.highlights, 1, MOST_HIGHLIGHTS, "1 leaves highlights as they are")
         if not _is_number(self.focus_px):
             raise PictureError(

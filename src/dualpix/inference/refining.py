@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualpix.classical.propagation import domain_transform
+from dualpix.inference.reblurring import USUAL_RHO, reblur
 
 LARGEST_PX = 500_000  # pixels at which the map gets its edges; a larger one is reduced first
 VOTED_PX = 125_000  # pixels at which neighbourhoods are compared
@@ -23,16 +24,20 @@ FILL_PX, FILL_COLOUR = 60.0, 0.4  # how far, and over what difference of colour,
 UNSURE, SURE = 0.15, 0.6  # confidence up to which the filled disparity is taken, and from which on the found one
 
 
-def refine(disparity_px: Tensor, confidence: Tensor, guide: Tensor) -> Tensor:
+def refine(
+    disparity_px: Tensor, confidence: Tensor, guide: Tensor, photograph: Tensor | None = None, rho: float | None = None
+) -> tuple[Tensor, float]:
     """The disparity at the size of `guide`, with its edges.
 
     Args:
         disparity_px: as found, 1 h w, in pixels of the guide's size.
         confidence: in it, 1 h w.
         guide: the sharp picture, 3 H W, display-encoded; may be larger.
+        photograph: as it was, 3 H W, which the disparity is to explain; None leaves that out.
+        rho: disparity per radius of blur; None finds out.
 
     Returns:
-        1 H W.
+        The disparity, 1 H W, and rho.
     """
     step = _reduction(guide, LARGEST_PX)
     small = _reduced(guide, step)
@@ -41,11 +46,17 @@ def refine(disparity_px: Tensor, confidence: Tensor, guide: Tensor) -> Tensor:
     both = F.interpolate(
         torch.cat([disparity_px, confidence])[None], coarse.shape[1:], mode="bilinear", align_corners=False
     )[0]
-    filled = _filled(both[:1], both[1:], coarse)
-    weight = (0.05 + both[1:]) * _level(filled, step * more)
+    found, sure = both[:1], both[1:]
+    if photograph is not None:
+        again = reblur(guide, photograph, found, sure, rho)
+        rho, sure = again.rho, sure * again.trust(found)
+    filled = _filled(found, sure, coarse)
+    if photograph is not None:
+        sure = again.trust(filled)
+    weight = (0.05 + sure) * _level(filled, step * more)
     guided = _Guided(coarse, small, max(LEAST_PX, RADIUS_PX // (step * more)))
     refined = _most_frequent(filled, weight, guided)
-    return refined if step == 1 else _at_full_size(refined, small, guide, step)
+    return refined if step == 1 else _at_full_size(refined, small, guide, step), rho or USUAL_RHO
 
 
 def _reduction(picture: Tensor, largest_px: int) -> int:

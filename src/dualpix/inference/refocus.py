@@ -7,7 +7,7 @@ from torch import Tensor
 
 from dualpix.inference.bands import Progress
 from dualpix.inference.deblur import WeightsLike, deblur
-from dualpix.inference.focus import USUAL_RHO, Refocus
+from dualpix.inference.focus import Refocus
 from dualpix.inference.options import DeblurOptions, Keywords, options_of
 from dualpix.io import PictureLike
 from dualpix.machine.modes import settled
@@ -23,7 +23,7 @@ def refocus(
     focus_px: float = 0.0,
     focus_at: tuple[int, int] | None = None,
     aperture: float = 1.0,
-    rho: float = USUAL_RHO,
+    rho: float | None = None,
     highlights: float = 2.0,
     blades: int = 0,
     progress: Progress | None = None,
@@ -42,7 +42,7 @@ def refocus(
         focus_px: the disparity in pixels, x_right - x_left, of what is to be in focus.
         focus_at: (column, row) of a point of the picture whose disparity is taken instead.
         aperture: relative to the camera's, from 0, which leaves everything sharp, over 1, as the camera, to 8.
-        rho: disparity per radius of blur.
+        rho: disparity per radius of blur; None finds it out.
         highlights: how many times as bright small clipped highlights are taken to be; 1 for as they are.
         blades: of the aperture; 0 for a round one.
         progress: as `deblur` takes it.
