@@ -23,7 +23,8 @@ LARGEST_PX = 500_000  # pixels at which they are
 USUAL_RHO = 0.35  # between Canon at f/4 and a phone: results/calibration-dpdd-preview.md
 RHOS = (0.15, 0.7)
 TRIED = 12
-ERROR = 0.01  # of the photograph, root mean square, that halves the confidence
+FINE, ROUGH = 0.007, 0.02  # error of the photograph, root mean square, that counts: in focus, and of one out of focus
+IN_FOCUS_PX = 3.0  # radius of blur up to which something claims, less and less, to be in focus
 LEAST_GAIN = 0.02  # of the error, for which a rho is taken that is not the usual one
 
 
@@ -34,8 +35,13 @@ class Reblurred(NamedTuple):
     rho: float
 
     def trust(self, disparity_px: Tensor) -> Tensor:
-        """How well disparities 1 h w explain the photograph, 0 to 1."""
-        return ERROR**2 / (ERROR**2 + _at(self.errors, disparity_px / self.rho))
+        """How well disparities 1 h w explain the photograph, 0 to 1: beside the blur that does best; and, where they
+        claim to be in focus, by themselves."""
+        blur_px = disparity_px / self.rho
+        around = F.avg_pool2d(self.errors[None], 5, 1, 2, count_include_pad=False)[0]
+        beside = (around.amin(0, keepdim=True) + ROUGH**2) / (_at(around, blur_px) + ROUGH**2)
+        in_focus = (1 - blur_px.abs() / IN_FOCUS_PX).clamp(0, 1)
+        return beside * (FINE**2 / (FINE**2 + _at(self.errors, blur_px))) ** in_focus
 
 
 def reblur(
@@ -77,7 +83,7 @@ def _at(errors: Tensor, blur_px: Tensor) -> Tensor:
 def _best_rho(errors: Tensor, disparity_px: Tensor, confidence: Tensor) -> float:
     def wrong(rho: float) -> float:
         error = _at(errors, disparity_px / rho)
-        return float((confidence * error / (error + ERROR**2)).sum() / confidence.sum().clamp_min(1e-6))
+        return float((confidence * error / (error + ROUGH**2)).sum() / confidence.sum().clamp_min(1e-6))
 
     rhos = torch.logspace(*(float(torch.tensor(x).log10()) for x in RHOS), TRIED).tolist()
     least, best = min((wrong(rho), rho) for rho in rhos)

@@ -20,7 +20,7 @@ STEP_PX, MOST_STEPS = 0.5, 16  # disparity from one share to the next
 RADIUS_PX, LEAST_PX = 12, 6  # of a neighbourhood, at full size, but in the picture so reduced at least
 STEEP_PX = 0.08  # change of disparity from pixel to pixel that is half an edge
 SAME = 1e-3  # variance of colour below which the filter takes a neighbourhood for one surface
-FILL_PX, FILL_COLOUR = 60.0, 0.4  # how far, and over what difference of colour, what is sure is carried
+FILL_PX, FILL_COLOUR = 90.0, 0.6  # how far, and over what difference of colour, what is sure is carried
 UNSURE, SURE = 0.15, 0.6  # confidence up to which the filled disparity is taken, and from which on the found one
 
 
@@ -51,8 +51,6 @@ def refine(
         again = reblur(guide, photograph, found, sure, rho)
         rho, sure = again.rho, sure * again.trust(found)
     filled = _filled(found, sure, coarse)
-    if photograph is not None:
-        sure = again.trust(filled)
     weight = (0.05 + sure) * _level(filled, step * more)
     guided = _Guided(coarse, small, max(LEAST_PX, RADIUS_PX // (step * more)))
     refined = _most_frequent(filled, weight, guided)
