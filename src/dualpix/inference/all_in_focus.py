@@ -20,7 +20,7 @@ from dualpix.pairs.sample import Sample, mean_view
 from dualpix.simulation.refocus import brighten_highlights, refocus_light
 from dualpix.simulation.sensor import Tone
 
-HALVED_PX = 500_000  # pixels from which on the disparity is looked for at half the size, in a quarter of the time
+HALVED_PX = 200_000
 TAILS = 0.005  # of all disparities, at either end, that are left out as errors
 MARGIN_PX = 0.5  # by which a focus may lie outside the disparities met
 POINT_PX = 4  # around a point whose disparity is asked for
@@ -42,7 +42,7 @@ class Found:
         left, right = sample["left"], sample["right"]
         self.refocus, self.sample = refocus, sample
         self._check_point(left)
-        step = max(coarsest, 2 if left[0].numel() > HALVED_PX else 1)
+        step = max(coarsest, next(s for s in range(1, 99) if left[0].numel() <= HALVED_PX * s * s))
         found, _, self.notes = find_disparity(finder, [reduce(view, step) for view in (left, right)], options)
         self.disparity_px, self.confidence, self.step = step * found[:1], found[1:], step
         if refocus.focus_at is None:
