@@ -41,7 +41,7 @@ def test_journals_of_folders_know_what_was_asked_and_nothing_where_nothing_was()
     assert "refocus" not in DeblurOptions().shaping()
     first, second = (DeblurOptions(refocus=Refocus(aperture=a)).shaping() for a in (1.0, 2.0))
     assert first != second and first["refocus"] == {
-        "focus_px": 0.0, "focus_at": None, "aperture": 1.0, "rho": 0.35, "highlights": 2.0, "blades": 0
+        "focus_px": 0.0, "focus_at": None, "aperture": 1.0, "rho": None, "highlights": 2.0, "blades": 0
     }  # fmt: skip
     with pytest.raises(PictureError, match="give a `Refocus`"):
         DeblurOptions(refocus=2.0)

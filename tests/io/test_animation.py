@@ -23,8 +23,8 @@ def test_frames_are_read_back_in_order_turned_upright(tmp_path: Path) -> None:
         levels = []
         for number in range(3):
             moving.seek(number)
-            assert moving.info["duration"] == 80 or number == 0
             levels.append(np.asarray(moving.convert("RGB"), float) / 255)
+            assert moving.info["duration"] == 80
     assert [round(frame[24:].mean(), 1) for frame in levels] == [0.1, 0.5, 0.9]
     assert levels[0][:12].mean() == pytest.approx(0.9, abs=0.03)
 
