@@ -1,4 +1,4 @@
-"""What a disparity claims is compared with the photograph: rho comes out, and a strip that is called sharp does not pass."""
+"""What a disparity claims is compared with the photograph: rho comes out, and a strip called sharp does not pass."""
 
 import pytest
 import torch

@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from small_networks import tiny
 from torch import Tensor
 
 import dualpix
@@ -14,6 +13,7 @@ from dualpix.errors import CheckpointError, PictureError
 from dualpix.inference.deblur import deblur_pair
 from dualpix.inference.focus import Refocus
 from dualpix.inference.options import DeblurOptions
+from small_networks import tiny
 
 Pair = tuple[Tensor, Tensor]
 

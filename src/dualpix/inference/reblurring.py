@@ -1,7 +1,7 @@
-"""Does a disparity explain the photograph? What is sharp everywhere, blurred again as the disparity asks, must be it.
+"""Does a disparity explain the photograph? What is sharp everywhere, blurred as the disparity asks, must be it.
 
-That tells two things. How wide the blur of a pixel of disparity is: rho, which differs between lenses and f-numbers. And
-where the disparity is wrong: beside a foreground with much texture, windows of the matching see the foreground, and
+That tells two things. How wide the blur of a pixel of disparity is: rho, which differs between lenses and f-numbers.
+And where the disparity is wrong: beside a foreground with much texture, windows of the matching see the foreground, and
 call a strip of the background sharp that the photograph shows blurred.
 """
 
@@ -47,8 +47,8 @@ class Reblurred(NamedTuple):
 def reblur(
     picture: Tensor, photograph: Tensor, disparity_px: Tensor, confidence: Tensor, rho: float | None = None
 ) -> Reblurred:
-    """Compare `picture`, sharp everywhere and blurred again, with `photograph`, 3 H W each, at the size of the disparity
-    and its confidence, 1 h w; `rho`: if it is known."""
+    """Compare `picture`, sharp everywhere and blurred again, with `photograph`, 3 H W each, at the size of the
+    disparity and its confidence, 1 h w; `rho`: if it is known."""
     step, pixels = 1, picture[0].numel()
     while pixels > LARGEST_PX * step * step:
         step += 1

@@ -1,9 +1,9 @@
 """A map of disparity made fit to cut a picture by: unsure places filled, edges where the picture has its own.
 
-What the cross-correlation finds is as coarse as its windows, some 22 pixels, and unsure where nothing has texture. First
-unsure places take over what is sure on the same surface (`classical.propagation`). Then each pixel takes the disparity
-that most of what lies near and looks alike has: the most frequent one, not the mean, since at an edge the mean is a
-surface that does not exist. The filter of each disparity's share is the guided one, as in Rhemann et al., "Fast
+What the cross-correlation finds is as coarse as its windows, some 22 pixels, and unsure where nothing has texture.
+First unsure places take over what is sure on the same surface (`classical.propagation`). Then each pixel takes the
+disparity that most of what lies near and looks alike has: the most frequent one, not the mean, since at an edge the
+mean is a surface that does not exist. The filter of each disparity's share is the guided one, as in Rhemann et al., "Fast
 cost-volume filtering for visual correspondence and beyond", CVPR 2011; He, Sun, Tang, "Guided image filtering", 2013.
 """
 

@@ -1,4 +1,4 @@
-"""Refocus a pair: the two views of a photograph in, one picture out with another plane in focus, or another aperture."""
+"""Refocus a pair: the two views of a photograph in, one picture with another plane in focus or another aperture out."""
 
 from dataclasses import replace
 from typing import Unpack

@@ -16,7 +16,7 @@ SUFFIX, QUALITY = ".webp", 80
 
 
 def check_animation(path: str | Path, overwrite: bool = False, inputs: Iterable[str | Path] = ()) -> None:
-    """Find out, before any work is done, whether `path` can be written. Raises `PictureError` as `check_output` does."""
+    """Find out, before any work is done, whether `path` can be written. Raises PictureError as `check_output` does."""
     if as_path(path).suffix.lower() != SUFFIX:
         raise PictureError(f"{path} cannot hold a moving picture here; end its name in {SUFFIX}.")
     check_output(path, overwrite, inputs)
