@@ -27,7 +27,7 @@ POINT_PX = 4  # around a point whose disparity is asked for
 SWEEP_PX, SWEEP_FRAMES = 960, 16
 
 
-class Found:
+class FoundDisparity:
     """What is known of a pair before it is deblurred: its disparity, and what is to be in focus."""
 
     def __init__(

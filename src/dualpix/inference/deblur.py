@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from dualpix.errors import CheckpointError, MachineError, PairError, memory_told, option
 from dualpix.inference import engines, scales
-from dualpix.inference.all_in_focus import AllInFocus, Found
+from dualpix.inference.all_in_focus import AllInFocus, FoundDisparity
 from dualpix.inference.bands import Done, Progress, run_bands, run_fitting
 from dualpix.inference.engines import AnyRunner
 from dualpix.inference.options import DeblurOptions, Keywords, options_of
@@ -143,7 +143,7 @@ def _deblurred(
     steps, told = scales.choose_for(network, found.matches, (left.shape[1], left.shape[2]), options.scale)
     warnings += told
     threads.follow()
-    depth = None if options.refocus is None else Found(options.refocus, sample, network, steps[0], options)
+    depth = None if options.refocus is None else FoundDisparity(options.refocus, sample, network, steps[0], options)
 
     def run(runner: AnyRunner) -> Done:
         once = partial(_run, runner, options)
