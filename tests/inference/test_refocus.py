@@ -9,7 +9,7 @@ from torch import Tensor
 
 import dualpix
 from dualpix import networks
-from dualpix.errors import CheckpointError, PictureError
+from dualpix.errors import CheckpointError, MachineError, PictureError
 from dualpix.inference.deblur import deblur_pair
 from dualpix.inference.focus import Refocus
 from dualpix.inference.options import DeblurOptions
@@ -55,6 +55,12 @@ def test_a_focus_that_is_not_there_is_refused_with_what_is(pair: Pair) -> None:
 def test_networks_without_disparity_are_refused(pair: Pair) -> None:
     with pytest.raises(CheckpointError, match="DPDNet as built here has no cross-correlation"):
         dualpix.refocus(*pair, networks.create("dpdnet", widths=(8, 16, 32, 64, 128)))
+
+
+def test_too_little_memory_is_told_before_the_work() -> None:
+    views = torch.rand(2, 3, 900, 1200, generator=torch.Generator().manual_seed(0))
+    with pytest.raises(MachineError, match=r"1200 x 900 pixels takes about 0\.70 GB of memory, and 600MB may be used"):
+        dualpix.refocus(*views, tiny(), memory="600MB", turn="none")
 
 
 def test_upright_views_give_the_picture_of_lying_ones_turned(pair: Pair) -> None:

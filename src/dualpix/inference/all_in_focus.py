@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dualpix.errors import PictureError, option
+from dualpix.errors import MachineError, PictureError, option
+from dualpix.inference import planning
 from dualpix.inference.finder import finder_for
 from dualpix.inference.focus import Refocus
 from dualpix.inference.options import DeblurOptions
@@ -21,6 +22,7 @@ from dualpix.simulation.refocus import brighten_highlights, refocus_light
 from dualpix.simulation.sensor import Tone
 
 HALVED_PX = 200_000
+BYTES_A_PIXEL = 200  # layers as they are blurred, measured, and the pictures they are made from
 TAILS = 0.005  # of all disparities, at either end, that are left out as errors
 MARGIN_PX = 0.5  # by which a focus may lie outside the disparities met
 POINT_PX = 4  # around a point whose disparity is asked for
@@ -36,9 +38,11 @@ class FoundDisparity:
         """`sample`: as it is deblurred, lying along the rows, at equal brightness; `coarsest`: the largest reduction at
         which it is deblurred.
 
-        Raises `CheckpointError` for networks without disparity, and `PictureError` for a focus that is not there.
+        Raises `CheckpointError` for networks without disparity, `PictureError` for a focus that is not there, and
+        `MachineError` where the memory that may be used is too little.
         """
         finder = finder_for(network)
+        _check_memory(sample["left"], options)
         left, right = sample["left"], sample["right"]
         self.refocus, self.sample = refocus, sample
         self._check_point(left)
@@ -77,6 +81,15 @@ class FoundDisparity:
         seen = mean_view(self.sample["left"], self.sample["right"])
         disparity_px, rho = refine(both[:1], both[1:], picture, seen, self.refocus.rho)
         return AllInFocus(picture, disparity_px, rho, self.refocus, turns)
+
+
+def _check_memory(view: Tensor, options: DeblurOptions) -> None:
+    needed = planning.PROCESS_BYTES + BYTES_A_PIXEL * view[0].numel()
+    if options.memory is not None and needed > planning.parse_memory(options.memory):
+        raise MachineError(
+            f"To refocus {view.shape[2]} x {view.shape[1]} pixels takes about {needed / 1e9:.2f} GB of memory, and"
+            f" {options.memory} may be used; allow more, or make the picture smaller."
+        )
 
 
 @dataclass(frozen=True)

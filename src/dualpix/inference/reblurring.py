@@ -7,6 +7,7 @@ call a strip of the background sharp that the photograph shows blurred.
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -85,6 +86,6 @@ def _best_rho(errors: Tensor, disparity_px: Tensor, confidence: Tensor) -> float
         error = _at(errors, disparity_px / rho)
         return float((confidence * error / (error + ROUGH**2)).sum() / confidence.sum().clamp_min(1e-6))
 
-    rhos = torch.logspace(*(float(torch.tensor(x).log10()) for x in RHOS), TRIED).tolist()
+    rhos = np.geomspace(*RHOS, TRIED).tolist()
     least, best = min((wrong(rho), rho) for rho in rhos)
     return best if least < (1 - LEAST_GAIN) * wrong(USUAL_RHO) else USUAL_RHO

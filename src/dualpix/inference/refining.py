@@ -3,8 +3,8 @@
 What the cross-correlation finds is as coarse as its windows, some 22 pixels, and unsure where nothing has texture.
 First unsure places take over what is sure on the same surface (`classical.propagation`). Then each pixel takes the
 disparity that most of what lies near and looks alike has: the most frequent one, not the mean, since at an edge the
-mean is a surface that does not exist. The filter of each disparity's share is the guided one, as in Rhemann et al., "Fast
-cost-volume filtering for visual correspondence and beyond", CVPR 2011; He, Sun, Tang, "Guided image filtering", 2013.
+mean is a surface that does not exist. The filter of each disparity's share is the guided one, as in Rhemann et al.,
+"Fast cost-volume filtering for visual correspondence and beyond", CVPR 2011.
 """
 
 import torch
@@ -147,7 +147,7 @@ def _at_full_size(small: Tensor, small_guide: Tensor, guide: Tensor, step: int) 
     In between values of both sides of an edge would be a surface that does not exist.
     """
     height, width = guide.shape[1:]
-    best, nearest = None, None
+    best, nearest = torch.full((height, width), torch.inf), torch.zeros(height, width)
     rows, columns = ((torch.arange(side) + 0.5) / step - 0.5 for side in (height, width))
     for down in (0, 1):
         for across in (0, 1):
@@ -156,12 +156,8 @@ def _at_full_size(small: Tensor, small_guide: Tensor, guide: Tensor, step: int) 
             here = small[0][row][:, column]
             colour = small_guide[:, row][:, :, column]
             away = (guide - colour).abs_().sum(0)
-            if best is None:
-                best, nearest = away, here
-                continue
             closer = away < best
             best, nearest = torch.where(closer, away, best), torch.where(closer, here, nearest)
-    assert nearest is not None
     smooth = F.interpolate(small[None], scale_factor=float(step), mode="bilinear", align_corners=False)
     smooth = smooth[0, 0, :height, :width]
     return torch.where((smooth - nearest).abs() < 2 * STEP_PX, smooth, nearest)[None]

@@ -59,8 +59,8 @@ def refocus_light(light: Tensor, blur_px: Tensor, blades: int = 0) -> Tensor:
     canvas: Tensor | None = None
     for reduction, group in groupby(reversed(range(len(nodes))), lambda number: reduction_of(nodes[number])):
         made, cover = _together(scene, nodes, list(group), reduction, lens, margin)
-        made, cover = _enlarged(torch.cat([made, cover]), reduction).split((3, 1))
-        canvas = made if canvas is None else canvas.mul_(1 - cover).add_(made)
+        large = _enlarged(torch.cat([made, cover]), reduction)
+        canvas = large[:3] if canvas is None else canvas.mul_(1 - large[3:]).add_(large[:3])
     assert canvas is not None
     return canvas[:, margin : margin + size[0], margin : margin + size[1]].clamp_min(0)
 
