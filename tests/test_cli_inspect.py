@@ -101,7 +101,7 @@ def test_wide_disparity_is_told_and_deblurred_at_several_scales(folder: Path, vi
         (["inspect", "both.png"], "both.png is one picture; give the other view as well"),
         (["deblur", "both.png", "-o", "out.png"], "both.png is one picture; give the other view as well"),
         (["inspect", "both.png", "--layout", "sbs"], "no layout called 'sbs'; choose from: raw"),
-        (["inspect", "p_L.png", "p_R.png", "--layout", "npz"], "are two files, so there is no layout"),
+        (["inspect", "p_L.png", "p_R.png", "--layout", "npz"], "are two files, to which the layout"),
         (["inspect", "p_L.png", "p_L.png"], "given as both views"),
         (["extract", "raw.dng", "-o", "l.png", "l.png"], "l.png was named for both views"),
         (["inspect", "p_L.png", "p_R.png", "--picture", "p_L.png", "--overwrite"], "one of the inputs"),

@@ -23,17 +23,19 @@ DisparityFile = Annotated[
 DisparityPicture = Annotated[
     Path | None,
     typer.Option(
-        "--disparity-picture", metavar="OUT", help="Also paint it: red behind the focus, blue in front, dark unsure."
+        "--disparity-picture",
+        metavar="OUT",
+        help="The same in colours: red behind the focus, blue in front, dark unsure.",
     ),
 ]
 ConfidenceFile = Annotated[
-    Path | None, typer.Option("--confidence", metavar="OUT", help="Also write how sure it is, 16-bit PNG or TIFF.")
+    Path | None, typer.Option("--confidence", metavar="OUT", help="Also write its confidence, 16-bit PNG or TIFF.")
 ]
 
 
 @dataclass(frozen=True)
 class Maps:
-    """The files asked for."""
+    """The maps that were asked for, by the files to write."""
 
     disparity: Path | None
     picture: Path | None
@@ -43,12 +45,12 @@ class Maps:
         return any((self.disparity, self.picture, self.confidence))
 
     def refuse(self) -> None:
-        """For folders and manifests, whose maps would need a name each."""
+        """Raise a usage error if maps were asked for: with folders and manifests, each pair would need its own."""
         if self:
             raise typer.BadParameter("give it with a single pair", param_hint="--disparity")
 
     def check(self, output: Path, overwrite: bool, inputs: list[Path], opened: "Checkpoint") -> None:
-        """Find out before any work is done whether all can be made and written."""
+        """Raise an error before any work is done, if a map cannot be made or written."""
         from dualpix.inference.disparity import check_map, finder_of
         from dualpix.io import check_output
 
@@ -71,7 +73,7 @@ class Maps:
         memory: str | None,
         device: str,
     ) -> None:
-        """Find the disparity and write what was asked for, lying as the picture does."""
+        """Estimate the disparity and write the maps, lying as the picture does."""
         from dualpix.inference.disparity import disparity, scale_px, signed_picture, write_confidence, write_disparity
         from dualpix.io import Metadata, write_picture
         from dualpix.pairs import restore_orientation
@@ -81,9 +83,9 @@ class Maps:
             say(f"Note: {note}")
         plain = Metadata(orientation=metadata.orientation, software=metadata.software)
         if self.disparity:
-            told = plain.software and f"{plain.software}; disparity in pixels = (level - 32768) / 512"
+            software = plain.software and f"{plain.software}; disparity in pixels = (level - 32768) / 512"
             plane = restore_orientation(found.disparity_px, pair)
-            write_disparity(self.disparity, plane, replace(plain, software=told), overwrite=overwrite)
+            write_disparity(self.disparity, plane, replace(plain, software=software), overwrite=overwrite)
             typer.echo(f"{self.disparity}: disparity in pixels = (level - 32768) / 512")
         if self.picture:
             write_picture(self.picture, restore_orientation(signed_picture(found), pair), 8, overwrite, plain)

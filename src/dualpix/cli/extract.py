@@ -24,7 +24,7 @@ def extract(
 
     Reads Canon Dual Pixel RAW (CR2, CR3) and DNG with two samples, which needs `pip install -e '.[raw]'`; the files
     of Google's app for Pixel phones (NAME_left.pgm beside NAME_right.pgm); NumPy's .npz with the arrays left and right;
-    and, told so by --layout, one picture with both views. Into DIR it writes NAME_L.tif and NAME_R.tif.
+    and, with --layout, one picture with both views. Into DIR it writes NAME_L.tif and NAME_R.tif.
 
     \b
     Examples:

@@ -35,11 +35,19 @@ class FoundDisparity:
     def __init__(
         self, refocus: Refocus, sample: Sample, network: Network, coarsest: int, options: DeblurOptions
     ) -> None:
-        """`sample`: as it is deblurred, lying along the rows, at equal brightness; `coarsest`: the largest reduction at
-        which it is deblurred.
+        """Find the disparity.
 
-        Raises `CheckpointError` for networks without disparity, `PictureError` for a focus that is not there, and
-        `MachineError` where the memory that may be used is too little.
+        Args:
+            refocus: What is asked for.
+            sample: The pair as it is deblurred, lying along the rows, at equal brightness.
+            network: One that correlates.
+            coarsest: The largest reduction at which the pair is deblurred.
+            options: How the pair is deblurred.
+
+        Raises:
+            CheckpointError: The network tells no disparity.
+            PictureError: Nothing lies at that focus, or the point is outside of the picture.
+            MachineError: The memory that may be used is too little.
         """
         finder = finder_for(network)
         _check_memory(sample["left"], options)
@@ -94,8 +102,15 @@ def _check_memory(view: Tensor, options: DeblurOptions) -> None:
 
 @dataclass(frozen=True)
 class AllInFocus:
-    """`picture`: sharp everywhere, 3 H W, display-encoded. `disparity_px`: of each pixel, 1 H W. `rho`: disparity per
-    radius of blur. `refocus`: how it was asked for. `quarter_turns`: how it was turned for the work."""
+    """A picture that can be focused anew.
+
+    Args:
+        picture: Sharp everywhere, 3 H W, display-encoded.
+        disparity_px: Disparity of each pixel, 1 H W.
+        rho: Disparity per radius of blur.
+        refocus: What was asked for.
+        quarter_turns: How often the views were turned before processing.
+    """
 
     picture: Tensor
     disparity_px: Tensor
@@ -121,8 +136,16 @@ class AllInFocus:
         return float(lying[rows, columns].median())
 
     def sweep(self, refocus: Refocus, frames: int = SWEEP_FRAMES, longest_px: int = SWEEP_PX) -> Iterator[Tensor]:
-        """The picture, reduced to at most that many pixels a side, focused on one plane after the other, from the
-        farthest to the nearest and back; `refocus` says how else. Lying as in its file."""
+        """The picture focused on one plane after the other, from the farthest to the nearest and back.
+
+        Args:
+            refocus: Says all but the focus.
+            frames: Number of planes.
+            longest_px: Pixels a side that the frames have at most; the picture is reduced.
+
+        Yields:
+            2 frames - 2 pictures, 3 h w each, lying as in their file.
+        """
         step = max(1, -(-max(self.picture.shape[1:]) // longest_px))
         small = replace(
             self, picture=reduce(self.picture, step), disparity_px=self.disparity_px[:, ::step, ::step] / step

@@ -36,9 +36,15 @@ Run: TypeAlias = Callable[[AnyRunner], Done]
 
 @dataclass(frozen=True)
 class Deblurred:
-    """`picture`: float32 RGB 3 x H x W in [0, 1] on the CPU; `plan`: how it was run; `warnings`: what looks odd about
-    the pair, or had to be done differently, one sentence each; `verdict`: what `inspect` says of the pair; `scene`:
-    what a picture that was refocused was made from."""
+    """What became of a pair.
+
+    Args:
+        picture: The sharp picture, float32 RGB 3 x H x W in [0, 1] on the CPU.
+        plan: How it was computed.
+        warnings: What looks odd about the pair, or had to be done differently, one sentence each.
+        verdict: What `inspect` says about the pair.
+        scene: What a picture that was refocused was made from.
+    """
 
     picture: Tensor
     plan: Plan
@@ -80,6 +86,12 @@ def deblur(
         PairError: these are not two views of one photograph.
         CheckpointError: the weights cannot be used.
         MachineError: this machine cannot do what the options ask.
+
+    Example:
+        >>> import dualpix
+        >>> sharp = dualpix.deblur("left.png", "right.png", precision="fp32")
+        >>> sharp.shape, sharp.dtype
+        (torch.Size([3, 96, 128]), torch.float32)
     """
     chosen = options_of(options, keywords)
     if chosen.layout is not None:

@@ -36,8 +36,10 @@ class Reblurred(NamedTuple):
     rho: float
 
     def trust(self, disparity_px: Tensor) -> Tensor:
-        """How well disparities 1 h w explain the photograph, 0 to 1: beside the blur that does best; and, where they
-        claim to be in focus, by themselves."""
+        """How well disparities 1 h w explain the photograph, 0 to 1.
+
+        Beside the blur that does best; and, where they claim to be in focus, by themselves.
+        """
         blur_px = disparity_px / self.rho
         around = F.avg_pool2d(self.errors[None], 5, 1, 2, count_include_pad=False)[0]
         beside = (around.amin(0, keepdim=True) + ROUGH**2) / (_at(around, blur_px) + ROUGH**2)
@@ -48,8 +50,15 @@ class Reblurred(NamedTuple):
 def reblur(
     picture: Tensor, photograph: Tensor, disparity_px: Tensor, confidence: Tensor, rho: float | None = None
 ) -> Reblurred:
-    """Compare `picture`, sharp everywhere and blurred again, with `photograph`, 3 H W each, at the size of the
-    disparity and its confidence, 1 h w; `rho`: if it is known."""
+    """Compare what is sharp everywhere, blurred again, with the photograph.
+
+    Args:
+        picture: Sharp everywhere, 3 H W.
+        photograph: As it was, 3 H W.
+        disparity_px: In pixels of the picture, 1 h w.
+        confidence: In it, 1 h w.
+        rho: Disparity per radius of blur, if it is known.
+    """
     step, pixels = 1, picture[0].numel()
     while pixels > LARGEST_PX * step * step:
         step += 1

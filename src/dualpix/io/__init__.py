@@ -1,4 +1,8 @@
-"""Picture files: the only files that read, write or look into them. Everything here knows one picture at a time."""
+"""Read and write picture files: formats, colour profiles and metadata.
+
+No other package knows how a picture lies in a file. Everything here handles one picture at a time; pairs are in
+`dualpix.pairs`.
+"""
 
 from dualpix.io.given import Given, PictureLike, as_picture
 from dualpix.io.metadata import Metadata

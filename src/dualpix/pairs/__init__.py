@@ -1,4 +1,4 @@
-"""The two views of one photograph: found in folders, read out of one file or two, compared, mirrored, taken apart."""
+"""The two views of one photograph: found in folders, read from one file or two, compared, mirrored and turned."""
 
 from dualpix.pairs.sources import SOURCES, Views, open_views, usual_suffix
 from dualpix.pairs.turning import TURNS, inspection_of, lay_along_rows, restore_orientation

@@ -25,7 +25,12 @@ SOBEL_ACROSS, SOBEL_DOWN = 0.03, 0.02
 
 
 def charbonnier(output: Tensor, target: Tensor, epsilon: float = 1e-3) -> Tensor:
-    """Mean of sqrt(x^2 + epsilon^2) over all pixels and channels (equation 1 of the paper); `epsilon` when equal."""
+    """Mean of sqrt(x^2 + epsilon^2) over all pixels and channels (equation 1 of the paper); `epsilon` when equal.
+
+    Example:
+        >>> charbonnier(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.5))
+        tensor(0.5000)
+    """
     difference = _float32_difference(output, target)
     return torch.sqrt(difference * difference + epsilon * epsilon).mean()
 

@@ -1,6 +1,6 @@
-"""Two views of a photograph, out of one file or two.
+"""Read the two views of a photograph from one file or two.
 
-To add a kind of file: one module with a `Source`, and one line in SOURCES (an import goes with it).
+To add a kind of file that holds both views: one module with a `Source`, and one line in SOURCES (and an import).
 """
 
 from pathlib import Path
@@ -35,10 +35,10 @@ SOURCES: dict[str, Source] = {
         TOP_BOTTOM,
     )
 }
-"""By the name that `layout` has; the first one that recognises a file reads it."""
+"""By the name used as `layout`; the first one that recognises a file reads it."""
 
 BOTH_VIEWS = frozenset(ending for kind in SOURCES.values() for ending in kind.endings)
-"""The endings of files that hold both views, as far as a name can tell."""
+"""The endings that mark a file as one with both views."""
 
 
 @settled()
@@ -51,17 +51,42 @@ def open_views(
     turn: str = AUTO,
     limit_megapixels: float = LIMIT_MEGAPIXELS,
 ) -> Views:
-    """Read the two views of a photograph out of two files, or out of the one that holds both.
+    """Read the two views of a photograph from two files, or from the one file that holds both.
 
-    `layout`: the kind of that one file, a name in SOURCES; None recognises all but side-by-side and top-bottom.
-    `swap`: exchange the views. `turn`: how to turn them so that disparity runs along rows, a name in `turning.TURNS`;
-    "auto" finds out. Raises PictureError or PairError, as `read_pair` does and where a file holds no two views, and
-    RecipeError for an unknown layout or turn.
+    Args:
+        left: The left view, or the file with both views.
+        right: The right view; None if `left` holds both.
+        layout: What kind of file `left` is, a name in SOURCES. None recognises all of them but "side-by-side" and
+            "top-bottom", which look like ordinary pictures.
+        swap: Exchange the views.
+        turn: How to turn the views so that disparity runs along rows, a name in `turning.TURNS`; "auto" finds out.
+        limit_megapixels: The largest picture that is decoded, in millions of pixels.
+
+    Returns:
+        The views with disparity along rows, float32, 3 x H x W in [0, 1].
+
+    Raises:
+        PictureError: A file cannot be read.
+        PairError: The file does not hold two views, or the two files are no pair (see `read_pair`).
+        RecipeError: There is no such layout or turn.
+
+    Example:
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> from dualpix import open_views
+        >>> both = np.random.default_rng(0).integers(0, 256, (2, 24, 32, 3), dtype=np.uint8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "garden.npz")
+        ...     np.savez(path, left=both[0], right=both[1])
+        ...     views = open_views(path)
+        >>> views["name"], views["left"].shape, views["depth"]
+        ('garden', torch.Size([3, 24, 32]), 8)
     """
     left, right = as_path(left), None if right is None else as_path(right)
     if right is not None and layout is not None:
         raise PairError(
-            f"{left} and {right} are two files, so there is no layout {layout!r}; give one, or leave it out."
+            f"{left} and {right} are two files, to which the layout {layout!r} does not apply; give one file, or leave "
+            "the layout out."
         )
     if right is None:
         views = _source_of(left, layout).read(left, limit_megapixels)
@@ -73,7 +98,7 @@ def open_views(
 
 
 def usual_suffix(left: str | Path, layout: str | None = None) -> str:
-    """The usual extension for pictures made of a file's views: that of its own format if that is written, else .tif."""
+    """The usual extension for pictures made from a file with these views: its own if it can be written, else .tif."""
     kind = layout or _recognise(Path(left))
     is_picture = kind not in SOURCES or SOURCES[kind].is_picture
     return written_ending(suffix_of(left)) if is_picture else OTHERWISE
@@ -82,7 +107,7 @@ def usual_suffix(left: str | Path, layout: str | None = None) -> str:
 def _source_of(path: Path, layout: str | None) -> Source:
     kind = layout or _recognise(path)
     if kind is None:
-        suffix_of(path)  # what is no picture at all is told first
+        suffix_of(path)  # reports a file that is not a picture at all
         raise PairError(
             f"{path} is one picture; give the other view as well, or say how both lie in it: "
             f"{option('layout', 'side-by-side')} or {option('layout', 'top-bottom')}."

@@ -1,6 +1,6 @@
-"""Camera raw files that hold two frames: Canon Dual Pixel RAW (CR2, CR3), and DNG with two samples a pixel.
+"""Camera raw files that hold two frames: Canon Dual Pixel RAW (CR2, CR3), and DNG with two samples per pixel.
 
-Read and developed by LibRaw through rawpy, both halves with the very same settings.
+They are read and developed by LibRaw through rawpy, both halves with the same settings.
 """
 
 from collections.abc import Sequence
@@ -25,12 +25,18 @@ DNG_VERSION, PHOTOMETRIC, MOSAIC = 50706, 262, 32803
 FILTERS = frozenset({33421, 33422})  # the colour filter array, which a developed picture does not have
 SUFFIXES = (".cr2", ".cr3", ".dng")
 WHITEST = 65535  # the samples have 16 bits
-LEVELS = 60000.0  # what white is scaled to before developing, so that rounding to integers costs nothing
-ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}  # from LibRaw's turns to EXIF's
+LEVELS = 60000.0  # white is scaled to this before developing, so that rounding to integers loses nothing
+ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}  # from LibRaw's `flip` to EXIF's orientation
 
 
 class Frame(NamedTuple):
-    """A mosaic H x W as stored, its black level photosite by photosite, and where it clips."""
+    """One frame of a raw file.
+
+    Attributes:
+        mosaic: Sensor values as stored, H x W.
+        black: Black level of each photosite, H x W.
+        white: Level above black at which the frame clips.
+    """
 
     mosaic: NDArray[np.uint16]
     black: Mosaic
@@ -56,10 +62,18 @@ def is_raw(path: Path, start: bytes) -> bool:
 
 
 def read_raw(path: Path, limit_megapixels: float) -> Views:
-    """Both halves of the sensor, developed alike: camera white balance, sRGB colours and curve.
+    """Read both halves of the sensor, developed alike: camera white balance, sRGB colours and curve.
 
-    Raises PictureError if rawpy is not installed, if the file is damaged, holds one frame only, or one frame twice, and
-    if it declares more than `limit_megapixels`.
+    Args:
+        path: A CR2, CR3 or DNG file.
+        limit_megapixels: The largest sensor that is decoded, in millions of pixels.
+
+    Returns:
+        Both views at 16 bits, with the EXIF of the file as far as it can be read.
+
+    Raises:
+        PictureError: rawpy is not installed; the file is damaged, holds one frame only or the same frame twice, or
+            declares more than `limit_megapixels`.
     """
     rawpy = _rawpy()
     levels = _levels(path)
@@ -99,8 +113,8 @@ def _rawpy() -> ModuleType:
 def _opened(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float) -> Any:
     """A raw file with frame `number` unpacked.
 
-    LibRaw chooses the frame of a CR2 or CR3 while it opens the file. `rawpy.imread` asks for one only afterwards, and
-    so returns frame 0 whatever is asked for; hence the long way.
+    LibRaw chooses the frame of a CR2 or CR3 while it opens the file. `rawpy.imread` asks for it only afterwards, and so
+    always gives frame 0; hence these separate steps.
     """
     raw = rawpy.RawPy()
     try:
@@ -112,7 +126,7 @@ def _opened(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float)
         raw.unpack()
         is_flat = raw.raw_type == rawpy.RawType.Flat and raw.raw_image is not None and raw.raw_colors is not None
         if not is_flat or not _is_plain(raw):
-            raise PictureError(f"{path} holds no plain colour mosaic; export both views as 16-bit TIFF.")
+            raise PictureError(f"{path} does not hold a Bayer mosaic; export both views as 16-bit TIFF.")
     except rawpy.LibRawRequestForNonexistentImageError:
         raw.close()
         raise PictureError(
@@ -131,7 +145,7 @@ def _opened(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float)
 
 
 def _is_plain(raw: Any) -> bool:
-    """Whether all two by two photosites are alike: green on one diagonal, red and blue on the other."""
+    """Whether it is a Bayer mosaic: all 2 x 2 photosites alike, green on one diagonal, red and blue on the other."""
     colours, names = raw.raw_colors, raw.color_desc
     if raw.num_colors != 3 or min(colours.shape) < 2 or colours.max() >= len(names):
         return False
@@ -166,7 +180,7 @@ def _frame(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float, 
 
 
 def _spread(pattern: Mosaic, shape: tuple[int, ...], top: int, left: int) -> Mosaic:
-    """A pattern repeated over a mosaic of `shape`, from the visible part's corner on."""
+    """A pattern repeated over a mosaic of `shape`, starting at the corner of the visible part."""
     rows, columns = (
         (np.arange(side) - margin) % period
         for side, margin, period in zip(shape, (top, left), pattern.shape, strict=True)
@@ -175,7 +189,7 @@ def _spread(pattern: Mosaic, shape: tuple[int, ...], top: int, left: int) -> Mos
 
 
 def _developed(rawpy: ModuleType, raw: Any, half: Mosaic, white: float) -> NDArray[np.float32]:
-    """Put a half in the place of the frame and develop that: H x W x 3 in [0, 1], display-encoded."""
+    """Develop a half in place of the frame: H x W x 3 in [0, 1], display-encoded."""
     height, width = half.shape
     mosaic = np.clip(half * np.float32(LEVELS / white), 0, 65535)
     raw.raw_image[:] = 0
@@ -186,7 +200,7 @@ def _developed(rawpy: ModuleType, raw: Any, half: Mosaic, white: float) -> NDArr
         user_black=0,
         user_cblack=[0, 0, 0, 0],
         user_sat=int(LEVELS),
-        adjust_maximum_thr=0.0,  # else LibRaw looks for the white level in each half by itself
+        adjust_maximum_thr=0.0,  # otherwise LibRaw estimates the white level of each half separately
         no_auto_bright=True,
         output_color=rawpy.ColorSpace.sRGB,
         output_bps=16,
@@ -198,7 +212,10 @@ def _developed(rawpy: ModuleType, raw: Any, half: Mosaic, white: float) -> NDArr
 
 
 def _white_balance(raw: Any) -> list[float]:
-    """The camera's own if it is there. It must be told: LibRaw's other choice looks at each half by itself."""
+    """The camera's own gains if they are known.
+
+    They are set, since LibRaw would otherwise estimate them for each half.
+    """
     chosen = next(
         (gains for gains in (raw.camera_whitebalance, raw.daylight_whitebalance) if min(gains[:3]) > 0), [1.0] * 4
     )
@@ -206,7 +223,7 @@ def _white_balance(raw: Any) -> list[float]:
 
 
 def _exif(path: Path) -> bytes | None:
-    """What the first directory of a CR2 or DNG says; a damaged one counts as none, and CR3 files have another form."""
+    """The main directory of a CR2 or DNG as an EXIF block; None where it is damaged, and for CR3, which has none."""
     try:
         with path.open("rb") as file:
             gathered = blocks.gather(blocks.open_block(file), blocks.STORAGE | FILTERS)
@@ -220,19 +237,19 @@ def _exif(path: Path) -> bytes | None:
 def _notes(path: Path, halves: Halves, cropped: bool) -> list[str]:
     how = "by difference" if halves.by_difference else "as they are, since both frames hold about as much light"
     notes = [
-        f"The halves in {path.name} were taken {how}. This way was tried on files made for the purpose only and awaits "
-        "confirmation on a camera's own file: look at the views (dualpix extract) and at what dualpix inspect says.",
+        f"The halves in {path.name} were taken {how}. This method was tested on synthetic files only and awaits "
+        "confirmation on a camera's own file: check the views (dualpix extract) and what dualpix inspect reports.",
         "The raw data was developed by LibRaw with the sRGB curve, not by the camera maker's software, on whose "
         "pictures the weights were tested.",
         "Which half is the left one is not written in the file; if the result looks worse, exchange them.",
     ]
     if halves.clipped > 0:
         share = f"{100 * halves.clipped:.2g} %"
-        notes.append(f"{share} of the photosites are clipped in the sum of the halves; there one half is a guess.")
+        notes.append(f"{share} of the photosites are clipped in the sum of the halves; there one half is estimated.")
     if abs(halves.gain - 1) > 0.01:
         notes.append(f"One half was {max(halves.gain, 1 / halves.gain):.2f} times as bright as the other: matched.")
     if cropped:
-        notes.append("The two frames differ in size; only what both have was used.")
+        notes.append("The two frames differ in size; only the part that both have was used.")
     return notes
 
 

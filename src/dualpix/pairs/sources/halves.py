@@ -1,7 +1,7 @@
-"""The two halves of a dual-pixel sensor, out of the two mosaics that a camera stores: arrays in, arrays out.
+"""The two halves of a dual-pixel sensor, from the two mosaics that a camera stores: arrays in, arrays out.
 
-Canon stores the sum of both halves and one half alone, so the other is their difference; where the sum is clipped there
-is nothing to subtract from. The black levels of the four colours differ, and each half is shaded its own way.
+Canon stores the sum of both halves and one half, so the other is their difference; where the sum is clipped, the
+difference is too small. The black levels of the four colours differ, and each half has its own shading.
 """
 
 from dataclasses import dataclass
@@ -14,19 +14,27 @@ from numpy.typing import NDArray
 Mosaic: TypeAlias = NDArray[np.float32]
 Colours: TypeAlias = NDArray[np.uint8]
 
-CLIPPED_SHARE = 0.98  # of the range between black and white; the wells of one sensor do not all fill at one level
-SUM_SHARE = 0.75  # a frame that holds less light than this of the other is one half of it
+CLIPPED_SHARE = 0.98  # of the range between black and white; the photosites of a sensor saturate at different levels
+SUM_SHARE = 0.75  # a frame with less than this share of the other's light is one half of it
 BLOCKS = 16  # along the longer side, for the shading
 MIN_BLOCK_PX = 16
-MIN_LIGHT = 0.01  # of the range: darker blocks tell of the black level more than of shading
+MIN_LIGHT = 0.01  # of the range: in darker blocks errors of the black level outweigh shading
 ROUNDS = 20
 LEAST_ERROR = 1e-4
 
 
 @dataclass(frozen=True)
 class Halves:
-    """Two mosaics H x W without black, in which `white` is white; the share of photosites that was clipped in the sum;
-    whether the second frame was a half of the first; and `gain`, the first half over the second before matching."""
+    """The two halves of a frame.
+
+    Attributes:
+        first: Mosaic of the first half, H x W, without black.
+        second: Mosaic of the second half, H x W, without black.
+        white: The level of white in both.
+        clipped: Share of photosites that were clipped in the sum.
+        by_difference: Whether the second half is a difference of the two frames.
+        gain: Brightness of the first half over the second, before they were matched.
+    """
 
     first: Mosaic
     second: Mosaic
@@ -37,13 +45,17 @@ class Halves:
 
 
 def split_halves(main: Mosaic, other: Mosaic, white: float, colours: Colours) -> Halves:
-    """The halves, matched in brightness, of two frames H x W whose black is 0; `white` is where both clip.
+    """Separate the two halves of a sensor, matched in brightness.
 
-    `colours`: the number of each photosite's filter, 0 to 3. If the second frame holds about as much light as the
-    first, both are halves already.
+    If the second frame holds about as much light as the first, both are halves already. Where the sum is clipped, the
+    difference is only a lower bound of the second half; there it is taken to be as bright as the first half, if that is
+    more.
 
-    Where the sum is clipped, the difference says only how much light the second half has at least. There it is taken
-    to be as bright as the first half, if that is more.
+    Args:
+        main: First frame, H x W, with black at 0.
+        other: Second frame, H x W, with black at 0.
+        white: The level at which both clip.
+        colours: Number of each photosite's colour filter, H x W, 0 to 3.
     """
     white = CLIPPED_SHARE * white
     clipped = main >= white
@@ -65,10 +77,20 @@ def split_halves(main: Mosaic, other: Mosaic, white: float, colours: Colours) ->
 
 
 def shading(first: Mosaic, second: Mosaic, lit: NDArray[np.bool_], white: float, colours: Colours) -> Mosaic:
-    """The logarithm of the brightness of `first` over `second` as a smooth function, H x W.
+    """The logarithm of the brightness of `first` over `second`, as a smooth function over the picture.
 
-    Fitted to the sums over blocks: one constant for each colour, and one polynomial of second degree over the picture
-    for all of them, which cannot follow anything as small as a displaced thing. All 0 where there is too little light.
+    Fitted to the sums over blocks: one constant for each colour, and for all colours one polynomial of second degree,
+    which is too smooth to follow the disparity of things in the picture.
+
+    Args:
+        first: Mosaic of the first half, H x W, with black at 0.
+        second: Mosaic of the second half, H x W.
+        lit: Photosites to be used, H x W.
+        white: Level of white.
+        colours: Number of each photosite's colour filter, H x W.
+
+    Returns:
+        H x W; 0 everywhere if there is too little light.
     """
     height, width = first.shape
     side = max(MIN_BLOCK_PX, -(-max(height, width) // BLOCKS) // 2 * 2)
@@ -111,7 +133,7 @@ def _logs(
 
 
 def _solve(system: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The least sum of absolute errors, which blocks on the edges of displaced things hardly change."""
+    """The fit with the least sum of absolute errors: blocks at the edges of displaced things hardly affect it."""
     weights = np.ones(len(values))
     for _ in range(ROUNDS):
         fit = np.linalg.lstsq(system * weights[:, None], values * weights, rcond=None)[0]
