@@ -12,7 +12,7 @@ import pytest
 
 ROWS = (
     ("errors",),
-    ("tables", "machine"),
+    ("tables", "machine", "plugins"),
     ("io", "networks", "classical"),
     ("pairs",),
     ("simulation", "datasets", "weights"),
@@ -120,6 +120,7 @@ GUARDS |= {
     "test_judge",
     "test_learn",
     "test_privacy",
+    "test_plugins",
     "test_private_members",
     "test_fuzz",
 }

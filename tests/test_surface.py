@@ -19,6 +19,7 @@ PUBLIC = [
     "MachineError",
     "NETWORKS",
     "NetworkSpec",
+    "Optics",
     "PairError",
     "PictureError",
     "RECIPES",

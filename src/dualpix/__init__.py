@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # For type checkers and editors; `_HOMES` says the same to Py
     from dualpix.evaluation.metrics import METRICS as METRICS
     from dualpix.inference.deblur import deblur as deblur
     from dualpix.inference.disparity import disparity as disparity
+    from dualpix.inference.optics import Optics as Optics
     from dualpix.inference.options import DeblurOptions as DeblurOptions
     from dualpix.inference.refocus import refocus as refocus
     from dualpix.io import read_picture as read_picture
@@ -58,6 +59,7 @@ _HOMES = {
     "MachineError": "errors",
     "NETWORKS": "networks",
     "NetworkSpec": "networks.spec",
+    "Optics": "inference.optics",
     "PairError": "errors",
     "PictureError": "errors",
     "RECIPES": "training.recipes",

@@ -7,6 +7,7 @@ from dualpix.cli import (
     calibrate,
     deblur,
     demo,
+    disparity,
     doctor,
     evaluate,
     export,
@@ -17,6 +18,7 @@ from dualpix.cli import (
     refocus,
     simulate,
     streams,
+    telling,
     train,
     web,
 )
@@ -27,6 +29,7 @@ __all__ = ["app", "main"]
 
 COMMANDS = (
     deblur.deblur,
+    disparity.disparity,
     refocus.refocus,
     demo.demo,
     simulate.simulate,
@@ -50,6 +53,7 @@ for command in COMMANDS:
 def main() -> None:
     """Run the command line."""
     streams.prepare()
+    telling.show_plugin_warnings()
     threads.prepare()
     threads.watch()
     app(prog_name="dualpix")

@@ -4,10 +4,13 @@ import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 import typer
+
+from dualpix.plugins import PluginWarning
 
 STATUS_WIDTH = 60
 
@@ -23,6 +26,19 @@ def show(text: str) -> None:
         typer.echo(text)
     except OSError:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the end; at exit Python would complain about the old one
+
+
+def show_plugin_warnings() -> None:
+    """Say in a line, without a place in the sources, which entries of other packages cannot be used."""
+    usual = warnings.showwarning
+
+    def shown(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, PluginWarning):
+            say(f"Note: {message}")
+        else:
+            usual(message, category, *place, **more)
+
+    warnings.showwarning = shown
 
 
 class Status:

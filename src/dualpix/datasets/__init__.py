@@ -7,6 +7,7 @@ from dualpix.datasets.dpdd import Dpdd
 from dualpix.datasets.folder import Folder
 from dualpix.errors import DataError
 from dualpix.pairs.sample import Sample, Samples, check_folder, mean_view
+from dualpix.plugins import Table, without
 from dualpix.tables import pick
 
 __all__ = ["DATASETS", "DataSet", "Dpdd", "Folder", "Sample", "Samples", "mean_view", "open_dataset"]
@@ -29,10 +30,14 @@ class DataSet(Samples, Protocol):
         ...
 
 
-DATASETS: dict[str, type[DataSet]] = {
-    "dpdd": Dpdd,
-    "folder": Folder,
-}
+DATASETS: Table[type[DataSet]] = Table(
+    "datasets",
+    {
+        "dpdd": Dpdd,
+        "folder": Folder,
+    },
+    without("looks", "splits"),
+)
 """Kinds of data sets by name, in the order in which they are tried on a folder."""
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dualpix.errors import DualpixError, how_to_install
 from dualpix.machine.modes import settled
+from dualpix.plugins import Table
 from dualpix.tables import pick
 
 C1 = 0.01**2
@@ -108,14 +109,17 @@ def lpips(output: Tensor, target: Tensor) -> float:
 
 Metric = Callable[[Tensor, Tensor], float]
 
-METRICS: dict[str, Metric] = {
-    "psnr": psnr,
-    "psnr-fitted": psnr_fitted,
-    "ssim": ssim,
-    "ssim-wang": ssim_wang,
-    "mae": mae,
-    "lpips": lpips,
-}
+METRICS: Table[Metric] = Table(
+    "metrics",
+    {
+        "psnr": psnr,
+        "psnr-fitted": psnr_fitted,
+        "ssim": ssim,
+        "ssim-wang": ssim_wang,
+        "mae": mae,
+        "lpips": lpips,
+    },
+)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ No other package knows how a picture lies in a file. Everything here handles one
 `dualpix.pairs`.
 """
 
+from dualpix.io import formats
 from dualpix.io.given import Given, PictureLike, as_picture
 from dualpix.io.metadata import Metadata
 from dualpix.io.reading import Picture, read_picture, suffix_of
@@ -21,3 +22,5 @@ __all__ = [
     "suffix_of",
     "write_picture",
 ]
+
+formats.add_plugins()

@@ -10,7 +10,7 @@ from torch import Tensor
 from dualpix.errors import PictureError
 from dualpix.io.metadata import Metadata
 from dualpix.io.opening import as_path
-from dualpix.io.writing import check_output, to_levels, upright, write_files
+from dualpix.io.writing import check_output, to_levels, upright, write_encoded
 
 SUFFIX, QUALITY = ".webp", 80
 
@@ -48,5 +48,5 @@ def write_animation(
         method=3,
         **more,
     )
-    write_files([(as_path(path), data.getvalue())], overwrite)
+    write_encoded([(as_path(path), data.getvalue())], overwrite)
     return len(data.getvalue())

@@ -96,7 +96,7 @@ def write_pictures(
         data, lost = _encoded(path, pixels, depth, overwrite, metadata or Metadata(), grey)
         encoded.append((path, data))
         notes += lost
-    write_files(encoded, overwrite)
+    write_encoded(encoded, overwrite)
     return list(dict.fromkeys(notes))
 
 
@@ -251,12 +251,8 @@ def to_levels(pixels: Tensor, depth: int, grey: bool = False) -> NDArray[Any]:
     return levels
 
 
-def write_files(files: Sequence[tuple[Path, bytes]], overwrite: bool) -> None:
-    """Write these contents, all of them or none.
-
-    Raises:
-        PictureError: One is there already and `overwrite` is not given, or the disk refuses.
-    """
+def write_encoded(files: Sequence[tuple[Path, bytes]], overwrite: bool) -> None:
+    """Write the bytes of finished files: all of them or none. Raises `PictureError` if the disk refuses one."""
     try:
         write_together(files, overwrite)
     except FileExistsError as error:  # another program wrote it in the meantime

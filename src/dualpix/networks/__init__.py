@@ -4,7 +4,7 @@ To add one: one file here and one line in `NETWORKS`, or in `DEFOCUS_ESTIMATORS`
 blur and does not undo it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -21,6 +21,7 @@ from dualpix.networks.mdp import MDP
 from dualpix.networks.rdpd import RDPD
 from dualpix.networks.restormer import Restormer
 from dualpix.networks.spec import NetworkSpec, spec_of
+from dualpix.plugins import Table
 from dualpix.tables import former_names, pick
 
 __all__ = [
@@ -56,17 +57,20 @@ class DefocusEstimator(Protocol):
         ...
 
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "mccnet": MCCNet,
-    "mccnet-fast": MCCNetFast,
-    "dpdnet": DPDNet,
-    "dpdnet-single": DPDNetSingle,
-    "rdpd": RDPD,
-    "mdp": MDP,
-    "ifan": IFAN,
-    "kpac": KPAC,
-    "restormer": Restormer,
-}
+NETWORKS: Table[Callable[..., nn.Module]] = Table(
+    "networks",
+    {
+        "mccnet": MCCNet,
+        "mccnet-fast": MCCNetFast,
+        "dpdnet": DPDNet,
+        "dpdnet-single": DPDNetSingle,
+        "rdpd": RDPD,
+        "mdp": MDP,
+        "ifan": IFAN,
+        "kpac": KPAC,
+        "restormer": Restormer,
+    },
+)
 
 DEFOCUS_ESTIMATORS: dict[str, Callable[..., nn.Module]] = {
     "dmenet": DMENet,
@@ -96,7 +100,10 @@ def create(name: str, /, **arguments: Any) -> nn.Module:
         Traceback (most recent call last):
         dualpix.errors.RecipeError: ...
     """
-    maker = pick(NETWORKS | DEFOCUS_ESTIMATORS, name, "network")
+    table: Mapping[str, Callable[..., nn.Module]] = (
+        NETWORKS if dict.__contains__(NETWORKS, name) else NETWORKS | DEFOCUS_ESTIMATORS
+    )
+    maker = pick(table, name, "network")
     try:
         check(maker, arguments)
         network = maker(**arguments)

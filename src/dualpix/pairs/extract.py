@@ -39,6 +39,7 @@ def extract(
     swap: bool = False,
     turn: str = "auto",
     overwrite: bool = False,
+    recover_highlights: bool = False,
 ) -> Extracted:
     """Write the two views in one file as two pictures.
 
@@ -53,6 +54,7 @@ def extract(
         swap: As in `open_views`.
         turn: As in `open_views`.
         overwrite: Whether existing files may be replaced.
+        recover_highlights: As in `open_views`.
 
     Raises:
         PictureError: The file cannot be read, or the views cannot be written.
@@ -66,7 +68,7 @@ def extract(
     outputs = Path(left), Path(right)
     for path in outputs:
         check_output(path, overwrite, [file])
-    views = open_views(file, layout=layout, swap=swap, turn=turn)
+    views = open_views(file, layout=layout, swap=swap, turn=turn, recover_highlights=recover_highlights)
     for path in outputs:
         check_output(path, overwrite, [file], views["metadata"], views["grey"])
     both = views["left"], views["right"]

@@ -37,6 +37,15 @@ class Camera:
         """Signed blur radius of a point at infinity in pixels: c_inf = f^2 / (2 p N (S - f))."""
         return self.focal_mm**2 / (2 * self.pitch_um * 1e-3 * self.f_number * (self.focus_m * 1000 - self.focal_mm))
 
+    @property
+    def blur_px_per_dioptre(self) -> float:
+        """Blur radius for a dioptre (1 / m) of distance from the focal plane: A = f^2 / (2 p N (1 - f / S)), in px m.
+
+        So c = A (1 / S - 1 / z), which holds for a lens focused at infinity too.
+        """
+        nearness = 1 - self.focal_mm / (self.focus_m * 1000)
+        return self.focal_mm**2 / (2 * self.pitch_um * self.f_number * nearness)
+
     def blur_px(self, depth_m: float) -> float:
         """Signed blur radius in pixels of a point at the depth z: c = c_inf (1 - S / z), affine in 1 / z.
 

@@ -16,6 +16,7 @@ from dualpix.inference.rates import SWITCH
 from dualpix.machine import modes
 from dualpix.networks import Network
 from dualpix.networks.spec import NetworkSpec
+from dualpix.plugins import Table, without
 from dualpix.weights.exported import exported_of
 
 
@@ -57,11 +58,15 @@ class AnyRunner(Protocol):
         ...
 
 
-ENGINES: dict[str, type[AnyRunner]] = {
-    "torch": pytorch.Runner,
-    "openvino": openvino.OpenvinoRunner,
-    "onnx": onnx.OnnxRunner,
-}
+ENGINES: Table[type[AnyRunner]] = Table(
+    "engines",
+    {
+        "torch": pytorch.Runner,
+        "openvino": openvino.OpenvinoRunner,
+        "onnx": onnx.OnnxRunner,
+    },
+    without("precisions", "cpu_only", "dry_run"),
+)
 
 
 _KEPT: WeakKeyDictionary[nn.Module, tuple[object, AnyRunner]] = WeakKeyDictionary()
@@ -70,7 +75,7 @@ _KEPT: WeakKeyDictionary[nn.Module, tuple[object, AnyRunner]] = WeakKeyDictionar
 
 def check(engine: str, precision: str, device: str | torch.device) -> None:
     """Raise `MachineError` for a combination in which no network can be run."""
-    if engine not in ("auto", *ENGINES):
+    if engine != "auto" and engine not in ENGINES:
         raise MachineError(f"There is no engine {engine!r}; choose from: auto, {', '.join(ENGINES)}.")
     engines = tuple(ENGINES) if engine == "auto" else (engine,)
     known = list(dict.fromkeys(name for one in engines for name in ENGINES[one].precisions))

@@ -11,6 +11,7 @@ from dualpix.io.formats.png import PNG
 from dualpix.io.formats.record import Format, Output
 from dualpix.io.formats.tiff import TIFF
 from dualpix.io.formats.webp import WEBP
+from dualpix.plugins import load, other_than
 
 FORMATS: dict[str, Format] = {
     kind.name: kind
@@ -27,7 +28,7 @@ FORMATS: dict[str, Format] = {
 }
 """By the name in `Picture.format`. Messages and the page list formats in this order."""
 
-ENDINGS = frozenset(ending for kind in FORMATS.values() for ending in kind.endings)
+ENDINGS = {ending for kind in FORMATS.values() for ending in kind.endings}
 """The usual name endings of all formats that can be read."""
 
 OUTPUTS: dict[str, Output] = {
@@ -60,3 +61,12 @@ def advice(suits: Callable[[Output], bool]) -> str:
     """The first two endings whose formats suit, for advice in an error message: ".png or .tif"."""
     outputs = [output for kind in FORMATS.values() for output in kind.outputs if suits(output)]
     return any_of([output.endings[0] for output in outputs[:2]])
+
+
+def add_plugins() -> None:
+    """Add the formats of other packages, whose modules may import whatever they like of `dualpix.io`."""
+    for kind in load("formats", FORMATS, other_than(Format)).values():
+        FORMATS[kind.name] = kind
+        ENDINGS.update(kind.endings)
+        OUTPUTS.update({ending: output for output in kind.outputs for ending in output.endings})
+        FORMAT_OF.update({ending: kind for output in kind.outputs for ending in output.endings})

@@ -87,8 +87,8 @@ class Index:
         return ((n, item) for n, item in self.items.items() if self.primary in item.uses.get(reference, ()))
 
 
-def _boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """The type of each box in `data`, and where its content begins and ends."""
+def boxes(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """The type of each box in `data`, and where its content begins and ends. Raises ValueError for a damaged one."""
     at = 0
     while at + 8 <= len(data):
         size, kind = struct.unpack_from(">I4s", data, at)
@@ -149,13 +149,13 @@ def _meta(file: BinaryIO) -> tuple[int, bytes]:
 def _parsed(begin: int, meta: bytes) -> Index:
     items: dict[int, Item] = {}
     parts: dict[bytes, tuple[int, bytes]] = {}
-    for kind, start, end in _boxes(meta):
+    for kind, start, end in boxes(meta):
         if kind in ONCE and kind in parts:
             raise ValueError("two boxes where only one is allowed")
         parts[kind] = (start, meta[start:end])
     listed = parts[b"iinf"][1]
     listed = listed[6 if listed[0] == 0 else 8 :]
-    for kind, start, end in islice(_boxes(listed), MOST_ITEMS):
+    for kind, start, end in islice(boxes(listed), MOST_ITEMS):
         entry = listed[start:end]
         if kind == b"infe":
             number, rest = (int.from_bytes(entry[4 : (at := 6 if entry[0] < 3 else 8)], "big"), entry[at + 2 :])
@@ -216,9 +216,9 @@ def _locate(items: dict[int, Item], data: bytes, inside: tuple[int, int]) -> Non
 
 
 def _describe(items: dict[int, Item], data: bytes) -> None:
-    (properties,) = [data[start:end] for kind, start, end in _boxes(data) if kind == b"ipco"]
-    known = [(kind, properties[first:last]) for kind, first, last in islice(_boxes(properties), MOST_BOXES)]
-    for kind, first, last in _boxes(data):
+    (properties,) = [data[start:end] for kind, start, end in boxes(data) if kind == b"ipco"]
+    known = [(kind, properties[first:last]) for kind, first, last in islice(boxes(properties), MOST_BOXES)]
+    for kind, first, last in boxes(data):
         if kind != b"ipma":
             continue
         body = data[first:last]
@@ -233,7 +233,7 @@ def _describe(items: dict[int, Item], data: bytes) -> None:
 
 def _connect(items: dict[int, Item], data: bytes) -> None:
     wide, references = 2 if data[0] == 0 else 4, data[4:]
-    for kind, first, last in _boxes(references):
+    for kind, first, last in boxes(references):
         numbers = _Numbers(references[first:last])
         item = items.get(numbers.take(wide), Item())
         item.uses.setdefault(kind, []).extend(numbers.take(wide) for _ in range(numbers.take(2)))

@@ -3,10 +3,11 @@
 To add a kind of file that holds both views: one module with a `Source`, and one line in SOURCES (and an import).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from dualpix.errors import PairError, option
+from dualpix.errors import PairError, PictureError, option
 from dualpix.io.endings import OTHERWISE, written_ending
 from dualpix.io.opening import as_path, start_of
 from dualpix.io.reading import LIMIT_MEGAPIXELS, suffix_of
@@ -19,6 +20,7 @@ from dualpix.pairs.sources.record import Source, Views, views_of
 from dualpix.pairs.sources.side_by_side import SIDE_BY_SIDE, TOP_BOTTOM
 from dualpix.pairs.turning import AUTO, lay_along_rows
 from dualpix.pairs.views import read_pair
+from dualpix.plugins import load, other_than
 from dualpix.tables import pick
 
 __all__ = ["BOTH_VIEWS", "SOURCES", "Source", "Views", "open_views", "usual_suffix"]
@@ -37,7 +39,7 @@ SOURCES: dict[str, Source] = {
 }
 """By the name used as `layout`; the first one that recognises a file reads it."""
 
-BOTH_VIEWS = frozenset(ending for kind in SOURCES.values() for ending in kind.endings)
+BOTH_VIEWS = {ending for kind in SOURCES.values() for ending in kind.endings}
 """The endings that mark a file as one with both views."""
 
 
@@ -50,6 +52,7 @@ def open_views(
     swap: bool = False,
     turn: str = AUTO,
     limit_megapixels: float = LIMIT_MEGAPIXELS,
+    recover_highlights: bool = False,
 ) -> Views:
     """Read the two views of a photograph from two files, or from the one file that holds both.
 
@@ -61,12 +64,14 @@ def open_views(
         swap: Exchange the views.
         turn: How to turn the views so that disparity runs along rows, a name in `turning.TURNS`; "auto" finds out.
         limit_megapixels: The largest picture that is decoded, in millions of pixels.
+        recover_highlights: Of a camera raw file: the white level is that of one half alone, one stop above that of the
+            sum, so the views keep more highlights and are one stop darker.
 
     Returns:
         The views with disparity along rows, float32, 3 x H x W in [0, 1].
 
     Raises:
-        PictureError: A file cannot be read.
+        PictureError: A file cannot be read, or has no highlights to recover.
         PairError: The file does not hold two views, or the two files are no pair (see `read_pair`).
         RecipeError: There is no such layout or turn.
 
@@ -88,7 +93,9 @@ def open_views(
             f"{left} and {right} are two files, to which the layout {layout!r} does not apply; give one file, or leave "
             "the layout out."
         )
-    if right is None:
+    if recover_highlights:
+        views = _recovering(left, right, layout)(left, limit_megapixels)
+    elif right is None:
         views = _source_of(left, layout).read(left, limit_megapixels)
     elif all(is_pixel(path, start_of(path)) for path in (left, right)):
         views = read_pixel_pair(left, right, limit_megapixels)
@@ -115,8 +122,25 @@ def _source_of(path: Path, layout: str | None) -> Source:
     return pick(SOURCES, kind, "layout")
 
 
+def _recovering(left: Path, right: Path | None, layout: str | None) -> Callable[[Path, float], Views]:
+    recover = _source_of(left, layout).recover if right is None else None
+    if recover is None:
+        raise PictureError(
+            f"{left} is no camera raw file of both views, which alone has highlights to recover; give that, or leave "
+            f"out {option('recover-highlights')}."
+        )
+    return recover
+
+
 def _recognise(path: Path) -> str | None:
     start = start_of(path)
     return next(
         (kind for kind, source in SOURCES.items() if source.recognises and source.recognises(path, start)), None
     )
+
+
+def add_plugins() -> None:
+    """Add the kinds of files of other packages, whose modules may import whatever they like of `dualpix.pairs`."""
+    for kind in load("sources", SOURCES, other_than(Source)).values():
+        SOURCES[kind.name] = kind
+        BOTH_VIEWS.update(kind.endings)

@@ -5,6 +5,7 @@ They are read and developed by LibRaw through rawpy, both halves with the same s
 
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,8 @@ from dualpix.errors import PictureError, how_to_install, reason_of
 from dualpix.io import exif as blocks
 from dualpix.io.curve import encode_srgb
 from dualpix.io.metadata import Metadata
+from dualpix.io.opening import start_of
+from dualpix.pairs.sources.canon_frames import read_canon_frames
 from dualpix.pairs.sources.dng_levels import Levels, read_levels
 from dualpix.pairs.sources.halves import Halves, Mosaic, split_halves
 from dualpix.pairs.sources.record import Source, Views, as_view
@@ -61,23 +64,36 @@ def is_raw(path: Path, start: bytes) -> bool:
     return DNG_VERSION in first or colour == MOSAIC
 
 
-def read_raw(path: Path, limit_megapixels: float) -> Views:
+def read_raw(path: Path, limit_megapixels: float, *, recover_highlights: bool = False) -> Views:
     """Read both halves of the sensor, developed alike: camera white balance, sRGB colours and curve.
 
     Args:
         path: A CR2, CR3 or DNG file.
         limit_megapixels: The largest sensor that is decoded, in millions of pixels.
+        recover_highlights: Take the white level of the stored half, up to one stop above that of the sum.
 
     Returns:
         Both views at 16 bits, with the EXIF of the file as far as it can be read.
 
     Raises:
-        PictureError: rawpy is not installed; the file is damaged, holds one frame only or the same frame twice, or
-            declares more than `limit_megapixels`.
+        PictureError: rawpy is not installed; the file is damaged, a burst or a movie, was taken without Dual Pixel RAW,
+            holds one frame only, the same frame twice or more than two, or declares more than `limit_megapixels`.
     """
+    noted = read_canon_frames(path)
+    noted.refuse_no_pair(path)
     rawpy = _rawpy()
     levels = _levels(path)
-    main, other = (_frame(rawpy, path, number, limit_megapixels, levels) for number in (0, 1))
+    if len(levels) > 2 or (not levels and _has_more(rawpy, path, limit_megapixels)):
+        raise PictureError(
+            f"{path} holds more than two frames, as a burst does, not the two views of one photograph; give one taken "
+            "with Dual Pixel RAW switched on."
+        )
+    try:
+        main, other = (_frame(rawpy, path, number, limit_megapixels, levels) for number in (0, 1))
+    except rawpy.LibRawRequestForNonexistentImageError:
+        raise PictureError(
+            f"{path} holds one frame only: {noted.why_one}; without it there are no two views."
+        ) from None
     height, width = (min(a, b) for a, b in zip(main.mosaic.shape, other.mosaic.shape, strict=True))
     if np.array_equal(main.mosaic[:height, :width], other.mosaic[:height, :width]):
         raise PictureError(
@@ -86,19 +102,35 @@ def read_raw(path: Path, limit_megapixels: float) -> Views:
         )
     with closing(_opened(rawpy, path, 0, limit_megapixels)) as raw:
         light, part = ((frame.mosaic - frame.black)[:height, :width] for frame in (main, other))
-        halves = split_halves(light, part, main.white, raw.raw_colors[:height, :width])
+        halves = split_halves(
+            light, part, (main.white, other.white), raw.raw_colors[:height, :width], recover_highlights
+        )
         orientation = ORIENTATIONS.get(raw.sizes.flip, 1)  # developing resets it
         first, second = (_developed(rawpy, raw, half, halves.white) for half in (halves.first, halves.second))
+    notes = _notes(path, halves, main, other)
+    if recover_highlights:
+        notes.append(_headroom(halves))
     return Views(
         name=path.stem,
         left=as_view(first),
         right=as_view(second),
         depth=16,
-        notes=_notes(path, halves, main.mosaic.shape != other.mosaic.shape),
+        notes=notes,
         grey=False,
         metadata=Metadata(exif=_exif(path), orientation=orientation),
         quarter_turns=0,
     )
+
+
+def _has_more(rawpy: ModuleType, path: Path, limit_megapixels: float) -> bool:
+    """Whether there is a third frame: LibRaw finds out without decoding anything. The header of a CR3 has told that."""
+    if start_of(path)[4:8] == b"ftyp":
+        return False
+    try:
+        _opened(rawpy, path, 2, limit_megapixels).close()
+    except rawpy.LibRawRequestForNonexistentImageError:
+        return False
+    return True
 
 
 def _rawpy() -> ModuleType:
@@ -114,7 +146,7 @@ def _opened(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float)
     """A raw file with frame `number` unpacked.
 
     LibRaw chooses the frame of a CR2 or CR3 while it opens the file. `rawpy.imread` asks for it only afterwards, and so
-    always gives frame 0; hence these separate steps.
+    always gives frame 0; hence these separate steps. Raises LibRaw's own error if there is no frame of that number.
     """
     raw = rawpy.RawPy()
     try:
@@ -129,10 +161,7 @@ def _opened(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float)
             raise PictureError(f"{path} does not hold a Bayer mosaic; export both views as 16-bit TIFF.")
     except rawpy.LibRawRequestForNonexistentImageError:
         raw.close()
-        raise PictureError(
-            f"{path} holds one frame only: it was not taken with Dual Pixel RAW switched on, or the second frame was "
-            "dropped when it was converted; without it there are no two views."
-        ) from None
+        raise
     except rawpy.LibRawError as error:
         raw.close()
         what = error.args[0] if error.args else error
@@ -234,7 +263,7 @@ def _exif(path: Path) -> bytes | None:
     return gathered
 
 
-def _notes(path: Path, halves: Halves, cropped: bool) -> list[str]:
+def _notes(path: Path, halves: Halves, main: Frame, other: Frame) -> list[str]:
     how = "by difference" if halves.by_difference else "as they are, since both frames hold about as much light"
     notes = [
         f"The halves in {path.name} were taken {how}. This method was tested on synthetic files only and awaits "
@@ -248,9 +277,22 @@ def _notes(path: Path, halves: Halves, cropped: bool) -> list[str]:
         notes.append(f"{share} of the photosites are clipped in the sum of the halves; there one half is estimated.")
     if abs(halves.gain - 1) > 0.01:
         notes.append(f"One half was {max(halves.gain, 1 / halves.gain):.2f} times as bright as the other: matched.")
-    if cropped:
+    if abs(main.white - other.white) > 1:
+        whites = f"{main.white:g} and {other.white:g} above black"
+        notes.append(f"The two frames have different white levels, {whites}; both views are clipped at the same level.")
+    if main.mosaic.shape != other.mosaic.shape:
         notes.append("The two frames differ in size; only the part that both have was used.")
     return notes
+
+
+def _headroom(halves: Halves) -> str:
+    if halves.headroom == 1:
+        return "No highlights can be recovered: the white level of the stored half is not above that of the sum."
+    stops = np.log2(halves.headroom)
+    return (
+        f"The white level is that of the stored half, {stops:.2g} EV above that of the sum: the views are darker by as "
+        "much, and where the sum is clipped both show what one half recorded."
+    )
 
 
 RAW = Source(
@@ -260,4 +302,5 @@ RAW = Source(
     endings=SUFFIXES,
     is_picture=False,
     about="Canon Dual Pixel RAW, two-sample DNG",
+    recover=partial(read_raw, recover_highlights=True),
 )

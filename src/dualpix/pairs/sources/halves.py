@@ -34,6 +34,7 @@ class Halves:
         clipped: Share of photosites that were clipped in the sum.
         by_difference: Whether the second half is a difference of the two frames.
         gain: Brightness of the first half over the second, before they were matched.
+        headroom: `white` over half the white level of the sum; more than 1 where highlights were recovered.
     """
 
     first: Mosaic
@@ -42,38 +43,50 @@ class Halves:
     clipped: float
     by_difference: bool
     gain: float
+    headroom: float = 1.0
 
 
-def split_halves(main: Mosaic, other: Mosaic, white: float, colours: Colours) -> Halves:
+def split_halves(
+    main: Mosaic, other: Mosaic, whites: tuple[float, float], colours: Colours, recover_highlights: bool = False
+) -> Halves:
     """Separate the two halves of a sensor, matched in brightness.
 
-    If the second frame holds about as much light as the first, both are halves already. Where the sum is clipped, the
-    difference is only a lower bound of the second half; there it is taken to be as bright as the first half, if that is
-    more.
+    If the second frame holds about as much light as the first, both are halves already, and are clipped at the lower
+    of their white levels. Where the sum is clipped, the difference is only a lower bound of the second half; there it
+    is taken to be as bright as the first half, if that is more. Where the stored half is clipped at less than half of
+    the sum, both halves are taken to be equal.
 
     Args:
         main: First frame, H x W, with black at 0.
         other: Second frame, H x W, with black at 0.
-        white: The level at which both clip.
+        whites: The levels at which the first and the second frame clip.
         colours: Number of each photosite's colour filter, H x W, 0 to 3.
+        recover_highlights: Take the white level of the stored half instead of half that of the sum, if it is higher.
     """
-    white = CLIPPED_SHARE * white
-    clipped = main >= white
-    by_difference = float(other[~clipped].sum()) < SUM_SHARE * max(float(main[~clipped].sum()), 1.0)
-    first, second = (other, main - other) if by_difference else (main, other)
-    dim = ~clipped if by_difference else ~clipped & (other < white)
-    ratio = shading(first, second, dim, white, colours)
-    first, second = first * np.exp(-ratio / 2), second * np.exp(ratio / 2)
-    if by_difference:
-        second = np.where(clipped, np.maximum(first, second), second)
-    return Halves(
-        first,
-        second,
-        white=white / 2 if by_difference else white,
-        clipped=float(clipped.mean()) if by_difference else 0.0,
-        by_difference=by_difference,
-        gain=float(np.exp(np.median(ratio))),
-    )
+    main_white, other_white = (CLIPPED_SHARE * white for white in whites)
+    clipped = main >= main_white
+    if float(other[~clipped].sum()) >= SUM_SHARE * max(float(main[~clipped].sum()), 1.0):
+        white = min(main_white, other_white)
+        ratio = shading(main, other, (main < white) & (other < white), white, colours)
+        return Halves(*_matched(main, other, ratio), white, clipped=0.0, by_difference=False, gain=_gain(ratio))
+    half_clipped, usual = other >= other_white, main_white / 2
+    white = max(usual, other_white) if recover_highlights else usual
+    first = np.where(half_clipped, np.maximum(other, main / 2), other)
+    ratio = shading(first, main - first, ~(clipped | half_clipped), main_white, colours)
+    first, second = _matched(first, main - first, ratio)
+    if white > usual:  # what is clipped stays so, whichever way it was shaded
+        first = np.where(half_clipped, np.maximum(first, white), first)
+    second = np.where(clipped, np.maximum(first, second), second)
+    clipped_share = float(clipped.mean())
+    return Halves(first, second, white, clipped_share, by_difference=True, gain=_gain(ratio), headroom=white / usual)
+
+
+def _matched(first: Mosaic, second: Mosaic, ratio: Mosaic) -> tuple[Mosaic, Mosaic]:
+    return first * np.exp(-ratio / 2), second * np.exp(ratio / 2)
+
+
+def _gain(ratio: Mosaic) -> float:
+    return float(np.exp(np.median(ratio)))
 
 
 def shading(first: Mosaic, second: Mosaic, lit: NDArray[np.bool_], white: float, colours: Colours) -> Mosaic:

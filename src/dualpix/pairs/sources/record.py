@@ -44,6 +44,8 @@ class Source:
         is_picture: Whether the file is of one of `io.formats` as well, so that results are written in its format;
             otherwise they become TIFFs.
         about: Such files in words, for the page; empty where they look like any picture.
+        recover: Like `read`, with the highlights that one half has and the sum of both has not; None where there are
+            none.
     """
 
     name: str
@@ -52,6 +54,7 @@ class Source:
     endings: tuple[str, ...] = ()
     is_picture: bool = True
     about: str = ""
+    recover: Callable[[Path, float], Views] | None = None
 
 
 def as_view(pixels: NDArray[Any]) -> Tensor:
