@@ -45,3 +45,9 @@ def test_journals_of_folders_know_what_was_asked_and_nothing_where_nothing_was()
     }  # fmt: skip
     with pytest.raises(PictureError, match="give a `Refocus`"):
         DeblurOptions(refocus=2.0)
+
+
+@pytest.mark.parametrize("others", [{"strength": 0.5}, {"keep_blur": "behind"}, {"mask": "mask.png"}])
+def test_what_leaves_blur_contradicts_it(others: dict[str, Any]) -> None:
+    with pytest.raises(PictureError, match="strength= and keep_blur= and mask= leave blur"):
+        DeblurOptions(refocus=Refocus(), **others)

@@ -51,9 +51,10 @@ def write_together(files: Sequence[tuple[Path, Content]], overwrite: bool = True
     """
     targets = [_target(path) for path, _ in files]
     with ExitStack() as stack:
-        partials = [
-            stack.enter_context(_partial(target, content)) for target, (_, content) in zip(targets, files, strict=True)
-        ]
+        partials = []
+        for target, (path, content) in zip(targets, files, strict=True):
+            with naming(path):
+                partials.append(stack.enter_context(_partial(target, content)))
         new: list[Path] = []
         try:
             for partial, target in zip(partials, targets, strict=True):
@@ -66,6 +67,16 @@ def write_together(files: Sequence[tuple[Path, Content]], overwrite: bool = True
             raise
     for folder in {target.parent for target in targets}:
         _sweep_once(folder)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError from inside, which may name no file or one that nobody knows, names `path`."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def _target(path: Path) -> Path:
