@@ -36,17 +36,6 @@ def gives_disparity(network: Network) -> bool:
     return exported_of(network) is None and spec_of(cast(nn.Module, network)).attention_radius_px is not None
 
 
-def finder_for(network: Network) -> "Finder":
-    """The cross-correlation of a network. Raises `CheckpointError` for one that has none, or none in reach."""
-    exported = exported_of(network)
-    if exported is not None:
-        raise CheckpointError(
-            f"{exported.path} is for the engine {exported.engine}, which gives no disparity; give the .safetensors file"
-            " it came from."
-        )
-    return Finder(network)
-
-
 class Finder(nn.Module):
     """The part of a network that finds disparity: left and right view, B 3 H W -> disparity and confidence, B 2 H W.
 
