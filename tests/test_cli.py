@@ -25,6 +25,7 @@ Views = Callable[..., tuple[np.ndarray, np.ndarray]]
 COMMAND = Path(sys.executable).with_name("dualpix")
 COMMANDS = [
     "deblur",
+    "refocus",
     "demo",
     "simulate",
     "train",

@@ -39,6 +39,7 @@ PUBLIC = [
     "open_views",
     "read_pair",
     "read_picture",
+    "refocus",
     "save_pretrained",
     "simulate",
     "train",

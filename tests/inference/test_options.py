@@ -13,6 +13,7 @@ from dualpix.errors import DualpixError
 from dualpix.evaluation import evaluate
 from dualpix.evaluation.demo import demonstrate
 from dualpix.inference.deblur import deblur, deblur_pair
+from dualpix.inference.focus import Refocus
 from dualpix.inference.options import DeblurOptions, Keywords, options_of
 
 Command = Callable[..., tuple[int, str, str]]
@@ -83,7 +84,9 @@ def test_every_field_is_explained_and_shapes_the_picture_or_is_known_not_to() ->
     names = [field.name for field in fields(DeblurOptions)]
     assert all(f"{name}: " in (DeblurOptions.__doc__ or "") for name in names)
     unusual = DeblurOptions(turn="none", scale="1", strength=0.5, keep_blur="behind").shaping()
-    assert set(names) - set(unusual | DeblurOptions(mask="masks").shaping()) == {
+    assert set(names) - set(
+        unusual | DeblurOptions(mask="masks").shaping() | DeblurOptions(refocus=Refocus()).shaping()
+    ) == {
         "memory",
         "band_rows",
         "force",

@@ -15,6 +15,7 @@ from dualpix.cli import (
     import_weights,
     inspect,
     methods,
+    refocus,
     simulate,
     streams,
     telling,
@@ -29,6 +30,7 @@ __all__ = ["app", "main"]
 COMMANDS = (
     deblur.deblur,
     disparity.disparity,
+    refocus.refocus,
     demo.demo,
     simulate.simulate,
     train.train,

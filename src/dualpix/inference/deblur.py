@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from dualpix.errors import CheckpointError, MachineError, PairError, memory_told, option
 from dualpix.inference import engines, scales, selective
+from dualpix.inference.all_in_focus import AllInFocus, FoundDisparity
 from dualpix.inference.bands import Done, Progress, run_bands, run_fitting
 from dualpix.inference.blending import blend
 from dualpix.inference.engines import AnyRunner
@@ -44,6 +45,7 @@ class Deblurred:
         warnings: What looks odd about the pair, or had to be done differently, one sentence each.
         verdict: What `inspect` says about the pair.
         mask: If only a part was made sharp, 1 there and 0 where the picture is as it was taken, 1 x H x W; else None.
+        scene: What a picture that was refocused was made from.
     """
 
     picture: Tensor
@@ -51,6 +53,7 @@ class Deblurred:
     warnings: tuple[str, ...]
     verdict: str = ""
     mask: Tensor | None = None
+    scene: AllInFocus | None = None
 
 
 @settled()
@@ -162,6 +165,7 @@ def _deblurred(
     steps, told = scales.choose_for(network, found.matches, (left.shape[1], left.shape[2]), options.scale)
     warnings += told
     threads.follow()
+    depth = None if options.refocus is None else FoundDisparity(options.refocus, sample, network, steps[0], options)
 
     def run(runner: AnyRunner) -> Done:
         once = partial(_run, runner, options)
@@ -178,7 +182,10 @@ def _deblurred(
         raise PairError(f"The network gives NaN or infinity for {sample['name']}; try other weights.")
     picture, mask = selective.apply(picture.clamp_(0, 1), given, mask, network, steps[0], options)
     picture = blend(picture, given["left"], given["right"], options.strength)
-    return Deblurred(picture, plan, (*warnings, *notes), found.verdict, mask)
+    if depth is None:
+        return Deblurred(picture, plan, (*warnings, *notes), found.verdict, mask)
+    scene = depth.scene(picture)
+    return Deblurred(scene.seen(scene.refocus), plan, (*warnings, *notes), found.verdict, mask, scene)
 
 
 def _run_chosen(network: Network, options: DeblurOptions, pixels: int, run: Run) -> tuple[AnyRunner, Done]:
