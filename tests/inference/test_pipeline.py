@@ -53,6 +53,10 @@ def test_all_doors_write_the_same_file(dualpix: Command, folder: Path, opened: C
     mixed = page.render(order, checked, ".png", 8, 0.25)
     with Image.open(mixed) as picture:
         assert picture.getexif()[305] == f"{NAME}, mccnet, weights w, strength 0.25"
+    for source, output in ((pair, "quarter.png"), (("-o", "many"), "many/tagged.png")):
+        words = (*source, "-o", output) if source is pair else (".", *source, "--include", "tagged*", "--resume")
+        code, _, errors = dualpix("deblur", *words, "-w", "w.safetensors", "--strength", "0.25")
+        assert code == 0 and (folder / output).read_bytes() == mixed.read_bytes(), errors
 
 
 def test_choices_reach_the_picture_and_the_file(folder: Path, opened: Checkpoint) -> None:

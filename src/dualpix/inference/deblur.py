@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from dualpix.errors import CheckpointError, MachineError, PairError, memory_told, option
-from dualpix.inference import engines, scales
+from dualpix.inference import engines, scales, selective
 from dualpix.inference.bands import Done, Progress, run_bands, run_fitting
+from dualpix.inference.blending import blend
 from dualpix.inference.engines import AnyRunner
 from dualpix.inference.options import DeblurOptions, Keywords, options_of
 from dualpix.inference.planning import Plan
@@ -42,12 +43,14 @@ class Deblurred:
         plan: How it was computed.
         warnings: What looks odd about the pair, or had to be done differently, one sentence each.
         verdict: What `inspect` says about the pair.
+        mask: If only a part was made sharp, 1 there and 0 where the picture is as it was taken, 1 x H x W; else None.
     """
 
     picture: Tensor
     plan: Plan
     warnings: tuple[str, ...]
     verdict: str = ""
+    mask: Tensor | None = None
 
 
 @settled()
@@ -129,7 +132,13 @@ def deblur_pair(
         require_pair(sample["left"], sample["right"])
         laid = sample if "quarter_turns" in sample else lay_along_rows(sample, chosen.turn)
         done = _deblurred(laid, weights, chosen, strict, progress)
-        return done if laid is sample else replace(done, picture=restore_orientation(done.picture, laid))
+        return done if laid is sample else oriented(done, laid)
+
+
+def oriented(done: Deblurred, views: Sample) -> Deblurred:
+    """`done` with its picture and mask turned the way the file of `views` lay."""
+    mask = None if done.mask is None else restore_orientation(done.mask, views)
+    return replace(done, picture=restore_orientation(done.picture, views), mask=mask)
 
 
 def _deblurred(
@@ -146,9 +155,10 @@ def _deblurred(
             advice = f"To say which way, give {ways}; to go on all the same, {option('force')}."
         raise PairError(" ".join([*odd, advice]))
     left, right, matched = match_brightness(sample["left"], sample["right"])
-    sample = {**sample, "left": left, "right": right}
+    given, sample = sample, {**sample, "left": left, "right": right}
     warnings = [*sample.get("notes", ()), *odd, *([matched] if matched else [])]
     network = open_network(weights)
+    mask = selective.prepare(network, given, options)
     steps, told = scales.choose_for(network, found.matches, (left.shape[1], left.shape[2]), options.scale)
     warnings += told
     threads.follow()
@@ -166,7 +176,9 @@ def _deblurred(
         picture, plan, notes = run(engines.start(network, runner.engine, "fp32", options.device))
     if not _is_finite(picture):
         raise PairError(f"The network gives NaN or infinity for {sample['name']}; try other weights.")
-    return Deblurred(picture.clamp_(0, 1), plan, (*warnings, *notes), found.verdict)
+    picture, mask = selective.apply(picture.clamp_(0, 1), given, mask, network, steps[0], options)
+    picture = blend(picture, given["left"], given["right"], options.strength)
+    return Deblurred(picture, plan, (*warnings, *notes), found.verdict, mask)
 
 
 def _run_chosen(network: Network, options: DeblurOptions, pixels: int, run: Run) -> tuple[AnyRunner, Done]:

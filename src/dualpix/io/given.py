@@ -12,7 +12,7 @@ from torch import Tensor
 from dualpix.errors import PictureError
 from dualpix.io.reading import read_picture
 
-PictureLike: TypeAlias = "str | os.PathLike[str] | np.ndarray[Any, Any] | Tensor | Image.Image"
+PictureLike: TypeAlias = str | os.PathLike[str] | np.ndarray[Any, Any] | Tensor | Image.Image
 
 SHAPES = "H x W x 3 or 3 x H x W in RGB, or H x W in grey"
 TOPS = {torch.uint8: 255, torch.uint16: 65535}
