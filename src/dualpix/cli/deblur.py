@@ -28,6 +28,7 @@ from dualpix.cli.options import (
     Layout,
     Memory,
     Mirror,
+    NoGuard,
     Overwrite,
     Precision,
     Scale,
@@ -73,6 +74,7 @@ def deblur(
     shard: Part = None,
     suffix: Format = None,
     allow_outside: AllowOutside = False,
+    no_guard: NoGuard = False,
     disparity: DisparityFile = None,
     disparity_picture: DisparityPicture = None,
     confidence: ConfidenceFile = None,
@@ -114,6 +116,7 @@ def deblur(
         swap=swap,
         turn=turn,
         software=f"dualpix {__version__}",
+        guard=not no_guard,
     )
     if is_many:
         maps.refuse()

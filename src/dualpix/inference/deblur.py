@@ -15,6 +15,7 @@ from dualpix.errors import CheckpointError, MachineError, PairError, memory_told
 from dualpix.inference import engines, scales
 from dualpix.inference.bands import Done, Progress, run_bands, run_fitting
 from dualpix.inference.engines import AnyRunner
+from dualpix.inference.guard import watch
 from dualpix.inference.options import DeblurOptions, Keywords, options_of
 from dualpix.inference.planning import Plan
 from dualpix.inference.pyramid import run_scales
@@ -152,9 +153,8 @@ def _deblurred(
     if runner.precision != "fp32" and not _is_finite(picture):
         warnings.append(f"{runner.precision} gave NaN or infinity for this pair, so it was computed again in fp32.")
         picture, plan, notes = run(engines.start(network, runner.engine, "fp32", options.device))
-    if not _is_finite(picture):
-        raise PairError(f"The network gives NaN or infinity for {sample['name']}; try other weights.")
-    return Deblurred(picture.clamp_(0, 1), plan, (*warnings, *notes), found.verdict)
+    seen = watch(picture, _pick_views(sample, runner.spec.views), sample["name"], plan.scales[0], options.guard)
+    return Deblurred(picture, plan, (*warnings, *notes, *seen.notes), found.verdict)
 
 
 def _run_chosen(network: Network, options: DeblurOptions, pixels: int, run: Run) -> tuple[AnyRunner, Done]:

@@ -19,7 +19,7 @@ DEPTHS = (8, 16)
 
 SHAPING = ("precision", "device", "engine", "mirror", "depth", "strip_metadata", "layout", "swap")
 """Fields that the finished picture depends on, in the order in which the first journals had them."""
-LATER = ("turn", "scale")
+LATER = ("turn", "scale", "guard")
 """Such fields that journals did not have from the beginning: only where they are not as usual."""
 
 
@@ -42,6 +42,7 @@ class DeblurOptions:
         turn: "auto" finds out whether the disparity runs along the columns, as in photographs taken upright, and turns
             such views for the work; "left", "right" and "half" turn them that way, "none" does not. The picture lies
             as the views do.
+        guard: mix the views in where the result has colours, brightness or patterns that cannot come from them.
 
     Those that say how files are read and written, of no meaning where arrays come and go:
 
@@ -73,6 +74,7 @@ class DeblurOptions:
     strip_metadata: bool = False
     force: bool = False
     software: str = "dualpix"
+    guard: bool = True
 
     def __post_init__(self) -> None:
         engines.check(self.engine, self.precision, self.device)
@@ -115,6 +117,7 @@ class Keywords(TypedDict, total=False):
     mirror: bool
     scale: str
     turn: str
+    guard: bool
 
 
 def options_of(options: DeblurOptions | None, keywords: Keywords) -> DeblurOptions:

@@ -37,6 +37,7 @@ AN_OPTION = "\ue000"
 
 ADVICE = (
     (rf" \((?:{AN_OPTION}|dualpix [\w -]+)\)", ""),
+    (r" \((?:--no-guard|guard=False) [^)]*\)", ""),
     (r"; give the other view as well, or say how both lie in it: [^.;]*", "; give the other view as well"),
     (r" and at what dualpix inspect says", ""),
     (rf", as {AN_OPTION} asks; give less, or leave it out", "; use smaller views"),
