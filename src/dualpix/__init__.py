@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # For type checkers and editors; `_HOMES` says the same to Py
     from dualpix.inference.deblur import deblur as deblur
     from dualpix.inference.disparity import disparity as disparity
     from dualpix.inference.options import DeblurOptions as DeblurOptions
+    from dualpix.inference.report import report as report
     from dualpix.io import read_picture as read_picture
     from dualpix.io import write_picture as write_picture
     from dualpix.networks import NETWORKS as NETWORKS
@@ -68,6 +69,7 @@ _HOMES = {
     "open_views": "pairs",
     "read_pair": "pairs",
     "read_picture": "io",
+    "report": "inference.report",
     "simulate": "simulation.simulate",
     "train": "training",
     "write_picture": "io",

@@ -141,6 +141,7 @@ def deblur(
         lost = save_result(path, done.picture, inherited, overwrite=overwrite)
     for note in (*done.warnings, *lost):
         say(f"Note: {note}")
+    say(str(done.report))
     if done.verdict in UNSURE:
         say(f"Note: Of this pair `dualpix inspect` says: {done.verdict}.")
     width, height = size_in_file(path, done.picture, inherited)

@@ -1,12 +1,12 @@
 """Deblur a pair: the two views of a photograph in, one picture out that is sharp everywhere."""
 
 import warnings as python_warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TypeAlias, Unpack, cast
+from typing import Any, TypeAlias, Unpack, cast
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +19,7 @@ from dualpix.inference.guard import watch
 from dualpix.inference.options import DeblurOptions, Keywords, options_of
 from dualpix.inference.planning import Plan
 from dualpix.inference.pyramid import run_scales
+from dualpix.inference.summary import RunReport, summarise
 from dualpix.io import PictureLike, as_picture
 from dualpix.machine import threads
 from dualpix.machine.modes import settled
@@ -26,6 +27,7 @@ from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS, Network
 from dualpix.pairs import inspection_of, lay_along_rows, read_pair, require_pair, restore_orientation
 from dualpix.pairs.brightness import match_brightness
 from dualpix.pairs.flips import FLIPS
+from dualpix.pairs.matching import noise_of
 from dualpix.pairs.sample import Sample, mean_view
 from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import Checkpoint
@@ -37,12 +39,14 @@ Run: TypeAlias = Callable[[AnyRunner], Done]
 @dataclass(frozen=True)
 class Deblurred:
     """`picture`: float32 RGB 3 x H x W in [0, 1] on the CPU; `plan`: how it was run; `warnings`: what looks odd about
-    the pair, or had to be done differently, one sentence each; `verdict`: what `inspect` says of the pair."""
+    the pair, or had to be done differently, one sentence each; `verdict`: what `inspect` says of the pair; `report`:
+    how much was changed, and whether the weights know such blur."""
 
     picture: Tensor
     plan: Plan
     warnings: tuple[str, ...]
     verdict: str = ""
+    report: RunReport | None = None
 
 
 @settled()
@@ -154,7 +158,17 @@ def _deblurred(
         warnings.append(f"{runner.precision} gave NaN or infinity for this pair, so it was computed again in fp32.")
         picture, plan, notes = run(engines.start(network, runner.engine, "fp32", options.device))
     seen = watch(picture, _pick_views(sample, runner.spec.views), sample["name"], plan.scales[0], options.guard)
-    return Deblurred(picture, plan, (*warnings, *notes, *seen.notes), found.verdict)
+    report = summarise(
+        seen.comparison,
+        noise_of(left),
+        found.matches,
+        recipe_of(weights),
+        plan.scales,
+        scale=options.scale,
+        tells_disparity=scales.tells_disparity(network),
+        mixed_in=seen.mixed_in,
+    )
+    return Deblurred(picture, plan, (*warnings, *notes, *seen.notes), found.verdict, report)
 
 
 def _run_chosen(network: Network, options: DeblurOptions, pixels: int, run: Run) -> tuple[AnyRunner, Done]:
@@ -202,6 +216,16 @@ def open_network(weights: WeightsLike) -> Network:
             f" network that makes a picture: {', '.join(NETWORKS)}."
         )
     return cast(Network, network)
+
+
+def recipe_of(weights: WeightsLike) -> Mapping[str, Any]:
+    """By which recipe `weights`, as `deblur` takes them, were trained; nothing of a bare network."""
+    if isinstance(weights, nn.Module):
+        return {}
+    if isinstance(weights, Checkpoint):
+        return weights.recipe
+    recipe: Mapping[str, Any] = checkpoint.read_card(weights or checkpoint.DEFAULT_WEIGHTS)["recipe"]
+    return recipe
 
 
 def _run(

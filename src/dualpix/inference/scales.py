@@ -75,7 +75,7 @@ def choose_for(
     """
     largest = largest_of(scale)
     steps = choose(matches, size) if largest is None else CHAINS[largest]
-    if steps == CHAINS[1] or _tells_disparity(network):
+    if steps == CHAINS[1] or tells_disparity(network):
         return steps, ()
     exported = exported_of(network)
     what = type(network).__name__ if exported is None else str(exported.path)
@@ -90,7 +90,8 @@ def choose_for(
     )
 
 
-def _tells_disparity(network: Network) -> bool:
+def tells_disparity(network: Network) -> bool:
+    """Whether the network says how far the views lie apart, by which several scales are joined."""
     return exported_of(network) is None and spec_of(network).attention_radius_px is not None  # type: ignore[arg-type]
 
 

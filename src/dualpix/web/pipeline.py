@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dualpix import __version__
-from dualpix.errors import DualpixError
+from dualpix.errors import DualpixError, spelled
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import Inherited, deblur_views, output_profile, save_result
 from dualpix.io import Metadata, write_picture
@@ -113,8 +113,9 @@ def check(upload: Upload, checkpoint: Checkpoint, go_on: GoOn = lambda: None) ->
 
 def deblur(
     upload: Upload, checkpoint: Checkpoint, options: DeblurOptions, progress: Progress, go_on: GoOn = lambda: None
-) -> tuple[str, tuple[str, ...]]:
-    """Write RESULT (float32 3 x H x W, exact) and AFTER (to look at); return how it was run, and what was odd.
+) -> tuple[str, tuple[str, ...], str]:
+    """Write RESULT (float32 3 x H x W, exact) and AFTER (to look at); return how it was run, what was odd, and what was
+    changed.
 
     `progress` is called between bands, `go_on` between other steps, and both may raise to stop. Raises PictureError,
     PairError or MachineError, and OSError.
@@ -126,7 +127,9 @@ def deblur(
     with (upload.folder / RESULT).open("wb", buffering=0) as file:
         np.lib.format.write_array(_Plain(file), done.picture.numpy(), allow_pickle=False)
     _write_preview(upload.folder / AFTER, done.picture, views)
-    return str(done.plan), tuple(told(warning, upload.folder, upload.names) for warning in done.warnings)
+    notes = tuple(told(warning, upload.folder, upload.names) for warning in done.warnings)
+    report = "" if done.report is None else spelled(done.report.sentence, lambda *_: AN_OPTION)
+    return str(done.plan), notes, told(report, upload.folder, upload.names)
 
 
 def render(upload: Upload, checked: Checked, suffix: str, depth: int, strength: float) -> Path:

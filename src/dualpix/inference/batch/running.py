@@ -40,7 +40,8 @@ class Weights:
 @dataclass(frozen=True)
 class Outcome:
     """What happened to a job. `kept`: it was finished before; `error`: one sentence, or empty; `details`: plain data
-    on what was made: width, height, depth, seconds, bands, scales, precision, device, weights and their hash;
+    on what was made: width, height, depth, seconds, bands, scales, precision, device, weights and their hash, and what
+    `RunReport.as_json` says;
     `warnings`: one sentence each; `worked`: whether it took any work to find out."""
 
     job: PairJob
@@ -258,7 +259,11 @@ class _Bench:
             "weights": self.weights.opened.path.stem,
             "weights_sha256": self.weights.sha256,
         }
-        return Outcome(step.job, "made", warnings=(*done.warnings, *lost), details=details)
+        warnings = [*done.warnings, *lost]
+        if done.report is not None:
+            details |= done.report.as_json()
+            warnings += [str(done.report)] if done.report.advice else []
+        return Outcome(step.job, "made", warnings=tuple(warnings), details=details)
 
 
 def _told(error: Exception) -> str:
