@@ -32,8 +32,12 @@ from dualpix.pairs.sample import Sample
 from dualpix.weights import checkpoint
 
 SIDE = 448
-CROPS = (("dpdd-preview/test_l/source/1P0A2170_L.png", 200, 500), ("dpdd-preview/test_l/source/1P0A1589_L.png", 200, 500),
-         ("canon-r6/box/001/l.png", 0, 100))  # fmt: skip
+PREVIEW = "dpdd-preview/test_l/source"
+CROPS = (
+    (f"{PREVIEW}/1P0A2170_L.png", 200, 500),
+    (f"{PREVIEW}/1P0A1589_L.png", 200, 500),
+    ("canon-r6/box/001/l.png", 0, 100),
+)
 
 
 def real_pairs(data: Path) -> Iterator[tuple[str, Path, Path]]:
