@@ -5,8 +5,9 @@
 DATA holds `dpdd-preview`, `pixel4` and `canon-r6`, as `results/guard.md` describes them. Three tables:
 
 1. real pairs: the shift of each channel, result less mean of the views, after a low-pass of 48 pixels, in levels of
-   255; how much of what the guard allows the largest difference takes; whether the guarded result is the same, bit for
-   bit; and the guard's CPU time as a share of the run's;
+   255, and the colour in it (the largest difference of a channel to the mean of the three); how much of what the guard
+   allows the largest difference takes; whether the guarded result is the same, bit for bit; and the guard's CPU time as
+   a share of the run's;
 2. damaged networks on crops of three of these pairs;
 3. made views that are no photographs.
 
@@ -73,20 +74,22 @@ def colour(found: Comparison) -> float:
     return float((shift - shift.mean(0)).abs().max())
 
 
-def show_real(data: Path, network: checkpoint.Checkpoint) -> None:
-    print("| pair | red, green, blue: mean | median | worst | of what is allowed | same bits | CPU time |")
-    print("|---|---|---|---|---:|---|---:|")
+def show_real(data: Path, opened: checkpoint.Checkpoint) -> None:
+    print("| pair | red, green, blue: mean | median | worst | colour: median, worst | of allowed | same bits | CPU time |")
+    print("|---|---|---|---|---|---:|---|---:|")
     for name, left, right in real_pairs(data):
         sample = as_sample(left, right)
         began = time.process_time()
-        picture, views, reduction = run(sample, network)
+        picture, views, reduction = run(sample, opened)
         ran_s = time.process_time() - began
         guarded, began = picture.clone(), time.process_time()
         seen = watch(guarded, views, name, reduction)
         guard_s = time.process_time() - began
         shift = shifts(compare(picture, views)).flatten(1)
+        colours = (shift - shift.mean(0)).abs().amax(0)
         numbers = (shift.mean(1), shift.abs().median(1).values, shift.abs().amax(1))
         cells = [", ".join(f"{value:.2f}" for value in row.tolist()) for row in numbers]
+        cells.append(f"{float(colours.median()):.2f}, {float(colours.max()):.2f}")
         taken = float(excess(compare(picture, views, BLOCK_PX * reduction)).max())
         same = "yes" if torch.equal(guarded, picture) and not seen.mixed_in else "no"
         print(f"| {name} | {' | '.join(cells)} | {taken:.2f} | {same} | {100 * guard_s / ran_s:.1f} % |", flush=True)
@@ -193,25 +196,33 @@ def show_guarded(title: str, picture: Tensor, views: list[Tensor], reduction: in
     print(f"| {title} | {100 * seen.mixed_in:.0f} % | {before:.1f} | {after:.1f} |", flush=True)
 
 
+def show_damaged(data: Path, opened: checkpoint.Checkpoint) -> None:
+    print("| damaged network, crop | mixed in | colour, levels | guarded |\n|---|---:|---:|---:|")
+    for title, network in damaged(opened.network).items():
+        for place, top, start in CROPS:
+            sample = as_sample(data / place, right_of(data / place))
+            for side in ("left", "right"):
+                sample[side] = sample[side][:, top : top + SIDE, start : start + SIDE].contiguous()
+            show_guarded(f"{title}, {Path(place).parts[-1]}", *run(sample, network, "1"))
+
+
+def show_made(data: Path, opened: checkpoint.Checkpoint) -> None:
+    print("| made views | mixed in | colour, levels | guarded |\n|---|---:|---:|---:|")
+    for title, (left, right) in made_views().items():
+        show_guarded(title, *run({"left": left, "right": right, "name": title}, opened, "1"))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--weights", default=checkpoint.DEFAULT_WEIGHTS)
+    parser.add_argument("--tables", nargs="+", choices=("damaged", "made", "real"), default=["damaged", "made", "real"])
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     opened = checkpoint.load(arguments.weights)
-    print("\n| damaged network, crop | mixed in | colour, levels | guarded |\n|---|---:|---:|---:|")
-    for title, network in damaged(opened.network).items():
-        for place, top, start in CROPS:
-            sample = as_sample(arguments.data / place, right_of(arguments.data / place))
-            for side in ("left", "right"):
-                sample[side] = sample[side][:, top : top + SIDE, start : start + SIDE].contiguous()
-            show_guarded(f"{title}, {Path(place).parts[-1]}", *run(sample, network, "1"))
-    print("\n| made views | mixed in | colour, levels | guarded |\n|---|---:|---:|---:|")
-    for title, (left, right) in made_views().items():
-        show_guarded(title, *run({"left": left, "right": right, "name": title}, opened, "1"))
-    print()
-    show_real(arguments.data, opened)
+    for name in arguments.tables:
+        {"damaged": show_damaged, "made": show_made, "real": show_real}[name](arguments.data, opened)
+        print()
 
 
 if __name__ == "__main__":
