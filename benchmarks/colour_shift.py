@@ -75,7 +75,9 @@ def colour(found: Comparison) -> float:
 
 
 def show_real(data: Path, opened: checkpoint.Checkpoint) -> None:
-    print("| pair | red, green, blue: mean | median | worst | colour: median, worst | of allowed | same bits | CPU time |")
+    print(
+        "| pair | red, green, blue: mean | median | worst | colour: median, worst | of allowed | same bits | CPU time |"
+    )
     print("|---|---|---|---|---|---:|---|---:|")
     for name, left, right in real_pairs(data):
         sample = as_sample(left, right)

@@ -35,6 +35,7 @@ PUBLIC = [
     "open_views",
     "read_pair",
     "read_picture",
+    "report",
     "simulate",
     "train",
     "write_picture",

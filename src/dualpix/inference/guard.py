@@ -43,7 +43,7 @@ COLOUR = Allowed(5 * LEVEL, 0.08, 1.2)
 WIDE_BRIGHTNESS = Allowed(7 * LEVEL, 0.7)  # of means over WIDE blocks
 WIDE_COLOUR = Allowed(3 * LEVEL, 0.03, 0.4)
 PATTERN = Allowed(6 * LEVEL, 6.0)  # root mean square over NEAR blocks
-COLOURED_PATTERN = Allowed(5 * LEVEL, 0.2, 4.0)
+COLOURED_PATTERN = Allowed(4 * LEVEL, 0.2, 3.0)
 
 FULLY = 1.3  # times what is allowed: from here on nothing of the result is left
 MUCH = 0.25  # of the picture: then it is no accident, and the weights are of no use for it
@@ -171,12 +171,12 @@ def _told_strange(share: Tensor) -> tuple[str, ...]:
     mixed_in = float((share > 0).float().mean())
     if not mixed_in:
         return ()
-    leave = option("no-guard", python="guard=False")
     advice = "; try other weights" if mixed_in > MUCH else ""
     return (
         told(
             f"In {percent(mixed_in)} of the picture the network's result had colours, brightness or patterns that"
-            f" cannot come from the views, so these were mixed in there ({leave} leaves it as it is){advice}."
+            f" cannot come from the views, so these were mixed in there ({option('no-guard', python='guard=False')}"
+            f" leaves it as it is){advice}."
         ),
     )
 

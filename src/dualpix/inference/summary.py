@@ -100,7 +100,7 @@ def summarise(
     if not known.is_beyond or known.disparity_px is None or known.trained_px is None or known.scales != CHAINS[1]:
         return known
     if tells_disparity:
-        advice = f"give {option('scale', 'auto' if scale == '1' else '1/2')}"
+        advice = f"give {option('scale', 'auto')}" if scale == "1" else f"give {option('scale', '1/2')}"
     else:
         times = math.ceil(known.disparity_px / known.trained_px)
         advice = f"reduce both views to 1/{times} of their size first"
