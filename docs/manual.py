@@ -59,7 +59,7 @@ def manual() -> str:
         *paragraphs(group.help),
         ".SH COMMANDS",
         *(part for name, command in group.commands.items() for part in described(name, command)),
-        ".SH EXIT STATUS\n0 where all went well, 1 where something can be put right, which is told on standard error, 2"
+        ".SH EXIT STATUS\n0 where all went well, 1 where a sentence on standard error says what to put right, 2"
         "\nwhere the command was written wrongly, 130 after Ctrl\\-C.",
     ]
     return "\n".join(parts) + "\n"

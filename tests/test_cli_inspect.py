@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from dualpix.pairs import SOURCES
@@ -68,6 +69,18 @@ def test_extract_writes_a_folder_or_two_files(folder: Path, dualpix: Command) ->
     assert dualpix("deblur", "l.png", "r.png", "-o", "out.png", *SMALL)[0] == 0
 
 
+def test_extract_recovers_highlights_for_one_stop(folder: Path, dualpix: Command) -> None:
+    assert dualpix("extract", "raw.dng", "-o", "plain")[0] == 0
+    code, out, err = dualpix("extract", "raw.dng", "-o", "more", "--recover-highlights")
+    assert code == 0 and out.startswith("more/raw_L.tif and") and "1 EV above that of the sum" in err
+    plain, more = (tifffile.imread(folder / name / "raw_L.tif") / 65535 for name in ("plain", "more"))
+    light = [((levels + 0.055) / 1.055) ** 2.4 for levels in (plain, more)]  # sRGB
+    counted = (plain > 0.3) & (plain < 0.99)
+    assert counted.mean() > 0.5
+    ratio = light[1][counted] / light[0][counted]  # but for a few pixels, where demosaicing takes another direction
+    assert (np.abs(ratio - 0.5) < 0.002).mean() > 0.97
+
+
 def test_inspect_tells_in_words_and_in_json(folder: Path, dualpix: Command) -> None:
     code, out, err = dualpix("inspect", "p_L.png", "p_R.png", "--picture", "d.png")
     assert (code, err) == (0, "") and "verdict          a dual-pixel pair, left and right in order" in out
@@ -101,9 +114,10 @@ def test_wide_disparity_is_told_and_deblurred_at_several_scales(folder: Path, vi
         (["inspect", "both.png"], "both.png is one picture; give the other view as well"),
         (["deblur", "both.png", "-o", "out.png"], "both.png is one picture; give the other view as well"),
         (["inspect", "both.png", "--layout", "sbs"], "no layout called 'sbs'; choose from: raw"),
-        (["inspect", "p_L.png", "p_R.png", "--layout", "npz"], "are two files, so there is no layout"),
+        (["inspect", "p_L.png", "p_R.png", "--layout", "npz"], "are two files, to which the layout"),
         (["inspect", "p_L.png", "p_L.png"], "given as both views"),
         (["extract", "raw.dng", "-o", "l.png", "l.png"], "l.png was named for both views"),
+        (["extract", "t_left.pgm", "-o", "v", "--recover-highlights"], "or leave out --recover-highlights."),
         (["inspect", "p_L.png", "p_R.png", "--picture", "p_L.png", "--overwrite"], "one of the inputs"),
     ],
 )

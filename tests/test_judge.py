@@ -224,7 +224,7 @@ def test_the_table_marks_what_became_worse(judging: SimpleNamespace) -> None:
 def test_the_first_weights_are_the_yardstick(
     judging: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The whole door, with made-up records instead of measurements."""
+    """The whole command, with made-up records instead of measurements."""
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     judge = importlib.import_module("judge")
 

@@ -37,8 +37,16 @@ def needed_by(extra: str) -> list[str]:
     return found
 
 
-def test_the_citation_has_the_version_of_the_package() -> None:
-    assert re.search(r"^version: (.+)$", (HOME / "CITATION.cff").read_text(), re.MULTILINE)[1] == dualpix.__version__
+def test_one_version_and_one_day_of_release_stand_everywhere() -> None:
+    cited = dict(
+        re.findall(r'^(version|date-released): "?([^"\n]+)', (HOME / "CITATION.cff").read_text(), re.MULTILINE)
+    )
+    released = re.findall(
+        r"^## \[(\d+\.\d+\.\d+)\] - (\d{4}-\d\d-\d\d)$", (HOME / "CHANGELOG.md").read_text(), re.MULTILINE
+    )
+    assert cited["version"] == dualpix.__version__
+    assert released[0] == (cited["version"], cited["date-released"])
+    assert f'"dualpix {dualpix.__version__}"' in (HOME / "docs" / "dualpix.1").read_text().splitlines()[0]
 
 
 def test_the_sources_run_without_being_installed(tmp_path: Path) -> None:
@@ -59,7 +67,7 @@ for module in pkgutil.walk_packages(dualpix.__path__, "dualpix."):
         importlib.import_module(module.name)
 from dualpix.weights import checkpoint
 from dualpix.inference import export
-print(export._facts(checkpoint.load("mccnet-fast"), "fp32")["version"])
+print(export.facts_of(checkpoint.load("mccnet-fast"), "fp32")["version"])
 Image.fromarray(np.random.default_rng(0).integers(0, 255, (96, 96, 3), dtype=np.uint8)).save("photos/p.png")
 dualpix.simulate(["photos"], "pairs", count=1, size=64)
 """

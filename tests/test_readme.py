@@ -156,7 +156,7 @@ def furnish(root: Path, pantry: Path, page: Path, raw: Callable[..., bytes]) -> 
     left, right = (np.asarray(Image.open(root / f"{side}.png"))[..., 1].astype(np.uint16) for side in ("left", "right"))
     # A made DNG under the name of a CR3: no camera's own file can be had.
     (root / "photo.CR3").write_bytes(raw([(left + right) * 20, left * 20]))
-    if page.name == "pictures.md":
+    if page.name in ("pictures.md", "workflow.md"):
         for side in ("left", "right"):
             tifffile.imwrite(root / f"{side}.tif", np.asarray(Image.open(root / f"{side}.png")).astype(np.uint16) * 257)
     if page.name == "calibrate.md":

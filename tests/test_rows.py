@@ -12,7 +12,7 @@ import pytest
 
 ROWS = (
     ("errors",),
-    ("tables", "machine"),
+    ("tables", "machine", "plugins"),
     ("io", "networks", "classical"),
     ("pairs",),
     ("simulation", "datasets", "weights"),
@@ -114,11 +114,14 @@ def test_no_two_classes_have_one_name() -> None:
 GUARDS = {"test_rows", "test_surface", "test_imports", "test_readme", "test_packaging", "networks/test_contract"}
 GUARDS |= {
     "test_docs_site",
+    "test_examples",
     "test_manual",
     "test_troubleshooting",
     "test_judge",
     "test_learn",
     "test_privacy",
+    "test_plugins",
+    "test_private_members",
     "test_fuzz",
 }
 

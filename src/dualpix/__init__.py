@@ -3,8 +3,8 @@
     import dualpix
     sharp = dualpix.deblur("left.png", "right.png")
 
-The public names are those in `__all__`. Each is fetched from its own file when it is first used, so that
-`import dualpix` loads nothing else.
+The public names are those in `__all__`. Each is imported from its own module when it is first used, so that
+`import dualpix` by itself loads nothing else.
 """
 
 from importlib import import_module
@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # For type checkers and editors; `_HOMES` says the same to Py
     from dualpix.evaluation.metrics import METRICS as METRICS
     from dualpix.inference.deblur import deblur as deblur
     from dualpix.inference.disparity import disparity as disparity
+    from dualpix.inference.optics import Optics as Optics
     from dualpix.inference.options import DeblurOptions as DeblurOptions
     from dualpix.inference.report import report as report
     from dualpix.io import read_picture as read_picture
@@ -32,6 +33,8 @@ if TYPE_CHECKING:  # For type checkers and editors; `_HOMES` says the same to Py
     from dualpix.networks.spec import NetworkSpec as NetworkSpec
     from dualpix.pairs import open_views as open_views
     from dualpix.pairs import read_pair as read_pair
+    from dualpix.simulation.dataset import SimulatedPairs as SimulatedPairs
+    from dualpix.simulation.dataset import SimulatedStream as SimulatedStream
     from dualpix.simulation.simulate import simulate as simulate
     from dualpix.training import train as train
     from dualpix.training.losses import LOSSES as LOSSES
@@ -40,8 +43,10 @@ if TYPE_CHECKING:  # For type checkers and editors; `_HOMES` says the same to Py
     from dualpix.weights.checkpoint import WEIGHTS as WEIGHTS
     from dualpix.weights.checkpoint import Checkpoint as Checkpoint
     from dualpix.weights.checkpoint import load as load
+    from dualpix.weights.pretrained import from_pretrained as from_pretrained
+    from dualpix.weights.pretrained import save_pretrained as save_pretrained
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 _HOMES = {
     "Checkpoint": "weights.checkpoint",
@@ -54,22 +59,27 @@ _HOMES = {
     "MachineError": "errors",
     "NETWORKS": "networks",
     "NetworkSpec": "networks.spec",
+    "Optics": "inference.optics",
     "PairError": "errors",
     "PictureError": "errors",
     "RECIPES": "training.recipes",
     "Recipe": "training.recipes",
     "RecipeError": "errors",
+    "SimulatedPairs": "simulation.dataset",
+    "SimulatedStream": "simulation.dataset",
     "WEIGHTS": "weights.checkpoint",
     "create": "networks",
     "deblur": "inference.deblur",
     "disparity": "inference.disparity",
     "evaluate": "evaluation",
+    "from_pretrained": "weights.pretrained",
     "load": "weights.checkpoint",
     "open_dataset": "datasets",
     "open_views": "pairs",
     "read_pair": "pairs",
     "read_picture": "io",
     "report": "inference.report",
+    "save_pretrained": "weights.pretrained",
     "simulate": "simulation.simulate",
     "train": "training",
     "write_picture": "io",

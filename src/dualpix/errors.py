@@ -6,47 +6,60 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 LONGEST_MESSAGE, LONGEST_REASON = 600, 200
-"""Characters: of a message, and of what another package says inside one."""
+"""The most characters in a message, and in the part of it that quotes another package."""
 
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udc7f\udd00-\udfff]+")
-"""What breaks a line, steers a terminal or is half a letter, and may stand in the name of a file or of a tensor; the
-halves that stand for bytes of file names are left."""
+"""Characters that break a line, control a terminal, or are half of a surrogate pair; names of files and of tensors can
+contain them. The halves that Python uses for undecodable bytes of file names (U+DC80 to U+DCFF) are kept.
+"""
 
 
 Spelling = Callable[[str, str | None], str]
-"""How an entry spells an option, by name and value: "True" for one that is given or not, None where only the name is
-meant."""
+"""How an entry point (command line, page, Python) writes an option, given its name and its value: "True" for an option
+that is either given or not, None where only the name is meant.
+"""
 
 OPTION = re.compile("\ue000([^\ue000-\ue003]*)\ue001([^\ue000-\ue003]*)\ue002([^\ue000-\ue003]*)\ue003")
-"""An option inside a message: its name, its value, and how Python says it, between private letters of Unicode."""
+"""An option inside a message: name, value, and the Python form, separated by private-use characters of Unicode."""
 
 
 def option(name: str, value: object = True, python: str = "") -> str:
-    """An option, to stand inside the message of an error: whoever shows the message spells it as people there do.
+    """Mark an option inside the message of an error, so that each entry point can write it in its own way.
 
     Args:
-        name: of the option, as the command line has it without the dashes: "strip-metadata".
-        value: what to give; True for an option that is given or not, None where only its name is meant.
-        python: what to write in Python, where that is not the keyword of the same name.
+        name: As the command line has it, without the dashes: "strip-metadata".
+        value: What to give; True for an option that is either given or not, None where only its name is meant.
+        python: The Python form, where it is not the keyword argument of the same name.
+
+    Returns:
+        Text to put into a message; `spelled` and `DualpixError` turn it into `--strip-metadata` or
+        `strip_metadata=True`.
+
+    Example:
+        >>> error = PictureError(f"out.png exists; give {option('overwrite')}.")
+        >>> print(error)
+        out.png exists; give overwrite=True.
+        >>> print(error.spelled(as_flag))
+        out.png exists; give --overwrite.
     """
     return f"\ue000{name}\ue001{'' if value is None else value}\ue002{python}\ue003"
 
 
 def as_keyword(name: str, value: str | None) -> str:
-    """As Python has it: `force=True`, `memory=`, `layout='raw'`."""
+    """Write an option as Python has it: `force=True`, `memory=`, `layout='raw'`."""
     return f"{name.replace('-', '_')}={value if value == 'True' else repr(value) if value else ''}"
 
 
 def as_flag(name: str, value: str | None) -> str:
-    """As the command line has it: `--force`, `--memory`, `--layout raw`."""
+    """Write an option as the command line has it: `--force`, `--memory`, `--layout raw`."""
     return f"--{name}" if value in (None, "True") else f"--{name} {value}"
 
 
-_spelling: Spelling | None = None  # of the entry at work; nothing where that is a program in Python
+_spelling: Spelling | None = None  # of the current entry point; None in a Python program
 
 
 def spelled(text: str, spelling: Spelling | None = None) -> str:
-    """A text with its options spelled in one way; as Python has them if none is given."""
+    """Return `text` with its options written by `spelling`; as Python has them if that is None."""
 
     def spell(found: re.Match[str]) -> str:
         name, value, python = found.groups()
@@ -58,13 +71,13 @@ def spelled(text: str, spelling: Spelling | None = None) -> str:
 
 
 def told(text: str) -> str:
-    """A text that is no error, such as a reason in a report, with its options spelled as the entry at work has them."""
+    """Return a text that is no error, such as a reason in a report, with options written as errors write them now."""
     return spelled(text, _spelling)
 
 
 @contextmanager
 def spelled_as(spelling: Spelling) -> Iterator[None]:
-    """Inside, errors are told to people who use this entry; elsewhere to those who write Python."""
+    """While this context is active, errors write options by `spelling`; otherwise as Python has them."""
     global _spelling
     before, _spelling = _spelling, spelling
     try:
@@ -74,10 +87,10 @@ def spelled_as(spelling: Spelling) -> Iterator[None]:
 
 
 class DualpixError(Exception):
-    """Anything a user can put right. The command line prints its text and exits non-zero, without a traceback.
+    """The base of all errors that the user can put right; the command line prints the text and exits with 1.
 
-    Messages name what stood in a file, so here each becomes one line of a length that a person reads. They may name an
-    `option`, which each entry spells in its own way: `str(error)` as the entry at work does (see `spelled_as`).
+    Messages can quote names from files, so control characters are removed and long messages shortened. A message can
+    contain an `option`, which `str(error)` writes as the current entry point does (see `spelled_as`).
     """
 
     def __init__(self, message: str) -> None:
@@ -87,24 +100,30 @@ class DualpixError(Exception):
         return spelled(self.args[0], _spelling)
 
     def spelled(self, spelling: Spelling | None = None) -> str:
-        """The message with its options spelled in that way; as Python has them if none is given."""
+        """Return the message with its options written by `spelling`; as Python has them if that is None."""
         return spelled(self.args[0], spelling)
 
     @property
     def options(self) -> dict[str, str | None]:
-        """The options that would help, by name, with what to give them."""
+        """The options that would help: values by name, None where the message gives no value."""
         return {name: value or None for name, value, _ in OPTION.findall(self.args[0])}
 
 
 def reason_of(error: BaseException) -> str:
-    """What an error of another package says, to stand inside a sentence of ours: its first line, without the full stop
-    and cut to a readable length, or the name of its kind."""
+    """Return what an error of another package says, for use inside a sentence of ours.
+
+    That is its first line that is not empty, without the full stop and shortened; or the name of its class, if it says
+    nothing.
+    """
     first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     return shortened(CONTROL.sub(" ", first)).rstrip(".")
 
 
 def shortened(text: str, most: int = LONGEST_REASON) -> str:
-    """A text with the middle left out if it is too long: files are named at the beginning, advice stands at the end."""
+    """Return `text`, with its middle left out if it has more than `most` characters.
+
+    Both ends are kept, because messages name the file first and give the advice last.
+    """
     half = (most - 5) // 2
     shown = text.encode("utf-8", "backslashreplace").decode()  # bytes of file names take more room when printed
     return text if len(shown) <= most else f"{shown[:half]} ... {shown[-half:]}"
@@ -119,23 +138,23 @@ class PairError(DualpixError):
 
 
 class DataError(DualpixError):
-    """A folder does not hold a data set in a layout that is known, or its pictures do not fit what is asked of them."""
+    """A folder is not a data set in a known layout, or its pictures do not fit the request."""
 
 
 class RecipeError(DualpixError):
-    """A recipe, or a table entry it names, does not exist or has a field of the wrong kind."""
+    """A recipe, or a table entry that it names, does not exist, or a field has a value of the wrong kind."""
 
 
 class CheckpointError(DualpixError):
-    """A weights file is damaged, or holds the weights of another network."""
+    """A weights file is damaged, of another kind, or holds the weights of another network."""
 
 
 class MachineError(DualpixError):
-    """The memory, precision or device that was asked for cannot be had here."""
+    """This machine lacks the memory, precision, device or package that was asked for."""
 
 
 def how_to_install(extra: str) -> str:
-    """What brings the packages of an extra: no package index has dualpix itself, so it is said of a checkout."""
+    """Return the command that installs the extra called `extra`, for people who have a checkout of the sources."""
     return f"pip install -e '.[{extra}]' in the folder of dualpix's sources"
 
 
@@ -145,13 +164,13 @@ OUT_OF_MEMORY = re.compile(
     r"|can't start new thread|could not (create|execute) a primitive$",
     re.MULTILINE | re.IGNORECASE,
 )
-"""What says so where there is no type for it: PyTorch's allocators on Linux and Windows, C++, the loader, oneDNN."""
+"""How libraries without an exception type for it say that memory ran out: PyTorch, C++, oneDNN, the dynamic loader."""
 
 MEMORY_RAN_OUT = "The memory ran out; free some, or use smaller pictures."
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
-    """Whether that is what an error says, of whatever library it comes."""
+    """Whether `error`, of whatever library, means that the memory ran out."""
     if isinstance(error, MemoryError):
         return True
     if isinstance(error, OSError) and error.errno == errno.ENOMEM:
@@ -161,7 +180,7 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def memory_told() -> Iterator[None]:
-    """Inside, memory that runs out raises MachineError, which says so in one sentence."""
+    """Turn whatever means that the memory ran out, while this context is active, into one `MachineError`."""
     try:
         yield
     except DualpixError:

@@ -14,8 +14,20 @@ Thing = TypeVar("Thing")
 def pick(table: Mapping[str, Thing], name: str, what: str) -> Thing:
     """Return `table[name]`.
 
-    `what` is the word for one entry ("network", "loss"), used in the message of the `RecipeError` that an unknown
-    name raises: it lists all names and suggests the nearest.
+    Args:
+        table: Such as `NETWORKS` or `LOSSES`.
+        name: The key to look up.
+        what: The word for one entry in the message: "network", "loss".
+
+    Raises:
+        RecipeError: There is no such name; the message lists all names and suggests the nearest.
+
+    Example:
+        >>> pick({"mix": 1, "mse": 2}, "mse", "loss")
+        2
+        >>> pick({"mix": 1, "mse": 2}, "mixed", "loss")
+        Traceback (most recent call last):
+        dualpix.errors.RecipeError: There is no loss called 'mixed'; choose from: mix, mse. Did you mean 'mix'?
     """
     if name in table:
         return table[name]
@@ -25,11 +37,11 @@ def pick(table: Mapping[str, Thing], name: str, what: str) -> Thing:
 
 
 def former_names(module: str, current: Mapping[str, str]) -> Callable[[str], Any]:
-    """Return a `__getattr__` for `module` by which former names lead to the current ones, with a DeprecationWarning.
+    """Return a `__getattr__` for a module, by which former names still work, with a DeprecationWarning.
 
     Args:
-        module: Its `__name__`.
-        current: From former names to names that the module has.
+        module: The module's `__name__`.
+        current: From each former name to a name that the module has now.
     """
 
     def find(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""The journey and its door: files in, numbers with their spread out, and one sentence for what cannot be measured."""
+"""Calibrating: files in, numbers with their spread out, and one sentence for what cannot be measured."""
 
 import csv
 from collections.abc import Callable
@@ -122,7 +122,7 @@ def bad_files(folder: Path, scene: tuple[Tensor, Tensor, Tensor]) -> None:
         (["tiny_L.png", "tiny_R.png"], "is 100 x 100; calibration needs 160 px"),
         (["flat_L.png", "flat_R.png"], "too little texture"),
         (["right.png", "left.png"], "rho comes out negative, so the views look swapped"),
-        (["left.png", "right.png", "other.png"], "hardly explains the views"),
+        (["left.png", "right.png", "other.png"], "does not fit the views"),
         (["left.png", "rights"], "Files and folders are mixed"),
         (["lefts", "rights"], "'a' is not in all of"),
         (["left.png", "none.png"], "does not exist"),

@@ -236,7 +236,7 @@ def test_the_fast_way_is_as_good_as_the_faithful_one() -> None:
 
 def test_faithful_levels_are_the_lower_edges_of_quantiles_of_the_different_values() -> None:
     sigma = torch.cat([torch.zeros(900), torch.arange(1, 100) / 20, torch.tensor([5.0])]).view(40, 25)
-    levels = deconvolution._quantile_levels(sigma)
+    levels = deconvolution.quantile_levels(sigma)
     different = np.unique(sigma.numpy())
     expected = np.quantile(different, np.linspace(0, 1, 34))
     np.testing.assert_allclose(levels.numpy(), expected, atol=1e-5)

@@ -182,7 +182,7 @@ def test_without_ties_the_edges_are_those_of_skimage(scale: float) -> None:
     how = {"sigma": 0, "low_threshold": 0.4 * high, "high_threshold": high, "mode": "nearest"}
     expected = skimage.feature.canny(smooth, **how)
     assert 200 < np.count_nonzero(expected) < 4000
-    assert np.count_nonzero(ebdb._canny(luma, scale) != expected) <= 2
+    assert np.count_nonzero(ebdb.canny(luma, scale) != expected) <= 2
 
 
 def test_edges_close_together_are_measured_at_a_finer_scale() -> None:

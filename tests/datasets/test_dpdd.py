@@ -69,7 +69,7 @@ def test_a_missing_picture_is_reported_with_counts_and_places(tmp_path: Path, wr
 def test_equal_counts_of_different_scenes_are_reported(tmp_path: Path, write_png, kind: str, end: str) -> None:
     folder = make(tmp_path, 0, write_png) / LAYOUTS[0][kind].format(split="test")
     (folder / f"1P0A1002{end}.png").rename(folder / f"1P0A9999{end}.png")
-    with pytest.raises(DataError, match=rf"1P0A1002_L\.png meets .*1P0A1112{end}\.png"):
+    with pytest.raises(DataError, match=rf"1P0A1002_L\.png is next to .*1P0A1112{end}\.png"):
         Dpdd(tmp_path, split="test")
 
 
@@ -119,7 +119,7 @@ def test_sharp_shots_with_numbers_of_their_own_follow_in_the_order_of_numbers(tm
 )
 def test_names_that_do_not_agree_are_refused(tmp_path: Path, write_png, kind: str, names: list[str]) -> None:
     given = {"left": ["1", "2", "3", "4"], "right": ["1", "2", "3", "4"], "sharp": ["1", "2", "3", "4"]} | {kind: names}
-    with pytest.raises(DataError, match=r"must have the same name, or the same numbers in it.* meets "):
+    with pytest.raises(DataError, match=r"must have the same name, or the same numbers in it.* is next to "):
         Dpdd(number(write_png, tmp_path, given, {}))
 
 
@@ -132,7 +132,7 @@ def test_empty_folders_are_reported(tmp_path: Path) -> None:
 
 def test_a_missing_split_names_those_that_are_there(tmp_path: Path, write_png) -> None:
     root = make(tmp_path, 0, write_png, split="val")
-    with pytest.raises(DataError, match=r"'train'.*train_l/source.*does hold: val"):
+    with pytest.raises(DataError, match=r"'train'.*train_l/source.*has these splits: val"):
         Dpdd(root, split="train")
 
 

@@ -143,7 +143,7 @@ def test_a_map_of_the_blur_that_is_none_is_one_sentence(simulated: Path, tmp_pat
     (tmp_path / "blur").mkdir()
     for wrong in (np.zeros((16, 25)), np.full((16, 24), np.nan), np.array(["a"])):
         np.save(tmp_path / "blur" / "a.npy", wrong)
-        with pytest.raises(DataError, match=r"a\.npy is no map of the blur.*16 x 24"):
+        with pytest.raises(DataError, match=r"a\.npy is not a blur map.*16 x 24"):
             Folder(tmp_path)[0]
     (tmp_path / "blur" / "a.npy").write_bytes(b"PK")
     with pytest.raises(DataError, match="damaged"):

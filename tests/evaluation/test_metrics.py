@@ -171,7 +171,7 @@ def test_lpips_without_the_internet_says_what_is_missing(monkeypatch: pytest.Mon
     (tmp_path / "lpips.py").write_text("def LPIPS(**_):\n    raise OSError('no route to host')\n")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "lpips", raising=False)
-    metrics._alexnet_lpips.cache_clear()
+    metrics.alexnet_lpips.cache_clear()
     with pytest.raises(DualpixError, match=r"AlexNet.*no route to host"):
         lpips(*pictures())
     monkeypatch.delitem(sys.modules, "lpips", raising=False)

@@ -1,5 +1,6 @@
 """The disparity of the cross-correlation: right on shifted pictures, lawful under flips, the same in bands."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -228,6 +229,7 @@ def test_the_scale_is_that_of_the_confident_pixels() -> None:
 
 def test_the_command_writes_the_maps(dualpix, folder: Path) -> None:  # type: ignore[no-untyped-def]
     maps = ("--disparity", "d.tif", "--disparity-picture", "d.png", "--confidence", "c.png")
+    maps += ("--depth-mask", "m.tif")
     code, out, err = dualpix("deblur", "p_L.png", "p_R.png", "-o", "out.png", "-w", "w.safetensors", *maps)
     assert (code, err) == (0, "") and "d.tif: disparity in pixels = (level - 32768) / 512" in out
     levels, sure = read_levels(folder / "d.tif"), read_levels(folder / "c.png")
@@ -240,6 +242,14 @@ def test_the_command_writes_the_maps(dualpix, folder: Path) -> None:  # type: ig
     assert np.abs((levels.astype(float) - 32768) / 512 - expected.disparity_px[0].numpy()).max() < 2e-3
     with Image.open(folder / "d.png") as picture:
         assert picture.mode == "RGB" and picture.size == (256, 224)
+    with tifffile.TiffFile(folder / "m.tif") as file:
+        mask, software = file.asarray() / 65535, file.pages[0].tags["Software"].value
+    told = re.search(r"disparity in pixels = (-?[\d.]+) - ([\d.]+) x level, white 1, black 0", out)
+    assert told and software.endswith(told[0])
+    farthest, span = map(float, told.groups())
+    inside = (mask > 0) & (mask < 1)
+    assert inside.mean() > 0.5 and f"; in focus {farthest / span:.2f}\n" in out
+    np.testing.assert_allclose((farthest - span * mask - expected.disparity_px[0].numpy())[inside], 0, atol=0.02)
 
 
 @pytest.mark.parametrize(
@@ -248,6 +258,7 @@ def test_the_command_writes_the_maps(dualpix, folder: Path) -> None:  # type: ig
         (("--disparity", "d.jpg"), 1, "cannot hold a map of 16 bits"),
         (("--disparity", "p_L.png"), 1, "is one of the inputs"),
         (("--disparity", "out.png"), 2, "a name of its own"),
+        (("--depth-mask", "m.jpg"), 1, "cannot hold a map of 16 bits"),
     ],
 )
 def test_the_command_refuses_before_any_work(  # type: ignore[no-untyped-def]

@@ -44,8 +44,8 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a new process would start."""
-    monkeypatch.setattr(rates, "_known", {})
-    monkeypatch.setattr(choosing, "_in_vain", set())
+    monkeypatch.setattr(rates, "measured_here", {})
+    monkeypatch.setattr(choosing, "unmeasurable", set())
 
 
 def finding(monkeypatch: pytest.MonkeyPatch, found: dict[str, float] | Exception) -> list[str]:
@@ -150,7 +150,7 @@ def test_another_machine_version_or_network_is_measured_anew(
     elif change == "threads":
         monkeypatch.setattr(torch, "get_num_threads", lambda: 61)
     elif change == "version":
-        monkeypatch.setattr(models, "_versions", lambda: ["openvino 1"])
+        monkeypatch.setattr(models, "versions", lambda: ["openvino 1"])
     else:
         network.head.bias.data += 1
     choosing.choose(network, "auto", "auto", LARGE)

@@ -1,7 +1,9 @@
 """What is made ready stays for the next picture, as long as the weights are the same."""
 
+import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,6 +13,7 @@ from torch import nn
 
 from dualpix.inference import engines
 from dualpix.inference.deblur import deblur_pair
+from dualpix.inference.engines.pytorch import Runner
 from dualpix.networks import create
 from small_networks import TINY
 
@@ -27,19 +30,17 @@ def sample(height: int = 40, width: int = 64) -> dict[str, Any]:
 
 
 def times_run(network: nn.Module, pair: dict[str, Any]) -> int:
-    """How often the network is run for a picture: it comes by the copy that the runner made of it."""
-    kept = engines.start(network, "torch", "fp32", "cpu")  # type: ignore[arg-type]
-    count, call = 0, kept._call  # type: ignore[attr-defined]
+    """How often the network is run for a picture, for planning too."""
+    runs, run = [], Runner.__call__
 
-    def counted(*views: Any, **more: Any) -> Any:
-        nonlocal count
-        count += 1
-        return call(*views, **more)
+    def counted(runner: Runner, views: Sequence[torch.Tensor]) -> torch.Tensor:
+        runs.append(runner)
+        return run(runner, views)
 
-    kept._call = counted  # type: ignore[attr-defined]
-    deblur_pair(pair, network, precision="fp32", device="cpu")
-    kept._call = call  # type: ignore[attr-defined]
-    return count
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Runner, "__call__", counted)
+        deblur_pair(pair, network, precision="fp32", device="cpu")
+    return len(runs)
 
 
 def test_a_size_is_planned_once_and_the_network_copied_once(network: nn.Module) -> None:
@@ -92,3 +93,25 @@ signal.raise_signal(signal.SIGUSR1)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stdout) == (0, "heard\n"), done.stderr
+
+
+def test_openvino_runs_where_the_instructions_of_pytorch_are_limited() -> None:
+    """It crashed at AVX2, having generated code for the processor that it found."""
+    pytest.importorskip("openvino", reason="the extra dualpix[openvino] is not installed")
+    code = """
+import os, torch
+from dualpix import networks
+from dualpix.inference.engines.openvino import OpenvinoRunner
+torch.manual_seed(0)
+network = networks.create("mccnet-fast", widths=(8, 8, 16, 16), depths=(1, 1, 1, 0, 0, 0, 0)).eval()
+views = [torch.rand(3, 64, 64) for _ in range(2)]
+found = OpenvinoRunner(network, "fp32", "cpu")(views)
+with torch.no_grad():
+    error = (found - network(*(view[None] for view in views))[0]).abs().max().item()
+print(error < 1e-4, os.environ["ONEDNN_MAX_CPU_ISA"])
+"""
+    limit = {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | limit, capture_output=True, text=True, timeout=300
+    )
+    assert (done.returncode, done.stdout) == (0, "True AVX2\n"), done.stderr

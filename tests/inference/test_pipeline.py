@@ -1,4 +1,4 @@
-"""The way from a pair's files to the file of its picture, which every door takes."""
+"""The way from a pair's files to the file of its picture, which every entry point takes."""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -9,6 +9,7 @@ import torch
 
 from dualpix.errors import MachineError
 from dualpix.inference import planning, rates
+from dualpix.inference.engines.memory import measure_cost
 from dualpix.inference.planning import Cost
 
 CPU = torch.device("cpu")
@@ -108,7 +109,7 @@ def test_the_cost_of_a_row_is_that_of_the_tensors_alive_at_once() -> None:
         view.add_(1)
         return half
 
-    cost = planning.measure_cost(run, 16, 500)
+    cost = measure_cost(run, 16, 500)
     assert cost.row_bytes == pytest.approx(planning.WORKSPACE_FACTOR * 18_000, abs=1)
     assert cost.fixed_bytes == 500
 
@@ -117,7 +118,7 @@ def test_what_does_not_grow_with_the_rows_is_counted_once() -> None:
     def run(rows: int) -> torch.Tensor:
         return torch.zeros(1_000_000) + torch.zeros(rows, 1).sum()
 
-    cost = planning.measure_cost(run, 16, 0)
+    cost = measure_cost(run, 16, 0)
     assert cost.row_bytes < 10
     assert 4_000_000 <= cost.fixed_bytes <= 8_100_000
 
@@ -199,4 +200,4 @@ def test_a_narrow_probe_stands_for_the_whole_width() -> None:
     def run(width: int) -> Callable[[int], torch.Tensor]:
         return lambda rows: torch.zeros(3, rows, width) + torch.zeros(3, 8, width).sum()
 
-    assert planning.measure_cost(run(20), 16, 500, widening=5) == planning.measure_cost(run(100), 16, 500)
+    assert measure_cost(run(20), 16, 500, widening=5) == measure_cost(run(100), 16, 500)

@@ -34,14 +34,14 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     """A machine with bf16, of which nothing is known yet; where its cache is."""
     monkeypatch.delenv(rates.SWITCH)
     monkeypatch.setattr(rates, "has_bf16", lambda: True)
-    monkeypatch.setattr(rates, "_known", {})
+    monkeypatch.setattr(rates, "measured_here", {})
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     return tmp_path / "dualpix"
 
 
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a new process would start."""
-    monkeypatch.setattr(rates, "_known", {})
+    monkeypatch.setattr(rates, "measured_here", {})
 
 
 def test_the_least_of_several_in_turns_decides() -> None:

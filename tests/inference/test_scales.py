@@ -52,12 +52,12 @@ def test_scales_may_be_given_and_what_cannot_be_followed_is_told() -> None:
     assert choose(tiny(), 0.0, "1/6") == ((6, 3, 1), ())
     assert choose(tiny(), 32.0, "1") == choose(Blind(), 32.0, "1") == choose(Blind(), 3.0, "auto") == ((1,), ())
     steps, told = choose(Blind(), 32.0, "auto")
-    assert steps == (1,) and "32 pixels apart, but Blind tells no disparity" in told[0]
-    with pytest.raises(CheckpointError, match=r"Blind tells no disparity .*follow the scale 1/4; leave scale= out"):
+    assert steps == (1,) and "32 pixels apart, but Blind gives no disparity" in told[0]
+    with pytest.raises(CheckpointError, match=r"Blind gives no disparity .*follow the scale 1/4; leave scale= out"):
         choose(Blind(), 32.0, "1/4")
     exported = tiny()
     mark(exported, Exported(Path("net.onnx"), "fp32"))
-    with pytest.raises(CheckpointError, match=r"net\.onnx tells no disparity"):
+    with pytest.raises(CheckpointError, match=r"net\.onnx gives no disparity"):
         choose(exported, 0.0, "1/2")
 
 

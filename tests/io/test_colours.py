@@ -72,7 +72,7 @@ def test_other_colours_become_a_profile(
     tmp_path: Path, make, chunks: dict[str, bytes], grey: bool, linear: bool
 ) -> None:
     picture = with_chunks(tmp_path, make, grey, **chunks)
-    assert "carried along as a colour profile" in " ".join(picture.notes)
+    assert "carried over as a colour profile" in " ".join(picture.notes)
     assert not is_srgb(picture.metadata.icc)
     assert is_linear(picture.metadata.icc) is linear
     assert ("linear light" in " ".join(picture.notes)) is linear
@@ -96,12 +96,12 @@ def test_the_profile_shows_the_light_that_the_chunk_tells(tmp_path: Path, make) 
 def test_colours_that_no_profile_can_tell_are_named(tmp_path: Path, make, cicp: bytes) -> None:
     (note,) = with_chunks(tmp_path, make, cICP=cicp).notes
     assert "cICP" in note
-    assert "cannot be carried along" in note
+    assert "cannot be carried over" in note
 
 
 def test_adobe_rgb_told_by_exif_alone_is_carried_along(tmp_path: Path, make) -> None:
     """As the design rule for camera file systems has it: uncalibrated, with the index R03."""
-    for interop, expected in (({1: "R03"}, "EXIF (Adobe RGB)"), ({1: "R98"}, "not sRGB, and not what else")):
+    for interop, expected in (({1: "R03"}, "EXIF (Adobe RGB)"), ({1: "R98"}, "not sRGB, without saying which")):
         exif = Image.Exif()
         exif.get_ifd(0x8769)[0xA001] = 65535
         exif.get_ifd(0x8769)[0xA005] = interop

@@ -90,7 +90,7 @@ def test_a_palette_is_looked_up_and_a_path_is_read(tmp_path: Path) -> None:
         (BYTES > 100, "bool"),
         (BYTES[:, :, :2], "20 x 24 x 2"),
         (np.zeros((1, 3, 20, 24)), "1 x 3 x 20 x 24"),
-        (np.array(["a", None]), "no array of numbers"),
+        (np.array(["a", None]), "not an array of numbers"),
         (Image.fromarray(BYTES).convert("CMYK"), "CMYK"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -243,7 +243,7 @@ def test_what_a_jpeg_is_too_small_for(tmp_path: Path) -> None:
     exif = exif_block(thumbnail=80_000) + b"a part of its own"
     metadata = Metadata(profile, exif, b"<x>" + noise.hex().encode() + b"</x>", 6, NOTE)
     notes = write_picture(tmp_path / "out.jpg", zeros(), metadata=metadata)
-    assert "thumbnail" in notes[0] and "what its main directories do not name is left out" in notes[1]
+    assert "thumbnail" in notes[0] and "everything but the tags of its main directories is left out" in notes[1]
     assert "XMP packet is too long" in notes[2] and len(notes) == 3
     icc, tags, xmp = found(tmp_path / "out.jpg")
     assert icc == profile and xmp is None and read_picture(tmp_path / "out.jpg").metadata.icc == profile

@@ -80,7 +80,7 @@ def test_a_tag_given_twice_is_refused_if_it_says_two_things(tmp_path: Path, make
         ]
         again = content[:8] + struct.pack("<H", count + 1) + b"".join(moved) + content[10 + 12 * count :]
         if refused:
-            assert "tag 257 stands in it twice" in refusal(tmp_path / "a.tif", again)
+            assert "tag 257 occurs twice" in refusal(tmp_path / "a.tif", again)
         else:
             (tmp_path / "a.tif").write_bytes(again)
             assert read_picture(tmp_path / "a.tif").pixels.shape == (3, 40, 48)
@@ -107,6 +107,4 @@ def test_colours_multiplied_by_their_transparency_are_told(tmp_path: Path, make,
     levels = np.concatenate([make["smooth"](), np.full((40, 48, 1), 99, np.uint8)], axis=2)
     tifffile.imwrite(tmp_path / "a.tif", levels, photometric="rgb", extrasamples=[extra], metadata=None)
     notes = read_picture(tmp_path / "a.tif").notes
-    assert (
-        "a.tif has colours multiplied by its transparency: where it is not opaque they are too dark." in notes
-    ) is told
+    assert ("a.tif has premultiplied transparency: colours are too dark where it is not opaque." in notes) is told

@@ -24,7 +24,7 @@ def picture(height: int = 20, width: int = 30) -> torch.Tensor:
 
 
 def refusal(path: Path, **arguments: object) -> str:
-    """What both doors say: the check before the work, and the writing itself."""
+    """Both the check before the work and the writing itself say so."""
     messages = set()
     for call in (lambda: check_output(path, **arguments), lambda: write_picture(path, picture(), **arguments)):
         with pytest.raises(PictureError) as caught:

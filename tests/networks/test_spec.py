@@ -7,10 +7,17 @@ import torch
 from torch import Tensor, nn
 
 from dualpix.errors import RecipeError
-from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS
+from dualpix.networks import CORRELATING, DEFOCUS_ESTIMATORS, NETWORKS
+from dualpix.networks.blank import without_numbers
 from dualpix.networks.spec import NetworkSpec, spec_of
 from dualpix.networks.streaming import prepared
 from small_networks import small
+
+
+def test_networks_that_correlate_are_listed() -> None:
+    with without_numbers():
+        found = [name for name, kind in NETWORKS.items() if spec_of(kind()).attention_radius_px is not None]
+    assert found == list(CORRELATING)
 
 
 @pytest.mark.parametrize("name", [*NETWORKS, *DEFOCUS_ESTIMATORS])

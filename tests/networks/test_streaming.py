@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from dualpix.inference.planning import measure_cost
+from dualpix.inference.engines.memory import measure_cost
 from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS
 from dualpix.networks.mccnet.model import MCCNet
 from dualpix.networks.mccnet.streaming import MCCNetInStrips

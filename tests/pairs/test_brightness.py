@@ -37,4 +37,4 @@ def test_a_darker_view_is_matched_on_the_way_to_the_picture(folder, defocused) -
     raised = match_brightness(left, right / 1.24)[1]
     expected = deblur_pair({"left": left, "right": raised, "name": ""}, "w.safetensors")
     assert done.picture.equal(expected.picture) and expected.warnings == ()
-    assert done.warnings == ("The left view is 1.24 times as bright as the other, which was made as bright.",)
+    assert done.warnings == ("The left view is 1.24 times as bright as the other, which was brightened to match.",)

@@ -96,7 +96,7 @@ def test_folders_of_equal_names_are_told_to_be_given_as_two(tmp_path: Path) -> N
     with pytest.raises(PairError, match=r"but cam 0/1\.png, cam 1/1\.png; .*deblur .*/cam 0 .*/cam 1\)"):
         find_tree(tmp_path)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(PairError, match="nor any picture"):
+    with pytest.raises(PairError, match="and no pictures"):
         find_tree(tmp_path / "empty")
 
 
@@ -144,7 +144,7 @@ def test_a_pattern_stands_for_the_pairs_that_are_like_it(tmp_path: Path) -> None
     touch(tmp_path, *(f"{name}_{side}.png" for name in ("trip/a", "trip/b", "c") for side in "LR"))
     assert [job.place for job in list_jobs(tmp_path / "trip" / "*_L.png", tmp_path / "out")] == ["a.png", "b.png"]
     assert [job.place for job in list_jobs(tmp_path / "t*" / "b*", tmp_path / "out")] == ["trip/b.png"]
-    with pytest.raises(PairError, match="is left by include=, exclude= or the pattern"):
+    with pytest.raises(PairError, match="passes include=, exclude= and the pattern"):
         list_jobs(tmp_path / "trip" / "*.tif", tmp_path / "out")
 
 
@@ -241,7 +241,7 @@ def test_views_of_a_kind_that_is_not_read_are_told(tmp_path: Path) -> None:
     (tmp_path / "d_L.psd").write_bytes(b"8BPS" + bytes(20))
     problems = {found.left.name: found.problem for found in find_tree(tmp_path) if found.problem}
     assert sorted(problems) == ["b_L.gif", "b_R.dat", "d_L.psd"]
-    assert "is GIF, which is not read; convert it" in problems["b_R.dat"]
+    assert "is GIF, which cannot be read; convert it" in problems["b_R.dat"]
 
 
 def test_an_unmarked_mpo_holds_both_views(tmp_path: Path) -> None:

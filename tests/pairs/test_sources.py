@@ -55,7 +55,7 @@ def test_usual_extensions(folder: Path, raw) -> None:
             PairError,
             r"p_L\.png is one picture; give the other view as well, or .* layout='side-by-side'",
         ),
-        (["p_L.png", "p_R.png"], {"layout": "raw"}, PairError, "are two files, so there is no layout 'raw'"),
+        (["p_L.png", "p_R.png"], {"layout": "raw"}, PairError, "the layout 'raw' does not apply"),
         (["p_L.png"], {"layout": "sbs"}, DualpixError, "no layout called 'sbs'; choose from: raw, pixel"),
         (["gone.cr3"], {}, PictureError, r"gone\.cr3 does not exist"),
         (["gone.npz"], {}, PictureError, r"gone\.npz does not exist"),

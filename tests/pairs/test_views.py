@@ -198,7 +198,7 @@ def test_pairs_are_found_in_parallel_folders(tmp_path: Path, lefts: str, rights:
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        ((), "holds no pairs, nor any picture; name the views NAME_L and NAME_R"),
+        ((), "holds no pairs and no pictures; name the views NAME_L and NAME_R"),
         (("a.png", "b.png"), "holds no pairs"),
         (("a_L.png", "a_R.png", "b_L.png"), "No other view was found for .*b_L.png; add"),
         (("a_L.png", "b_L.png", "c_R.png", "d_R.png"), "a_L.png, .*b_L.png, .*c_R.png and 1 more; add"),

@@ -149,7 +149,7 @@ def test_rho_ends_where_the_pupil_ends(lens: Lens, most: float | None) -> None:
         assert limit == pytest.approx(most, rel=0.01 if lens.rim == 0 else 0.03)
     x_left, x_right = (centroid(view)[0] for view in kernels(replace(lens, rho=limit * 0.985), 12.0))
     assert x_right - x_left == pytest.approx(12 * limit, rel=0.025)
-    with pytest.raises(ValueError, match="is more than this pupil can give"):
+    with pytest.raises(ValueError, match="is more than this pupil allows"):
         pupil(replace(lens, rho=limit * 1.01))
 
 

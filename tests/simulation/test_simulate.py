@@ -86,17 +86,17 @@ def test_pairs_of_other_settings_are_refused_or_replaced(photos: Path, tmp_path:
     before = files(first.folder)
     for changes in ({"seed": 2}, {"size": 48}, {"layout": Layout(single=1.0)}, {"compressed": 1.0}):
         settings = {"count": 2, "size": 40, "seed": 1} | changes
-        with pytest.raises(DataError, match=f"other {next(iter(changes))}.*another folder, or give overwrite=True"):
+        with pytest.raises(DataError, match=rf"other settings \({next(iter(changes))}\).*give overwrite=True"):
             simulate([photos], tmp_path / "pairs", **settings)
     card = first.folder / "simulation.json"
     older = json.loads(card.read_text())
     del older["settings"]["light"], older["settings"]["drawing"]  # as versions wrote it that drew other lenses
     card.write_text(json.dumps(older))
-    with pytest.raises(DataError, match="other light, drawing"):
+    with pytest.raises(DataError, match=r"other settings \(light, drawing\)"):
         simulate([photos], tmp_path / "pairs", 2, 40, seed=1)
     card.write_bytes(before["simulation.json"])
     Image.new("RGB", (80, 80)).save(photos / "2.png")
-    with pytest.raises(DataError, match="other photos"):
+    with pytest.raises(DataError, match=r"other settings \(photos\)"):
         simulate([photos], tmp_path / "pairs", 2, 40, seed=1)
     assert files(first.folder) == before
     second = simulate([photos], tmp_path / "pairs", 1, 40, seed=2, overwrite=True)
@@ -250,12 +250,12 @@ def _bad_depths(folder: Path) -> dict[str, str]:
     return {
         "flat.npy": "must hold height x width numbers",
         "words.npy": "must hold height x width numbers",
-        "many.npy": "damaged or no NumPy array",
-        "zip.npy": "damaged or no NumPy array",
-        "huge.npy": "damaged or no NumPy array",
-        "negative.npy": "damaged or no NumPy array",
-        "text.npy": "damaged or no NumPy array",
-        "objects.npy": "damaged or no NumPy array",
+        "many.npy": "damaged or not a NumPy array",
+        "zip.npy": "damaged or not a NumPy array",
+        "huge.npy": "damaged or not a NumPy array",
+        "negative.npy": "damaged or not a NumPy array",
+        "text.npy": "damaged or not a NumPy array",
+        "objects.npy": "damaged or not a NumPy array",
         "eight.png": "must be grey with 16 bits",
         "colour.png": "must be grey with 16 bits",
         "depth.exr": "give a .npy file in metres, or a 16-bit grey PNG",

@@ -14,6 +14,7 @@ from dualpix.evaluation import score
 from dualpix.io import write_picture
 from dualpix.networks.spec import NetworkSpec
 from dualpix.simulation.photos import read_photos
+from dualpix.simulation.samples import Simulated
 from dualpix.training import sources, train
 from dualpix.training.feed import Feed
 from dualpix.training.recipes import Recipe
@@ -230,13 +231,13 @@ def test_a_network_that_maps_the_blur_is_tried_by_its_error(
 ) -> None:
     recipe = quick(network="dmenet", arguments={})
     blurs: list[torch.Tensor] = []
-    look_up = sources._Kept.__getitem__
+    look_up = Simulated.__getitem__
 
     def note(self: object, index: int) -> dict:
         blurs.append(look_up(self, index)["blur_px"])
         return look_up(self, index)
 
-    monkeypatch.setattr(sources._Kept, "__getitem__", note)
+    monkeypatch.setattr(Simulated, "__getitem__", note)
     _, validator = open_sources(recipe, tmp_path, [photos])
     scores = validator(Guess())
     expected = np.mean([np.abs(3 - np.abs(blur.numpy())).mean() for blur in blurs])

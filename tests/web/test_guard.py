@@ -156,4 +156,4 @@ def test_many_at_once(start: Start) -> None:
     assert all(reply.headers["retry-after"] == "10" for reply in replies if reply.status == 429)
     taken = [reply.json["id"] for reply in replies if reply.status == 202]
     assert all(client.wait(job)["state"] == "ready" for job in taken)
-    assert client.jobs is not None and len(list(client.jobs.root.iterdir())) == len(taken) == len(client.jobs._jobs)
+    assert client.jobs is not None and len(list(client.jobs.root.iterdir())) == len(taken) == len(client.jobs.all())

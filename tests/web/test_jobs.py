@@ -18,7 +18,7 @@ from dualpix.web.http_errors import HttpError
 from dualpix.web.job import http_error_of
 from dualpix.web.jobs import Jobs
 from dualpix.web.limits import Limits
-from dualpix.web.pipeline import Upload, told, upload_name
+from dualpix.web.pipeline import Upload, reworded, upload_name
 from dualpix.weights.checkpoint import Checkpoint
 
 Start = Callable[..., Client]
@@ -65,7 +65,7 @@ def test_one_after_the_other(start: Start) -> None:
     client = start()
     gate = threading.Event()
     assert client.jobs is not None
-    client.jobs._slow.submit(gate.wait, 120)
+    client.jobs.workers.slow.submit(gate.wait, 120)
     first, second = (client.upload(pair_of()).json["id"] for _ in range(2))
     for job in (first, second):
         assert client.wait(job, "waiting", "done")["state"] == "waiting"
@@ -176,14 +176,14 @@ def test_every_error_has_its_status(error: Exception, status: int, tmp_path: Pat
 
 def test_sentences_name_no_folder_and_no_option(tmp_path: Path) -> None:
     swapped = f"{tmp_path}/left.png and {tmp_path}/right.png are swapped ({option('swap')})."
-    assert told(PairError(swapped), tmp_path) == "left.png and right.png are swapped."
+    assert reworded(PairError(swapped), tmp_path) == "left.png and right.png are swapped."
     for advice, left in {
         f"; give one, or {option('layout', 'raw')}.": "; give one.",
         f"; give {option('force')} to go on.": ".",
         f", as {option('memory', None)} asks; give less, or leave it out.": "; use smaller views.",
         f". To exchange them, give {option('swap')}; to go on, {option('force')}.": ".",
     }.items():
-        assert told(PairError(f"They are odd{advice}"), tmp_path) == f"They are odd{left}"
+        assert reworded(PairError(f"They are odd{advice}"), tmp_path) == f"They are odd{left}"
 
 
 def test_names_of_uploads() -> None:

@@ -13,7 +13,7 @@ from dualpix.web.openapi import describe
 
 def test_every_route_is_described_and_every_description_has_a_route(client: Client) -> None:
     assert client.jobs is not None
-    routes: list[Any] = [route for route in create_app(client.jobs)._app.routes if isinstance(route, Route)]
+    routes: list[Any] = [route for route in create_app(client.jobs).app.routes if isinstance(route, Route)]
     real = {
         (route.path.replace("{job}", "{id}"), method.lower())
         for route in routes

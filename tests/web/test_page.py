@@ -134,14 +134,14 @@ def test_a_mistake_of_the_page_is_not_taken_for_a_server_that_is_away(tmp_path: 
     """Asked of a real server, of one that breaks off in its answer, and of none."""
     (tmp_path / "server.mjs").write_bytes(content_of("server.js"))
     (tmp_path / "asking.mjs").write_text("""
-import { mayPass, sentenceOf, told } from "./server.mjs";
+import { fetchJson, mayPass, sentenceOf } from "./server.mjs";
 const [real, breaking, nobody] = process.argv.slice(2).map((port) => `http://127.0.0.1:${port}/api/`);
 const found = {};
 for (const [name, call] of Object.entries({
-  answer: () => told(`${real}limits`),
-  refusal: () => told(`${real}jobs/none`),
-  broken: () => told(`${breaking}limits`),
-  away: () => told(`${nobody}limits`),
+  answer: () => fetchJson(`${real}limits`),
+  refusal: () => fetchJson(`${real}jobs/none`),
+  broken: () => fetchJson(`${breaking}limits`),
+  away: () => fetchJson(`${nobody}limits`),
   mistake: async () => undefined.check,
 })) {
   try { found[name] = Boolean(await call()); } catch (error) { found[name] = [mayPass(error), sentenceOf(error)]; }
@@ -193,7 +193,7 @@ def test_a_whole_visit(start: Start, weights: Path, tmp_path: Path, dualpix: Com
             page.click("#swap")
             page.wait(lambda: page.run("return !document.querySelector('#swap').disabled") and page.run(LOADED))
             assert client.jobs is not None
-            (job,) = client.jobs._jobs.values()
+            (job,) = client.jobs.all()
             assert job.upload.swap == (side == "swapped")
         page.click("#deblur")
         page.wait(lambda: page.run("return !document.querySelector('#stage').classList.contains('empty')"))
@@ -226,7 +226,7 @@ def test_a_whole_visit(start: Start, weights: Path, tmp_path: Path, dualpix: Com
         page.run("location.reload()")
         page.wait(lambda: page.is_shown("#result"))  # a reload loses nothing
         page.click("#again")
-        page.wait(lambda: not client.jobs._jobs)
+        page.wait(lambda: not client.jobs.all())
         assert page.complaints() == []
 
 
@@ -251,7 +251,7 @@ def test_what_goes_wrong_is_told(start: Start, tmp_path: Path) -> None:
         page.wait(lambda: page.is_shown("#deblur") and page.run(LOADED))
         assert page.run("return document.documentElement.scrollWidth") == 390
         assert client.jobs is not None
-        for job in list(client.jobs._jobs.values()):
+        for job in client.jobs.all():
             client.jobs.remove(job)
         page.click("#deblur")
         page.wait(lambda: "no such job" in page.text("#alert"))

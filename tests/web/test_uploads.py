@@ -20,7 +20,7 @@ def test_a_body_that_ends_inside_a_part(client: Client, pair: dict[str, bytes], 
     before = sorted(client.jobs.root.iterdir())
     sent = iter([body[:length]]) if is_chunked else body[:length]
     reply = client.ask("POST", "/api/jobs", sent, content_type=KIND)
-    assert reply.status == 400 and "ended" in reply.error
+    assert reply.status == 400 and "incomplete" in reply.error
     assert sorted(client.jobs.root.iterdir()) == before
 
 

@@ -21,7 +21,7 @@ SMALL = pair_of(24, 24)
 def occupied(client: Client) -> Iterator[None]:
     """Checks, and files to download, wait for their turn meanwhile."""
     assert client.jobs is not None
-    gate = client.jobs._workers._gate
+    gate = client.jobs.workers.gate
     gate.acquire()
     try:
         yield
@@ -69,7 +69,7 @@ def test_who_left_before_the_file_was_made_has_not_fetched_it(start: Start) -> N
     with occupied(client):
         connection = client.connect()
         connection.request("GET", f"/api/jobs/{job}/result")
-        while not client.jobs._renders:
+        while not client.jobs.files_under_way:
             time.sleep(0.001)
         connection.close()
     folder = client.jobs.find(job).upload.folder
@@ -127,7 +127,7 @@ def test_what_is_to_be_deblurred_is_never_at_rest_before(start: Start, caplog: p
 
         def emit(self, record: logging.LogRecord) -> None:
             assert client.jobs is not None
-            seen.extend(job.state for job in client.jobs._jobs.values() if "check" in record.getMessage())
+            seen.extend(job.state for job in client.jobs.all() if "check" in record.getMessage())
 
     looking = Look()
     LOG.addHandler(looking)
@@ -163,7 +163,7 @@ def test_what_is_deleted_while_its_file_is_made_leaves_nothing(start: Start, mom
         if moment == "before its turn":
             with occupied(client):
                 asked = aside.submit(client.get, f"/api/jobs/{job}/result")
-                while not client.jobs._renders:
+                while not client.jobs.files_under_way:
                     time.sleep(0.001)
                 assert client.ask("DELETE", f"/api/jobs/{job}").status == 204
         else:

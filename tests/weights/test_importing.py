@@ -1,4 +1,4 @@
-"""From the authors' file to one that `--weights` takes, through both doors."""
+"""From the authors' file to one that `--weights` takes, by the function and by the command."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -45,7 +45,7 @@ def test_what_exists_is_replaced_only_when_told(authors: Path) -> None:
     with pytest.raises(CheckpointError, match="exists; give another name, or overwrite=True"):
         import_weights(authors, "dpdnet", "ours.safetensors", NARROW)
     import_weights(authors, "dpdnet", "ours.safetensors", NARROW, overwrite=True)
-    with pytest.raises(CheckpointError, match=r"ours.pth will not do.*\.safetensors"):
+    with pytest.raises(CheckpointError, match=r"ours.pth cannot hold weights.*\.safetensors"):
         import_weights(authors, "dpdnet", "ours.pth", NARROW)
 
 
@@ -61,8 +61,8 @@ def test_the_command_imports(authors: Path, dualpix: Command) -> None:
     [
         (["--network", "dpdnet"], 1, "does not fit network 'dpdnet'"),
         (["--network", "mccnet"], 1, "no network whose authors' weights can be read called 'mccnet'"),
-        (["--network", "dpdnet", "--arguments", "[1]"], 2, "no JSON object"),
-        (["--network", "dpdnet", "--arguments", "widths"], 2, "no JSON object"),
+        (["--network", "dpdnet", "--arguments", "[1]"], 2, "not a JSON object"),
+        (["--network", "dpdnet", "--arguments", "widths"], 2, "not a JSON object"),
     ],
 )
 def test_bad_input_is_one_sentence(words: list[str], code: int, says: str, authors: Path, dualpix: Command) -> None:

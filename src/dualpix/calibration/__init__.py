@@ -1,1 +1,1 @@
-"""A camera's own numbers, from pairs that it took."""
+"""Measure a camera's optics and sensor from pairs that it took."""

@@ -1,9 +1,9 @@
-"""Blur and rho from two views alone.
+"""Estimate blur and rho from the two views alone.
 
-With L = S * (C - rho B) and R = S * (C + rho B) the unknown picture S drops out (Punnappurath et al., ICCP 2020, in the
-family of `simulation.kernels`): (R - L) * C = rho (R + L) * B. Only the right radius makes both sides alike. One shift
-of the views can have many radii as long as S has no fine detail, so the spread is wide; the median over many windows is
-not far off.
+With L = S * (C - rho B) and R = S * (C + rho B), the unknown sharp picture S drops out (Punnappurath et al., "Modeling
+defocus-disparity in dual-pixel sensors", ICCP 2020, here for the kernels of `simulation.kernels`): (R - L) * C = rho (R
++ L) * B. Only the right radius makes both sides equal. Where S has no fine detail, many radii fit the same shift of the
+views, so single windows scatter widely; the median over many windows is close to the truth.
 """
 
 from collections.abc import Sequence
@@ -23,17 +23,27 @@ MIN_VARIANCE = 4e-6
 
 @dataclass(frozen=True)
 class Blind:
-    """What was found in windows of 96 px, 32 px apart, each tensor h x w: signed blur radius in pixels and rho, both
-    NaN where nothing can be told."""
+    """What was found in windows of 96 px, 32 px apart; NaN where nothing could be determined.
+
+    Attributes:
+        blur_px: Signed blur radius in pixels, h x w.
+        rho: Disparity per blur radius, h x w.
+    """
 
     blur_px: Tensor
     rho: Tensor
 
 
 def fit_blind(left: Tensor, right: Tensor, lens: Lens = TYPICAL, radii: Sequence[float] = RADII) -> Blind:
-    """Fit blur and rho to two views, H x W in linear light, 96 px or more. `lens` gives the kernels' shape.
+    """Fit blur and rho to two views.
 
-    Radii from 2 px up to those of the grid are found; in the median over a scene to some 15 %.
+    Blur radii from 2 px up to the largest of `radii` are found, and rho to about 15 % in the median over a scene.
+
+    Args:
+        left: Left view, one channel in linear light, H x W, 96 px or more.
+        right: Right view, of the same size.
+        lens: Gives the shape of the kernels; its rho does not matter.
+        radii: Blur radii in pixels that are tried, in rising order.
     """
     both = (left + right) / 2
     reach = reach_px(lens, max(radii))
@@ -53,7 +63,7 @@ def fit_blind(left: Tensor, right: Tensor, lens: Lens = TYPICAL, radii: Sequence
 
 
 def _compare(half: Tensor, both: Tensor) -> Tensor:
-    """Share of `half` that no multiple of `both` explains, and the best multiple, in every window, 2 h w."""
+    """Share of `half` that no multiple of `both` explains, and the best multiple, in every window, 2 x h x w."""
     a, b, aa, bb, ab = windows(torch.stack([half, both, half * half, both * both, half * both]))
     covariance = ab - a * b
     mine, others = (aa - a * a).clamp_min(1e-14), (bb - b * b).clamp_min(1e-14)

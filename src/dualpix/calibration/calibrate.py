@@ -1,4 +1,4 @@
-"""Calibrate: what is this camera like? Its numbers from real pairs, with and without their sharp pictures."""
+"""Calibrate: measure a camera from real pairs, with or without their sharp pictures."""
 
 import csv
 import io
@@ -32,7 +32,7 @@ from dualpix.pairs import read_pair
 from dualpix.pairs.sample import bare_name, list_pictures
 from dualpix.simulation.sensor import Tone
 
-FIRST_TONE = Tone(0.3)  # until it is measured; near enough for blur and rho
+FIRST_TONE = Tone(0.3)  # assumed until the tone curve is measured; close enough for blur and rho
 MIN_SIDE_PX = 160
 MOST_PIXELS = 1_200_000
 SWAPPED_SHARE = 0.85
@@ -44,15 +44,20 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Calibration:
-    """`pairs`: numbers by name of the pair, then by name of the quantity, whose last word is its unit; `together`: over
-    all pairs; `missing`: sentences on what could not be told, and why."""
+    """The measured parameters of a camera.
+
+    Attributes:
+        pairs: By name of the pair, then by name of the quantity, which ends in its unit.
+        together: Over all pairs: medians, but means of shares.
+        missing: What could not be measured, and why, one sentence each.
+    """
 
     pairs: dict[str, Numbers]
     together: Numbers
     missing: list[str] = field(default_factory=list)
 
     def csv(self) -> str:
-        """All numbers: pair ("all" for all together), quantity, value, low, high, count."""
+        """All numbers as CSV: pair ("all" for all together), quantity, value, low, high, count."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(["pair", "quantity", "value", "low", "high", "count"])
@@ -72,11 +77,35 @@ def calibrate(
     force: bool = False,
     progress: Progress | None = None,
 ) -> Calibration:
-    """Measure a camera on one pair (three files) or on several (three folders, whose files go together by name).
+    """Measure a camera from one pair or from several.
 
-    Without `sharp`, the picture of the same scene with everything in focus, some numbers cannot be told, and `missing`
-    says so. Pairs that look swapped are refused unless `force`. Raises `PairError`, `PictureError` or `DataError` for
-    what cannot be read or measured.
+    Args:
+        left: The left view, or a folder of left views.
+        right: The right view, or a folder of right views; the files of a pair have the same name in each folder.
+        sharp: The picture of the same scene with everything in focus, or a folder of these. Without it some parameters
+            cannot be measured, and `missing` says so.
+        force: Measure pairs that look swapped too, instead of refusing them.
+        progress: Called after each pair with the number of pairs done and their total.
+
+    Raises:
+        PairError: Two pictures are no pair, are too small, have too little texture, or look swapped.
+        PictureError: A picture cannot be read.
+        DataError: Files and folders are mixed, or the folders' files do not match.
+
+    Example:
+        >>> import tempfile
+        >>> import torch
+        >>> from dualpix.io import write_picture
+        >>> from dualpix.simulation.simulate import CAMERAS, simulate_from_depth
+        >>> sharp = torch.rand(3, 20, 20, generator=torch.Generator().manual_seed(0)).repeat_interleave(8, 1)
+        >>> sharp = sharp.repeat_interleave(8, 2)  # 160 x 160 squares of 8 x 8 pixels
+        >>> made = simulate_from_depth(sharp, torch.full((160, 160), 1.5), CAMERAS["5d-mark-iv-50mm-f4"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     views = [f"{folder}/{name}.png" for name in ("left", "right")]
+        ...     left_out = [write_picture(path, made[path[len(folder) + 1 : -4]]) for path in views]
+        ...     found = calibrate(*views)
+        >>> round(found.together["disparity px"].value)  # rho 0.4 times a blur radius of 5.1 px
+        2
     """
     scenes = _find(Path(left), Path(right), None if sharp is None else Path(sharp))
     pairs: dict[str, Numbers] = {}
@@ -94,9 +123,21 @@ def calibrate(
 def measure(
     left: Tensor, right: Tensor, sharp: Tensor | None = None, depth: int = 16, *, name: str = "", force: bool = False
 ) -> tuple[Numbers, list[str]]:
-    """The numbers of one pair, 3 H W each in [0, 1], from files with `depth` bits; and what could not be told.
+    """Measure one pair; of large pictures only the middle rows are used.
 
-    Of large pictures only the middle rows are looked at. Raises `PairError` as `calibrate` does.
+    Args:
+        left: Left view, 3 x H x W in [0, 1], display-encoded.
+        right: Right view, of the same shape.
+        sharp: The sharp picture, of the same shape.
+        depth: Bits per channel of the files.
+        name: What error messages call the pair.
+        force: Measure the pair even if its views look swapped.
+
+    Returns:
+        The numbers by name, and a sentence for each thing that could not be measured.
+
+    Raises:
+        PairError: As for `calibrate`.
     """
     label = name or "the pair"
     _require_sizes(label, left, right, sharp)
@@ -121,7 +162,7 @@ def measure(
 
 
 def _find(left: Path, right: Path, sharp: Path | None) -> dict[str, tuple[Path, ...]]:
-    """By name: the files of every pair."""
+    """The files of every pair, by name."""
     places = [place for place in (left, right, sharp) if place is not None]
     folders = [place for place in places if place.is_dir()]
     if not folders:
@@ -165,7 +206,7 @@ def _refuse_swapped(label: str, disparity: Tensor) -> None:
 
 
 def _middle_rows(picture: Tensor) -> Tensor:
-    """Rows are enough: the camera's numbers change along them and hardly across."""
+    """Rows from the middle of the picture: a camera's parameters vary along rows, and hardly across them."""
     _, height, width = picture.shape
     rows = min(height, max(MIN_SIDE_PX, MOST_PIXELS // width))
     top = (height - rows) // 2
@@ -175,14 +216,14 @@ def _middle_rows(picture: Tensor) -> Tensor:
 def _of_sharp(
     label: str, views: tuple[Tensor, Tensor], sharp: Tensor, disparity: Tensor, missing: list[str]
 ) -> tuple[Numbers, Tone]:
-    """All that only the sharp picture can tell, and the tone curve."""
+    """All that needs the sharp picture, and the tone curve."""
     left, right = (FIRST_TONE.decode(view) for view in views)
     clear = align(left, right, FIRST_TONE.decode(sharp))
     found = fit_field(left, right, clear)
     good = found.good
     if int(good.sum()) < min(MIN_WINDOWS, max(1, good.numel() // 4)):
         raise PairError(
-            f"{label}: the sharp picture hardly explains the views; give the same scene in focus, within 2 px of them."
+            f"{label}: the sharp picture does not fit the views; give the same scene in focus, within 2 px of them."
         )
     patches = find_patches(*views, FIRST_TONE.encode(clear), found)
     contrast = fit_tone(patches)
@@ -193,12 +234,12 @@ def _of_sharp(
         chosen = {"tone contrast": contrast, **{f"kernel {k}": v for k, v in shape.choices.items()}}
         numbers |= {name: Number(c.value, c.low, c.high, len(patches)) for name, c in chosen.items()}
     else:
-        missing.append("Too few places of one clear blur (4 to 20 px) for tone, rim, softness and split.")
+        missing.append("Too few places of uniform blur (4 to 20 px) to fit tone, rim, softness and split.")
     return numbers | of_rho(found, disparity, shape.rho_ratio if shape else 1.0, missing), tone
 
 
 def _together(pairs: Sequence[Mapping[str, Number]]) -> Numbers:
-    """Over pairs: shares as means, the rest as medians, with the spread over pairs."""
+    """Over pairs: means of shares, medians of all else, with the spread over the pairs."""
     if len(pairs) == 1:
         return dict(pairs[0])
     together = {}

@@ -1,9 +1,10 @@
-"""A real pair and its sharp picture -> signed blur and rho, window by window: the fit behind `dualpix calibrate`.
+"""Signed blur and rho of a real pair with its sharp picture, window by window: the fit behind `dualpix calibrate`.
 
-In linear light both views are the sharp picture S under the kernels of `simulation.kernels`, so their mean and their
-half difference are M = S * C and D = rho S * (C g / rho). For every radius of a grid, M is regressed on S * C, its two
-derivatives (S may lie a little aside) and a constant, and D on S * (C g / rho): the radius with the least error is the
-blur, the factor of D is rho, and its sign is that of the blur. One convolution serves all windows of the frame.
+In linear light both views are the sharp picture S convolved with the kernels of `simulation.kernels`, so their mean and
+half their difference are M = S * C and D = rho S * (C g / rho). For every radius of a grid, M is regressed on S * C,
+its two derivatives (S may be slightly misaligned) and a constant, and D on S * (C g / rho). The radius with the least
+error is the blur, the factor of D is rho, and its sign is that of the blur. One convolution serves all windows of the
+frame.
 
 Everything here takes one channel, H x W, in linear light.
 """
@@ -19,29 +20,35 @@ from dualpix.simulation.kernels import Lens, kernels, reach_px
 from dualpix.simulation.spreading import fast_size, kernel_spectra
 
 BLOCK_PX = 32
-BLOCKS = 3  # a window is so many blocks wide, and windows overlap by all but one block
+BLOCKS = 3  # a window has 3 x 3 blocks, and windows are one block apart
 RADII = (0.02, 0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 14.0, 16.0, 18.0, 21.0, 24.0, 28.0)
 COARSE_RADII = (0.02, 1.5, 3.0, 6.0, 10.0, 16.0)
-# Which of the maps in `_regress` are ever compared.
+# The pairs of maps in `_regress` whose covariance is needed.
 NEEDED = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2), (0, 3), (1, 3), (2, 3), (3, 3)]
 NEEDED += [(0, 4), (2, 4), (4, 4), (0, 5), (2, 5), (4, 5), (5, 5)]
 TYPICAL = Lens(rho=0.3, softness_px=0.3, softness_rel=0.08)
-MIN_VARIANCE = 4e-6  # of a window's light: less is flat
+MIN_VARIANCE = 4e-6  # of a window's light; below it the window counts as flat
 MIN_EXPLAINED = 0.9
-STILL_PX = 0.12  # less disparity than this, at a small radius, is the softness of the file and no blur
+STILL_PX = 0.12  # a small radius with less disparity than this is the file's softness, not defocus
 SOFT_PX = 3.5
-FARTHEST_PX = 4.0  # a window that is found further aside is mistaken
+FARTHEST_PX = 4.0  # a larger misalignment of a window is an error of the fit
 
 
 @dataclass(frozen=True)
 class Field:
-    """What was found in the windows of a frame, each tensor h x w (rows and columns of windows).
+    """What was found in the windows of a frame, each a tensor h x w (rows and columns of windows).
 
-    x, y: middle of the window, from -1 to 1 over the frame's width and height.
-    blur_px: signed radius, zero where the window is in focus.
-    disparity_px: rho times the blur; rho: their ratio, NaN where nothing is blurred.
-    shift_x_px, shift_y_px: by how much the sharp picture lies further right and down than the views.
-    variance: of the light of M; explained, split_explained: shares of the variance of M and D that the fit explains.
+    Attributes:
+        x: Centre of the window, from -1 to 1 over the frame's width.
+        y: The same over its height.
+        blur_px: Signed blur radius in pixels, 0 where the window is in focus.
+        disparity_px: rho times the blur.
+        rho: Disparity over blur radius; NaN where nothing is blurred.
+        shift_x_px: How far the sharp picture lies to the right of the views.
+        shift_y_px: How far it lies below them.
+        variance: Of the light of M.
+        explained: Share of the variance of M that the fit explains.
+        split_explained: Share of the variance of D that the fit explains.
     """
 
     x: Tensor
@@ -57,23 +64,30 @@ class Field:
 
     @property
     def good(self) -> Tensor:
-        """Windows with enough texture, well explained: where blur is known."""
+        """Windows with enough texture and a good fit, in which blur is known."""
         near = torch.maximum(self.shift_x_px.abs(), self.shift_y_px.abs()) < FARTHEST_PX
         return (self.variance > MIN_VARIANCE) & (self.explained > MIN_EXPLAINED) & near
 
     @property
     def split(self) -> Tensor:
-        """Windows where rho is known too."""
+        """Windows in which rho is known too."""
         return self.good & (self.explained > 0.95) & (self.split_explained > 0.5) & (self.blur_px.abs() >= 2)
 
 
 def fit_field(
     left: Tensor, right: Tensor, sharp: Tensor, lens: Lens = TYPICAL, radii: Sequence[float] = RADII
 ) -> Field:
-    """Fit blur and rho in windows of 96 px, 32 px apart. `lens` gives the kernels' shape; its rho does not matter.
+    """Fit blur and rho in windows of 96 px, 32 px apart.
 
-    `sharp` must lie within a pixel or two of the views; see `align`. Raises ValueError for pictures of different sizes
-    or smaller than a window.
+    Args:
+        left: Left view, one channel in linear light, H x W.
+        right: Right view, of the same size.
+        sharp: The sharp picture, of the same size, aligned within a pixel or two (see `align`).
+        lens: Gives the shape of the kernels; its rho does not matter.
+        radii: Blur radii in pixels that are tried, in rising order.
+
+    Raises:
+        ValueError: The pictures differ in size, or are smaller than a window.
     """
     height, width = left.shape
     if left.shape != right.shape or left.shape != sharp.shape or min(height, width) < BLOCK_PX * BLOCKS:
@@ -86,9 +100,10 @@ def fit_field(
 
 
 class Convolver:
-    """One picture, H x W, convolved with both parts of kernels of any radius.
+    """One picture, H x W, convolved with kernels of any radius; prepared once.
 
-    It goes on by `reach_px` as in a mirror; nearer to its edges than a kernel reaches beyond that, the result is wrong.
+    The picture is mirrored by `reach_px` at its edges. Results nearer to an edge than a kernel extends beyond that are
+    wrong.
     """
 
     def __init__(self, picture: Tensor, reach_px: int) -> None:
@@ -107,12 +122,12 @@ class Convolver:
 
 
 def windows(pictures: Tensor) -> Tensor:
-    """Means over windows, N H W -> N h w."""
+    """Means over windows, N x H x W to N x h x w."""
     return F.avg_pool2d(F.avg_pool2d(pictures, BLOCK_PX).double(), BLOCKS, 1)
 
 
 def _regress(middle: Tensor, half: Tensor, even: Tensor, odd: Tensor) -> Tensor:
-    """Errors and factors of one radius: 7 h w (error of M, of D, gain, shift x, shift y, rho), then both variances."""
+    """Fit one radius in every window: errors of M and D, gain, shifts x and y, rho, variances of M and D: 8 x h x w."""
     down, across = torch.gradient(even)
     maps = [even, across, down, middle, odd, half]
     means = windows(torch.stack(maps))
@@ -129,7 +144,7 @@ def _regress(middle: Tensor, half: Tensor, even: Tensor, odd: Tensor) -> Tensor:
 
 
 def _solve(covariance: Tensor, sources: list[int], target: int) -> tuple[Tensor, Tensor]:
-    """Least squares of one map on others, in every window: factors h w n, and the variance that is left, h w."""
+    """Least squares of one map on others, in every window: factors, h x w x n, and the remaining variance, h x w."""
     square = covariance[..., sources, :][..., sources]
     ridge = 1e-10 + 1e-6 * square.diagonal(dim1=-2, dim2=-1)
     across = covariance[..., sources, target]
@@ -138,7 +153,7 @@ def _solve(covariance: Tensor, sources: list[int], target: int) -> tuple[Tensor,
 
 
 def _best(fits: Tensor, radii: Tensor) -> Field:
-    """The radius of least error in every window, between the radii of the grid, and what goes with it."""
+    """The radius of least error in every window, interpolated in the grid of radii, and the values that go with it."""
     error = fits[:, 0] + fits[:, 1]
     index = error.argmin(0)
     inner = index.clamp(1, len(radii) - 2)
@@ -172,20 +187,28 @@ def _field(picked: Tensor, radius: Tensor, disparity: Tensor) -> Field:
 
 
 def _places(count: int) -> Tensor:
-    """Middles of windows from -1 to 1 over the frame; the rest of a block that is left over at the end is ignored."""
+    """Centres of windows from -1 to 1 over the frame; an incomplete block at the end is ignored."""
     whole = count + BLOCKS - 1
     return (torch.arange(count, dtype=torch.float64) + BLOCKS / 2) / whole * 2 - 1
 
 
 def vertex(x: Tensor, y: Tensor) -> Tensor:
-    """Where the parabola through three points, 3 h w, is lowest."""
+    """Abscissa of the minimum of the parabola through three points.
+
+    Args:
+        x: Abscissas in rising order, 3 x h x w.
+        y: Ordinates, 3 x h x w.
+
+    Returns:
+        h x w; the middle abscissa where the parabola has no minimum.
+    """
     first, last = (y[1] - y[0]) / (x[1] - x[0]), (y[2] - y[1]) / (x[2] - x[1])
     bend = (last - first) / (x[2] - x[0])
     return torch.where(bend > 0, (x[0] + x[1]) / 2 - first / (2 * bend.clamp_min(1e-18)), x[1])
 
 
 def _between(x: Tensor, y: Tensor, at: Tensor) -> Tensor:
-    """Linear interpolation of n h w, known at n places, at h w places."""
+    """Linear interpolation of values n x h x w, known at n abscissas, at the abscissas h x w."""
     above = torch.searchsorted(x, at.contiguous()).clamp(1, len(x) - 1)
     low, high = x[above - 1], x[above]
     share = (at - low) / (high - low)
@@ -193,9 +216,19 @@ def _between(x: Tensor, y: Tensor, at: Tensor) -> Tensor:
 
 
 def align(left: Tensor, right: Tensor, sharp: Tensor, lens: Lens = TYPICAL, rounds: int = 2) -> Tensor:
-    """The sharp picture moved onto the views by a shift that changes linearly over the frame, as of a touched tripod.
+    """Register the sharp picture to the views by a shift that changes linearly over the frame (a tripod was touched).
 
-    Good for misalignments up to about two pixels. All H x W.
+    Works for misalignments up to about two pixels.
+
+    Args:
+        left: Left view, one channel in linear light, H x W.
+        right: Right view, of the same size.
+        sharp: The sharp picture, of the same size.
+        lens: Gives the shape of the kernels.
+        rounds: How often the shift is estimated and corrected.
+
+    Returns:
+        The sharp picture, resampled, H x W.
     """
     moved = sharp
     for _ in range(rounds):
@@ -212,7 +245,7 @@ def align(left: Tensor, right: Tensor, sharp: Tensor, lens: Lens = TYPICAL, roun
 
 
 def _move(picture: Tensor, shifts: Tensor) -> Tensor:
-    """The picture, seen `shifts` (2 x 3: constant, per x, per y) pixels further right and down."""
+    """Resample a picture so that it appears `shifts` pixels further left and up (2 x 3: constant, per x, per y)."""
     height, width = picture.shape
     y, x = torch.meshgrid(torch.linspace(-1, 1, height), torch.linspace(-1, 1, width), indexing="ij")
     across, down = (a + b * x + c * y for a, b, c in shifts)
@@ -222,9 +255,16 @@ def _move(picture: Tensor, shifts: Tensor) -> Tensor:
 
 
 def robust_fit(sources: Tensor, target: Tensor, scale: float, rounds: int = 12) -> Tensor:
-    """Factors, n, of `sources`, N x n, that explain `target`, N: least squares with far points counting little.
+    """Robust linear regression: iterated least squares with Cauchy weights.
 
-    `scale` is the deviation at which a point counts a quarter (Cauchy weights, iterated).
+    Args:
+        sources: N x n.
+        target: N.
+        scale: Deviation at which a point's weight falls to a quarter.
+        rounds: Number of iterations.
+
+    Returns:
+        The factors of the sources, n.
     """
     weight, factors = torch.ones_like(target), target.new_zeros(sources.shape[1])
     for _ in range(rounds):

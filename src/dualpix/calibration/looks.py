@@ -1,6 +1,6 @@
-"""Three pictures of a pair's nature, for comparing real pairs with simulated ones: spectra, edges, and distances.
+"""Statistics for comparing real pairs with simulated ones: power spectra, edge profiles, distances of distributions.
 
-Views are display-encoded, H x W (one channel) in [0, 1].
+Views are display-encoded, one channel, H x W in [0, 1].
 """
 
 import torch
@@ -16,9 +16,14 @@ STRAIGHT_PX = 9
 
 
 def spectra(picture: Tensor, chosen: Tensor) -> Tensor:
-    """Radially averaged power spectra of the chosen windows (h x w, as in `Field`), N x 25, in dB of display values.
+    """Radially averaged power spectra of windows, with a Hann window and without the mean.
 
-    One number for each band between `FREQUENCIES`, in cycles per pixel; Hann window, mean taken off.
+    Args:
+        picture: H x W.
+        chosen: Which windows, h x w, as in `Field`.
+
+    Returns:
+        N x 25 in dB of display values, for the bands between `FREQUENCIES`, in cycles per pixel.
     """
     tiles = picture.unfold(0, TILE_PX, BLOCK_PX).unfold(1, TILE_PX, BLOCK_PX)[: chosen.shape[0], : chosen.shape[1]]
     tiles = tiles[chosen]
@@ -34,10 +39,20 @@ def spectra(picture: Tensor, chosen: Tensor) -> Tensor:
 
 
 def edge_profiles(view: Tensor, sharp: Tensor, field: Field, low_px: float, high_px: float) -> Tensor:
-    """How the view crosses straight, upright edges of the sharp picture where |blur| lies in a range, N x 41.
+    """Profiles of the view across straight vertical edges of the sharp picture, where |blur| lies in a range.
 
-    Linear light. Each profile runs along its row, to the right behind the focal plane and to the left in front of it
-    (so the left view always comes first), at `EDGE_STEPS` blur radii from the edge; 0 well before, 1 well after it.
+    Each profile runs along its row, to the right behind the focal plane and to the left in front of it, so that the
+    left view always comes first.
+
+    Args:
+        view: H x W in linear light.
+        sharp: The aligned sharp picture, H x W in linear light.
+        field: What was found in the pair.
+        low_px: Least blur radius in pixels.
+        high_px: Largest blur radius in pixels.
+
+    Returns:
+        N x 41, sampled at `EDGE_STEPS` blur radii from the edge; 0 well before the edge, 1 well after it.
     """
     rows, columns, radius, sign = _edges(sharp, field, low_px, high_px)
     if not len(rows):
@@ -53,13 +68,13 @@ def edge_profiles(view: Tensor, sharp: Tensor, field: Field, low_px: float, high
     dark, bright = stacked[:, :8].mean(1, keepdim=True), stacked[:, -8:].mean(1, keepdim=True)
     step = bright - dark
     normal = (stacked - dark) / torch.where(step.abs() < 1e-3, 1e-3, step)
-    # What is uneven far from the edge was no lone edge.
+    # A profile that is uneven far from its edge has other edges nearby.
     ends = torch.maximum((normal[:, :8]).abs().amax(1), (normal[:, -8:] - 1).abs().amax(1))
     return normal[(ends < 0.15) & (step[:, 0].abs() > 0.02)]
 
 
 def _edges(sharp: Tensor, field: Field, low_px: float, high_px: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Rows, columns, |blur| and the sign of blur of strong upright edges."""
+    """Rows, columns, |blur| and sign of the blur of strong vertical edges."""
     height, width = sharp.shape
     across = F.avg_pool2d((sharp[:, 1:] - sharp[:, :-1])[None], (STRAIGHT_PX, 1), 1, (STRAIGHT_PX // 2, 0))[0]
     peak = F.max_pool2d(across.abs()[None], (1, 2 * int(high_px) + 1), 1, (0, int(high_px)))[0] == across.abs()
@@ -81,6 +96,11 @@ def _edges(sharp: Tensor, field: Field, low_px: float, high_px: float) -> tuple[
 
 
 def moved(first: Tensor, second: Tensor) -> float:
-    """Earth mover's distance of two sets of numbers: how far, on average, one must be moved to make the other."""
+    """Earth mover's distance of two sets of numbers: how far, on average, one must be moved to become the other.
+
+    Args:
+        first: N numbers.
+        second: M numbers, in the same unit.
+    """
     shares = torch.linspace(0.005, 0.995, 199, dtype=torch.float64)
     return float((first.double().quantile(shares) - second.double().quantile(shares)).abs().mean())

@@ -1,6 +1,6 @@
-"""The numbers of a camera, by name, out of what the other calibration files find.
+"""A camera's parameters, by name, from what the other calibration files find.
 
-Each function takes what was found and gives numbers; what cannot be told is added to `missing` as a sentence.
+Each function takes what was found and gives numbers; what cannot be determined is added to `missing` as a sentence.
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,14 @@ RHO_PLACES = (0.0, 0.33, 0.67, 1.0)
 
 @dataclass(frozen=True)
 class Number:
-    """A measured number; `low`, `high`: 10th and 90th percentile over places, or over pairs where there are several
-    (None for shares of one pair); `count`: windows, blocks, patches or edges it stands on."""
+    """A measured number.
+
+    Attributes:
+        value: The median, or a share.
+        low: 10th percentile over places, or over pairs where there are several; None for shares of one pair.
+        high: 90th percentile.
+        count: How many windows, blocks, patches or edges it is based on.
+    """
 
     value: float
     low: float | None
@@ -37,12 +43,13 @@ Numbers = dict[str, Number]
 
 
 def number(values: Tensor) -> Number:
+    """Median, 10th and 90th percentile of values, of any unit."""
     low, middle, high = values.double().quantile(torch.tensor([0.1, 0.5, 0.9], dtype=torch.float64)).tolist()
     return Number(middle, low, high, len(values))
 
 
 def _shares(what: str, unit: str, values: Tensor, edges: Sequence[float]) -> Numbers:
-    """The share of the values in every range between edges, and beyond them."""
+    """The share of the values in each range between edges, and beyond them."""
     index = torch.bucketize(values, torch.tensor(edges, dtype=values.dtype))
     ends = ["", *(f"{edge:g}" for edge in edges), ""]
     names = [
@@ -56,11 +63,13 @@ def _shares(what: str, unit: str, values: Tensor, edges: Sequence[float]) -> Num
 
 
 def of_disparity(disparity: Tensor) -> Numbers:
+    """Disparity in pixels, from `match_rows`: its distribution, and the share of windows in ranges."""
     known = disparity[disparity.isfinite()]
     return {"disparity px": number(known)} | _shares("disparity", "px", known, DISPARITY_EDGES)
 
 
 def of_shading(left: Tensor, right: Tensor) -> Numbers:
+    """Opposite shading of the two views, H x W in linear light: its tilt, and the difference of exposure."""
     line = fit_shading(left, right)
     if line.tilt != line.tilt:
         return {}
@@ -69,10 +78,11 @@ def of_shading(left: Tensor, right: Tensor) -> Numbers:
 
 
 def of_blind(left: Tensor, right: Tensor, missing: list[str]) -> Numbers:
+    """Blur and rho from two views alone, H x W in linear light."""
     found = fit_blind(left, right)
     known = found.rho.isfinite()
     if int(known.sum()) < MIN_WINDOWS:
-        missing.append("Too little is blurred visibly to tell rho from the views alone.")
+        missing.append("Too little is visibly blurred to determine rho from the views alone.")
         return {}
     return {
         "rho from views alone": number(found.rho[known]),
@@ -81,6 +91,7 @@ def of_blind(left: Tensor, right: Tensor, missing: list[str]) -> Numbers:
 
 
 def of_blur(found: Field) -> Numbers:
+    """Blur radii of a scene: their distribution, the shares in focus and in front of the focus, and slants."""
     blur = found.blur_px[found.good]
     out_of_focus = blur.abs() > 1
     numbers = {"blur px": number(blur)} | _shares("blur", "px either sign", blur.abs(), BLUR_EDGES)
@@ -95,7 +106,7 @@ def of_blur(found: Field) -> Numbers:
 
 
 def _slants(found: Field, axis: int) -> Tensor:
-    """How much blur changes over 96 px along one axis, per 100 px."""
+    """How much the blur changes over 96 px along one axis, per 100 px."""
     count = found.good.shape[axis] - 3
     (a, b), (fine_a, fine_b) = (
         (plane.narrow(axis, 0, count), plane.narrow(axis, 3, count)) for plane in (found.blur_px, found.good)
@@ -104,9 +115,17 @@ def _slants(found: Field, axis: int) -> Tensor:
 
 
 def of_rho(found: Field, disparity: Tensor, ratio: float, missing: list[str]) -> Numbers:
+    """Measure rho: its distribution, its dependence on place and blur, and its fall towards the sides of the frame.
+
+    Args:
+        found: The fitted field of the pair.
+        disparity: From `match_rows`, for comparison.
+        ratio: rho under the measured kernels over rho under the typical ones that the field was fitted with.
+        missing: Gets a sentence if too little is blurred.
+    """
     split, rho = found.split, found.rho * ratio
     if int(split.sum()) < MIN_WINDOWS:
-        missing.append("Too little is blurred by 2 px or more to tell rho.")
+        missing.append("Too little is blurred by 2 px or more to determine rho.")
         return {}
     numbers = {"rho": number(rho[split])}
     for what, values, edges in (("|x|", found.x.abs(), RHO_PLACES), ("|blur| px", found.blur_px.abs(), RHO_BLURS)):
@@ -122,8 +141,8 @@ def of_rho(found: Field, disparity: Tensor, ratio: float, missing: list[str]) ->
 
 
 def _of_slope(found: Field, disparity: Tensor) -> Numbers:
-    """Rho once more, as the slope of matched disparity over blur: another measurement, which must agree."""
-    # The matched windows lie half a block further right.
+    """Measure rho independently, as the slope of matched disparity over blur."""
+    # The matched windows lie half a block further to the right.
     width = disparity.shape[1]
     pairs = [(plane[:, :-1], plane[:, 1:]) for plane in (found.blur_px, found.split)]
     (a, b), (fine_a, fine_b) = ((x[:, :width], y[:, :width]) for x, y in pairs)
@@ -137,6 +156,7 @@ def _of_slope(found: Field, disparity: Tensor) -> Numbers:
 
 
 def of_noise(left: Tensor, right: Tensor, tone: Tone, depth: int, missing: list[str]) -> Numbers:
+    """Shot and read noise of the views, H x W, display-encoded, from files with `depth` bits."""
     noise = fit_noise(left, right, tone, depth)
     if noise is None:
         missing.append("No flat places to measure noise in.")
@@ -148,9 +168,17 @@ def of_noise(left: Tensor, right: Tensor, tone: Tone, depth: int, missing: list[
 
 
 def of_coding(left: Tensor, right: Tensor, disparity: Tensor, missing: list[str]) -> Numbers:
+    """How much the views differ in focus, in levels of 255, and the JPEG quality that would cause as much.
+
+    Args:
+        left: Left view, 3 x H x W, display-encoded.
+        right: Right view, of the same shape.
+        disparity: From `match_rows`.
+        missing: Gets a sentence if nothing is in focus.
+    """
     error = coding_error(left[1], right[1], disparity)
     if error is None:
-        missing.append("Nothing is in focus, where the loss by coding could be seen.")
+        missing.append("Nothing is in focus, which is needed to measure the loss by coding.")
         return {}
     windows = int((disparity.abs() < 0.08).sum())
     numbers = {"difference of views in focus levels": Number(error * 255, None, None, windows)}

@@ -1,8 +1,8 @@
-"""The shape of the point-spread functions and the tone curve, fitted to patches of one clear blur.
+"""The shape of the point-spread functions and the tone curve, fitted to patches of uniform blur.
 
 Shapes are compared by how well they explain the views: for every shape each patch chooses its own radius, and the
-errors, relative to the patch's best, are added up. Spreads are those of the same choice made on other draws of the
-patches (bootstrap).
+errors, relative to the patch's best, are added up. Spreads come from repeating the choice with bootstrap samples of the
+patches.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ MOST_PATCHES = 6
 LEAST_PATCHES = 3
 SMALLEST_PX, LARGEST_PX = 4.0, 20.0
 RESAMPLES = 60
-START = replace(TYPICAL, rho=0.2)  # so little that every shape can give it
+START = replace(TYPICAL, rho=0.2)  # small enough for every shape
 CONTRASTS = (-0.2, 0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 SOFTNESSES = (0.0, 0.05, 0.1, 0.15, 0.22)
 RIMS = (-0.8, -0.4, 0.0, 0.4, 0.8)
@@ -30,7 +30,13 @@ SPLITS = (0.0, 0.4, 0.7, 0.9, 1.0)
 
 @dataclass(frozen=True)
 class Patch:
-    """A place of one clear blur: display-encoded views 2 H W; the sharp picture has `SPARE_PX` more on each side."""
+    """A place of uniform blur.
+
+    Attributes:
+        views: Both views, display-encoded, 2 x H x W.
+        sharp: The sharp picture, with `SPARE_PX` more on each side.
+        blur_px: Signed blur radius in pixels.
+    """
 
     views: Tensor
     sharp: Tensor
@@ -39,7 +45,13 @@ class Patch:
 
 @dataclass(frozen=True)
 class FittedValue:
-    """The best value of one number, and the 10th and 90th percentile over bootstrap draws of the patches."""
+    """The best value of one parameter, with its spread.
+
+    Attributes:
+        value: The best value.
+        low: 10th percentile over bootstrap samples of the patches.
+        high: 90th percentile.
+    """
 
     value: float
     low: float
@@ -48,8 +60,13 @@ class FittedValue:
 
 @dataclass(frozen=True)
 class Shape:
-    """`lens` with the best `softness_rel`, `rim` and `split` (its rho means nothing), each also in `choices` with its
-    spread; `rho_ratio`: rho under this lens over rho under `TYPICAL`."""
+    """The fitted shape.
+
+    Attributes:
+        lens: With the best `softness_rel`, `rim` and `split`; its rho has no meaning.
+        choices: These three with their spreads.
+        rho_ratio: rho under this lens over rho under `TYPICAL`.
+    """
 
     lens: Lens
     choices: dict[str, FittedValue]
@@ -57,9 +74,13 @@ class Shape:
 
 
 def find_patches(left: Tensor, right: Tensor, sharp: Tensor, field: Field) -> list[Patch]:
-    """The most textured places whose blur is the same all around, apart from each other, at most `MOST_PATCHES`.
+    """Find the places with most texture whose blur is uniform, at most `MOST_PATCHES`, which do not overlap.
 
-    Takes display-encoded pictures, H x W, the sharp one aligned, and the field found in them.
+    Args:
+        left: Left view, display-encoded, H x W.
+        right: Right view, of the same size.
+        sharp: The sharp picture, of the same size, aligned.
+        field: What was found in them.
     """
     blur = field.blur_px
     smooth = torch.nn.functional.pad(blur[None, None], (1, 1, 1, 1), mode="replicate")[0, 0]
@@ -87,7 +108,15 @@ def _cut(left: Tensor, right: Tensor, sharp: Tensor, row: int, column: int, blur
 
 
 def fit_tone(patches: Sequence[Patch], lens: Lens = TYPICAL) -> FittedValue | None:
-    """`Tone.contrast`, judged by the error in display values; None with too few patches."""
+    """Fit the contrast of the tone curve (`Tone.contrast`) by the error in display values.
+
+    Args:
+        patches: From `find_patches`.
+        lens: Gives the shape of the kernels.
+
+    Returns:
+        None if there are too few patches.
+    """
     if len(patches) < LEAST_PATCHES:
         return None
     errors = torch.tensor([[_fit(patch, lens, Tone(k))[0] for k in CONTRASTS] for patch in patches])
@@ -95,9 +124,16 @@ def fit_tone(patches: Sequence[Patch], lens: Lens = TYPICAL) -> FittedValue | No
 
 
 def fit_shape(patches: Sequence[Patch], tone: Tone) -> Shape | None:
-    """The lens that explains the patches best; None with too few patches.
+    """Find the lens that explains the patches best.
 
-    Softness and rim are varied together, since one can stand in for the other; the split first, by itself.
+    Softness and rim are varied together, since one can compensate the other; the split is fitted before, by itself.
+
+    Args:
+        patches: From `find_patches`.
+        tone: The display encoding of the views.
+
+    Returns:
+        None if there are too few patches.
     """
     if len(patches) < LEAST_PATCHES:
         return None
@@ -112,7 +148,7 @@ def fit_shape(patches: Sequence[Patch], tone: Tone) -> Shape | None:
 
 
 def _with(lens: Lens, **changes: float) -> Lens:
-    """The lens with numbers changed; rounded, so that its kernels are found again."""
+    """The lens with changed numbers, rounded so that its kernels are found in the cache."""
     return replace(lens, **{name: round(value, 2) for name, value in changes.items()})  # type: ignore[arg-type]
 
 
@@ -129,13 +165,13 @@ def _fit(patch: Patch, lens: Lens, tone: Tone) -> tuple[float, float]:
     index = min(max(errors.index(min(errors)), 1), 3)
     before, at, after = errors[index - 1 : index + 2]
     bend = before - 2 * at + after
-    # Between the radii that were tried, the error is a parabola.
+    # Between the radii that were tried, the error is taken as a parabola.
     least = at - (after - before) ** 2 / (8 * bend) if bend > 0 and at == min(errors) else min(errors)
     return max(least, 0.2 * min(errors)), rhos[errors.index(min(errors))]
 
 
 def _residual(views: Tensor, slope: Tensor, spread: tuple[Tensor, Tensor]) -> tuple[float, float]:
-    """Error of the mean and of the half difference of the views together, and rho, at one radius."""
+    """Error of the views' mean and half difference together, and rho, at one radius."""
     inner = slice(SPARE_PX, -SPARE_PX)
     even, odd = spread
     down, across = torch.gradient(even)
@@ -143,28 +179,28 @@ def _residual(views: Tensor, slope: Tensor, spread: tuple[Tensor, Tensor]) -> tu
     maps = [m[inner, inner].flatten() for m in (even, down, torch.ones_like(even), across, odd)]
     a, d, one, x, b = (m.double()[:, None] * weight for m in maps)
     middle, half = ((views[1] + sign * views[0]).flatten().double()[:, None] / 2 * weight for sign in (1, -1))
-    # Only the mean may be moved along the row: a shift of the difference is what rho is about.
+    # Only the mean may be shifted along the row: a shift of the difference is what rho measures.
     of_middle, error = _least_squares(torch.cat([a, d, one, x], 1), middle)
     of_half, rest = _least_squares(torch.cat([b, d, one, a], 1), half)
     return error + rest, abs(of_half / of_middle)
 
 
 def _least_squares(sources: Tensor, target: Tensor) -> tuple[float, float]:
-    """The factor of the first source, and the mean square of what is left."""
+    """The factor of the first source, and the mean square of the residual."""
     square = sources.T @ sources
     factors = torch.linalg.solve(square + 1e-9 * torch.diag(square.diagonal()), sources.T @ target)
     return float(factors[0]), float((sources @ factors - target).square().mean())
 
 
 def _slope(tone: Tone, views: Tensor) -> Tensor:
-    """How much a display value changes with light, H x W: errors weighted by it are errors one sees."""
+    """Derivative of display values by light, H x W, which turns errors of light into visible ones."""
     step, display = 1 / 512, views.mean(0)
     high, low = (display + step).clamp_max(1), (display - step).clamp_min(0)
     return ((high - low) / (tone.decode(high) - tone.decode(low)).clamp_min(1e-5)).clamp_max(8)
 
 
 def _choose(errors: Tensor, values: Sequence[float]) -> FittedValue:
-    """The value, between those tried, of least error over all patches (N x values), and its spread."""
+    """The value of least error over all patches (N x values), interpolated between those tried, and its spread."""
     relative = (errors / errors.amin(1, keepdim=True)).double()
     best = _lowest(relative.mean(0), values)
     draws = torch.randint(len(errors), (RESAMPLES, len(errors)), generator=torch.Generator().manual_seed(0))
@@ -174,7 +210,7 @@ def _choose(errors: Tensor, values: Sequence[float]) -> FittedValue:
 
 
 def _lowest(errors: Tensor, values: Sequence[float]) -> float:
-    """The lowest point of the parabola through the least error and its neighbours, kept within these."""
+    """The minimum of the parabola through the least error and its neighbours, limited to their range."""
     index = min(max(int(errors.argmin()), 1), len(values) - 2)
     (x0, x1, x2), (y0, y1, y2) = values[index - 1 : index + 2], errors[index - 1 : index + 2].tolist()
     first, last = (y1 - y0) / (x1 - x0), (y2 - y1) / (x2 - x1)

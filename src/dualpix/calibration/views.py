@@ -1,6 +1,6 @@
-"""What two views tell without the sharp picture: disparity, shading, noise, and the loss by coding.
+"""What two views show without the sharp picture: disparity, shading, noise, and the loss by lossy coding.
 
-Views are display-encoded, H x W (one channel, the green one) in [0, 1]; light is what `Tone.decode` makes of them.
+Views are display-encoded, one channel (green), H x W in [0, 1]; light is what `Tone.decode` makes of them.
 """
 
 import math
@@ -22,16 +22,21 @@ FLAT_SHARE = 0.15
 LEVELS = 12
 QUALITIES = (40, 50, 60, 70, 80, 85, 90, 95, 98)
 RESAMPLES = 40
-# Immerkaer (1996): blind to planes and edges along rows and columns; white noise keeps its variance.
+# Immerkaer (1996): 0 for planes and for edges along rows and columns; white noise keeps its variance.
 RESIDUAL = torch.tensor([[1.0, -2, 1], [-2, 4, -2], [1, -2, 1]]) / 6
 
 
 @dataclass(frozen=True)
 class Line:
-    """Shading as `simulation.sensor.Sensor` has it: right over left is (1 + m x + b) / (1 - m x - b).
+    """Opposite shading, as in `simulation.sensor.Sensor`: right over left is (1 + m x + b) / (1 - m x - b).
 
-    tilt: m; offset: b, half the difference of exposure; tilt_error: how far m may be off, from the blocks' scatter;
-    blocks: how many there were. All NaN with too few.
+    All numbers are NaN if there are too few blocks.
+
+    Attributes:
+        tilt: m, at the sides of the frame.
+        offset: b, half the relative difference of exposure.
+        tilt_error: Uncertainty of m, from the scatter of the blocks.
+        blocks: How many blocks were used.
     """
 
     tilt: float
@@ -42,7 +47,15 @@ class Line:
 
 @dataclass(frozen=True)
 class Noise:
-    """Variance = shot x + read^2 for light x, and the 10th and 90th percentile of both over draws of the blocks."""
+    """Noise of one view: variance = shot x + read^2 for light x in [0, 1].
+
+    Attributes:
+        shot: Variance of shot noise at white.
+        read: Standard deviation of read noise.
+        shot_range: 10th and 90th percentile over bootstrap samples of the blocks.
+        read_range: The same for `read`.
+        blocks: How many blocks were used.
+    """
 
     shot: float
     read: float
@@ -52,9 +65,16 @@ class Noise:
 
 
 def match_rows(left: Tensor, right: Tensor) -> Tensor:
-    """Disparity x_R - x_L in pixels in windows of 96 px, 32 px apart; NaN where nothing can be told.
+    """Match windows of 96 px, 32 px apart, by normalised correlation along rows.
 
-    By normalised correlation along rows with a parabola about its peak, right to 0.05 px on textures.
+    A parabola through the peak gives an accuracy of 0.05 px on textures.
+
+    Args:
+        left: Left view, H x W in [0, 1].
+        right: Right view, of the same size.
+
+    Returns:
+        Disparity x_R - x_L in pixels, h x w; NaN where it could not be determined.
     """
     size = BLOCK_PX * BLOCKS
     inner = left[:, REACH_PX:-REACH_PX]
@@ -78,7 +98,12 @@ def match_rows(left: Tensor, right: Tensor) -> Tensor:
 
 
 def fit_shading(left: Tensor, right: Tensor) -> Line:
-    """Opposite shading of two views in linear light, H x W, from the means of blocks; clipped blocks are left out."""
+    """Fit the opposite shading of the two views to the means of unclipped blocks.
+
+    Args:
+        left: Left view in linear light, H x W.
+        right: Right view, of the same size.
+    """
     a, b = (F.avg_pool2d(view[None], BLOCK_PX)[0].double() for view in (left, right))
     highest = F.max_pool2d(torch.maximum(left, right)[None], BLOCK_PX)[0]
     usable = (torch.minimum(a, b) > 0.005) & (highest < 0.95)
@@ -94,10 +119,19 @@ def fit_shading(left: Tensor, right: Tensor) -> Line:
 
 
 def fit_noise(left: Tensor, right: Tensor, tone: Tone, depth: int) -> Noise | None:
-    """Noise of one view from the flattest blocks of 16 px at every brightness; None where there is no flat place.
+    """Estimate the noise of one view from the flattest blocks of 16 px at every brightness.
 
-    Blocks are chosen by their smoothed texture, so the choice does not favour blocks of little noise. The rounding of
-    files with `depth` bits is taken off.
+    Blocks are chosen by their smoothed texture, so that the choice does not favour blocks with little noise. The
+    variance of rounding is subtracted.
+
+    Args:
+        left: Left view, display-encoded, H x W.
+        right: Right view, of the same size.
+        tone: The display encoding.
+        depth: Bits per channel of the files.
+
+    Returns:
+        None if there are no flat blocks.
     """
     lights, variances = zip(*(_flat_blocks(view, tone, depth) for view in (left, right)), strict=True)
     light, variance = torch.cat(lights), torch.cat(variances)
@@ -112,7 +146,7 @@ def fit_noise(left: Tensor, right: Tensor, tone: Tone, depth: int) -> Noise | No
 
 
 def _flat_blocks(view: Tensor, tone: Tone, depth: int) -> tuple[Tensor, Tensor]:
-    """Light and variance of light of the flattest blocks at each brightness."""
+    """Light and its variance in the flattest blocks at each brightness."""
     residual = F.conv2d(view[None, None], RESIDUAL[None, None])[0, 0]
     power = F.avg_pool2d(residual.square()[None, :-2, :-2], FLAT_PX)[0].flatten().double()
     inner = view[2:-2, 2:-2]
@@ -135,7 +169,7 @@ def _flat_blocks(view: Tensor, tone: Tone, depth: int) -> tuple[Tensor, Tensor]:
 
 
 def _line(light: Tensor, variance: Tensor) -> tuple[float, float]:
-    """Shot and read noise: a line through the medians at every brightness, weighted as variances scatter."""
+    """Shot and read noise: a line through the medians at every brightness, weighted by the inverse of the variances."""
     edges = light.quantile(torch.linspace(0, 1, LEVELS + 1, dtype=light.dtype))
     index = torch.bucketize(light, edges[1:-1])
     x = torch.stack([light[index == i].median() for i in range(LEVELS) if bool((index == i).any())])
@@ -151,24 +185,40 @@ def _line(light: Tensor, variance: Tensor) -> tuple[float, float]:
 
 
 def coding_error(left: Tensor, right: Tensor, disparity: Tensor) -> float | None:
-    """Root mean square error of one view, in display values, by whatever differs between views of what is in focus.
+    """Root mean square error of one view, in display values, by whatever differs between the two views in focus.
 
-    Taken in windows without disparity (of `match_rows`); None without such windows. It holds noise as well as coding.
+    It includes noise as well as the loss by coding.
+
+    Args:
+        left: Left view, H x W.
+        right: Right view, of the same size.
+        disparity: From `match_rows`; windows without disparity are used.
+
+    Returns:
+        None if there are no such windows.
     """
     still = disparity.abs() < 0.08
     if int(still.sum()) < 4:
         return None
     inner = (left - right)[:, REACH_PX:-REACH_PX]
     mean, power = windows(torch.stack([inner, inner * inner]))
-    # Half of the variance of a difference belongs to each view; the lower quartile has the least left-over disparity.
+    # Half of the variance of the difference belongs to each view; the lower quartile has the least remaining disparity.
     return math.sqrt(max(0.0, float(((power - mean**2) / 2)[still].quantile(0.25))))
 
 
 def equal_quality(view: Tensor, disparity: Tensor, error: float) -> float | None:
-    """The JPEG quality that would do `error` to this view, 3 H W, for any codec; None if all do more.
+    """The JPEG quality at which coding this view would cause a given error, whatever codec really was used.
 
-    An upper bound: the view may have lost its finest detail already, and what is wrong in both views alike is not seen.
-    It is coded anew on another grid, where its own coding is not met again.
+    An upper bound: the view may have lost its finest detail already, and errors that both views share are not seen. The
+    view is encoded again on a shifted block grid, so that its own JPEG coding does not make the errors smaller.
+
+    Args:
+        view: 3 x H x W, display-encoded.
+        disparity: From `match_rows`; windows without disparity are used.
+        error: From `coding_error`.
+
+    Returns:
+        The quality, 40 to 98; None if even the highest causes more.
     """
     still = disparity.abs() < 0.08
     clear = view[:, 4:, 4 + REACH_PX : -REACH_PX]

@@ -74,7 +74,7 @@ def deblur_by_map(
     check_map(picture, sigma_px, "blur map")
     if float(sigma_px.min()) < 0:
         raise DataError(f"The blur map goes down to {float(sigma_px.min()):.3g} px; sizes of blur must be 0 or more.")
-    levels = _equal_levels(sigma_px) if mode == "fast" else _quantile_levels(sigma_px)
+    levels = _equal_levels(sigma_px) if mode == "fast" else quantile_levels(sigma_px)
     place = place_among(levels, sigma_px)
     place = place if mode == "fast" else place.floor()
     kernels = [gaussian(float(level))[None] for level in levels]
@@ -229,7 +229,7 @@ def _equal_levels(sigma_px: Tensor) -> Tensor:
     return torch.linspace(low, high, min(FAST_LEVELS, 1 + int((high - low) / FAST_STEP_PX + 0.999)))
 
 
-def _quantile_levels(sigma_px: Tensor) -> Tensor:
+def quantile_levels(sigma_px: Tensor) -> Tensor:
     """The smallest value, the largest, and 32 quantiles between them of the different values, however frequent."""
     values: Tensor = torch.unique(sigma_px).double()
     inner = torch.linspace(0, len(values) - 1, FAITHFUL_QUANTILES + 2, dtype=torch.float64)[1:-1]

@@ -88,14 +88,14 @@ def edge_scales(luma: Array) -> tuple[Mask, Counts, Counts]:
         Where they are, H W; and for each of the N edges the last of `SCALES` before it first disappears (its place, 3
         to 8), and at how many scales it is found.
     """
-    found = np.stack([_canny(luma, float(scale)) for scale in SCALES])  # 9 H W
+    found = np.stack([canny(luma, float(scale)) for scale in SCALES])  # 9 H W
     edges: Mask = np.logical_and.reduce(found[:SCALES_NEEDED])
     at_edges = found[:, edges]  # 9 N
     last: Counts = np.cumprod(at_edges, axis=0, dtype=np.int64).sum(axis=0) - 1
     return edges, last, at_edges.sum(axis=0)
 
 
-def _canny(luma: Array, scale: float) -> Mask:
+def canny(luma: Array, scale: float) -> Mask:
     """Canny's edges with the automatic thresholds of the authors' tool: a quantile of all slopes, and a share of it."""
     # In float64, so that what is rounded is the picture alone, of which `ROUNDING` is the bound.
     smooth = scipy.ndimage.gaussian_filter(luma.astype(np.float64), scale, mode="nearest")

@@ -7,6 +7,7 @@ from dualpix.cli import (
     calibrate,
     deblur,
     demo,
+    disparity,
     doctor,
     evaluate,
     export,
@@ -16,6 +17,7 @@ from dualpix.cli import (
     methods,
     simulate,
     streams,
+    telling,
     train,
     web,
 )
@@ -26,6 +28,7 @@ __all__ = ["app", "main"]
 
 COMMANDS = (
     deblur.deblur,
+    disparity.disparity,
     demo.demo,
     simulate.simulate,
     train.train,
@@ -48,6 +51,7 @@ for command in COMMANDS:
 def main() -> None:
     """Run the command line."""
     streams.prepare()
+    telling.show_plugin_warnings()
     threads.prepare()
     threads.watch()
     app(prog_name="dualpix")

@@ -1,4 +1,4 @@
-"""The application: how errors are told, and what `dualpix` alone says."""
+"""The application: how errors are shown, and what `dualpix` alone prints."""
 
 import os
 from typing import Annotated, Any
@@ -15,6 +15,7 @@ class Commands(TyperGroup):
     """The sub-commands. What a user can put right is one sentence on stderr and exit code 1, without a traceback."""
 
     def invoke(self, ctx: Any) -> Any:
+        """Run a command; on Ctrl-C the exit code is 130."""
         try:
             with spelled_as(as_flag):
                 return super().invoke(ctx)
@@ -24,15 +25,15 @@ class Commands(TyperGroup):
             say("Stopped.")
             raise typer.Exit(130) from None
         except Exception as error:
-            message = _told(error)
+            message = _sentence(error)
             if not message:
                 raise
         say(f"dualpix: {message}")
         raise typer.Exit(1)
 
 
-def _told(error: Exception) -> str:
-    """What is to be said of an error that is not of our own; nothing of a mistake of the program."""
+def _sentence(error: Exception) -> str:
+    """The sentence about an error of the system or of memory; empty for a mistake in the program."""
     if ran_out_of_memory(error):
         return MEMORY_RAN_OUT
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):

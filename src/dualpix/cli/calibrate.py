@@ -25,7 +25,7 @@ def calibrate(
 ) -> None:
     """Measure a camera on real pairs: disparity per blur, kernels, shading, noise, coding, tone.
 
-    Each number comes with its 10th and 90th percentile and how much it stands on. Without SHARP some cannot be told.
+    Each number comes with its 10th and 90th percentile and the number of measurements. Without SHARP some are missing.
 
     \b
     Examples:

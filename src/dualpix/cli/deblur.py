@@ -7,7 +7,14 @@ from typing import Annotated
 import typer
 
 from dualpix import __version__
-from dualpix.cli.disparity import ConfidenceFile, DisparityFile, DisparityPicture, Maps
+from dualpix.cli.disparity import (
+    ConfidenceFile,
+    DepthMaskFile,
+    DisparityFile,
+    DisparityPicture,
+    Maps,
+    MetresFile,
+)
 from dualpix.cli.folders import (
     AllowOutside,
     DryRun,
@@ -19,6 +26,16 @@ from dualpix.cli.folders import (
     ReportFile,
     Resume,
     deblur_many,
+)
+from dualpix.cli.optics import (
+    FNumber,
+    FocalLength,
+    FocusDistance,
+    GivenOptics,
+    PixelPitch,
+    Rho,
+    RhoFall,
+    SensorWidth,
 )
 from dualpix.cli.options import (
     Anyway,
@@ -78,6 +95,15 @@ def deblur(
     disparity: DisparityFile = None,
     disparity_picture: DisparityPicture = None,
     confidence: ConfidenceFile = None,
+    depth_mask: DepthMaskFile = None,
+    metres: MetresFile = None,
+    focus_distance: FocusDistance = None,
+    f_number: FNumber = None,
+    focal_length: FocalLength = None,
+    pixel_pitch: PixelPitch = None,
+    sensor_width: SensorWidth = None,
+    rho: Rho = None,
+    rho_fall: RhoFall = None,
 ) -> None:
     """Deblur a pair: two views in, one sharp picture out; or a folder of pairs, or all that a list names.
 
@@ -98,7 +124,9 @@ def deblur(
     if output == "-":
         raise PictureError("A picture cannot be written to standard output; name a file or a folder after -o.")
     many = Many(dry_run, include, exclude, resume, report, shard, allow_outside)
-    maps = Maps(disparity, disparity_picture, confidence)
+    maps = Maps(disparity, disparity_picture, confidence, depth_mask, metres)
+    given = GivenOptics(focus_distance, f_number, focal_length, pixel_pitch, sensor_width, rho, rho_fall)
+    given.check(metres)
     is_many = many.check(left, right, suffix)
     from dualpix.inference.options import DeblurOptions
 
@@ -133,6 +161,7 @@ def deblur(
     with Status() as status:
         status.tell("reading")
         pair, inherited = load_pair(path, left, right, opened, options, overwrite=overwrite)
+        optics = given.of(pair) if metres else None
         height, width = pair["left"].shape[1:]
         status.tell(f"computing {width} x {height} pixels")
         start = time.perf_counter()
@@ -147,4 +176,4 @@ def deblur(
     width, height = size_in_file(path, done.picture, inherited)
     typer.echo(f"{path}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s ({done.plan})")
     if maps:
-        maps.write(pair, opened, inherited.metadata, overwrite, memory, device)
+        maps.write(pair, opened, inherited.metadata, overwrite, memory, device, optics)

@@ -27,7 +27,7 @@ def evaluate(
     ] = None,
     scenes: Annotated[int, typer.Option(min=0, metavar="N", help="Rows of the comparison picture.")] = 6,
     peak_memory: Annotated[
-        bool, typer.Option("--peak-memory", help="Measure that too: each method runs once more, on one picture.")
+        bool, typer.Option("--peak-memory", help="Also measure peak memory: each method runs once more.")
     ] = False,
     overwrite: Overwrite = False,
     memory: Memory = None,

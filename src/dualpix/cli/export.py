@@ -19,7 +19,7 @@ def export(
     int8: Annotated[bool, typer.Option("--int8", help="openvino: convolutions of 8 bits.")] = False,
     photos: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FOLDER", help="With --int8: make the pairs that set its scales from these; repeatable."),
+        typer.Option(metavar="FOLDER", help="With --int8: photographs to set its scales by; repeatable."),
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:

@@ -1,4 +1,4 @@
-"""The door of `dualpix deblur` for many pairs: its options, and how the work is told."""
+"""`dualpix deblur` for many pairs: its options, and its reports."""
 
 import json
 import os
@@ -30,9 +30,7 @@ Resume = Annotated[
 ReportFile = Annotated[
     Path | None, typer.Option("--json", metavar="FILE", help="Folders: write what became of each pair, as JSON Lines.")
 ]
-Part = Annotated[
-    str | None, typer.Option("--shard", metavar="I/N", help="Folders: do part I (from 1) of N; others do the others.")
-]
+Part = Annotated[str | None, typer.Option("--shard", metavar="I/N", help="Folders: do only part I (from 1) of N.")]
 Format = Annotated[
     str | None, typer.Option("--format", metavar="EXT", help="Folders: tif, png, ...; without it, that of the views.")
 ]
@@ -46,7 +44,7 @@ OPTIONS = {"dry_run": "--dry-run", "include": "--include", "exclude": "--exclude
 
 
 class Many(NamedTuple):
-    """The options that only many pairs have."""
+    """The options that apply only to many pairs."""
 
     dry_run: bool
     include: list[str] | None
@@ -57,7 +55,7 @@ class Many(NamedTuple):
     allow_outside: bool
 
     def check(self, source: Path, right: Path | None, suffix: str | None) -> bool:
-        """Whether `source` holds many pairs; raises a usage error if the options do not fit that."""
+        """Return whether `source` holds many pairs; raise a usage error if the options do not fit that."""
         from dualpix.inference.batch.jobs import is_pattern
         from dualpix.inference.batch.manifest import SUFFIXES
 
@@ -157,7 +155,7 @@ def _open_report(path: Path, jobs: "list[PairJob]", again: bool) -> IO[str]:
 
 
 class _Tally:
-    """Counts outcomes, and tells them: each to the report, failures to stderr, and the time left to a terminal."""
+    """Counts outcomes and reports them: each to the report file, failures to stderr, the time left to a terminal."""
 
     def __init__(self, total: int, report: IO[str] | None) -> None:
         self.total, self.report = total, report

@@ -1,4 +1,4 @@
-"""`dualpix import-weights`: files of the authors of other networks."""
+"""`dualpix import-weights`: weights that other authors published."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -39,5 +39,5 @@ def _parsed(text: str) -> dict[str, Any]:
     except ValueError:
         arguments = None
     if not isinstance(arguments, dict):
-        raise typer.BadParameter(f"{text!r} is no JSON object", param_hint="--arguments")
+        raise typer.BadParameter(f"{text!r} is not a JSON object", param_hint="--arguments")
     return arguments

@@ -12,14 +12,16 @@ Weights = Annotated[
         "--weights",
         "-w",
         metavar="NAME|FILE",
-        help="Shipped weights, a .safetensors file of your own, or what export wrote.",
+        help="Shipped weights, a .safetensors file of your own, what export wrote, or owner/name of the hub.",
     ),
 ]
 Memory = Annotated[str | None, typer.Option(metavar="SIZE", help="The most memory to use, such as 2GB.")]
 Precision = Annotated[
-    str, typer.Option(metavar="NAME", help="fp32, bf16, fp16, with openvino int8, or auto: the faster one but int8.")
+    str, typer.Option(metavar="NAME", help="fp32, bf16, fp16, with openvino int8, or auto: the fastest but int8.")
 ]
-Engine = Annotated[str, typer.Option(metavar="NAME", help="torch, openvino, onnx, or auto: torch, or that of FILE.")]
+Engine = Annotated[
+    str, typer.Option(metavar="NAME", help="torch, openvino, onnx, or auto: that of FILE, or the faster one.")
+]
 Device = Annotated[str, typer.Option(metavar="NAME", help="cpu, cuda, mps, or auto: a GPU if there is one.")]
 Mirror = Annotated[
     bool, typer.Option("--mirror", help="Mean of four mirrored results: a little better, four times the time.")

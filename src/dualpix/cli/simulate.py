@@ -22,7 +22,9 @@ def simulate(
         Path | None, typer.Option(metavar="FILE", help="Depth of the one picture: .npy in metres, or PNG in mm.")
     ] = None,
     camera: Annotated[str, typer.Option(metavar="NAME", help="With --depth-map: the camera.")] = "5d-mark-iv-50mm-f4",
-    focus: Annotated[float | None, typer.Option(metavar="M", help="With --depth-map: focus at so many metres.")] = None,
+    focus: Annotated[
+        float | None, typer.Option(metavar="M", help="With --depth-map: focus at this distance in metres.")
+    ] = None,
     overwrite: Overwrite = False,
 ) -> None:
     """Make dual-pixel pairs with ground truth.

@@ -1,4 +1,4 @@
-"""Standard streams that are there and take any text, whatever the program was started with."""
+"""Standard streams that exist and accept any text, however the program was started."""
 
 import codecs
 import os
@@ -7,12 +7,15 @@ from contextlib import suppress
 from typing import Any
 
 ANY_BYTES = "dualpix"
-"""The name of `_as_bytes` among Python's ways to meet text that an encoding cannot write."""
+"""The name under which `_as_bytes` is registered as a handler of encoding errors."""
 
 
 def prepare() -> None:
-    """Give the null device the place of streams that are closed, as in services and under `pythonw`, lest the next file
-    that is opened takes their number; and let those that are open take file names in any bytes."""
+    """Open the null device for standard streams that are closed, and let those that are open take any file name.
+
+    Streams are closed in services and under `pythonw`; the next file that is opened would get the number of such a
+    stream, and what is printed would be written into it.
+    """
     for number in range(3):
         try:
             os.fstat(number)
@@ -24,14 +27,14 @@ def prepare() -> None:
     codecs.register_error(ANY_BYTES, _as_bytes)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            # A locale that knows no letters says nothing of the terminal, which knows them.
+            # An ASCII locale does not mean that the terminal cannot show other letters.
             is_ascii = codecs.lookup(stream.encoding).name == "ascii"
-            with suppress(OSError):  # its file was exchanged for one that cannot be wound back: it stays as it is
+            with suppress(OSError):  # it was replaced by a file that cannot be rewound: it stays as it is
                 stream.reconfigure(encoding="utf-8" if is_ascii else stream.encoding, errors=ANY_BYTES)
 
 
 def _as_bytes(error: Any) -> tuple[bytes, int]:
-    """What stands for a byte that is no text goes out as that byte; what the terminal cannot show, by its number."""
+    """Write surrogates that stand for undecodable bytes as those bytes, other characters that do not fit by number."""
     parts = [
         bytes([ord(letter) - 0xDC00]) if "\udc80" <= letter <= "\udcff" else letter.encode("ascii", "backslashreplace")
         for letter in error.object[error.start : error.end]

@@ -1,13 +1,16 @@
-"""What is told to people: lines on standard error, and a status on a terminal."""
+"""What people read: lines on standard error, and a status line on a terminal."""
 
 import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable
-from typing import Self
+from typing import Any, Self
 
 import typer
+
+from dualpix.plugins import PluginWarning
 
 STATUS_WIDTH = 60
 
@@ -18,15 +21,28 @@ def say(text: str) -> None:
 
 
 def show(text: str) -> None:
-    """Print to stdout what is not worth hours of work: where nobody reads it, or the disk is full, go on in silence."""
+    """Print to stdout what is not worth losing hours of work: if nobody reads it, or the disk is full, go on."""
     try:
         typer.echo(text)
     except OSError:
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - as long as the process; Python would complain of the old one
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - until the end; at exit Python would complain about the old one
+
+
+def show_plugin_warnings() -> None:
+    """Say in a line, without a place in the sources, which entries of other packages cannot be used."""
+    usual = warnings.showwarning
+
+    def shown(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, PluginWarning):
+            say(f"Note: {message}")
+        else:
+            usual(message, category, *place, **more)
+
+    warnings.showwarning = shown
 
 
 class Status:
-    """A line on a terminal that says what is being done, and for how long; nothing in logs and pipes. A context."""
+    """A context with a line on a terminal that says what is being done, and for how long; nothing in logs and pipes."""
 
     def __init__(self) -> None:
         self.words, self.since = "", time.monotonic()
@@ -35,12 +51,12 @@ class Status:
         self.thread = threading.Thread(target=self._tick, daemon=True)
 
     def tell(self, words: str) -> None:
-        """From now on it is this that is being done."""
+        """Show `words` as what is being done from now on."""
         self.words, self.since = words, time.monotonic()
         self._show()
 
     def count(self, done: int, total: int) -> None:
-        """The same, for bands of a picture."""
+        """Show which band of a picture is being computed."""
         if total > 1 and done < total:
             self.tell(f"computing band {done + 1} of {total}")
 
@@ -66,7 +82,7 @@ class Status:
 
 
 def counter(what: str) -> Callable[[int, int], None]:
-    """A line that counts, for people who watch; nothing in logs and pipes, and nothing where there is only one."""
+    """Return a function of (done, total) that shows a counting line on a terminal, and nothing in logs and pipes."""
 
     def show(done: int, total: int) -> None:
         if sys.stderr.isatty() and total > 1:

@@ -56,7 +56,7 @@ def train(
 
     def report(line: dict[str, Any]) -> None:
         reached[0] = line.get("step", line.get("resumed_at_step", reached[0]))
-        show(_told(line, chosen.steps))
+        show(_in_words(line, chosen.steps))
 
     best = run(
         chosen, output, photos=photos or (), depths=depths, data=data, validation=validation or (), report=report
@@ -64,7 +64,7 @@ def train(
     if 0 < reached[0] < chosen.steps:
         say(f"Stopped after step {reached[0]} of {chosen.steps}; the same command resumes.")
         raise typer.Exit(130)
-    if reached[0]:  # Silent in all but the first of several processes.
+    if reached[0]:  # 0 in all but the first of several processes.
         show(f"{best}: ready for `dualpix deblur --weights`")
 
 
@@ -72,11 +72,11 @@ def _changes(texts: list[str]) -> dict[str, str]:
     pairs = [text.partition("=") for text in texts]
     for field, equals, _ in pairs:
         if not equals:
-            raise typer.BadParameter(f"{field!r} is no change; write FIELD=VALUE", param_hint="FIELD=VALUE")
+            raise typer.BadParameter(f"{field!r} is not a change; write FIELD=VALUE", param_hint="FIELD=VALUE")
     return {field: value for field, _, value in pairs}
 
 
-def _told(line: dict[str, Any], steps: int) -> str:
+def _in_words(line: dict[str, Any], steps: int) -> str:
     """A line of the training log, for people."""
     from dualpix.training.clock import PARTS
 

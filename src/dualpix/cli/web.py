@@ -11,7 +11,7 @@ from dualpix.errors import MachineError, how_to_install
 
 
 def web(
-    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0 takes any that is free.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, metavar="N", help="0 takes any free port.")] = 8000,
     host: Annotated[
         str, typer.Option(metavar="ADDRESS", help="Listen here, so that others can use the page too.")
     ] = "127.0.0.1",
@@ -23,11 +23,11 @@ def web(
     no_guard: NoGuard = False,
     allow_host: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="Answer to this name too, of a server in front; may be repeated."),
+        typer.Option(metavar="NAME", help="Also answer to this name, of a server in front; repeatable."),
     ] = None,
     limit: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=VALUE", help="Change a limit, such as kept_jobs=40; may be repeated."),
+        typer.Option(metavar="NAME=VALUE", help="Change a limit, such as kept_jobs=40; repeatable."),
     ] = None,
     log: Annotated[bool, typer.Option("--log", help="Log requests and work on standard error.")] = False,
     open_browser: Annotated[bool, typer.Option("--open", help="Open the page in a browser.")] = False,

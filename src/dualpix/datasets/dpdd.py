@@ -1,12 +1,12 @@
-"""The dual-pixel defocus deblurring data set (Abuolaim and Brown, ECCV 2020) in both folder layouts found in public.
+"""The dual-pixel defocus deblurring data set (Abuolaim and Brown, ECCV 2020) in both of its published folder layouts.
 
-The authors' own, `<split>_l/source`, `<split>_r/source`, `<split>_c/source` (the centre view) and `<split>_c/target`
-(the sharp pictures), and that of Restormer's download, `inputL`, `inputR`, `inputC` and `target`, either directly in
+The authors' own: `<split>_l/source`, `<split>_r/source`, `<split>_c/source` (the centre view) and `<split>_c/target`
+(the sharp pictures). And that of Restormer's download: `inputL`, `inputR`, `inputC` and `target`, either directly in
 the root or in a folder for each split.
 
-The blurred pictures of a scene have one name, or at least the same numbers in it. Its sharp picture is another shot
-with another number, so where the numbers are not the same ones, the sharp pictures are paired by their place in the
-order of numbers, which reproduces the authors' own lists in all three splits.
+The blurred pictures of a scene have the same name, or at least the same numbers in it. The sharp picture is another
+exposure with another number. Where numbers differ, sharp pictures are therefore paired by their rank in the order of
+numbers, which reproduces the authors' own lists in all three splits.
 """
 
 import re
@@ -28,16 +28,23 @@ LAYOUTS = (
     {"left": "{split}/inputL", "right": "{split}/inputR", "center": "{split}/inputC", "sharp": "{split}/target"},
     {"left": "inputL", "right": "inputR", "center": "inputC", "sharp": "target"},
 )
-"""Where each layout keeps the pictures of a split; the last holds one split only, whichever it is."""
+"""Where each layout keeps the pictures of a split; the last one holds a single split, whichever that is."""
 
 
 class Dpdd:
-    """The scenes of one split, in sorted order; a map from index to sample.
+    """The scenes of one split of DPDD, in sorted order, each read when it is asked for.
 
-    `center` is read where the set has it and made from the views where not; `sharp` is absent if there is no folder
-    of targets. Raises `DataError` when the views are missing, when the folders hold different numbers of pictures, or
-    when their names do not agree.
+    `center` is the set's own centre view where there is one, otherwise the mean of the views; `sharp` is missing if
+    there is no folder of sharp pictures.
 
+    Args:
+        root: The folder of the set.
+        split: "test", "val" or "train".
+
+    Raises:
+        DataError: The views are missing, the folders hold different numbers of pictures, or their names do not agree.
+
+    Example:
         >>> Dpdd("DPDD", split="test")[0]["sharp"].shape  # doctest: +SKIP
         torch.Size([3, 1120, 1680])
     """
@@ -85,7 +92,7 @@ def _find_folders(root: Path, split: str) -> dict[str, Path]:
         if folders := _present(root, layout, split):
             return folders
     wanted = ", or ".join(f"{layout['left']} and {layout['right']}".format(split=split) for layout in LAYOUTS)
-    hint = f"; the splits it does hold: {', '.join(have)}" if (have := Dpdd.splits(root)) else ""
+    hint = f"; it has these splits: {', '.join(have)}" if (have := Dpdd.splits(root)) else ""
     raise DataError(f"{root} does not hold the views of DPDD's {split!r} split; expected the folders {wanted}{hint}.")
 
 
@@ -98,8 +105,11 @@ def _check_counts(folders: Mapping[str, Path], files: Mapping[str, list[Path]]) 
 
 
 def _in_order(left: list[Path], others: list[Path], key: str) -> list[Path]:
-    """`others`, each at the place of the left view it belongs to: by name, else by the numbers in the names, and sharp
-    pictures with other numbers, or none, by the order of these."""
+    """Sort `others` so that each has the place of the left view of its scene.
+
+    Files are matched by name, else by the numbers in their names; sharp pictures with other numbers, or without, by
+    rank.
+    """
     for same in (bare_name, _numbers):
         wanted, found = [same(path) for path in left], {same(path): path for path in others}
         if len(found) == len(others) and set(found) == set(wanted):
@@ -114,7 +124,7 @@ def _in_order(left: list[Path], others: list[Path], key: str) -> list[Path]:
     first = next((place for place, path in enumerate(others) if same(path) != same(left[place])), 0)
     raise DataError(
         f"The pictures of a scene must have the same name, or the same numbers in it, but in sorted order"
-        f" {left[first]} meets {others[first]}; look for a missing file near them, or rename them alike."
+        f" {left[first]} is next to {others[first]}; look for a missing file near them, or rename them alike."
     )
 
 
@@ -123,6 +133,6 @@ def _numbers(path: Path) -> tuple[int, ...]:
 
 
 def _natural(path: Path) -> tuple[str | int, ...]:
-    """A key that sorts a2 before a10; words and numbers take turns."""
+    """Sort key by which a2 comes before a10: words and numbers in turn."""
     words = re.split(r"([0-9]+)", bare_name(path))
     return tuple(int(word) if place % 2 else word for place, word in enumerate(words))

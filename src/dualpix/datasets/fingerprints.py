@@ -1,4 +1,4 @@
-"""What tells one set of data from another: a digest that is the same wherever the files lie, and whenever they came."""
+"""Fingerprints of data sets: a digest of the content, the same wherever the files lie and whenever they were copied."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -11,14 +11,23 @@ from torch import Tensor
 from dualpix.machine.files import glimpses
 
 PIECE = 2**14
-"""Of a longer file its beginning, middle and end are read, besides its length: a data set has gigabytes."""
+"""Bytes. Of a longer file only the beginning, middle and end are read, besides its length: data sets have gigabytes."""
 
 LOOKED_AT = 3
 
 
 def fingerprint(data: Any) -> str:
-    """Sixteen hex digits for a data set, or for photographs: of its `files` where it says which they are, else of its
-    length and its first samples. Raises OSError for a file that is gone."""
+    """A digest of a data set, or of photographs.
+
+    Args:
+        data: A data set. Its `files` are read if it has that attribute; otherwise its length and first samples count.
+
+    Returns:
+        Sixteen hexadecimal digits.
+
+    Raises:
+        OSError: A file is missing.
+    """
     digest = hashlib.blake2b(digest_size=8)
     files: Sequence[Path] | None = getattr(data, "files", None)
     for piece in _of_samples(data) if files is None else _of_files(files):

@@ -1,9 +1,9 @@
-"""Any folder of pairs, in the layouts that `dualpix deblur` takes and `dualpix simulate` writes.
+"""Any folder of pairs, in the layouts that `dualpix deblur` reads and `dualpix simulate` writes.
 
 Either a folder for each picture of a pair, `left/`, `right/` and, where they exist, `center/` and `sharp/`; or all
 pictures side by side as `<name>_L`, `<name>_R` and, where they exist, `<name>_C` and `<name>_sharp`. Pictures belong
-together by name, so nothing depends on the order of files. `blur/<name>.npy`, which only a simulation can know, is the
-signed radius of the blur in pixels, H x W.
+together by name, so nothing depends on the order of files. `blur/<name>.npy`, which only simulations have, is the
+signed blur radius in pixels, H x W.
 """
 
 from pathlib import Path
@@ -23,11 +23,18 @@ MARKS = {"center": "_C", "sharp": "_sharp"}
 
 
 class Folder:
-    """The pairs of a folder, sorted by name; a map from index to sample.
+    """The pairs of a folder, sorted by name, each read when it is asked for.
 
-    `center` is made from the views where it is missing; `sharp` and `blur_px` (1 x H x W) are there only for the pairs
-    that have them. Raises `PairError` when there is no pair, when a view has no partner, or when two files claim the
-    same place; on reading a sample, what `read_sample` raises, and `DataError` for a map of the blur that is none.
+    `center` is the mean of the views where it is missing; `sharp` and `blur_px` (1 x H x W) are there only for pairs
+    that have them. Reading a sample raises what `read_sample` raises, and `DataError` for a damaged blur map.
+
+    Args:
+        root: The folder.
+        split: Only "", since there are no splits.
+
+    Raises:
+        PairError: There are no pairs, a view has no partner, or two files claim the same place.
+        DataError: A split was given.
     """
 
     looks: ClassVar[str] = "the folders left and right, or files called <name>_L and <name>_R"
@@ -46,7 +53,7 @@ class Folder:
 
     @staticmethod
     def splits(root: Path) -> list[str]:
-        """One without a name, if `root` has folders such as left and right, or files marked as those of a view."""
+        """[""] if `root` has folders such as left and right, or files marked as views; otherwise []."""
         is_one = has_parallel_folders(root) or any(side for _, side in mark_files(list_pictures(root)).values())
         return [""] if is_one else []
 
@@ -68,20 +75,20 @@ class Folder:
 
 
 def _read_blur(path: Path, like: Tensor) -> Tensor:
-    """The map in a NumPy file, 1 H W float32, of the size of `like`, C H W."""
+    """The blur map in a NumPy file as float32, 1 x H x W, of the size of `like`, C x H x W."""
     try:
         blur_px = read_npy(path)
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read as the map of a blur: it is damaged or no NumPy array.") from error
+        raise DataError(f"{path} cannot be read as a blur map: it is damaged or not a NumPy array.") from error
     good = getattr(blur_px, "shape", None) == like.shape[1:] and blur_px.dtype.kind in "fiu"
     if not good or not np.isfinite(blur_px).all():
         height, width = like.shape[1:]
-        raise DataError(f"{path} is no map of the blur: it must hold {height} x {width} finite numbers, in pixels.")
+        raise DataError(f"{path} is not a blur map: it must hold {height} x {width} finite numbers, in pixels.")
     return torch.from_numpy(blur_px.astype(np.float32))[None]
 
 
 def _beside(root: Path, key: str) -> dict[str, Path]:
-    """The files of a picture that is no view, by the name of their pair."""
+    """The files of a picture other than the views, by the name of their pair."""
     mark = MARKS[key]
     marked = {path.stem.removesuffix(mark): path for path in list_pictures(root) if path.stem.endswith(mark)}
     own = list_pictures(root / key) if (root / key).is_dir() else []

@@ -1,4 +1,4 @@
-"""Pictures that a deblurring program wrote, this one or any other, found by the names of the samples."""
+"""Results of a deblurring program, this one or any other, found by the names of the samples."""
 
 from pathlib import Path
 
@@ -11,11 +11,15 @@ from dualpix.pairs.sample import Sample, check_folder
 
 
 class PicturesIn:
-    """A folder of pictures as a method: from a sample to the picture in the file of its name.
+    """A folder of results as a method: gives the picture in the file of a sample's name.
 
-    `<name>.png` (or another suffix) comes first, else the only `<name>_*`, as in `<name>_mymethod.png`. Raises
-    `DataError` if there is no such folder and, when called, `PictureError` if no file, or more than one, fits, or for a
-    grey picture of a sample in colour.
+    `<name>.png` (or another ending) comes first, otherwise the only `<name>_*`, as in `<name>_mymethod.png`.
+
+    Args:
+        folder: The folder of results.
+
+    Raises:
+        DataError: There is no such folder.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -24,6 +28,11 @@ class PicturesIn:
         self._taken: dict[str, Path] = {}
 
     def __call__(self, sample: Sample) -> Tensor:
+        """Read the result of a sample, 3 x H x W in [0, 1].
+
+        Raises:
+            PictureError: No file, or more than one, fits; or it is grey and the sample in colour.
+        """
         name = sample["name"]
         self._taken[name] = self.find(name)
         picture = read_picture(self._taken[name])
@@ -32,7 +41,7 @@ class PicturesIn:
         return picture.pixels
 
     def find(self, name: str) -> Path:
-        """The file of the sample called `name`."""
+        """The result's file for the sample called `name`. Raises PictureError if there is none, or more than one."""
         exact = [path for path in self.files if path.stem == name]
         found = exact or [path for path in self.files if path.stem.startswith(f"{name}_")]
         if len(found) == 1:
@@ -43,9 +52,10 @@ class PicturesIn:
         raise PictureError(f"{self.folder} holds {len(found)} pictures for {name} ({listed}); leave one.")
 
     def taken_twice(self) -> dict[str, str]:
-        """The names that were given another sample's own file, with a sentence each.
+        """Names of samples that were given the file of another sample, with a sentence each.
 
-        `a_1.png` fits the sample `a`, but is not meant for it if there is a sample `a_1`, which shows only in the end.
+        `a_1.png` fits the sample `a`, but is not meant for it if there is a sample `a_1`, which becomes clear only at
+        the end.
         """
         owners = {path: name for name, path in self._taken.items() if path.stem == name}
         return {

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from dualpix.errors import DualpixError, how_to_install
 from dualpix.machine.modes import settled
+from dualpix.plugins import Table
 from dualpix.tables import pick
 
 C1 = 0.01**2
@@ -34,6 +35,10 @@ def psnr(output: Tensor, target: Tensor) -> float:
 
     Infinite for equal pictures. For a batch, the mean of each picture's value, as every paper on DPDD reports it; see
     `mean_decibels`.
+
+    Example:
+        >>> round(psnr(torch.full((3, 8, 8), 0.5), torch.full((3, 8, 8), 0.6)), 3)
+        20.0
     """
     outputs, targets = _pictures(output, target)
     return mean_decibels([_decibels(x, y) for x, y in zip(outputs, targets, strict=True)])
@@ -96,7 +101,7 @@ def lpips(output: Tensor, target: Tensor) -> float:
     raises `DualpixError` without them.
     """
     outputs, targets = _pictures(output, target)
-    network = _alexnet_lpips()
+    network = alexnet_lpips()
     with torch.no_grad():
         distance: Tensor = network(outputs.float() * 2 - 1, targets.float() * 2 - 1)
     return float(distance.mean())
@@ -104,14 +109,17 @@ def lpips(output: Tensor, target: Tensor) -> float:
 
 Metric = Callable[[Tensor, Tensor], float]
 
-METRICS: dict[str, Metric] = {
-    "psnr": psnr,
-    "psnr-fitted": psnr_fitted,
-    "ssim": ssim,
-    "ssim-wang": ssim_wang,
-    "mae": mae,
-    "lpips": lpips,
-}
+METRICS: Table[Metric] = Table(
+    "metrics",
+    {
+        "psnr": psnr,
+        "psnr-fitted": psnr_fitted,
+        "ssim": ssim,
+        "ssim-wang": ssim_wang,
+        "mae": mae,
+        "lpips": lpips,
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -154,6 +162,15 @@ def measure(
     Raises:
         RecipeError: There is no such protocol or metric.
         ValueError: The shapes differ, or a pixel is not finite.
+
+    Example:
+        >>> from dualpix import read_picture
+        >>> blurred, sharp = read_picture("left.png").pixels, read_picture("sharp.png").pixels
+        >>> scores = measure(blurred, sharp, "dpdd-8bit")
+        >>> list(scores)
+        ['psnr', 'psnr-fitted', 'ssim', 'mae']
+        >>> scores["ssim"] < measure(sharp, sharp, "dpdd-8bit")["ssim"]
+        True
     """
     rules = pick(PROTOCOLS, protocol, "protocol")
     names = dict.fromkeys((*rules.metrics, *extra))
@@ -238,7 +255,8 @@ def _local_means(maps: Tensor, window: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=1)
-def _alexnet_lpips() -> Any:
+def alexnet_lpips() -> Any:
+    """Return the network of `lpips`, loaded once."""
     try:
         import lpips as package
     except (ImportError, RuntimeError) as error:  # RuntimeError: a torchvision made for another torch

@@ -24,7 +24,13 @@ COLUMNS = {
     "mae": ("MAE", ".4f"),
     "lpips": ("LPIPS", ".4f"),
 }
-"""Title and number format of each metric."""
+"""Title and number format of our own metrics; one of another package is shown under its name."""
+
+
+def column(metric: str) -> tuple[str, str]:
+    """Title and number format of a metric."""
+    return COLUMNS.get(metric, (metric, ".4f"))
+
 
 DECIBELS = ("psnr", "psnr-fitted")
 
@@ -148,7 +154,7 @@ def _methods(rows: Sequence[Row]) -> str:
 
 def _summary(rows: Sequence[Row], heading: str, notes: Sequence[str]) -> str:
     metrics, protocol = _metrics(rows), rows[0].scores.protocol
-    titles = [COLUMNS[name][0] for name in metrics]
+    titles = [column(name)[0] for name in metrics]
     measured = any(row.peak_bytes is not None for row in rows)
     costs = ["takes", "parameters", "GMAC", "seconds", *["peak GB"] * measured]
     head = ["method", *titles, "gain dB", "better", "pictures", *costs, "protocol", "weights"]
@@ -160,7 +166,7 @@ def _summary(rows: Sequence[Row], heading: str, notes: Sequence[str]) -> str:
     sources = [f"- {row.method}: {row.source}" for row in rows if row.source]
     idle = [f"- {row.method}: {row.unavailable_reason}; {row.advice}." for row in rows if row.unavailable_reason]
     equal = [
-        f"- {row.method}, {COLUMNS[name][0]}: {count} of {len(row.scores.pictures)} pictures equal the sharp one"
+        f"- {row.method}, {column(name)[0]}: {count} of {len(row.scores.pictures)} pictures equal the sharp one"
         f"{' after the fit' if name == 'psnr-fitted' else ''}; the mean is that of the others."
         for row in rows
         for name, count in row.scores.equal().items()
@@ -191,7 +197,7 @@ def _scored(row: Row, reference: Row, metrics: Sequence[str], total: int) -> lis
     if row.unavailable_reason:
         return [row.unavailable_reason, *[""] * (len(metrics) + 2)]
     mean = row.scores.mean()
-    numbers = [format(mean[name], COLUMNS[name][1]) if name in mean else "" for name in metrics]
+    numbers = [format(mean[name], column(name)[1]) if name in mean else "" for name in metrics]
     compared = ["", ""]
     if row is not reference:
         compared = [_gain(row.scores, reference.scores), _better(row.scores, reference.scores)]

@@ -33,6 +33,14 @@ def score(
 
     Raises:
         DataError: No sample has a sharp picture.
+
+    Example:
+        >>> from dualpix import read_picture
+        >>> from dualpix.evaluation import blurred
+        >>> views = {name: read_picture(f"{name}.png").pixels for name in ("left", "right", "sharp")}
+        >>> scores = score(blurred, [{**views, "name": "one"}])
+        >>> list(scores.pictures["one"])
+        ['psnr', 'psnr-fitted', 'ssim', 'mae']
     """
     blank = torch.zeros(3, 64, 64)
     measure(blank, blank, protocol, extra)  # An unknown name or a missing package is no fault of any picture.

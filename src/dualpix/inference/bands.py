@@ -1,6 +1,6 @@
-"""Cut pictures into full-width bands, run a network on each, and put the outputs together again.
+"""Cut pictures into bands of full width, run a network on each, and put the outputs together again.
 
-The only place where that is done. Bands are never cut left-right: networks match along whole rows.
+This is the only place where that is done. Bands are never cut left-right: networks match along whole rows.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,10 +18,10 @@ from dualpix.inference.planning import Plan
 from dualpix.machine.modes import settled
 
 Progress: TypeAlias = Callable[[int, int], None]
-Done: TypeAlias = tuple[Tensor, Plan, tuple[str, ...]]  # not clipped; and what to tell the user
+Done: TypeAlias = tuple[Tensor, Plan, tuple[str, ...]]  # the picture, not clipped; the plan; notes for the user
 
 MOST_HALVINGS = 6
-"""By then bands are mostly the rows around them, and still smaller ones would hardly need less."""
+"""After so many, a band consists mostly of the rows around it, and a smaller one would need hardly less memory."""
 
 
 @settled()
@@ -33,14 +33,22 @@ def make_plan(
     mirror: bool = False,
     held_bytes: int = 0,
 ) -> Plan:
-    """Decide how `views` are cut, from the memory that `runner` is measured to need a row.
+    """Decide how `views` are cut into bands, from the memory that a row was measured to need.
 
-    `mirror`: they are run four times, mirrored in between. `held_bytes`: what else is in memory meanwhile. Raises
-    `MachineError` if the memory does not suffice.
+    Args:
+        runner: The network in an engine.
+        views: The pictures it takes, 3 x H x W each.
+        memory: The most that the process may use ("2GB" or bytes); None uses part of what is free.
+        band_rows: Rows of a band, whatever memory they need; None chooses.
+        mirror: The views are run four times, flipped.
+        held_bytes: What else is in memory meanwhile.
+
+    Raises:
+        MachineError: The memory does not suffice, or the network cannot be run in bands.
     """
     height, width = views[0].shape[-2:]
     reach = runner.spec.receptive_radius_px or 0
-    kept = 4 if mirror else 1  # float32 pictures besides the views: results, and what is made of them
+    kept = 4 if mirror else 1  # float32 pictures besides the views: results and their mean
     pictures = (2 if mirror else 1) * sum(view.nbytes for view in views) + kept * 4 * views[0].numel() + held_bytes
     cost = cost_of(runner, height, width).besides(planning.PROCESS_BYTES + 2 * runner.weight_bytes + pictures)
     if band_rows is not None:
@@ -79,10 +87,22 @@ def run_fitting(
     mirror: bool = False,
     held_bytes: int = 0,
 ) -> Done:
-    """Plan for `views` and `run`: what it gives, how it was run, and what to tell the user of that.
+    """Plan for `views` and run; if the memory runs out all the same, run again in bands of half the rows.
 
-    Should the memory run out all the same, run again in bands of half the rows, unless the user chose them. Raises
-    `MachineError` if nothing fits.
+    Args:
+        runner: The network in an engine.
+        views: The pictures it takes, 3 x H x W each.
+        run: Computes the picture by a plan.
+        memory: As in `make_plan`.
+        rows: Rows of a band, as `band_rows` in `make_plan`.
+        mirror: As in `make_plan`.
+        held_bytes: As in `make_plan`.
+
+    Returns:
+        The picture, the plan by which it was made, and a sentence for the user if the memory ran out on the way.
+
+    Raises:
+        MachineError: Nothing fits, or the memory ran out in a plan that the user chose.
     """
     is_chosen = memory is not None or rows is not None
     sizes: list[str] = []
@@ -91,7 +111,7 @@ def run_fitting(
         sizes.append(plan.size)
         picture = planning.unless_out_of_memory(partial(run, plan))
         if picture is not None:
-            return picture, plan, _told(sizes)
+            return picture, plan, _notes(sizes)
         if is_chosen:
             asked = option("band-rows", None) if rows is not None else option("memory", None)
             raise MachineError(f"The memory ran out with {sizes[-1]}, as {asked} asks; give less, or leave it out.")
@@ -99,7 +119,7 @@ def run_fitting(
 
 
 def _halve(runner: AnyRunner, plan: Plan, times: int) -> int:
-    """The rows of smaller bands than those of `plan`, for the `times`-th time."""
+    """Return the rows for bands smaller than those of `plan`; this is the `times`-th time."""
     tried = plan.bands[0][1] - plan.bands[0][0]
     if runner.spec.receptive_radius_px is None or tried <= runner.spec.size_multiple or times > MOST_HALVINGS:
         raise MachineError(
@@ -118,7 +138,7 @@ def _plan(
     held_bytes: int,
 ) -> Plan:
     plan = planning.unless_out_of_memory(partial(make_plan, runner, views, memory, rows, mirror, held_bytes))
-    if plan is None:  # No band is smaller than the few rows that were run to measure what a row needs.
+    if plan is None:  # No band is smaller than the few rows that are run to measure the memory of a row.
         tried = 2 * probe_rows(runner, views[0].shape[1])
         raise MachineError(
             f"The memory ran out while trying {tried} rows of the picture; free some, or make the picture narrower."
@@ -126,7 +146,7 @@ def _plan(
     return plan
 
 
-def _told(sizes: Sequence[str]) -> tuple[str, ...]:
+def _notes(sizes: Sequence[str]) -> tuple[str, ...]:
     if len(sizes) == 1:
         return ()
     return (f"The memory ran out with {sizes[0]}, so the picture was computed in {sizes[-1]}.",)
@@ -136,7 +156,18 @@ def _told(sizes: Sequence[str]) -> tuple[str, ...]:
 def run_bands(
     runner: AnyRunner, views: Sequence[Tensor], plan: Plan, progress: Progress | None = None, channels: int = 3
 ) -> Tensor:
-    """Run each band of `plan` together with the rows around it; returns float32 `channels` x H x W, not clipped."""
+    """Run each band of `plan` together with the rows around it.
+
+    Args:
+        runner: The network in an engine.
+        views: The pictures it takes, 3 x H x W each.
+        plan: Made for pictures of this size.
+        progress: Called as `progress(done, total)` with numbers of bands; it may raise to stop.
+        channels: Of the output.
+
+    Returns:
+        float32, `channels` x H x W, not clipped.
+    """
     height, width = views[0].shape[-2:]
     picture = torch.empty(channels, height, width)
     for number, (first, last) in enumerate(plan.bands):

@@ -1,4 +1,4 @@
-"""Signed numbers as colours."""
+"""Signed numbers, such as disparities, as colours."""
 
 import torch
 from torch import Tensor
@@ -18,10 +18,22 @@ SRGB_FROM_CONES = torch.tensor(
 
 
 def signed_colours(values: Tensor, most: float, confidence: Tensor | None = None) -> Tensor:
-    """Signed numbers H W as colours, 3 H W: white for 0, red for `most` or more, blue for -`most` or less.
+    """Return a picture of signed numbers: white for 0, red for positive, blue for negative ones.
 
-    Even in steps of Oklab (Ottosson, 2020), so that equal differences look equal. What has little `confidence` (H W,
-    0 to 1) fades to dark grey.
+    Steps are even in Oklab (Ottosson, 2020), so that equal differences look equal.
+
+    Args:
+        values: H x W.
+        most: The absolute value from which on the colour is fully saturated.
+        confidence: H x W, 0 to 1; what has little of it fades to dark grey. None for full confidence everywhere.
+
+    Returns:
+        float32 RGB, 3 x H x W in [0, 1], display-encoded.
+
+    Example:
+        >>> blue, white, red = signed_colours(torch.tensor([[-2.0, 0.0, 2.0]]), most=2)[:, 0].T
+        >>> white.mul(255).round().int().tolist(), red.mul(255).round().int().tolist()
+        ([245, 245, 245], [188, 68, 41])
     """
     share = (values / most).clamp(-1, 1)
     sure = torch.ones_like(share) if confidence is None else confidence.clamp(0, 1)

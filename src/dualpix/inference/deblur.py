@@ -38,9 +38,15 @@ Run: TypeAlias = Callable[[AnyRunner], Done]
 
 @dataclass(frozen=True)
 class Deblurred:
-    """`picture`: float32 RGB 3 x H x W in [0, 1] on the CPU; `plan`: how it was run; `warnings`: what looks odd about
-    the pair, or had to be done differently, one sentence each; `verdict`: what `inspect` says of the pair; `report`:
-    how much was changed, and whether the weights know such blur."""
+    """What became of a pair.
+
+    Args:
+        picture: The sharp picture, float32 RGB 3 x H x W in [0, 1] on the CPU.
+        plan: How it was computed.
+        warnings: What looks odd about the pair, or had to be done differently, one sentence each.
+        verdict: What `inspect` says about the pair.
+        report: How much was changed, and whether the weights know such blur.
+    """
 
     picture: Tensor
     plan: Plan
@@ -82,6 +88,12 @@ def deblur(
         PairError: these are not two views of one photograph.
         CheckpointError: the weights cannot be used.
         MachineError: this machine cannot do what the options ask.
+
+    Example:
+        >>> import dualpix
+        >>> sharp = dualpix.deblur("left.png", "right.png", precision="fp32")
+        >>> sharp.shape, sharp.dtype
+        (torch.Size([3, 96, 128]), torch.float32)
     """
     chosen = options_of(options, keywords)
     if chosen.layout is not None:

@@ -1,4 +1,4 @@
-"""What dualpix finds on this machine: what each choice rests on, and how fast each engine is."""
+"""What dualpix finds on this machine: the facts that each automatic choice depends on, and how fast each engine is."""
 
 import platform
 import statistics
@@ -18,16 +18,19 @@ from dualpix.weights import checkpoint
 from dualpix.weights.exported import exported_of
 
 SIDE_PX = 320
-"""Of the part of the bundled pair that engines are compared on."""
+"""Width and height of the part of the bundled pair on which engines are compared."""
 
 ROUNDS = 3
 
 
 @settled()
 def examine(weights: str | None = None) -> dict[str, str]:
-    """What there is, by name, a line each. Measures bf16 if that was not done here yet, in less than a second.
+    """Return facts about this machine, one line each, by name.
 
-    weights: those whose engine is told, as `deblur` takes them.
+    Measures the speed of bf16 if that was not done here before, which takes less than a second.
+
+    Args:
+        weights: For which the default engine is named, as `deblur` takes them.
     """
     device = planning.choose_device("auto")
     gain = planning.bf16_gain("auto", device, adds_input=True)
@@ -49,11 +52,20 @@ def examine(weights: str | None = None) -> dict[str, str]:
 
 @settled()
 def compare(weights: str | None = None) -> dict[str, float]:
-    """Seconds of every engine that is installed for the same small picture, in turns, the median of `ROUNDS`, after one
-    that does not count. What was not converted yet is; that takes some seconds, for ONNX a minute. Engines are then
-    measured for `auto` too, if they were not yet."""
+    """Return the seconds that each installed engine takes for the same small picture.
+
+    Engines run in turns, and the median of `ROUNDS` is returned, after one run that does not count. A network that was
+    not converted for an engine before is converted first, which takes seconds, for ONNX a minute. Also measures what
+    `engine="auto"` depends on, if that was not done before.
+
+    Args:
+        weights: As `deblur` takes them.
+
+    Returns:
+        Seconds by engine and precision, such as "openvino bf16".
+    """
     network = open_network(weights)
-    choosing.choose(network, "auto", "cpu", choosing.LEAST_PIXELS)  # measured now, if it was not yet
+    choosing.choose(network, "auto", "cpu", choosing.LEAST_PIXELS)  # measures, unless that was done before
     views = [view[:, :SIDE_PX, :SIDE_PX] for view in bundled_views(network.spec.views)]
     ready = {name: engines.start(network, name, "auto", "cpu") for name in engines.ENGINES if _version(name)}
     for runner in ready.values():
@@ -100,7 +112,7 @@ def _engines() -> list[str]:
 
 
 def _version(engine: str) -> str | None:
-    """Of the package of an engine, without loading it; None if it is not installed."""
+    """The version of an engine's package, found without importing it; None if it is not installed."""
     package = ENGINES.get(engine, engine)
     return metadata.version(package) if util.find_spec(package) else None
 

@@ -32,22 +32,28 @@ from dualpix.weights.checkpoint import Checkpoint
 from dualpix.weights.exported import Exported, exported_of, mark, package
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
-"""The forms, and how their files end."""
+"""From each form to the ending of its files."""
 
 SIZES = ((75, 118), (97, 61), (33, 160))
-"""Height and width of the pictures that are compared."""
+"""Height and width of the pictures by which a file is compared with the network."""
 
 MOST = {"fp32": 1e-4, "int8": 0.1}
-"""The greatest difference that is let pass. In 8 bits single pixels of noise, which the pictures are, may err much."""
+"""The greatest difference that is accepted. In 8 bits, single pixels of the test pictures (noise) can err much."""
 
 PAIRS, PAIR_PX = 6, 256
-"""Simulated pairs that set the 8-bit grids, and their size."""
+"""How many simulated pairs set the 8-bit scales, and their width and height."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """`path`: the file written; `difference`: the greatest one from the network in any of `sizes`, of a value in [0,1];
-    `facts`: the metadata it carries."""
+    """What was exported.
+
+    Args:
+        path: The file written.
+        difference: The greatest difference from the network's own output in any of `sizes`, for values in [0, 1].
+        sizes: Height and width of the pictures compared.
+        facts: The metadata in the file.
+    """
 
     path: Path
     difference: float
@@ -65,22 +71,33 @@ def export(
     photos: Sequence[str | Path] = (),
     overwrite: bool = False,
 ) -> Export:
-    """Write the network of `weights` to `output` in the form `to`, a key of `SUFFIXES`.
+    """Write a network as a file for another program, after comparing its output with the network's own.
 
-    Views go in as 1 x 3 x H x W in [0, 1] under their names, of any height and width; `sharp` comes out, not clipped.
-    `int8`: for OpenVINO, convolutions of 8 bits. Their grids come from pairs simulated from the photographs in the
-    folders `photos`, or else from the bundled pair.
+    The file takes views as 1 x 3 x H x W in [0, 1] under their names, of any height and width, and gives `sharp`, not
+    clipped.
 
-    Raises `MachineError` if a package is missing or the file does not compute what the network does, `CheckpointError`
-    if the weights cannot be exported, `PictureError` if the output cannot be written, `DataError` about the folders.
+    Args:
+        weights: As `deblur` takes them, but no file that was exported already.
+        to: The form, a key of `SUFFIXES`.
+        output: The file to write; the form's ending is added if it is missing.
+        int8: For OpenVINO, convolutions in 8 bits.
+        photos: Folders of photographs: simulated pairs from them set the 8-bit scales, instead of the bundled pair.
+        overwrite: Replace an existing file.
+
+    Raises:
+        MachineError: A package is missing, or the file does not compute what the network does.
+        CheckpointError: The weights cannot be exported, or the file exists.
+        PictureError: The output cannot be written.
+        DataError: A folder of photographs holds none.
+        RecipeError: There is no such form.
     """
     suffix = pick(SUFFIXES, to, "form")
     path = Path(output)
     path = path if path.suffix == suffix else path.with_name(path.name + suffix)
     if int8 and to != "openvino":
-        raise MachineError(f"Only openvino files can be of 8 bits, not {to}; leave {option('int8')} out.")
+        raise MachineError(f"Only files for openvino can have 8 bits, not {to}; leave {option('int8')} out.")
     if photos and not int8:
-        raise MachineError(f"Photographs are for files of 8 bits; give {option('int8')} too.")
+        raise MachineError(f"Photographs are used only for 8-bit files; give {option('int8')} too.")
     if path.is_dir() or (path.exists() and not overwrite):
         raise CheckpointError(f"{path} exists already; choose another name, or give {option('overwrite')}.")
     opened = weights if isinstance(weights, Checkpoint) else checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
@@ -90,17 +107,17 @@ def export(
     graph = graph_of(cast(nn.Module, network))
     if int8:
         round_to_8_bits(graph, _pairs(graph, photos))
-    facts = _facts(opened, "int8" if int8 else "fp32")
+    facts = facts_of(opened, "int8" if int8 else "fp32")
     make_folder(path.parent)
-    # Under another name at first, since it may turn out to be wrong.
+    # Under another name until it is known to be right.
     trial = path.with_name(f".dualpix-{secrets.token_hex(8)}{suffix}")
     try:
         _write(trial, to, graph, facts)
         difference = _compare(trial, to, opened, facts["precision"])
         if not difference <= MOST[facts["precision"]]:
             raise MachineError(
-                f"{path} was not written: what it would compute differs by {difference:.2g} from the network, and "
-                f"{MOST[facts['precision']]:g} is the most; another version of the engine may do better."
+                f"{path} was not written: its output would differ by {difference:.2g} from that of the network, more "
+                f"than the {MOST[facts['precision']]:g} allowed; try another version of the engine."
             )
         for file in (trial.with_suffix(".bin"), trial):
             if file.exists():
@@ -111,8 +128,8 @@ def export(
     return Export(path, difference, SIZES, facts)
 
 
-def _facts(opened: Checkpoint, precision: str) -> dict[str, Any]:
-    """What the checkpoint says of itself, with the licence and the version of this package."""
+def facts_of(opened: Checkpoint, precision: str) -> dict[str, Any]:
+    """Return what the checkpoint says about itself, with the licence and the version of this package."""
     return {
         "format": checkpoint.FORMAT,
         "network": opened.name,
@@ -141,7 +158,7 @@ def _write(path: Path, to: str, graph: Graph, facts: Mapping[str, Any]) -> None:
 
 
 def _compare(path: Path, to: str, opened: Checkpoint, precision: str) -> float:
-    """The greatest difference between what the file and what the network gives."""
+    """The greatest difference between the outputs of the file and of the network."""
     network = cast(Network, opened.network)
     original = pytorch.Runner(network, "fp32", "cpu")
     if to == "torch":

@@ -1,9 +1,10 @@
-"""The disparity that a network's cross-correlation finds: where along the row each view looks for itself in the other.
+"""The disparity that a network's cross-correlation finds: where along the row the pixels of the two views match.
 
-A single pixel's attention is too vague to be of use (`results/disparity.md`), so that of many is put together: the
-attention of the left view's pixel i to the right one's j, and of j to i, is moved to the middle between them, into the
-frame of the sharp picture; the logarithms are averaged over a window, as evidence that adds up; and the mean offset,
-weighted by the result, is the disparity. It is brought to full size by weights that stop at the picture's edges.
+The attention of a single pixel is too vague (`results/disparity.md`), so that of many is combined. The attention from
+pixel i of the left view to pixel j of the right one, and from j to i, is moved to the middle between them, which is the
+frame of the sharp picture. Its logarithms are averaged over a window, as evidence that adds up, and the mean of all
+offsets weighted by the result is the disparity. It is enlarged to full size by weights that stop at the picture's
+edges.
 """
 
 from typing import cast
@@ -13,14 +14,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dualpix.errors import CheckpointError
-from dualpix.networks import NETWORKS, Network
+from dualpix.networks import CORRELATING, Network
 from dualpix.networks.spec import NetworkSpec, spec_of
 
 REACH_PX = 32
 WINDOW = 11  # side of the window in columns of features, of 2 pixels each
 SHARPNESS = 4.0  # pixels in one window that count as one; neighbours are not independent
-LEAST_LOG = -6.0  # so that one pixel that is sure of something else does not veto what its neighbours see
-UNSURE_PX = 4.0  # width of what remains possible, or the views' own findings so far apart, that halves the confidence
+LEAST_LOG = -6.0  # so that one pixel that is sure of another offset does not overrule its neighbours
+UNSURE_PX = 4.0  # spread of possible offsets, or difference between those of the two views, that halves the confidence
 TEXTURE = 0.004  # mean difference of luminance between neighbours along the row that halves it too
 
 SPREAD = 2  # columns of features on either side that share their disparity with a pixel
@@ -29,15 +30,13 @@ EDGE = 0.06  # difference of luminance at which sharing ends
 LUMINANCE = (0.299, 0.587, 0.114)
 
 
-def correlating() -> str:
-    """The names of the networks that correlate, for a sentence."""
-    return ", ".join(name for name, kind in NETWORKS.items() if hasattr(kind, "log_attention"))
-
-
 class Finder(nn.Module):
-    """A network's cross-correlation alone: left and right view, B 3 H W -> disparity in pixels and confidence, B 2 H W.
+    """The part of a network that finds disparity: left and right view, B 3 H W -> disparity and confidence, B 2 H W.
 
-    Runs wherever the network does. Raises `CheckpointError` for a network that has none.
+    Disparity is in pixels, confidence 0 to 1. It runs on the same devices as the network.
+
+    Raises:
+        CheckpointError: The network has no cross-correlation.
     """
 
     def __init__(self, network: Network) -> None:
@@ -47,14 +46,14 @@ class Finder(nn.Module):
         if spec.attention_radius_px is None:
             raise CheckpointError(
                 f"{type(network).__name__} as built here has no cross-correlation to take a disparity from; give the"
-                f" weights of one that has: {correlating()}."
+                f" weights of one that has: {', '.join(CORRELATING)}."
             )
         radius_px = spec.attention_radius_px + 2 * (WINDOW // 2 + SPREAD * SPREAD_STEP + 2)
         views = ("left", "right")
         self.spec = NetworkSpec(views, spec.size_multiple, radius_px, takes_width=True)
 
     def forward(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
-        """`width`: valid columns, if the rest is padding."""
+        """Return disparity and confidence; `width` is the number of valid columns, if the rest is padding."""
         attention = self.network.log_attention(left, right, REACH_PX, width)  # type: ignore[operator]
         step_px = left.shape[-1] // attention.shape[-1]
         found, confidence = estimate_disparity(*symmetrise_attention(*attention.chunk(2)), step_px)  # B 1 H/2 W/2 each
@@ -63,7 +62,7 @@ class Finder(nn.Module):
 
 
 def symmetrise_attention(forth: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:
-    """Move attention to the middle of the two pixels, and put it in the order of the offset from left to right.
+    """Move attention to the middle between the two pixels, and order it by the offset from left to right.
 
     Args:
         forth: Logarithms of the attention from left to right, B K H W, for K offsets in columns, -reach to reach.
@@ -112,10 +111,10 @@ def estimate_disparity(forth: Tensor, back: Tensor, step_px: int) -> tuple[Tenso
 
 
 def _place(evidence: Tensor) -> tuple[Tensor, Tensor]:
-    """Which offset B K H W of evidence speak for, and the spread of those that remain possible, B 1 H W in columns.
+    """The offset that the evidence, B K H W, speaks for, and the spread of those still possible, B 1 H W in columns.
 
-    The weighted mean of all offsets, in which the peak stands for its share at the top of the parabola through it: a
-    softmax this sharp would draw that share to whole columns.
+    The weighted mean of all offsets, in which the peak takes part at the top of the parabola through it: a softmax this
+    sharp would pull it to whole columns.
     """
     reach = evidence.shape[1] // 2
     share = (SHARPNESS * evidence).softmax(1)
@@ -130,7 +129,7 @@ def _place(evidence: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _gather(attention: Tensor) -> Tensor:
-    """The mean over the window of the attention there is."""
+    """The mean over the window, of those values of the attention that are finite."""
     known = attention.isfinite()
     amounts = torch.where(known, attention.clamp_min(LEAST_LOG), 0.0)
     total, count = (F.avg_pool2d(x, WINDOW, 1, WINDOW // 2) for x in (amounts, known.to(attention)))
@@ -138,7 +137,7 @@ def _gather(attention: Tensor) -> Tensor:
 
 
 def _texture(guide: Tensor, step_px: int) -> Tensor:
-    """How far there is anything to match along the row: 0 to 1, B 1 H W -> B 1 H/2 W/2."""
+    """Whether there is texture to match along the row: 0 to 1, B 1 H W -> B 1 H/2 W/2."""
     change = guide.diff(dim=-1).abs()
     change = (F.pad(change, (1, 0)) + F.pad(change, (0, 1))) / 2
     mean = F.avg_pool2d(F.avg_pool2d(change, step_px), WINDOW, 1, WINDOW // 2, count_include_pad=False)
@@ -146,10 +145,18 @@ def _texture(guide: Tensor, step_px: int) -> Tensor:
 
 
 def spread_out(found: Tensor, confidence: Tensor, guide: Tensor) -> Tensor:
-    """Disparity and confidence B 1 h w at the size of `guide`, the luminance B 1 H W: B 2 H W.
+    """Enlarge disparity and confidence to the size of a guide picture.
 
-    Every pixel takes the mean of its neighbourhood, in which near, alike and, for the disparity, confident ones weigh
-    more: the joint bilateral up-sampling of Kopf et al. (SIGGRAPH 2007).
+    Each pixel takes the mean of its neighbourhood, in which those weigh more that are near, have a similar luminance
+    and, for the disparity, are confident: joint bilateral up-sampling (Kopf et al., SIGGRAPH 2007).
+
+    Args:
+        found: Disparity, B 1 h w.
+        confidence: B 1 h w.
+        guide: Luminance, B 1 H W.
+
+    Returns:
+        Disparity and confidence, B 2 H W.
     """
     small = F.avg_pool2d(guide, guide.shape[-1] // found.shape[-1])
     known = torch.cat([small, confidence, (confidence + 1e-3) * found, confidence + 1e-3], 1)  # B 4 h w

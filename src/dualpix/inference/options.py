@@ -40,8 +40,8 @@ class DeblurOptions:
         scale: "1/4" deblurs at a quarter of the size as well, and joins both, for what is blurred widely; "1" at full
             size alone; "auto" as the pair's disparity asks.
         turn: "auto" finds out whether the disparity runs along the columns, as in photographs taken upright, and turns
-            such views for the work; "left", "right" and "half" turn them that way, "none" does not. The picture lies
-            as the views do.
+            such views before processing; "left", "right" and "half" turn them that way, "none" does not. The picture
+            lies as the views do.
         guard: mix the views in where the result has colours, brightness or patterns that cannot come from them.
 
     Those that say how files are read and written, of no meaning where arrays come and go:
@@ -58,6 +58,14 @@ class DeblurOptions:
         MachineError: for an engine, precision, device, memory, number of rows or scale that nothing can be run with.
         RecipeError: for a layout or a turn that does not exist.
         PictureError: for another depth.
+
+    Example:
+        >>> options = DeblurOptions(memory="2GB", scale="1")
+        >>> options.limits_memory
+        True
+        >>> DeblurOptions(precision="fp8")
+        Traceback (most recent call last):
+        dualpix.errors.MachineError: There is no precision 'fp8'; choose from: auto, fp32, bf16, fp16, int8.
     """
 
     memory: str | int | None = None

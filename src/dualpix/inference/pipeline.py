@@ -23,8 +23,13 @@ from dualpix.weights.checkpoint import Checkpoint
 
 @dataclass(frozen=True)
 class Inherited:
-    """What a picture takes over from its views: colour profile, EXIF and XMP with a note of how it was made, whether it
-    is `grey`, and its `depth` in bits."""
+    """What a picture takes over from its views.
+
+    Args:
+        metadata: Colour profile, EXIF and XMP, with a note of how the picture was made.
+        grey: Whether it is written in grey.
+        depth: Bits per channel.
+    """
 
     metadata: Metadata
     grey: bool
@@ -88,8 +93,10 @@ def deblur_views(
 
 
 def save_result(output: Path, picture: Tensor, inherited: Inherited, *, overwrite: bool = False) -> list[str]:
-    """Write `picture` (3 x H x W, lying as in the files) with all it takes over; returns a sentence for each block that
-    the format cannot hold. Raises what `write_picture` does."""
+    """Write `picture` (3 x H x W, lying as the views do in their files) with all that it takes over from them.
+
+    Returns a sentence for each block of metadata that the format cannot hold. Raises what `write_picture` does.
+    """
     return write_picture(output, picture, inherited.depth, overwrite, inherited.metadata, inherited.grey)
 
 

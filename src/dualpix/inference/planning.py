@@ -1,23 +1,20 @@
 """How a picture is run: on which device, in which precision, and whole or in bands of rows that fit the memory.
 
-A network looks at most `reach_px` rows up and down, so a band computed together with that many rows around it equals
-the same rows of the whole picture. The price is that the rows around it are computed twice; hence as few bands as the
-memory allows. What a row costs is measured, not tabulated: the network runs on a few rows of the full width while its
-living tensors are counted.
+An output pixel depends on a limited number of rows above and below (`NetworkSpec.receptive_radius_px`), so a band that
+is computed together with that many rows around it equals the same rows of the whole picture. The price is that the rows
+around it are computed twice; hence as few bands as the memory allows. What a row costs is measured, not tabulated: the
+network runs on a few rows of the full width while the bytes of its tensors are counted.
 """
 
 import math
 import os
 import re
-import weakref
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
-from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from dualpix.errors import MachineError, ran_out_of_memory
 from dualpix.inference import rates
@@ -26,23 +23,24 @@ from dualpix.machine import limits
 PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 LEAST_GAIN = 1.15
-"""How many times as fast as fp32 bf16 has to be on a processor, so that it is taken."""
+"""On a CPU, bf16 is used if it is at least so many times as fast as fp32."""
 
 PROCESS_BYTES = 480_000_000
-"""What Python with PyTorch occupies before any picture is opened (about 330 MB), and what the allocator leaves between
-tensors, which differs by 140 MB from run to run on a busy machine."""
+"""What Python with PyTorch occupies before any picture is opened (about 330 MB), and what the allocator wastes between
+tensors, which varies by 140 MB from run to run on a busy machine.
+"""
 
 COMFORT_BYTES = 2_400_000_000
-"""Without an explicit budget, no more than this is used as long as that makes no more than `MOST_EXTRA` more work."""
+"""Without a limit by the user, no more than this is used as long as that makes no more than `MOST_EXTRA` more work."""
 
 MOST_EXTRA = 0.25
-"""Rows computed twice, as a share of the picture, above which more memory is the better bargain."""
+"""The share of rows computed twice above which using more memory is better."""
 
 FREE_SHARE = 0.6
-"""Of the free memory, what may be used without an explicit budget."""
+"""The share of the free memory that is used without a limit by the user."""
 
 WORKSPACE_FACTOR = 1.2
-"""Memory inside one operation, which counting tensors does not see, as a factor on the tensors."""
+"""Memory inside a single operation, which counting tensors does not see, as a factor on the tensors' bytes."""
 
 Band = tuple[int, int]
 Result = TypeVar("Result")
@@ -52,12 +50,16 @@ Result = TypeVar("Result")
 class Plan:
     """How a picture is run.
 
-    `bands`: (first, last + 1) rows each band answers for; `overlap_px`: rows computed around each of them;
-    `precision`: one of `PRECISIONS`; `device`: as PyTorch writes it; `peak_bytes`: expected peak memory of the process;
-    `mirror`: whether the result is the mean over four mirrored ones; `gain`: how many times as fast bf16 was measured
-    to be as fp32 on this processor, None if that played no part; `engine_gain`: how many times as fast OpenVINO was
-    measured to be as PyTorch, None if that played no part; `scales`: the reductions at which it was run, the coarsest
-    first.
+    Args:
+        bands: (first, last + 1) row of each band.
+        overlap_px: Rows computed above and below each of them.
+        precision: One of `PRECISIONS`, or "int8".
+        device: As PyTorch writes it, with the engine if that is another one.
+        peak_bytes: The expected peak memory of the process.
+        mirror: Whether the result is the mean over four flips.
+        gain: How many times as fast as fp32 bf16 was measured to be on this processor; None if that played no part.
+        engine_gain: How many times as fast as PyTorch OpenVINO was measured to be; None if that played no part.
+        scales: The reductions at which the picture is run, the coarsest first.
     """
 
     bands: tuple[Band, ...]
@@ -72,7 +74,7 @@ class Plan:
 
     @property
     def size(self) -> str:
-        """How much is computed at once."""
+        """How much is computed at once, in words."""
         first, last = self.bands[0]
         return f"bands of {last - first} rows" if len(self.bands) > 1 else f"all {last} rows at once"
 
@@ -92,22 +94,26 @@ class Plan:
 
 @dataclass(frozen=True)
 class Cost:
-    """Memory needed to run `rows` rows at once: `fixed_bytes + rows * row_bytes`."""
+    """Bytes of memory that `rows` rows need at once: `fixed_bytes + rows * row_bytes`."""
 
     fixed_bytes: int
     row_bytes: int
 
     def besides(self, other_bytes: int) -> "Cost":
-        """The same, where so much more is needed however many rows are run."""
+        """Return the cost where `other_bytes` more are needed, however many rows are run."""
         return Cost(self.fixed_bytes + other_bytes, self.row_bytes)
 
     def peak_bytes(self, rows: int) -> int:
+        """Return the bytes for so many rows."""
         return self.fixed_bytes + rows * self.row_bytes
 
 
 def choose_device(device: str | torch.device) -> torch.device:
-    """Return the device called `device`; "auto" takes a GPU (CUDA, else Apple's MPS) if there is one. Raises
-    `MachineError` if there is no such device."""
+    """Return the device called `device`; "auto" is a GPU (CUDA, else Apple's MPS) if there is one, else the CPU.
+
+    Raises:
+        MachineError: There is no such device.
+    """
     if device == "auto":
         there = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
         return torch.device(next(name for name in there if there[name]))
@@ -126,11 +132,20 @@ def choose_precision(
     among: Collection[str] = tuple(PRECISIONS),
     gain: float | None = None,
 ) -> str:
-    """Return one of `among`. "auto" takes 16 bits where the device is faster in them and the network's output is a
-    correction added to its input (`adds_input`): in the 8 bits that bf16 keeps, a whole picture would band visibly.
+    """Return one of `among`, by what was asked for and what the device is fast in.
 
-    gain: what `bf16_gain` says; on a processor bf16 is taken from `LEAST_GAIN` on. Raises `MachineError` for a
-    precision that is not among them, or that the device lacks.
+    "auto" takes 16 bits where the device is faster in them and the network's output is a correction added to its input:
+    with the 8 bits of a bf16 mantissa, a whole picture would show bands.
+
+    Args:
+        precision: "auto", or one of `among`.
+        device: Where it is computed.
+        adds_input: Whether the network's output is a correction.
+        among: The precisions that the engine has.
+        gain: What `bf16_gain` returned; on a CPU, bf16 is taken from `LEAST_GAIN` on.
+
+    Raises:
+        MachineError: The precision is not one of `among`, or the device lacks it.
     """
     if precision == "auto":
         fast = [name for name in _fast_precisions(device, gain) if name in among]
@@ -145,23 +160,26 @@ def choose_precision(
 
 
 def bf16_gain(precision: str, device: torch.device, adds_input: bool, learning: bool = False) -> float | None:
-    """How many times as fast as fp32 bf16 is, measured (`rates.bf16_gain`), if that is what `choose_precision` has to
-    know for these; None otherwise."""
+    """Return how many times as fast as fp32 bf16 is, measured (`rates.bf16_gain`); None where it does not matter.
+
+    It matters on a CPU, if the precision is to be chosen ("auto"), for a network whose output is a correction. The
+    arguments are those of `choose_precision`; `learning` measures forward and backward, instead of forward alone.
+    """
     if precision != "auto" or device.type != "cpu" or not adds_input:
         return None
     return rates.bf16_gain(learning)
 
 
 def has_tiles() -> bool:
-    """Whether the processor has matrix tiles (AMX)."""
+    """Whether the processor has matrix tiles (Intel AMX)."""
     ask = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return ask is not None and bool(ask())
 
 
 def _fast_precisions(device: torch.device, gain: float | None) -> tuple[str, ...]:
-    """Those in which the device is faster than in fp32, the best first: bf16 cannot overflow where fp32 does not."""
+    """Those in which the device is faster than in fp32, the best first: unlike fp16, bf16 has the range of fp32."""
     if device.type == "cuda":
-        # Before compute capability 7.0 there are no matrix units, and most GPUs are slower in fp16.
+        # GPUs below compute capability 7.0 have no matrix units, and most are slower in fp16.
         fp16 = ("fp16",) if torch.cuda.get_device_capability(device) >= (7, 0) else ()
         return ("bf16", *fp16) if torch.cuda.is_bf16_supported(including_emulation=False) else fp16
     if device.type == "mps":
@@ -170,13 +188,21 @@ def _fast_precisions(device: torch.device, gain: float | None) -> tuple[str, ...
 
 
 def check_band_rows(band_rows: int) -> None:
-    """Raise MachineError for what is no number of rows."""
+    """Raise `MachineError` if `band_rows` is not a whole number of at least 1."""
     if type(band_rows) is not int or band_rows < 1:
         raise MachineError(f"band_rows must be at least 1, not {band_rows!r}; leave it out to have it chosen.")
 
 
 def parse_memory(memory: str | int) -> int:
-    """Return bytes from a number of bytes or a text such as "2GB", "800 MB", "1.5GiB". Raises `MachineError`."""
+    """Return bytes from a number of bytes, or from a text such as "2GB", "800 MB" or "1.5GiB".
+
+    Raises:
+        MachineError: It is no amount of memory.
+
+    Example:
+        >>> parse_memory("1.5GB"), parse_memory("1GiB")
+        (1500000000, 1073741824)
+    """
     units = {"": 1, "K": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "KI": 2**10, "MI": 2**20, "GI": 2**30, "TI": 2**40}
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?I?)B?\s*", str(memory).upper())
     if found is None or found[2] not in units or float(found[1]) == 0:
@@ -185,7 +211,7 @@ def parse_memory(memory: str | int) -> int:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that is free for this process now: of the GPU, or of the machine and what limits this process there."""
+    """Return the bytes of memory free for this process: of the GPU, or of the machine within this process's limits."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     free = [_machine_free_bytes()]
@@ -210,7 +236,7 @@ def _machine_free_bytes() -> int:
 
 
 def unless_out_of_memory(work: Callable[[], Result]) -> Result | None:
-    """What `work` gives, None if the memory ran out; by then all that it held is let go of."""
+    """Return what `work` returns; None if the memory ran out, after freeing all that it held."""
     try:
         return work()
     except (MemoryError, RuntimeError) as error:
@@ -219,72 +245,26 @@ def unless_out_of_memory(work: Callable[[], Result]) -> Result | None:
     return None
 
 
-def measure_cost(
-    run: Callable[[int], object],
-    rows: int,
-    other_bytes: int,
-    widening: float = 1,
-    workspace_factor: float = WORKSPACE_FACTOR,
-) -> Cost:
-    """Measure what `run(n)`, the network on `n` rows, needs a row, from `rows` and twice as many.
-
-    `other_bytes` is what is needed besides the network's tensors: the weights and the whole pictures. `widening`: how
-    often as wide the picture is as what `run` takes. `workspace_factor`: 1 for a network that takes the rows
-    in strips, as then no operation sees all of them.
-    """
-    small, large = (widening * _living_peak_bytes(run, count) for count in (rows, 2 * rows))
-    row_bytes = math.ceil(workspace_factor * max(large - small, 0) / rows)
-    return Cost(other_bytes + max(math.ceil(small) - rows * row_bytes, 0), row_bytes)
-
-
-def _living_peak_bytes(run: Callable[[int], object], rows: int) -> int:
-    living = _LivingTensors()
-    with living:
-        run(rows)
-    return living.peak_bytes
-
-
-class _LivingTensors(TorchFunctionMode):
-    """Counts the bytes of tensors made under it, until they are freed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.peak_bytes = 0
-        self._bytes = 0
-        self._known: set[int] = set()
-
-    def __torch_function__(
-        self, func: Callable[..., Any], types: Iterable[type], args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        for item in result if isinstance(result, tuple | list) else (result,):
-            if isinstance(item, Tensor):
-                self._count(item.untyped_storage())
-        return result
-
-    def _count(self, storage: torch.UntypedStorage) -> None:
-        key = storage._cdata
-        if key in self._known:
-            return
-        self._known.add(key)
-        self._bytes += storage.nbytes()
-        self.peak_bytes = max(self.peak_bytes, self._bytes)
-        weakref.finalize(storage, self._forget, key, storage.nbytes())
-
-    def _forget(self, key: int, size: int) -> None:
-        self._known.discard(key)
-        self._bytes -= size
-
-
 def split(height: int, rows: int, multiple: int) -> tuple[Band, ...]:
-    """Cut `height` rows into bands of `rows` rows, rounded up so that each starts on a multiple of `multiple`."""
+    """Cut `height` rows into bands of `rows` rows, rounded up so that each band starts on a multiple of `multiple`.
+
+    Example:
+        >>> split(100, 30, 8)
+        ((0, 32), (32, 64), (64, 96), (96, 100))
+    """
     step = _round_up(rows, multiple)
     return tuple((first, min(first + step, height)) for first in range(0, height, step))
 
 
 def around(band: Band, height: int, multiple: int, overlap_px: int) -> Band:
-    """The rows to compute for `band`: with `overlap_px` more on both sides, where the picture has them. Starts on a
-    multiple of `multiple`, and ends on one or at `height`."""
+    """Return the rows to compute for `band`: `overlap_px` more on both sides, where the picture has them.
+
+    They start on a multiple of `multiple`, and end on one or at `height`.
+
+    Example:
+        >>> around((32, 64), 100, 8, 12)
+        (16, 80)
+    """
     overlap = _round_up(overlap_px, multiple)
     return max(0, band[0] - overlap), min(height, _round_up(band[1], multiple) + overlap)
 
@@ -292,8 +272,21 @@ def around(band: Band, height: int, multiple: int, overlap_px: int) -> Band:
 def choose_bands(
     height: int, multiple: int, reach_px: int | None, cost: Cost, limit_bytes: int, comfort_bytes: int
 ) -> tuple[Band, ...]:
-    """The fewest bands that need at most `comfort_bytes`; or, if that many would compute more than `MOST_EXTRA` rows
-    twice, the most that do not; in any case within `limit_bytes`. Raises `MachineError` if nothing is."""
+    """Return the fewest bands that need at most `comfort_bytes`.
+
+    If those would compute more than `MOST_EXTRA` of the rows twice, return the most bands that do not.
+
+    Args:
+        height: Of the picture, in rows.
+        multiple: Bands start on multiples of it.
+        reach_px: Rows above and below that a row depends on; None for the whole picture, which then is one band.
+        cost: Memory that rows need.
+        limit_bytes: What may be used at most.
+        comfort_bytes: What should be used at most.
+
+    Raises:
+        MachineError: No bands keep within `limit_bytes`.
+    """
     chosen: tuple[Band, ...] | None = None
     needs = []
     for bands in _candidates(height, multiple, reach_px):
@@ -316,7 +309,7 @@ def choose_bands(
 
 
 def _candidates(height: int, multiple: int, reach_px: int | None) -> Iterator[tuple[Band, ...]]:
-    """Every way to cut the picture into equal bands, fewest first."""
+    """Every way to cut the picture into equal bands, the fewest bands first."""
     steps = math.ceil(height / multiple)
     last = 0
     for count in range(1, 2 if reach_px is None else steps + 1):

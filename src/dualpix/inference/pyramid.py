@@ -1,6 +1,6 @@
-"""A picture deblurred at several scales, from the coarsest to full size: see `inference.scales` for why.
+"""A picture deblurred at several scales, from the coarsest to full size; `inference.scales` says why.
 
-The coarse ones come first, since what is kept of them is small beside what full size needs.
+The coarse scales come first, since what is kept of them is small compared with what full size needs.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from dualpix.pairs.matching import noise_of
 from dualpix.pairs.sample import Sample, mean_view
 
 Once: TypeAlias = Callable[..., Done]
-"""Runs a sample at one scale; takes `progress`, and `held_bytes`, what is in memory besides."""
+"""Runs a sample at one scale; takes `progress`, and `held_bytes`, the memory that is occupied meanwhile."""
 
 
 def run_scales(
@@ -31,22 +31,31 @@ def run_scales(
     options: DeblurOptions,
     progress: Progress | None = None,
 ) -> Done:
-    """Run `sample` at each reduction of `steps`, a value of `scales.CHAINS`, and join: the picture, not clipped.
+    """Run `sample` at each reduction, and join the results.
 
-    The plan is that of full size, with the peak of all scales; the notes are those of all. `progress` hears of full
-    size only, and is called between the bands of the others too, since it may raise to stop.
+    Args:
+        once: Runs a sample at one scale.
+        network: One with cross-correlation.
+        sample: The pair at full size.
+        steps: The reductions, a value of `scales.CHAINS`.
+        options: How the picture is made.
+        progress: Counts the bands of full size; it is called between the bands of other scales too, since it may raise
+            to stop.
+
+    Returns:
+        The picture, not clipped; the plan of full size, with the peak memory of all scales; the notes of all scales.
     """
     coarsest, all_bytes = steps[0], sum(value.nbytes for value in sample.values() if isinstance(value, Tensor))
     quiet = None if progress is None else partial(_before_all, progress)
     small = _reduced(sample, coarsest)
     found, plan, notes = find_disparity(Finder(network), [small["left"], small["right"]], options, held_bytes=all_bytes)
     del small
-    told, peaks, correction = _at(coarsest, notes), [plan.peak_bytes], None
+    all_notes, peaks, correction = _at(coarsest, notes), [plan.peak_bytes], None
     for before, step in zip((0, *steps), steps, strict=False):
         here = _reduced(sample, step)
         held_bytes = found.nbytes + (0 if correction is None else correction.nbytes) + (all_bytes if step > 1 else 0)
         picture, plan, notes = once(here, progress=progress if step == 1 else quiet, held_bytes=held_bytes)
-        told, peaks = (*told, *_at(step, notes)), [*peaks, plan.peak_bytes]
+        all_notes, peaks = (*all_notes, *_at(step, notes)), [*peaks, plan.peak_bytes]
         left, right = here["left"], here["right"]
         if correction is not None:
             disparity_px, confidence = found[:1] * (coarsest / step), found[1:]
@@ -55,8 +64,8 @@ def run_scales(
             join(picture, (left, right), correction, before // step, share, coarsest // step, kept)
         if step > 1:
             correction = picture.sub_(mean_view(left, right))
-        del here, left, right  # or they would be in memory, uncounted, while the next scale is run
-    return picture, replace(plan, scales=tuple(steps), peak_bytes=max(peaks)), told
+        del here, left, right  # otherwise they would stay in memory, uncounted, while the next scale is run
+    return picture, replace(plan, scales=tuple(steps), peak_bytes=max(peaks)), all_notes
 
 
 def find_disparity(
@@ -66,7 +75,10 @@ def find_disparity(
     progress: Progress | None = None,
     held_bytes: int = 0,
 ) -> Done:
-    """Disparity in pixels and confidence, 2 H W, of two views 3 H W; `held_bytes`: what is in memory besides."""
+    """Return disparity in pixels and confidence, 2 H W, of two views 3 H W, with plan and notes.
+
+    `held_bytes` is the memory that is occupied meanwhile.
+    """
     runner = Runner(cast(Network, finder), "fp32", options.device)
     run = partial(run_bands, runner, views, progress=progress, channels=2)
     return run_fitting(runner, views, run, options.memory, options.band_rows, held_bytes=held_bytes)

@@ -1,7 +1,7 @@
-"""How fast this machine is in one way and another: measured once, and remembered in the user's cache. Here, how much
-faster the processor computes in bf16 than in fp32; `engines.choosing` does so with engines.
+"""How fast this machine is: measured once, and kept in the user's cache.
 
-The instructions that a processor has do not tell: with AVX-512 BF16 and no matrix tiles, one was measured to take twice
+Here, how much faster the processor computes in bf16 than in fp32; `engines.choosing` compares engines. A processor's
+list of instructions does not say: with AVX-512 BF16 and without matrix tiles, one processor was measured to take twice
 as long in bf16, another two thirds of the time.
 """
 
@@ -25,39 +25,47 @@ from dualpix.machine.files import cache_folder, parse_json, write_whole
 Timed = Callable[[Callable[[], object]], float]
 
 PROBE = 1
-"""To be counted up when what is measured changes."""
+"""Increase it when what is measured changes."""
 
-LAYERS = ((48, 40), (96, 24))  # channels as networks have them; so few rows and columns that it is done in no time
+LAYERS = ((48, 40), (96, 24))  # channels as networks have them, but few rows and columns, so that it is quick
 ROUNDS = 5
-ENOUGH_S = 0.4  # of measuring, however few rounds that makes on a slow or a busy machine
-HOPELESS = 0.5  # below which the first round is the last one: emulated bf16 can take ten times as long
+ENOUGH_S = 0.4  # of measuring; on a slow or a busy machine that can be fewer rounds
+HOPELESS = 0.5  # a gain below which one round is enough: emulated bf16 can take ten times as long
 MOST_BYTES = 10_000
-"""Of a record, above which it is none."""
+"""The largest size of a record; anything larger is not one."""
 
 MOST = 1e9
-"""Of a number in one."""
+"""The largest number in a record."""
 
 SWITCH = "DUALPIX_NO_BF16"
-"""Set to anything in the environment, it keeps `auto` at PyTorch in fp32, and nothing is measured."""
+"""An environment variable: set to anything, `auto` is PyTorch in fp32, and nothing is measured."""
 
 LIMITS = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA", "ATEN_CPU_CAPABILITY")
-"""Variables of the environment that keep PyTorch from using all that the processor has."""
+"""Environment variables that keep PyTorch from using all that the processor has."""
 
-_known: dict[str, dict[str, float]] = {}
+measured_here: dict[str, dict[str, float]] = {}
+"""What this process has measured, or read from the cache."""
 
 
 def seconds_of(step: Callable[[], object]) -> float:
+    """Return the seconds that a call of `step` takes."""
     start = time.perf_counter()
     step()
     return time.perf_counter() - start
 
 
 def bf16_gain(learning: bool = False, timed: Timed = seconds_of) -> float | None:
-    """How many times as fast as fp32 bf16 is on the processor, with the threads in force; None where it has no
-    instructions for it, and then nothing is measured.
+    """Return how many times as fast as fp32 bf16 is on this processor, with the current number of threads.
 
-    learning: forward and backward, not forward alone. timed: gives the seconds of a step. Takes a fraction of a second
-    the first time, and then comes from the cache, for as long as processor, PyTorch and number of threads are the same.
+    It takes a fraction of a second the first time, and then comes from the cache, for as long as processor, PyTorch and
+    number of threads stay the same.
+
+    Args:
+        learning: Measure forward and backward, instead of forward alone.
+        timed: Returns the seconds of a step.
+
+    Returns:
+        None, without measuring, on processors that have no instructions for bf16.
     """
     if switched_off() or not has_bf16():
         return None
@@ -68,49 +76,52 @@ def bf16_gain(learning: bool = False, timed: Timed = seconds_of) -> float | None
 def remembered(
     kind: str, about: dict[str, Any], names: Sequence[str], measured: Callable[[], dict[str, float]]
 ) -> dict[str, float]:
-    """What `measured` found here once, numbers above 0 under `names`: from this process, from the cache, or from
-    `measured` now.
+    """Return numbers that were measured here once: from this process, from the cache, or by measuring now.
 
-    kind: begins the file's name. about: what it holds for, besides processor, PyTorch and number of threads.
+    Args:
+        kind: Begins the name of the file in the cache.
+        about: What the numbers hold for, besides processor, PyTorch and number of threads.
+        names: Of the numbers, each above 0.
+        measured: Measures them.
     """
     circumstances = _circumstances(about)
     text = json.dumps([kind, circumstances], sort_keys=True)
-    if text not in _known:
+    if text not in measured_here:
         place = _place(kind, text)
         kept = place and _read(place, circumstances, names)
-        _known[text] = kept or measured()
+        measured_here[text] = kept or measured()
         if place and not kept:
-            with suppress(OSError):  # It need not be kept.
+            with suppress(OSError):  # Without a place for it, it is measured again next time.
                 place.parent.mkdir(parents=True, exist_ok=True)
-                write_whole(place, json.dumps({**circumstances, **_known[text]}).encode())
-    return _known[text]
+                write_whole(place, json.dumps({**circumstances, **measured_here[text]}).encode())
+    return measured_here[text]
 
 
 def recalled(kind: str, about: dict[str, Any], names: Sequence[str]) -> dict[str, float] | None:
-    """What `remembered` would give without measuring; None if it would measure."""
+    """Return what `remembered` would return without measuring; None if it would measure."""
     circumstances = _circumstances(about)
     text = json.dumps([kind, circumstances], sort_keys=True)
     place = _place(kind, text)
-    return _known.get(text) or (_read(place, circumstances, names) if place else None)
+    return measured_here.get(text) or (_read(place, circumstances, names) if place else None)
 
 
 def switched_off() -> bool:
-    """Whether the user wants nothing to be measured."""
+    """Whether the user has switched measuring off."""
     return bool(os.environ.get(SWITCH))
 
 
 def has_bf16() -> bool:
-    """Whether this processor, of the x86 family, multiplies in bf16, and PyTorch's convolutions may use that."""
+    """Whether this processor, of the x86 family, multiplies in bf16, and PyTorch's convolutions can use that."""
     asked = (getattr(torch.cpu, f"_is_{name}_supported", None) for name in ("avx512_bf16", "amx_tile"))
     return any(ask is not None and ask() for ask in asked) and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def measure(learning: bool, timed: Timed = seconds_of) -> float:
-    """The seconds of a few layers in fp32 over those in bf16, each the least of several, taken in turns."""
+    """Return the seconds of a few layers in fp32 divided by those in bf16, each the least of several, run in turns."""
     with torch.random.fork_rng(devices=[]):
         steps = {dtype: _steps(dtype, learning) for dtype in (torch.float32, torch.bfloat16)}
     for step in steps.values():
-        step()  # The first time kernels are chosen and weights laid out.
+        step()  # Not counted: the first time, kernels are chosen and weights reordered.
     least, spent = dict.fromkeys(steps, math.inf), list[float]()
     for _ in range(ROUNDS):
         for dtype, step in steps.items():
@@ -122,7 +133,7 @@ def measure(learning: bool, timed: Timed = seconds_of) -> float:
 
 
 def _steps(dtype: torch.dtype, learning: bool) -> Callable[[], None]:
-    """Convolution 3 x 3 to twice the channels, gate, product with a matrix, plus the input: as networks do it here."""
+    """Convolution 3 x 3 to twice the channels, gate, matrix product, residual connection: what networks do here."""
     layers = []
     for channels, side in LAYERS:
         maps = torch.randn(2, channels, side, side).to(dtype, memory_format=torch.channels_last)
@@ -157,7 +168,7 @@ def _circumstances(about: dict[str, Any]) -> dict[str, Any]:
 
 
 def processor() -> str:
-    """The model of the processor, and a short print of all that it can do."""
+    """Return the model of the processor, and a hash of the list of its features."""
     try:
         lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
     except OSError:
@@ -176,7 +187,7 @@ def _place(kind: str, text: str) -> Path | None:
 
 
 def _read(place: Path, circumstances: dict[str, Any], names: Sequence[str]) -> dict[str, float] | None:
-    """What is kept there; None if nothing is, or nothing that can be used here."""
+    """What is kept there; None if nothing is, or nothing that holds here."""
     try:
         if place.stat().st_size > MOST_BYTES:
             return None

@@ -1,8 +1,9 @@
 """At which scales a pair is deblurred, and how the results are joined.
 
-A network undoes blur as wide as it was trained on. What is blurred wider is deblurred in a reduced picture, in which
-the blur is at home, and keeps of the full-size one the detail that the reduced one cannot show; what is in focus keeps
-its own pixels. `results/native-size.md` has how the numbers here were found, and what this brings.
+A network removes blur up to the width that it was trained on. Where blur is wider, the picture is also deblurred at a
+reduced size, at which that blur is no wider than in training; from full size comes the detail that the reduced picture
+cannot show, and what is in focus keeps its own pixels. `results/native-size.md` describes how the numbers here were
+found, and what this gains.
 """
 
 import re
@@ -12,30 +13,34 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualpix.errors import CheckpointError, MachineError, option
-from dualpix.inference.finder import correlating
-from dualpix.networks import Network
+from dualpix.networks import CORRELATING, Network
 from dualpix.networks.spec import spec_of
 from dualpix.pairs.matching import Matches
 from dualpix.pairs.sample import mean_view
 from dualpix.weights.exported import exported_of
 
 HOME_PX = 8.5
-"""Disparity up to which the shipped weights are at home: they were trained on blur of up to 24 px of radius (`far_px`
-of their recipe), which is 9.6 px of disparity, and lose from some 8 px on."""
+"""Disparity up to which the shipped weights do well: they were trained on blur of up to 24 px of radius (`far_px` of
+their recipe), which is 9.6 px of disparity, and get worse from about 8 px on.
+"""
 
 COARSE_PX = 6.5
-"""Disparity that the coarsest of several scales has at most."""
+"""The most disparity that is left at the coarsest of several scales."""
 
-NEAR_PX, FAR_PX = 5.0, 8.0  # of a scale's own disparity: up to here, and from here on not, its own result is taken
+NEAR_PX, FAR_PX = 5.0, 8.0
+"""Of a scale's own disparity: its own result is taken up to the first, and not from the second on."""
+
 UNSURE, SURE = 0.4, 0.8  # confidence of that disparity
-FOCUS_PX, BLURRED_PX = 0.5, 1.0  # of disparity at full size: up to here, and from here on not, the views' mean is kept
-LEAST_KEPT = 0.5  # of the mean, in focus without noise: networks make sharper what is sharp, and seldom as it was
-CALM, NOISY = 0.002, 0.006  # standard deviation of the noise; networks take fine detail away together with noise
+FOCUS_PX, BLURRED_PX = 0.5, 1.0
+"""Of the disparity at full size: the mean of the views is kept up to the first, and not from the second on."""
+
+LEAST_KEPT = 0.5  # of the mean, in focus without noise: networks sharpen even what is sharp, and seldom rightly
+CALM, NOISY = 0.002, 0.006  # standard deviation of the noise; together with noise, networks remove fine detail
 CHAINS = {1: (1,), 2: (2, 1), 3: (3, 1), 4: (4, 1), 6: (6, 3, 1), 8: (8, 4, 1), 12: (12, 4, 1)}
 """By the largest reduction: the reductions at which a picture is deblurred, the coarsest first."""
 
 CHEAP = (3, 4, 6, 8, 12)
-"""Largest reductions that are taken unasked: half the size would take a third more time, and brings no more."""
+"""The largest reductions that "auto" chooses from: half the size would take a third more time, and gain no more."""
 
 LEAST_BLOCKS = 12
 LEAST_SIDE_PX = 96
@@ -43,9 +48,14 @@ ROWS = 64  # joined at once, so that joining needs little memory besides the pic
 
 
 def largest_of(scale: str) -> int | None:
-    """The largest reduction that `scale` asks for: None for "auto", 1 for "1", 2 for "1/2" and so on.
+    """Return the largest reduction that `scale` asks for: None for "auto", 1 for "1", 2 for "1/2" and so on.
 
-    Raises `MachineError` for another.
+    Raises:
+        MachineError: There is no such scale.
+
+    Example:
+        >>> largest_of("1/4")
+        4
     """
     if scale == "auto":
         return None
@@ -57,7 +67,12 @@ def largest_of(scale: str) -> int | None:
 
 
 def choose(matches: Matches, size: tuple[int, int]) -> tuple[int, ...]:
-    """The reductions for a pair of `size`, height and width, whose blocks `matches` tells of: a value of `CHAINS`."""
+    """Return the reductions for a pair, a value of `CHAINS`.
+
+    Args:
+        matches: Which blocks of the pair were matched, and how far apart they lie.
+        size: Height and width.
+    """
     if len(matches.across) < LEAST_BLOCKS:
         return CHAINS[1]
     if matches.widest_px <= HOME_PX:
@@ -69,9 +84,10 @@ def choose(matches: Matches, size: tuple[int, int]) -> tuple[int, ...]:
 def choose_for(
     network: Network, matches: Matches, size: tuple[int, int], scale: str
 ) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """The reductions for a pair, as `scale` or else its disparity asks, and what to tell of them.
+    """Return the reductions for a pair, by `scale` or else by its disparity, and notes for the user about that choice.
 
-    Raises `CheckpointError` if the network cannot do what `scale` asks.
+    Raises:
+        CheckpointError: The network cannot do what `scale` asks.
     """
     largest = largest_of(scale)
     steps = choose(matches, size) if largest is None else CHAINS[largest]
@@ -81,12 +97,13 @@ def choose_for(
     what = type(network).__name__ if exported is None else str(exported.path)
     if largest is None:
         return CHAINS[1], (
-            f"The views lie up to {matches.widest_px:.0f} pixels apart, but {what} tells no disparity to join several"
+            f"The views lie up to {matches.widest_px:.0f} pixels apart, but {what} gives no disparity to join several"
             " scales by, so the pair was deblurred at full size alone, where blur this wide stays.",
         )
     raise CheckpointError(
-        f"{what} tells no disparity to join several scales by, so it cannot follow the scale {scale}; leave"
-        f" {option('scale', None)} out, or give the .safetensors file of a network that correlates: {correlating()}."
+        f"{what} gives no disparity to join several scales by, so it cannot follow the scale {scale}; leave"
+        f" {option('scale', None)} out, or give the .safetensors file of a network that correlates the views:"
+        f" {', '.join(CORRELATING)}."
     )
 
 
@@ -96,19 +113,24 @@ def tells_disparity(network: Network) -> bool:
 
 
 def reduce(picture: Tensor, by: int) -> Tensor:
-    """The means of `by` x `by` pixels of C H W; at the lower and right edge, of those there are."""
+    """Return the means of `by` x `by` pixels of a picture C H W; at the lower and right edge, of those that exist.
+
+    Example:
+        >>> reduce(torch.arange(6.0).view(1, 2, 3), 2)
+        tensor([[[2.0000, 3.5000]]])
+    """
     return picture if by == 1 else F.avg_pool2d(picture[None], by, ceil_mode=True, count_include_pad=False)[0]
 
 
 def share_of_finer(disparity_px: Tensor, confidence: Tensor) -> Tensor:
-    """How far the finer scale's own result is taken, 0 to 1, of its own disparity and the confidence in that."""
+    """Return the weight, 0 to 1, of the finer scale's own result, by its disparity and the confidence in that."""
     return (1 - _step(disparity_px.abs(), NEAR_PX, FAR_PX)) * _step(confidence, UNSURE, SURE)
 
 
 def share_of_views(disparity_px: Tensor, confidence: Tensor, noise: float) -> Tensor:
-    """How far the mean of the views is kept, 0 to 1, of the disparity at full size and the confidence in that.
+    """Return the weight, 0 to 1, of the mean of the views, by the disparity at full size and the confidence in that.
 
-    `noise`: its standard deviation in a view.
+    `noise` is the standard deviation of a view's noise.
     """
     most = LEAST_KEPT + (1 - LEAST_KEPT) * _step(torch.tensor(noise), CALM, NOISY)
     return most * (1 - _step(disparity_px.abs(), FOCUS_PX, BLURRED_PX)) * _step(confidence, UNSURE, SURE)
@@ -131,17 +153,17 @@ def join(
 ) -> Tensor:
     """Join, in place, the result `fine` of one scale, 3 H W, with that of the coarser one.
 
-    What is not of the finer result is the mean with the coarser correction added: so edges in focus beside wide blur
-    stay as they are.
+    Where the finer result is not used, the picture is the mean of the views plus the coarser correction; so edges in
+    focus beside wide blur stay as they are.
 
     Args:
-        fine: what the network made of `views`.
-        views: left and right at this scale, 3 H W.
-        correction: what the coarser result adds to the mean of its views, `ratio` times smaller.
-        ratio: of this scale to the coarser one.
-        share: of the finer result, 1 h w, `step` times smaller.
-        step: of this scale to that of `share` and `kept`.
-        kept: share of the mean of the views in what comes out, 1 h w.
+        fine: What the network made of `views`.
+        views: Left and right at this scale, 3 H W.
+        correction: What the coarser result adds to the mean of its views, `ratio` times smaller.
+        ratio: Of this scale to the coarser one.
+        share: The weight of the finer result, 1 h w, `step` times smaller.
+        step: Ratio of this scale to that of `share` and `kept`.
+        kept: The weight of the mean of the views in the final picture, 1 h w.
     """
     height, width = fine.shape[1:]
     for first in range(0, height, ROWS):
@@ -157,7 +179,7 @@ def join(
 
 
 def enlarge(small: Tensor, by: int, first: int, last: int, width: int, mode: str) -> Tensor:
-    """The rows from `first` to before `last` of C h w enlarged `by` times, without enlarging the others."""
+    """Return the rows from `first` to `last` - 1 of C h w enlarged `by` times, without enlarging the others."""
     if by == 1:
         return small[:, first:last, :width].clone()
     top = max(0, first // by - 3)

@@ -1,5 +1,10 @@
-"""Picture files: the only files that read, write or look into them. Everything here knows one picture at a time."""
+"""Read and write picture files: formats, colour profiles and metadata.
 
+No other package knows how a picture lies in a file. Everything here handles one picture at a time; pairs are in
+`dualpix.pairs`.
+"""
+
+from dualpix.io import formats
 from dualpix.io.given import Given, PictureLike, as_picture
 from dualpix.io.metadata import Metadata
 from dualpix.io.reading import Picture, read_picture, suffix_of
@@ -17,3 +22,5 @@ __all__ = [
     "suffix_of",
     "write_picture",
 ]
+
+formats.add_plugins()

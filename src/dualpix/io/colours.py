@@ -1,6 +1,7 @@
-"""Colours that a file tells by other means than a profile: chunks of PNG, tags of EXIF and TIFF.
+"""Colour spaces that a file states without an ICC profile: by chunks of PNG, or by tags of EXIF and TIFF.
 
-Few formats and readers know them, so that they would be lost on the way. Each becomes a profile, which all know.
+Few formats and programs know these, so they would be lost when the picture is written again. Each is turned into a
+profile, which every format and program knows.
 """
 
 import struct
@@ -25,7 +26,13 @@ Curve = float | NDArray[np.float64]
 
 
 class Told(NamedTuple):
-    """By what a file tells its colours, in words; a profile that says the same, None for sRGB; whether there is one."""
+    """A colour space as a file states it.
+
+    Attributes:
+        by: Where the file states it, in words for a note to the user, such as "a cICP chunk".
+        icc: An ICC profile of the same colour space; None for sRGB.
+        can_be_kept: False where no ICC profile can describe the colour space.
+    """
 
     by: str
     icc: bytes | None
@@ -35,9 +42,19 @@ class Told(NamedTuple):
 def tell_colours(
     header: Header, metadata: Metadata, told_by_file: Callable[[], Told | None] | None
 ) -> tuple[Metadata, list[str]]:
-    """The metadata with a profile for what else the file says of its colours, and half a sentence on each oddity."""
+    """Add a profile to the metadata where the file states its colour space in another way.
+
+    Args:
+        header: What the file declares about its picture.
+        metadata: As read from the file, with its ICC profile if it has one.
+        told_by_file: Reads what this format alone knows about colours; None for formats without such a place. A damaged
+            statement is ignored.
+
+    Returns:
+        The metadata, and notes for the user, each half a sentence to follow the name of the file.
+    """
     told = None
-    with suppress(ValueError, PictureError):  # what is damaged says nothing
+    with suppress(ValueError, PictureError):  # a damaged statement is ignored
         told = told_by_file() if told_by_file else None
         told = told or (None if metadata.icc else told_by_tags(header, metadata))
     notes = []
@@ -45,30 +62,38 @@ def tell_colours(
         metadata = replace(metadata, icc=told.icc)
         if not told.can_be_kept:
             notes.append(
-                f"tells its colours by {told.by}, which cannot be carried along: its numbers are used as sRGB."
+                f"states its colour space by {told.by}, which cannot be carried over: its values are used as sRGB."
             )
         elif told.icc:
-            notes.append(f"tells its colours by {told.by}: they are carried along as a colour profile.")
+            notes.append(f"states its colour space by {told.by}: it is carried over as a colour profile.")
     if is_linear(metadata.icc):
         notes.append("is in linear light, on which the networks were not trained; export it as sRGB for a good result.")
     return metadata, notes
 
 
 def srgb_curve() -> NDArray[np.float64]:
-    """The light of even steps of a number encoded as sRGB."""
+    """Linear light for `CURVE_STEPS` evenly spaced sRGB-encoded values from 0 to 1."""
     light = np.linspace(0, 1, 16 * CURVE_STEPS)
     return np.interp(np.linspace(0, 1, CURVE_STEPS), encode_srgb(light), light)
 
 
 def kept(by: str, white: tuple[float, ...], primaries: tuple[float, ...], curve: Curve | None, header: Header) -> Told:
-    """Colours of that white point and these primaries; `curve` as in `make_profile`, None for that of sRGB."""
+    """Describe a colour space by an ICC profile.
+
+    Args:
+        by: Where the file states it, as in `Told`.
+        white: Chromaticity x and y of the white point (CIE 1931).
+        primaries: Chromaticities x and y of red, green and blue, six numbers.
+        curve: From an encoded value to linear light, as in `make_profile`; None for the sRGB curve.
+        header: Decides between a grey and an RGB profile.
+    """
     icc = make_profile(white, primaries, srgb_curve() if curve is None else curve, header.channels < 3)
     if icc is None:
         return Told(by, None, can_be_kept=False)
     return Told(by, None if is_srgb(icc) else icc)
 
 
-# ITU-T H.273: white, then red, green and blue; and the exponents, or None for the curve of sRGB.
+# ITU-T H.273, by code: chromaticities of white, then of red, green and blue; exponents, or None for the sRGB curve.
 CICP_PRIMARIES = {
     1: (D65, SRGB_PRIMARIES),
     5: (D65, (0.64, 0.33, 0.29, 0.60, 0.15, 0.06)),
@@ -79,13 +104,20 @@ CICP_PRIMARIES = {
 }
 CICP_CURVES: dict[int, float | None] = {4: 2.2, 5: 2.8, 8: 1.0, 13: None, 17: 2.6}
 CICP_NAMES = {16: "PQ", 18: "HLG"}
-CAMERA_CURVES = {1, 6, 14, 15}  # BT.709 and its kin: what displays make of it is the curve of sRGB, or near it
+CAMERA_CURVES = {1, 6, 14, 15}  # BT.709 and relatives: displays decode them by the sRGB curve or nearly so
 ADOBE_RGB = (0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
 ADOBE_GAMMA = 563 / 256
 
 
 def told_by_numbers(by: str, primaries: int, transfer: int, header: Header) -> Told:
-    """Colours by numbers of ITU-T H.273, which the file keeps in `by`."""
+    """The colour space for code points of ITU-T H.273 ("CICP").
+
+    Args:
+        by: Where the file keeps them, as in `Told`.
+        primaries: The ColourPrimaries code, 1 for sRGB's.
+        transfer: The TransferCharacteristics code, 13 for sRGB's. PQ and HLG cannot be kept.
+        header: Decides between a grey and an RGB profile.
+    """
     name = CICP_NAMES.get(transfer, f"curve {transfer}")
     by = f"{by} (primaries {primaries}, {name})"
     curve = None if transfer in CAMERA_CURVES else CICP_CURVES.get(transfer, 0.0)
@@ -103,9 +135,16 @@ SRGB, ADOBE, UNCALIBRATED = 1, 2, 65535
 def told_by_tags(
     header: Header, metadata: Metadata, of_file: tuple[blocks.Directory, str] | None = None
 ) -> Told | None:
-    """EXIF's number of a colour space; then the white point, primaries and curve of TIFF, which EXIF has too.
+    """The colour space by the tags of EXIF and TIFF: EXIF's ColorSpace, else white point, primaries and transfer curve.
 
-    `of_file`: the directory and byte order of the file itself, if it is a TIFF.
+    Args:
+        header: Decides between a grey and an RGB profile.
+        metadata: Holds the EXIF block.
+        of_file: Main directory and byte order of the file itself, if it is a TIFF; its tags count more than those of
+            EXIF.
+
+    Returns:
+        None where nothing is stated, or sRGB is.
     """
     first, exposure, interop, order = _directories(metadata)
     space = _integer(exposure, EXIF_COLOURS, order)
@@ -121,11 +160,11 @@ def told_by_tags(
         curve = gamma[0]
     if space != SRGB and (white or primaries or curve is not None):
         return kept("tags of its primaries and curve", white or D65, primaries or SRGB_PRIMARIES, curve, header)
-    return Told("EXIF (not sRGB, and not what else)", None, can_be_kept=False) if space == UNCALIBRATED else None
+    return Told("EXIF (not sRGB, without saying which)", None, can_be_kept=False) if space == UNCALIBRATED else None
 
 
 def _directories(metadata: Metadata) -> tuple[blocks.Directory, blocks.Directory, blocks.Directory, str]:
-    """The first directory of EXIF, those of exposure and interoperability, and the byte order."""
+    """The main, Exif and interoperability directories of the EXIF block, and its byte order."""
     if metadata.exif is None:
         return {}, {}, {}, "<"
     block = blocks.open_block(BytesIO(metadata.exif))
@@ -144,7 +183,7 @@ def _integer(directory: blocks.Directory, tag: int, order: str) -> int | None:
 
 
 def _ratios(directory: blocks.Directory, tag: int, count: int, order: str) -> tuple[float, ...]:
-    """That many ratios of unsigned integers; empty where they are missing or impossible."""
+    """The first `count` unsigned rationals of a tag; empty where they are missing or have a zero denominator."""
     entry = directory.get(tag)
     if entry is None or entry.kind != 5 or len(entry.value) < 8 * count:
         return ()
@@ -155,7 +194,7 @@ def _ratios(directory: blocks.Directory, tag: int, count: int, order: str) -> tu
 
 
 def _transfer(directory: blocks.Directory, order: str) -> NDArray[np.float64] | None:
-    """The light of each number, from TIFF's TransferFunction: 2 ** bits values, for all channels or each."""
+    """Linear light for `CURVE_STEPS` encoded values, from TIFF's TransferFunction."""
     entry = directory.get(TRANSFER)
     if entry is None or entry.kind != 3:
         return None

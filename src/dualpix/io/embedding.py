@@ -13,7 +13,11 @@ from dualpix.io.updating import updated
 
 
 def check_metadata(path: Path, metadata: Metadata) -> None:
-    """Raise PictureError if `path` cannot hold the colour profile, without which the colours would be wrong."""
+    """Check, before any work, that a file of this ending can keep the colours of a picture with this metadata.
+
+    Raises:
+        PictureError: The picture has a colour profile other than sRGB, and the format cannot hold one.
+    """
     suffix = path.suffix.lower()
     if OUTPUTS[suffix].srgb_only and not is_srgb(metadata.icc):
         what = f"the views carry a colour profile other than sRGB, which a {suffix} written here cannot hold"
@@ -24,7 +28,17 @@ def check_metadata(path: Path, metadata: Metadata) -> None:
 
 
 def select(metadata: Metadata, suffix: str, channels: int, size: Size) -> tuple[Metadata, list[str]]:
-    """What a file of that kind and size can hold, as it is to be written, and a sentence for what it cannot."""
+    """Choose what of the metadata a file can hold, brought up to date with the new file (see `updating`).
+
+    Args:
+        metadata: Of the picture that was read.
+        suffix: Ending of the file to be written, one of OUTPUTS.
+        channels: 1 for grey, 3 for colour.
+        size: Width and height in pixels.
+
+    Returns:
+        The metadata to be written, and a sentence for each part that is left out.
+    """
     output = OUTPUTS[suffix]
     if output.embed is None:
         parts = {
@@ -57,11 +71,11 @@ def select(metadata: Metadata, suffix: str, channels: int, size: Size) -> tuple[
 
 
 def embed(data: bytes, suffix: str, metadata: Metadata) -> bytes:
-    """The encoded file `data` with the blocks of `metadata`, which `select` chose, in the places of its format."""
+    """Insert `metadata`, as chosen by `select`, into the encoded file `data`, where its format keeps each block."""
     put = OUTPUTS[suffix].embed
     return put(data, metadata) if put and (metadata.density or not metadata.is_bare) else data
 
 
 def byte_order(exif: bytes | None) -> Order:
-    """That of an EXIF block; a TIFF file that shall hold the block must be written in the same."""
+    """The byte order of an EXIF block; a TIFF file that is to hold the block must be written in the same order."""
     return ">" if exif and exif.startswith(b"MM") else "<"

@@ -1,4 +1,4 @@
-"""Which files of a folder are pictures: by the usual endings of their names, and else by their content."""
+"""Which files of a folder are pictures: decided by their name endings, otherwise by their content."""
 
 from pathlib import Path
 
@@ -8,18 +8,18 @@ from dualpix.io.headers import stranger
 from dualpix.io.opening import start_of
 from dualpix.io.reading import suffix_of
 
-SHORT_MARKS = {"BMP": ".bmp", "PBM": ".pbm", "PAM": ".pam"}  # two letters, with which a text may begin as well
+SHORT_MARKS = {"BMP": ".bmp", "PBM": ".pbm", "PAM": ".pam"}  # known by two letters, which may also begin a text file
 NO_PICTURES = {"PDF"}
 OTHERWISE = ".tif"
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file is called like a picture of a kind that is read, or is one whatever it is called."""
+    """Whether a file has the ending of a format that can be read, or the content of one whatever its ending."""
     return path.suffix.lower() in ENDINGS or format_of(start_of(path)) is not None
 
 
 def unreadable_kind(path: Path) -> str | None:
-    """The kind of a picture file that cannot be read ("GIF"), by its content; None for all other files."""
+    """The format of a picture file that cannot be read, such as "GIF", by its content; None for all other files."""
     kind = stranger(start_of(path))
     return (
         None if kind in NO_PICTURES or path.suffix.lower() != SHORT_MARKS.get(kind or "", path.suffix.lower()) else kind
@@ -27,7 +27,7 @@ def unreadable_kind(path: Path) -> str | None:
 
 
 def output_ending(path: Path) -> str:
-    """For what is made of a file: its own ending if that is written, else the usual one of its format, or .tif."""
+    """The ending for a result made from `path`: its own if it can be written, else its format's usual one, or .tif."""
     if path.suffix.lower() in OUTPUTS:
         return path.suffix
     try:
@@ -37,5 +37,5 @@ def output_ending(path: Path) -> str:
 
 
 def written_ending(ending: str) -> str:
-    """The same ending if it is one that is written, else .tif."""
+    """The same ending if files of it can be written, else .tif."""
     return ending if ending in OUTPUTS else OTHERWISE

@@ -1,7 +1,8 @@
-"""EXIF as a block of bytes: a small TIFF stream of its own, read and amended without touching what it points to.
+"""EXIF blocks: small TIFF streams, read and changed without moving anything inside them.
 
-Camera makers keep notes whose insides count from the start of the block. So nothing in a block is ever moved: a changed
-first directory is put at its end, and the eight bytes at its start point there.
+Camera makers' notes hold offsets that count from the start of the block. So nothing in a block is ever moved: a changed
+main directory is appended at the end, and the header's pointer (the first eight bytes) is set to it. Layout: TIFF 6.0,
+section 2; tags: CIPA DC-008 (EXIF 2.32).
 """
 
 import io
@@ -10,7 +11,7 @@ from contextlib import suppress
 from typing import BinaryIO, NamedTuple
 
 MARK = b"Exif\0\0"
-"""Before a block, in JPEG and in files whose writers were used to JPEG."""
+"""Stands before the block in JPEG files, and, though wrongly, in some files of other formats."""
 ORIENTATION, SOFTWARE = 274, 305
 X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT = 282, 283, 296
 EXIF_DIRECTORY, GPS_DIRECTORY, INTEROP_DIRECTORY, MAKER_NOTE = 34665, 34853, 40965, 37500
@@ -18,12 +19,12 @@ SUBDIRECTORIES = (EXIF_DIRECTORY, GPS_DIRECTORY, INTEROP_DIRECTORY)
 SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 ASCII, SHORT, LONG, RATIONAL = 2, 3, 4, 5
 LARGEST_VALUE = 2**23
-LARGEST_DIRECTORY = 2**25  # all its values; many entries may point to the same bytes
+LARGEST_DIRECTORY = 2**25  # bytes of all its values; many entries may point to the same bytes
 MOST_ENTRIES = 4096
 FARTHEST_NOTE = 32768
 
-# Tags of a first directory that tell how pixels are stored, and so belong to a file and not to its photograph; among
-# them what travels by itself (XMP, the colour profile, IPTC, Photoshop's resources), layers, C2PA, what makes a DNG.
+# Tags of the main directory that describe how pixels are stored, and so the file and not the photograph; among them
+# what is carried over separately (XMP, colour profile, IPTC, Photoshop's resources), layers, C2PA and DNG's tags.
 STORAGE = frozenset(
     [*range(254, 269), 273, *range(277, 282), 284, *range(288, 294), 297, 301, 317, *range(320, 348), *range(512, 521),
      *range(529, 533), 700, *range(32995, 32999), 33723, 34377, 34675, 37724, *range(50706, 50900), 52545]
@@ -31,7 +32,13 @@ STORAGE = frozenset(
 
 
 class Entry(NamedTuple):
-    """One tag: its type by number (see SIZES), its value as bytes in the order of its block, and where that lay."""
+    """One tag of a directory.
+
+    Attributes:
+        kind: The TIFF type by number (see SIZES).
+        value: Its values as bytes, in the byte order of the block.
+        at: Offset in the block where the value was found; 0 where it stood inside the entry itself.
+    """
 
     kind: int
     value: bytes
@@ -42,7 +49,14 @@ Directory = dict[int, Entry]
 
 
 class ExifBlock(NamedTuple):
-    """An open TIFF stream: the byte order ("<" or ">"), whether it is a BigTIFF, where its first directory is."""
+    """An open TIFF stream.
+
+    Attributes:
+        file: The open file.
+        order: "<" for little-endian, ">" for big-endian.
+        big: Whether it is a BigTIFF.
+        first: Offset of the main directory.
+    """
 
     file: BinaryIO
     order: str
@@ -51,7 +65,7 @@ class ExifBlock(NamedTuple):
 
 
 def open_block(file: BinaryIO) -> ExifBlock:
-    """Raises ValueError if there is no TIFF stream."""
+    """Read the header of a TIFF stream. Raises ValueError if there is none."""
     file.seek(0)
     start = file.read(16)
     big = start[:4] in (b"II+\0", b"MM\0+")
@@ -63,15 +77,23 @@ def open_block(file: BinaryIO) -> ExifBlock:
 
 
 def check(stream: bytes) -> None:
-    """Raise ValueError, with the reason, unless this can be read and amended as an EXIF block."""
+    """Check that a stream can be read and changed as an EXIF block. Raises ValueError, with the reason, if not."""
     block = open_block(io.BytesIO(stream))
     if block.big:
-        raise ValueError("it is a BigTIFF, which EXIF is not")
+        raise ValueError("it is a BigTIFF, which an EXIF block cannot be")
     read_directory(block, block.first)
 
 
 def read_directory(block: ExifBlock, offset: int) -> Directory:
-    """The entries of the directory at `offset`, but for those of unknown type. Raises ValueError if it is damaged."""
+    """Read a directory; entries of unknown type or of absurd length are skipped.
+
+    Args:
+        block: An open block.
+        offset: Of the directory, in bytes from the start of the block.
+
+    Raises:
+        ValueError: The directory is damaged or cut short.
+    """
     pointer, counter, layout = ("Q", "Q", "HHQ8s") if block.big else ("I", "H", "HHI4s")
     (count,) = struct.unpack(block.order + counter, _read(block, offset, struct.calcsize(counter)))
     if count > MOST_ENTRIES:
@@ -91,7 +113,7 @@ def read_directory(block: ExifBlock, offset: int) -> Directory:
 
 
 def next_directory(block: ExifBlock, offset: int) -> int:
-    """Where the directory behind the one at `offset` is; 0 if there is none. Raises ValueError if that is damaged."""
+    """Offset of the directory behind the one at `offset`, 0 if it is the last. Raises ValueError if that is damaged."""
     counter, pointer, size = ("Q", "Q", 20) if block.big else ("H", "I", 12)
     (count,) = struct.unpack(block.order + counter, _read(block, offset, struct.calcsize(counter)))
     if count > MOST_ENTRIES:
@@ -111,7 +133,7 @@ def _read(block: ExifBlock, offset: int, count: int) -> bytes:
 
 
 def integer(entry: Entry, order: str) -> int:
-    """The first value of an entry of unsigned integers. Raises ValueError for another kind."""
+    """The first value of an entry of unsigned integers. Raises ValueError for an entry of another type."""
     layout = {1: "B", SHORT: "H", LONG: "I", 13: "I", 16: "Q", 18: "Q"}.get(entry.kind)
     if layout is None:
         raise ValueError("not an integer")
@@ -119,14 +141,14 @@ def integer(entry: Entry, order: str) -> int:
 
 
 def density_of(directory: Directory, order: str) -> tuple[float, float]:
-    """Pixels per inch across and down; 0 where that is not told."""
+    """Resolution in pixels per inch, horizontal and vertical; 0 where it is not stated."""
     per_inch = {2: 1.0, 3: 2.54}.get(int(_number(directory.get(RESOLUTION_UNIT), order, 2.0)), 0.0)
     across, down = (_number(directory.get(tag), order, 0.0) for tag in (X_RESOLUTION, Y_RESOLUTION))
     return across * per_inch, down * per_inch
 
 
 def _number(entry: Entry | None, order: str, otherwise: float) -> float:
-    """The first value of an entry, `otherwise` if there is none that makes sense."""
+    """The first value of an entry; `otherwise` if there is none, or not a sensible one."""
     try:
         if entry is not None and entry.kind == RATIONAL:
             above, below = struct.unpack_from(order + "II", entry.value)
@@ -137,14 +159,14 @@ def _number(entry: Entry | None, order: str, otherwise: float) -> float:
 
 
 def density(across: float, down: float, order: str) -> Directory:
-    """The entries for so many pixels per inch."""
+    """The entries that state a resolution of so many pixels per inch, horizontal and vertical."""
     ratios = (struct.pack(order + "II", round(value * 1000), 1000) for value in (across, down))
     entries = zip((X_RESOLUTION, Y_RESOLUTION), (Entry(RATIONAL, ratio) for ratio in ratios), strict=True)
     return {**dict(entries), RESOLUTION_UNIT: short(2, order)}
 
 
 def orientation_of(directory: Directory, order: str) -> int:
-    """The orientation, 1 to 8; 1 where there is none or an impossible one."""
+    """The EXIF orientation, 1 to 8; 1 where it is missing or invalid."""
     try:
         value = integer(directory[ORIENTATION], order)
     except (KeyError, ValueError):
@@ -153,17 +175,25 @@ def orientation_of(directory: Directory, order: str) -> int:
 
 
 def short(value: int, order: str) -> Entry:
-    """The entry of a small number."""
+    """An entry of one 16-bit number."""
     return Entry(SHORT, struct.pack(order + "H", value))
 
 
 def text(words: str) -> Entry:
-    """The entry of a line of text."""
+    """An entry of ASCII text; other characters become question marks."""
     return Entry(ASCII, words.encode("ascii", "replace") + b"\0")
 
 
 def pack(directory: Directory, order: str, base: int, placed: dict[int, int] | None = None) -> bytes:
-    """A directory to be put at the even offset `base`, its longer values behind it but for those already `placed`."""
+    """Lay out a directory as bytes.
+
+    Args:
+        directory: Its entries by tag.
+        order: Byte order, "<" or ">".
+        base: The even offset where the directory is going to stand.
+        placed: Offsets of values that are in the block already; all other values that are too long for their entry
+            follow the directory.
+    """
     fields, behind = [], bytearray()
     start_of_values = base + 2 + 12 * len(directory) + 4
     for tag, entry in sorted(directory.items()):
@@ -182,17 +212,26 @@ EMPTY = b"II*\0\x08\0\0\0" + bytes(6)
 
 
 def amend(stream: bytes, changes: Directory, without: frozenset[int] = frozenset()) -> bytes:
-    """A classic TIFF stream with the entries of its first directory replaced or added, and those `without` left out.
+    """Replace, add and remove entries of the main directory of a classic TIFF stream.
 
-    What was there stays where it was, bit for bit: the new directory comes last. `without` also ends the chain of
-    directories there, which in EXIF leads to a thumbnail. Raises ValueError if the stream is damaged.
+    All other bytes keep their values and their places, apart from the header's pointer; the new directory is appended
+    at the end.
+
+    Args:
+        stream: The block.
+        changes: Entries to be replaced or added.
+        without: Tags to be removed. If any are given, the chain of directories, which in EXIF leads to the thumbnail,
+            ends at the new one.
+
+    Raises:
+        ValueError: The stream is damaged, or a BigTIFF.
     """
     block = open_block(io.BytesIO(stream))
     if block.big:
         raise ValueError("a BigTIFF")
     (count,) = struct.unpack(block.order + "H", _read(block, block.first, 2))
     data = _read(block, block.first + 2, 12 * count)
-    next_one = bytes(4) if without else block.file.read(4).ljust(4, b"\0")  # some writers forget it
+    next_one = bytes(4) if without else block.file.read(4).ljust(4, b"\0")  # missing in files of some programs
     kept = {struct.unpack_from(block.order + "H", data, 12 * i)[0]: data[12 * i : 12 * i + 12] for i in range(count)}
     kept = {tag: field for tag, field in kept.items() if tag not in without and tag not in changes}
     stream += b"\0" * (len(stream) % 2)
@@ -205,10 +244,17 @@ def amend(stream: bytes, changes: Directory, without: frozenset[int] = frozenset
 
 
 def gather(block: ExifBlock, without: frozenset[int] = STORAGE) -> bytes:
-    """An EXIF block of what the first directory of a TIFF stream says about the photograph; empty if that is nothing.
+    """Collect what the main directory of a TIFF stream states about the photograph as an EXIF block; empty if nothing.
 
-    The directories for exposure and place come along, the thumbnail does not. The maker's notes keep their place if
-    they lie early, as they do in what cameras and raw developers write. Raises ValueError if the stream is damaged.
+    The Exif, GPS and interoperability directories are taken along, the thumbnail is not. Maker notes keep their offset
+    if it is small, as it is in what cameras and raw developers write.
+
+    Args:
+        block: An open TIFF file or EXIF block.
+        without: Tags of the main directory to be left out.
+
+    Raises:
+        ValueError: The stream is damaged.
     """
     first = _portable(read_directory(block, block.first), without)
     if not first:
@@ -230,7 +276,7 @@ def gather(block: ExifBlock, without: frozenset[int] = STORAGE) -> bytes:
 
 
 def _portable(directory: Directory, without: frozenset[int] = frozenset()) -> Directory:
-    """Without the types that only BigTIFF knows, but for pointers."""
+    """Without entries of types that only BigTIFF has, except pointers to directories."""
     return {
         tag: entry
         for tag, entry in directory.items()
@@ -239,10 +285,10 @@ def _portable(directory: Directory, without: frozenset[int] = frozenset()) -> Di
 
 
 def _take_subdirectories(block: ExifBlock, directory: Directory, tags: tuple[int, ...]) -> dict[int, Directory]:
-    """The directories that `directory` points to; the pointers are taken out of it."""
+    """The directories that `directory` points to; their pointers are removed from it."""
     found = {}
     for tag in tags:
         if pointer := directory.pop(tag, None):
-            with suppress(ValueError):  # a damaged one must not cost the others
+            with suppress(ValueError):  # if one is damaged, the others are still kept
                 found[tag] = _portable(read_directory(block, integer(pointer, block.order)))
     return found

@@ -1,4 +1,4 @@
-"""Changes inside an EXIF block, none of which moves a byte: sizes are written over, a thumbnail is blanked."""
+"""Changes inside an EXIF block that move no byte: sizes are overwritten, a thumbnail is blanked."""
 
 import struct
 from io import BytesIO
@@ -18,15 +18,19 @@ from dualpix.io.exif import (
     read_directory,
 )
 
-# Width and height, which three directories may tell.
+# The tags of width and height in the three directories that may have them.
 FIRST_SIZES, EXPOSURE_SIZES, INTEROP_SIZES = (256, 257), (40962, 40963), (4097, 4098)
-# Where a thumbnail lies and how long it is: as a JPEG, or in strips.
+# The tags of a thumbnail's offset and length: as one JPEG, or in strips.
 THUMBNAIL_PARTS = ((513, 514), (273, 279))
 MOST_DIRECTORIES = 16
 
 
 def with_size(stream: bytes, width: int, height: int) -> bytes:
-    """The block with the size of the picture wherever it tells one. Raises ValueError if it is damaged."""
+    """The block with `width` and `height` (pixels) wherever it states the size of the picture.
+
+    Raises:
+        ValueError: The block is damaged.
+    """
     block = open_block(BytesIO(stream))
     changed = bytearray(stream)
     for offset, tags in _sized(block):
@@ -39,7 +43,7 @@ def with_size(stream: bytes, width: int, height: int) -> bytes:
 
 
 def _sized(block: ExifBlock) -> list[tuple[int, tuple[int, int]]]:
-    """The directories that may tell a size, by offset, with the tags they do it with."""
+    """The directories that may state a size, by offset, with their tags of width and height."""
     found = [(block.first, FIRST_SIZES)]
     for pointer, tags in ((EXIF_DIRECTORY, EXPOSURE_SIZES), (INTEROP_DIRECTORY, INTEROP_SIZES)):
         try:
@@ -47,13 +51,13 @@ def _sized(block: ExifBlock) -> list[tuple[int, tuple[int, int]]]:
             if pointer in directory:
                 read_directory(block, at := integer(directory[pointer], block.order))
                 found.append((at, tags))
-        except ValueError:  # a damaged one tells nothing
+        except ValueError:  # a damaged one cannot be read for further pointers
             break
     return found
 
 
 def _fields(block: ExifBlock, offset: int) -> list[tuple[int, tuple[int, int, int]]]:
-    """Where each entry of a directory lies, and its tag, kind and number of values."""
+    """The offset of each entry of a directory, with its tag, type and number of values."""
     data = block.file
     data.seek(offset)
     (count,) = struct.unpack(block.order + "H", data.read(2).ljust(2, b"\0"))
@@ -63,8 +67,13 @@ def _fields(block: ExifBlock, offset: int) -> list[tuple[int, tuple[int, int, in
 
 
 def without_thumbnail(stream: bytes) -> bytes:
-    """The block without the directories behind its first one, and zeros in the place of the thumbnails they lead to;
-    what then stands at its end is cut off. Raises ValueError if the block is damaged."""
+    """The block without the directories behind its main one, and with zeros in place of the thumbnails they hold.
+
+    Zeros at the end of the block are cut off.
+
+    Raises:
+        ValueError: The block is damaged.
+    """
     block = open_block(BytesIO(stream))
     link = block.first + 2 + 12 * len(_fields(block, block.first))
     if link + 4 > len(stream) or not any(stream[link : link + 4]):
@@ -77,12 +86,12 @@ def without_thumbnail(stream: bytes) -> bytes:
         blank[begin : begin + length] = bytes(len(blank[begin : begin + length]))
         end = begin if begin + length >= end else end
     cut = bytes(blank[:end])
-    # A damaged block may say that its thumbnail lies where other things do.
+    # In a damaged block the thumbnail may overlap other entries.
     return cut if _says(cut) == _says(stream) else bytes(kept)
 
 
 def _says(stream: bytes) -> bytes | None:
-    """What a block says besides its thumbnail; None where that cannot be read."""
+    """The content of a block besides its thumbnail, to be compared; None where it cannot be read."""
     try:
         return gather(open_block(BytesIO(stream)), frozenset())
     except ValueError:
@@ -90,7 +99,7 @@ def _says(stream: bytes) -> bytes | None:
 
 
 def _behind(block: ExifBlock, link: int) -> list[tuple[int, int]]:
-    """Begin and length of all that the directories behind the first one hold, farthest last to first."""
+    """Offset and length of everything that belongs to the directories behind the main one, highest offset first."""
     spans: set[tuple[int, int]] = set()
     for _ in range(MOST_DIRECTORIES):
         block.file.seek(link)

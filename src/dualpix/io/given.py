@@ -1,4 +1,4 @@
-"""Pictures as they are given from Python: paths, arrays, tensors, Pillow's images."""
+"""Pictures as Python callers give them: paths, NumPy arrays, PyTorch tensors or Pillow images."""
 
 import os
 from pathlib import Path
@@ -21,8 +21,13 @@ DEEP_GREY = ("I", "I;16", "I;16B", "I;16L", "I;16N")
 
 
 class Given(NamedTuple):
-    """`pixels`: floats 3 x H x W, in [0, 1] if they were integers; `grey`: whether one channel was given; `kind`: the
-    type of its numbers, by name, or "file"."""
+    """A picture in the form that the package computes with.
+
+    Attributes:
+        pixels: Floats, 3 x H x W, in [0, 1] if integers were given.
+        grey: Whether it had one channel, which is repeated in `pixels`.
+        kind: Name of the number type as given, such as "uint8"; "file" for a picture that was read from a path.
+    """
 
     pixels: Tensor
     grey: bool
@@ -30,10 +35,24 @@ class Given(NamedTuple):
 
 
 def as_picture(picture: PictureLike, name: str = "picture") -> Given:
-    """Read or convert what stands for a picture; `name` is what messages call it.
+    """Convert anything that may stand for a picture, or read it if it is a path.
 
-    Integers of 8 and 16 bits become float32 in [0, 1]; floats keep their type, and a tensor its device. Raises
-    PictureError, which says what is accepted, for anything else.
+    Args:
+        picture: A path, or an array, a tensor or a Pillow image of H x W x 3, 3 x H x W or H x W (grey); uint8, uint16,
+            or floats, which are neither scaled nor clipped. Transparency of a Pillow image is dropped.
+        name: What error messages call it, such as "left view".
+
+    Returns:
+        Floats, 3 x H x W: float32 in [0, 1] for integers; floats keep their type, and tensors their device.
+
+    Raises:
+        PictureError: It is something else, has another shape or number type, or holds no pixels.
+
+    Example:
+        >>> import numpy as np
+        >>> given = as_picture(np.full((20, 30), 255, np.uint8))
+        >>> given.pixels.shape, given.grey, float(given.pixels.max())
+        (torch.Size([3, 20, 30]), True, 1.0)
     """
     if isinstance(picture, str | os.PathLike):
         read = read_picture(Path(picture))
@@ -59,7 +78,7 @@ def as_picture(picture: PictureLike, name: str = "picture") -> Given:
 
 
 def _plain(tensor: Tensor, name: str) -> Tensor:
-    """Without gradients. Raises `PictureError` for tensors that hold no numbers, or not one for each pixel."""
+    """The tensor without its gradients. Raises `PictureError` for sparse, nested and meta tensors."""
     if tensor.is_nested or tensor.layout != torch.strided or tensor.is_meta:
         what = "nested" if tensor.is_nested else "meta" if tensor.is_meta else "sparse"
         raise PictureError(f"The {name} is a {what} tensor; give one that holds every pixel, {SHAPES}.")
@@ -78,13 +97,13 @@ def _of_pillow(picture: Image.Image, name: str) -> np.ndarray[Any, Any]:
             return np.asarray(picture.convert("L"))
         if picture.mode in ("P", "PA", "RGB", "RGBA", "RGBX", "RGBa"):
             return np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError) as error:  # of a closed one, too
+    except (OSError, ValueError) as error:  # a ValueError comes from an image that was closed
         raise PictureError(f"The {name} is damaged, cut short or closed ({error}); open it again.") from error
-    raise PictureError(f'The {name} is a Pillow image of mode {picture.mode}; convert it by .convert("RGB").')
+    raise PictureError(f'The {name} is a Pillow image of mode {picture.mode}; convert it with .convert("RGB").')
 
 
 def _as_tensor(thing: Any, name: str) -> Tensor:
-    """A NumPy array, or what can be one without looking at its single numbers, as a tensor."""
+    """A NumPy array, or anything that offers NumPy's array interface, as a tensor."""
     if not (hasattr(thing, "__array__") or hasattr(thing, "__array_interface__")):
         raise PictureError(
             f"The {name} is of type {type(thing).__name__}; give the path of a picture file, a Pillow image, or an"
@@ -92,10 +111,10 @@ def _as_tensor(thing: Any, name: str) -> Tensor:
         )
     try:
         array = np.asarray(thing)
-        # PyTorch knows neither the other byte order nor numbers longer than these, and keeps what it is given.
+        # PyTorch knows neither foreign byte orders nor floats beyond 64 bits, and shares memory, so this is a copy.
         wanted = np.dtype(np.float64) if array.dtype.kind == "f" and array.dtype.itemsize > 8 else array.dtype
         return torch.from_numpy(array.astype(wanted.newbyteorder("="), order="C"))
     except (TypeError, ValueError) as error:
         kind = getattr(getattr(thing, "dtype", None), "name", type(thing).__name__)
-        told = f"The {name} is no array of numbers, but of {kind}; give uint8, uint16 or floats."
-        raise PictureError(told) from error
+        message = f"The {name} is not an array of numbers but of {kind}; give uint8, uint16 or floats."
+        raise PictureError(message) from error

@@ -1,6 +1,6 @@
-"""What a picture file declares about itself, read from its first bytes: an absurd size is refused before decoding.
+"""What a picture file declares about itself: its first bytes are read, and an absurd size is refused before decoding.
 
-Only formats of one still picture are let through, told apart by content and not by name.
+Formats are told apart by content, not by name; animations and films are refused.
 """
 
 from typing import BinaryIO
@@ -10,7 +10,12 @@ from dualpix.io.opening import START_BYTES, Header, refuse
 
 
 def peek(file: BinaryIO) -> Header:
-    """The header of an open picture file. Raises PictureError, which names the file, for anything else."""
+    """Read the header of an open picture file, without decoding anything.
+
+    Raises:
+        PictureError: The file is empty, or not of a format that can be read; the message names the file and, where it
+            is known, its format.
+    """
     file.seek(0)
     start = file.read(START_BYTES)
     if not start:
@@ -24,11 +29,11 @@ def peek(file: BinaryIO) -> Header:
 
 
 def stranger(start: bytes) -> str | None:
-    """The kind of a file with these first 16 bytes, if it is one that people try and that is not read."""
+    """The format of a file with these first 16 bytes, if it is a common one that cannot be read; None otherwise."""
     return next((name for at, mark, name in STRANGERS if start[at:].startswith(mark)), None)
 
 
-# (where, what, name): files people try, named in the refusal.
+# (offset, bytes found there, name): common formats that cannot be read, to be named in the error message.
 STRANGERS = [
     (4, b"ftypcrx", "a Canon CR3 raw file"),
     (4, b"ftyp", "a video"),

@@ -1,4 +1,4 @@
-"""What a picture file says about its photograph, as the bytes it is; nothing here looks at a pixel."""
+"""What a picture file says about its photograph, kept as the bytes it is; pixels are not touched here."""
 
 import struct
 from collections.abc import Iterator
@@ -15,10 +15,11 @@ from dualpix.io.texts import LARGEST_BYTES, Text, TooLongError
 
 MOST_PARTS = 2**18
 NAMES = {"icc": "Its colour profile", "exif": "Its EXIF block", "xmp": "Its XMP packet", "photoshop": "Its IPTC block"}
-NAMES |= {"iptc": NAMES["photoshop"], "density": "Its density of pixels"}
+NAMES |= {"iptc": NAMES["photoshop"], "density": "Its pixel density"}
 
 
-# A block; a text; words for what cannot go along; an error where something is damaged or too long; None for the rest.
+# What a format yields while its metadata are read: (name, block); a text; a description of what cannot be carried over;
+# an error where a part is damaged or too long; None for everything else.
 Found = Iterator[tuple[str, bytes] | Text | str | ValueError | None]
 CREDENTIALS = "its content credentials (C2PA), which are signed for the old file"
 GAIN_MAP, DEPTH_MAP = "a gain map", "a depth map"
@@ -29,10 +30,16 @@ INCH_M, INCH_CM = 0.0254, 2.54
 class Metadata:
     """What a file says about its picture besides the pixels.
 
-    icc: the colour profile; exif: a TIFF stream, from its byte order mark on; xmp: the packet; orientation: the EXIF
-    number, 1 to 8, which counts where the blocks say otherwise; software: the processing note to be written; photoshop:
-    Photoshop's image resources, which hold IPTC; density: pixels per inch across and down; texts: title, author,
-    copyright or comment; left_out: what of it could not be read or cannot go along, one sentence each.
+    Attributes:
+        icc: The ICC colour profile.
+        exif: The EXIF block, a TIFF stream from its byte order mark on.
+        xmp: The XMP packet.
+        orientation: The EXIF orientation, 1 to 8; it takes precedence over what `exif` and `xmp` state.
+        software: Processing note to be written as EXIF's Software.
+        photoshop: Photoshop's image resources, which hold IPTC.
+        density: Pixels per inch, horizontal and vertical.
+        texts: Title, author, copyright or comment.
+        left_out: What could not be read or cannot be carried over, one sentence each.
     """
 
     icc: bytes | None = None
@@ -47,29 +54,45 @@ class Metadata:
 
     @property
     def is_bare(self) -> bool:
-        """Whether nothing is there but perhaps an orientation and the density of pixels."""
+        """Whether there is nothing but perhaps an orientation and a pixel density."""
         return not (self.icc or self.exif or self.xmp or self.software or self.photoshop or self.texts)
 
 
 def per_inch(across: float, down: float) -> tuple[str, bytes]:
-    """A density of pixels as it is found in a file."""
+    """A resolution in pixels per inch, horizontal and vertical, as an item of `Found`."""
     return "density", struct.pack("dd", across, down)
 
 
 def counts_of(density: tuple[float, float] | None, unit_inch: float, limit: int) -> list[int]:
-    """A density as whole numbers across and down; none if one is 0 or reaches the limit."""
+    """A resolution as whole numbers per unit of length.
+
+    Args:
+        density: Pixels per inch, horizontal and vertical.
+        unit_inch: The unit in inches, for example INCH_M for pixels per metre.
+        limit: The first number that the file format can no longer hold.
+
+    Returns:
+        Two numbers, horizontal and vertical; an empty list if either is 0 or reaches the limit.
+    """
     counts = [round(min(value / unit_inch, limit)) for value in density or ()]
     return counts if all(0 < count < limit for count in counts) else []
 
 
 def sealed(data: bytes) -> str:
-    """Words for a JUMBF block, which may hold anything but mostly holds content credentials."""
+    """A description of a JUMBF block, most of which hold content credentials (C2PA)."""
     return CREDENTIALS if b"c2pa" in data[:4096] else "a JUMBF block"
 
 
 def read_metadata(parts: Found, header: Header) -> Metadata:
-    """What is found in `parts` of a file; a damaged block counts as none, since the picture itself is still good, and
-    is told of."""
+    """Collect the metadata of a picture file.
+
+    A damaged block is left out and mentioned in `Metadata.left_out`; it is no error, since the picture itself is still
+    good.
+
+    Args:
+        parts: What the file's format yields.
+        header: The file's header; an orientation in it takes precedence over EXIF and XMP.
+    """
     found: dict[str, bytes] = {}
     texts, gone, notes = [], [], []
     try:
@@ -87,7 +110,7 @@ def read_metadata(parts: Found, header: Header) -> Metadata:
             elif item and item[1]:
                 found.setdefault(*item)
     except (ValueError, IndexError, PictureError):
-        notes.append("Its metadata is damaged: what lies behind the damage is left out.")
+        notes.append("Its metadata is damaged: what follows the damage is left out.")
     if sum(len(text.text) for text in texts) > LARGEST_BYTES:
         texts = []
         notes.append(TOO_LONG)
@@ -110,7 +133,7 @@ TOO_LONG = f"A part of its metadata is longer than {LARGEST_BYTES // 2**20} MB: 
 
 
 def _sound_exif(exif: bytes | None) -> tuple[bytes | None, list[str]]:
-    """The block, if it can be read and amended; else a sentence."""
+    """The block if it can be read and changed; otherwise None and a sentence that says why."""
     if exif is None:
         return None, []
     try:
@@ -121,7 +144,7 @@ def _sound_exif(exif: bytes | None) -> tuple[bytes | None, list[str]]:
 
 
 def _of_photograph(found: dict[str, bytes]) -> bytes | None:
-    """The image resources that tell of the photograph, and IPTC that lies outside of them."""
+    """The image resources that describe the photograph, and IPTC records that the file keeps outside of them."""
     kept = b""
     with suppress(ValueError):  # a damaged one counts as none
         kept = photoshop.of_photograph(found.get("photoshop", b""))
@@ -136,7 +159,7 @@ def _density(found: dict[str, bytes]) -> tuple[float, float] | None:
 
 
 def _orientation(metadata: Metadata, header: Header) -> int:
-    """The header decides where it says anything of it; else EXIF, and where that says nothing, XMP."""
+    """The header's orientation if it has one, else that of EXIF, else that of XMP, else 1."""
     if header.orientation is not None:
         return header.orientation
     if metadata.exif is not None:
@@ -148,7 +171,7 @@ def _orientation(metadata: Metadata, header: Header) -> int:
 
 
 def orientation_of(packet: bytes | None) -> int | None:
-    """The orientation in an XMP packet, 1 to 8; None where there is none."""
+    """The orientation that an XMP packet states, 1 to 8; None where it states none."""
     try:
         value = (xmp.value_of(packet or b"<x/>", (xmp.TIFF, "Orientation")) or b"").strip()
     except ValueError:
@@ -157,5 +180,5 @@ def orientation_of(packet: bytes | None) -> int | None:
 
 
 def fits_channels(icc: bytes | None, channels: int) -> bool:
-    """Whether a profile is for pictures of that many channels; what is no profile at all is left to its reader."""
+    """Whether a profile suits pictures of so many channels; data that are not an ICC profile at all are let through."""
     return icc is None or icc[36:40] != b"acsp" or icc[16:20] == (b"GRAY" if channels == 1 else b"RGB ")

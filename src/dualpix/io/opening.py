@@ -1,4 +1,4 @@
-"""What every header reader shares: the record it fills in, and how it reads on or refuses."""
+"""What all readers of headers share: the record they fill in, and how to read on or refuse a file."""
 
 import io
 import os
@@ -9,16 +9,23 @@ from typing import Any, BinaryIO, NoReturn
 from dualpix.errors import PictureError
 
 START_BYTES = 64
-"""So many first bytes tell what a file is."""
+"""How many bytes from the start of a file are enough to recognise its format."""
 
 
 @dataclass(frozen=True)
 class Header:
-    """`channels` 1 to 4 (2 and 4 carry alpha); `depth` 8 or 16 bits, 16 for floating-point samples too.
+    """What a picture file declares about its picture.
 
-    `format`: its name in FORMATS. `orientation` is that of the header itself, which counts more than what the metadata
-    say; None where the header says nothing of it. `is_float`: the samples are floating-point numbers. `notes`: what is
-    odd about it though it can be read; half sentences, to follow the name of the file.
+    Attributes:
+        format: A name in FORMATS.
+        width: In pixels, as stored: before any rotation.
+        height: In pixels, as stored.
+        channels: 1 to 4; 2 and 4 include alpha.
+        depth: 8 or 16 bits; 16 for floating-point samples too.
+        orientation: EXIF orientation that the format's own header states, which takes precedence over the metadata;
+            None where it states none.
+        is_float: Whether the samples are floating-point numbers.
+        notes: Oddities of a file that can still be read: half sentences, to follow the name of the file.
     """
 
     format: str
@@ -39,7 +46,7 @@ def as_path(thing: Any) -> Path:
 
 
 def start_of(path: Path) -> bytes:
-    """The first bytes of a file; none if it cannot be opened, which its reader will tell."""
+    """The first START_BYTES of a file; empty if it cannot be opened, which whoever reads it will report."""
     try:
         if not path.is_file():
             return b""
@@ -50,17 +57,17 @@ def start_of(path: Path) -> bytes:
 
 
 def refuse(file: BinaryIO, what: str) -> NoReturn:
-    """Raise PictureError: the file's name, then `what` is wrong with it."""
+    """Raise PictureError with the message "FILE WHAT.", where `what` says what is wrong and what to do."""
     raise PictureError(f"{file.name} {what}.")
 
 
 def refuse_cut_short(file: BinaryIO) -> NoReturn:
-    """Raise PictureError for a file whose pixels are not all there."""
+    """Raise PictureError for a file that ends before its pixels do."""
     refuse(file, "is cut short; copy or export it again")
 
 
 def exactly(file: BinaryIO, count: int) -> bytes:
-    """The next `count` bytes; PictureError if the file ends before."""
+    """Read the next `count` bytes. Raises PictureError if the file ends before."""
     data = file.read(count)
     if len(data) < count:
         refuse(file, "is cut short; copy it again")
@@ -68,7 +75,7 @@ def exactly(file: BinaryIO, count: int) -> bytes:
 
 
 def length_of(file: BinaryIO) -> int:
-    """In bytes; the place in the file stays."""
+    """Length of a file in bytes; its current position is kept."""
     back = file.tell()
     length = file.seek(0, io.SEEK_END)
     file.seek(back)
@@ -76,13 +83,21 @@ def length_of(file: BinaryIO) -> int:
 
 
 def load(file: BinaryIO, header: Header, bytes_each: int = 8) -> bytes:
-    """The whole file, unless it is far larger than its pixels, of at most `bytes_each`, and generous metadata can
-    explain."""
+    """Read the whole file, unless it is absurdly large for its picture.
+
+    Args:
+        file: An open picture file.
+        header: Its header.
+        bytes_each: The most bytes that the format needs for one pixel; 64 MiB are allowed for everything else.
+
+    Raises:
+        PictureError: The file is larger than that.
+    """
     file.seek(0)
     length = length_of(file)
     if length > header.width * header.height * bytes_each + 2**26:
         size = f"{header.width} x {header.height} pixels"
-        refuse(file, f"is a far larger file than its {size} can explain; export it again")
+        refuse(file, f"is far larger than a file of {size} can be; export it again")
     return file.read(length)
 
 
@@ -115,12 +130,19 @@ class _Section(io.RawIOBase):
 
 
 def section(file: BinaryIO, begin: int, length: int = 2**62, start: bytes = b"") -> BinaryIO:
-    """That stretch of an open file as a file of its own, of the same name; `start` stands for its first bytes."""
+    """A stretch of an open file as a file of its own, under the same name.
+
+    Args:
+        file: The whole file.
+        begin: Offset of the stretch in bytes.
+        length: Of the stretch in bytes; by default up to the end.
+        start: Bytes to be read in place of its first ones.
+    """
     return io.BufferedReader(_Section(file, begin, length, start))
 
 
 class Part(io.BytesIO):
-    """A part of a file that is itself a file of another kind; what is wrong with it is told of the whole."""
+    """A part of a file that is itself a picture file; errors about it name the whole file."""
 
     def __init__(self, data: bytes, name: str) -> None:
         super().__init__(data)

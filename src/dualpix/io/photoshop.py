@@ -1,17 +1,17 @@
-"""Photoshop's image resources, which is how JPEG and TIFF files carry IPTC: caption, keywords, by-line."""
+"""Photoshop's image resources, in which JPEG and TIFF files keep IPTC: caption, keywords, by-line."""
 
 import struct
 from collections.abc import Iterator
 
 MARK = b"Photoshop 3.0\0"
 IPTC = 0x0404
-# What describes the photograph: IPTC, the flag that it is protected by copyright, its address, the digest of the IPTC.
-# The others are of the old file: its thumbnails, its layers, its print settings.
+# Those about the photograph: IPTC, the copyright flag, its web address, the digest of the IPTC. All others concern the
+# old file: its thumbnails, layers and print settings.
 KEPT = {IPTC, 0x040A, 0x040B, 0x0425}
 
 
 def resources(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Number and content of each. Raises ValueError where they are damaged."""
+    """Number and content of each image resource. Raises ValueError where they are damaged."""
     at = 0
     while at + 12 <= len(data):
         if data[at : at + 4] not in (b"8BIM", b"MeSa", b"PHUT", b"AgHg", b"DCSR"):
@@ -30,18 +30,18 @@ def resources(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def of_photograph(data: bytes) -> bytes:
-    """Those of `KEPT`, as resources. Raises ValueError where they are damaged."""
+    """Only the resources whose numbers are in `KEPT`. Raises ValueError where they are damaged."""
     return b"".join(resource(number, content) for number, content in resources(data) if number in KEPT and content)
 
 
 def resource(number: int, content: bytes) -> bytes:
-    """One, as bytes."""
+    """One image resource as bytes, without a name."""
     head = b"8BIM" + struct.pack(">HHI", number, 0, len(content))
     return head + content + b"\0" * (len(content) % 2)
 
 
 def iptc_of(data: bytes) -> bytes:
-    """The records of IPTC among resources; empty if there are none, or where they are damaged."""
+    """The IPTC records among image resources; empty if there are none or the resources are damaged."""
     try:
         return next((content for number, content in resources(data) if number == IPTC), b"")
     except ValueError:
@@ -49,7 +49,7 @@ def iptc_of(data: bytes) -> bytes:
 
 
 def to_text(data: bytes) -> bytes:
-    """Resources as PNG files carry them: a name, a length, hexadecimal digits (ImageMagick's convention)."""
+    """Image resources as PNG files carry them: a text of name, length and hexadecimal digits (ImageMagick's way)."""
     digits = data.hex().encode()
     lines = b"\n".join(digits[at : at + 72] for at in range(0, len(digits), 72))
     return b"\niptc\n%8d\n%s\n" % (len(data), lines)

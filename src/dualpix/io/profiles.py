@@ -1,4 +1,4 @@
-"""Colour profiles: which of them mean sRGB or linear light, by what LittleCMS makes of their numbers, and new ones."""
+"""ICC colour profiles: making new ones, and finding by LittleCMS which amount to sRGB or to linear light."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -10,16 +10,16 @@ from numpy.typing import NDArray
 
 from dualpix.io.curve import encode_srgb
 
-TOLERANCE = 0.01  # of white, between a colour and the same in sRGB; plain gamma 2.2 is 0.018 away, Adobe RGB 0.5
+TOLERANCE = 0.01  # share of white that a profile may differ from sRGB; gamma 2.2 differs by 0.018, Adobe RGB by 0.5
 RELATIVE_COLORIMETRIC = 1
-STEPS = 7  # of each channel
+STEPS = 7  # levels of each channel that are compared
 D65 = (0.3127, 0.3290)
 SRGB_PRIMARIES = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
-MADE = bytes.fromhex("07ea00010001000000000000")  # when a new profile was made: two of one kind shall be alike
+MADE = bytes.fromhex("07ea00010001000000000000")  # a fixed creation date, so that equal profiles have equal bytes
 
 
 def is_srgb(icc: bytes | None) -> bool:
-    """Whether the numbers of a profile mean what they mean in sRGB; a picture without one is taken to be sRGB."""
+    """Whether the numbers of a profile mean the same colours as in sRGB; a picture without one is taken as sRGB."""
     if icc is None:
         return True
     shown = _in_srgb(icc)
@@ -28,7 +28,7 @@ def is_srgb(icc: bytes | None) -> bool:
 
 
 def is_linear(icc: bytes | None) -> bool:
-    """Whether the greys of a profile are proportional to light."""
+    """Whether the greys of a profile are proportional to light (linear), rather than encoded for display."""
     shown = None if icc is None else _in_srgb(icc)
     if shown is None:
         return False
@@ -39,8 +39,17 @@ def is_linear(icc: bytes | None) -> bool:
 def make_profile(
     white: Sequence[float], primaries: Sequence[float], curve: float | NDArray[np.float64], grey: bool
 ) -> bytes | None:
-    """A profile for RGB, or for grey: x and y of the white point, and of red, green and blue; `curve` gives the light
-    of a number, as an exponent or as values in [0, 1] at even steps. None where there is no such profile."""
+    """Make an ICC profile.
+
+    Args:
+        white: Chromaticity x and y of the white point (CIE 1931).
+        primaries: Chromaticities x and y of red, green and blue, six numbers.
+        curve: From an encoded value to linear light: an exponent, or light in [0, 1] for evenly spaced values.
+        grey: Whether the profile is for grey pictures rather than RGB.
+
+    Returns:
+        The profile; None where the numbers describe no possible colour space.
+    """
     told: dict[str, Any] = {"whitepoint": [*white, 1.0]}
     told |= {"gamma": curve} if isinstance(curve, float) else {"transferfunction": np.asarray(curve, np.float32)}
     if not grey:
@@ -58,14 +67,14 @@ def _is_grey(icc: bytes) -> bool:
 
 
 def _colours() -> NDArray[np.float64]:
-    """All mixtures of STEPS levels of red, green and blue, N x 3."""
+    """All combinations of STEPS levels of red, green and blue in [0, 1], N x 3."""
     steps = np.linspace(0, 1, STEPS)
     return np.stack(np.meshgrid(steps, steps, steps, indexing="ij"), axis=-1).reshape(-1, 3)
 
 
 @lru_cache(maxsize=16)
 def _in_srgb(icc: bytes) -> NDArray[np.float64] | None:
-    """What `_colours` are in sRGB, N x 3 in [0, 1]; None of a profile that cannot be read, or is not of RGB or grey."""
+    """`_colours` converted from a profile to sRGB, N x 3 in [0, 1]; None if it is damaged, or not for RGB or grey."""
     levels = np.round(_colours() * 65535).astype(np.uint16)[None]
     grey = _is_grey(icc)
     try:

@@ -1,4 +1,4 @@
-"""Read a picture file into a float tensor, at its full depth, or say in one sentence why not."""
+"""Read a picture file into a float tensor at its full bit depth, or say in one sentence why that is not possible."""
 
 import logging
 from dataclasses import dataclass, field, replace
@@ -20,7 +20,7 @@ from dualpix.io.opening import Header, as_path
 from dualpix.io.several import other_sizes_in, pictures_in
 from dualpix.machine.modes import settled
 
-# Damage is told once, by a PictureError, and not by the decoder's log as well.
+# Damage is reported once, by a PictureError, and not in the decoder's log as well.
 for name in ("tifffile", "imagecodecs"):
     logging.getLogger(name).addHandler(logging.NullHandler())
 
@@ -33,9 +33,14 @@ SURE_BITS = 12
 class Picture:
     """A picture as read. Rows stay the rows of the file, whatever its orientation tag says: disparity runs along them.
 
-    pixels: float32, 3 x H x W in [0, 1], display-encoded; depth: 8 or 16 bits (16 for floating-point files);
-    grey: the file has one channel, repeated here; notes: what was changed on reading, one sentence each;
-    metadata: its colour profile, EXIF and XMP; format: "PNG", "TIFF" or another name in FORMATS.
+    Attributes:
+        path: The file.
+        pixels: float32, 3 x H x W in [0, 1], display-encoded.
+        depth: 8 or 16 bits per channel in the file (16 for floating-point files).
+        grey: Whether the file has one channel, which is repeated in `pixels`.
+        notes: What was changed on reading or looks odd, one sentence each.
+        metadata: Colour profile, EXIF, XMP and more, to be given to `write_picture`.
+        format: "PNG", "TIFF" or another name in FORMATS.
     """
 
     path: Path
@@ -49,13 +54,34 @@ class Picture:
 
 @settled()
 def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> Picture:
-    """Read a picture file of one of FORMATS, recognised by its content; of a TIFF with many pages the first.
+    """Read a picture file of any format in FORMATS, recognised by its content; of a file with many pictures, the first.
 
-    Grey becomes three equal channels and alpha is dropped, each with a note; so is all that looks odd: further pictures
-    in the file, low bits of sixteen, linear light, colours told without a profile (which then become one). Raises
-    PictureError, which names the file, if it is missing, unreadable, empty, damaged, cut short, of another format,
-    smaller than 16 pixels on a side, or floating-point with values that are not finite or outside [0, 1]; and, before
-    anything is decoded, if it declares more than `limit_megapixels`.
+    Grey is repeated into three channels and alpha is dropped. `Picture.notes` mentions both, and whatever looks odd:
+    further pictures in the file, 16-bit files that use only their low bits, linear light, colour spaces stated without
+    an ICC profile (which are turned into one).
+
+    Args:
+        path: The file.
+        limit_megapixels: The largest picture that is decoded, in millions of pixels.
+
+    Returns:
+        The picture, 3 x H x W in [0, 1], with its bit depth and metadata.
+
+    Raises:
+        PictureError: The file is missing, unreadable, empty, damaged, cut short or of another format; the picture has a
+            side below 16 pixels; it declares more than `limit_megapixels` (found before decoding); or its
+            floating-point values are not finite or outside [0, 1]. The message names the file.
+
+    Example:
+        >>> import os, tempfile
+        >>> import torch
+        >>> from dualpix import read_picture, write_picture
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "grey.png")
+        ...     left_out = write_picture(path, torch.full((3, 16, 24), 0.5), depth=8)
+        ...     picture = read_picture(path)
+        >>> picture.format, picture.depth, picture.pixels.shape
+        ('PNG', 8, torch.Size([3, 16, 24]))
     """
     path = as_path(path)
     with _open(path) as file:
@@ -68,9 +94,14 @@ def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -
 
 
 def read_pictures(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> list[Picture]:
-    """All pictures of a file that have the size of its first: pages of a TIFF, pictures of a JPEG (.mpo) or of a PPM.
+    """Read all pictures of a file that are as large as its first: pages of a TIFF, pictures of a JPEG (.mpo) or a PPM.
 
-    Raises PictureError as `read_picture` does.
+    Args:
+        path: The file.
+        limit_megapixels: The largest picture that is decoded, in millions of pixels.
+
+    Raises:
+        PictureError: As for `read_picture`.
     """
     path = as_path(path)
     with _open(path) as file:
@@ -79,7 +110,7 @@ def read_pictures(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) 
 
 
 def count_pictures(path: str | Path) -> int:
-    """How many pictures `read_pictures` finds; 0 where there is no picture at all."""
+    """How many pictures `read_pictures` would find; 0 for a file that is not a readable picture."""
     try:
         with _open(Path(path)) as file:
             return len(pictures_in(file))
@@ -118,10 +149,10 @@ def _notes(array: NDArray[Any], metadata: Metadata, header: Header) -> list[str]
 
 
 def low_bits(array: NDArray[Any]) -> list[str]:
-    """Half a sentence on integers of 16 bits that use only the lowest of them, as raw numbers of a sensor do."""
+    """Half a sentence if 16-bit integers use only their low bits, as unscaled sensor values do; otherwise empty."""
     highest = int(array.max()) if array.dtype == np.uint16 else 0
     bits = highest.bit_length()
-    # Dark photographs end below 13 or 14 bits too, but seldom just below.
+    # Dark photographs also stay below 13 or 14 bits, but their maximum is seldom just below.
     if 0 < bits <= SURE_BITS or (bits < 15 and highest > 0.95 * 2**bits):
         what = f"uses only the lowest {bits} of its 16 bits (no value is above {highest})"
         return [f"{what}, so it is very dark; if white is {2**bits - 1}, scale it to 65535 first."]
@@ -129,7 +160,7 @@ def low_bits(array: NDArray[Any]) -> list[str]:
 
 
 def suffix_of(path: str | Path) -> str:
-    """The usual extension of the format that a picture file really has. Raises PictureError as `read_picture` does."""
+    """The usual ending for the format that a file really has. Raises PictureError as `read_picture` does."""
     with _open(as_path(path)) as file:
         header = peek(file)
     return FORMATS[header.format].usual_ending(header.channels)
@@ -158,7 +189,7 @@ def _check_size(path: Path, header: Header, limit_megapixels: float) -> None:
 
 
 def _decode(path: Path, file: BinaryIO, header: Header) -> NDArray[Any]:
-    """The pixels as H x W x channels. Decoders meet hostile bytes here: whatever they raise becomes a PictureError."""
+    """The pixels as H x W x channels. Files may be malicious: whatever a decoder raises becomes a PictureError."""
     file.seek(0)
     try:
         array = FORMATS[header.format].decode(file, header)
@@ -177,7 +208,7 @@ def _decode(path: Path, file: BinaryIO, header: Header) -> NDArray[Any]:
 
 
 def _to_tensor(path: Path, array: NDArray[Any]) -> Tensor:
-    """H x W x 1 or 3 of any accepted kind to float32 3 x H x W in [0, 1]."""
+    """H x W x 1 or 3, integers or floats, to float32 3 x H x W in [0, 1]."""
     pixels = np.ascontiguousarray(array.transpose(2, 0, 1), dtype=np.float32)
     if array.dtype.kind == "u":
         pixels /= np.iinfo(array.dtype).max

@@ -1,4 +1,4 @@
-"""Files that hold several pictures, as far as their formats know how to find them."""
+"""Files that hold several pictures, for the formats that can find them."""
 
 from contextlib import suppress
 from itertools import islice
@@ -13,13 +13,15 @@ MOST_PICTURES = 64  # looked for in one file
 
 
 def pictures_in(file: BinaryIO) -> list[BinaryIO]:
-    """The file itself, and a part for each further picture of the same size and channels. Empty where the file is no
-    picture."""
+    """The pictures of a file that are as large as its first, as open files; the first of them is `file` itself.
+
+    Pictures with another number of channels do not count. Empty where the file is not a readable picture.
+    """
     return _found_in(file)[0]
 
 
 def other_sizes_in(file: BinaryIO) -> list[str]:
-    """Width x height of each further picture of another size; what is declared to be a preview or a mask is none."""
+    """Sizes, "WIDTH x HEIGHT", of the further pictures of another size; declared previews and masks do not count."""
     return [f"{other.width} x {other.height}" for other in _found_in(file)[1]]
 
 

@@ -1,7 +1,7 @@
-"""Bring what travels with a photograph up to date with the file it is written into.
+"""Bring the metadata of a photograph up to date with the file that they are written into.
 
-Blocks tell of the photograph, and that stays byte for byte; and they tell of the file they came from: its size, its
-thumbnail, further pictures and films behind it. That is set right or taken out.
+What they say about the photograph is kept byte for byte. What they say about the file they came from (its size, its
+thumbnail, further pictures and films in it) is corrected or removed.
 """
 
 from dataclasses import replace
@@ -16,7 +16,7 @@ ORIENTATION = (xmp.TIFF, "Orientation")
 FORMAT = ("http://purl.org/dc/elements/1.1/", "format")
 
 GOOGLE, APPLE = "http://ns.google.com/photos/", "http://ns.apple.com/"
-# Namespaces that tell only of what stands behind a picture in its file: gain maps, depth maps, films, sounds.
+# XMP namespaces that only describe what is attached to the picture in its file: gain maps, depth maps, films, sounds.
 ATTACHMENTS = (
     "http://ns.adobe.com/hdr-gain-map/",
     *(
@@ -29,23 +29,29 @@ ATTACHMENTS = (
 FILMS = (GOOGLE + "1.0/camera/", ("MotionPhoto", "MicroVideo", "RelatedMedia"))
 EXTENSION = ("http://ns.adobe.com/xmp/note/", "HasExtendedXMP")
 THUMBNAILS = (xmp.XAP, "Thumbnails")
-# How the pixels of the old file were stored.
+# XMP properties of how the pixels were stored in the old file.
 STORED = {(xmp.TIFF, name) for name in ("BitsPerSample", "Compression", "PhotometricInterpretation", "SamplesPerPixel",
                                         "PlanarConfiguration", "YCbCrSubSampling")}  # fmt: skip
-# The same in the first directory of EXIF, where only a TIFF has a use for it.
+# The same as tags of EXIF's main directory, which are needed in TIFF files only.
 STORED_TAGS = frozenset({258, 259, 262, 273, 277, 278, 279, 284, 530})
 
-NO_ATTACHMENTS = "XMP told of a gain map, a depth map, a film or a sound behind the picture, which is not carried over"
+NO_ATTACHMENTS = "XMP described a gain map, a depth map, a film or a sound in the file, which is not carried over"
 NO_THUMBNAIL = "The thumbnail showed the blurred view: it is left out."
 
 
 def updated(
     metadata: Metadata, mime_type: str, size: tuple[int, int], takes_density: bool
 ) -> tuple[Metadata, list[str]]:
-    """The same as it is to be written into a file of that type and size, width and height: with the orientation and the
-    processing note, and without what is not true of the new file; and a sentence for what was left out.
+    """Bring metadata up to date with the file they are going to be written into.
 
-    `takes_density`: the file has a place of its own for the pixels per inch, so that EXIF need not tell them.
+    Args:
+        metadata: Of the picture that was read, with the orientation and the processing note to be written.
+        mime_type: Of the new file.
+        size: Width and height of the new picture in pixels.
+        takes_density: Whether the format has a place of its own for pixels per inch, so that EXIF need not state them.
+
+    Returns:
+        The metadata to be written, and a sentence for each part that is left out.
     """
     packet, notes = _updated_xmp(metadata, mime_type, size)
     metadata = replace(metadata, xmp=packet)
@@ -73,7 +79,7 @@ def _updated_exif(metadata: Metadata, size: tuple[int, int], takes_density: bool
 
 
 def _changes(metadata: Metadata, first: blocks.Directory, order: str, takes_density: bool) -> blocks.Directory:
-    """What is to be new in the first directory."""
+    """The entries to be set in EXIF's main directory."""
     changes: blocks.Directory = {}
     told = blocks.ORIENTATION in first or orientation_of(metadata.xmp) != metadata.orientation
     if told and metadata.orientation != blocks.orientation_of(first, order):
@@ -100,10 +106,10 @@ def _updated_xmp(metadata: Metadata, mime_type: str, size: tuple[int, int]) -> t
     try:
         packet, gone = xmp.edit(metadata.xmp, values, _is_unwanted)
     except ValueError:
-        return None, ["The XMP packet is not XML as it has to be: it is left out."]
+        return None, ["The XMP packet is not valid XML: it is left out."]
     notes = [NO_THUMBNAIL] if THUMBNAILS in gone else []
     if EXTENSION in gone:
-        notes.append("The second part of XMP, which lies outside of the packet, is left out.")
+        notes.append("Extended XMP, which lies outside of the main packet, is left out.")
     if any(_is_attachment(name) for name in gone):
         notes.append(f"{NO_ATTACHMENTS}; these entries are left out.")
     return packet, notes

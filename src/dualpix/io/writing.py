@@ -1,4 +1,4 @@
-"""Write a picture file so that either the whole picture is there afterwards or nothing is."""
+"""Write a picture file so that afterwards either the whole picture is there or nothing has changed."""
 
 import os
 import tempfile
@@ -31,15 +31,38 @@ def write_picture(
     metadata: Metadata | None = None,
     grey: bool = False,
 ) -> list[str]:
-    """Write `pixels` in the format that the extension says, one of OUTPUTS.
+    """Write a picture in the format of the file's ending, one of OUTPUTS.
 
-    `pixels`: what `deblur` takes: arrays, tensors or Pillow images, 3 x H x W, H x W x 3, or H x W, which is written as
-    grey; uint8, uint16, or any floats, which are clipped to [0, 1]. `depth` is 8 or 16 bits; JPEG (quality 95, 4:4:4)
-    and WebP (lossless) always hold 8, JPEG XL is lossless. `grey`: one channel is written, the luminance. `metadata` is
-    written along, without what is not true of the new file; if all it has is an orientation, or the format cannot hold
-    that, the picture is turned upright instead. Returns a sentence for each part that is left out. The file appears at
-    once and whole: a failure or an interrupt leaves what was there before. Raises PictureError as `check_output` does,
-    and if the picture is of another kind, holds NaN or Inf, is too large for the format, or the disk refuses it.
+    The file appears at once and whole: after a failure or an interrupt, whatever was there before is still there. JPEG
+    (quality 95, 4:4:4) and WebP (lossless) always hold 8 bits; JPEG XL is lossless. Metadata are brought up to date
+    with the new file; if all they hold is an orientation, or the format has no place for one, the picture is turned
+    upright instead.
+
+    Args:
+        path: The file to write.
+        pixels: An array, a tensor or a Pillow image, 3 x H x W, H x W x 3, or H x W (written as grey): uint8, uint16,
+            or floats, which are clipped to [0, 1]. Or the path of a picture file.
+        depth: 8 or 16 bits per channel.
+        overwrite: Whether an existing file may be replaced.
+        metadata: To be written along, as in `Picture.metadata`.
+        grey: Write one channel, the luminance (Rec. 601 weights), where the format can hold that.
+
+    Returns:
+        A sentence for each part of the metadata that is left out.
+
+    Raises:
+        PictureError: The file cannot be written (see `check_output`), the disk refuses it, or the picture holds NaN or
+            infinity, is too large for the format, or is not a picture.
+        MachineError: The memory ran out.
+
+    Example:
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> from dualpix import write_picture
+        >>> gradient = np.tile(np.linspace(0, 1, 32), (24, 1))  # H x W: written as grey
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_picture(os.path.join(folder, "gradient.tif"), gradient, depth=16)
+        []
     """
     with memory_told():
         given = as_picture(pixels)
@@ -55,13 +78,25 @@ def write_pictures(
     metadata: Metadata | None = None,
     grey: bool = False,
 ) -> list[str]:
-    """`write_picture` for several that belong together: all of them are written or none."""
+    """Write several pictures that belong together, as `write_picture` does: either all of them are written or none.
+
+    Args:
+        paths: The files to write.
+        pictures: One for each path: floats, 3 x H x W in [0, 1].
+        depth: 8 or 16 bits per channel.
+        overwrite: Whether existing files may be replaced.
+        metadata: To be written into each file.
+        grey: Write one channel, the luminance.
+
+    Returns:
+        A sentence for each part of the metadata that is left out.
+    """
     encoded, notes = [], []
     for path, pixels in zip(paths, pictures, strict=True):
         data, lost = _encoded(path, pixels, depth, overwrite, metadata or Metadata(), grey)
         encoded.append((path, data))
         notes += lost
-    _write(encoded, overwrite)
+    write_encoded(encoded, overwrite)
     return list(dict.fromkeys(notes))
 
 
@@ -69,14 +104,16 @@ def _encoded(
     path: Path, pixels: Tensor, depth: int, overwrite: bool, metadata: Metadata, grey: bool
 ) -> tuple[bytes, list[str]]:
     if depth not in (8, 16):
-        raise PictureError(f"{path} was not written: there is no depth of {depth} bits; choose 8 or 16.")
+        raise PictureError(f"{path} was not written: {depth} bits are not possible; choose 8 or 16.")
     check_output(path, overwrite, metadata=metadata, grey=grey)
     suffix = path.suffix.lower()
     output = OUTPUTS[suffix]
     longest = max(pixels.shape)
     if longest > (limit := output.longest_side_px):
         others = advice(lambda output: output.longest_side_px >= longest)
-        raise PictureError(f"{path} was not written: {suffix} ends at {limit} pixels on a side; choose {others}.")
+        raise PictureError(
+            f"{path} was not written: {suffix} allows at most {limit} pixels on a side; choose {others}."
+        )
     if not torch.isfinite(pixels).all():
         raise PictureError(f"{path} was not written: the picture holds values that are not finite (NaN or Inf).")
     pixels, metadata = as_stored(path, pixels, metadata)
@@ -86,7 +123,7 @@ def _encoded(
 
 
 def as_stored(path: Path, pixels: Tensor, metadata: Metadata) -> tuple[Tensor, Metadata]:
-    """The picture C x H x W as it lies in a file of that name: upright where the file tells no orientation."""
+    """A picture C x H x W and its metadata as the file holds them: upright if the format has no orientation."""
     if OUTPUTS[path.suffix.lower()].takes_orientation and not metadata.is_bare:
         return pixels, metadata
     density = metadata.density
@@ -96,7 +133,15 @@ def as_stored(path: Path, pixels: Tensor, metadata: Metadata) -> tuple[Tensor, M
 
 
 def upright(pixels: Tensor, orientation: int) -> Tensor:
-    """Turn or mirror C x H x W as an EXIF orientation (1 to 8) asks for, so that the picture needs none any more."""
+    """Rotate or mirror a picture as its EXIF orientation says, so that it no longer needs one.
+
+    Args:
+        pixels: C x H x W.
+        orientation: 1 (upright) to 8, as in EXIF.
+
+    Returns:
+        C x H x W, or C x W x H for orientations 5 to 8.
+    """
     if orientation in (5, 6, 7, 8):
         pixels = pixels.transpose(1, 2)
     flipped = {2: (2,), 3: (1, 2), 4: (1,), 6: (2,), 7: (1, 2), 8: (1,)}.get(orientation, ())
@@ -110,10 +155,18 @@ def check_output(
     metadata: Metadata | None = None,
     grey: bool = True,
 ) -> None:
-    """Find out, before any work is done, whether `path` can be written. Leaves nothing behind.
+    """Check, before any work is done, whether a file can be written. Leaves nothing behind.
 
-    Raises PictureError for an unknown extension, one that cannot hold the colours, a folder, one of the `inputs`, an
-    existing file without `overwrite`, and a folder that is missing or cannot be written to.
+    Args:
+        path: The file to write.
+        overwrite: Whether an existing file may be replaced.
+        inputs: Files that are read for it, and so may not be replaced in any case.
+        metadata: To be written along.
+        grey: Whether the picture is written as grey; .pgm holds nothing else.
+
+    Raises:
+        PictureError: The ending is unknown, or its format cannot hold the colours; the path is a folder, one of the
+            `inputs`, or an existing file without `overwrite`; or its folder is missing or not writable.
     """
     path = as_path(path)
     suffix = path.suffix.lower()
@@ -133,7 +186,7 @@ def check_output(
 
 
 def refuse_overwriting_inputs(output: str | Path, inputs: Iterable[str | Path]) -> None:
-    """Raise PictureError if `output` is one of `inputs`, by whatever name: links and letter case are seen through."""
+    """Raise PictureError if `output` is one of the `inputs`, even by another name (a link, other letter case)."""
     for given in inputs:
         if os.path.exists(output) and os.path.exists(given) and os.path.samefile(output, given):
             raise PictureError(f"{output} is one of the inputs ({given}) and would be lost; choose another name.")
@@ -149,13 +202,13 @@ def _check_folder(path: Path) -> None:
         raise PictureError(f"{path} cannot be written: the folder {folder} does not exist; create it first.")
     try:
         if not os.path.lexists(path):
-            path.lstat()  # tells a free name from an impossible one, such as one too long for the disk
+            path.lstat()  # distinguishes a free name from an impossible one, such as one too long for the disk
     except FileNotFoundError:
         pass
     except (OSError, ValueError) as error:
         raise _unwritable(path, error) from error
     try:
-        # Trying is the only test that permissions, read-only disks and full ones cannot fool.
+        # Only a try is reliable for all permissions, read-only disks and full ones.
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:
@@ -176,11 +229,20 @@ STRIP_ROWS = 128
 
 
 def to_levels(pixels: Tensor, depth: int, grey: bool = False) -> NDArray[Any]:
-    """3 x H x W in [0, 1] (clipped) to integers of `depth` bits, H x W x 3, or H x W of luminance if `grey`."""
+    """Round a picture to integers.
+
+    Args:
+        pixels: 3 x H x W; values outside [0, 1] are clipped.
+        depth: 8 or 16 bits.
+        grey: Give the luminance instead of three channels.
+
+    Returns:
+        uint8 or uint16, H x W x 3, or H x W if `grey`.
+    """
     height, width = pixels.shape[1:]
     kind = np.uint8 if depth == 8 else np.uint16
     levels: NDArray[Any] = np.empty((height, width) if grey else (height, width, 3), kind)
-    for first in range(0, height, STRIP_ROWS):  # else the steps between would each need a whole picture's memory
+    for first in range(0, height, STRIP_ROWS):  # in strips, to save memory: each step makes a copy
         strip = pixels[:, first : first + STRIP_ROWS].detach().float().clamp(0, 1)
         if grey:
             strip = torch.einsum("c,chw->hw", torch.tensor(LUMINANCE).to(strip), strip)[None]
@@ -189,10 +251,11 @@ def to_levels(pixels: Tensor, depth: int, grey: bool = False) -> NDArray[Any]:
     return levels
 
 
-def _write(files: Sequence[tuple[Path, bytes]], overwrite: bool) -> None:
+def write_encoded(files: Sequence[tuple[Path, bytes]], overwrite: bool) -> None:
+    """Write the bytes of finished files: all of them or none. Raises `PictureError` if the disk refuses one."""
     try:
         write_together(files, overwrite)
-    except FileExistsError as error:  # another wrote it while this one was made
+    except FileExistsError as error:  # another program wrote it in the meantime
         named = next((path for path, _ in files if os.path.realpath(path) == error.filename2), files[0][0])
         raise _exists(named) from error
     except OSError as error:
@@ -201,7 +264,7 @@ def _write(files: Sequence[tuple[Path, bytes]], overwrite: bool) -> None:
 
 
 def make_folder(folder: Path) -> Path:
-    """The folder, made if it is not there. Raises `PictureError` if it cannot be."""
+    """Make a folder, and those above it, unless it exists. Raises `PictureError` if that fails."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Write files whole or not at all, read JSON that anyone may have written, and where to keep what can be made anew."""
+"""Write files whole or not at all, read JSON of unknown origin, and find the user's cache folder."""
 
 import errno
 import json
@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO
 
 LEFTOVERS = ".dualpix-*.partial"
-"""The names of what a killed process had not finished, as a pattern."""
+"""A pattern for the unfinished files that a killed process leaves behind."""
 
 STALE_S = 86400
-"""How old a partial file must be to be nobody's, where the system has no locks that would tell."""
+"""Age in seconds from which a partial file counts as abandoned, on systems without locks that would show it."""
 
 _swept: set[str] = set()
 
@@ -26,18 +26,29 @@ Content = bytes | memoryview
 
 
 def write_whole(path: Path, content: Content, overwrite: bool = True) -> None:
-    """Write beside `path` under a hidden name that no reader takes for the file, then rename in one step.
+    """Write a file whole or not at all.
 
-    Whatever happens, the file is the old one or the new one, a link stays a link, and a replaced file keeps its
-    permissions. Raises OSError if it cannot be written, or is write-protected, and FileExistsError if it exists without
-    `overwrite`, also if it began to only now.
+    The content goes into a hidden file beside `path`, which is then renamed in one step: at any moment `path` is the
+    old file or the new one. A symbolic link stays a link, and a replaced file keeps its permissions.
+
+    Args:
+        path: The file to write.
+        content: All of its bytes.
+        overwrite: Replace an existing file.
+
+    Raises:
+        FileExistsError: The file exists and `overwrite` is not set; also if it appeared only during writing.
+        OSError: The file cannot be written, or is write-protected.
     """
     write_together([(path, content)], overwrite)
 
 
 def write_together(files: Sequence[tuple[Path, Content]], overwrite: bool = True) -> None:
-    """`write_whole` for several that belong together: none appears before all are on the disk, and if one cannot be
-    given its name, those that are new disappear again."""
+    """Write several files that belong together, as `write_whole` does.
+
+    None appears before the contents of all are on the disk. If one of them cannot be renamed, those that did not exist
+    before are removed again.
+    """
     targets = [_target(path) for path, _ in files]
     with ExitStack() as stack:
         partials = [
@@ -66,16 +77,16 @@ def _target(path: Path) -> Path:
 
 
 def require_writable(path: Path) -> None:
-    """Raise OSError if `path` is a link that leads round in a circle, or a file that is protected against writing."""
+    """Raise OSError if `path` is write-protected or a link that leads round in a circle."""
     target = _target(path)
-    # Renaming asks only for the folder's permissions, and the superuser is asked for none.
+    # Renaming needs permissions for the folder alone, and the superuser needs none at all.
     if target.exists() and not (target.stat().st_mode & 0o222 and os.access(target, os.W_OK)):
         raise PermissionError(errno.EACCES, "it is protected against writing", str(path))
 
 
 @contextmanager
 def _partial(target: Path, content: Content) -> Iterator[Path]:
-    """The content beside `target`, locked as long as it is there; what is not renamed is gone afterwards."""
+    """Write `content` beside `target`, locked while the context lasts; if it is not renamed by then, it is deleted."""
     require_writable(target)
     before = target.stat() if target.exists() else None
     path = target.with_name(f".dualpix-{secrets.token_hex(8)}.partial")
@@ -87,7 +98,7 @@ def _partial(target: Path, content: Content) -> Iterator[Path]:
                 _keep_permissions(path, before)
             os.fsync(file.fileno())
             if _locks is None:
-                file.close()  # such systems rename no open file
+                file.close()  # systems without locks cannot rename an open file
             yield path
     finally:
         path.unlink(missing_ok=True)
@@ -99,7 +110,7 @@ def _create(path: Path, mode: int) -> IO[bytes]:
         file = os.fdopen(number, "wb")
         if is_free(file) is not False and path.exists():
             return file
-        file.close()  # another took it for a leftover just now
+        file.close()  # another process has just removed it as a leftover
 
 
 def _keep_permissions(path: Path, before: os.stat_result) -> None:
@@ -117,7 +128,7 @@ def _rename(partial: Path, target: Path, overwrite: bool) -> None:
         os.link(partial, target)
     except FileExistsError:
         raise
-    except OSError:  # a disk without such links: its name is taken first
+    except OSError:  # a disk without hard links: the name is reserved first
         os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL))
         os.replace(partial, target)
 
@@ -129,8 +140,15 @@ except ImportError:
 
 
 def is_free(file: IO[Any], shared: bool = False) -> bool | None:
-    """Whether no other process holds the lock of an open file, which is ours then until it is closed; None where the
-    system has no locks. It takes them back from whoever dies. shared: together with all that take it so."""
+    """Try to take the lock of an open file, which the system releases when the file is closed or the process ends.
+
+    Args:
+        file: Any open file.
+        shared: Take a lock that others may share, and that only an exclusive one prevents.
+
+    Returns:
+        True if the lock is ours now, False if another process holds it, None on systems without locks.
+    """
     if _locks is None:
         return None
     try:
@@ -143,7 +161,7 @@ def is_free(file: IO[Any], shared: bool = False) -> bool | None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what processes that are gone left half written in `folder`."""
+    """Delete the unfinished files that killed processes left in `folder`."""
     for path in folder.glob(LEFTOVERS):
         with suppress(OSError), path.open("rb") as file:
             free = is_free(file)
@@ -152,14 +170,14 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _sweep_once(folder: Path) -> None:
-    """A folder may hold very many files, and is listed once by a process."""
+    """Remove leftovers from `folder`, once for each process, since listing a folder of very many files takes time."""
     if str(folder) not in _swept:
         _swept.add(str(folder))
         remove_leftovers(folder)
 
 
 def glimpses(file: BinaryIO, piece: int) -> Iterator[bytes]:
-    """Begin, middle and end of an open file, `piece` bytes each, which tell it from others; all of a short one."""
+    """Yield the beginning, middle and end of an open file, `piece` bytes each; all of a short one in one piece."""
     size = file.seek(0, os.SEEK_END)
     short = size <= 3 * piece
     for at in (0,) if short else (0, size // 2, size - piece):
@@ -168,8 +186,11 @@ def glimpses(file: BinaryIO, piece: int) -> Iterator[bytes]:
 
 
 def legible(text: str) -> str:
-    """The text as it can be written in UTF-8: bytes of file names that are none, such as a Latin-1 e-acute, become
-    `\\xe9`; those that only the locale takes for none become the letters they are."""
+    r"""Return `text` such that it can be written as UTF-8.
+
+    Bytes of file names that are no UTF-8, such as a Latin-1 e-acute, become `\xe9`; valid UTF-8 that only the current
+    locale could not decode becomes the characters it stands for.
+    """
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:
@@ -177,7 +198,7 @@ def legible(text: str) -> str:
 
 
 def name_in_any_locale(name: str) -> str:
-    """A file name as Python holds it under a UTF-8 locale, so that what is kept of it holds under others too."""
+    """Return a file name as Python has it under a UTF-8 locale, so that records of it hold under other locales too."""
     return os.fsencode(name).decode("utf-8", "surrogateescape")
 
 
@@ -186,8 +207,11 @@ _LOCALE = threading.RLock()
 
 @contextmanager
 def decimal_points() -> Iterator[None]:
-    """While libraries written in C or C++ write or read a text, numbers have points, as the file's format has them,
-    and not the commas that the caller's locale may ask for."""
+    """While this context is active, C and C++ libraries write numbers with a decimal point, as file formats require.
+
+    The caller's locale may ask for a comma. The locale belongs to the whole process, so only one thread at a time can
+    be inside.
+    """
     with _LOCALE:
         before = locale.setlocale(locale.LC_NUMERIC)
         locale.setlocale(locale.LC_NUMERIC, "C")
@@ -199,10 +223,18 @@ def decimal_points() -> Iterator[None]:
 
 
 def parse_json(text: str | bytes) -> Any:
-    """The value of a JSON text from a file.
+    """Return the value of a JSON text of unknown origin.
 
-    Raises ValueError for whatever is not JSON, and for what Python's reader takes in its own way: nesting too deep, an
-    object with a key given twice, and numbers such as 1e999, which would become infinite.
+    Raises:
+        ValueError: It is not JSON, or something that Python's reader would accept in its own way: nesting too deep, an
+            object with a repeated key, or a number such as 1e999, which would become infinite.
+
+    Example:
+        >>> parse_json('{"strength": 0.5}')
+        {'strength': 0.5}
+        >>> parse_json('{"a": 1, "a": 2}')
+        Traceback (most recent call last):
+        ValueError: a key is given twice
     """
     try:
         return json.loads(text, parse_float=_finite, object_pairs_hook=_object)
@@ -225,6 +257,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def cache_folder() -> Path:
-    """The folder in the user's cache for what takes long to find out or to make; it need not exist, and may be deleted
-    at any time. Raises RuntimeError for a user without a home."""
+    """Return dualpix's folder in the user's cache, for what takes long to measure or to convert.
+
+    It need not exist, and may be deleted at any time.
+
+    Raises:
+        RuntimeError: The user has no home folder.
+    """
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "dualpix"

@@ -1,8 +1,8 @@
 """What this process may use of the machine: the memory and cores that control groups, affinity and `ulimit` leave it.
 
-A control group (man 7 cgroups) may be of version 1 or 2, and stand below others that have limits of their own: the
-tightest one counts. `/proc/self/cgroup` names it, as seen from outside of a container; from inside only the files of a
-group above it may be there, down to the mount itself.
+A control group (man 7 cgroups) is of version 1 or 2, and can lie inside others that have limits of their own: the
+tightest one counts. `/proc/self/cgroup` gives its path as seen from outside a container; inside the container only
+some group above it may be mounted, at worst the mount point itself.
 """
 
 import os
@@ -13,18 +13,18 @@ from pathlib import Path, PurePosixPath
 CGROUP = Path("/sys/fs/cgroup")
 PROC = Path("/proc")
 NO_LIMIT = 2**60
-"""Version 1 says "none" by the most that its counters hold, in whole pages."""
+"""Bytes: version 1 writes "no limit" as the largest number of whole pages that it can count."""
 
 
 def cores(mounted: Path = CGROUP, proc: Path = PROC) -> int:
-    """Cores this process may keep busy: those of its affinity, or fewer by a quota. At least 1."""
+    """Return how many cores this process can keep busy: those of its affinity, or fewer by a quota; at least 1."""
     count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quotas = [quota for group in _groups("cpu", mounted, proc) if (quota := _quota(group)) is not None]
     return max(1, round(min([count, *quotas])))
 
 
 def free_bytes(mounted: Path = CGROUP, proc: Path = PROC) -> int | None:
-    """Memory that control groups and `ulimit -v` leave to this process now; None where nothing limits it."""
+    """Return the bytes of memory that control groups and `ulimit -v` still allow this process; None without a limit."""
     free = [left for group in _groups("memory", mounted, proc) if (left := _left(group)) is not None]
     with suppress(ImportError, OSError, ValueError, IndexError):
         import resource
@@ -43,7 +43,7 @@ def _groups(controller: str, mounted: Path, proc: Path) -> Iterator[Path]:
     except OSError:
         lines = []
     entries = [line.split(":", 2) for line in lines if line.count(":") >= 2]
-    # In version 1 folders are called after all controllers that share them, or linked to by the name of each.
+    # In version 1 folders are named after all controllers that share them, or each is a link of its own name.
     places = [(names, path) for _, names, path in entries if controller in names.split(",")]
     roots = {mounted / name: path for names, path in places for name in (names, controller)}
     unified = next((path for _, names, path in entries if not names), "/")
@@ -67,7 +67,7 @@ def _quota(group: Path) -> float | None:
 
 
 def _left(group: Path) -> int | None:
-    """Memory that is left to the group. What it has read of files can be let go of, and does not count."""
+    """Bytes that the group may still use. Cached file contents do not count as used, since the system can drop them."""
     stat = dict(line.split()[:2] for line in _lines(group / "memory.stat") if len(line.split()) > 1)
     found = [_words(group / name) for name in ("memory.max", "memory.high", "memory.limit_in_bytes")]
     limits = [int(words[0]) for words in found if words and words[0].isdigit()]

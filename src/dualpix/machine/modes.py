@@ -1,6 +1,7 @@
-"""What a caller has set PyTorch to, kept out of what is computed here.
+"""Keep the caller's PyTorch settings out of what is computed here.
 
-A picture is the same inside a program's autocast, with float64 by default, in inference mode, and in a forked process.
+A picture comes out the same inside a program's autocast, with float64 by default, in inference mode, and in a forked
+process.
 """
 
 import os
@@ -16,7 +17,7 @@ import torch
 from dualpix.errors import MachineError
 
 ENGINES = {"openvino": "openvino", "onnx": "onnxruntime"}
-"""Packages with threads of their own, by the engine that they are."""
+"""Packages that start threads of their own, by the name of the engine."""
 
 
 class _Globals(NamedTuple):
@@ -29,18 +30,18 @@ class _Globals(NamedTuple):
 PLAIN = _Globals(torch.float32, "highest")
 
 _lock = threading.Lock()
-_inside: list[_Globals] = []  # what the caller had when the first of those came in who are inside now
+_inside: list[_Globals] = []  # the caller's settings, saved by the first of all active contexts
 _count = 0
 _forked: frozenset[str] | None = None  # engines that were loaded when this process was forked
 
 
 @contextmanager
 def settled() -> Iterator[None]:
-    """Compute as in a fresh process: float32 by default, on the processor by default, nothing in less precision than it
-    is written in, tensors that gradients may go through; and where threads are gone, in one.
+    """Compute as in a fresh process, whatever the caller has set; a context or a decorator.
 
-    Also a decorator. Nothing is changed for other threads but the default type and the precision of products, and those
-    only if the caller changed them.
+    float32 and the CPU are the defaults, nothing runs in a lower precision than it is written in, tensors can carry
+    gradients, and a forked process, in which PyTorch's threads are missing, computes in one. Other threads only notice
+    the default type and the precision of matrix products, and only if the caller had changed those.
     """
     with ExitStack() as stack:
         stack.enter_context(np.errstate(divide="warn", over="warn", under="ignore", invalid="warn"))
@@ -53,15 +54,15 @@ def settled() -> Iterator[None]:
             stack.enter_context(torch.device("cpu"))
         stack.enter_context(_plain_globals())
         if _forked is not None and torch.get_num_threads() > 1:
-            torch.set_num_threads(1)  # those of the process that was forked are not here, and would be waited for
+            torch.set_num_threads(1)  # the parent's threads do not exist here, but PyTorch would wait for them
         yield
 
 
 def check_fork(engine: str) -> None:
-    """Raise `MachineError` if this process was forked from one that had loaded the engine, whose threads are gone."""
+    """Raise `MachineError` if this process was forked after `engine` was loaded, whose threads are missing in it."""
     if _forked is not None and ENGINES.get(engine) in _forked:
         raise MachineError(
-            f"This process was forked from one that had loaded the engine {engine}, whose threads do not come along;"
+            f"This process was forked from one that had loaded the engine {engine}, whose threads do not exist in it;"
             ' start it with multiprocessing.get_context("spawn"), or take the engine torch.'
         )
 

@@ -1,4 +1,4 @@
-"""How a process makes way for others."""
+"""Lower the priority of this process, so that other programs stay quick."""
 
 import os
 from contextlib import suppress
@@ -8,11 +8,11 @@ AUTOGROUP = Path("/proc/self/autogroup")
 
 
 def lower_priority(nice: int) -> None:
-    """Raise this process's niceness by so much; where the system has none, do nothing.
+    """Raise the niceness of this process by `nice`; on systems that have none, do nothing.
 
-    On Linux with autogroups (man 7 sched) a session as a whole competes with other sessions, and niceness counts only
-    within it. A process that leads a session therefore lowers that of the session too, and one that does not leaves it
-    alone: it is the terminal's, or its caller's.
+    On Linux with autogroups (man 7 sched) whole sessions compete with one another, and niceness counts only within one.
+    A process that leads a session therefore lowers the session's priority too; one that does not lead it leaves the
+    session alone, since that belongs to the terminal or to the calling program.
     """
     with suppress(OSError, AttributeError):
         reached = os.nice(nice)

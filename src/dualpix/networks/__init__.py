@@ -4,7 +4,7 @@ To add one: one file here and one line in `NETWORKS`, or in `DEFOCUS_ESTIMATORS`
 blur and does not undo it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -21,9 +21,18 @@ from dualpix.networks.mdp import MDP
 from dualpix.networks.rdpd import RDPD
 from dualpix.networks.restormer import Restormer
 from dualpix.networks.spec import NetworkSpec, spec_of
+from dualpix.plugins import Table
 from dualpix.tables import former_names, pick
 
-__all__ = ["DEFOCUS_ESTIMATORS", "NETWORKS", "DefocusEstimator", "Network", "NetworkSpec", "create", "spec_of"]
+__all__ = [
+    "DEFOCUS_ESTIMATORS",
+    "NETWORKS",
+    "DefocusEstimator",
+    "Network",
+    "NetworkSpec",
+    "create",
+    "spec_of",
+]
 
 __getattr__ = former_names(__name__, {"MAPPERS": "DEFOCUS_ESTIMATORS", "Mapper": "DefocusEstimator"})
 
@@ -48,33 +57,63 @@ class DefocusEstimator(Protocol):
         ...
 
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {
-    "mccnet": MCCNet,
-    "mccnet-fast": MCCNetFast,
-    "dpdnet": DPDNet,
-    "dpdnet-single": DPDNetSingle,
-    "rdpd": RDPD,
-    "mdp": MDP,
-    "ifan": IFAN,
-    "kpac": KPAC,
-    "restormer": Restormer,
-}
+NETWORKS: Table[Callable[..., nn.Module]] = Table(
+    "networks",
+    {
+        "mccnet": MCCNet,
+        "mccnet-fast": MCCNetFast,
+        "dpdnet": DPDNet,
+        "dpdnet-single": DPDNetSingle,
+        "rdpd": RDPD,
+        "mdp": MDP,
+        "ifan": IFAN,
+        "kpac": KPAC,
+        "restormer": Restormer,
+    },
+)
 
 DEFOCUS_ESTIMATORS: dict[str, Callable[..., nn.Module]] = {
     "dmenet": DMENet,
 }
 
+CORRELATING = ("mccnet", "mccnet-fast")
+"""Networks that correlate the views, unless built without that, so that a disparity can be taken from them: their
+`spec.attention_radius_px` is set.
+"""
+
 
 def create(name: str, /, **arguments: Any) -> nn.Module:
-    """A fresh network of either table: `create("mccnet", max_disparity=24)`.
+    """Return a new network, with random weights.
 
-    Arguments are compared with the annotations of the network's constructor before it is built. Raises `RecipeError`
-    for an unknown name, and lists all; and for arguments that the network does not take.
+    Args:
+        name: A key of `NETWORKS` or `DEFOCUS_ESTIMATORS`.
+        **arguments: Of the network's constructor, with whose annotations they are compared before it is built.
+
+    Raises:
+        RecipeError: There is no such network, or it does not take these arguments.
+
+    Example:
+        >>> network = create("mccnet", max_disparity=24)
+        >>> network.spec.views, network.spec.size_multiple
+        (('left', 'right'), 8)
+        >>> create("mccnet", max_disparity="far")
+        Traceback (most recent call last):
+        dualpix.errors.RecipeError: ...
     """
-    maker = pick(NETWORKS | DEFOCUS_ESTIMATORS, name, "network")
+    table: Mapping[str, Callable[..., nn.Module]] = (
+        NETWORKS if dict.__contains__(NETWORKS, name) else NETWORKS | DEFOCUS_ESTIMATORS
+    )
+    maker = pick(table, name, "network")
     try:
         check(maker, arguments)
-        return maker(**arguments)
+        network = maker(**arguments)
     except (TypeError, ValueError, RuntimeError, LookupError, ArithmeticError) as error:
         reason = reason_of(error)
         raise RecipeError(f"The network {name!r} cannot be made with arguments={arguments}: {reason}.") from error
+    object.__setattr__(network, "made_as", (name, dict(arguments)))
+    return network
+
+
+def made_as(network: nn.Module) -> tuple[str, dict[str, Any]] | None:
+    """The name and the arguments by which `create` made a network; None for a network that was made otherwise."""
+    return getattr(network, "made_as", None)

@@ -28,6 +28,10 @@ class NetworkSpec:
 
     Raises:
         RecipeError: for no views, one that is named twice, or a `size_multiple` below 1.
+
+    Example:
+        >>> NetworkSpec(views=("left", "right"), size_multiple=8).receptive_radius_px is None
+        True
     """
 
     views: tuple[str, ...]

@@ -1,5 +1,6 @@
-"""The two views of one photograph: found in folders, read out of one file or two, compared, mirrored, taken apart."""
+"""The two views of one photograph: found in folders, read from one file or two, compared, mirrored and turned."""
 
+from dualpix.pairs import sources
 from dualpix.pairs.sources import SOURCES, Views, open_views, usual_suffix
 from dualpix.pairs.turning import TURNS, inspection_of, lay_along_rows, restore_orientation
 from dualpix.pairs.verdict import Inspection, check_pair, inspect_views
@@ -26,3 +27,5 @@ __all__ = [
 ]
 
 __getattr__ = former_names(__name__, {"turn_back": "restore_orientation"})
+
+sources.add_plugins()

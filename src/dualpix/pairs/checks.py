@@ -1,8 +1,9 @@
-"""What may be odd about two views whose blocks were matched: by where the blocks moved, and how sharp they stayed.
+"""What may be wrong with two views, judged by where their blocks moved and how sharp they are.
 
-Blur of radius c moves the two views rho * c apart, with rho at most 0.85 (`simulation/kernels.py`). So what moved far
-is blurred in a dual-pixel pair and sharp in a stereo pair; it moved along one axis, and not everywhere by the same.
-All lengths are in pixels of the reduced picture, about 800 wide.
+Blur of radius c displaces the two views by rho * c, with rho at most 0.85 (`simulation/kernels.py`). So a far
+displacement comes with strong blur in a dual-pixel pair, but not in a stereo pair; and in a dual-pixel pair
+displacements run along one axis and differ from place to place. All lengths are in pixels of the reduced picture, about
+800 pixels wide.
 """
 
 from typing import NamedTuple
@@ -12,28 +13,34 @@ from torch import Tensor
 
 from dualpix.pairs.matching import BLOCK_PX, MOVED_PX, Matches
 
-MIN_BLOCKS = 12  # fewer matched blocks than this give no opinion
-MOVED_SHARE = 0.85  # of the moved blocks one way; the seven real pairs measured have 0.99 or more
+MIN_BLOCKS = 12  # with fewer matched blocks nothing is decided
+MOVED_SHARE = 0.85  # share of the moved blocks that moved one way; the seven real pairs measured have 0.99 or more
 LIKELY_SHARE = 0.65
 MISALIGNED_PX = 0.75
-BRIGHTNESS_RATIO = 2.5  # up to here one view is made as bright as the other (`brightness.py`)
+BRIGHTNESS_RATIO = 2.5  # up to this ratio the darker view is brightened (`brightness.py`)
 
 LEANING_PX = 0.15  # a block leans to an axis if it moved by this much along it, and twice as far as along the other
 LEANING_RATIO = 2.5  # leaning to one axis over leaning to the other: 2.9 or more in real pairs, under any noise
-SHARP_FROM = ((1.0, 2.0, 0.2), (2.0, 99.0, 0.1))  # of blocks that moved so far: the fineness that no blur leaves
-STILL_SHARE = 0.25  # of all blocks: with more, some of the picture is in focus, and the rest may be sharp edges beside
-SHARP_SHARE = 0.25  # of those that moved so far; real pairs have 0.05 or less, shifted pictures 0.4 or more
-EVEN_SPREAD = 0.2  # quartiles over median: 0.05 to 0.15 in shifted pictures, 0.43 or more in real pairs
+SHARP_FROM = ((1.0, 2.0, 0.2), (2.0, 99.0, 0.1))  # (more than, up to) px moved, and a fineness that blur would remove
+STILL_SHARE = 0.25  # of all blocks; with more, part of the picture is in focus, and its sharp edges reach other blocks
+SHARP_SHARE = 0.25  # of the blocks that moved far; real pairs have 0.05 or less, shifted pictures 0.4 or more
+EVEN_SPREAD = 0.2  # quartile range over median: 0.05 to 0.15 in shifted pictures, 0.43 or more in real pairs
 EVEN_FINENESS = 0.15
-EVEN_PX = 1.2  # so little, evenly along columns, is views moved apart rather than blur
+EVEN_PX = 1.2  # an even displacement along columns below this is a vertical shift of the views rather than blur
 COPIED_PX = 0.03  # median; copies at JPEG quality 50 to 95 move by 0.002 to 0.028 by chance
-COPIED_SHARE = 0.04  # of blocks that lean to an axis all the same
+COPIED_SHARE = 0.04  # of blocks in a copy that lean to an axis by chance
 CHANCE = 3.0  # standard deviations
 ALIKE_CHANCE = 3.0
 
 
 class Leaning(NamedTuple):
-    """How many blocks moved mostly along rows and along columns; of the latter, how many moved downwards."""
+    """Counts of blocks by the axis of their displacement.
+
+    Attributes:
+        across: Blocks that moved mostly along rows.
+        down: Blocks that moved mostly along columns.
+        downwards: Those of the latter that moved downwards.
+    """
 
     across: int
     down: int
@@ -41,7 +48,12 @@ class Leaning(NamedTuple):
 
 
 def leaning(across: Tensor, down: Tensor) -> Leaning:
-    """Count the blocks that lean to either axis."""
+    """Count the blocks whose displacement is mostly along one axis.
+
+    Args:
+        across: Displacements along rows of N blocks, in pixels of the reduced picture.
+        down: Displacements along columns.
+    """
     flat, steep = (
         (one.abs() > LEANING_PX) & (one.abs() > 2 * other.abs()) for one, other in ((across, down), (down, across))
     )
@@ -49,11 +61,11 @@ def leaning(across: Tensor, down: Tensor) -> Leaning:
 
 
 def is_upright(matches: Matches) -> bool:
-    """Whether the disparity runs along columns.
+    """Whether the disparity runs along columns, as in a photograph taken with the camera held upright.
 
-    Noise makes as many blocks lean one way as the other, or, along stripes, without order. Views that are only moved
-    apart vertically lean to columns too, but to rows once the common shift is taken off, or are as sharp as no blur
-    leaves them.
+    Noise makes about as many blocks lean to one axis as to the other or, on striped texture, displaces them without
+    order. Views that are only shifted vertically also lean to columns, but lean to rows once the common shift is
+    subtracted, or are sharper than blur would leave them.
     """
     raw = leaning(matches.across, matches.down)
     if raw.down < max(MIN_BLOCKS, LEANING_RATIO * raw.across) or not _is_of_one_piece(matches.down, matches):
@@ -65,7 +77,13 @@ def is_upright(matches: Matches) -> bool:
 
 
 def is_sharp_where_moved(across: Tensor, down: Tensor, matches: Matches) -> bool:
-    """Whether what moved far, `across` and `down`, is as sharp as it could not be had blur moved it."""
+    """Whether blocks that moved far are too sharp to have been displaced by blur.
+
+    Args:
+        across: Displacements along rows of N blocks, in pixels of the reduced picture.
+        down: Displacements along columns, perhaps without a common shift.
+        matches: Where the fineness of these blocks is.
+    """
     far = torch.hypot(across, down)
     bands = [(far > low) & (far <= high) for low, high, _ in SHARP_FROM]
     sharp = sum(
@@ -78,7 +96,7 @@ def is_sharp_where_moved(across: Tensor, down: Tensor, matches: Matches) -> bool
 
 
 def is_evenly_moved(matches: Matches) -> bool:
-    """Whether all of it moved by the same, and stayed sharp."""
+    """Whether all blocks moved by about the same, and are sharp: a picture and a shifted copy of it."""
     return _is_even(matches) and float(matches.fineness.median()) > EVEN_FINENESS
 
 
@@ -89,7 +107,7 @@ def _is_even(matches: Matches) -> bool:
 
 
 def is_copied(matches: Matches) -> bool:
-    """Whether nothing moved but by chance, as in one picture coded twice; a pair is of one piece even at f/20."""
+    """Whether nothing moved except by chance, as in one picture encoded twice; real pairs show order even at f/20."""
     across, down = matches.across, matches.down
     still = max(float(across.abs().median()), float(down.abs().median())) < COPIED_PX
     moved = sum(leaning(across, down)[:2])
@@ -101,7 +119,16 @@ def is_copied(matches: Matches) -> bool:
 
 
 def check_directions(matches: Matches, behind: int, in_front: int) -> dict[str, str]:
-    """What is odd about where enough blocks moved: from keys of `VERDICTS` to advice; see `inspect_views`."""
+    """What is wrong with the displacements of two views of which enough blocks were matched.
+
+    Args:
+        matches: The matched blocks.
+        behind: How many of them moved like content behind the plane in focus.
+        in_front: How many moved like content in front of it.
+
+    Returns:
+        Sentences of advice, by keys of `VERDICTS`; empty where nothing is wrong.
+    """
     across, down = matches.across, matches.down
     if is_copied(matches):
         return {
@@ -109,7 +136,7 @@ def check_directions(matches: Matches, behind: int, in_front: int) -> dict[str, 
             "twice; give the left and the right view."
         }
     if is_upright(matches):
-        return {"vertical": "The disparity runs along columns, not rows; have the views turned for the work."}
+        return {"vertical": "The disparity runs along columns, not rows; have the views turned before processing."}
     odd = {}
     shift_px = abs(float(down.median()))
     # Strongly blurred slanted stripes seem to move a little downwards as they move across.
@@ -120,8 +147,9 @@ def check_directions(matches: Matches, behind: int, in_front: int) -> dict[str, 
         )
     elif is_evenly_moved(matches) or is_sharp_where_moved(across, down - down.median(), matches):
         return {
-            "stereo": "What lies apart in the two views is too sharp to be out of focus: they are pictures from two "
-            "places, or one moved, and no dual-pixel pair; give the two views of one photograph, unaltered."
+            "stereo": "Detail that is displaced between the two views is too sharp to be out of focus: they are no "
+            "dual-pixel pair but were taken from two positions, or one is a shifted copy; give the two views of one "
+            "photograph, unaltered."
         }
     if behind + in_front >= MIN_BLOCKS and in_front >= MOVED_SHARE * (behind + in_front):
         odd["swapped"] = (
@@ -132,7 +160,7 @@ def check_directions(matches: Matches, behind: int, in_front: int) -> dict[str, 
 
 
 def check_brightness(left: Tensor, right: Tensor) -> dict[str, str]:
-    """Whether one view is brighter than can be made good."""
+    """A sentence of advice if one view is too much brighter (2.5 times) to be matched; otherwise empty."""
     a, b = float(left.mean()), float(right.mean())
     if max(a, b) <= BRIGHTNESS_RATIO * min(a, b) + 1e-3:
         return {}
@@ -148,7 +176,7 @@ def _quartiles(values: Tensor) -> float:
 
 
 def _is_of_one_piece(values: Tensor, matches: Matches) -> bool:
-    """Whether displacements along an axis are more than chance: on the average, or alike where blocks are near."""
+    """Whether displacements along an axis exceed chance: their mean is not 0, or neighbouring blocks agree."""
     low, high = (float(values.quantile(share)) for share in (0.05, 0.95))
     steady = values.clamp(low, high)
     spread = float(steady.std()) + 1e-9
@@ -160,7 +188,7 @@ def _is_of_one_piece(values: Tensor, matches: Matches) -> bool:
 
 
 def _likeness(values: Tensor, rows: Tensor, columns: Tensor) -> tuple[float, int]:
-    """The mean product of blocks that touch without overlap, and of how many pairs of them."""
+    """The mean product of the values of neighbouring, non-overlapping blocks, and how many such pairs there are."""
     places = {place: number for number, place in enumerate(zip(rows.tolist(), columns.tolist(), strict=True))}
     found = [
         (number, places[beside])

@@ -1,4 +1,4 @@
-"""Take the two views of a photograph out of the one file that holds both."""
+"""Extract the two views of a photograph from the one file that holds both."""
 
 import os
 from dataclasses import dataclass
@@ -14,7 +14,14 @@ from dualpix.pairs import name_of, open_views
 
 @dataclass(frozen=True)
 class Extracted:
-    """The files of the two views; `size`, width and height; `notes`: what was done to get them, one sentence each."""
+    """What `extract` wrote.
+
+    Attributes:
+        left: The file of the left view.
+        right: The file of the right view.
+        size: Width and height of each view in pixels.
+        notes: What was done to obtain the views, one sentence each.
+    """
 
     left: Path
     right: Path
@@ -32,12 +39,26 @@ def extract(
     swap: bool = False,
     turn: str = "auto",
     overwrite: bool = False,
+    recover_highlights: bool = False,
 ) -> Extracted:
-    """Write the views in `file` to `left` and `right`, or as NAME_L.tif and NAME_R.tif into the folder `left`.
+    """Write the two views in one file as two pictures.
 
-    `layout`, `swap` and `turn` as in `open_views`. They lie as `dualpix deblur` wants them, with disparity along rows,
-    at the depth of the file. Raises PictureError or PairError, as reading does, and
-    PictureError if the files cannot be written; both are there afterwards, or none.
+    They are written as `dualpix deblur` takes them, with disparity along rows, at the bit depth of the file. Either
+    both files are written or none.
+
+    Args:
+        file: A file that holds both views: camera raw, NPZ, a multi-picture file ...
+        left: The file for the left view; or, without `right`, a folder for NAME_L.tif and NAME_R.tif.
+        right: The file for the right view.
+        layout: As in `open_views`.
+        swap: As in `open_views`.
+        turn: As in `open_views`.
+        overwrite: Whether existing files may be replaced.
+        recover_highlights: As in `open_views`.
+
+    Raises:
+        PictureError: The file cannot be read, or the views cannot be written.
+        PairError: The file does not hold two views.
     """
     if right is None:
         folder = _made(Path(left))
@@ -47,7 +68,7 @@ def extract(
     outputs = Path(left), Path(right)
     for path in outputs:
         check_output(path, overwrite, [file])
-    views = open_views(file, layout=layout, swap=swap, turn=turn)
+    views = open_views(file, layout=layout, swap=swap, turn=turn, recover_highlights=recover_highlights)
     for path in outputs:
         check_output(path, overwrite, [file], views["metadata"], views["grey"])
     both = views["left"], views["right"]

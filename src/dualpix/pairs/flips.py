@@ -1,9 +1,10 @@
-"""Crops and mirrors that keep dual-pixel geometry true; every function takes a sample and returns a new one.
+"""Crops and mirrors that keep the optics of a dual-pixel pair right; each takes a sample and returns a new one.
 
-Content behind the focal plane lies further right in the right view (disparity d = x_right - x_left > 0). Mirrored
-left to right, that order turns round, as if the scene were in front; exchanging the views turns it back. So a
-left-right mirror **exchanges the views**, an up-down mirror is free, and there are no quarter turns, which would make
-the disparity vertical. Exchanging the views alone negates depth: lawful optics, of another scene.
+Content behind the focal plane lies further right in the right view (disparity d = x_right - x_left > 0). Mirroring left
+to right reverses that order, as if the content were in front of the plane; exchanging the views reverses it once more.
+So a left-right mirror **exchanges the views**, an up-down mirror leaves them, and there are no quarter turns, which
+would make the disparity vertical. Exchanging the views alone negates the depth relative to the focal plane: possible
+optics, but of another scene.
 """
 
 from collections.abc import Callable
@@ -15,16 +16,32 @@ from dualpix.errors import DataError
 from dualpix.pairs.sample import Sample
 
 SIGNED_MAPS = ("blur_px", "disparity_px")
-"""Maps whose sign says which side of the focal plane a point is on."""
+"""Maps of a sample whose sign says on which side of the focal plane a point lies."""
 
 
 def augment(
     sample: Sample, crop_px: int, generator: torch.Generator, *, negate_depth: bool = False, mirrors: bool = True
 ) -> Sample:
-    """A random crop of `crop_px` x `crop_px`, then each mirror with probability one half, unless not `mirrors`.
+    """Crop at random, then mirror at random, each mirror with probability 1/2.
 
-    With `negate_depth` the views alone are exchanged half the time as well. The draws come from `generator` only, the
-    same number whatever their outcome. Raises `DataError` if a picture is smaller than the crop.
+    The same number of random draws is made whatever their outcome, so that a generator's later draws do not depend on
+    it.
+
+    Args:
+        sample: Pictures and maps, C x H x W each.
+        crop_px: Side of the square crop in pixels.
+        generator: The only source of randomness.
+        negate_depth: Also exchange the views alone with probability 1/2.
+        mirrors: Whether to mirror at all.
+
+    Raises:
+        DataError: A picture is smaller than the crop.
+
+    Example:
+        >>> import torch
+        >>> sample = {name: torch.rand(3, 40, 60) for name in ("left", "right", "center", "sharp")}
+        >>> augment(sample, 32, torch.Generator().manual_seed(0))["left"].shape
+        torch.Size([3, 32, 32])
     """
     sample = random_crop(sample, crop_px, generator)
     turns = (mirror, flip_vertical, exchange_views) if negate_depth else (mirror, flip_vertical)
@@ -34,7 +51,16 @@ def augment(
 
 
 def random_crop(sample: Sample, crop_px: int, generator: torch.Generator) -> Sample:
-    """The same random `crop_px` x `crop_px` window of every picture and map."""
+    """Cut the same random window out of every picture and map of a sample.
+
+    Args:
+        sample: Pictures and maps, C x H x W each.
+        crop_px: Side of the square window in pixels.
+        generator: Source of randomness.
+
+    Raises:
+        DataError: A picture is smaller than the window.
+    """
     height, width = sample["left"].shape[-2:]
     if min(height, width) < crop_px:
         raise DataError(
@@ -43,7 +69,7 @@ def random_crop(sample: Sample, crop_px: int, generator: torch.Generator) -> Sam
         )
     top = int(torch.randint(height - crop_px + 1, (), generator=generator))
     left = int(torch.randint(width - crop_px + 1, (), generator=generator))
-    # A clone, because a window alone would keep (and send between processes) the whole picture.
+    # A clone, because a view of the window would keep the whole picture, and send it between processes.
     return _each(sample, lambda picture: picture[..., top : top + crop_px, left : left + crop_px].clone())
 
 
@@ -53,7 +79,7 @@ def mirror(sample: Sample) -> Sample:
 
 
 def flip_vertical(sample: Sample) -> Sample:
-    """Mirror up to down, which disparity along rows does not notice."""
+    """Mirror top to bottom, which leaves disparity along rows as it is."""
     return _each(sample, lambda picture: picture.flip(-2))
 
 
@@ -68,7 +94,7 @@ FLIPS: dict[tuple[int, ...], Callable[[Sample], Sample]] = {
     (-2,): flip_vertical,
     (-2, -1): lambda sample: flip_vertical(mirror(sample)),
 }
-"""The four ways a pair can lie, by the axes along which a picture of the scene is flipped; each undoes itself."""
+"""The four mirrors of a pair, by the axes along which a picture of the scene is flipped; each is its own inverse."""
 
 
 def _exchange(sample: Sample) -> Sample:

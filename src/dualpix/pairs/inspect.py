@@ -14,21 +14,26 @@ from dualpix.machine.modes import settled
 from dualpix.pairs import Inspection, Views, inspection_of, open_views, restore_orientation
 from dualpix.pairs.brightness import match_brightness
 
-REACH_BLOCKS = 1.5  # how far around its middle a block's colour fades out
+REACH_BLOCKS = 1.5  # blocks: the distance from its centre over which a block's colour fades out
 BLOCK_STEP_PX = 32
 BEHIND, IN_FRONT = (0.90, 0.25, 0.10), (0.10, 0.35, 0.95)
-LEAST_SCALE_PX = 0.5  # a pair without disparity shall not look like one with much
+LEAST_SCALE_PX = 0.5  # so that a pair without disparity does not look like one with much
 
 
 @dataclass(frozen=True, eq=False)
 class Inspected:
-    """`views` as read, and what their comparison shows."""
+    """What `inspect` found.
+
+    Attributes:
+        views: The two views as read.
+        found: What their comparison shows.
+    """
 
     views: Views
     found: Inspection
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as plain data; lengths in pixels of the views."""
+        """Everything as plain data for JSON; lengths in pixels of the views."""
         height, width = self.views["left"].shape[1:]
         found = self.found
         return {
@@ -61,7 +66,7 @@ def _rounded(values: dict[str, float]) -> dict[str, float]:
 
 
 def profile_of(views: Views) -> str:
-    """The colour profile in words."""
+    """The colour profile of the views in words."""
     icc = views["metadata"].icc
     if icc is None:
         return "none, taken as sRGB"
@@ -81,9 +86,35 @@ def inspect(
     picture: str | Path | None = None,
     overwrite: bool = False,
 ) -> Inspected:
-    """Read and compare two views, from two files or one; `layout`, `swap` and `turn` as in `open_views`.
+    """Read two views and find out whether they are a dual-pixel pair, and in which order.
 
-    `picture`: where to write `disparity_picture`. Raises PictureError or PairError.
+    Args:
+        left: The left view, or the one file that holds both.
+        right: The right view.
+        layout: As in `open_views`.
+        swap: As in `open_views`.
+        turn: As in `open_views`.
+        picture: Where to write a picture of the disparity (see `disparity_picture`).
+        overwrite: Whether an existing `picture` may be replaced.
+
+    Raises:
+        PictureError: A file cannot be read, or `picture` not be written.
+        PairError: The files do not hold two views that can be compared.
+
+    Example:
+        >>> import tempfile
+        >>> import torch
+        >>> from dualpix import write_picture
+        >>> from dualpix.simulation.simulate import CAMERAS, simulate_from_depth
+        >>> squares = torch.rand(3, 24, 32, generator=torch.Generator().manual_seed(0))
+        >>> sharp = squares.repeat_interleave(8, 1).repeat_interleave(8, 2)  # 3 x 192 x 256
+        >>> made = simulate_from_depth(sharp, torch.full((192, 256), 1.5), CAMERAS["5d-mark-iv-50mm-f4"])
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     left, right = f"{folder}/left.png", f"{folder}/right.png"
+        ...     left_out = write_picture(left, made["left"]), write_picture(right, made["right"])
+        ...     found = inspect(left, right).found
+        >>> found.verdict
+        'a dual-pixel pair, left and right in order'
     """
     if picture is not None:
         check_output(picture, overwrite, [left] if right is None else [left, right], grey=False)
@@ -103,8 +134,17 @@ def scale_px(found: Inspection) -> float:
 
 
 def disparity_picture(left: Tensor, found: Inspection) -> Tensor:
-    """The left view, 3 x H x W, grey and reduced, in red where content moved as what is behind the focus and in blue
-    where as what is in front of it; uncoloured where nothing moved or nothing was matched."""
+    """Draw where the content of the left view moved in the right one.
+
+    Args:
+        left: Left view, 3 x H x W in [0, 1].
+        found: The comparison of both views.
+
+    Returns:
+        The left view in grey, reduced by `found.matches.reduction`, 3 x h x w in [0, 1]: red where content moved like
+        that behind the plane in focus, blue where like that in front of it, uncoloured where nothing moved or nothing
+        was matched. Full colour stands for `scale_px(found)`.
+    """
     matches = found.matches
     grey = functional.avg_pool2d(left.mean(dim=0)[None], matches.reduction)[0]
     signed = _spread_out(matches.rows, matches.columns, matches.across, grey.shape[0], grey.shape[1])
@@ -115,7 +155,7 @@ def disparity_picture(left: Tensor, found: Inspection) -> Tensor:
 
 
 def _spread_out(rows: Tensor, columns: Tensor, values: Tensor, height: int, width: int) -> Tensor:
-    """Values at scattered places as H x W: their mean, weighted by nearness, fading to 0 away from all of them."""
+    """Values at scattered places as a map, H x W: their mean weighted by nearness, fading to 0 far from all of them."""
     reach = REACH_BLOCKS * BLOCK_STEP_PX / 2
     near_y = torch.exp(-(((torch.arange(height)[:, None] + 0.5 - rows[None]) / reach) ** 2))  # H N
     near_x = torch.exp(-(((torch.arange(width)[:, None] + 0.5 - columns[None]) / reach) ** 2))  # W N

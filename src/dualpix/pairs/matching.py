@@ -1,6 +1,7 @@
-"""How far the content of one view lies from that of the other, block by block, to a fraction of a pixel.
+"""Displacements between the two views, block by block, to a fraction of a pixel.
 
-Coarse and robust rather than dense: enough to tell whether two pictures can be the views of one dual-pixel photograph.
+Coarse and robust rather than dense: enough to decide whether two pictures can be the views of one dual-pixel
+photograph.
 """
 
 from dataclasses import dataclass
@@ -13,29 +14,33 @@ BLOCK_PX = 64
 REACH_PX = 12
 WORKING_SIDE_PX = 800
 MIN_TEXTURE = 0.004  # root mean square of the band-passed luminance
-MIN_OF_NOISE = 1.0  # energy of structure over that of noise: with less, a block looks like no other for its noise alone
+MIN_OF_NOISE = 1.0  # energy of structure over that of noise: with less, noise alone keeps a block from being matched
 MIN_CORRELATION = 0.7
 MIN_BEND = 0.005  # drop of the correlation one pixel from its peak, both sides together, along either axis
-MIN_EVENNESS = 0.05  # of the drops along the two axes: below that, the weaker one tells of noise more than of place
+MIN_EVENNESS = 0.05  # smaller over larger of the drops along the two axes; below it the smaller one is mostly noise
 NOISE_STRIPS = 16
-MOVED_PX = 0.3  # from here on, how fine a block's detail is says whether it can have been moved by blur
+MOVED_PX = 0.3  # from here on, the fineness of a block says whether blur can have displaced it
 CHANCE = 3.0  # standard deviations of a correlation that noise alone gives
-NORMAL_MEDIAN = 0.6745  # of the absolute value, in standard deviations
-CROSS_GAIN = 6.0  # root of the sum of squares of (1, -2, 1) x (1, -2, 1)
+NORMAL_MEDIAN = 0.6745  # median of the absolute value of a normal distribution, in standard deviations
+CROSS_GAIN = 6.0  # square root of the sum of squares of (1, -2, 1) x (1, -2, 1)
 LUMINANCE = torch.tensor([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True)
 class Matches:
-    """Displacements right minus left of N trusted blocks, in pixels of a picture reduced `reduction` times.
+    """Displacements, right minus left, of N trusted blocks, in pixels of the reduced picture.
 
-    across, down: along rows and along columns, each of shape N; positive to the right and downwards.
-    rows, columns: the middles of the blocks in that picture, each of shape N.
-    fineness: of blocks that moved by `MOVED_PX` or more, the energy of the finest detail that both views have in
-    common, as a share of that of the detail they were matched by; of others 0; shape N.
-    textured: how many blocks had enough structure, beyond their noise, to be looked for; found: how many of these the
-    other view holds near the same place. Not all of these are trusted: along a straight or very soft edge anything
-    matches.
+    Attributes:
+        across: Along rows, shape N, positive to the right.
+        down: Along columns, shape N, positive downwards.
+        rows: Row of each block's centre in the reduced picture, shape N.
+        columns: Column of each block's centre, shape N.
+        fineness: Energy of the finest detail that both views share, as a share of the energy of the detail by which the
+            block was matched, shape N; 0 for blocks that moved less than `MOVED_PX`.
+        textured: How many blocks had enough structure, compared with their noise, to be looked for.
+        found: How many of these the other view holds near the same place. Not all of them are trusted: along a straight
+            or very soft edge every place matches.
+        reduction: Factor by which the picture was reduced.
     """
 
     across: Tensor
@@ -49,17 +54,20 @@ class Matches:
 
     @property
     def widest_px(self) -> float:
-        """The displacement along rows, in pixels of the views, that 98 % of the blocks do not exceed either way."""
+        """The displacement along rows, in pixels of the views, that 98 % of the blocks stay within, either way."""
         return float(self.across.abs().quantile(0.98)) * self.reduction if len(self.across) else 0.0
 
 
 def match_blocks(left: Tensor, right: Tensor, coarser: int = 1) -> Matches:
-    """Match half-overlapping blocks of two pictures 3 x H x W by normalised correlation of band-passed luminance.
+    """Match half-overlapping blocks of two pictures by normalised correlation of their band-passed luminance.
 
-    `coarser`: how many times further than usual the pictures are reduced first.
+    Noise is independent in the two views, so it adds to the energy of a block but not to what two blocks have in
+    common. It is estimated and subtracted; otherwise a noisy pair would correlate as little as two different pictures.
 
-    Noise is each view's own, so it adds to the energy of a block and nothing to what two of them have in common: it is
-    estimated and taken off, lest a noisy pair correlate as little as two pictures of different things.
+    Args:
+        left: Left view, 3 x H x W in [0, 1].
+        right: Right view, of the same shape.
+        coarser: How many times more than usual to reduce the pictures first.
     """
     reduction = coarser * max(1, round(max(left.shape[1:]) / WORKING_SIDE_PX))
     greys = torch.stack([_luminance(view, reduction) for view in (left, right)])
@@ -70,7 +78,7 @@ def match_blocks(left: Tensor, right: Tensor, coarser: int = 1) -> Matches:
     blocks, energy, rows, columns = blocks[:, likely], energy[:, likely], rows[likely], columns[likely]
     if len(rows):
         common = _correlation(*blocks)
-        # What both views share is no noise, however fine it is.
+        # Detail that both views share is not noise, however fine it is.
         apart = (energy.sum(0) - 2 * common.flatten(1).amax(1)).clamp_min(0)
         noise = torch.minimum(torch.stack([_noise_energy(grey) for grey in greys])[:, likely], apart)
         energy = energy - noise
@@ -89,7 +97,7 @@ def match_blocks(left: Tensor, right: Tensor, coarser: int = 1) -> Matches:
 
 
 def _fineness(greys: Tensor, across: Tensor, down: Tensor, rows: Tensor, columns: Tensor, common: Tensor) -> Tensor:
-    """`Matches.fineness` of blocks of the views `greys` 2 H W; `common`: what they have in common as matched."""
+    """`Matches.fineness` of blocks of the views `greys`, 2 x H x W; `common`: the energy they share as matched."""
     shares = torch.zeros_like(across)
     far = (torch.hypot(across, down) > MOVED_PX).nonzero().flatten()
     if len(far):
@@ -106,12 +114,12 @@ def _fineness(greys: Tensor, across: Tensor, down: Tensor, rows: Tensor, columns
 
 
 def _is_textured(energy: Tensor) -> Tensor:
-    """Whether both views 2 N have structure."""
+    """Whether a block has structure in both views, from energies 2 x N."""
     return (energy.amin(0).clamp_min(0) / BLOCK_PX**2).sqrt() > MIN_TEXTURE
 
 
 def _correlation(a: Tensor, b: Tensor) -> Tensor:
-    """Of blocks N S S, for displacements up to `REACH_PX` either way: N K K."""
+    """Correlation of blocks N x S x S, for displacements up to `REACH_PX` either way: N x K x K."""
     size, span = 2 * BLOCK_PX, 2 * REACH_PX + 1
     spectrum = torch.fft.rfft2(a, s=(size, size)).conj() * torch.fft.rfft2(b, s=(size, size))
     whole: Tensor = torch.fft.irfft2(spectrum, s=(size, size)).roll((REACH_PX, REACH_PX), (1, 2))
@@ -124,7 +132,7 @@ def _luminance(view: Tensor, reduction: int) -> Tensor:
 
 
 def _band(grey: Tensor) -> Tensor:
-    """What lies between two box-like blurs: no brightness differences, little noise, and edges of blurred things."""
+    """Difference of two box-like blurs: no brightness and little noise, but the edges even of blurred things."""
     return _blur(grey, 3) - _blur(grey, 11)
 
 
@@ -145,7 +153,7 @@ def _window() -> Tensor:
 
 
 def _cut(plane: Tensor) -> Tensor:
-    """Half-overlapping blocks N x BLOCK_PX x BLOCK_PX of a plane H x W; none of a smaller one."""
+    """Half-overlapping blocks N x BLOCK_PX x BLOCK_PX of a plane H x W; none of a plane smaller than a block."""
     if min(plane.shape) < BLOCK_PX:
         return plane.new_zeros(0, BLOCK_PX, BLOCK_PX)
     blocks = plane.unfold(0, BLOCK_PX, BLOCK_PX // 2).unfold(1, BLOCK_PX, BLOCK_PX // 2)
@@ -153,36 +161,49 @@ def _cut(plane: Tensor) -> Tensor:
 
 
 def _noise_energy(grey: Tensor) -> Tensor:
-    """What white noise adds to the energy of each of the N windowed blocks of the band-passed `grey` H W."""
+    """What white noise adds to the energy of each of the N windowed blocks of the band-passed `grey`, H x W."""
     point = torch.zeros(BLOCK_PX, BLOCK_PX)
     point[BLOCK_PX // 2, BLOCK_PX // 2] = 1
     return _band(point).square().sum() * _window().square().sum() * _noise(grey).square()
 
 
 def _noise(grey: Tensor) -> Tensor:
-    """Standard deviation of white noise in each block: from second differences across both axes, in which structure is
-    weak (Immerkaer, "Fast noise variance estimation", 1996), by their median, which skips the few sharp places."""
+    """Standard deviation of white noise in each block.
+
+    From second differences across both axes, in which structure is weak (Immerkaer, "Fast noise variance estimation",
+    1996), but by their median, which ignores the few sharp places.
+    """
     cross = F.pad(grey[None], (1, 1, 1, 1), mode="replicate")[0].diff(n=2, dim=0).diff(n=2, dim=1)
     return _cut(cross.abs()).flatten(1).median(1).values / (NORMAL_MEDIAN * CROSS_GAIN)
 
 
 def noise_of(view: Tensor) -> float:
-    """Standard deviation of the noise of `view`, 3 x H x W, taken for white: the median over blocks of some strips."""
+    """Estimate the noise of a picture, taken as white, from the blocks of some strips of it.
+
+    Args:
+        view: 3 x H x W in [0, 1].
+
+    Returns:
+        The standard deviation of its luminance in the same unit: the median over all blocks; 0 if there are none.
+    """
     strips = torch.linspace(0, max(view.shape[1] - BLOCK_PX, 0), NOISE_STRIPS).long().tolist()
     blocks = [_noise(_luminance(view[:, top : top + BLOCK_PX], 1)) for top in strips]
     return float(torch.cat(blocks).median()) if len(blocks[0]) else 0.0
 
 
 def _middles(band: Tensor) -> tuple[Tensor, Tensor]:
-    """Where the blocks of `_blocks` have their middles: rows and columns."""
+    """Rows and columns of the centres of the blocks of `_blocks`."""
     counts = (max(0, side // (BLOCK_PX // 2) - 1) for side in band.shape)
     down, across = ((torch.arange(count) + 1) * (BLOCK_PX // 2) for count in counts)
     return down.repeat_interleave(len(across)).float(), across.repeat(len(down)).float()
 
 
 def _peaks(correlation: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Sub-pixel peak positions (across, down) of N x S x S surfaces by a parabola on either axis; the two curvatures,
-    2 x N; and whether the peak is high and inside the surface."""
+    """Peaks of N x S x S correlation surfaces to a fraction of a pixel, by a parabola along either axis.
+
+    Returns:
+        Positions across and down; the two curvatures, 2 x N; and whether the peak is high and inside the surface.
+    """
     span, each = correlation.shape[1], torch.arange(len(correlation))
     height, index = correlation.flatten(1).max(1)
     row, column = index // span, index % span

@@ -1,7 +1,8 @@
-"""How people name the two views: one table for files, one for folders. Whoever looks for pairs asks here.
+"""How people name the two views: one table for files, one for folders, used by everything that looks for pairs.
 
-The sure marks came first; the others count only where these find nothing, so that what was found stays as it is.
-To add a way: one line in FILE_MARKS, or a word in THINGS, and one line in the table of `docs/folders.md`.
+The strict marks (`SURE_...`) were supported first; the others count only where no strict mark is found, so that folders
+of earlier versions are read as before. To add a naming scheme: one line in FILE_MARKS, or a word in THINGS, and one
+line in the table of `docs/folders.md`.
 """
 
 import re
@@ -12,38 +13,49 @@ from pathlib import Path
 
 SIDE = r"(?P<side>l|r|left|right)"
 SURE_MARK = re.compile(rf"(?P<name>.+)[_-]{SIDE}", re.IGNORECASE)
-"""Of a file, without its extension: `a_L`. It says by itself that the file is a view."""
+"""A file name without extension: `a_L`. It makes the file a view on its own."""
 FILE_MARKS = (
     re.compile(rf"(?P<name>.+?)[ ._-]*[(\[]{SIDE}[)\]]", re.IGNORECASE),  # a (L)
     re.compile(rf"(?P<name>.+?)[ .]+{SIDE}", re.IGNORECASE),  # a.left, a L
     re.compile(rf"{SIDE}[ ._-]+(?P<name>.+)", re.IGNORECASE),  # L_a
 )
-"""Those that say so only beside a file of the same name and the other side, in a folder without sure marks: so
-`vitamin R.jpg` and `left_turn.jpg` stay photographs. The first that fits counts."""
+"""These make a file a view only if the file of the same name and the other side is there too, in a folder without
+strict marks: so `vitamin R.jpg` and `left_turn.jpg` stay photographs. The first that fits counts."""
 
 THINGS = r"(?:inputs?|images?|imgs?|views?|pictures?|pics?|photos?|frames?|cams?|cameras?)"
 SURE_FOLDER = re.compile(rf"(?:(?P<name>.+?)[_-])?(?:input)?{SIDE}", re.IGNORECASE)
-"""Of a folder that has a sibling called alike for the other side; what else its name says goes before it."""
+"""A folder name that counts if there is a sibling folder of the same name for the other side."""
 FOLDER_MARK = re.compile(
     rf"(?:(?P<name>.+?)[ ._-])??(?:{THINGS}[ ._-]?)?{SIDE}(?:[ ._-]?{THINGS})?", re.IGNORECASE
 )  # imageL, left_view
 LETTERS = {"a": "b", "b": "a"}
-"""Folders called so hold the left and the right view if their pictures are called the same."""
+"""Folders with these names hold the left and the right views if their pictures have the same names."""
 OTHER = {"l": "r", "r": "l", "left": "right", "right": "left"}
 SHOWN, LOOKED_AT = 3, 1000
-ALIKE = 0.7  # of the letters of two names
+ALIKE = 0.7  # share of the letters that two names have in common
 
 
 def split_name(path: Path) -> tuple[str, str]:
-    """A file's name without extension and sure mark, and the side: "l", "r" or none."""
+    """A file's name without extension and strict mark, and the side of that mark: "l", "r" or "" for none.
+
+    Example:
+        >>> from pathlib import Path
+        >>> split_name(Path("garden_L.png")), split_name(Path("garden.png"))
+        (('garden', 'l'), ('garden', ''))
+    """
     match = SURE_MARK.fullmatch(path.stem)
     return (match["name"], _letter(match)) if match else (path.stem, "")
 
 
 def mark_files(paths: Iterable[Path], both_views: Collection[str] = ()) -> dict[Path, tuple[str, str]]:
-    """The name and the side of each of the files of one folder, the side "" where no rule makes it a view.
+    """Name and side of each file of one folder.
 
-    `both_views`: endings of files that may hold both, and are views of one side only by a sure mark.
+    Args:
+        paths: All pictures of the folder.
+        both_views: Endings of files that may hold both views; these are views of one side only by a strict mark.
+
+    Returns:
+        By path, the name without mark, and "l", "r", or "" where no rule makes the file a view.
     """
     marked = {path: split_name(path) for path in paths}
     if any(side for _, side in marked.values()):
@@ -61,20 +73,27 @@ def mark_files(paths: Iterable[Path], both_views: Collection[str] = ()) -> dict[
 
 
 def name_within(path: Path, side: str) -> str:
-    """The name of a file in a folder of the views of one `side`, without any mark of that side."""
+    """The name of a file in a folder of left or right views (`side`: "l" or "r"), without any mark of that side."""
     name, marked = split_name(path)
     matches = [] if marked else [mark.fullmatch(_bare(path)) for mark in FILE_MARKS]
     return next((match["name"] for match in matches if match and _letter(match) == side), name)
 
 
 def is_sure_folder(name: str, siblings: Iterable[str]) -> bool:
-    """Whether a folder beside `siblings` says by its name alone that it holds the views of one side."""
+    """Whether a folder beside `siblings` holds the views of one side by a strict mark in its name."""
     return bool(_side_of(SURE_FOLDER, name, siblings)[0])
 
 
 def folder_side(name: str, siblings: Iterable[str]) -> tuple[str, str]:
-    """Of which side the views in a folder are ("l", "r" or none), by its name and those of the folders beside it, and
-    what else its name says."""
+    """The side of the views in a folder, by its name and its siblings', and what is left of the name without the mark.
+
+    Args:
+        name: The folder's name.
+        siblings: Names of all folders beside it.
+
+    Returns:
+        "l", "r", or "" if it holds no views of one side; and the rest of its name.
+    """
     sure = _side_of(SURE_FOLDER, name, siblings)
     return sure if sure[0] else _side_of(FOLDER_MARK, name, siblings)
 
@@ -93,7 +112,7 @@ def _letter(match: re.Match[str]) -> str:
 
 
 def letter_side(folder: Path, siblings: Iterable[str], files: Iterable[Path]) -> str:
-    """Of which side the views in a folder called A or B are, if it holds pictures like those beside; else ""."""
+    """The side of the views in a folder called A or B, if its sibling's pictures have the same names; otherwise ""."""
     other = LETTERS.get(folder.name.lower())
     names = {path.name for path in files}
     if other is None or _like(folder.name, other) not in set(siblings) or not names:
@@ -104,7 +123,7 @@ def letter_side(folder: Path, siblings: Iterable[str], files: Iterable[Path]) ->
 
 
 def common_name(left: Path, right: Path | None) -> str:
-    """What the picture of two views is called: what both names share by a rule, or the left one's name."""
+    """The name of the photograph that two views show: what their names share by a rule, or else the left one's."""
     if right is not None and left.parent == right.parent:
         names = mark_files([left, right])
         if names[left][0] == names[right][0]:
@@ -113,11 +132,16 @@ def common_name(left: Path, right: Path | None) -> str:
 
 
 def nearest_rule(folder: Path, files: Iterable[Path]) -> str:
-    """What a folder without pairs holds, and how it should be called; `files` are all pictures below it."""
+    """Sentence for a folder without pairs: what it holds, and how its files should be named.
+
+    Args:
+        folder: The folder.
+        files: All pictures in it and below.
+    """
     seen = sorted({file.relative_to(folder) for file in files})[:LOOKED_AT]
     rule = "name the views NAME_L and NAME_R, or put them under equal names into the folders left and right"
     if not seen:
-        return f"{folder} holds no pairs, nor any picture; {rule}."
+        return f"{folder} holds no pairs and no pictures; {rule}."
     shown = ", ".join(map(str, seen[:SHOWN])) + (", ..." if len(seen) > SHOWN else "")
     return (
         f"{folder} holds no pairs, but {shown}; {rule}{_example(folder, seen)}, or list them in a .csv or .jsonl file."
@@ -125,7 +149,7 @@ def nearest_rule(folder: Path, files: Iterable[Path]) -> str:
 
 
 def _example(folder: Path, seen: list[Path]) -> str:
-    """How the rule reads for what looks most like two views, or nothing."""
+    """The rule applied to the two files that look most like two views; empty if none do."""
     names: dict[Path, set[str]] = {}
     for path in seen:
         names.setdefault(path.parent, set()).add(path.name)
@@ -143,7 +167,7 @@ def _example(folder: Path, seen: list[Path]) -> str:
 
 
 def _bare(path: Path) -> str:
-    """Without the extension; a side may look like one, in files that have no other."""
+    """The name without extension; where a file has no extension, its side may look like one (`a.left`)."""
     return path.name if path.suffix[1:].lower() in OTHER else path.stem
 
 

@@ -1,4 +1,4 @@
-"""Find the pairs of a whole tree of folders, by the names that cameras, converters and data sets give them."""
+"""Find the pairs in a whole tree of folders, by the names that cameras, converters and data sets give them."""
 
 import os
 import unicodedata
@@ -22,18 +22,21 @@ from dualpix.pairs.names import (
 from dualpix.pairs.sources import BOTH_VIEWS
 
 TWO_PICTURES = ".mpo"
-"""Of files without the mark of a side: those with it are views that hold a second picture, such as a preview."""
+"""Files of this ending hold both views, unless marked as one side: then their second picture is only a preview."""
 
 SOURCE, NO_VIEWS = "source", {"target", "sharp"}
-"""Inside the folder of a view, DPDD keeps views in `source` and the truth in `target`."""
+"""Inside the folder of a view, DPDD has the views in `source` and the sharp pictures in `target`."""
 
 
 class Found(NamedTuple):
     """A photograph in a tree of folders.
 
-    `place`: the path its result should have in another tree, without extension; `left`, `right`: its files, `right` is
-    None where `left` holds both views; `problem`: why it cannot be used, one sentence, or empty; `suffix`: the
-    extension that its result shall have, or empty.
+    Attributes:
+        place: Path of its result inside the tree of results, without extension.
+        left: The file of the left view, or of both.
+        right: The file of the right view; None where `left` holds both.
+        problem: Why it cannot be used, in one sentence; empty if it can.
+        suffix: Extension that its result has to have; empty if that does not matter.
     """
 
     place: Path
@@ -47,9 +50,9 @@ class _File(NamedTuple):
     path: Path
     place: Path
     side: str  # "l", "r" or "" where neither its name nor its folder says
-    kind: str  # of a picture that cannot be read
-    sure: bool  # whether a sure mark says so
-    other_place: Path  # without its other marks
+    kind: str  # the format of a picture that cannot be read, else ""
+    sure: bool  # whether the side comes from a strict mark (see `names`)
+    other_place: Path  # the place without marks that are not strict
 
 
 def find_tree(
@@ -60,18 +63,31 @@ def find_tree(
     exclude: Iterable[str] = (),
     leave_out: Path | None = None,
 ) -> list[Found]:
-    """Every photograph below `folder`, sorted by place.
+    """Find every photograph below a folder.
 
     Pairs are files side by side whose names differ in the mark of a side (`_L` and `_R`, `(L)` and `(R)`, `left_` and
-    `right_`, ..., any case), or files of one name in sibling folders whose names do (left and right, inputL and inputR,
-    left_view and right_view, A and B, ...): see `names`; DPDD's test_l/source and test_r/source too. CR2, CR3, DNG, NPZ
-    and unmarked MPO files hold both views; with a `layout` all files do. A picture has one of the usual endings, or is
-    one by its content; a marked one of a kind that is not read is found with a `problem`. Files without a mark, hidden
-    files and folders, links to folders, and the folder `leave_out` are passed over.
+    `right_`, ..., in any letter case), or files of the same name in sibling folders whose names differ so (left and
+    right, inputL and inputR, left_view and right_view, A and B, ...; see `names`). DPDD's test_l/source and
+    test_r/source are found too. CR2, CR3, DNG, NPZ and unmarked MPO files hold both views; with a `layout`, all files
+    do.
 
-    `include`, `exclude`: patterns for paths inside `folder`, or for names alone; `*` also stands for several folders. A
-    photograph counts if one of its files is included and none is excluded. A view without counterpart, and two files
-    that claim one place, are found with a `problem`. Raises PairError if `folder` is none or holds no photograph.
+    A file counts as a picture by its ending or by its content. Unmarked files, hidden files and folders, and links to
+    folders are ignored. A marked picture of a format that cannot be read, a view without its counterpart, and two files
+    for the same place are listed with a `problem`.
+
+    Args:
+        folder: The tree.
+        layout: A name in SOURCES: how both views lie in every file.
+        include: Patterns for paths inside `folder`, or for names alone; `*` also matches several folders. At least one
+            file of a photograph must match, unless there are none.
+        exclude: Patterns of the same kind; no file of a photograph may match.
+        leave_out: A folder to be ignored, such as the one of the results.
+
+    Returns:
+        The photographs, sorted by place.
+
+    Raises:
+        PairError: `folder` is not a folder, or has no photographs.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -96,10 +112,20 @@ def find_two(
     exclude: Iterable[str] = (),
     leave_out: Path | None = None,
 ) -> list[Found]:
-    """The pairs of two folders, one of the left and one of the right views: files of equal names, marks aside.
+    """Find the pairs of two folders, one of left and one of right views: files of the same name, apart from marks.
 
-    `include`, `exclude` and `leave_out` as in `find_tree`. A view without counterpart is found with a `problem`. Raises
-    PairError if one is no folder, if both are the same, or if they share no name.
+    Args:
+        left: The folder of the left views.
+        right: The folder of the right views.
+        include: As in `find_tree`.
+        exclude: As in `find_tree`.
+        leave_out: As in `find_tree`.
+
+    Returns:
+        The pairs, sorted by place; a view without its counterpart has a `problem`.
+
+    Raises:
+        PairError: One is not a folder, both are the same folder, or no names agree.
     """
     folders = [Path(left), Path(right)]
     for folder in folders:
@@ -122,8 +148,8 @@ def _wanted(
     if not wanted:
         where = " and ".join(map(str, folders))
         raise PairError(
-            f"None of the {len(found)} photographs in {where} is left by {option('include', None)},"
-            f" {option('exclude', None)} or the pattern."
+            f"None of the {len(found)} photographs in {where} passes {option('include', None)},"
+            f" {option('exclude', None)} and the pattern."
         )
     return sorted(wanted, key=lambda one: (str(one.place), str(one.left)))
 
@@ -155,17 +181,17 @@ def _walk(root: Path, leave_out: Path | None, side: str = "") -> Iterator[_File]
 
 
 def _kind(path: Path) -> str | None:
-    """Of a picture that cannot be read its kind, of one that can "", of other files None."""
+    """Empty for a picture that can be read, the name of its format for one that cannot, None for any other file."""
     return "" if path.suffix.lower() in BOTH_VIEWS or is_picture(path) else unreadable_kind(path)
 
 
 def _is_file(entry: "os.DirEntry[str]") -> bool:
-    """A link that leads nowhere is one too: its reader tells of it."""
+    """Whether it is a file; a broken link counts as one too, so that its reader reports it."""
     return entry.is_file(follow_symlinks=False) or (entry.is_symlink() and not os.path.isdir(entry.path))
 
 
 def _enter(folder: Path, siblings: set[str], place: Path, side: str, sure: bool) -> tuple[Path, str, bool]:
-    """The place and the side of a folder inside one of `place` and `side`, and whether a sure mark says so."""
+    """Place and side of a folder inside one of `place` and `side`, and whether the side comes from a strict mark."""
     name = folder.name
     if side:
         return (place if name.lower() == SOURCE else place / name), side, sure
@@ -179,7 +205,7 @@ def _enter(folder: Path, siblings: set[str], place: Path, side: str, sure: bool)
 
 
 def _has_pairs(folder: Path) -> bool:
-    """Whether there are pairs in a folder by sure marks, so that it holds more than the views of one side."""
+    """Whether a folder holds pairs by strict marks, and so more than the views of one side."""
     for _, inner, names in os.walk(folder):
         paths = [Path(name) for name in names if not name.startswith(".")]
         if any(path.suffix.lower() in {*BOTH_VIEWS, TWO_PICTURES} for path in paths):
@@ -199,15 +225,15 @@ def _holds_both(file: _File) -> bool:
 
 
 def _unreadable(files: Iterable[_File]) -> Iterator[Found]:
-    """Views that would be passed over in silence."""
+    """Views of formats that cannot be read, which would otherwise be ignored silently."""
     for file in files:
         if file.kind and file.side:
-            problem = f"{file.path} is {file.kind}, which is not read; convert it, or leave it out"
+            problem = f"{file.path} is {file.kind}, which cannot be read; convert it, or leave it out"
             yield Found(file.place, file.path, None, told(f"{problem} ({option('exclude', None)})."))
 
 
 def _pair(files: Sequence[_File]) -> list[Found]:
-    """The pairs by sure marks first; what they leave alone may pair by other marks, but takes no place of theirs."""
+    """Pairs by strict marks first; files without a partner may then pair by other marks, except in places taken."""
     views = [file for file in files if file.side and not file.kind and not _holds_both(file)]
     groups = _group(file for file in views if not file.sure) | _group(file for file in views if file.sure)
     lonely = {key: [*group["l"], *group["r"]] for key, group in groups.items() if not all(group.values())}
@@ -216,7 +242,7 @@ def _pair(files: Sequence[_File]) -> list[Found]:
     paired = {file.path for group in again for side in group.values() for file in side}
     kept = [group for key, group in groups.items() if not any(file.path in paired for file in lonely.get(key, ()))]
     found = [(one, group) for group in kept + again for one in _match(group["l"], group["r"])]
-    # Where sure marks make all the pairs, what other marks leave alone is no view at all.
+    # Where strict marks make all the pairs, a file that only another mark calls a view is no view.
     are_sure = any(file.sure for file in views) or any(_holds_both(file) for file in files)
     return [one for one, group in found if not (one.problem and are_sure and not _is_sure(group))]
 
@@ -228,14 +254,14 @@ def _is_sure(group: dict[str, list[_File]]) -> bool:
 def _group(files: Iterable[_File]) -> dict[str, dict[str, list[_File]]]:
     groups: dict[str, dict[str, list[_File]]] = {}
     for file in files:
-        # One name may be composed of different characters on the two disks it came from.
+        # Systems differ in how they encode letters with accents, so equal names may have different code points.
         key = unicodedata.normalize("NFC", str(file.place))
         groups.setdefault(key, {"l": [], "r": []})[file.side].append(file)
     return groups
 
 
 def _match(lefts: list[_File], rights: list[_File]) -> Iterator[Found]:
-    """The pairs among the views of one name: the only two, or those of equal extension."""
+    """The pairs among the views of one name: the only two of them, or those of equal extension."""
     if len(lefts) == len(rights) == 1:
         yield Found(lefts[0].place, lefts[0].path, rights[0].path)
         return

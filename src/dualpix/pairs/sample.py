@@ -1,4 +1,12 @@
-"""What a data set is made of: samples, and how a folder of pictures is listed and read as one."""
+"""Samples, the items of every data set; and how a folder of pictures is listed and read as one.
+
+Example:
+    >>> import torch
+    >>> sample = {"left": torch.rand(3, 32, 48), "right": torch.rand(3, 32, 48), "name": "garden"}
+    >>> sample["center"] = mean_view(sample["left"], sample["right"])
+    >>> sorted(sample), sample["center"].shape
+    (['center', 'left', 'name', 'right'], torch.Size([3, 32, 48]))
+"""
 
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
@@ -12,13 +20,14 @@ from dualpix.pairs.names import split_name
 
 Sample: TypeAlias = dict[str, Any]
 """Named pictures, float32 RGB 3 x H x W in [0, 1], display-encoded: `left`, `right`, `center`, and `sharp` where it is
-known; plus `name` (str). Maps that belong to the scene may ride along as C x H x W (`blur_px`)."""
+known; plus `name` (str). It may also have maps of the scene, C x H x W, such as `blur_px`."""
 
 
 class Samples(Protocol):
-    """A data set: a sequence of samples, each read anew when it is asked for.
+    """A data set: a sequence of samples, each read from disk when it is asked for.
 
-    found: what the data set is made of, in words.
+    Attributes:
+        found: What the data set consists of, in words.
     """
 
     found: str
@@ -29,10 +38,14 @@ class Samples(Protocol):
 
 
 def mean_view(left: Tensor, right: Tensor) -> Tensor:
-    """The centre view of a set that has none: the mean of the two views, all C x H x W.
+    """The mean of the two views, as the centre view of a set that has none.
 
-    Taken on the display-encoded values; a camera adds light before it encodes, so its own centre view differs a little
-    where the views do.
+    The mean is taken of display-encoded values. A camera adds the light of both views before it encodes the sum, so its
+    own centre view differs a little where the views differ.
+
+    Args:
+        left: Left view, C x H x W.
+        right: Right view, C x H x W.
     """
     return (left + right) / 2
 
@@ -40,22 +53,28 @@ def mean_view(left: Tensor, right: Tensor) -> Tensor:
 def list_pictures(folder: Path) -> list[Path]:
     """The picture files directly inside `folder`, sorted by name without the mark of a view; hidden files are left out.
 
-    The mark has to go first: `a_L` sorts after `a1_L`, but `a` before `a1`.
+    The mark is removed before sorting, since `a_L` sorts after `a1_L`, but `a` before `a1`.
     """
     files = (path for path in folder.iterdir() if not path.name.startswith(".") and is_picture(path))
     return sorted(files, key=lambda path: (bare_name(path), path.name))
 
 
 def bare_name(path: Path) -> str:
-    """The file's name without its suffix and without the mark of a view, such as `_L`."""
+    """The file's name without its extension and without the mark of a view, such as `_L`."""
     return split_name(path)[0]
 
 
 def read_sample(name: str, paths: dict[str, Path]) -> Sample:
-    """Read the pictures of one scene; `paths` has `left` and `right`, and may have `center` and `sharp`.
+    """Read the pictures of one scene.
 
-    Raises `PictureError` for a file that cannot be read and `PairError` for pictures of different sizes, or of which
-    some are grey and others in colour.
+    Args:
+        name: Of the scene, for error messages and for the sample.
+        paths: The files of `left` and `right` and, if there are any, of `center` and `sharp`. A missing centre view
+            becomes the mean of the two views.
+
+    Raises:
+        PictureError: A file cannot be read.
+        PairError: The pictures differ in size, or some are grey and others in colour.
     """
     read = {key: read_picture(path) for key, path in paths.items()}
     if grey := [str(paths[key]) for key, picture in read.items() if picture.grey]:
@@ -75,7 +94,7 @@ def read_sample(name: str, paths: dict[str, Path]) -> Sample:
 
 
 def check_folder(root: str | Path) -> Path:
-    """`root` as a path; raises `DataError` if it is not a folder."""
+    """`root` as a path. Raises `DataError` if it is not a folder."""
     path = Path(root)
     if not path.is_dir():
         state = "is a file" if path.exists() else "does not exist"

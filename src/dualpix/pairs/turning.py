@@ -1,8 +1,8 @@
-"""Bring the disparity of two views onto the rows, whichever way the camera was held and its pictures were turned.
+"""Turn two views so that their disparity runs along rows, however the camera was held and its pictures were rotated.
 
-A quarter turn brings columns onto rows either way, and the two ways differ in which side of the focus they give to
-everything: so the way is taken in which what is out of focus lies behind, as in most photographs. A half turn cannot be
-told from exchanged views (both negate the disparity), so only the user asks for it.
+A quarter turn to either side brings columns onto rows, but the two ways disagree about which side of the focal plane
+everything lies on. The way is chosen in which what is out of focus lies behind the plane, as in most photographs. A
+half turn cannot be distinguished from exchanged views (both negate the disparity), so it is only made on request.
 """
 
 from collections.abc import Mapping
@@ -19,16 +19,24 @@ from dualpix.tables import pick
 AUTO = "auto"
 LEFT, HALF, RIGHT = 1, 2, 3
 TURNS: dict[str, int | None] = {AUTO: None, "none": 0, "left": LEFT, "half": HALF, "right": RIGHT}
-"""From what a user says to quarter turns counter-clockwise."""
+"""From the values of the option to quarter turns counter-clockwise."""
 WORDS = {LEFT: "by a quarter to the left", RIGHT: "by a quarter to the right"}
 
 
 def lay_along_rows(views: Mapping[str, Any], turn: str = AUTO, swap: bool = False) -> dict[str, Any]:
-    """A sample with all its pictures C x H x W turned as `turn` says, a name in TURNS; "auto" turns those that stand
-    upright. `swap`: then exchange the views; before, it would only have them turned the other way.
+    """Turn the pictures of a sample so that disparity runs along rows.
 
-    Adds to `quarter_turns`, which `restore_orientation` undoes, and to `notes`; `inspection` becomes what is known of
-    the views as they lie then, if they had to be compared. Raises RecipeError for an unknown `turn`.
+    Args:
+        views: A sample: pictures and maps are C x H x W.
+        turn: A name in TURNS; "auto" turns views whose disparity runs along columns.
+        swap: Exchange the views afterwards. (Before, exchanging them would only make "auto" turn the other way.)
+
+    Returns:
+        A new sample. Its `quarter_turns` counts all turns, for `restore_orientation`; its `notes` mention what "auto"
+        did; its `inspection` is the comparison of the views as they now lie, if one had to be made.
+
+    Raises:
+        RecipeError: There is no such `turn`.
     """
     turns, found = pick(TURNS, turn, "turn"), None
     views, notes = dict(views), list(views.get("notes", ()))
@@ -39,8 +47,8 @@ def lay_along_rows(views: Mapping[str, Any], turn: str = AUTO, swap: bool = Fals
         views |= {name: _turned(thing, turns) for name, thing in views.items() if isinstance(thing, Tensor)}
     if turns and found is not None:
         notes.append(
-            f"The picture stands upright: it was turned {WORDS[turns]} for the work, and the result back; should that "
-            "look worse than the photograph, exchange the views."
+            f"The picture stands upright: it was turned {WORDS[turns]} before processing, and the result turned back; "
+            "if it looks worse than the photograph, exchange the views."
         )
         found = inspect_turned(found, views["left"], views["right"])
     if swap:
@@ -51,33 +59,38 @@ def lay_along_rows(views: Mapping[str, Any], turn: str = AUTO, swap: bool = Fals
 
 
 def quarter_turns(found: Inspection) -> int:
-    """How often to turn views counter-clockwise, of which `found` is known, to bring disparity onto the rows."""
+    """How many quarter turns counter-clockwise bring the disparity of views onto rows, by their comparison `found`."""
     if "vertical" not in found.odd:
         return 0
     return LEFT if found.downward_share >= 0.5 else RIGHT
 
 
 def inspect_turned(upright: Inspection, left: Tensor, right: Tensor) -> Inspection:
-    """Compare views that were turned by `quarter_turns(upright)`; odd if it was by chance which way."""
+    """Compare views after they were turned by `quarter_turns(upright)`; odd if the direction was a mere guess."""
     found = inspect_views(left, right)
     share = max(upright.downward_share, 1 - upright.downward_share)
     if share >= LIKELY_SHARE:
         return found
     odd = (
-        "The picture stands upright, and as much of it is in front of the focus as behind, so which way it was turned "
-        "cannot be told; if the result looks worse than the photograph, exchange the views."
+        "The picture stands upright, and as much of it is in front of the focus as behind, so it is unclear which way "
+        "it was turned; if the result looks worse than the photograph, exchange the views."
     )
     return replace(found, odd={**found.odd, "upright": odd})
 
 
 def inspection_of(sample: Mapping[str, Any]) -> Inspection:
-    """What is known of a sample's views: found out before, or now."""
+    """The comparison of a sample's views: the one it holds, or a new one."""
     known: Inspection | None = sample.get("inspection")
     return inspect_views(sample["left"], sample["right"]) if known is None else known
 
 
 def restore_orientation(picture: Tensor, views: Mapping[str, Any]) -> Tensor:
-    """Turn a picture C x H x W that was made of `views` the way their file lay."""
+    """Turn a picture that was made from `views` back, to lie as their file does.
+
+    Args:
+        picture: C x H x W.
+        views: A sample from `lay_along_rows` or `open_views`.
+    """
     turns = views.get("quarter_turns", 0)
     return _turned(picture, -turns) if turns else picture
 

@@ -1,4 +1,4 @@
-"""Are these two pictures the views of one dual-pixel photograph, and which of them is the left one?"""
+"""Decide whether two pictures are the views of one dual-pixel photograph, and which of them is the left one."""
 
 from dataclasses import dataclass
 
@@ -8,31 +8,37 @@ from dualpix.pairs.checks import MIN_BLOCKS, MOVED_SHARE, check_brightness, chec
 from dualpix.pairs.matching import MOVED_PX, Matches, match_blocks
 
 MIN_COARSE_BLOCKS = 6  # a picture of 256 px has nine of them at half size
-MIN_FOUND = 0.5  # of the textured blocks; real pairs give 0.95 to 1, shifted, mirrored or strange ones 0.35 or less
+MIN_FOUND = 0.5  # of the textured blocks; real pairs have 0.95 to 1, shifted, mirrored or unrelated ones 0.35 or less
 STILL_PX = 0.1  # of the reduced picture, about 800 wide
 
-# What may be odd about a pair, the worst first, and what is then to be said of the whole.
+# What may be wrong with a pair, the worst first, and the verdict if it is.
 VERDICTS = {
     "strange": "not the two views of one photograph",
     "still": "one photograph saved twice",
     "stereo": "two sharp pictures moved apart, not a dual-pixel pair",
     "vertical": "a dual-pixel pair lying on its side",
     "misaligned": "views of one photograph, but moved apart",
-    "upright": "an upright dual-pixel pair; which way it was turned cannot be told",
+    "upright": "an upright dual-pixel pair; it is unclear which way it was turned",
     "swapped": "a dual-pixel pair, but its views look swapped",
     "brightness": "a dual-pixel pair, but one view is much brighter",
 }
 UNKNOWN = "too little detail to tell"
 GOOD = "a dual-pixel pair, left and right in order"
-EITHER = "a dual-pixel pair; which view is left cannot be told"
+EITHER = "a dual-pixel pair; it is unclear which view is left"
 IN_FOCUS = "everything in focus, or one view twice"
 UNSURE = (EITHER, UNKNOWN, IN_FOCUS)
-"""Verdicts that stop nothing, and that whoever gets a picture is told all the same."""
+"""Verdicts that stop nothing, but are reported together with the result."""
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Displacements right minus left in pixels of the picture: the 10th, 50th and 90th percentile of its blocks."""
+    """Displacements, right minus left, in pixels of the picture.
+
+    Attributes:
+        low_px: 10th percentile over the blocks.
+        middle_px: Median.
+        high_px: 90th percentile.
+    """
 
     low_px: float
     middle_px: float
@@ -41,11 +47,16 @@ class Spread:
 
 @dataclass(frozen=True, eq=False)
 class Inspection:
-    """What two views show when they are compared.
+    """What the comparison of two views shows.
 
-    across, down: along rows (positive to the right) and columns (downwards), None without trusted blocks.
-    behind, in_front: blocks that moved as what lies behind, or in front of, the plane in focus.
-    brightness_ratio: mean of the right over the left view. odd: from keys of VERDICTS to a sentence of advice each.
+    Attributes:
+        matches: The matched blocks.
+        across: Displacements along rows, positive to the right; None without trusted blocks.
+        down: Displacements along columns, positive downwards; None without trusted blocks.
+        behind: Blocks that moved like content behind the plane in focus.
+        in_front: Blocks that moved like content in front of it.
+        brightness_ratio: Mean of the right view over that of the left.
+        odd: What is wrong, one sentence of advice each, by keys of VERDICTS.
     """
 
     matches: Matches
@@ -58,12 +69,12 @@ class Inspection:
 
     @property
     def is_known(self) -> bool:
-        """Whether there was enough detail for an opinion."""
+        """Whether there was enough detail to decide anything."""
         return "strange" in self.odd or len(self.matches.across) >= MIN_BLOCKS
 
     @property
     def order(self) -> str:
-        """`"left, right"`, `"swapped"` or `"unknown"`: see `check_pair` for what this can and cannot know."""
+        """`"left, right"`, `"swapped"` or `"unknown"`; see `check_pair` for the limits of this."""
         moved = self.behind + self.in_front
         if "swapped" in self.odd:
             return "swapped"
@@ -73,13 +84,13 @@ class Inspection:
 
     @property
     def downward_share(self) -> float:
-        """Of the blocks that moved along columns, how many moved downwards; 0.5 without any."""
+        """Share of the blocks moved along columns that moved downwards; 0.5 if there are none."""
         steep = leaning(self.matches.across, self.matches.down)
         return steep.downwards / steep.down if steep.down else 0.5
 
     @property
     def verdict(self) -> str:
-        """The whole in a few words."""
+        """The result in a few words."""
         if not self.is_known:
             return UNKNOWN
         found = next((words for kind, words in VERDICTS.items() if kind in self.odd), None)
@@ -89,20 +100,39 @@ class Inspection:
 
 
 def check_pair(left: Tensor, right: Tensor) -> list[str]:
-    """What looks odd about two views 3 x H x W in [0, 1], one sentence of advice each; empty if nothing does.
+    """Say what looks wrong with two views.
 
-    The picture cannot prove that views are swapped: swapping them is the same as moving everything behind the focal
-    plane in front of it. But most photographs are focused on the nearer things, so a pair in which almost all that
-    is out of focus moves the other way deserves a warning.
+    That views are swapped cannot be proved: exchanging them is the same as moving everything behind the focal plane in
+    front of it. But most photographs are focused on nearer things, so a pair in which almost everything out of focus
+    moves like content in front of the plane deserves a warning.
+
+    Args:
+        left: Left view, 3 x H x W in [0, 1].
+        right: Right view, of the same shape.
+
+    Returns:
+        One sentence of advice for each problem; empty if nothing looks wrong.
+
+    Example:
+        >>> import torch
+        >>> squares = torch.rand(3, 24, 32, generator=torch.Generator().manual_seed(0))
+        >>> picture = squares.repeat_interleave(8, 1).repeat_interleave(8, 2)  # 3 x 192 x 256
+        >>> check_pair(picture, picture)[0].split(":")[0]
+        'The views show no disparity, not even a hundredth of a pixel'
     """
     return list(inspect_views(left, right).odd.values())
 
 
 def inspect_views(left: Tensor, right: Tensor) -> Inspection:
-    """Compare two views 3 x H x W in [0, 1]."""
+    """Compare two views and collect all that their comparison shows.
+
+    Args:
+        left: Left view, 3 x H x W in [0, 1].
+        right: Right view, of the same shape.
+    """
     matches = match_blocks(left, right)
     if _are_few(matches, MIN_BLOCKS):
-        # Kernels of unlike shape leave wide blur little fine detail in common, but all of its coarse detail.
+        # The kernels of both views differ in shape, so widely blurred views share little but coarse detail.
         coarser = match_blocks(left, right, coarser=2)
         enough = coarser.textured >= MIN_COARSE_BLOCKS and not _are_few(coarser, MIN_COARSE_BLOCKS)
         matches = coarser if enough else matches
@@ -122,7 +152,7 @@ def inspect_views(left: Tensor, right: Tensor) -> Inspection:
 
 
 def _are_few(matches: Matches, least: int) -> bool:
-    """Whether of enough blocks with structure hardly any was found."""
+    """Whether there are enough blocks with structure, but hardly any was found in the other view."""
     return matches.textured >= least and matches.found < MIN_FOUND * matches.textured
 
 

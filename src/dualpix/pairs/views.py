@@ -1,4 +1,4 @@
-"""The two views of one dual-pixel photograph: read them, find them in folders, refuse or warn where they cannot be."""
+"""The two views of one dual-pixel photograph: read them, find them in folders, and refuse what cannot be a pair."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,9 +17,16 @@ from dualpix.pairs.names import folder_side, letter_side, mark_files, name_withi
 
 
 class Pair(TypedDict):
-    """A sample of two views, float32 3 x H x W in [0, 1], with their bit depth (8 or 16) and what reading changed.
+    """The two views of one photograph, a sample.
 
-    `grey`: the files have one channel; `metadata` is that of the left view.
+    Attributes:
+        name: Of the photograph.
+        left: Left view, float32, 3 x H x W in [0, 1], display-encoded.
+        right: Right view, of the same shape.
+        depth: Bit depth of the files, 8 or 16.
+        notes: What was changed on reading or looks odd, one sentence each.
+        grey: Whether the files have one channel.
+        metadata: Those of the left view.
     """
 
     name: str
@@ -33,10 +40,32 @@ class Pair(TypedDict):
 
 @settled()
 def read_pair(left: str | Path, right: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> Pair:
-    """Read the two views of one photograph. `name` is the left file's name without extension and side mark (`_L`).
+    """Read the two views of one photograph from two files.
 
-    Raises PictureError if one of them cannot be read (see `read_picture`), and PairError if they are one file, hold
-    the same pixels, or differ in size, bit depth or channels. What only looks odd is for `inspect_views` to say.
+    Only what is impossible is refused here; what looks odd is found by `inspect_views`.
+
+    Args:
+        left: File of the left view.
+        right: File of the right view.
+        limit_megapixels: The largest picture that is decoded, in millions of pixels.
+
+    Returns:
+        The pair; `name` is the left file's name without extension and side mark (`_L`).
+
+    Raises:
+        PictureError: One of the files cannot be read (see `read_picture`).
+        PairError: Both are the same file or hold the same pixels, or they differ in size, bit depth or channels.
+
+    Example:
+        >>> import os, tempfile
+        >>> import torch
+        >>> from dualpix import read_pair, write_picture
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     left, right = (os.path.join(folder, f"garden_{side}.png") for side in "LR")
+        ...     left_out = [write_picture(path, torch.rand(3, 24, 32)) for path in (left, right)]
+        ...     pair = read_pair(left, right)
+        >>> pair["name"], pair["left"].shape, pair["depth"]
+        ('garden', torch.Size([3, 24, 32]), 16)
     """
     left, right = as_path(left), as_path(right)
     if left.exists() and right.exists() and left.samefile(right):
@@ -46,7 +75,17 @@ def read_pair(left: str | Path, right: str | Path, limit_megapixels: float = LIM
 
 
 def pair_of(left: Picture, right: Picture, names: str, name: str) -> Pair:
-    """Two pictures as the views of the photograph `name`; `names` is what messages call them. Raises PairError."""
+    """Combine two pictures as the views of one photograph.
+
+    Args:
+        left: The left view.
+        right: The right view.
+        names: What error messages call both, such as "a_L.png and a_R.png".
+        name: Of the photograph.
+
+    Raises:
+        PairError: As for `read_pair`.
+    """
     for what, a, b in (
         ("size", _size(left.pixels), _size(right.pixels)),
         ("bit depth", f"{left.depth} bits", f"{right.depth} bits"),
@@ -80,7 +119,16 @@ def _notes(left: Picture, right: Picture) -> list[str]:
 
 
 def require_pair(left: Tensor, right: Tensor, names: str = "left and right") -> None:
-    """Raise PairError unless these are two different pictures 3 x H x W of one size, 16 pixels or more, in [0, 1]."""
+    """Check that two pictures can be views: two different ones, 3 x H x W in [0, 1], H and W alike and 16 or more.
+
+    Args:
+        left: The left view.
+        right: The right view.
+        names: What the error message calls both.
+
+    Raises:
+        PairError: They are not.
+    """
     if left.shape != right.shape or left.ndim != 3 or len(left) != 3 or min(left.shape[1:]) < MIN_SIDE_PX:
         shapes = f"{tuple(left.shape)} and {tuple(right.shape)}"
         wanted = f"3 x H x W, alike, H and W at least {MIN_SIDE_PX}"
@@ -93,7 +141,7 @@ def require_pair(left: Tensor, right: Tensor, names: str = "left and right") -> 
         raise PairError(f"{names}: both views hold the same pixels; give the left and the right view, not one twice.")
 
 
-# Parallel folders of views: (left, right), the names DPDD and its followers use; others by `names.folder_side`.
+# Parallel folders of views, (left, right), as in DPDD and later data sets; others are found by `names.folder_side`.
 PARALLEL_FOLDERS = [
     ("left", "right"), ("l", "r"), ("L", "R"), ("inputL", "inputR"), ("test_l", "test_r"),
     ("test_l/source", "test_r/source"), ("train_l/source", "train_r/source"), ("val_l/source", "val_r/source"),
@@ -101,18 +149,35 @@ PARALLEL_FOLDERS = [
 
 
 def find_pairs(folder: str | Path) -> list[tuple[Path, Path]]:
-    """The (left, right) files of every pair in a folder, sorted by name.
+    """Find all pairs of a folder.
 
     Pairs are files side by side whose names differ in the mark of a side (`_L` and `_R`, `left_` and `right_`, ...: see
-    `names`), or files of the same name, with or without these marks, in parallel folders (left and right,
-    inputL and inputR, test_l and test_r, A and B, ...). Raises PairError if there is none, if a view has no
-    counterpart, or if two files claim the same place.
+    `names`), or files of the same name, with or without these marks, in parallel folders (left and right, inputL and
+    inputR, test_l and test_r, A and B, ...).
+
+    Args:
+        folder: The folder.
+
+    Returns:
+        The (left, right) files of each pair, sorted by name.
+
+    Raises:
+        PairError: There are no pairs, a view has no counterpart, or two files claim the same place.
+
+    Example:
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     for name in ("a_L.png", "a_R.png", "b_L.png", "b_R.png"):
+        ...         Path(folder, name).touch()
+        ...     [(left.name, right.name) for left, right in find_pairs(folder)]
+        [('a_L.png', 'a_R.png'), ('b_L.png', 'b_R.png')]
     """
     return list(find_named_pairs(folder).values())
 
 
 def find_named_pairs(folder: str | Path) -> dict[str, tuple[Path, Path]]:
-    """What `find_pairs` finds, by the name that both files share."""
+    """The pairs that `find_pairs` finds, by the name that both files share."""
     folder = Path(folder)
     if not folder.is_dir():
         raise PairError(f"{folder} is not a folder; give a folder of pairs.")
@@ -131,7 +196,7 @@ def find_named_pairs(folder: str | Path) -> dict[str, tuple[Path, Path]]:
 
 
 def _match_sides(left: Iterable[Path], right: Iterable[Path]) -> tuple[dict[str, Path], dict[str, Path]]:
-    """The files of two folders by name, without sure marks or, if only then they agree, without any."""
+    """The files of two folders by name without strict marks; or, if the names only agree then, without any marks."""
     lefts, rights = (_index((path, name_of(path)) for path in side) for side in (left, right))
     if lefts.keys() != rights.keys():
         bare = [{name_within(path, side): path for path in files} for side, files in (("l", left), ("r", right))]
@@ -141,7 +206,7 @@ def _match_sides(left: Iterable[Path], right: Iterable[Path]) -> tuple[dict[str,
 
 
 def _parallel(folder: Path) -> Iterator[tuple[Path, Path]]:
-    """The folders inside `folder` that may hold the left and the right views, the surest first."""
+    """Pairs of folders inside `folder` that may hold the left and the right views, the most likely first."""
     for left, right in PARALLEL_FOLDERS:
         if (folder / left).is_dir() and (folder / right).is_dir():
             yield folder / left, folder / right
@@ -175,5 +240,5 @@ def _index(named: Iterable[tuple[Path, str]]) -> dict[str, Path]:
 
 
 def name_of(path: str | Path) -> str:
-    """The name of a photograph: that of its file without extension and side mark (`_L`)."""
+    """The name of a photograph: its file's name without extension and side mark (`_L`)."""
     return split_name(Path(path))[0]

@@ -1,4 +1,4 @@
-"""Lossy coding that people's files have been through. All take and give a picture 3 H W in [0, 1]."""
+"""Lossy coding that the pictures people use have been through; each function takes and gives 3 x H x W in [0, 1]."""
 
 import importlib
 from fractions import Fraction
@@ -13,25 +13,41 @@ from dualpix.errors import MachineError, how_to_install
 
 
 def as_jpeg(picture: Tensor, quality: int, subsampling: Literal["444", "420"]) -> Tensor:
-    """The picture as a JPEG file of that quality would bring it back."""
+    """Encode a picture as JPEG and decode it again.
+
+    Args:
+        picture: 3 x H x W in [0, 1].
+        quality: libjpeg's quality, 1 to 100.
+        subsampling: "444" for colour at full resolution, "420" for half in both directions.
+    """
     return _picture(
         imagecodecs.jpeg8_decode(imagecodecs.jpeg8_encode(_pixels(picture), level=quality, subsampling=subsampling))
     )
 
 
 def as_vp8(picture: Tensor, quality: int) -> Tensor:
-    """The picture as a key frame of VP8 (lossy WebP) of that quality would bring it back."""
+    """Encode a picture as a VP8 key frame (lossy WebP) and decode it again.
+
+    Args:
+        picture: 3 x H x W in [0, 1].
+        quality: libwebp's quality, 0 to 100.
+    """
     return _picture(imagecodecs.webp_decode(imagecodecs.webp_encode(_pixels(picture), level=quality, lossless=False)))
 
 
 def as_h264(picture: Tensor, rate_factor: int) -> Tensor:
-    """The picture as a key frame of H.264 (x264's constant rate factor, 0 best to 51; 4:2:0) would bring it back.
+    """Encode a picture as an H.264 key frame (4:2:0) and decode it again.
 
-    Sides must be even. Raises MachineError if PyAV is not installed.
+    Args:
+        picture: 3 x H x W in [0, 1], with even sides.
+        rate_factor: x264's constant rate factor, 0 (best) to 51.
+
+    Raises:
+        MachineError: PyAV is not installed.
     """
     av = video_library()
     pixels = _pixels(picture)
-    # Packets go straight from coder to decoder: a file around them would take a third of the time.
+    # Packets go directly from encoder to decoder: writing a file around them would take a third of the time.
     coder, decoder = av.CodecContext.create("libx264", "w"), av.CodecContext.create("h264", "r")
     coder.height, coder.width = pixels.shape[:2]
     coder.pix_fmt, coder.time_base = "yuv420p", Fraction(1, 24)
@@ -43,7 +59,7 @@ def as_h264(picture: Tensor, rate_factor: int) -> Tensor:
 
 
 def video_library() -> Any:
-    """PyAV. Raises MachineError if it is not installed."""
+    """Import PyAV. Raises MachineError if it is not installed."""
     try:
         return importlib.import_module("av")
     except ImportError as error:
@@ -51,10 +67,10 @@ def video_library() -> Any:
 
 
 def _pixels(picture: Tensor) -> np.ndarray:
-    """H W 3, bytes."""
+    """As bytes, H x W x 3."""
     planes = picture.clamp(0, 1).mul_(255).round_().byte().numpy()
     pixels = np.empty((*planes.shape[1:], 3), np.uint8)
-    for number, plane in enumerate(planes):  # three times as quick as a transposition
+    for number, plane in enumerate(planes):  # three times as fast as a transposition
         pixels[..., number] = plane
     return pixels
 

@@ -1,7 +1,8 @@
-"""A picture with a depth map, cut into the layers that the renderer takes.
+"""Cut a picture with a depth map into the layers that the renderer takes.
 
-A single picture does not show what is hidden, so three things are made up, in the way that shows least: depth that is
-missing or mixed at edges is taken from beside it, surfaces go on behind nearer ones, and their colours with them.
+A single picture does not show what is hidden, so three things are made up in the least visible way: depth that is
+missing, or mixed at edges, is taken from its surroundings; surfaces continue behind nearer ones; and so do their
+colours.
 """
 
 from itertools import pairwise
@@ -16,15 +17,25 @@ from dualpix.simulation.camera import Camera
 from dualpix.simulation.render import Layer
 
 MAX_BLUR_PX = 64.0
-JUMP_PX = 1.0  # neighbours whose blur differs by more than this belong to different objects
+JUMP_PX = 1.0  # neighbouring pixels whose blur differs by more than this belong to different objects
 
 
 def blur_from_depth(depth_m: Tensor, camera: Camera) -> Tensor:
-    """Signed blur in pixels, H W, of a depth map H W in metres along the axis; infinity is allowed.
+    """Convert a depth map to signed blur.
 
-    Zero, negative and NaN mean unknown and are filled from beside them. Edges are made hard: values that lie between
-    those of the two sides are an artefact of resampling, and would become a surface of their own. Raises `DataError` if
-    no depth is known, or blur would exceed `MAX_BLUR_PX`.
+    Unknown depths are filled from their surroundings. Edges are hardened: values between those of the two sides come
+    from resampling, and would form a surface that does not exist.
+
+    Args:
+        depth_m: Depth along the optical axis in metres, H x W. Infinity is allowed; 0, negative numbers and NaN mean
+            unknown.
+        camera: The camera that sees it.
+
+    Returns:
+        Signed blur radius in pixels, H x W.
+
+    Raises:
+        DataError: No depth is known, or the blur would exceed `MAX_BLUR_PX`.
     """
     known = depth_m > 0
     if not bool(known.any()):
@@ -40,8 +51,10 @@ def blur_from_depth(depth_m: Tensor, camera: Camera) -> Tensor:
 
 
 def _fill(blur_px: Tensor, known: Tensor) -> Tensor:
-    """Give what is unknown the farthest blur around it, without in-between values: most gaps are what one of the depth
-    camera's two eyes could not see, behind the edge of something near."""
+    """Give unknown pixels the farthest blur around them, without intermediate values.
+
+    Most gaps in a depth camera's map lie behind the edge of something near, where one of its two lenses saw nothing.
+    """
     if bool(known.all()):
         return blur_px
     coarse = F.max_pool2d(blur_px.where(known, -torch.inf)[None], 2, ceil_mode=True)
@@ -50,7 +63,7 @@ def _fill(blur_px: Tensor, known: Tensor) -> Tensor:
 
 
 def _windows(picture: Tensor, side: int) -> Tensor:
-    """The side x side neighbours of every pixel of H W, as side^2 H W."""
+    """The side x side neighbours of every pixel of H x W, as side^2 x H x W."""
     padded = F.pad(picture[None, None], (side // 2,) * 4, mode="replicate")
     return F.unfold(padded, side)[0].view(-1, *picture.shape)
 
@@ -60,7 +73,7 @@ def _median(picture: Tensor) -> Tensor:
 
 
 def harden(blur_px: Tensor) -> Tensor:
-    """Give pixels on an edge the value of the nearer of its two sides."""
+    """Give each pixel near an edge of the blur map (H x W, pixels) the value of one side, the one it is closer to."""
     high = F.max_pool2d(blur_px[None], 5, stride=1, padding=2)[0]
     low = -F.max_pool2d(-blur_px[None], 5, stride=1, padding=2)[0]
     snapped = torch.where(blur_px - low < high - blur_px, low, high)
@@ -68,10 +81,17 @@ def harden(blur_px: Tensor) -> Tensor:
 
 
 def layers_from_blur(colour: Tensor, blur_px: Tensor) -> list[Layer]:
-    """Layers from back to front of a picture 3 H W in linear light with its signed blur H W in pixels.
+    """Cut a picture into layers by its blur map.
 
-    The range of blur is cut at as few places as will separate all neighbours more than `JUMP_PX` apart, so that no
-    layer has an edge within itself. Together the layers show `colour` again.
+    The range of blur is cut at as few values as separate all neighbouring pixels more than `JUMP_PX` apart, so that no
+    layer has an edge inside. Laid over one another, the layers show `colour` again.
+
+    Args:
+        colour: The picture in linear light, 3 x H x W.
+        blur_px: Its signed blur radius in pixels, H x W.
+
+    Returns:
+        Layers from back to front.
     """
     cuts = [float(blur_px.max()), *reversed(cuts_between_jumps(blur_px)), -torch.inf]
     bands = [(blur_px > low) & (blur_px <= high) for high, low in pairwise(cuts)]
@@ -84,8 +104,8 @@ def layers_from_blur(colour: Tensor, blur_px: Tensor) -> list[Layer]:
 
 
 def _layer(colour: Tensor, blur_px: Tensor, band: Tensor, not_nearer: Tensor, opaque: bool) -> Layer:
-    """What is seen of one band, continued behind what is nearer."""
-    # At its edge a picture mixes the colours of both sides, so what is made up is made from a pixel further in.
+    """The visible part of one band of blur, continued behind nearer bands."""
+    # Pixels at an edge mix the colours of both sides, so the continuation starts one pixel further in.
     sure = -F.max_pool2d(-band[None].float(), 3, stride=1, padding=1)[0]
     sure = sure if bool(sure.any()) else band.float()
     made_up = push_pull(torch.cat([colour, blur_px[None]]), sure)
@@ -94,7 +114,7 @@ def _layer(colour: Tensor, blur_px: Tensor, band: Tensor, not_nearer: Tensor, op
 
 
 def _continued(band: Tensor, not_nearer: Tensor, by_px: int) -> Tensor:
-    """`band` and, up to `by_px` behind what is nearer, all that lies nearer to it than to anything farther."""
+    """`band` and, up to `by_px` pixels behind nearer bands, whatever is closer to it than to anything farther away."""
     grown, rest = band, not_nearer & ~band
     for _ in range(by_px):
         free = ~(grown | rest)
@@ -106,7 +126,7 @@ def _continued(band: Tensor, not_nearer: Tensor, by_px: int) -> Tensor:
 
 
 def _grown_by_one(mask: Tensor) -> Tensor:
-    """A mask H W with the eight neighbours of all that is in it. A hundred times as quick as pooling floats."""
+    """A mask H x W with the eight neighbours of its pixels added; a hundred times as fast as max pooling of floats."""
     rows = mask.clone()
     rows[1:] |= mask[:-1]
     rows[:-1] |= mask[1:]
@@ -117,12 +137,12 @@ def _grown_by_one(mask: Tensor) -> Tensor:
 
 
 def cuts_between_jumps(blur_px: Tensor) -> list[float]:
-    """The fewest values, rising, such that one lies between any two neighbours more than `JUMP_PX` apart."""
+    """The fewest values, in rising order, such that one lies between any two neighbours more than `JUMP_PX` apart."""
     jumps = np.concatenate([_jumps(blur_px[1:], blur_px[:-1]), _jumps(blur_px[:, 1:], blur_px[:, :-1])])
     cuts: list[tuple[float, float]] = []
     for low, high in jumps[np.argsort(jumps[:, 1], kind="stable")].tolist():
         if cuts and low < cuts[-1][1]:
-            cuts[-1] = (max(cuts[-1][0], low), cuts[-1][1])  # cut by the same value
+            cuts[-1] = (max(cuts[-1][0], low), cuts[-1][1])  # one value separates this jump too
         else:
             cuts.append((low, high))
     return [(low + high) / 2 for low, high in cuts]
@@ -131,12 +151,17 @@ def cuts_between_jumps(blur_px: Tensor) -> list[float]:
 def _jumps(a: Tensor, b: Tensor) -> np.ndarray:
     pairs = torch.stack([torch.minimum(a, b), torch.maximum(a, b)], -1).double()
     found = pairs[pairs[..., 1] - pairs[..., 0] > JUMP_PX]
-    # Hundredths keep the count of different jumps small.
+    # Rounding to hundredths keeps the number of different jumps small.
     return np.unique((found * 100).round().numpy(), axis=0) / 100
 
 
 def push_pull(values: Tensor, known: Tensor) -> Tensor:
-    """Carry `values`, C H W, from where `known`, H W in [0, 1], smoothly into the rest (Gortler et al., 1996)."""
+    """Interpolate values smoothly from where they are known (push-pull: Gortler et al., "The lumigraph", 1996).
+
+    Args:
+        values: C x H x W.
+        known: Weight of each pixel, H x W in [0, 1]; 0 where it is unknown.
+    """
     weight = known.to(values.dtype)[None]
     if bool((weight == 1).all()) or weight.numel() == 1:
         return values * (weight > 0)

@@ -1,4 +1,4 @@
-"""What a raw converter does after the blur, to all pictures of a pair alike: sharpening, and light lifted in places."""
+"""What a raw converter does after the blur, to all pictures of a pair alike: sharpening, and local brightening."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,14 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True)
 class Developer:
-    """sharpening: strength of an unsharp mask of deviation `radius_px`, 0 for none.
+    """Settings of a raw converter.
 
-    local_tone: deviation of a smooth field, in stops, by which the exponent of the tone curve differs over the picture;
-    `seed` decides the field.
+    Attributes:
+        sharpening: Strength of an unsharp mask, 0 for none.
+        radius_px: Its standard deviation in pixels.
+        local_tone: Standard deviation, in stops, of a smooth random field f over the picture; display values are raised
+            to the power 2^f.
+        seed: Of that field.
     """
 
     sharpening: float = 0.0
@@ -21,7 +25,7 @@ class Developer:
     seed: int = 0
 
     def develop(self, pictures: Tensor) -> Tensor:
-        """N 3 H W display values in [0, 1], with the same done to each."""
+        """Develop pictures alike: N x 3 x H x W display values in [0, 1]."""
         if self.local_tone:
             grid = torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(self.seed))
             field = F.interpolate(grid * self.local_tone, pictures.shape[-2:], mode="bicubic", align_corners=True)
@@ -32,7 +36,12 @@ class Developer:
 
 
 def smooth(pictures: Tensor, sigma_px: float) -> Tensor:
-    """N C H W under a Gaussian of that deviation, cut at three of them; beyond the edges the edge pixels go on."""
+    """Convolve with a Gaussian, cut off at three standard deviations; edge pixels continue beyond the edges.
+
+    Args:
+        pictures: N x C x H x W.
+        sigma_px: Standard deviation in pixels.
+    """
     half = max(1, int(3 * sigma_px + 0.5))
     x = torch.arange(-half, half + 1, dtype=pictures.dtype)
     weights = torch.exp(-0.5 * (x / sigma_px) ** 2)

@@ -1,13 +1,22 @@
 """Point-spread functions of the two half apertures: k_L = C (1 - g), k_R = C (1 + g), each of sum 1.
 
-Pupil coordinates (u, w) fill the unit disc; a point with signed blur radius c lands at image offset c (u, w), so one
-formula serves both sides of the focal plane. The disparity is d = x_R - x_L = rho c with rho = 2 E[u g] for every c:
-behind the focal plane content lies further right in R.
+Pupil coordinates (u, w) fill the unit disc. A point with the signed blur radius c is imaged at the offset c (u, w), so
+one formula serves both sides of the focal plane. The disparity is d = x_R - x_L = rho c with rho = 2 E[u g] for every
+c: behind the focal plane, content lies further right in the right view.
 
-Two families of pupils. In the even one C is even and g odd in u, so k_R mirrors k_L. In the one-sided one (`Lens.side`)
-each view sees what lies on its side of a line through the pupil, the line stands off the centre, and what a view
-misses in area it is given back in brightness: the narrow view is a crescent, the broad one nearly the whole opening, as
-at the sides of a phone's pictures (Xin et al., ICCV 2021, measured on their kernels).
+There are two families of pupils. In the even one, C is even and g odd in u, so k_R is the mirror image of k_L. In the
+one-sided one (`Lens.side`), the pupil is divided by a line off its centre, each view sees one part, and both views are
+scaled to the same brightness: the narrow view is a crescent, the broad one nearly the whole aperture, as at the sides
+of a phone's pictures (Xin et al., "Defocus map estimation and deblurring from a single dual-pixel image", ICCV 2021,
+measured on their kernels).
+
+Example:
+    >>> import torch
+    >>> pair = kernels(Lens(rho=0.4), 6.0)  # 2 x K x K
+    >>> columns = torch.arange(pair.shape[-1]) * 1.0
+    >>> left, right = (pair.sum(1) * columns).sum(1)
+    >>> round(float(right - left), 2)  # rho times the blur radius
+    2.4
 """
 
 import math
@@ -23,27 +32,29 @@ from torch import Tensor
 class Lens:
     """The shape of the point-spread functions, independent of their size.
 
-    rho: disparity per signed blur radius, 0 < rho < 0.849 (the ideal half disc).
-    rim: 0 for a flat disc, up to 1 for a dark centre with a bright rim (Abuolaim et al., ICCV 2021), below 0 for a
-        bright centre.
-    rim_order: how sharply the rim sets in.
-    split: 0 makes g a ramp in u; 1 makes it a step (an ideal half disc); between, a saturating tanh.
-    softness_px: standard deviation of a Gaussian that softens the edge, in pixels, for every c.
-    softness_rel: the same in units of |c|.
-    blades: number of straight aperture blades, 0 for a round opening; even numbers keep the mirror symmetry exact.
-    skew: shifts the split off the pupil's centre, as at the sides of the frame; 0 keeps the views mirror images.
-    clip: (x, y) centre of a second unit-and-a-bit disc that clips the pupil off axis ("cat's eye"), (0, 0) for none.
-    decentre: how far the whole opening lies off the lens's centre along u, in units of its radius: both views of a
-        point move by decentre * c against its sharp place.
-    side: None for the even family. A number chooses the one-sided one: the right view sees what lies at u > -side,
-        the left one the rest, across an edge as wide as `rho` asks. It counts in full below a blur radius of 8 px and
-        shrinks beyond, to a half at 15 px.
-    rim_growth: what is added to `rim` for each 10 px of signed blur radius, as spherical aberration does.
-    shade: tilts of the pupil's transmission for both views, exponents at its edge: along w, upright (u^2 - w^2) and
-        diagonal (2 u w).
-    uneven: the same tilts, of one sign for the left view and of the other for the right one.
-    aberrations: transverse, in pixels at the pupil's edge: spherical, coma along u and w, astigmatism upright and
-        diagonal. They add to the blur whatever its radius is.
+    Attributes:
+        rho: Disparity per signed blur radius, 0 < rho < 0.849 (the ideal half disc).
+        rim: 0 for a flat disc, up to 1 for a dark centre with a bright rim (Abuolaim et al., ICCV 2021), below 0 for a
+            bright centre.
+        rim_order: How steep the transition to the rim is.
+        split: 0 makes g a ramp in u; 1 makes it a step (an ideal half disc); between, a saturating tanh.
+        softness_px: Standard deviation of a Gaussian that softens the edge, in pixels, for every c.
+        softness_rel: The same in units of |c|.
+        blades: Number of straight aperture blades, 0 for a round opening; even numbers keep the mirror symmetry exact.
+        skew: Shifts the split off the pupil's centre, as at the sides of the frame; 0 keeps the views mirror images.
+        clip: Centre (x, y) of a second disc, of radius 1.15, that clips the pupil off axis ("cat's eye"); (0, 0) for
+            none.
+        decentre: Offset of the whole opening from the lens's centre along u, in units of its radius: both views of a
+            point move by decentre * c from its sharp position.
+        side: None for the even family. A number chooses the one-sided one: the right view sees what lies at u > -side,
+            the left one the rest, with a transition as wide as `rho` requires. It has full effect below a blur radius
+            of 8 px and decreases beyond, to a half at 15 px.
+        rim_growth: Added to `rim` for each 10 px of signed blur radius, as spherical aberration does.
+        shade: Gradients of the pupil's transmission in both views, as exponents at its edge: along w, upright (u^2 -
+            w^2) and diagonal (2 u w).
+        uneven: The same gradients, with opposite signs in the two views.
+        aberrations: Transverse ray aberrations in pixels at the pupil's edge: spherical, coma along u and w,
+            astigmatism upright and diagonal. They add to the blur whatever its radius is.
     """
 
     rho: float = 0.4
@@ -65,10 +76,19 @@ class Lens:
 
 @lru_cache(maxsize=64)
 def pupil(lens: Lens, samples: int = 96, blur_px: float = 0.0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Samples of the pupil: u, w, the weights of the mean of both views (sum 1) and g, each a flat tensor.
+    """Sample the pupil.
 
-    2 E[u g] equals `lens.rho` on these very samples, and g lies in [-1, 1] with mean 0; a `rho` beyond what the shape
-    can give raises ValueError. `blur_px` matters only to lenses whose pupil changes with it.
+    Args:
+        lens: Its shape.
+        samples: Samples along its diameter.
+        blur_px: Signed blur radius; it matters only for lenses whose pupil changes with it.
+
+    Returns:
+        u, w, the weights of the mean of both views (sum 1) and g, each a flat tensor. g lies in [-1, 1] and has mean 0;
+        2 E[u g] over these samples equals `lens.rho`.
+
+    Raises:
+        ValueError: The shape cannot have such a large `rho`.
     """
     axis = (torch.arange(samples, dtype=torch.float64) + 0.5) * (2 / samples) - 1
     w, u = torch.meshgrid(axis, axis, indexing="ij")
@@ -105,7 +125,7 @@ def _tilts(amounts: tuple[float, float, float], u: Tensor, w: Tensor) -> Tensor:
 
 
 def _one_sided(lens: Lens, u: Tensor, w: Tensor, weight: Tensor, blur_px: float) -> tuple[Tensor, Tensor]:
-    """Weights of the mean of both views, and g, with the dividing edge as wide as rho asks."""
+    """Weights of the mean of both views, and g, with a dividing edge as wide as rho requires."""
     assert lens.side is not None
     line = u + lens.side * max(0.25, 1 - max(0.0, abs(blur_px) - 8) / 14)
     tilt = _tilts(lens.uneven, u, w)
@@ -120,7 +140,7 @@ def _one_sided(lens: Lens, u: Tensor, w: Tensor, weight: Tensor, blur_px: float)
 
     low, high = 1e-2, 1e3
     if rho_of(low) < lens.rho:
-        raise ValueError(f"rho={lens.rho} is more than this pupil can give ({rho_of(low):.3f}); choose a smaller rho")
+        raise ValueError(f"rho={lens.rho} is more than this pupil allows ({rho_of(low):.3f}); choose a smaller rho")
     sharpness = _root(lambda log: rho_of(math.exp(-log)) - lens.rho, -math.log(high), -math.log(low))
     left, right = views_of(math.exp(-sharpness))
     both = left + right
@@ -128,7 +148,11 @@ def _one_sided(lens: Lens, u: Tensor, w: Tensor, weight: Tensor, blur_px: float)
 
 
 def largest_rho(lens: Lens) -> float:
-    """The largest `rho` that a lens of this shape can have in focus and at a blur radius of 30 px to both sides."""
+    """The largest `rho` that a lens of this shape can have at blur radii of -30, 0 and 30 px.
+
+    Raises:
+        ValueError: Not even 0.04 is possible.
+    """
     for rho in torch.linspace(0.84, 0.04, 41).tolist():
         try:
             for blur_px in (-30.0, 0.0, 30.0):
@@ -140,7 +164,7 @@ def largest_rho(lens: Lens) -> float:
 
 
 def _split(lens: Lens, u: Tensor, weight: Tensor) -> Tensor:
-    """A g of mean 0 with 2 E[u g] = rho: a ramp or tanh, steepened only as far as rho asks."""
+    """A g of mean 0 with 2 E[u g] = rho: a ramp or tanh, no steeper than rho requires."""
     steep = 1e-3 + 1 / max(1e-3, 1 - lens.split) - 1
     shape = torch.tanh(steep * (u + lens.skew)) / torch.tanh(torch.tensor(steep))
 
@@ -153,7 +177,7 @@ def _split(lens: Lens, u: Tensor, weight: Tensor) -> Tensor:
 
     low, high = 0.0, 1e4
     if rho_of(high) < lens.rho:
-        raise ValueError(f"rho={lens.rho} is more than this pupil can give ({rho_of(high):.3f}); choose a smaller rho")
+        raise ValueError(f"rho={lens.rho} is more than this pupil allows ({rho_of(high):.3f}); choose a smaller rho")
     reached = 2.0
     while reached < high and rho_of(reached) < lens.rho:
         low, reached = reached, 2 * reached
@@ -162,8 +186,11 @@ def _split(lens: Lens, u: Tensor, weight: Tensor) -> Tensor:
 
 
 def _root(rising: Callable[[float], float], low: float, high: float) -> float:
-    """Where a rising function, negative at `low` and not at `high`, is 0 to 1e-10, by regula falsi as in Illinois
-    (Dowell and Jarratt, BIT 1971): every look at a whole pupil takes time, and halving needs dozens."""
+    """The zero of a rising function that is negative at `low` and not at `high`, to 1e-10.
+
+    Illinois variant of regula falsi (Dowell and Jarratt, BIT 1971): each evaluation goes over the whole pupil, and
+    bisection would need dozens.
+    """
     at_low, at_high, moved = rising(low), rising(high), 0
     for _ in range(60):
         middle = (low * at_high - high * at_low) / (at_high - at_low) if at_high > at_low else (low + high) / 2
@@ -179,13 +206,13 @@ def _root(rising: Callable[[float], float], low: float, high: float) -> float:
 
 
 def stopped_down(lens: Lens) -> Lens:
-    """The same lens with a small opening, for the mean of both views: no more one-sided, and rid of its aberrations."""
+    """The same lens with a small aperture, for the mean of both views: neither one-sided nor with aberrations."""
     straight = Lens(rho=min(lens.rho, 0.1), rim=lens.rim, rim_order=lens.rim_order, blades=lens.blades, clip=lens.clip)
     return replace(straight, softness_px=0.2, softness_rel=lens.softness_rel, decentre=lens.decentre)
 
 
 def reach_px(lens: Lens, blur_px: float) -> int:
-    """How far a kernel reaches from its centre, in whole pixels."""
+    """Radius of the kernel's support in whole pixels, for a signed blur radius."""
     spherical, *others = (abs(amount) for amount in lens.aberrations)
     farthest = abs(blur_px) * (1 + abs(lens.decentre)) + spherical + 2 * sum(others)
     return int(farthest + 3 * _softness(lens, blur_px) + 2)
@@ -197,11 +224,18 @@ def _softness(lens: Lens, blur_px: float) -> float:
 
 @lru_cache(maxsize=4096)
 def kernels(lens: Lens, blur_px: float, reach: int | None = None) -> Tensor:
-    """Left and right point-spread function of one signed blur radius: 2 x K x K, K = 2 reach + 1, each of sum 1.
+    """Left and right point-spread function for one signed blur radius.
 
-    Pupil samples are splatted bilinearly, which keeps d = rho c below one pixel (area sampling does not).
-    To be applied by convolution, not correlation. `reach` defaults to `reach_px`. Results are remembered: do not change
-    them in place.
+    Pupil samples are splatted bilinearly, which keeps d = rho c exact below one pixel too (area sampling does not).
+
+    Args:
+        lens: The shape.
+        blur_px: Signed blur radius in pixels.
+        reach: Radius of the kernels' support in pixels; `reach_px` by default.
+
+    Returns:
+        2 x K x K, K = 2 reach + 1, each of sum 1, to be applied by convolution, not correlation. Results are cached: do
+        not change them in place.
     """
     reach = reach_px(lens, blur_px) if reach is None else reach
     u, w, weight, g = pupil(lens, _samples(blur_px), blur_px if _changes(lens) else 0.0)
@@ -224,8 +258,10 @@ def _changes(lens: Lens) -> bool:
 
 
 def _transverse(lens: Lens, u: Tensor, w: Tensor) -> tuple[Tensor | float, Tensor | float]:
-    """Where a ray through (u, w) misses its place, in pixels along u and w (Welford, Aberrations of Optical Systems,
-    1986). Spherical aberration is balanced by defocus and coma by a shift, so the picture stays where it is."""
+    """Transverse ray aberration at (u, w), in pixels along u and w (Welford, Aberrations of Optical Systems, 1986).
+
+    Spherical aberration is balanced by defocus and coma by a shift, so that the picture stays where it is.
+    """
     if not any(lens.aberrations):
         return 0.0, 0.0
     spherical, along_u, along_w, upright, diagonal = lens.aberrations
@@ -236,7 +272,7 @@ def _transverse(lens: Lens, u: Tensor, w: Tensor) -> tuple[Tensor | float, Tenso
 
 
 def _samples(blur_px: float) -> int:
-    """At least four pupil samples for each pixel of the kernel, in steps that let `pupil` be remembered."""
+    """At least four pupil samples for each pixel of the kernel, rounded up so that few different pupils are cached."""
     return 32 * max(1, -(-int(8 * abs(blur_px)) // 32))
 
 

@@ -1,7 +1,8 @@
-"""Scenes laid out as photographs are: one photograph with its own map of inverse depth, seen out of focus.
+"""Scenes laid out like photographs: one photograph with its own map of inverse depth, seen out of focus.
 
-Two thirds of a real picture's pixels lie on slants and most of them on one ground plane, which cards before a
-background do not show. The maps are guesses of a network from the single picture: plausible layouts, no measurements.
+Two thirds of a real picture's pixels lie on slanted surfaces, most of them on one ground plane, which flat objects in
+front of a background do not show. The maps are estimated by a network from the single picture: plausible layouts, not
+measurements.
 """
 
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from dualpix.simulation.render import Layer
 from dualpix.simulation.sensor import Tone
 
 LEAST_RANGE = 0.02
-"""Of inverse depth within a crop, below which it counts as one plane."""
+"""A crop whose inverse depth spans less than this counts as one plane."""
 
 MOST_DISPARITY_PX = 8.0
 
@@ -29,10 +30,21 @@ def with_depth(photos: Sequence[Tensor]) -> list[Tensor]:
 def draw_landscape(
     rng: np.random.Generator, photos: Sequence[Tensor], size: int, tone: Tone, rho: float, most_blur_px: float
 ) -> list[Layer]:
-    """Layers from back to front, `size` pixels square, of one of `photos`, bytes 4 H W, the last plane inverse depth.
+    """Draw a random scene from one photograph with a map of inverse depth.
 
-    The focus lies on a random pixel; disparity, `rho` times the blur, reaches what is drawn up to `MOST_DISPARITY_PX`
-    as far as `most_blur_px` allows.
+    The focus is set to the depth of a random pixel. The largest disparity (`rho` times the blur) is drawn from 0.5 to
+    `MOST_DISPARITY_PX`, and limited so that the blur stays within `most_blur_px`.
+
+    Args:
+        rng: Source of randomness.
+        photos: uint8, 4 x H x W, the last plane inverse depth.
+        size: Side of the scene in pixels.
+        tone: The photographs' display encoding.
+        rho: The lens's disparity per blur radius.
+        most_blur_px: The largest blur radius.
+
+    Returns:
+        Layers from back to front.
     """
     source = photos[int(rng.integers(len(photos)))]
     side = int(min(size * float(rng.choice([1.0, 1.4, 2.0])), *source.shape[1:]))
@@ -46,7 +58,7 @@ def draw_landscape(
 
 
 def _focus(rng: np.random.Generator, inverse_depth: Tensor, rho: float, most_blur_px: float) -> Tensor:
-    """Signed blur, H W: affine in inverse depth, with the nearer parts in front of a random pixel's plane."""
+    """Signed blur, H x W: affine in inverse depth, 0 at the depth of a random pixel, negative in front of it."""
     low, high = (float(torch.quantile(inverse_depth[::4, ::4], share)) for share in (0.01, 0.99))
     reach_px = min(float(rng.uniform(0.5, MOST_DISPARITY_PX)) / rho, most_blur_px)
     if high - low < LEAST_RANGE:

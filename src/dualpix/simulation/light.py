@@ -1,8 +1,8 @@
-"""The light of a training: which lenses, sensors and developers simulated photographs are taken with.
+"""Random optics for training: the lenses, sensors and developers with which simulated photographs are taken.
 
-One light for all cameras. Ranges are wider than what was measured on a Canon 5D Mark IV
-(results/calibration-dpdd-preview.md), a Canon R6 Mark II and a Pixel 4; what each part brought on real photographs
-stands in results/light.md.
+One distribution serves all cameras. Its ranges are wider than what was measured on a Canon 5D Mark IV
+(results/calibration-dpdd-preview.md), a Canon R6 Mark II and a Pixel 4; what each part contributed on real photographs
+is in results/light.md.
 """
 
 from dataclasses import dataclass, replace
@@ -13,25 +13,29 @@ from dualpix.simulation.developer import Developer
 from dualpix.simulation.kernels import Lens, largest_rho
 from dualpix.simulation.sensor import Sensor, Tone
 
-MOST_CONTRAST = 0.9  # of the tone curve: real Canon pairs have 0.4 to 1 (results/calibration-dpdd-preview.md)
+MOST_CONTRAST = 0.9  # `Tone.contrast`; real Canon pairs have 0.4 to 1 (results/calibration-dpdd-preview.md)
 
 
 @dataclass(frozen=True)
 class Light:
-    """Shares are of lenses or of pairs, in [0, 1].
+    """Distribution of lenses, sensors and developers. Shares are of lenses or of pairs, in [0, 1].
 
-    one_sided: lenses whose views are one-sided (`Lens.side`); the others' views mirror one another.
-    rho: range of disparity per blur radius of lenses that are not one-sided, the lower ones more often.
-    one_sided_rho: range of those that are, uniform: a narrow crescent lies far aside. Beyond 0.6 the dividing line is
-        nearly a step.
-    falling: lenses whose rho falls towards the sides of the frame.
-    bright_rims: lenses with a bright rim, up to 0.8.
-    aberration_px: deviation of each aberration at the pupil's edge, in pixels.
-    uneven: deviation of the tilts of the pupil's transmission.
-    decentre: most that the opening lies off the centre, against the side of the frame where the scene is.
-    noisy: pairs with noise. shot: range of its variance at white, log-uniform. grainy: those of them whose noise went
-        through the smoothing of a raw converter.
-    sharpened: pairs whose developer sharpened all pictures. local_tone: those it brightened and darkened in places.
+    Attributes:
+        one_sided: Share of lenses whose views are one-sided (`Lens.side`); other lenses' views are mirror images of one
+            another.
+        rho: Range of disparity per blur radius of lenses that are not one-sided, lower values more often.
+        one_sided_rho: Range of one-sided lenses, uniform: a narrow crescent lies far from the centre. Beyond 0.6 the
+            dividing edge is nearly a step.
+        falling: Share of lenses, not one-sided, whose rho decreases towards the sides of the frame.
+        bright_rims: Share of lenses with a bright rim, up to 0.8.
+        aberration_px: Standard deviation of each aberration at the pupil's edge, in pixels.
+        uneven: Standard deviation of the gradients of the pupil's transmission.
+        decentre: Largest offset of the opening from the centre, away from the side of the frame where the scene lies.
+        noisy: Share of pairs with noise.
+        shot: Range of the variance of shot noise at white, log-uniform.
+        grainy: Share of noisy pairs whose noise was smoothed by a raw converter.
+        sharpened: Share of pairs whose developer sharpened all pictures.
+        local_tone: Share of pairs whose developer brightened and darkened parts of the pictures.
     """
 
     one_sided: float = 0.5
@@ -49,12 +53,26 @@ class Light:
     local_tone: float = 0.0
 
 
-def draw_lens(rng: np.random.Generator, light: Light) -> Lens:
-    """A random pair of point-spread functions, somewhere in the frame.
+LIGHTS: dict[str, Light] = {
+    "any": Light(),
+    "canon-5d-mark-iv": Light(rho=(0.25, 0.44), one_sided=0.0, falling=1.0, bright_rims=0.1, noisy=0.2),
+    "pixel-4": Light(rho=(0.3, 0.45), one_sided=0.5, falling=0.5, noisy=0.9),
+}
+"""By camera: "any" is what the shipped weights have learnt from; the others are narrowed to what was measured,
+`results/calibration-dpdd-preview.md` (rho of 0.25 to 0.44 that falls to the sides, flat rims, little noise) and
+`results/light.md` (a rho of 0.42 in the middle, crescents at the sides)."""
 
-    x runs from -1 to 1 over its width. A rho that the drawn shape cannot have is lowered to what it can.
+
+def draw_lens(rng: np.random.Generator, light: Light) -> Lens:
+    """Draw a random lens, at a random position in the frame.
+
+    A rho that the drawn shape cannot have is lowered to 95 % of the largest possible one.
+
+    Args:
+        rng: Source of randomness.
+        light: The distribution.
     """
-    x = float(rng.uniform(-1, 1))
+    x = float(rng.uniform(-1, 1))  # over the width of the frame
     one_sided = rng.random() < light.one_sided
     low, high = light.one_sided_rho if one_sided else light.rho
     rho = low + (high - low) * float(rng.random()) ** (1.0 if one_sided else 1.5)
@@ -89,7 +107,13 @@ def _three(rng: np.random.Generator, deviation: float) -> tuple[float, float, fl
 
 
 def draw_sensor(rng: np.random.Generator, tone: Tone, light: Light) -> Sensor:
-    """A clean or a noisy sensor, with a trace of opposite shading, and a developer."""
+    """Draw a clean or a noisy sensor with a trace of opposite shading in the two views, and its developer.
+
+    Args:
+        rng: Source of randomness.
+        tone: The sensor's tone curve.
+        light: The distribution.
+    """
     noisy, grainy, sharpened, local = (
         rng.random() < share for share in (light.noisy, light.grainy, light.sharpened, light.local_tone)
     )

@@ -1,4 +1,4 @@
-"""Folders of ordinary photographs, as the simulator wants them."""
+"""Folders of ordinary photographs, read in the form that the simulator uses."""
 
 import hashlib
 import io
@@ -19,16 +19,22 @@ from dualpix.machine.files import write_whole
 from dualpix.pairs.sample import check_folder, list_pictures
 
 SMALLEST_PX = 64
-DECODING = 1  # raised whenever the same file comes to give other pixels
+DECODING = 1  # to be increased whenever a change makes the same file give other pixels
 
 Tell = Callable[[str], None]
 
 
 class Photos(Sequence[Tensor]):
-    """Photographs in files, bytes 3 x H x W each (4 with a map of inverse depth), that are mapped into memory: however
-    many processes open them, and whichever are sent to another, the machine holds one copy.
+    """Photographs in memory-mapped files: however many processes open them, the machine holds one copy.
 
-    files: as `share_photos` writes them. Raises OSError or ValueError for one that is missing or damaged.
+    Each is uint8, 3 x H x W, or 4 x H x W with a map of inverse depth. Pickling sends the names of the files only.
+
+    Args:
+        files: Files as `share_photos` writes them.
+
+    Raises:
+        OSError: A file is missing.
+        ValueError: A file is damaged.
     """
 
     def __init__(self, files: Sequence[Path]) -> None:
@@ -52,10 +58,19 @@ class Photos(Sequence[Tensor]):
 def read_photos(
     folders: Sequence[str | Path], smallest_px: int = SMALLEST_PX, tell: Tell | None = None
 ) -> list[Tensor]:
-    """All pictures directly inside the folders, as bytes 3 x H x W, in the order of their names.
+    """Read all pictures directly inside some folders.
 
-    Those that are smaller than `smallest_px` on a side are left out, and `tell` is given a sentence on them. Raises
-    `DataError` if a folder does not exist or all are, and `PictureError` for one that cannot be read.
+    Args:
+        folders: The folders.
+        smallest_px: Pictures with a shorter side than this are left out.
+        tell: Given one sentence about the pictures left out.
+
+    Returns:
+        uint8, 3 x H x W each, folder by folder in the order of their names.
+
+    Raises:
+        DataError: A folder does not exist, or no picture is large enough.
+        PictureError: A picture cannot be read.
     """
     paths = _list(folders)
     photos = [_decode(path) for path in paths]
@@ -70,14 +85,23 @@ def share_photos(
     depths: str | Path | None = None,
     tell: Tell | None = None,
 ) -> Photos:
-    """Like `read_photos`, decoded once for all processes and all runs: into `store`, a file for each photograph.
+    """Decode the photographs of some folders once for all processes and runs, into one file for each in `store`.
 
-    depths: a folder with maps of inverse depth, grey pictures of any size, white near: `FOLDER/NAME.png` for the
-        photograph NAME of a folder called FOLDER. Photographs that have one get it as a fourth plane, sharpened along
-        their own edges.
+    A file's name is a digest of the photograph's content, so a photograph that has changed is decoded again.
 
-    A file's name is a digest of what is in it, so that a photograph that has changed is decoded again. Raises OSError
-    if the store cannot be written, too.
+    Args:
+        folders: The folders.
+        store: Where the decoded files are kept.
+        smallest_px: Pictures with a shorter side than this are left out.
+        depths: A folder with maps of inverse depth: `FOLDER/NAME.png` for the photograph NAME of a folder called
+            FOLDER, a grey picture of any size, white for near. Photographs that have a map get it as a fourth plane,
+            sharpened along their own edges.
+        tell: Given one sentence about the pictures left out.
+
+    Raises:
+        DataError: As for `read_photos`.
+        PictureError: As for `read_photos`.
+        OSError: The store cannot be written.
     """
     maps = None if depths is None else check_folder(depths)
     paths = _list(folders)
@@ -97,7 +121,7 @@ def _decode(path: Path) -> Tensor:
 def _large(
     paths: Sequence[Path], sides: Sequence[int], folders: Sequence[str | Path], smallest_px: int, tell: Tell | None
 ) -> list[int]:
-    """The numbers of those that are large enough; the others are told of."""
+    """The indices of those that are large enough; `tell` is given a sentence about the others."""
     large = [number for number, side in enumerate(sides) if side >= smallest_px]
     if not large:
         places = ", ".join(str(folder) for folder in folders)
@@ -116,7 +140,7 @@ def _depth_of(photo: Path, depths: Path | None) -> Path | None:
 
 
 def _keep(path: Path, store: Path, depth: Path | None) -> Path:
-    """The file in `store` with the photograph decoded, made if it is not there."""
+    """The file in `store` with the decoded photograph, written if it is not there yet."""
     digest = hashlib.blake2b(path.read_bytes(), digest_size=16, salt=b"%d" % DECODING)
     if depth is not None:
         digest.update(depth.read_bytes())
@@ -136,8 +160,17 @@ def _keep(path: Path, store: Path, depth: Path | None) -> Path:
 
 
 def along_edges(coarse: Tensor, photo: Tensor, radius: int = 3, epsilon: float = 2e-3) -> Tensor:
-    """`coarse`, 1 h w in [0, 1], enlarged to a photograph, 3 H W, whose edges it follows (the fast guided filter, He
-    and Sun, 2015)."""
+    """Enlarge a coarse map so that it follows the edges of a photograph (fast guided filter, He and Sun, 2015).
+
+    Args:
+        coarse: 1 x h x w in [0, 1].
+        photo: 3 x H x W in [0, 1].
+        radius: Of the filter's window, in pixels of the coarse map.
+        epsilon: Variance of the photograph below which an area counts as flat.
+
+    Returns:
+        1 x H x W in [0, 1].
+    """
     size = coarse.shape[-2:]
     guide = photo.mean(0, keepdim=True)[None]
     small = F.interpolate(guide, size, mode="area")
@@ -155,7 +188,7 @@ def along_edges(coarse: Tensor, photo: Tensor, radius: int = 3, epsilon: float =
 
 
 def _map(file: Path) -> Tensor:
-    """PyTorch closes the file it maps; NumPy would keep it open, one for each photograph."""
+    """Map a file into memory. PyTorch closes the file afterwards; NumPy would keep one open for each photograph."""
     with file.open("rb") as opened:
         np.lib.format.read_magic(opened)
         shape, _, dtype = np.lib.format.read_array_header_1_0(opened)

@@ -1,8 +1,17 @@
-"""Layers of a scene, seen through the two half apertures: the left and right view, in linear light.
+"""Render the layers of a scene as seen through the two half apertures: the left and right view, in linear light.
 
-A layer is one object. Its pixels are scattered, each by the kernel of its own blur, and summed (slices of one surface
-must never be composited over one another: what lies behind would shine through every seam); objects are then laid over
-one another from back to front. Hidden parts of far objects are there, as in the world.
+A layer is one object. Each of its pixels is spread by the kernel of its own blur, and all are summed. (Slices of one
+surface must not be composited over one another, since the background would shine through at every seam.) Objects are
+then composited from back to front. Parts of far objects that are hidden by nearer ones are in the layers too, as in the
+real world.
+
+Example:
+    >>> import torch
+    >>> far = Layer(torch.rand(3, 64, 64), torch.ones(64, 64), torch.full((64, 64), 4.0))
+    >>> lens = Lens(rho=0.4)
+    >>> margin = margin_px(lens, [far])
+    >>> render([far], lens, margin).shape == (2, 3, 64 - 2 * margin, 64 - 2 * margin)
+    True
 """
 
 from collections.abc import Sequence
@@ -18,7 +27,13 @@ from dualpix.simulation.spreading import STEP_PX, Axis, cost_ns, spread, trimmed
 
 @dataclass(frozen=True)
 class Layer:
-    """One object. `colour` 3 H W in linear light, `alpha` H W in [0, 1], `blur_px` H W signed blur radius in pixels."""
+    """One object of a scene.
+
+    Attributes:
+        colour: In linear light, 3 x H x W.
+        alpha: Opacity, H x W in [0, 1].
+        blur_px: Signed blur radius in pixels, H x W.
+    """
 
     colour: Tensor
     alpha: Tensor
@@ -26,15 +41,21 @@ class Layer:
 
 
 def margin_px(lens: Lens, layers: Sequence[Layer]) -> int:
-    """How much wider than the picture, on each side, the layers must be so that no light is missing at its edges."""
+    """How many pixels the layers must extend beyond the picture on each side, so that its edges get all their light."""
     return max(reach_px(lens, float(layer.blur_px.abs().max())) for layer in layers)
 
 
 def render(layers: Sequence[Layer], lens: Lens, margin: int, whole: bool = False) -> Tensor:
-    """The left and right view, 2 x 3 x H x W in linear light, of `layers` given from back to front.
+    """Render the views of a scene.
 
-    `margin` pixels are cut off each side. The first layer must be opaque everywhere. whole: one view instead,
-    1 x 3 x H x W, through the whole aperture.
+    Args:
+        layers: From back to front, all of one size; the first is opaque everywhere.
+        lens: The shape of the point-spread functions.
+        margin: Pixels to be cut off at each side (see `margin_px`).
+        whole: Render one view through the whole aperture instead of two.
+
+    Returns:
+        Left and right view in linear light, 2 x 3 x H x W; 1 x 3 x H x W if `whole`.
     """
     light, cover, _ = scatter(layers[0], lens, margin, whole)
     views = light.div_(cover.clamp_min(1e-6))
@@ -45,7 +66,15 @@ def render(layers: Sequence[Layer], lens: Lens, margin: int, whole: bool = False
 
 
 def composite(layers: Sequence[Layer], margin: int) -> tuple[Tensor, Tensor]:
-    """The all-in-focus picture, 3 H W in linear light, and its signed blur map in pixels, H W."""
+    """Composite the layers without blur.
+
+    Args:
+        layers: From back to front, all of one size.
+        margin: Pixels to be cut off at each side.
+
+    Returns:
+        The all-in-focus picture in linear light, 3 x H x W, and its signed blur radius in pixels, H x W.
+    """
     colour, blur_px = layers[0].colour, layers[0].blur_px
     for layer in layers[1:]:
         colour = layer.colour * layer.alpha + colour * (1 - layer.alpha)
@@ -57,10 +86,17 @@ def composite(layers: Sequence[Layer], margin: int) -> tuple[Tensor, Tensor]:
 def scatter(
     layer: Layer, lens: Lens, margin: int = 0, whole: bool = False
 ) -> tuple[Tensor, Tensor, tuple[slice, slice]]:
-    """Premultiplied light, 2 3 h w, and cover, 2 1 h w, of one object in both views, and their rows and columns.
+    """Spread the light of one object over both views.
 
-    These count from `margin` pixels inside the layer's edges; outside them the object is not seen. Cover is at most 1.
-    whole: in the one view through the whole aperture.
+    Args:
+        layer: The object.
+        lens: The shape of the point-spread functions.
+        margin: Pixels to be cut off at each side.
+        whole: Render one view through the whole aperture instead of two.
+
+    Returns:
+        Premultiplied light, 2 x 3 x h x w; coverage, 2 x 1 x h x w, at most 1; and the rows and columns of the picture,
+        without the margin, to which both belong. The object is not seen outside of these.
     """
     thing, views = _Thing(layer, lens, whole), 1 if whole else 2
     height, width = layer.alpha.shape
@@ -90,8 +126,11 @@ def scatter(
 
 
 class _Thing:
-    """One object as it is scattered: the ends of its `rows` and `columns` that are not empty, its `light`, 4 H W, which
-    is premultiplied colour and alpha, and its blur's `low` and `high`, which tell of no hidden pixels."""
+    """One object while it is spread.
+
+    `rows` and `columns`: the range that is not empty. `light`: premultiplied colour and alpha, 4 x H x W. `low` and
+    `high`: its blur, with values that cannot be a minimum or maximum where nothing is.
+    """
 
     def __init__(self, layer: Layer, lens: Lens, whole: bool) -> None:
         self.whole = whole
@@ -106,21 +145,26 @@ class _Thing:
             self.low, self.high = (torch.where(there, layer.blur_px, end) for end in (torch.inf, -torch.inf))
 
     def reach(self, node: float) -> int:
-        """How far light of that blur goes. Asked for often, and to find a lens among the remembered ones takes time."""
+        """Radius of the kernel for that blur.
+
+        Cached here: this is called often, and a look-up by the whole lens is slow.
+        """
         if node not in self.reaches:
             self.reaches[node] = trimmed(self.lens, node, self.whole).shape[-1] // 2
         return self.reaches[node]
 
 
 def ends(seen: Tensor) -> tuple[int, int]:
-    """The first place and the one behind the last where something is seen; (0, 0) for nothing."""
+    """The first index where `seen` is true and the one behind the last; (0, 0) if there are none."""
     there = seen.nonzero()
     return (int(there[0]), int(there[-1]) + 1) if len(there) else (0, 0)
 
 
 class _Span(NamedTuple):
-    """One axis of what is scattered: the `source`, and the `window` that it is seen in, both in the layer.
-    `everywhere`: the source fills all that the window can see."""
+    """One axis of what is spread: the range `source` gives light, the range `window` is computed.
+
+    Both are indices of the layer. `everywhere`: whether the source fills all that the window can receive light from.
+    """
 
     source: slice
     window: Axis
@@ -128,7 +172,7 @@ class _Span(NamedTuple):
 
 
 class _Part(NamedTuple):
-    """A window of an object and all that is needed for it."""
+    """A window of an object and everything needed to compute it."""
 
     rows: _Span
     columns: _Span
@@ -152,8 +196,11 @@ def _seen_from(span: _Span) -> Axis:
 def _part(
     thing: _Thing, nodes: list[float], rows: tuple[int, int], columns: tuple[int, int], made: bool = True
 ) -> _Part | None:
-    """What is seen of a thing in a window, given the nodes that may be needed. What is hidden, or out of sight, may be
-    blurred more than what is seen. None for nothing. made: kernels may be made to learn how far exactly they reach."""
+    """The part of an object seen in a window; None if nothing is seen.
+
+    Pixels that are hidden or out of range may have more blur than those that are seen, so nodes are dropped where
+    possible. `made`: whether kernels may be computed to learn their exact radius.
+    """
     reach = max(thing.reach(node) if made else reach_px(thing.lens, node) for node in nodes)
     down, across = _span(thing.rows, reach, *rows), _span(thing.columns, reach, *columns)
     if down is None or across is None:
@@ -171,7 +218,7 @@ def _part(
 
 
 def _span(ends: tuple[int, int], reach: int, begin: int, end: int) -> _Span | None:
-    """Only what is there, and within reach of the window."""
+    """The range that holds something and lies within reach of the window."""
     first, last = max(ends[0], begin - reach), min(ends[1], end + reach)
     if first >= last:
         return None
@@ -181,11 +228,11 @@ def _span(ends: tuple[int, int], reach: int, begin: int, end: int) -> _Span | No
 
 
 def _divided(thing: _Thing, part: _Part) -> list[_Part]:
-    """A window in halves, and these again, where that is quicker: a smaller part of a slant has fewer nodes."""
+    """Split a window in halves, recursively, where that is faster: a smaller part of a slope needs fewer nodes."""
     if len(part.nodes) <= 2:
         return [part]
     rows, columns = ((axis.begin, axis.begin + axis.length) for axis in (part.rows.window, part.columns.window))
-    # Along the axis on which blur changes more.
+    # Split along the axis on which blur changes more.
     blur_px = thing.blur_px[part.rows.source, part.columns.source]
     down, across = (float((ends[0] - ends[-1]).abs().max()) for ends in (blur_px, blur_px.T))
     begin, end = rows if down >= across else columns
@@ -202,7 +249,7 @@ def _divided(thing: _Thing, part: _Part) -> list[_Part]:
 
 
 def _scattered(thing: _Thing, part: _Part) -> Tensor:
-    """Light and cover, 2 4 h w, of a part; light alone, 2 3 h w, where cover is 1 throughout."""
+    """Light and coverage of a part, 2 x 4 x h x w; light alone, 2 x 3 x h x w, where the coverage is 1 everywhere."""
     source, axes = (part.rows.source, part.columns.source), (_seen_from(part.rows), _seen_from(part.columns))
     if len(part.nodes) == 1:
         pairs, shares = [trimmed(thing.lens, part.nodes[0], thing.whole)], None
@@ -216,15 +263,20 @@ def _scattered(thing: _Thing, part: _Part) -> Tensor:
 
 
 def slice_radii(blur_px: Tensor) -> list[float]:
-    """The signed blur radii at which a blur map is cut into slices: only one where it is as good as constant."""
+    """The signed blur radii at which a blur map (H x W, pixels) is cut into slices; one if it is nearly constant."""
     low, high = float(blur_px.min()), float(blur_px.max())
     return [round((low + high) / 2, 2)] if high - low < 0.05 else nodes_between(low, high)
 
 
 def slices(blur_px: Tensor, nodes: Sequence[float]) -> list[tuple[float, Tensor | None]]:
-    """Cut a blur map at `nodes`: (signed blur radius, share of every pixel, None for all of it), empty ones left out.
+    """Divide a blur map among nodes; a pixel between two nodes is shared linearly, so that the blur is continuous.
 
-    A pixel between two nodes is shared linearly, so the blur is continuous.
+    Args:
+        blur_px: Signed blur radius in pixels, H x W.
+        nodes: Signed radii in rising order.
+
+    Returns:
+        For each node that has any: its radius, and every pixel's share, H x W; None for a share of 1 everywhere.
     """
     if len(nodes) == 1:
         return [(nodes[0], None)]
@@ -237,9 +289,9 @@ def slices(blur_px: Tensor, nodes: Sequence[float]) -> list[tuple[float, Tensor 
 
 
 def nodes_between(low: float, high: float) -> list[float]:
-    """Signed radii from below `low` to above `high`: 0.5 px apart up to 4 px, 1 px up to 12, 2 px beyond.
+    """Signed radii from at most `low` to at least `high`: 0.5 px apart up to 4 px, 1 px up to 12 px, 2 px beyond.
 
-    They lie closer where blur is small, where a step shows most.
+    They are closer where blur is small, since a step is most visible there.
     """
     half = [k * 0.5 for k in range(9)] + [float(k) for k in range(5, 13)] + [float(k) for k in range(14, 100, 2)]
     every = [-k for k in reversed(half[1:])] + half

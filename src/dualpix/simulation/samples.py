@@ -19,22 +19,37 @@ from dualpix.simulation.sensor import Sensor, Tone, quantise
 
 Coding = Callable[[Tensor], Tensor]
 
-DRAWING = 5  # raised whenever the same settings, seed and index come to give other pictures
-SHOWN = ("left", "right", "center", "sharp", "blur_px")  # of a sample
-SHOTS_PER_LENS = 16  # kernels are remembered for each lens; a new lens for each scene would spend its time on them
+DRAWING = 5  # to be increased whenever a change makes the same settings, seed and index give other pictures
+SHOWN = ("left", "right", "center", "sharp", "blur_px")  # the pictures and maps of a sample
+SHOTS_PER_LENS = 16  # kernels are cached for each lens; a new lens for every scene would spend most time on kernels
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """`count` samples `size` pixels square; the same `seed` and index give the same sample, whatever came before.
+    """A data set of simulated samples; a sample depends only on the settings, the seed and its index.
 
-    photos: bytes 3 H W each; with none, surfaces are patterns only.
-    sharp_aperture: the opening of the sharp shot as a share of the blurred one's: 0 for a pinhole, 4 / 22 for the
-        f/22 shot beside the f/4 shot of the DPDD data set.
-    depth: 8 or 16 bits a channel.
-    compressed: share of samples whose views have been through lossy coding. codecs: one or more of "jpeg", "vp8" and
-        "h264"; each as often as the others, but "h264" twice. Raises `DataError` for others, and `MachineError` for
-        "h264" without PyAV.
+    Attributes:
+        photos: Photographs, uint8, 3 x H x W each, or 4 x H x W with inverse depth; with none, surfaces have patterns
+            only.
+        size: Side of the square pictures in pixels.
+        count: Number of samples.
+        seed: Of all randomness.
+        sharp_aperture: Aperture of the sharp picture as a share of that of the views: 0 for a pinhole, 4 / 22 for a
+            sharp picture at f/22 with views at f/4, as in the DPDD data set.
+        depth: Bits per channel, 8 or 16.
+        compressed: Share of samples, in [0, 1], whose views have been through lossy coding.
+        layout: What the scenes are like.
+        codecs: One or more of "jpeg", "vp8" and "h264", each as often as the others, but "h264" twice as often.
+        light: Distribution of lenses, sensors and developers.
+
+    Raises:
+        DataError: A codec is not known.
+        MachineError: "h264" is to be used, and PyAV is not installed.
+
+    Example:
+        >>> sample = Simulated([], size=32, count=1)[0]
+        >>> sample["name"], sample["left"].shape, sample["blur_px"].shape
+        ('0-000000', torch.Size([3, 32, 32]), torch.Size([1, 32, 32]))
     """
 
     photos: Sequence[Tensor]
@@ -50,7 +65,7 @@ class Simulated:
 
     def __post_init__(self) -> None:
         if not self.codecs or not set(self.codecs) <= set(CODECS):
-            raise DataError(f"codecs={list(self.codecs)} will not do; give one or more of {', '.join(CODECS)}.")
+            raise DataError(f"codecs={list(self.codecs)} are not known; give one or more of {', '.join(CODECS)}.")
         if self.compressed and "h264" in self.codecs:
             video_library()
 
@@ -58,11 +73,19 @@ class Simulated:
         return self.count
 
     def __getitem__(self, index: int) -> dict[str, Tensor | str]:
-        """`left`, `right`, `center`, `sharp` 3 H W in [0, 1], `blur_px` 1 H W (signed), `name`."""
+        """`left`, `right`, `center`, `sharp`, 3 x H x W in [0, 1]; `blur_px`, 1 x H x W, signed; and `name`."""
         return self.sample(index, SHOWN)
 
     def sample(self, index: int, names: Collection[str]) -> dict[str, Tensor | str]:
-        """Of sample `index` only what is named, and `name`: each takes its time to finish."""
+        """Render only some parts of a sample, since each takes time.
+
+        Args:
+            index: Of the sample, from 0.
+            names: What to render, names in SHOWN; `name` is always there.
+
+        Raises:
+            IndexError: There is no such sample.
+        """
         if not 0 <= index < self.count:
             raise IndexError(f"sample {index} of {self.count}")
         lens = self.lens(index)
@@ -83,15 +106,15 @@ class Simulated:
         return {**finished, "name": self.name(index)}
 
     def name(self, index: int) -> str:
-        """The name of sample `index`."""
+        """The name of a sample: its seed and index."""
         return f"{self.seed}-{index:06d}"
 
     def lens(self, index: int) -> Lens:
-        """The lens of sample `index`, whose `rho` turns its `blur_px` into disparity in pixels."""
+        """The lens of a sample; its `rho` times the sample's `blur_px` is the disparity in pixels."""
         return _lens(self.seed, index // SHOTS_PER_LENS, self.light)
 
     def _scene(self, rng: np.random.Generator, lens: Lens, tone: Tone) -> list[Layer]:
-        """Layers just wide enough for their own blur."""
+        """Layers with margins just wide enough for their own blur."""
         margin = 48
         layers = draw_scene(rng, self.photos, self.size + 2 * margin, tone, self.layout, lens.rho)
         spare = margin - min(margin, margin_px(lens, layers))
@@ -108,12 +131,12 @@ class Simulated:
 
 @lru_cache(maxsize=16)
 def _lens(seed: int, number: int, light: Light) -> Lens:
-    """To find what disparity a lens can have takes as long as a picture; so lenses are remembered."""
+    """Drawing a lens takes as long as rendering a picture, since its largest rho has to be found; hence the cache."""
     return draw_lens(np.random.default_rng([seed, number, 1]), light)
 
 
 def draw_coding(rng: np.random.Generator, codecs: Sequence[str]) -> Coding:
-    """A random lossy coding, by one of these `CODECS`, for the pictures of one sample."""
+    """Draw a random lossy coding, by one of the `codecs`, for the pictures of one sample."""
     turns = [codec for codec in codecs for _ in range(2 if codec == "h264" else 1)]
     return CODECS[turns[rng.integers(len(turns))]](rng)
 
@@ -131,7 +154,7 @@ def _draw_h264(rng: np.random.Generator) -> Coding:
     return partial(as_h264, rate_factor=int(rng.integers(8, 23)))
 
 
-# Around what the DPDD previews show: a rate factor of 16, or VP8's quality of 83 (results/real-errors.md).
+# Ranges around what fits the DPDD previews: a rate factor of 16, or VP8 at quality 83 (results/real-errors.md).
 CODECS: dict[str, Callable[[np.random.Generator], Coding]] = {
     "jpeg": _draw_jpeg,
     "vp8": _draw_vp8,
@@ -148,10 +171,21 @@ def expose(
     seed: int = 0,
     names: Collection[str] = SHOWN,
 ) -> dict[str, Tensor]:
-    """Photograph a scene twice, wide open and stopped down: what is named of `SHOWN`.
+    """Photograph a scene wide open, for both views, and stopped down, for the sharp picture.
 
-    The combined view is the mean of the two views in linear light, after noise. Pictures are display-encoded, not yet
-    quantised.
+    The combined view is the mean of the two views in linear light, after noise.
+
+    Args:
+        layers: The scene, from back to front.
+        lens: The shape of the point-spread functions.
+        margin: Pixels of the layers to be cut off at each side.
+        sensor: Adds shading and noise, and encodes for display.
+        sharp_aperture: Aperture of the sharp picture as a share of that of the views; 0 for a pinhole.
+        seed: Of the noise.
+        names: What to compute, names in `SHOWN`.
+
+    Returns:
+        Display-encoded pictures in [0, 1], 3 x H x W, not quantised; and `blur_px`, 1 x H x W.
     """
     generator = torch.Generator().manual_seed(seed)
     views = sensor.expose(render(layers, lens, margin), generator).clamp(0, 1)

@@ -1,8 +1,8 @@
-"""Random scenes: a background and a few objects, in front of and behind the focal plane, their blur drawn directly.
+"""Random scenes: a background and a few objects in front of and behind the focal plane, with their blur drawn directly.
 
 Positions are drawn as signed blur radii c, not as depths: c is affine in 1 / z, so a plane in space is a plane in c,
-and a wanted range of blur is hit exactly. The defaults of `Layout` follow measurements on real Canon 5D Mark IV pairs
-at f/4, widened: blur behind the focal plane prevails, up to 20 px and more, and most surfaces are slanted.
+and a wanted range of blur is met exactly. The defaults of `Layout` follow measurements on real Canon 5D Mark IV pairs
+at f/4, with wider ranges: most blur is behind the focal plane, up to 20 px and more, and most surfaces are slanted.
 """
 
 from collections.abc import Sequence
@@ -20,20 +20,24 @@ from dualpix.simulation.textures import SHAPES, TEXTURES, photo, rough, rough_ph
 
 @dataclass(frozen=True)
 class Layout:
-    """What scenes are like. Blur in pixels at the size of the simulated picture.
+    """Distribution of scenes. Blur is in pixels of the simulated picture; shares are in [0, 1].
 
-    far_px: range of the background's blur, log-uniform; `far_tail_px` is reached by one scene in ten.
-    near_px: the most negative blur, of objects in front of the focal plane; most stay within a quarter of it.
-    single: share of scenes that show one surface only.
-    photos: share of surfaces that carry a photograph.
-    shade: each surface's linear light is multiplied by e^-shade to e^0.1, log-uniform.
-    balanced: share of scenes whose blur is drawn by its disparity, each of `DISPARITIES_PX` as often as the others.
-    behind: of these surfaces, those behind the focal plane.
-    native: share of scenes as a camera's own pixels show them: blur of 0.3 to 3 px, and photographs reduced until they
-        are sharp.
-    landscapes: share of scenes that are one photograph with its map of depth, where photographs have one.
-    reduced: least factor by which photographs are reduced.
-    rough: share of surfaces of fine texture without edges, such as bark, plaster, asphalt, foliage and rock.
+    Attributes:
+        far_px: Range of the background's blur, log-uniform.
+        far_tail_px: The upper end of that range for one scene in ten.
+        near_px: Largest blur of objects in front of the focal plane; most stay below a quarter of it.
+        single: Share of scenes that show one surface only.
+        max_objects: Most objects in front of the background.
+        photos: Share of surfaces that show a photograph.
+        slant_px: Largest change of blur from pixel to pixel on a slanted surface.
+        shade: Each surface's linear light is multiplied by e^-shade to e^0.1, log-uniform.
+        balanced: Share of scenes whose blur is drawn by its disparity, from each of `DISPARITIES_PX` equally often.
+        behind: Share of these scenes' surfaces that lie behind the focal plane.
+        native: Share of scenes at a camera's full resolution: blur of 0.3 to 3 px, photographs reduced until they are
+            sharp.
+        landscapes: Share of scenes that are one photograph with its map of depth, where photographs have one.
+        rough: Share of surfaces with a fine texture without edges, such as bark, plaster, asphalt, foliage and rock.
+        reduced: Least factor by which photographs are reduced.
     """
 
     far_px: tuple[float, float] = (2.0, 20.0)
@@ -57,7 +61,7 @@ SHAPE_SHARES = (0.2, 0.35, 0.22, 0.1, 0.05, 0.08)
 NATIVE_BLUR_PX = (0.3, 3.0)
 
 DISPARITIES_PX = ((0.0, 0.4), (0.4, 1.5), (1.5, 3.5), (3.5, 8.0))
-"""About the quartiles of what DPDD's test pictures show, at their size (a public study of 2026)."""
+"""About the quartiles of the disparities in DPDD's test pictures, at their full size (a public study of 2026)."""
 
 
 def draw_scene(
@@ -68,10 +72,18 @@ def draw_scene(
     layout: Layout | None = None,
     rho: float = 0.4,
 ) -> list[Layer]:
-    """Layers from back to front, `size` pixels square, the first opaque.
+    """Draw a random scene.
 
-    `photos` are bytes, 3 H W each, display-encoded. Surfaces are in linear light as `tone` decodes them. `rho`, the
-    lens's disparity per blur radius, matters only where the layout draws blur by its disparity.
+    Args:
+        rng: Source of randomness.
+        photos: Photographs, uint8, 3 x H x W each, display-encoded, or 4 x H x W with inverse depth.
+        size: Side of the scene in pixels.
+        tone: Decodes photographs and patterns to linear light.
+        layout: Distribution of scenes.
+        rho: The lens's disparity per blur radius, which matters only where blur is drawn by its disparity.
+
+    Returns:
+        Layers from back to front, size x size; the first is opaque everywhere.
     """
     layout = layout or Layout()
     if rng.random() < layout.landscapes and (mapped := with_depth(photos)):
@@ -139,7 +151,7 @@ def _layer(
     colour = tone.decode(texture[:, *seen])
     if rng.random() < 0.3:
         colour = _brighten(rng, colour)
-    whole = torch.zeros(3, size, size)  # what is not there needs no colour
+    whole = torch.zeros(3, size, size)  # only visible pixels need a colour
     torch.mul(colour, float(np.exp(rng.uniform(-layout.shade, 0.1))), out=whole[:, *seen])
     return Layer(whole, alpha, _plane(rng, size, blur_px, layout))
 
@@ -160,7 +172,7 @@ def _brighten(rng: np.random.Generator, colour: Tensor) -> Tensor:
 
 
 def _plane(rng: np.random.Generator, size: int, blur_px: float, layout: Layout) -> Tensor:
-    """A plane of blur with `blur_px` in the middle, slanted more often up-down (floors) than sideways."""
+    """Blur of a plane with `blur_px` in the middle, slanted more often up and down (floors) than sideways."""
     if rng.random() < 0.4:
         return torch.full((size, size), float(blur_px))
     slant = layout.slant_px * np.exp(rng.uniform(np.log(0.1), 0))

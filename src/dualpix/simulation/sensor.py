@@ -1,4 +1,4 @@
-"""From light to file: tone curve, view shading, noise and quantisation."""
+"""From light to the values of a file: shading, noise, tone curve and quantisation."""
 
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,16 +14,25 @@ from dualpix.simulation.developer import Developer, smooth
 class Tone:
     """Display encoding S(sRGB(x)), with S(v) = (1 - contrast) v + contrast (3 v^2 - 2 v^3).
 
-    Vendors' developers lift contrast above plain sRGB: on real Canon pairs, mixing light under contrast 0.3 to 0.6
-    explains the blurred views about 1 dB better than plain sRGB does.
+    Camera makers' raw converters use more contrast than plain sRGB: on real Canon pairs, mixing light under a contrast
+    of 0.3 to 0.6 explains the blurred views about 1 dB better than plain sRGB does.
+
+    Attributes:
+        contrast: 0 for plain sRGB, up to 1.
+
+    Example:
+        >>> import torch
+        >>> tone = Tone(contrast=0.5)
+        >>> [round(float(value), 3) for value in tone.encode(torch.tensor([0.0, 0.18, 1.0]))]
+        [0.0, 0.452, 1.0]
     """
 
     contrast: float = 0.0
 
     def encode(self, linear: Tensor) -> Tensor:
-        """Linear light, clipped to [0, 1] -> display values in [0, 1]."""
+        """Encode linear light of any shape, clipped to [0, 1], as display values in [0, 1]."""
         x = linear.clamp(0, 1)
-        # Logarithm and exponential are quicker than a power; the straight part is the lower one where it holds only.
+        # Logarithm and exponential are faster than a power; where the linear part applies it is the smaller one.
         v = x.clamp_min(0.0031308).log_().mul_(1 / 2.4).exp_().mul_(1.055).sub_(0.055)
         v = torch.minimum(v, x.mul_(12.92), out=v)
         if self.contrast == 0:
@@ -31,7 +40,7 @@ class Tone:
         return v.mul(-2).add_(3).mul_(v).sub_(1).mul_(self.contrast).add_(1).mul_(v)
 
     def decode(self, display: Tensor) -> Tensor:
-        """Display values in [0, 1] -> linear light, the inverse of `encode` to 1e-4."""
+        """Decode display values in [0, 1] to linear light, the inverse of `encode` to 1e-4."""
         table, steps = decoding(self.contrast)
         place = display.clamp(0, 1).mul_(len(table) - 1)
         below = place.int().clamp_max_(len(table) - 2)
@@ -41,7 +50,7 @@ class Tone:
 
 @lru_cache(maxsize=64)
 def decoding(contrast: float) -> tuple[Tensor, Tensor]:
-    """Linear light at 4097 equal steps of display values, and the 4096 differences between them."""
+    """Linear light at 4097 evenly spaced display values, and the 4096 differences between neighbours."""
     v = np.linspace(0, 1, 4097)
     curve = v * (1 - contrast + contrast * v * (3 - 2 * v))
     straight = np.interp(v, curve, v)
@@ -51,12 +60,18 @@ def decoding(contrast: float) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Sensor:
-    """What happens to the two views of linear light on their way into a file.
+    """What happens to the linear light of the two views on its way into a file.
 
-    shading: m at the sides of the frame; the views are multiplied by 1 - m x and 1 + m x, x in [-1, 1] over the width.
-    shot, read: noise variance is shot x + read^2, x in [0, 1] linear, independent for the two views.
-    grain_px: deviation of the Gaussian that has smoothed the noise, as demosaicing does; its variance stays.
-    developer: what is done to all pictures after the tone curve.
+    Attributes:
+        tone: The display encoding.
+        shading: m at the sides of the frame; the views are multiplied by 1 - m x and 1 + m x, with x from -1 to 1 over
+            the width.
+        shot: Shot noise; the noise has the variance shot x + read^2 for linear light x in [0, 1], independent in both
+            views.
+        read: Read noise, a standard deviation in the same unit.
+        grain_px: Standard deviation, in pixels, of a Gaussian that smoothed the noise, as demosaicing does; the
+            variance of the noise stays as it was.
+        developer: What is done to all pictures after the tone curve.
     """
 
     tone: Tone = Tone()
@@ -67,7 +82,15 @@ class Sensor:
     developer: Developer = field(default_factory=Developer)
 
     def expose(self, views: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Views 2 3 H W in linear light, with shading and noise, not yet encoded. Their mean is the combined view."""
+        """Add shading and noise to two views, without encoding them.
+
+        Args:
+            views: 2 x 3 x H x W in linear light.
+            generator: Of the noise.
+
+        Returns:
+            The same shape; the mean of both views is the combined view.
+        """
         x = torch.linspace(-1, 1, views.shape[-1])
         exposed = torch.stack([views[0] * (1 - self.shading * x), views[1] * (1 + self.shading * x)])
         if self.shot == 0 and self.read == 0:
@@ -81,6 +104,14 @@ class Sensor:
 
 
 def quantise(picture: Tensor, depth: int) -> Tensor:
-    """Round display values to `depth` bits, staying float in [0, 1]."""
+    """Round display values as a file does.
+
+    Args:
+        picture: Any shape; values outside [0, 1] are clipped.
+        depth: Bits per channel.
+
+    Returns:
+        Floats in [0, 1].
+    """
     levels = float(2**depth - 1)
     return (picture.clamp(0, 1) * levels).round() / levels

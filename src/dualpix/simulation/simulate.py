@@ -1,7 +1,7 @@
-"""Make dual-pixel pairs with their truth: many random scenes out of photographs, or one photograph with its depth map.
+"""Make dual-pixel pairs with ground truth: many random scenes from photographs, or one photograph with its depth map.
 
-Both write the layout that `datasets.folder` reads: the folders `left`, `right`, `center` and `sharp`, beside them
-`blur` with the signed blur radius of every pixel as NumPy files. What was simulated, and how, is told in JSON.
+Both write the layout that `datasets.folder` reads: the folders `left`, `right`, `center` and `sharp`, and beside them
+`blur` with the signed blur radius of every pixel as NumPy files. What was simulated, and how, is recorded in JSON.
 """
 
 import io
@@ -45,8 +45,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Simulation:
-    """Where the pairs are, their names in order, how many of them were made now (the rest were there already), and a
-    sentence on photographs that were left out."""
+    """What `simulate` wrote.
+
+    Attributes:
+        folder: Where the pairs are.
+        names: Their names in order.
+        made: How many of them were made now; the others were there already.
+        notes: A sentence about photographs that were left out.
+    """
 
     folder: Path
     names: list[str]
@@ -70,13 +76,38 @@ def simulate(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Simulation:
-    """Simulate `count` pairs, `size` pixels square, out of the pictures in the folders `photos`, into `folder`.
+    """Simulate pairs of random scenes made from photographs; the same settings give the same pairs.
 
-    The same settings give the same pairs. If `folder` holds some of them already, only the rest is made; pairs of
-    other settings are refused, or with `overwrite` replaced. `depth` is 8 or 16 bits; for `sharp_aperture`,
-    `compressed`, `codecs` and `layout` see `simulation.samples.Simulated`. `simulation.json` holds the settings and
-    every pair's lens, whose `rho` times the blur is the disparity. Raises `DataError`, `PictureError` for files that
-    cannot be read or written, and `MachineError` where a codec's package is missing.
+    If `folder` holds some of the pairs already, only the others are made. `simulation.json` records the settings and
+    every pair's lens, whose `rho` times the blur is the disparity.
+
+    Args:
+        photos: Folders of pictures.
+        folder: Where the pairs go.
+        count: How many pairs.
+        size: Side of the square pictures in pixels, 16 or more.
+        seed: Of all randomness, 0 or more.
+        sharp_aperture: Aperture of the sharp picture as a share of that of the views; 0 for a pinhole.
+        depth: Bits per channel, 8 or 16.
+        compressed: Share of pairs, in [0, 1], whose views have been through lossy coding.
+        codecs: Which coding, one or more of "jpeg", "vp8" and "h264".
+        layout: Distribution of scenes.
+        overwrite: Replace pairs of other settings in `folder` instead of refusing.
+        progress: Called after each pair with the number of pairs done and `count`.
+
+    Raises:
+        DataError: A setting is out of range, `folder` holds something else, or there are no photographs.
+        PictureError: A picture cannot be read or written.
+        MachineError: The package of a codec is missing.
+
+    Example:
+        >>> import tempfile
+        >>> import torch
+        >>> from dualpix import simulate, write_picture
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     left_out = write_picture(f"{folder}/photo.png", torch.rand(3, 64, 64))
+        ...     simulate([folder], f"{folder}/pairs", count=2, size=32).names
+        ['0-000000', '0-000001']
     """
     if count < 1 or size < MIN_SIDE_PX or seed < 0:
         wanted = f"1 pair or more of {MIN_SIDE_PX} px or more, and a seed from 0"
@@ -108,11 +139,23 @@ def simulate_photo(
     sharp_aperture: float = 0.0,
     overwrite: bool = False,
 ) -> Simulation:
-    """Take the scene of a sharp photograph and its depth map with a dual-pixel camera; write the pair to `folder`.
+    """Simulate how a dual-pixel camera sees the scene of a sharp photograph with a depth map.
 
-    `depth` is as `read_depth` takes it; `camera` a name in `simulation.camera.CAMERAS`, whose pixels become those of
-    the photograph, focused at `focus_m` if given. The pair is called as the photograph, and `camera/<name>.json` holds
-    the optics. Raises as `simulate_from_depth` does, and `DataError` if the pair exists already and not `overwrite`.
+    The pair has the photograph's name; `camera/<name>.json` records the optics.
+
+    Args:
+        photo: A sharp picture.
+        depth: Its depth map, as for `read_depth`.
+        folder: Where the pair goes.
+        camera: A camera, or a name in `simulation.camera.CAMERAS`; its pixels become those of the photograph.
+        focus_m: Distance of the focal plane in metres, instead of the camera's.
+        lens: The shape of the point-spread functions.
+        sharp_aperture: As in `simulate`.
+        overwrite: Whether an existing pair may be replaced.
+
+    Raises:
+        DataError: As for `simulate_from_depth` and `read_depth`; or the pair exists, or the lens cannot focus there.
+        PictureError: The photograph cannot be read, or a picture not be written.
     """
     picture = read_picture(photo)
     chosen = pick(CAMERAS, camera, "camera") if isinstance(camera, str) else camera
@@ -141,12 +184,31 @@ def simulate_from_depth(
     sharp_aperture: float = 0.0,
     seed: int = 0,
 ) -> Sample:
-    """What `camera` makes of the scene of a sharp picture, 3 H W in [0, 1], and its depth, H W in metres.
+    """Compute how a dual-pixel camera sees the scene of a sharp picture with a depth map.
 
-    Returns `left`, `right`, `center`, `sharp` (3 H W, not quantised), `blur_px` (1 H W, signed) and `name`. The
-    camera's pixels are those of the picture; `seed` is for the noise of `sensor`, which has none by default. What the
-    picture does not show is made up: see `simulation.depth`; beyond its borders it goes on as in a mirror. Raises
-    `DataError` for a depth map of another size, without any depth, or beyond the blur that can be simulated.
+    What the picture does not show is made up (see `simulation.depth`); beyond its borders it is mirrored.
+
+    Args:
+        picture: 3 x H x W in [0, 1], display-encoded.
+        depth_m: Depth along the optical axis in metres, H x W.
+        camera: The camera; its pixels are those of the picture.
+        lens: The shape of the point-spread functions.
+        sensor: Tone curve, shading and noise; only sRGB by default.
+        sharp_aperture: As in `simulate`.
+        seed: Of the noise.
+
+    Returns:
+        `left`, `right`, `center`, `sharp`, 3 x H x W, not quantised; `blur_px`, 1 x H x W, signed; and `name`.
+
+    Raises:
+        DataError: The depth map has another size, knows no depth at all, or needs more blur than can be simulated.
+
+    Example:
+        >>> import torch
+        >>> picture, depth_m = torch.rand(3, 32, 48), torch.full((32, 48), 2.0)
+        >>> sample = simulate_from_depth(picture, depth_m, CAMERAS["5d-mark-iv-50mm-f4"])
+        >>> sample["left"].shape, round(float(sample["blur_px"].mean()), 1)
+        (torch.Size([3, 32, 48]), 7.7)
     """
     if picture.shape[1:] != depth_m.shape or min(depth_m.shape) < MIN_SIDE_PX:
         sizes = [" x ".join(map(str, reversed(shape))) for shape in (depth_m.shape, picture.shape[1:])]
@@ -160,25 +222,30 @@ def simulate_from_depth(
 
 
 def read_depth(path: str | Path) -> Tensor:
-    """Depth along the optical axis, H W in metres: a NumPy file (.npy) of metres, or a 16-bit grey PNG of millimetres.
+    """Read a depth map along the optical axis: float32, H x W in metres.
 
-    Zero and NaN mean unknown, infinity is allowed in NumPy files. Raises `DataError` for anything else.
+    Args:
+        path: A NumPy file (.npy), H x W in metres, or a 16-bit grey PNG in millimetres. 0 and NaN mean unknown; NumPy
+            files may hold infinity.
+
+    Raises:
+        DataError: The file is something else, or damaged.
     """
     path = Path(path)
     if path.suffix.lower() == ".png":
         picture = read_picture(path)
         if picture.depth != 16 or not picture.grey:
-            raise DataError(f"{path} is no depth map: a PNG must be grey with 16 bits, in millimetres.")
+            raise DataError(f"{path} is not a depth map: a PNG must be grey with 16 bits, in millimetres.")
         return (picture.pixels[0].double() * 65535 / 1000).float()
     if path.suffix.lower() != ".npy":
-        raise DataError(f"{path} is no depth map; give a .npy file in metres, or a 16-bit grey PNG in millimetres.")
+        raise DataError(f"{path} is not a depth map; give a .npy file in metres, or a 16-bit grey PNG in millimetres.")
     try:
         depth_m = read_npy(path)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "it is damaged or no NumPy array"
+        reason = getattr(error, "strerror", None) or "it is damaged or not a NumPy array"
         raise DataError(f"{path} cannot be read: {reason}.") from None
     if getattr(depth_m, "ndim", 0) != 2 or depth_m.dtype.kind not in "fiu":
-        raise DataError(f"{path} is no depth map: it must hold height x width numbers, in metres.")
+        raise DataError(f"{path} is not a depth map: it must hold height x width numbers, in metres.")
     return torch.from_numpy(depth_m.astype(np.float32))
 
 
@@ -189,7 +256,7 @@ def _refocus(camera: Camera, focus_m: float) -> Camera:
 
 
 def _mirror(picture: Tensor, margin: int) -> Tensor:
-    """Continue a picture, C H W, by `margin` pixels, in several steps where it is smaller than that."""
+    """Extend a picture C x H x W by `margin` pixels at each side, in several steps where it is smaller than that."""
     while margin:
         step = min(margin, min(picture.shape[1:]) - 1)
         picture, margin = F.pad(picture, (step,) * 4, mode="reflect"), margin - step
@@ -197,22 +264,21 @@ def _mirror(picture: Tensor, margin: int) -> Tensor:
 
 
 def _open_folder(folder: Path, simulated: Simulated, overwrite: bool) -> None:
-    """Make `folder`, or find out that it may be gone on with, and write what will be in it."""
+    """Make `folder`, or check that pairs may be added to it, and record what it is going to hold."""
     settings = _settings(simulated)
     earlier = _read_card(folder)
     if overwrite:
         names = [name for name in earlier.get("pairs", {}) if Path(name).name == name]
         for path in (path for name in names for path in _paths(folder, name)):
-            with suppress(ValueError):  # a name that no file can have
+            with suppress(ValueError):  # names that are impossible for files
                 path.unlink(missing_ok=True)
         earlier = {}
     before = earlier.get("settings", settings)
     wrong = [key for key in before | settings if settings.get(key) != before.get(key)]
     if wrong:
-        told = ", ".join(wrong)
         raise DataError(
-            f"{folder} holds pairs that were simulated otherwise (other {told}); choose another folder, or give"
-            f" {option('overwrite')}."
+            f"{folder} holds pairs that were simulated with other settings ({', '.join(wrong)}); choose another folder,"
+            f" or give {option('overwrite')}."
         )
     lenses = {simulated.name(index): asdict(simulated.lens(index)) for index in range(simulated.count)}
     pairs = earlier.get("pairs", {}) | lenses
@@ -220,7 +286,7 @@ def _open_folder(folder: Path, simulated: Simulated, overwrite: bool) -> None:
 
 
 def _settings(simulated: Simulated) -> dict[str, Any]:
-    """All that the pairs depend on, the photographs by a checksum."""
+    """All that the pairs depend on; the photographs as a checksum."""
     photos = reduce(lambda crc, photo: crc32(photo.numpy().tobytes(), crc), simulated.photos, 0)
     named = {
         key: getattr(simulated, key) for key in ("size", "seed", "depth", "sharp_aperture", "compressed", "codecs")
@@ -231,7 +297,10 @@ def _settings(simulated: Simulated) -> dict[str, Any]:
 
 
 def _read_card(folder: Path) -> dict[str, Any]:
-    """What an earlier run wrote about `folder`, or nothing. Raises `DataError` if it holds anything else."""
+    """The record of an earlier run in `folder`; empty if there is none.
+
+    Raises `DataError` if the folder holds anything else.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         card = parse_json((folder / CARD).read_text(encoding="utf-8"))
@@ -253,7 +322,7 @@ def _paths(folder: Path, name: str) -> Iterable[Path]:
 
 
 def _write(folder: Path, sample: Sample, depth: int) -> None:
-    """Write one pair. Each file appears whole or not at all, so a pair is finished when it has all of them."""
+    """Write one pair. Each file appears whole or not at all, so a pair that has all of its files is complete."""
     for path in _paths(folder, sample["name"]):
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""Convolution of a few planes with both views' kernels, the quick way: in place where kernels are small, by transforms.
+"""Fast convolution of a few planes with both views' kernels: directly where these are small, or by Fourier transforms.
 
-Most of the simulator's time is spent here. Both ways give the same light to 1e-6 of it.
+Most of the simulator's time is spent here. Both methods agree to 1e-6 of the light.
 """
 
 from collections.abc import Sequence
@@ -13,15 +13,13 @@ from torch.nn import functional as F
 
 from dualpix.simulation.kernels import Lens, kernels
 
-LANES = 16  # of a processor: as many pixels, in as many views as there are, are made in one step of a convolution
-STEP_PX = (
-    64  # windows of direct convolutions are rounded up to it: for each new size the library first writes a program
-)
-UNSEEN = 1e-6  # of the light of a point may be cut off with the empty rim of its kernel
+LANES = 16  # SIMD lanes of a processor: pixels, counted over all views, that one step of a convolution computes
+STEP_PX = 64  # window sizes of direct convolutions are rounded up to it: the library compiles code for each new size
+UNSEEN = 1e-6  # share of a point's light that may be cut off with the empty rim of its kernel
 
 
 class Axis(NamedTuple):
-    """One axis of a window: where it `begins`, counted from the first pixel of the source, and its `length`."""
+    """One axis of a window: its `begin`, counted from the first pixel of the source, and its `length`."""
 
     begin: int
     length: int
@@ -29,9 +27,15 @@ class Axis(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def trimmed(lens: Lens, blur_px: float, whole: bool = False) -> Tensor:
-    """`kernels` without their rim where next to nothing lands: 2 x K x K, K odd. Do not change them in place.
+    """The kernels of `kernels` without the rim that holds next to no light. Do not change them in place.
 
-    whole: of their mean, that of the whole aperture, 1 x K x K.
+    Args:
+        lens: The shape of the point-spread functions.
+        blur_px: Signed blur radius in pixels.
+        whole: Give their mean instead, the kernel of the whole aperture.
+
+    Returns:
+        2 x K x K, or 1 x K x K if `whole`; K is odd.
     """
     pair = kernels(lens, blur_px)
     if whole:
@@ -44,8 +48,18 @@ def trimmed(lens: Lens, blur_px: float, whole: bool = False) -> Tensor:
 
 
 def spread(planes: Tensor, shares: Tensor | None, pairs: Sequence[Tensor], rows: Axis, columns: Axis) -> Tensor:
-    """Each of `planes`, P H W, times each of `shares`, N H W (None for one of all ones), convolved with each of N
-    `pairs` of kernels, or single ones, and summed: 2 P h w, or 1 P h w, in a window."""
+    """Multiply planes by shares, convolve each product with its kernels, and sum.
+
+    Args:
+        planes: P x H x W.
+        shares: N x H x W; None for a single one of 1 everywhere.
+        pairs: N kernels of two views, 2 x K x K, or of one, 1 x K x K; K is odd and may differ.
+        rows: The rows of the window to be computed.
+        columns: Its columns.
+
+    Returns:
+        2 x P x h x w, or 1 x P x h x w for kernels of one view.
+    """
     side = max(pair.shape[-1] for pair in pairs)
     height, width = planes.shape[1:]
     directly, transformed = _costs_ns(len(pairs), side, (height, width), rows, columns)
@@ -56,12 +70,12 @@ def spread(planes: Tensor, shares: Tensor | None, pairs: Sequence[Tensor], rows:
 
 
 def cost_ns(count: int, side: int, source: tuple[int, int], rows: Axis, columns: Axis) -> float:
-    """About how long `spread` takes with so many kernels of that side."""
+    """Approximate time of `spread` in nanoseconds, with `count` kernels of `side` pixels."""
     return min(_costs_ns(count, side, source, rows, columns))
 
 
 def _costs_ns(count: int, side: int, source: tuple[int, int], rows: Axis, columns: Axis) -> tuple[float, float]:
-    """As measured, for each pixel and each call: directly and by transforms."""
+    """Time of the direct method and of Fourier transforms, fitted to measurements."""
     directly = (5 + 0.16 * count * side * (side + LANES // 2 - 1)) * _rounded(rows.length) * _rounded(columns.length)
     size = _transform_length(source[0], rows, side // 2) * _transform_length(source[1], columns, side // 2)
     return 5e5 + directly, 3e5 + 5e4 * count + (16 + 17 * count) * size
@@ -72,8 +86,11 @@ def _rounded(length: int) -> int:
 
 
 def _directly(planes: Tensor, shares: Tensor | None, pairs: Sequence[Tensor], rows: Axis, columns: Axis) -> Tensor:
-    """With steps of several pixels along the rows and as many shifted copies of each kernel as outputs, because
-    libraries are slow at convolutions with two outputs."""
+    """Direct convolution, several pixels of a row at a time.
+
+    Libraries are slow at convolutions with two output channels. So the kernels are shifted to several phases, each an
+    output channel of its own, and the convolution has a stride of as many pixels.
+    """
     reach = max(pair.shape[-1] for pair in pairs) // 2
     height, width = _rounded(rows.length), _rounded(columns.length)
     views = len(pairs[0])
@@ -93,8 +110,10 @@ def _directly(planes: Tensor, shares: Tensor | None, pairs: Sequence[Tensor], ro
 
 
 def _shifted(pairs: Sequence[Tensor], side: int, phases: int) -> Tensor:
-    """Weights of `_directly`, for correlation: LANES x N x side x (side + phases - 1), channels last, so that phases
-    come out beside one another, as they lie in the picture."""
+    """Weights of `_directly`, for correlation: LANES x N x side x (side + phases - 1), channels last.
+
+    Phases are so ordered that neighbouring pixels of the picture lie beside one another in memory.
+    """
     count, wide = len(pairs), side + phases - 1
     weights = torch.zeros(LANES, side, wide, count)
     each = side * wide * count
@@ -110,8 +129,11 @@ def _shifted(pairs: Sequence[Tensor], side: int, phases: int) -> Tensor:
 def _by_transforms(
     planes: Tensor, shares: Tensor | None, pairs: Sequence[Tensor], rows: Axis, columns: Axis, size: tuple[int, int]
 ) -> Tensor:
-    """Row by row first and then column by column, in two calls: quicker than both in one, and rows that are not wanted
-    need not be transformed back."""
+    """Convolution by Fourier transforms.
+
+    Rows and columns are transformed in separate calls, which is faster than two-dimensional transforms, and rows
+    outside of the window need not be transformed back.
+    """
     reach = max(pair.shape[-1] for pair in pairs) // 2
     padding = (0, size[1] - planes.shape[2], 0, size[0] - planes.shape[1])
     planes = F.pad(planes, padding)
@@ -127,15 +149,22 @@ def _by_transforms(
             total.addcmul_(spectrum[None], kernel[:, None])
     assert total is not None
     down, across = (slice(axis.begin + reach, axis.begin + reach + axis.length) for axis in (rows, columns))
-    # One view at a time: what both take does not fit into a cache.
+    # One view at a time, since both together do not fit into the cache.
     views = [torch.fft.irfft(torch.fft.ifft(view, dim=-2)[:, down], n=size[1])[..., across] for view in total]
     return torch.stack(views)
 
 
 def kernel_spectra(pair: Tensor, reach: int, size: tuple[int, int]) -> Tensor:
-    """Transforms, 2 x H x (W / 2 + 1), of both views' kernels, centred on row and column `reach` of H x W.
+    """Fourier transforms of both views' kernels, centred on row and column `reach`.
 
-    What reaches beyond H x W is cut off: it would land outside the window.
+    Args:
+        pair: 2 x K x K or 1 x K x K.
+        reach: Where the centre goes, in pixels.
+        size: Height and width of the transform; parts of a kernel beyond it are cut off, since they would land outside
+            of the window.
+
+    Returns:
+        Complex, 2 x H x (W / 2 + 1).
     """
     spare = reach - pair.shape[-1] // 2
     # Row by row first: most rows of the padded kernel are empty.
@@ -145,14 +174,16 @@ def kernel_spectra(pair: Tensor, reach: int, size: tuple[int, int]) -> Tensor:
 
 
 def _transform_length(source: int, axis: Axis, reach: int) -> int:
-    """No padding beyond what keeps the far end of a cyclic convolution out of the window."""
+    """The least length for which the wrap-around of a cyclic convolution stays outside of the window."""
     end = axis.begin + axis.length
     return fast_size(max(source + reach - axis.begin, end + reach, source))
 
 
 def fast_size(length: int) -> int:
-    """A length, no shorter, that Fourier transforms are quick at: a multiple of 8 without large prime factors, or a
-    power of two, even if it is a little longer."""
+    """A length for which Fourier transforms are fast, no shorter than `length`.
+
+    A multiple of 8 without large prime factors, or a power of two even if that is a little longer.
+    """
     length = -(-length // 8) * 8
     power = 1 << (length - 1).bit_length()
     if power * 0.93 <= length:

@@ -1,9 +1,9 @@
-"""Simulated scenes kept on disk, so that a trainer reads what another process, or an earlier run, has rendered.
+"""Simulated scenes kept on disk, so that a trainer can read what another process, or an earlier run, has rendered.
 
-Scene i is a function of the simulator's settings and i alone, so it makes no difference who renders it; the store is
-only a memory. Files are written whole and hold bytes: C x H x W with the left, right and sharp pictures on top of one
-another, and under them what else a store is asked to keep: the combined view, 3 planes, and the blur, 2 planes, which
-together are its half-precision numbers.
+Scene i depends only on the simulator's settings and on i, so it does not matter who renders it; the store is only a
+cache. Files are written whole and hold bytes, C x H x W: the left, right and sharp picture, and then what a store is
+asked to keep besides: the combined view (3 planes), and the blur (2 planes, which together are its half-precision
+numbers).
 """
 
 import io
@@ -23,14 +23,17 @@ from dualpix.simulation.samples import DRAWING, Simulated
 PICTURES = ("left", "right", "sharp")
 MAP = "blur_px"
 MORE = ("center", MAP)
-"""What is kept on demand only: it makes a store larger by half."""
+"""What is kept on request only, since it makes a store larger by half."""
 
 
 @dataclass(frozen=True)
 class Rendered:
-    """The samples of `simulated`, 8 bits deep: from `folder` where they are there, rendered and kept where not.
+    """The samples of a simulator at 8 bits, read from a folder where they are there, otherwise rendered and kept.
 
-    more: names in MORE that are kept too; a folder is for one choice of them.
+    Attributes:
+        simulated: The simulator.
+        folder: Where samples are kept; all users of a folder must agree on `more`.
+        more: Names in MORE that are kept too.
     """
 
     simulated: Simulated
@@ -41,16 +44,17 @@ class Rendered:
         return len(self.simulated)
 
     def __getitem__(self, index: int) -> dict[str, Tensor | str]:
-        """`left`, `right`, `sharp`, and of `more` `center`: 3 H W in [0, 1]; `blur_px`: 1 H W; `name`."""
+        """`left`, `right`, `sharp`, 3 x H x W in [0, 1]; if kept, `center` too, and `blur_px`, 1 x H x W; `name`."""
         names = (*PICTURES, *self.more)
         planes = torch.split(torch.from_numpy(self._read(index)), [_planes(name) for name in names])
         return {name: _unpack(name, part) for name, part in zip(names, planes, strict=True)} | {"name": str(index)}
 
     def has(self, index: int) -> bool:
+        """Whether scene `index` is kept already."""
         return self._path(index).exists()
 
     def render(self, index: int) -> np.ndarray:
-        """Render scene `index` and keep it."""
+        """Render scene `index` and keep it; returns the bytes as they are kept, C x H x W."""
         sample = self.simulated.sample(index, (*PICTURES, *self.more))
         pixels = torch.cat([_pack(name, torch.as_tensor(sample[name])) for name in (*PICTURES, *self.more)]).numpy()
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -76,7 +80,7 @@ class Rendered:
 
 
 def store_name(simulated: Simulated, more: tuple[str, ...] = ()) -> str:
-    """A name that differs for settings that render different pictures, and for what `Rendered` keeps."""
+    """A folder name that differs between settings that give different pictures, and between values of `more`."""
     settings = {f.name: str(getattr(simulated, f.name)) for f in fields(simulated) if f.name not in ("photos", "count")}
     settings["drawing"] = str(DRAWING)
     settings["photos"] = [zlib.crc32(photo.numpy().tobytes()) for photo in simulated.photos]  # type: ignore[assignment]
@@ -88,7 +92,7 @@ def _planes(name: str) -> int:
 
 
 def _pack(name: str, thing: Tensor) -> Tensor:
-    """C H W -> bytes, `_planes` H W."""
+    """A picture or map, C x H x W, as uint8, `_planes` x H x W."""
     if name != MAP:
         return (thing * 255).round().byte()
     return thing.half().contiguous().view(torch.uint8).reshape(*thing.shape[1:], 2).permute(2, 0, 1)

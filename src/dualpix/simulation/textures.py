@@ -1,7 +1,7 @@
-"""What objects look like and the shapes they have: photographs, patterns, text; discs, polygons, bars, nets, letters.
+"""What objects look like: photographs, patterns, text; and their shapes: discs, polygons, bars, nets, letters.
 
-Every function takes a NumPy `Generator` and a side length, and returns float32 tensors: pictures 3 N N in [0, 1]
-(display-encoded), masks N N in [0, 1], anti-aliased.
+Every function takes a NumPy `Generator` and a side length N in pixels. Pictures are float32, 3 x N x N in [0, 1],
+display-encoded; masks are float32, N x N in [0, 1], anti-aliased.
 """
 
 import math
@@ -19,9 +19,13 @@ SYMBOLS = LETTERS + "      "
 
 
 def photo(rng: np.random.Generator, photos: Sequence[Tensor], size: int, reduced: float = 1.0) -> Tensor:
-    """A crop of a random photograph (bytes 3 H W), usually the sharpest of three; scale and mirroring are random.
+    """A crop of a random photograph, usually the sharpest of three, with random scale and mirroring.
 
-    reduced: the least factor by which it is reduced, where it is large enough.
+    Args:
+        rng: Source of randomness.
+        photos: Photographs, uint8, 3 x H x W each.
+        size: Side of the crop in pixels.
+        reduced: Least factor by which the photograph is reduced, if it is large enough.
     """
     source = photos[int(rng.integers(len(photos)))]
     scale = min(reduced * float(rng.choice([1.0, 1.0, 1.4, 2.0])), min(source.shape[1:]) / size)
@@ -49,7 +53,13 @@ def _detail(crop: Tensor) -> float:
 
 
 def rough_photo(rng: np.random.Generator, photos: Sequence[Tensor], size: int) -> Tensor:
-    """Of twelve small crops of photographs the one with detail in every part, mirrored on all sides up to `size`."""
+    """The one of twelve small crops of photographs with most detail in all of its parts, extended by mirroring.
+
+    Args:
+        rng: Source of randomness.
+        photos: Photographs, uint8, 3 x H x W each.
+        size: Side of the result in pixels.
+    """
     side = size // 2
     sources = [photos[int(rng.integers(len(photos)))] for _ in range(12)]
     crops = [_crop(rng, source, min(side, *source.shape[1:])) for source in sources]
@@ -62,7 +72,7 @@ def rough_photo(rng: np.random.Generator, photos: Sequence[Tensor], size: int) -
 
 
 def _least_detail(crop: Tensor) -> float:
-    """That of the least detailed sixteenth, beside the most detailed one: large where detail is everywhere alike."""
+    """Detail of the least detailed sixteenth, in relation to the most detailed one: large if detail is even."""
     green = crop[1].float()
     slopes = (green.diff(dim=0)[:, :-1].abs() + green.diff(dim=1)[:-1].abs())[None, None]
     parts = F.adaptive_avg_pool2d(slopes, 4)
@@ -70,7 +80,7 @@ def _least_detail(crop: Tensor) -> float:
 
 
 def rough(rng: np.random.Generator, size: int) -> Tensor:
-    """Ridged or plain noise of a random spectrum, stretched and turned: bark, plaster, asphalt, foliage, rock."""
+    """Ridged or plain noise of a random spectrum, stretched and rotated: bark, plaster, asphalt, foliage, rock."""
     field = noise(rng, size, float(rng.uniform(0.3, 1.3)))
     if rng.random() < 0.5:
         coarse = noise(rng, size, float(rng.uniform(0.8, 1.8)))
@@ -86,7 +96,7 @@ def rough(rng: np.random.Generator, size: int) -> Tensor:
 
 
 def flat(rng: np.random.Generator, size: int) -> Tensor:
-    """A colour with a slight gradient: no cue for anyone."""
+    """A colour with a slight gradient, which shows neither blur nor disparity."""
     colour = torch.tensor(rng.random(3), dtype=torch.float32)
     y, x = _grid(size)
     slope = rng.normal(0, 0.15, 2)
@@ -101,7 +111,7 @@ def cloud(rng: np.random.Generator, size: int) -> Tensor:
 
 
 def noise(rng: np.random.Generator, size: int, power: float) -> Tensor:
-    """Gaussian noise of unit deviation, N N, with a 1 / f^power amplitude spectrum."""
+    """Gaussian noise of standard deviation 1, N x N, with a 1 / f^power amplitude spectrum."""
     f = torch.hypot(torch.fft.fftfreq(size)[:, None], torch.fft.rfftfreq(size)[None]).clamp_min(1 / size)
     white = torch.from_numpy(rng.standard_normal((size, size), dtype=np.float32))
     field: Tensor = torch.fft.irfft2(torch.fft.rfft2(white) / f**power, s=(size, size))
@@ -110,7 +120,7 @@ def noise(rng: np.random.Generator, size: int, power: float) -> Tensor:
 
 
 def stripes(rng: np.random.Generator, size: int) -> Tensor:
-    """Stripes, or checks where two sets cross."""
+    """Stripes, or a checked pattern where two sets of stripes cross."""
     wave = _wave(rng, size)
     if rng.random() < 0.4:
         wave = wave * _wave(rng, size)
@@ -118,7 +128,7 @@ def stripes(rng: np.random.Generator, size: int) -> Tensor:
 
 
 def page(rng: np.random.Generator, size: int) -> Tensor:
-    """Lines of text."""
+    """Lines of text in two colours."""
     return _two_colours(rng, letters(rng, size))
 
 
@@ -149,7 +159,7 @@ def _grid(size: int) -> tuple[Tensor, Tensor]:
 
 
 def _turned(rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
-    """Coordinates about a random centre, turned by a random angle (upright half of the time)."""
+    """Coordinates around a random centre, rotated by a random angle (half of the time not at all)."""
     y, x = _grid(size)
     x, y = x - rng.uniform(0.1, 0.9) * size, y - rng.uniform(0.1, 0.9) * size
     angle = 0.0 if rng.random() < 0.5 else rng.uniform(0, np.pi)
@@ -157,7 +167,7 @@ def _turned(rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor]:
 
 
 def disc(rng: np.random.Generator, size: int) -> Tensor:
-    """An ellipse; small ones are common (dead leaves: the density of radii falls as r^-3, cut at both ends)."""
+    """An ellipse, small ones more often: the density of radii falls as r^-3 within limits, as in dead-leaves models."""
     v, u = _turned(rng, size)
     radius = 8 / np.sqrt(rng.uniform((8 / (size * 0.4)) ** 2, 1)) * 1.5
     flat = rng.uniform(0.3, 1)
@@ -166,7 +176,7 @@ def disc(rng: np.random.Generator, size: int) -> Tensor:
 
 
 def polygon(rng: np.random.Generator, size: int) -> Tensor:
-    """Three to six half planes."""
+    """A convex polygon: the intersection of three to six half planes."""
     v, u = _turned(rng, size)
     sides = int(rng.integers(3, 7))
     inside = torch.full((size, size), 1e3)
@@ -176,7 +186,7 @@ def polygon(rng: np.random.Generator, size: int) -> Tensor:
 
 
 def blob(rng: np.random.Generator, size: int) -> Tensor:
-    """A cloud cut at a level: ragged like foliage."""
+    """Noise cut at a level: ragged like foliage."""
     field = noise(rng, size, float(rng.uniform(1.3, 2.2)))
     return ((field - float(rng.uniform(0.2, 1.2))) * 6 + 0.5).clamp(0, 1)
 
@@ -200,7 +210,7 @@ def net(rng: np.random.Generator, size: int) -> Tensor:
 
 
 def letters(rng: np.random.Generator, size: int) -> Tensor:
-    """Random words in lines, upright or turned."""
+    """Random words in lines, upright or rotated."""
     height = float(np.exp(rng.uniform(np.log(8), np.log(80))))
     count = int(2.2 * size / height) + 1
     lines = [rng.integers(len(SYMBOLS), size=count) for _ in range(int(size / height) + 1)]
@@ -211,12 +221,12 @@ def letters(rng: np.random.Generator, size: int) -> Tensor:
 
 
 def _printed(lines: np.ndarray, height: float, size: int) -> np.ndarray:
-    """Lines of text, rows of numbers of `SYMBOLS`, on a square sheet, bytes.
+    """Lines of text, as rows of indices of `SYMBOLS`, on a square sheet of bytes.
 
-    As `ImageDraw.text` prints them, but each letter is drawn once and not wherever it stands. Letters of this font
-    stand on whole pixels and only neighbours can touch, so every other letter goes on a sheet of its own.
+    Prints the same as `ImageDraw.text`, but draws each letter only once. Letters of this font stand on whole pixels and
+    only neighbours can touch, so every other letter goes on a sheet of its own.
     """
-    # FreeType knows 64ths of a pixel, and rounds halves towards the top.
+    # FreeType computes in 64ths of a pixel, and rounds halves towards the top.
     tops = [math.ceil(round(line * height * 1.25 * 64) / 64 - 0.5) for line in range(len(lines))]
     lines = lines[: sum(top < size for top in tops)]
     type_ = _cast(ImageFont.load_default(height), np.unique(lines))
@@ -231,8 +241,11 @@ def _printed(lines: np.ndarray, height: float, size: int) -> np.ndarray:
 
 
 class _Type(NamedTuple):
-    """Letters side by side: `ink`, columns x rows from the top of a line; and by number in `SYMBOLS` the `first` column
-    of each, how many are its `wide`, how far they start to the `left` of the pen, and the pen's `advance`."""
+    """Letters side by side, and their measures by index in `SYMBOLS`.
+
+    `ink`: columns x rows from the top of a line. `first`: first column of each letter; `wide`: number of its columns;
+    `left`: its offset from the pen; `advance`: how far it moves the pen.
+    """
 
     ink: np.ndarray
     first: np.ndarray
@@ -256,7 +269,7 @@ def _cast(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, numbers: np.ndarra
 
 
 def _set(type_: _Type, letters: np.ndarray, starts: np.ndarray, size: int) -> np.ndarray:
-    """Lines of `letters` that do not touch, from the columns `starts` on: lines x rows x size, bytes."""
+    """Lines of letters that do not touch, starting at the columns `starts`: lines x rows x size, bytes."""
     spare = int(type_.wide.max())
     seen, count = starts < size, len(letters)
     line = np.broadcast_to(np.arange(count)[:, None], letters.shape)[seen]
@@ -272,7 +285,7 @@ def _set(type_: _Type, letters: np.ndarray, starts: np.ndarray, size: int) -> np
 
 
 def _over(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Ink over ink, bytes."""
+    """Ink on ink, bytes."""
     both: np.ndarray = 255 - ((255 - one.astype(np.uint16)) * (255 - other) + 127) // 255
     return both
 

@@ -1,6 +1,6 @@
 """Start a training in several processes on this machine, as torchrun would, but with one voice.
 
-One Ctrl-C makes all stop after the same step. An error in one ends all, and is told once.
+One Ctrl-C makes all stop after the same step. An error in one ends all, and is reported once.
 """
 
 import os

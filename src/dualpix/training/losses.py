@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dualpix.plugins import Table
+
 WANG_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest scale first; Wang, Simoncelli, Bovik, 2003
 GAUSS_SIZE = 11
 GAUSS_SIGMA = 1.5
@@ -25,7 +27,12 @@ SOBEL_ACROSS, SOBEL_DOWN = 0.03, 0.02
 
 
 def charbonnier(output: Tensor, target: Tensor, epsilon: float = 1e-3) -> Tensor:
-    """Mean of sqrt(x^2 + epsilon^2) over all pixels and channels (equation 1 of the paper); `epsilon` when equal."""
+    """Mean of sqrt(x^2 + epsilon^2) over all pixels and channels (equation 1 of the paper); `epsilon` when equal.
+
+    Example:
+        >>> charbonnier(torch.zeros(1, 3, 8, 8), torch.full((1, 3, 8, 8), 0.5))
+        tensor(0.5000)
+    """
     difference = _float32_difference(output, target)
     return torch.sqrt(difference * difference + epsilon * epsilon).mean()
 
@@ -165,19 +172,22 @@ def edges(output: Tensor, target: Tensor) -> Tensor:
         return difference.square().mean() + torch.stack([edge.square().mean() for edge in responses]).sum()
 
 
-LOSSES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
-    "charbonnier": charbonnier,
-    "ms-ssim": ms_ssim_loss,
-    "mix": mix,
-    "mix-ssim": mix_ssim,
-    "mix-ssim-near": mix_ssim_near,
-    "mix-ssim-calm": mix_ssim_calm,
-    "fourier": fourier,
-    "charbonnier-fourier": charbonnier_fourier,
-    "mse": mse,
-    "mae": mae,
-    "edges": edges,
-}
+LOSSES: Table[Callable[[Tensor, Tensor], Tensor]] = Table(
+    "losses",
+    {
+        "charbonnier": charbonnier,
+        "ms-ssim": ms_ssim_loss,
+        "mix": mix,
+        "mix-ssim": mix_ssim,
+        "mix-ssim-near": mix_ssim_near,
+        "mix-ssim-calm": mix_ssim_calm,
+        "fourier": fourier,
+        "charbonnier-fourier": charbonnier_fourier,
+        "mse": mse,
+        "mae": mae,
+        "edges": edges,
+    },
+)
 
 
 def _check(output: Tensor, target: Tensor) -> None:

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dualpix.networks.spec import spec_of
+from dualpix.plugins import Table, other_than
 from dualpix.training.losses import mse
 
 MAP_SCALES = (16, 8, 4, 2, 1)
@@ -84,18 +85,22 @@ def blur_map(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
     return sum(guesses, mse(made["map"], true))
 
 
-OBJECTIVES: dict[str, Objective] = {
-    "multi-task": Objective(
-        ("center", "left", "right", "sharp"), partial(multi_task, weights=(1.0, 0.2, 0.2, 0.2), sharp="sharp")
-    ),
-    # MDP's first phase, which needs no sharp picture. Theirs leaves the decoders of the sharp picture as they are; here
-    # they learn to repeat the combined view.
-    "multi-task-views": Objective(
-        ("center", "left", "right"), partial(multi_task, weights=(1.0, 1.0, 0.2, 0.2), sharp="center")
-    ),
-    "reblur": Objective(("center", "left", "right", "sharp"), reblur),
-    "blur-map": Objective(("blur_px",), blur_map, maps=True),
-}
+OBJECTIVES: Table[Objective] = Table(
+    "objectives",
+    {
+        "multi-task": Objective(
+            ("center", "left", "right", "sharp"), partial(multi_task, weights=(1.0, 0.2, 0.2, 0.2), sharp="sharp")
+        ),
+        # MDP's first phase, which needs no sharp picture. Theirs leaves the decoders of the sharp picture as they are;
+        # here they learn to repeat the combined view.
+        "multi-task-views": Objective(
+            ("center", "left", "right"), partial(multi_task, weights=(1.0, 1.0, 0.2, 0.2), sharp="center")
+        ),
+        "reblur": Objective(("center", "left", "right", "sharp"), reblur),
+        "blur-map": Objective(("blur_px",), blur_map, maps=True),
+    },
+    other_than(Objective),
+)
 
 
 def _outputs(

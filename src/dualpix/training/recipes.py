@@ -279,6 +279,11 @@ def find_recipe(name: str, changes: Mapping[str, str] | None = None) -> Recipe:
 
     Raises:
         RecipeError: There is no such recipe or field, or a value is of the wrong kind.
+
+    Example:
+        >>> recipe = find_recipe("cpu", {"steps": "100", "far_px": "[2, 12]"})
+        >>> recipe.steps, recipe.far_px, recipe.network
+        (100, (2.0, 12.0), 'mccnet-fast')
     """
     recipe = pick(RECIPES, name, "recipe")
     changes = current_changes(name, changes or {}, _warn)

@@ -1,4 +1,4 @@
-"""The routes: each parses a request, asks the jobs, and tells what came of it."""
+"""The routes: each parses a request, calls the jobs, and answers."""
 
 import asyncio
 import json
@@ -51,7 +51,7 @@ def create_app(
     any_address: bool = False,
     behind: frozenset[str] = frozenset(),
 ) -> Guard:
-    """The whole application around `jobs`; `hosts`, `any_address` and `behind` as in `Guard`."""
+    """Return the whole application around `jobs`; `hosts`, `any_address` and `behind` as in `Guard`."""
     endpoints = Endpoints(jobs)
     one = "/api/jobs/{job}"
     routes = [
@@ -81,7 +81,7 @@ def create_app(
 
 
 def content_of(name: str) -> bytes:
-    """A file of the page, with what it says of the formats of pictures filled in."""
+    """Return a file of the page, with its placeholders for the known picture formats filled in."""
     content = (resources.files("dualpix.web") / "page" / name).read_text(encoding="utf-8")
     starts = (json.dumps("^(?:" + kind.start.pattern.decode("ascii") + ")") for kind in FORMATS.values())
     filled = {
@@ -98,7 +98,7 @@ def content_of(name: str) -> bytes:
 
 
 def static(name: str, kind: str) -> Callable[[Request], Response]:
-    """A door to one file of the page."""
+    """Return a route's function that answers with one file of the page."""
     content = content_of(name)
 
     def answer(request: Request) -> Response:
@@ -117,7 +117,7 @@ async def _failed(request: Request, error: HTTPException) -> Response:
 
 
 async def _left(request: Request, error: ClientDisconnect) -> Response:
-    return Response(status_code=400)  # Nobody is there to read it.
+    return Response(status_code=400)  # The client is gone and will not read it.
 
 
 async def _unusable(request: Request, error: OSError) -> Response:
@@ -125,14 +125,14 @@ async def _unusable(request: Request, error: OSError) -> Response:
 
 
 class Endpoints:
-    """What is behind each route."""
+    """The functions behind the routes."""
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs = jobs
 
     @asynccontextmanager
     async def lifespan(self, app: Starlette) -> AsyncIterator[None]:
-        """While the server runs: throw away what has expired, now and then."""
+        """Remove expired jobs every `SWEEP_S` seconds for as long as the server runs."""
 
         async def sweep() -> None:
             while True:
@@ -146,24 +146,30 @@ class Endpoints:
             task.cancel()
 
     def openapi(self, request: Request) -> Response:
+        """Describe the endpoint."""
         return JSONResponse(describe(self._jobs.limits))
 
     def limits(self, request: Request) -> Response:
+        """Answer with the limits that matter before an upload."""
         limits = self._jobs.limits
         return JSONResponse({"body_bytes": limits.body_bytes, "megapixels": limits.megapixels, "kept_s": limits.kept_s})
 
     def health(self, request: Request) -> Response:
+        """Answer that the server runs."""
         return JSONResponse({"status": "ok"})
 
     def ready(self, request: Request) -> Response:
+        """Answer whether an upload would be taken now."""
         self._jobs.require_ready()
         return JSONResponse({"status": "ok"})
 
     def metrics(self, request: Request) -> Response:
+        """Answer with counts in the text format of Prometheus."""
         gauges = self._jobs.gauges() | {"dualpix_info": {(("version", __version__),): 1.0}}
         return Response(self._jobs.counters.text(gauges), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     async def create(self, request: Request) -> Response:
+        """Take in an upload and answer with the new job, status 202."""
         kind = request.headers.get("content-type", "")
         if kind.partition(";")[0].strip().lower() != "multipart/form-data":
             raise HttpError(415, "Send the views as multipart/form-data, in the fields left and right.")
@@ -172,17 +178,20 @@ class Endpoints:
         with self._jobs.admit(int(length) if length else None) as folder:
             upload = await uploads.take_in(kind, request.stream(), folder, lambda size: self._jobs.wrote(folder, size))
             job = self._jobs.add(_upload_of(upload, folder), _yes(upload, "start", "yes"))
-        # Relative, as all addresses are: in front of this server there may be one that puts it below a path.
+        # Relative, as all addresses are: a server in front of this one may serve it below a path.
         return JSONResponse(job.as_json(), 202, {"location": f"jobs/{job.id}"})
 
     def show(self, request: Request) -> Response:
+        """Answer with the state of a job."""
         return JSONResponse(self._job(request).as_json())
 
     def remove(self, request: Request) -> Response:
+        """Delete a job and its files."""
         self._jobs.remove(self._job(request))
         return Response(status_code=204)
 
     def command(self, verb: str) -> Callable[[Request], Response]:
+        """Return a route's function that starts, stops or swaps a job."""
         act = {"start": self._jobs.start, "stop": self._jobs.stop, "swap": self._jobs.swap}[verb]
 
         def answer(request: Request) -> Response:
@@ -193,6 +202,8 @@ class Endpoints:
         return answer
 
     def picture(self, name: str, of_result: bool = False) -> Callable[[Request], Response]:
+        """Return a route's function for a picture of a job, after its check or, if `of_result`, after deblurring."""
+
         def answer(request: Request) -> Response:
             job = self._job(request)
             is_true = job.state == DONE if of_result else job.checked is not None
@@ -206,6 +217,7 @@ class Endpoints:
         return answer
 
     async def result(self, request: Request) -> Response:
+        """Make the result as a file, and answer with it."""
         job = await run_in_threadpool(self._job, request)
         suffix, depth, strength = _wanted(request, job)
         version = job.version
@@ -222,7 +234,7 @@ class Endpoints:
             raise http_error_of(error, job.upload.folder, job.upload.names) from error
 
         def sent() -> None:
-            if request.method == "GET":  # HEAD asks what it would be, and gets nothing of it.
+            if request.method == "GET":  # HEAD downloads nothing.
                 self._jobs.fetched(job, version)
 
         return await run_in_threadpool(stream, path, sent)
@@ -232,7 +244,7 @@ class Endpoints:
 
 
 def _upload_of(form: Form, folder: Path) -> pipeline.Upload:
-    """What is to be done. Raises HttpError 400."""
+    """The upload that a form describes. Raises HttpError 400."""
     layout = form.texts.get("layout") or None
     if layout not in (None, *SOURCES):
         raise HttpError(400, f"There is no layout {str(layout)[:50]!r}; choose from: {', '.join(SOURCES)}.")
@@ -254,13 +266,13 @@ def _yes(form: Form, name: str, otherwise: str) -> bool:
 
 
 def _throw_away(made: "Future[Path]") -> None:
-    """Nobody waits for this file any more."""
+    """Delete a file that nobody waits for any more."""
     with suppress(Exception):
         made.result().unlink()
 
 
 def _wanted(request: Request, job: Job) -> tuple[str, int, float]:
-    """The extension, depth and strength asked for. Raises HttpError 400."""
+    """The extension, depth and strength that a request asks for. Raises HttpError 400."""
     query = request.query_params
     kind, depth, strength = query.get("format", "png"), query.get("depth", "16"), query.get("strength", "1")
     if kind not in DOWNLOADS:
@@ -274,24 +286,29 @@ def _wanted(request: Request, job: Job) -> tuple[str, int, float]:
 
 
 def stream(path: Path, sent: Callable[[], None] | None = None) -> StreamingResponse:
-    """A file in pieces. With `sent` it is to be saved, under a name the page chooses, and gone from here; `sent` is
-    called when all of it has been taken.
+    """Answer with a file, in pieces.
 
-    Raises FileNotFoundError if the job went away meanwhile.
+    Args:
+        path: The file.
+        sent: If given, the file is a download: browsers save it, it is deleted here, and `sent` is called when all of
+            it has been taken.
+
+    Raises:
+        FileNotFoundError: The job was deleted meanwhile.
     """
     file = path.open("rb")
     length = os.fstat(file.fileno()).st_size
     headers = {"content-length": str(length), "content-type": FORMAT_OF[path.suffix].mime_type}
     if sent:
         headers["content-disposition"] = "attachment"
-        with suppress(OSError):  # Where open files cannot be removed, it goes with its job.
+        with suppress(OSError):  # Where open files cannot be removed, it is removed with its job.
             path.unlink()
 
     async def pieces() -> AsyncIterator[bytes]:
         with file:
             while piece := await run_in_threadpool(file.read, CHUNK_BYTES):
                 yield piece
-                # Without waiting for anything more: a client that has it all may leave, which ends this in the middle.
+                # Here and not after the loop: a client that has everything may leave, which ends this generator.
                 if sent and file.tell() == length:
                     sent()
 

@@ -1,5 +1,7 @@
-"""Connections before and beside the application: a deadline for every request's head, room for newcomers, and answers
-to what is no request at all that look like all others."""
+"""Connections, before and beside the application: a deadline for each request's head, and room for new connections.
+
+Bytes that are no HTTP request get an answer in the same form as all others.
+"""
 
 import asyncio
 from contextlib import suppress
@@ -14,41 +16,49 @@ from dualpix.web.limits import Limits
 
 
 class Connection(H11Protocol):
-    """One connection. It may be without a request for `head_s`, whether it is silent or sends one letter by letter, and
-    leave its answer untaken for `silence_s`. If there are too many, those without a request are closed, the longest
-    idle first; only if all are busy is the newcomer told so."""
+    """One connection to a client.
+
+    It may be without a request for `head_s`, whether it is silent or sends a request very slowly, and leave an answer
+    unread for `silence_s`. If there are too many connections, those without a request are closed, the longest idle
+    first; only if all are busy is the new one refused.
+    """
 
     limits = Limits()
 
     def connection_made(self, transport: Any) -> None:
+        """Start the deadline for a request, and close an idle connection if there are too many."""
         super().connection_made(transport)
         self._stuck: asyncio.TimerHandle | None = None
         self._rest()
         self._make_room()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel the deadlines."""
         self._deadline.cancel()
         self.resume_writing()
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
+        """Start the deadline for the next request."""
         super().on_response_complete()
         self._deadline.cancel()
         self._rest()
 
     def pause_writing(self) -> None:
+        """The client has stopped reading: close the connection after `silence_s`."""
         super().pause_writing()
         self._stuck = self.loop.call_later(self.limits.silence_s, self.transport.abort)
 
     def resume_writing(self) -> None:
+        """The client reads again."""
         super().resume_writing()
         if self._stuck is not None:
             self._stuck.cancel()
             self._stuck = None
 
     def send_400_response(self, msg: str) -> None:
-        """Answer to bytes that are no HTTP."""
-        headers, content = bare(HttpError(400, "This is no HTTP request that can be read."))
+        """Answer to bytes that are no HTTP request."""
+        headers, content = bare(HttpError(400, "This is not a valid HTTP request."))
         lines = [b"HTTP/1.1 400 Bad Request", *(name + b": " + value for name, value in headers), b"", content]
         with suppress(LocalProtocolError):
             self.conn.send_failed()
@@ -58,7 +68,7 @@ class Connection(H11Protocol):
 
     @property
     def is_idle(self) -> bool:
-        """No request is being answered, and nothing of the last answer is left to send."""
+        """Whether no request is being answered, and nothing of the last answer is left to send."""
         is_answered = self.cycle is None or self.cycle.response_complete
         return is_answered and not self.transport.get_write_buffer_size()
 
@@ -86,7 +96,7 @@ class Connection(H11Protocol):
 
 
 def busy(limits: Limits) -> App:
-    """An application for connections beyond those allowed."""
+    """Return an application that refuses connections beyond those allowed."""
     refusal = HttpError(503, "Too many are connected; try again in a moment.", retry_s=max(1, round(limits.head_s)))
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:

@@ -1,5 +1,7 @@
-"""What the server counts for those who run it, in the text format of Prometheus, and what it writes into a log. Neither
-names a visitor, a file or a job's id: an id is all it takes to see a job."""
+"""What the server counts, in the text format of Prometheus, and what it writes into a log.
+
+Neither names a visitor, a file or a job's id: whoever knows a job's id can see the job.
+"""
 
 import logging
 import re
@@ -26,14 +28,14 @@ Labels = tuple[tuple[str, str], ...]
 
 
 class Counters:
-    """Counts since the server started. Methods may be called from any thread."""
+    """Counts since the server started. Methods can be called from any thread."""
 
     def __init__(self) -> None:
         self._counts: dict[str, dict[Labels, float]] = defaultdict(lambda: defaultdict(float))
         self._lock = threading.Lock()
 
     def add(self, name: str, amount: float = 1.0, **labels: object) -> None:
-        """Add to one of METRICS."""
+        """Add to one of `METRICS`."""
         with self._lock:
             self._counts[name][_sorted(labels)] += amount
 
@@ -46,17 +48,17 @@ class Counters:
         LOG.info("%s %s %d %.0f ms", method, route, status, 1000 * seconds)
 
     def work(self, kind: str, number: int, outcome: str, seconds: float) -> None:
-        """Count and log a piece of work on the pair of that number that has ended."""
+        """Count and log a piece of work that has ended, on the pair of that number."""
         self.add("dualpix_work_total", kind=kind, outcome=outcome)
         self.add("dualpix_work_seconds_total", seconds, kind=kind)
         LOG.info("pair %d: %s: %s, %.1f s", number, kind, outcome, seconds)
 
     def mishap(self, error: BaseException) -> None:
-        """Log an error that nobody foresaw, so that it can be reported."""
-        LOG.error("An error that nobody foresaw", exc_info=error)
+        """Log an unexpected error, so that it can be reported."""
+        LOG.error("An unexpected error", exc_info=error)
 
     def text(self, gauges: dict[str, dict[Labels, float]]) -> str:
-        """All counts, and what is so now, in the text format of Prometheus."""
+        """Return all counts, and the current values `gauges`, in the text format of Prometheus."""
         with self._lock:
             values = {name: dict(counts) for name, counts in self._counts.items()} | gauges
         lines = []
@@ -67,7 +69,7 @@ class Counters:
 
 
 def route_of(path: str) -> str:
-    """Which kind of address this is; of what visitors type nothing else is kept."""
+    """Return the kind of address that `path` is; nothing else of what visitors type is kept."""
     if found := JOB_PATH.fullmatch(path):
         return f"/api/jobs/ID{found[1] or ''}"
     if PAGE_PATH.fullmatch(path):
@@ -76,7 +78,7 @@ def route_of(path: str) -> str:
 
 
 def write_log() -> None:
-    """Write the log to standard error, a line for each request and piece of work."""
+    """Write the log to standard error, one line for each request and each piece of work."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
     LOG.addHandler(handler)

@@ -1,4 +1,4 @@
-"""Where uploads lie: a folder of one server, locked while that runs, so that others know when it was left behind."""
+"""Where uploads lie: one folder for each server, locked while it runs, so that others know when it was left behind."""
 
 import os
 import shutil
@@ -16,14 +16,14 @@ LOCK = "lock"
 
 @contextmanager
 def folder() -> Iterator[Path]:
-    """A folder only this user can read, removed afterwards."""
-    # It gets its name only once it is locked: nobody may take it for one that was left behind.
+    """Make a folder that only this user can read, and remove it afterwards."""
+    # It gets its name only once it is locked, so that no other server takes it for one that was left behind.
     unborn = Path(tempfile.mkdtemp(prefix=f"{UNBORN}{os.getpid()}-"))
     root = unborn
     try:
         with (unborn / LOCK).open("w") as lock:
             if sys.platform != "win32":
-                is_free(lock)  # Where nothing can be locked, nothing is swept either.
+                is_free(lock)  # Without locks, nothing is swept either.
                 root = unborn.rename(unborn.with_name(unborn.name.removeprefix(".")))
             uploads = root / "uploads"
             uploads.mkdir()
@@ -33,9 +33,9 @@ def folder() -> Iterator[Path]:
 
 
 def sweep() -> None:
-    """Remove the folders of this user's servers that no longer run, here or in another container."""
+    """Remove the folders of this user's servers that do not run any more, here or in another container."""
     if sys.platform == "win32":
-        return  # Here a folder in use cannot be told from others without touching it.
+        return  # On Windows, a folder in use cannot be recognised without touching it.
     for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
         with suppress(OSError):
             if path.lstat().st_uid == os.getuid() and path.is_dir() and not path.is_symlink() and _is_left(path):
@@ -45,7 +45,7 @@ def sweep() -> None:
 def _is_left(path: Path) -> bool:
     try:
         lock = (path / LOCK).open()
-    except FileNotFoundError:  # Earlier versions had no lock and told by the number of their process.
+    except FileNotFoundError:  # Earlier versions had no lock, and put the number of their process into the name.
         number = path.name.removeprefix(PREFIX).partition("-")[0]
         return number.isdecimal() and not _runs(int(number))
     with lock:

@@ -1,9 +1,9 @@
-"""What every request must pass before the application sees it, and what every answer carries.
+"""Checks on every request before the application sees it, and headers on every answer.
 
-Host: a page of somebody else's may point its own name at this machine (DNS rebinding); such requests carry that name.
-Origin, Sec-Fetch-Site: pages of others may not use the endpoint through the visitor's browser.
-Body: counted and timed while it arrives, whatever its header promises.
-Errors: whatever the application did not foresee is an answer like all others, and told in the log.
+Host: somebody else's page can make its own name point at this machine (DNS rebinding); such requests carry that name.
+Origin, Sec-Fetch-Site: pages of other sites must not use the endpoint through the visitor's browser.
+Body: counted and timed while it arrives, whatever its header says.
+Errors: an unexpected error gets an answer in the same form as all others, and is logged.
 """
 
 import asyncio
@@ -40,15 +40,23 @@ HEADERS = {
 
 
 PROBES = ("/health", "/ready")
-"""Asked by machines that know this one by an address alone; they tell nothing, so any name will do."""
+"""Asked by other machines, which may know this one by its address alone; they reveal nothing, so any name will pass."""
 
 BRACKETED = re.compile(r"\[([0-9A-Fa-f:.]+)\](?::\d*)?")
 PLAIN = re.compile(r"([^\s:\[\]/@,]+)(?::\d*)?")
 
 
 class Guard:
-    """Wraps an application. `hosts`: names it may be called by; `any_address`: or by any IP address, which nobody can
-    rebind; `behind`: or by those (NAME or NAME:PORT) that a server in front of this one is known by."""
+    """Wraps an application.
+
+    Args:
+        app: The application.
+        hosts: Names by which the server may be called.
+        limits: What requests may use.
+        any_address: It may also be called by any IP address, which DNS rebinding cannot use.
+        behind: Names (NAME or NAME:PORT) of servers that pass requests on to this one.
+        counters: Where requests are counted.
+    """
 
     def __init__(
         self,
@@ -59,14 +67,15 @@ class Guard:
         behind: frozenset[str] = frozenset(),
         counters: Counters | None = None,
     ) -> None:
-        self._app, self._limits, self._any_address, self._behind = app, limits, any_address, behind
+        self.app, self._limits, self._any_address, self._behind = app, limits, any_address, behind
         self._hosts = hosts | {name_in(name) for name in behind}
         self._counters = counters or Counters()
         self._arriving: dict[asyncio.Task[Any], Body] = {}
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Receive, send: Send) -> None:
+        """Check a request, let the application answer it, and count it."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
             return
         names = dict(scope["headers"])
         has_body = b"transfer-encoding" in names or names.get(b"content-length", b"0") != b"0"
@@ -92,7 +101,7 @@ class Guard:
     async def _answer(self, scope: MutableMapping[str, Any], body: "Body", answer: "Answer") -> None:
         try:
             self._check(scope)
-            await self._app(scope, body.receive, answer.send)
+            await self.app(scope, body.receive, answer.send)
             return
         except HttpError as refused:
             refusal = refused
@@ -131,7 +140,12 @@ class Guard:
 
 
 def name_in(host: str) -> str:
-    """The name or address in a Host header, without port and brackets, in lower case; nothing if it is not one."""
+    """Return the name or address in a Host header, without port and brackets, in lower case; empty if there is none.
+
+    Example:
+        >>> name_in("Photos.example.org:8000"), name_in("[::1]:8000"), name_in("a b")
+        ('photos.example.org', '::1', '')
+    """
     if (found := BRACKETED.fullmatch(host)) and ":" in found[1] and is_address(found[1]):
         return found[1].lower()
     found = PLAIN.fullmatch(host)
@@ -139,7 +153,7 @@ def name_in(host: str) -> str:
 
 
 def is_address(name: str) -> bool:
-    """Whether this is an IP address and not a name."""
+    """Whether this is an IP address."""
     try:
         ip_address(name)
     except ValueError:
@@ -148,12 +162,12 @@ def is_address(name: str) -> bool:
 
 
 def too_large(limits: Limits) -> HttpError:
-    """The answer to an upload that is too large."""
+    """Return the answer to an upload that is too large."""
     return HttpError(413, f"The upload is larger than {limits.body_bytes / 1e6:g} MB; export smaller views.")
 
 
 class Body:
-    """A request's body as it arrives; `receive` raises HttpError 413 if it becomes too large, 408 if too slow."""
+    """A request's body as it arrives."""
 
     def __init__(self, receive: Receive, limits: Limits, is_there: bool) -> None:
         self._receive, self._limits = receive, limits
@@ -162,8 +176,9 @@ class Body:
         self.is_over = not is_there
 
     async def receive(self) -> Message:
+        """Return the next message. Raises HttpError 413 if the body is too large, 408 if it arrives too slowly."""
         if self.is_over:
-            return await self._receive()  # Waits for the client to leave, which may take as long as it likes.
+            return await self._receive()  # Waits until the client leaves, without a time limit.
         patience_s = min(self._limits.silence_s, self._deadline_s - time.monotonic())
         try:
             message = await asyncio.wait_for(self._receive(), max(patience_s, 0))
@@ -177,7 +192,7 @@ class Body:
         return message
 
     async def drain(self) -> None:
-        """Throw away the rest, for a moment: a client that still sends when the connection closes never reads why."""
+        """Discard the rest for `DRAIN_S`: a client that still sends when the connection closes never reads why."""
         end_s = time.monotonic() + DRAIN_S
         while not self.is_over and (left_s := end_s - time.monotonic()) > 0:
             try:
@@ -188,14 +203,17 @@ class Body:
 
 
 class Answer:
-    """An answer on its way: it gets the headers above, and waits for the rest of the body to be thrown away. `status`
-    is 0 until it has begun."""
+    """An answer on its way: it gets headers, and waits until the rest of the body is discarded.
+
+    `status` is 0 until it begins.
+    """
 
     def __init__(self, send: Send, body: Body) -> None:
         self._send, self._body = send, body
         self.status = 0
 
     async def send(self, message: Message) -> None:
+        """Send a message of the answer."""
         if message["type"] == "http.response.start":
             await self._body.drain()
             self.status = message["status"]
@@ -204,7 +222,7 @@ class Answer:
 
 
 def refuse(refusal: HttpError) -> JSONResponse:
-    """The answer that says no."""
+    """Return the answer for an error."""
     headers = {} if refusal.retry_s is None else {"retry-after": str(refusal.retry_s)}
     if refusal.closes:
         headers["connection"] = "close"
@@ -212,7 +230,10 @@ def refuse(refusal: HttpError) -> JSONResponse:
 
 
 def bare(refusal: HttpError) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """The same, as headers and content, for where no application answers: the connection ends with it."""
+    """Return the answer for an error as headers and content, for where no application answers.
+
+    The connection closes with it.
+    """
     answer = refuse(refusal)
     headers = [pair for pair in answer.raw_headers if pair[0] != b"connection"]
     return [*headers, (b"connection", b"close"), *_encoded(HEADERS)], bytes(answer.body)

@@ -1,4 +1,4 @@
-"""A job: one pair of views and what became of it; and what to answer when work on it went wrong."""
+"""A job: one pair of views and what became of it; and what to answer when work on it failed."""
 
 import errno
 import threading
@@ -22,15 +22,21 @@ FULL_RETRY_S = 60
 
 
 def http_error_of(error: BaseException, folder: Path, names: dict[str, str] | None = None) -> HttpError:
-    """What to answer when work on a job in `folder`, whose files the user calls `names`, raised `error`."""
+    """Return what to answer when work on a job failed.
+
+    Args:
+        error: What was raised.
+        folder: The job's folder, which is left out of sentences.
+        names: What the user calls the files, by the names they have here.
+    """
     if isinstance(error, HttpError):
         return error
     if is_full(error):
         return HttpError(503, FULL, FULL_RETRY_S)
     if isinstance(error, MachineError):
-        return HttpError(503, pipeline.told(error, folder, names))
+        return HttpError(503, pipeline.reworded(error, folder, names))
     if isinstance(error, DualpixError):
-        return HttpError(422, pipeline.told(error, folder, names))
+        return HttpError(422, pipeline.reworded(error, folder, names))
     if ran_out_of_memory(error):
         return HttpError(503, "The memory ran out; use smaller views.")
     if isinstance(error, FileNotFoundError):
@@ -41,7 +47,7 @@ def http_error_of(error: BaseException, folder: Path, names: dict[str, str] | No
 
 
 def is_full(error: BaseException | None) -> bool:
-    """Whether this came of a disk or a quota that is full, however it was wrapped on its way."""
+    """Whether the cause is a disk or a quota that is full, however often the error was wrapped."""
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             return True
@@ -50,24 +56,28 @@ def is_full(error: BaseException | None) -> bool:
 
 
 def too_slow(what: str, allowed_s: float) -> HttpError:
-    """What to answer when `what` took longer than allowed."""
+    """Return what to answer when `what` took longer than `allowed_s` seconds."""
     return HttpError(
         504, f"{what} took longer than the {allowed_s / 60:g} minutes that are allowed; use smaller views."
     )
 
 
 class Stopped(Exception):
-    """The user does not want it any more."""
+    """The user does not want the work to go on."""
 
 
 class Turn:
-    """A turn in a lane of one. It ends once, whether the thread that has it ends it or somebody who waited too long."""
+    """A turn among threads of which only one works at a time.
+
+    It ends once, whether the thread that has it ends it or another that has waited too long.
+    """
 
     def __init__(self, gate: threading.Semaphore) -> None:
         gate.acquire()
         self._gate, self._lock, self._has_ended = gate, threading.Lock(), False
 
     def end(self) -> None:
+        """Let the next thread have its turn."""
         with self._lock:
             if not self._has_ended:
                 self._has_ended = True
@@ -76,11 +86,32 @@ class Turn:
 
 @dataclass(eq=False)
 class Job:
-    """One pair of views. `number`: for the log; `version` counts what changed its pictures, so that browsers fetch them
-    anew; `failure` is the status and sentence of what went wrong; `used_s` is when it was last asked for, and
-    `deadline_s` when its check must be over, on the monotonic clock; `ticket` is that of the work whose outcome counts,
-    and `turn` that of its check; `holders` are the threads that use its folder; `fetched`: whether the result was
-    downloaded."""
+    """One pair of views.
+
+    Args:
+        id: Whoever knows it can see and delete the job.
+        upload: The files.
+        number: For the log, which must not contain the id.
+        state: One of `STATES`.
+        version: Counts what changed its pictures, so that browsers fetch them anew.
+        done: Bands computed.
+        total: Bands in all, 0 until it is known.
+        began_s: When deblurring began, on the monotonic clock.
+        seconds: Spent on what was done last.
+        checked: What the check found.
+        notes: Sentences for the user.
+        plan: How the picture was computed.
+        failure: What to answer, if work failed.
+        used_s: When the job was last asked for, on the monotonic clock.
+        deadline_s: When its check must be over, on the monotonic clock.
+        ticket: That of the work whose outcome counts; work with another one has been given up.
+        turn: That of its check.
+        holders: Number of threads that use its folder.
+        fetched: Whether the result was downloaded.
+        wants_start: Deblur after the check.
+        wants_stop: Stop at the next band.
+        is_removed: It is gone for users; its folder goes with the last holder.
+    """
 
     id: str
     upload: pipeline.Upload
@@ -107,7 +138,7 @@ class Job:
     is_removed: bool = False
 
     def as_json(self) -> dict[str, Any]:
-        """What GET /api/jobs/{id} tells."""
+        """Return what `GET /api/jobs/{id}` answers."""
         running = self.state == RUNNING
         return {
             "id": self.id,
@@ -129,10 +160,11 @@ class Job:
 
     @property
     def waits_to_be_fetched(self) -> bool:
+        """Whether there is a result that nobody has downloaded."""
         return self.state == DONE and not self.fetched
 
     def forget(self, *names: str) -> None:
-        """Delete these of its pictures, so that nobody is served what is not true any more."""
+        """Delete these of its pictures, so that nobody gets one that is out of date."""
         for name in names:
             with suppress(OSError):  # Where open files cannot be removed, the state alone withholds them.
                 (self.upload.folder / name).unlink()

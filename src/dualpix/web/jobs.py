@@ -1,4 +1,4 @@
-"""All jobs of a server: taken in, done, and what came out kept for a while."""
+"""All jobs of a server: accepted, worked on, and their results kept for a while."""
 
 import math
 import shutil
@@ -26,7 +26,7 @@ HANDED_BACK = "The server stopped before this pair was done; send it again."
 
 
 class Jobs:
-    """All jobs of one server. Methods may be called from any thread."""
+    """All jobs of one server. Methods can be called from any thread."""
 
     def __init__(
         self,
@@ -44,18 +44,20 @@ class Jobs:
         self._numbers = 0
         self._lock = threading.RLock()
         options = replace(options or DeblurOptions(), force=True)
-        self._workers = Workers(self._lock, checkpoint, options, self.limits, self._space, self.counters)
-        self._slow = self._workers.slow
-        self._renders: list[Future[Path]] = []
+        self.workers = Workers(self._lock, checkpoint, options, self.limits, self._space, self.counters)
+        self._files: list[Future[Path]] = []
 
-    # ---- in and out
+    # ---- uploading, finding and removing
 
     @contextmanager
     def admit(self, size: int | None = 0) -> Iterator[Path]:
-        """Hold a place while an upload of `size` bytes (None: nobody knows) arrives; gives a folder for it, which is
-        removed unless a job keeps it.
+        """Reserve a place while an upload arrives; a context with a folder for it, removed unless a job keeps it.
 
-        Raises HttpError: 429 if too much is going on, or kept until it is fetched, 503 if the disk is nearly full.
+        Args:
+            size: Bytes of the upload; None if unknown.
+
+        Raises:
+            HttpError: 429 if too many jobs are active or wait to be fetched, 503 if the disk is nearly full.
         """
         self.expire()
         with self._lock:
@@ -78,22 +80,22 @@ class Jobs:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def wrote(self, folder: Path, size: int) -> None:
-        """So many bytes of the upload into `folder` will be written now. Raises HttpError 503 if the disk gets full."""
+        """Note that `size` bytes of an upload are about to be written. Raises HttpError 503 if the disk gets full."""
         with self._lock:
             self._space.use(folder, size)
 
     def add(self, upload: pipeline.Upload, start: bool) -> Job:
-        """Take in a pair whose files are in place; it is checked, and then deblurred if `start`."""
+        """Add a job for a pair whose files are in place; it is checked, and then deblurred if `start`."""
         job = Job(token_urlsafe(18), replace(upload, megapixels=self.limits.megapixels))
         with self._lock:
             self._numbers += 1
             job.number = self._numbers
             self._jobs[job.id] = job
-            self._workers.check(job, start)
+            self.workers.check(job, start)
         return job
 
     def find(self, name: str) -> Job:
-        """The job of that id. Raises HttpError 404."""
+        """Return the job of that id. Raises HttpError 404."""
         self.expire()
         with self._lock:
             job = self._jobs.get(name)
@@ -102,8 +104,13 @@ class Jobs:
             job.used_s = time.monotonic()
             return job
 
+    def all(self) -> list[Job]:
+        """Return all jobs, the oldest first."""
+        with self._lock:
+            return list(self._jobs.values())
+
     def remove(self, job: Job) -> None:
-        """Forget a job and its files; if somebody uses them, as soon as that stops."""
+        """Delete a job and its files; if a thread uses them, as soon as it ends."""
         with self._lock:
             self._jobs.pop(job.id, None)
             job.is_removed = job.wants_stop = True
@@ -112,8 +119,10 @@ class Jobs:
                 shutil.rmtree(job.upload.folder, ignore_errors=True)
 
     def expire(self) -> None:
-        """Remove what nobody has asked for in `kept_s`, and the longest unused beyond `kept_jobs`, but no result that
-        waits to be fetched; give up checks that take too long."""
+        """Remove jobs that have not been used for `kept_s`, and the longest unused of more than `kept_jobs`.
+
+        Results that wait to be fetched only go after `kept_s`. Checks that take too long are given up.
+        """
         now_s = time.monotonic()
         with self._lock:
             for job in self._jobs.values():
@@ -132,8 +141,11 @@ class Jobs:
     # ---- what users ask for
 
     def swap(self, job: Job) -> None:
-        """Exchange the views and check again; a result is forgotten. Raises HttpError 409 while it is worked on, 429 if
-        too much is going on."""
+        """Exchange the views and check again; a result is deleted.
+
+        Raises:
+            HttpError: 409 while the job is worked on, 429 if too many jobs are active.
+        """
         with self._lock:
             self._require(job, READY, DONE)
             self._require_place()
@@ -142,22 +154,26 @@ class Jobs:
             job.forget(
                 pipeline.RESULT, pipeline.AFTER, pipeline.LEFT, pipeline.RIGHT, pipeline.DISPARITY, pipeline.BEFORE
             )
-            self._workers.check(job, start=False)
+            self.workers.check(job, start=False)
 
     def start(self, job: Job) -> None:
-        """Deblur, after a check if there was none. Raises HttpError 409 unless it is at rest, 429 if too much is going
-        on, and what went wrong before unless that may pass."""
+        """Deblur, after a check if there was none.
+
+        Raises:
+            HttpError: 409 while the job is worked on, 429 if too many jobs are active, and what failed before, unless
+                that may succeed now.
+        """
         with self._lock:
             if not (job.state == FAILED and job.failure and job.failure.may_pass):
                 self._require(job, READY, DONE)
             self._require_place()
             if job.checked is None:
-                self._workers.check(job, start=True)
+                self.workers.check(job, start=True)
             else:
-                self._workers.deblur(job)
+                self.workers.deblur(job)
 
     def stop(self, job: Job) -> None:
-        """Stop checking or deblurring, between two bands at the latest. Does nothing if it is at rest."""
+        """Stop checking or deblurring, between two bands at the latest; does nothing if the job is not worked on."""
         with self._lock:
             if job.state == RUNNING:
                 job.wants_stop = True
@@ -165,25 +181,31 @@ class Jobs:
                 job.ticket, job.wants_start, job.state = None, False, READY
 
     def render(self, job: Job, suffix: str, depth: int, strength: float) -> Future[Path]:
-        """Have the result written as a file. Raises HttpError 409 if there is none, 429 if too much is going on."""
+        """Write the result as a file. Raises HttpError 409 if there is none, 429 if too many files are being made."""
         with self._lock:
             self._require(job, DONE)
-            self._renders = [one for one in self._renders if not one.done()]
-            if len(self._renders) >= self.limits.active_jobs:
+            if self.files_under_way >= self.limits.active_jobs:
                 raise HttpError(429, "Too many files are being made; try again in a moment.", USUAL_RETRY_S)
-            future = self._workers.render(job, suffix, depth, strength)
-            self._renders.append(future)
+            future = self.workers.render(job, suffix, depth, strength)
+            self._files.append(future)
             return future
 
+    @property
+    def files_under_way(self) -> int:
+        """How many files with results are being made or wait for their turn."""
+        with self._lock:
+            self._files = [one for one in self._files if not one.done()]
+            return len(self._files)
+
     def fetched(self, job: Job, version: int) -> None:
-        """The result, as it was then, has been sent as a whole."""
+        """Note that the result of that version was sent completely."""
         with self._lock:
             job.fetched = job.fetched or job.version == version
 
-    # ---- the end, and what is told of it all
+    # ---- the end, and figures about all jobs
 
     def wind_up(self) -> None:
-        """Take nothing new; finish what runs, and hand back, with a sentence, what waits for its turn."""
+        """Accept nothing new; finish what runs, and end, with a sentence, what waits for its turn."""
         with self._lock:
             self.is_stopping = True
             for job in self._jobs.values():
@@ -193,22 +215,22 @@ class Jobs:
 
     @property
     def is_at_rest(self) -> bool:
-        """Nothing is being worked on, and every result has been fetched."""
+        """Whether nothing is being worked on, and every result has been fetched."""
         with self._lock:
             busy = (job.state in ACTIVE or job.holders or job.waits_to_be_fetched for job in self._jobs.values())
             return not (self._space.uploads or any(busy))
 
     def close(self, patience_s: float = 5.0) -> bool:
-        """Stop everything. Returns whether all threads came to rest within `patience_s`."""
+        """Stop everything. Returns whether all threads ended within `patience_s`."""
         with self._lock:
-            for job in list(self._jobs.values()):
+            for job in self.all():
                 self.remove(job)
-        return self._workers.close(patience_s)
+        return self.workers.close(patience_s)
 
     def gauges(self) -> dict[str, dict[Labels, float]]:
-        """What is so now, for `Counters.text`."""
+        """Return current values, for `Counters.text`."""
         with self._lock:
-            jobs = list(self._jobs.values())
+            jobs = self.all()
             return {
                 "dualpix_jobs": {(("state", state),): sum(job.state == state for job in jobs) for state in STATES},
                 "dualpix_results_not_fetched": {(): sum(job.waits_to_be_fetched for job in jobs)},
@@ -217,7 +239,7 @@ class Jobs:
             }
 
     def require_ready(self) -> None:
-        """Raises HttpError unless an upload would be taken now: 503 if the server stops or the disk is nearly full."""
+        """Raise HttpError 503 if an upload would be refused now: the server stops, or the disk is nearly full."""
         with self._lock:
             if self.is_stopping:
                 raise stopping()
@@ -240,21 +262,21 @@ class Jobs:
             raise HttpError(429, f"{what}; try again when one is done.", self._turn_in_s())
 
     def _turn_in_s(self) -> int:
-        """When one of the pairs that are being worked on will be done, as far as bands or earlier pairs tell."""
+        """Seconds until one of the active jobs will be done, as far as its bands or earlier jobs show."""
         active = [job for job in self._jobs.values() if job.state in ACTIVE]
         for job in active:
             if job.state == RUNNING:
                 spent_s = time.monotonic() - job.began_s
                 if job.done:
                     return max(1, math.ceil(spent_s / job.done * (job.total - job.done)))
-                if self._workers.pace_s is not None:
-                    return max(1, math.ceil(self._workers.pace_s - spent_s))
-        if active and self._workers.pace_s is not None:
-            return max(1, math.ceil(self._workers.pace_s))
+                if self.workers.pace_s is not None:
+                    return max(1, math.ceil(self.workers.pace_s - spent_s))
+        if active and self.workers.pace_s is not None:
+            return max(1, math.ceil(self.workers.pace_s))
         return USUAL_RETRY_S
 
     def _place_in_s(self) -> int:
-        """When the first of the results that wait to be fetched will have waited long enough."""
+        """Seconds until the first of the results that wait to be fetched will have been kept long enough."""
         waiting = [job.used_s for job in self._jobs.values() if job.waits_to_be_fetched]
         if not waiting:
             return self._turn_in_s()

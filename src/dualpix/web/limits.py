@@ -11,14 +11,23 @@ from dualpix.inference.planning import parse_memory
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds that keep one visitor from using up the machine.
+    """Bounds that keep one visitor from using up the machine; times in seconds.
 
-    body_bytes: of one upload; megapixels: of one view; upload_s: for a whole upload; silence_s: without a byte in it,
-    or without a byte taken of an answer; head_s: for a connection to send its first request, and the next after each
-    answer; check_s: for reading and comparing a pair; work_s: for deblurring it; render_s: for making a file to
-    download; stop_s: for what is under way when the server is asked to end; active_jobs: uploading, waiting or running
-    at once; kept_jobs and kept_s: how many, and how long after their last use, are kept; connections: open at once;
-    free_disk_bytes: left alone.
+    Args:
+        body_bytes: Of one upload.
+        megapixels: Of one view.
+        upload_s: For a whole upload.
+        silence_s: Without a byte arriving in an upload, or being taken of an answer.
+        head_s: For a connection to send its first request, and the next after each answer.
+        check_s: For reading and comparing a pair.
+        work_s: For deblurring it.
+        render_s: For making a file to download.
+        stop_s: For what is under way when the server is asked to end.
+        active_jobs: Uploading, waiting or running at once.
+        kept_jobs: Kept at once.
+        kept_s: How long they are kept after their last use.
+        connections: Open at once.
+        free_disk_bytes: Of the disk that are never used.
     """
 
     body_bytes: int = 1_000_000_000
@@ -38,9 +47,13 @@ class Limits:
 
 
 def limits_of(settings: Iterable[str]) -> Limits:
-    """The usual limits, but for what is set, such as "kept_jobs=40" or "free_disk_bytes=500MB".
+    """Return the default limits with some changed.
 
-    Raises MachineError.
+    Args:
+        settings: Such as "kept_jobs=40" or "free_disk_bytes=500MB".
+
+    Raises:
+        MachineError: There is no such limit, or its value is wrong.
     """
     kinds = {field.name: field.type for field in fields(Limits)}
     limits = Limits()

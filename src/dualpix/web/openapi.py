@@ -13,9 +13,9 @@ JOB: Json = {
     "type": "object",
     "required": ["id", "state", "version", "swap", "bands_done", "bands", "seconds", "notes", "status"],
     "properties": {
-        "id": {"type": "string", "description": "Whoever knows it can see and delete the job."},
+        "id": {"type": "string", "description": "Anyone who knows it can see and delete the job."},
         "state": {"type": "string", "enum": ["checking", "ready", "waiting", "running", "done", "failed"]},
-        "stopping": {"type": "boolean", "description": "It was told to stop, and does so at the end of this band."},
+        "stopping": {"type": "boolean", "description": "Whether it will stop at the end of this band."},
         "version": {"type": "integer", "description": "Counts the changes of its pictures."},
         "swap": {"type": "boolean", "description": "Whether the views were exchanged."},
         "bands_done": {"type": "integer"},
@@ -32,22 +32,22 @@ JOB: Json = {
 }
 ERROR: Json = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
 REASONS = {
-    "400": "A field or parameter is wrong, or the body broken off.",
-    "403": "The request came by another name than this server's, or from a page of another site.",
+    "400": "A field or parameter is wrong, or the body is incomplete.",
+    "403": "The request used a name that is not this server's, or came from a page of another site.",
     "404": "There is no such job: it never was, was deleted, or has expired.",
     "408": "The upload came too slowly.",
     "409": "Not in this state.",
     "413": "The upload is too large.",
     "415": "Not multipart/form-data.",
-    "422": "The files are no two views of one photograph that could be read.",
-    "429": "Too many jobs at once, or too many results that nobody fetched; Retry-After says when there is a place.",
-    "503": "The memory or the disk does not suffice now, too many are connected, or the server stops; try again.",
+    "422": "The files cannot be read, or are not the two views of one photograph.",
+    "429": "Too many jobs at once, or too many results that nobody fetched; Retry-After says when to try again.",
+    "503": "There is too little memory or disk space now, too many are connected, or the server stops; try again.",
     "504": "It took too long.",
 }
 
 
 def describe(limits: Limits) -> Json:
-    """The whole description, with the limits of this server."""
+    """Return the whole description, with the limits of this server."""
     one = "/api/jobs/{id}"
     size = f"At most {limits.body_bytes} bytes in all and {limits.megapixels:g} megapixels a view."
     return {

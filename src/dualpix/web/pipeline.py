@@ -46,16 +46,26 @@ ADVICE = (
     (rf",? or [^;,.]*{AN_OPTION}[^;.]*", ""),
     (rf";[^;.]*{AN_OPTION}[^;.]*", ""),
 )
-"""What sentences say that a page does not offer, and what to say instead: at last all that names an option."""
+"""Advice in sentences that a page cannot offer, and what to say instead; last, whatever names an option."""
 
 UNSEEN = "so that rows stay sensor rows"
-"""Ends notes that do not matter here, where pictures are shown and written upright."""
+"""Ends notes that do not matter here, since the page shows and writes pictures upright."""
 
 
 @dataclass(frozen=True)
 class Upload:
-    """What was uploaded: the files, under names of our own, how one file holds both views, whether to swap them, how
-    to turn them, and what the user calls the files, by our names."""
+    """What was uploaded.
+
+    Args:
+        folder: Of the job.
+        left: The left view, or the file that holds both, under a name of ours.
+        right: The right view.
+        layout: As in `DeblurOptions`.
+        swap: As in `DeblurOptions`.
+        turn: As in `DeblurOptions`.
+        megapixels: The most that a view may have.
+        names: What the user calls the files, by our names.
+    """
 
     folder: Path
     left: Path
@@ -67,25 +77,31 @@ class Upload:
     names: dict[str, str] = field(default_factory=dict)
 
     def open(self) -> Views:
+        """Read the views. Raises PictureError or PairError."""
         paths, size = (self.left, self.right), self.megapixels
         return open_views(*paths, layout=self.layout, swap=self.swap, turn=self.turn, limit_megapixels=size)
 
 
 @dataclass(frozen=True)
 class Checked:
-    """`found`: what `dualpix inspect --json` says, with `scale_px`, the disparity in full colour; `inherited`: what the
-    result takes over from the views."""
+    """What the check of an upload found.
+
+    Args:
+        found: What `dualpix inspect --json` prints, with `scale_px`, the disparity at which colours are saturated.
+        inherited: What the result takes over from the views.
+    """
 
     found: dict[str, Any]
     inherited: Inherited
 
     @property
     def notes(self) -> list[str]:
+        """Sentences for the user."""
         return list(self.found["notes"])
 
 
 def upload_name(side: str, suffix: str) -> str:
-    """The name that an upload gets here. Of the client's own only a known extension is looked at."""
+    """Return the name that an upload gets here. Of the user's own name, only a known extension is used."""
     known = suffix if suffix in ENDINGS | BOTH_VIEWS else ""
     return f"view_{side}.pgm" if known == ".pgm" else side + known
 
@@ -108,14 +124,14 @@ def check(upload: Upload, checkpoint: Checkpoint, go_on: GoOn = lambda: None) ->
     _write_preview(upload.folder / BEFORE, restore_orientation(mean_view(views["left"], views["right"]), views), views)
     inherited = output_profile(views, checkpoint, DeblurOptions(software=SOFTWARE))
     found_json = Inspected(views, found).as_json() | {"scale_px": round(scale_px(found), 2)}
-    return Checked(_in_their_words(found_json, upload), inherited)
+    return Checked(_reworded_check(found_json, upload), inherited)
 
 
 def deblur(
     upload: Upload, checkpoint: Checkpoint, options: DeblurOptions, progress: Progress, go_on: GoOn = lambda: None
 ) -> tuple[str, tuple[str, ...], str]:
-    """Write RESULT (float32 3 x H x W, exact) and AFTER (to look at); return how it was run, what was odd, and what was
-    changed.
+    """Write RESULT (float32 3 x H x W, exact) and AFTER (to look at); return how it was run, notes for the user, and
+    what was changed.
 
     `progress` is called between bands, `go_on` between other steps, and both may raise to stop. Raises PictureError,
     PairError or MachineError, and OSError.
@@ -127,9 +143,9 @@ def deblur(
     with (upload.folder / RESULT).open("wb", buffering=0) as file:
         np.lib.format.write_array(_Plain(file), done.picture.numpy(), allow_pickle=False)
     _write_preview(upload.folder / AFTER, done.picture, views)
-    notes = tuple(told(warning, upload.folder, upload.names) for warning in done.warnings)
+    notes = tuple(reworded(warning, upload.folder, upload.names) for warning in done.warnings)
     report = "" if done.report is None else spelled(done.report.sentence, lambda *_: AN_OPTION)
-    return str(done.plan), notes, told(report, upload.folder, upload.names)
+    return str(done.plan), notes, reworded(report, upload.folder, upload.names)
 
 
 def render(upload: Upload, checked: Checked, suffix: str, depth: int, strength: float) -> Path:
@@ -145,11 +161,16 @@ def render(upload: Upload, checked: Checked, suffix: str, depth: int, strength: 
     return path
 
 
-def told(error: Exception | str, folder: Path, names: dict[str, str] | None = None) -> str:
-    """A sentence for someone who knows neither our folders and names for files nor the command line, but what the files
-    are called where they come from: `names`, by ours."""
+def reworded(error: Exception | str, folder: Path, names: dict[str, str] | None = None) -> str:
+    """Return a sentence reworded for users of the page, who know neither our names of files nor the command line.
+
+    Args:
+        error: An error or a sentence.
+        folder: The job's folder, which is left out.
+        names: What the user calls the files, by our names.
+    """
     known = {f"{folder}/{ours}": theirs for ours, theirs in (names or {}).items()}
-    known |= {ours: theirs for ours, theirs in (names or {}).items() if "." in ours}  # left alone is a word, too
+    known |= {ours: theirs for ours, theirs in (names or {}).items() if "." in ours}  # "left" alone is a word, too
     sentence = error.spelled(lambda *_: AN_OPTION) if isinstance(error, DualpixError) else str(error)
     if known:
         any_of = "|".join(map(re.escape, known))
@@ -160,11 +181,11 @@ def told(error: Exception | str, folder: Path, names: dict[str, str] | None = No
     return sentence
 
 
-def _in_their_words(found: dict[str, Any], upload: Upload) -> dict[str, Any]:
-    """What the check found, with sentences as `told` makes them."""
+def _reworded_check(found: dict[str, Any], upload: Upload) -> dict[str, Any]:
+    """What the check found, with its sentences `reworded`."""
 
     def plain(sentence: str) -> str:
-        return told(sentence, upload.folder, upload.names)
+        return reworded(sentence, upload.folder, upload.names)
 
     notes = [plain(note) for note in found["notes"] if UNSEEN not in note]
     odd = {kind: plain(sentence) for kind, sentence in found["odd"].items()}
@@ -172,7 +193,7 @@ def _in_their_words(found: dict[str, Any], upload: Upload) -> dict[str, Any]:
 
 
 class _Plain:
-    """A file that NumPy writes to through `write`: with one it knows, a full disk comes without its error number."""
+    """A file that NumPy writes to through `write`; with files it knows, a full disk gives no error number."""
 
     def __init__(self, file: FileIO) -> None:
         self._file = file

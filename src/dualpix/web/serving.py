@@ -1,4 +1,4 @@
-"""Run the page: a socket, a folder for uploads that is gone afterwards, and a server between them."""
+"""Run the page: a socket, a folder for uploads that is removed afterwards, and a server between them."""
 
 import math
 import os
@@ -30,7 +30,7 @@ from dualpix.weights import checkpoint
 NAME = re.compile(r"[a-z0-9_.-]+")
 ANYWHERE = ("0.0.0.0", "::")
 GENTLE = ("SIGTERM", "SIGHUP")
-"""Signals that ask to end, and leave time to finish; there is no SIGHUP on Windows."""
+"""Signals that ask a process to end and leave it time to finish; there is no SIGHUP on Windows."""
 
 
 class Ended(NamedTuple):
@@ -51,11 +51,24 @@ def serve(
     behind: Iterable[str] = (),
     ready: Callable[[str], None] = lambda address: None,
 ) -> Ended:
-    """Serve until interrupted; `ready` is called with the address. `port` 0 takes any that is free. `behind`: names
-    (NAME or NAME:PORT) of servers that pass requests on to this one.
+    """Serve until interrupted.
 
-    Asked to terminate, it finishes what runs and waits for results to be fetched, for `limits.stop_s` at most; what is
-    not begun is handed back. Raises MachineError if the port cannot be had, and CheckpointError for the weights.
+    Asked to terminate, it finishes what runs and waits for results to be fetched, for `limits.stop_s` at most; what has
+    not begun ends with a sentence.
+
+    Args:
+        host: The address to listen at.
+        port: The port; 0 takes any that is free.
+        weights: As `deblur` takes them.
+        options: How pictures are made.
+        limits: What visitors may use.
+        open_browser: Open the page in a browser.
+        behind: Names (NAME or NAME:PORT) of servers that pass requests on to this one.
+        ready: Called with the address once it can be used.
+
+    Raises:
+        MachineError: The server cannot listen there.
+        CheckpointError: The weights cannot be used.
     """
     limits = limits or Limits()
     names = known_names(behind)
@@ -87,7 +100,7 @@ def serve(
 
 
 def configure(app: Any, limits: Limits) -> uvicorn.Config:
-    """The server's settings. Our own log tells what goes wrong, without a traceback for every visitor that left."""
+    """Return the server's settings. Our own log has the errors, without a traceback for each visitor that left."""
     return uvicorn.Config(
         app,
         http=type("Connection", (Connection,), {"limits": limits}),
@@ -105,7 +118,7 @@ def configure(app: Any, limits: Limits) -> uvicorn.Config:
 
 
 class Server(uvicorn.Server):
-    """Tells when it has started, and ends in two steps: no new work, then no more requests."""
+    """Reports that it has started, and ends in two steps: first no new work, then no more requests."""
 
     on_start: Callable[[], object] = staticmethod(lambda: None)
 
@@ -115,20 +128,24 @@ class Server(uvicorn.Server):
         self._ends_s: float | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and call `on_start`."""
         await super().startup(sockets)
         self.on_start()
 
     async def on_tick(self, counter: int) -> bool:
+        """End once all work is done, or the time for it is over."""
         if self._ends_s is not None and (self._jobs.is_at_rest or time.monotonic() > self._ends_s):
             self.should_exit = True
         return await super().on_tick(counter)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End uploads under way, then everything else."""
         self._app.stop()
         await super().shutdown(sockets)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Handle SIGHUP as uvicorn handles SIGTERM, unless it is ignored."""
         with super().capture_signals():
             hangup = getattr(signal, "SIGHUP", None)
             if hangup is None or not is_heeded(hangup):
@@ -141,18 +158,20 @@ class Server(uvicorn.Server):
                 signal.signal(hangup, before)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first request to terminate begins the end; a second one, or Ctrl-C, is it."""
+        """The first request to terminate starts the end; a second one, or Ctrl-C, ends at once."""
         if sig == signal.SIGINT or self._ends_s is not None:
             super().handle_exit(sig, frame)
             return
         self._captured_signals.append(sig)
         self._ends_s = time.monotonic() + self._jobs.limits.stop_s
-        threading.Thread(target=self._jobs.wind_up, daemon=True).start()  # Not here: its lock may be this thread's.
+        threading.Thread(target=self._jobs.wind_up, daemon=True).start()  # This thread may hold the lock already.
 
 
 def run(server: Callable[[], None]) -> int:
-    """Run until it ends or is interrupted, or asked to terminate, which unwinds in the same way; returns the exit code
-    that says so."""
+    """Run a server until it ends, is interrupted, or is asked to terminate, and return the exit code that says which.
+
+    All ends leave through the same clean-up.
+    """
 
     def leave(number: int, frame: FrameType | None) -> None:
         sys.exit(128 + number)
@@ -172,14 +191,14 @@ def run(server: Callable[[], None]) -> int:
 
 
 def is_heeded(number: int) -> bool:
-    """Whether this signal may be handled here, and is not to be ignored, as SIGHUP is under nohup."""
+    """Whether this signal can be handled here, and is not ignored, as SIGHUP is under nohup."""
     is_main = threading.current_thread() is threading.main_thread()
     return is_main and signal.getsignal(number) not in (signal.SIG_IGN, None)
 
 
 @contextmanager
 def bound(host: str, port: int) -> Iterator[socket.socket]:
-    """A socket that listens at that address. Raises MachineError with what to do."""
+    """Open a socket that listens at that address. Raises MachineError that says what to do."""
     if not host.strip():
         raise MachineError(
             f"The address to listen at is empty; give one, such as 127.0.0.1, or leave {option('host', None)} out."
@@ -201,13 +220,18 @@ def bound(host: str, port: int) -> Iterator[socket.socket]:
 
 
 def address_of(host: str, port: int) -> str:
-    """What to type into a browser."""
+    """Return what to type into a browser.
+
+    Example:
+        >>> address_of("0.0.0.0", 8000), address_of("::1", 8000)
+        ('http://127.0.0.1:8000/', 'http://[::1]:8000/')
+    """
     name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
     return f"http://{name}:{port}/"
 
 
 def names_of(host: str) -> frozenset[str]:
-    """The names a server on `host` may be called by, besides those of this machine for itself."""
+    """Return the names by which others may call a server on `host`."""
     if host not in ANYWHERE:
         return frozenset({name_in(f"[{host}]" if ":" in host else host)} - {""})
     own = socket.gethostname().lower()
@@ -215,12 +239,12 @@ def names_of(host: str) -> frozenset[str]:
 
 
 def known_names(behind: Iterable[str]) -> frozenset[str]:
-    """Names that requests may carry, in lower case. Raises MachineError for what is no name."""
+    """Return names that requests may carry, in lower case. Raises MachineError for what cannot be a name."""
     names = frozenset(name.strip().lower() for name in behind)
     for name in sorted(names):
         if not (is_address(name_in(name)) or NAME.fullmatch(name_in(name))):
             raise MachineError(
-                f"{name[:100]!r} is no name to be called by; give one without http://, path and *, such as "
+                f"{name[:100]!r} cannot be a name of this server; give one without http://, path and *, such as "
                 "photos.example.org."
             )
     return names

@@ -19,13 +19,18 @@ if TYPE_CHECKING:
 FILES = ("left", "right")
 FIELDS = ("left", "right", "layout", "swap", "turn", "start")
 HEAD_BYTES, TEXT_BYTES, NAME_LETTERS = 8192, 1024, 80
-BROKEN = "The upload is damaged, or ended before its end; send it again."
+BROKEN = "The upload is damaged or incomplete; send it again."
 
 
 @dataclass
 class Form:
-    """`texts`: the fields that are no files; `paths`: where the files lie, by field; `names`: what the user calls them,
-    by the names they have here."""
+    """A form as it was sent.
+
+    Args:
+        texts: The fields that are not files.
+        paths: Where the files lie, by field.
+        names: What the user calls the files, by the names they have here.
+    """
 
     texts: dict[str, str] = field(default_factory=dict)
     paths: dict[str, Path] = field(default_factory=dict)
@@ -33,10 +38,17 @@ class Form:
 
 
 async def take_in(kind: str, chunks: AsyncIterator[bytes], folder: Path, wrote: Callable[[int], None]) -> Form:
-    """Read a body of the content type `kind` (multipart/form-data), and put its files into `folder`. `wrote` is told
-    the bytes of each piece before it is written, and may raise.
+    """Read a form, and put its files into `folder`.
 
-    Raises HttpError 400 for what is wrong or incomplete, and OSError.
+    Args:
+        kind: The content type (multipart/form-data), with its boundary.
+        chunks: The body.
+        folder: Of the job.
+        wrote: Called with the number of bytes of each piece before it is written; it may raise.
+
+    Raises:
+        HttpError: 400 for what is wrong or incomplete.
+        OSError: A file cannot be written.
     """
     boundary = parse_options_header(kind)[1].get(b"boundary")
     if not boundary:
@@ -59,7 +71,7 @@ async def take_in(kind: str, chunks: AsyncIterator[bytes], folder: Path, wrote: 
 
 
 class _Parts:
-    """What the parser finds, in upload, until it is taken: ("head", disposition), ("data", bytes), ("end", nothing)."""
+    """What the parser finds, until it is taken: ("head", disposition), ("data", bytes), ("end", nothing)."""
 
     def __init__(self) -> None:
         self.found: list[tuple[str, bytes]] = []
@@ -82,7 +94,7 @@ class _Parts:
     def _keep(self, where: bytearray, piece: bytes) -> None:
         self._bytes += len(piece)
         if self._bytes > HEAD_BYTES:
-            raise HttpError(400, "The head of a part of the upload is too long.")
+            raise HttpError(400, "The header of a part of the upload is too long.")
         where += piece
 
     def _header(self) -> None:
@@ -96,7 +108,7 @@ class _Parts:
 
 
 class _Store:
-    """Puts parts where they belong."""
+    """Puts the parts of a form where they belong."""
 
     def __init__(self, folder: Path, wrote: Callable[[int], None]) -> None:
         self.upload = Form()
@@ -159,7 +171,12 @@ class _Store:
 
 
 def shown_name(name: str) -> str:
-    """The name of a user's own file as it may stand in a sentence: without folders and what cannot be printed."""
+    r"""Return the name of a user's file for use in a sentence: without folders and characters that cannot be printed.
+
+    Example:
+        >>> shown_name("C:\\\\photos\\\\left.png"), shown_name("../")
+        ('left.png', '')
+    """
     last = re.split(r"[/\\]", name.replace("%22", '"'))[-1]
     shown = "".join(letter for letter in last if letter.isprintable())[-NAME_LETTERS:]
     return shown if shown.strip(". ") else ""

@@ -1,5 +1,7 @@
-"""The threads that do the work: one deblurs, the other checks new pairs and writes downloads, so that neither waits for
-a long deblurring."""
+"""The threads that do the work: one deblurs, another checks new pairs and writes downloads.
+
+So neither of these waits for a long deblurring.
+"""
 
 import math
 import shutil
@@ -35,14 +37,14 @@ from dualpix.web.space import Space
 from dualpix.weights.checkpoint import Checkpoint
 
 MOST_STUCK = 3
-"""So many threads may be left to checks that were given up and do not end, before the others have to wait."""
+"""So many threads can be occupied by checks that were given up and do not end, before other checks have to wait."""
 
 RESULT_BYTES_A_PIXEL = 20
-"""A result as float32 is 12 of them, and the picture to look at is less than 8."""
+"""Bytes on the disk: a result as float32 has 12, and the picture to look at less than 8."""
 
 
 class Workers:
-    """Methods that change a job are called with `lock` held, which all of a server share."""
+    """Methods that change a job are called with `lock` held, which is the one of the server."""
 
     def __init__(
         self,
@@ -56,20 +58,20 @@ class Workers:
         self.pace_s: float | None = None
         self.slow = ThreadPoolExecutor(1, "dualpix-slow")
         self._quick = ThreadPoolExecutor(1 + MOST_STUCK, "dualpix-quick")
-        self._gate = threading.Semaphore(1)
+        self.gate = threading.Semaphore(1)
         self._lock, self._checkpoint, self._options = lock, checkpoint, options
         self._limits, self._space, self._counters = limits, space, counters
         self._futures: list[Future[Any]] = []
 
     def check(self, job: Job, start: bool) -> None:
-        """Begin to read and compare its views, and to deblur them then if `start`."""
+        """Queue reading and comparing the views, and deblurring after that if `start`."""
         job.state, job.checked, job.failure, job.wants_start, job.wants_stop = CHECKING, None, None, start, False
         job.ticket, job.fetched = object(), False
         job.deadline_s = math.inf
         self._submit(self._quick, self._check, job, job.ticket)
 
     def deblur(self, job: Job) -> None:
-        """Line up for deblurring."""
+        """Queue deblurring."""
         job.state, job.wants_stop, job.wants_start, job.failure = WAITING, False, False, None
         job.done, job.total, job.fetched = 0, 0, False
         job.ticket = object()
@@ -77,11 +79,11 @@ class Workers:
         self._submit(self.slow, self._deblur, job, job.ticket)
 
     def render(self, job: Job, suffix: str, depth: int, strength: float) -> Future[Path]:
-        """Have its result written as a file. The future raises HttpError and what `save_result` does."""
+        """Queue writing the result as a file. The future raises HttpError and what `save_result` does."""
         return self._submit(self._quick, self._render, job, job.version, suffix, depth, strength)
 
     def close(self, patience_s: float) -> bool:
-        """Begin nothing more. Returns whether all threads came to rest within `patience_s`."""
+        """Begin nothing more. Returns whether all threads ended within `patience_s`."""
         for lane in (self._quick, self.slow):
             lane.shutdown(wait=False, cancel_futures=True)
         running = [future for future in self._futures if future.running()]
@@ -95,7 +97,7 @@ class Workers:
 
     @contextmanager
     def _holding(self, job: Job) -> Iterator[None]:
-        """While this thread uses the job's folder, nobody removes it; afterwards it goes if the job has gone."""
+        """Keep the job's folder while this thread uses it; afterwards it is deleted if the job was."""
         with self._lock:
             if job.is_removed:
                 raise Stopped
@@ -123,7 +125,7 @@ class Workers:
                 job.checked, job.notes = checked, tuple(checked.notes)
             return READY
 
-        turn = Turn(self._gate)
+        turn = Turn(self.gate)
         try:
             with self._lock:
                 if job.ticket is not ticket:
@@ -164,7 +166,7 @@ class Workers:
         self._do("deblur", job, ticket, run)
 
     def _render(self, job: Job, version: int, suffix: str, depth: int, strength: float) -> Path:
-        turn, began_s, outcome = Turn(self._gate), time.monotonic(), FAILED
+        turn, began_s, outcome = Turn(self.gate), time.monotonic(), FAILED
         try:
             with self._holding(job):
                 with self._lock:
@@ -184,7 +186,7 @@ class Workers:
             self._counters.work("render", job.number, outcome, time.monotonic() - began_s)
 
     def _do(self, kind: str, job: Job, ticket: object, run: Callable[[], str]) -> None:
-        """Run one piece of work; whatever comes out of it, the thread lives on and the job says what happened."""
+        """Run one piece of work; whatever happens, the thread goes on and the job has the outcome."""
         began_s = time.monotonic()
         state, failure = FAILED, None
         try:
@@ -203,7 +205,7 @@ class Workers:
                         job.state, job.failure = state, failure
                         job.used_s = time.monotonic()
                         if state == READY and job.wants_start:
-                            self.deblur(job)  # At once, so that nobody takes it for one at rest.
+                            self.deblur(job)  # At once, so that it never looks finished in between.
         except Stopped:
             return
         self._counters.work(kind, job.number, state if failure is None else str(failure.status), job.seconds)

@@ -25,6 +25,7 @@ from dualpix.errors import CheckpointError, DualpixError, reason_of
 from dualpix.machine.files import parse_json, write_whole
 from dualpix.machine.modes import settled
 from dualpix.networks.blank import without_numbers
+from dualpix.weights import hub
 from dualpix.weights.exported import ENGINE_OF, Exported, mark, read_facts
 
 FORMAT = 1
@@ -32,7 +33,7 @@ MAX_HEADER_BYTES = 2 * 1024 * 1024
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 FLOATING = {"F64", "F32", "F16", "BF16"}
 KIND = re.compile("[A-Z][A-Z0-9_]{0,15}")
-"""The names in a file of the kinds of numbers that a weight may be stored as."""
+"""What the name of a number format in a file looks like: "F32", "BF16"."""
 
 WEIGHTS = {"mccnet-fast": "mccnet-fast.safetensors", "mccnet": "mccnet.safetensors"}
 DEFAULT_WEIGHTS = "mccnet-fast"
@@ -40,10 +41,16 @@ DEFAULT_WEIGHTS = "mccnet-fast"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A network ready to use, with where it comes from.
+    """A network ready to use, and where it comes from.
 
-    `network` is in float32 and eval mode; `name` and `arguments` rebuild it with `networks.create(name, **arguments)`;
-    `recipe`, `scores` and `extra` are what the trainer wrote (plain JSON values); `path` is the file it was read from.
+    Args:
+        network: In float32 and evaluation mode.
+        name: With `arguments`, rebuilds the network: `networks.create(name, **arguments)`.
+        arguments: Keyword arguments of the network.
+        recipe: Settings of its training, as JSON values.
+        scores: What it scored, as JSON values.
+        extra: Whatever else the file says, such as the licence.
+        path: The file it was read from.
     """
 
     network: nn.Module
@@ -68,8 +75,19 @@ def save(
 ) -> Path:
     """Write `network` to `path` and return the path. The file appears whole or not at all.
 
-    `name` and `arguments` are those given to `networks.create`; `dtype` ("fp32", "bf16", "fp16") is how the floating
-    tensors are stored. Raises `CheckpointError` if a number is not finite (once stored) or the file cannot be written.
+    Args:
+        path: A `.safetensors` file; folders that are missing are made, an existing file is replaced.
+        network: Any network of `NETWORKS` or `DEFOCUS_ESTIMATORS`.
+        name: With which `networks.create` builds it.
+        arguments: And its keyword arguments.
+        recipe: How it was trained, as JSON values.
+        scores: What it scored, as JSON values.
+        extra: Anything else to keep, as JSON values.
+        dtype: How floating-point tensors are stored: "fp32", "bf16" or "fp16".
+
+    Raises:
+        CheckpointError: A number is not finite (once stored), or the file cannot be written.
+        ValueError: There is no such `dtype`.
     """
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
@@ -89,12 +107,25 @@ def save(
 
 @settled()
 def load(path_or_name: str | Path, device: str | torch.device = "cpu") -> Checkpoint:
-    """Read a checkpoint file, or the shipped weights of that name (see `WEIGHTS`).
+    """Read a checkpoint file, or the shipped weights of that name.
 
-    Of a file that `dualpix export` wrote for another engine the network has only the shape, on the device "meta"; the
-    numbers stay in the file (see `exported`).
+    Args:
+        path_or_name: A key of `WEIGHTS`, a `.safetensors` file, a folder that holds `model.safetensors`, a repository
+            of the Hugging Face hub ("owner/name", "owner/name@revision"; extra `hub`), or a file that `dualpix export`
+            wrote for another engine. From the last kind the network gets only its shape, on the device "meta"; the
+            numbers stay in the file.
+        device: Where the network goes.
 
-    Raises `CheckpointError` if the file is missing, damaged, of another kind, or does not fit the network it names.
+    Returns:
+        The network in float32 and evaluation mode, with what the file says about it.
+
+    Raises:
+        CheckpointError: The file is missing, damaged, of another kind, or does not fit the network that it names.
+
+    Example:
+        >>> opened = load("mccnet")
+        >>> opened.name, opened.arguments, next(opened.network.parameters()).dtype
+        ('mccnet', {'max_disparity': 24}, torch.float32)
     """
     path = find(path_or_name)
     if path.suffix in ENGINE_OF:
@@ -110,7 +141,7 @@ def load(path_or_name: str | Path, device: str | torch.device = "cpu") -> Checkp
     with torch.random.fork_rng(devices=[]):
         network = networks.create(name, **arguments)
     network.load_state_dict(tensors, strict=True)
-    _check_finite(network.state_dict(), str(path))  # Again: a number stored as float64 may be too large for float32.
+    _check_finite(network.state_dict(), str(path))  # Again: a number stored as float64 can be too large for float32.
     network.to(device=device, dtype=torch.float32).eval()
     return Checkpoint(network, name, arguments, card["recipe"], card["scores"], card["extra"], path)
 
@@ -134,14 +165,29 @@ def _read_exported(path: Path) -> dict[str, Any]:
 
 
 def read_card(path_or_name: str | Path) -> dict[str, Any]:
-    """Return what a checkpoint says of itself (`network`, `arguments`, `recipe`, `scores`, `extra`), reading only its
-    header. Raises `CheckpointError` as `load` does."""
+    """Return what a checkpoint says about itself, reading only its header.
+
+    Args:
+        path_or_name: As `load` takes it.
+
+    Returns:
+        `network`, `arguments`, `recipe`, `scores`, `extra`.
+
+    Raises:
+        CheckpointError: As `load` does.
+    """
     path = find(path_or_name)
     return _read_exported(path) if path.suffix in ENGINE_OF else _read_header(path)[1]
 
 
 def find(path_or_name: str | Path) -> Path:
-    """Return the file of shipped weights called `path_or_name`, or that path itself; it exists and is a file."""
+    """Return the file of weights that a text or path means, with those of a repository of the hub fetched.
+
+    It is that of shipped weights, the path itself, or the `model.safetensors` of a folder or repository.
+
+    Raises:
+        CheckpointError: There is no such file or repository, or it is a folder without weights.
+    """
     if isinstance(path_or_name, str) and path_or_name in WEIGHTS:
         shipped = Path(str(resources.files("dualpix") / "weights" / WEIGHTS[path_or_name]))
         if not shipped.is_file():
@@ -150,9 +196,13 @@ def find(path_or_name: str | Path) -> Path:
                 "install the package again, or train your own with `dualpix train` and give their file."
             )
         return shipped
+    if isinstance(path_or_name, str) and hub.is_repository(path_or_name):
+        return hub.fetch(path_or_name)
     path = Path(path_or_name)
     if path.is_dir():
-        raise CheckpointError(f"{path} is a folder; give the .safetensors file inside it.")
+        if (path / hub.FILE).is_file():
+            return path / hub.FILE
+        raise CheckpointError(f"{path} is a folder without a {hub.FILE}; give the .safetensors file inside it.")
     if not path.is_file():
         raise CheckpointError(
             f"There is no weights file {path}; give an existing .safetensors file or one of: {', '.join(WEIGHTS)}."
@@ -191,7 +241,7 @@ def _read_header(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
             total = os.fstat(file.fileno()).st_size
             start = file.read(512)
             size = int.from_bytes(start[:8], "little")
-            if start[8:9] != b"{":  # Looked at first: the length before it may begin with the byte of a pickle.
+            if start[8:9] != b"{":  # Checked first: the length before it can begin like a pickle.
                 _refuse_pickle(path, start)
                 raise CheckpointError(f"{path} is not a safetensors file; give a .safetensors file made by `dualpix`.")
             if size > MAX_HEADER_BYTES:

@@ -1,4 +1,4 @@
-"""Files of other engines, as `dualpix export` writes them: which is which, and what a network from one carries."""
+"""Files for other engines, as `dualpix export` writes them: which engine runs them, and which network they hold."""
 
 import importlib
 import os
@@ -16,45 +16,53 @@ from dualpix.errors import MachineError, how_to_install, reason_of
 from dualpix.machine.files import parse_json
 
 ENGINE_OF = {".onnx": "onnx", ".xml": "openvino"}
-"""The engine that runs files of a suffix."""
+"""The engine that runs a file, by the file's ending."""
 
 
 KEY = "dualpix"
-"""The key of our facts in the metadata of every form."""
+"""The key of our facts in the metadata of exported files of every form."""
 
 REPORTING = {"ORT_DISABLE_TELEMETRY": "1"}
-"""Variables of the environment that keep engines from reporting their use; what the user set stays."""
+"""Environment variables that keep engines from reporting their use; what the user has set is kept."""
 
 REPORTERS = ("openvino_telemetry",)
-"""Packages that report the use of others, which do without where they are missing."""
+"""Packages by which others report their use; those do without where the package is missing."""
 
 
 @dataclass(frozen=True)
 class Exported:
-    """The file that holds the numbers of a network which here has only its shape, and their `precision`."""
+    """A file that holds the numbers of a network of which only the shape is in memory, and their `precision`."""
 
     path: Path
     precision: str
 
     @property
     def engine(self) -> str:
+        """The engine that runs the file."""
         return ENGINE_OF[self.path.suffix]
 
 
 def mark(network: nn.Module, exported: Exported) -> None:
-    """Note that the numbers of `network` are in a file."""
+    """Note on `network`, of which only the shape is in memory, in which file its numbers are."""
     network.exported = exported  # type: ignore[assignment]
 
 
 def exported_of(network: object) -> Exported | None:
-    """The file that holds the numbers of `network`; None if it holds them itself."""
+    """Return the file that holds the numbers of `network`; None if the network holds them itself."""
     found = getattr(network, "exported", None)
     return found if isinstance(found, Exported) else None
 
 
 def package(name: str, extra: str) -> Any:
-    """The package of an engine, loaded so that it reports nothing to anybody. Raises MachineError if it is not
-    installed."""
+    """Import a package of an engine without letting it report its use to anyone.
+
+    Args:
+        name: What to import.
+        extra: The extra of dualpix that installs it, for the message.
+
+    Raises:
+        MachineError: It is not installed.
+    """
     try:
         with _unreported():
             return importlib.import_module(name)
@@ -66,8 +74,11 @@ def package(name: str, extra: str) -> Any:
 
 @contextmanager
 def _unreported() -> Iterator[None]:
-    """What is imported here finds none of `REPORTERS`: OpenVINO would look up an analytics host, and ONNX Runtime would
-    keep events to be sent in the user's cache, both as soon as they are imported."""
+    """Hide `REPORTERS` from what is imported in this context.
+
+    Otherwise OpenVINO would look up an analytics host, and ONNX Runtime would keep events to be sent in the user's
+    cache, both as soon as they are imported.
+    """
     for name, value in REPORTING.items():
         os.environ.setdefault(name, value)
     hidden = {name: sys.modules[name] for name in REPORTERS if name in sys.modules}
@@ -81,22 +92,25 @@ def _unreported() -> Iterator[None]:
 
 
 def read_facts(path: Path) -> dict[str, Any] | None:
-    """What a file made here says of itself; None if it does not.
+    """Return what an exported file says about itself; None if it was not made by dualpix.
 
-    Raises ValueError if the file is damaged, OSError if it cannot be read, MachineError if a package is missing.
+    Raises:
+        ValueError: The file is damaged.
+        OSError: It cannot be read.
+        MachineError: A package for reading it is missing.
     """
     if path.suffix == ".xml":
         text = _openvino_text(path)
     else:
         runtime = package("onnxruntime", "onnx")
         options = runtime.SessionOptions()
-        # Or else it would already compute what does not depend on the views, however large the file makes that.
+        # Otherwise it would already compute what does not depend on the views, however large the file makes that.
         options.graph_optimization_level = runtime.GraphOptimizationLevel.ORT_DISABLE_ALL
         options.log_severity_level = 4
         try:
             session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
             text = session.get_modelmeta().custom_metadata_map.get(KEY)
-        except Exception as error:  # Of types of its own, which have no common one.
+        except Exception as error:  # Its exceptions have no common type.
             raise ValueError("ONNX Runtime cannot read it") from error
     return None if text is None else parse_json(text)
 
@@ -104,6 +118,6 @@ def read_facts(path: Path) -> dict[str, Any] | None:
 def _openvino_text(path: Path) -> str | None:
     try:
         found = ElementTree.parse(path).find(f"rt_info/{KEY}")
-    except (ElementTree.ParseError, LookupError, RecursionError) as error:  # An encoding may be one that is not known.
+    except (ElementTree.ParseError, LookupError, RecursionError) as error:  # LookupError: an unknown encoding.
         raise ValueError(reason_of(error)) from error
     return None if found is None else found.get("value")

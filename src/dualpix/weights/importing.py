@@ -1,4 +1,4 @@
-"""Import weights: a file of a network's authors in, a checkpoint of ours out."""
+"""Import weights: a file that the authors of a network published becomes a checkpoint of ours."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,15 +20,25 @@ def import_weights(
     *,
     overwrite: bool = False,
 ) -> Path:
-    """Translate the authors' weights in `path` and write them to `output`, a .safetensors file; returns its path.
+    """Translate published weights, and write them as a checkpoint.
 
-    `network_name` and `arguments` are those of `networks.create`. Raises `CheckpointError` if the file is damaged or
-    does not fit the network, or if `output` exists and `overwrite` is not set; `RecipeError` for a network or an
-    argument that is not known.
+    Args:
+        path: The authors' file.
+        network_name: The network it belongs to, a key of `weights.foreign.FOREIGN`.
+        output: The `.safetensors` file to write.
+        arguments: Keyword arguments of the network, as `networks.create` takes them.
+        overwrite: Replace an existing file.
+
+    Returns:
+        The path of the file written.
+
+    Raises:
+        CheckpointError: The file is damaged or does not fit the network, or `output` exists and `overwrite` is not set.
+        RecipeError: A network or an argument is not known.
     """
     source, target = Path(path), Path(output)
     if target.suffix != ".safetensors":
-        raise CheckpointError(f"{target} will not do for weights; give a name that ends in .safetensors.")
+        raise CheckpointError(f"{target} cannot hold weights; give a name that ends in .safetensors.")
     if target.exists() and not overwrite:
         raise CheckpointError(f"{target} exists; give another name, or {option('overwrite')} to replace it.")
     state = translate(source, network_name, **(arguments or {}))

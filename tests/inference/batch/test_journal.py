@@ -105,9 +105,8 @@ def test_a_folder_that_cannot_be_used_is_one_sentence(tmp_path: Path) -> None:
             Journal(folder, WHOLE, [])
 
 
-def test_a_line_that_cannot_be_written_is_an_error() -> None:
+def test_a_line_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     """`/dev/full` is a disk that is full."""
-    journal = Journal.__new__(Journal)
-    journal.folder = Path("out")
-    with open("/dev/full", "ab", buffering=0) as journal._file, pytest.raises(JournalError, match="No space left"):
+    (tmp_path / "dualpix-journal.jsonl").symlink_to("/dev/full")
+    with Journal(tmp_path, WHOLE, []) as journal, pytest.raises(JournalError, match="No space left"):
         journal.append({})

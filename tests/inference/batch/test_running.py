@@ -148,7 +148,7 @@ def test_a_manifest_is_followed(home: Path, make_pairs: Pairs) -> None:
     (home / "list.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     outcomes = run("list.jsonl")
     assert states(outcomes) == ["failed", "failed", "made", "made"]
-    assert "would be made of pairs/a_L.png already" in outcomes["X/FIRST.tif"].error.replace(f"{home}/", "")
+    assert "would also be made from pairs/a_L.png" in outcomes["X/FIRST.tif"].error.replace(f"{home}/", "")
     assert "none.png does not exist" in outcomes["none.png"].error
     assert set(pictures(home / "out")) == {"x/first.tif", "pairs/b.png"}
 

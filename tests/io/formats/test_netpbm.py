@@ -22,7 +22,7 @@ def test_what_lies_behind_the_samples_is_told_and_changes_nothing(tmp_path: Path
         path.write_bytes(b"P6 48 40 255\n" + levels.tobytes() + behind)
         picture = read_picture(path)
         assert np.abs(picture.pixels.numpy().transpose(1, 2, 0) - levels / 255).max() < 1e-6
-        assert picture.notes == (f"a.ppm holds {len(behind)} bytes behind its samples: they are passed over.",)
+        assert picture.notes == (f"a.ppm holds {len(behind)} bytes after its samples: they are ignored.",)
 
 
 def test_lines_that_end_as_in_texts_of_windows(tmp_path: Path, make) -> None:

@@ -129,6 +129,57 @@ def test_clipped_highlights_are_white_in_both_views(tmp_path: Path, raw: Raw) ->
     assert any(f"{share:.2g} % of the photosites are clipped" in note for note in views["notes"])
 
 
+@pytest.fixture
+def bright(tmp_path: Path, raw: Raw) -> Path:
+    """A patch of 10000 in each half, which the sum cannot hold and a half can."""
+    left, right = (half.copy() for half in halves(shift_px=0))
+    for half in (left, right):
+        half[36:56, 60:84] = mosaic(np.full((20, 24), 10000.0))
+    path = tmp_path / "bright.dng"
+    path.write_bytes(raw([np.minimum(np.rint(f), 15000).astype(np.uint16) for f in (left + right, left)]))
+    return path
+
+
+def test_recovered_highlights_cost_one_stop(bright: Path) -> None:
+    """Grey of a known level, by the sRGB curve: 3000 of 7500 as usual, of 15000 with highlights, and 10000 of 15000."""
+    plain, more = open_views(bright), open_views(bright, recover_highlights=True)
+    for views, level, place, white in (
+        (plain, 7500, (46, 72), 7500),
+        (plain, 3000, (32, 8), 7500),
+        (more, 3000, (32, 8), 15000),
+        (more, 10000, (46, 72), 15000),
+    ):
+        for name in ("left", "right"):
+            wanted = min(1.0, srgb(level / (0.98 * white)))
+            np.testing.assert_allclose(views[name][:, place[0], place[1]], wanted, atol=0.012)
+    assert "1 EV above that of the sum" in more["notes"][-1] and " EV " not in " ".join(plain["notes"])
+
+
+def test_only_raw_files_have_highlights_to_recover(tmp_path: Path, bright: Path) -> None:
+    np.savez(tmp_path / "pair.npz", left=np.zeros((32, 32)), right=np.ones((32, 32)))
+    for files in ((tmp_path / "pair.npz",), (bright, bright)):
+        with pytest.raises(
+            PictureError, match=r"no camera raw file of both views.* leave out recover_highlights=True\."
+        ):
+            open_views(*files, recover_highlights=True)
+
+
+def test_frames_that_are_white_at_different_levels(tmp_path: Path, raw: Raw) -> None:
+    """The half is white at 6000, the sum at 15000: what lies between is grey in both views, and of its level."""
+    left, right = (half.copy() for half in halves(shift_px=0))
+    for half in (left, right):
+        half[36:56, 60:84] = mosaic(np.full((20, 24), 7000.0))
+    path = tmp_path / "uneven.dng"
+    content = [np.rint(left + right).astype(np.uint16), np.minimum(np.rint(left), 6000).astype(np.uint16)]
+    path.write_bytes(raw(content, tags={50717: ("I", 15000, 6000)}))
+    views = open_views(path)
+    assert any("different white levels, 15000 and 6000 above black" in note for note in views["notes"])
+    for name in ("left", "right"):
+        for level, place in ((7000, (46, 72)), (3000, (32, 8))):
+            wanted = srgb(level / (0.98 * 7500))
+            np.testing.assert_allclose(views[name][:, place[0], place[1]], wanted, atol=0.012)
+
+
 def test_what_is_uncertain_is_said(dng: Path) -> None:
     notes = " ".join(open_views(dng)["notes"])
     for words in ("awaits confirmation on a camera's own file", "sRGB curve", "exchange them"):

@@ -1,8 +1,8 @@
 """Deblur many pairs: a tree of folders, or what a manifest lists, into an output folder with the same tree.
 
-Three steps, each of use alone: `list_jobs` finds the pairs, `plan_jobs` says what is to be done for each, and
-`run_jobs` does it. A picture that fails is reported, and the others go on. All that is known of finished pictures is in
-the journal, so a run that was killed at any moment goes on where it was.
+Three steps, each usable alone: `list_jobs` finds the pairs, `plan_jobs` says what is to be done for each, and
+`run_jobs` does it. A picture that fails is reported, and the others go on. All that is known about finished pictures is
+in the journal, so a run that was killed at any moment continues where it was.
 """
 
 from dualpix.inference.batch.jobs import PairJob, Shard, list_jobs

@@ -1,4 +1,4 @@
-"""What is to be done: which files become which picture, and how."""
+"""What is to be done in a folder: which files become which picture."""
 
 import os
 import unicodedata
@@ -17,7 +17,7 @@ from dualpix.pairs.pairing import Found, find_tree, find_two
 
 
 class Shard(NamedTuple):
-    """Part `number` (from 1) of `total` parts of the work, which different machines may do."""
+    """Part `number` (from 1) of `total` parts of the work, for different machines."""
 
     number: int = 1
     total: int = 1
@@ -25,8 +25,15 @@ class Shard(NamedTuple):
 
 @dataclass(frozen=True)
 class PairJob:
-    """One picture to make. `right` is None where `left` holds both views; `place`: the output inside its folder;
-    `problem`: why it cannot be made, or empty."""
+    """One picture to make.
+
+    Args:
+        left: The left view, or the file that holds both.
+        right: The right view; None where `left` holds both.
+        folder: The output folder.
+        place: The output's path inside `folder`, with slashes.
+        problem: Why it cannot be made; empty if it can.
+    """
 
     left: Path
     right: Path | None
@@ -36,10 +43,12 @@ class PairJob:
 
     @property
     def inputs(self) -> tuple[Path, ...]:
+        """The files that are read."""
         return (self.left,) if self.right is None else (self.left, self.right)
 
     @property
     def output(self) -> Path:
+        """The file to write."""
         return self.folder / self.place
 
 
@@ -55,28 +64,27 @@ def list_jobs(
     shard: Shard | None = None,
     allow_outside: bool = False,
 ) -> list[PairJob]:
-    """The pictures to make from `source`: a folder (see `pairs.pairing.find_tree`), that of the left views where the
-    folder `right` has the others, a manifest (`read_manifest`), or a pattern such as `trip/*_L.tif`.
+    """Return the pictures to make from `source`.
 
-    Sorted by place, or in the manifest's order; of a `shard`, every n-th. Two that would be one file, on a disk that
-    ignores case too, are a problem of the second.
+    They are sorted by place, or in the manifest's order. If two would become the same file, also on a disk that ignores
+    case, the second has that as its problem.
 
     Args:
-        source: the folder, the manifest or the pattern.
-        output: the folder of the pictures.
-        options: of which `layout` says how files hold both views, and `depth` what the pictures' format has to hold.
-        right: the folder of the right views.
-        format: an extension for all pictures; None for that of the left view (.tif for files that hold both views and
+        source: A folder (see `pairs.pairing.find_tree`); that of the left views, where `right` is that of the others; a
+            manifest (`read_manifest`); or a pattern such as `trip/*_L.tif`.
+        output: The folder of the pictures.
+        options: Of these, `layout` says how files hold both views, and `depth` what the pictures' format must hold.
+        right: The folder of the right views.
+        format: An extension for all pictures; None for that of the left view (.tif for files that hold both views and
             are no pictures).
-        include: patterns of names to take.
-        exclude: patterns of names to leave.
-        shard: the part of the work.
-        allow_outside: a manifest may name files outside of its folder.
+        include: Patterns of names to take.
+        exclude: Patterns of names to leave out.
+        shard: Take only every n-th job, for this part of the work.
+        allow_outside: A manifest may name files outside its folder.
 
     Raises:
-        PairError: if there is nothing to do, for a manifest that is wrong, and if `output` is the folder of the inputs
-            or no place for a folder.
-        PictureError: for a format that cannot be written, or not at that depth.
+        PairError: There is nothing to do, the manifest is wrong, or `output` is the folder of the inputs or is a file.
+        PictureError: The format cannot be written, or not at that depth.
     """
     source, output = Path(source), Path(output)
     options = options or DeblurOptions()
@@ -101,12 +109,12 @@ def list_jobs(
 
 
 def is_pattern(source: Path) -> bool:
-    """Whether this is no file but a pattern for some."""
+    """Whether `source` is a pattern for files and not itself a file."""
     return not source.exists() and any(letter in str(source) for letter in "*?[")
 
 
 def _split_pattern(source: Path, include: Sequence[str]) -> tuple[Path, list[str]]:
-    """The last folder before what is a pattern, and that pattern, for what lies in it."""
+    """The deepest folder above the first wildcard, and the pattern for what lies in it."""
     whole = source.parts
     start = next(i for i, part in enumerate(whole) if any(letter in part for letter in "*?["))
     return Path(*whole[:start]), [*include, "/".join(whole[start:])]
@@ -137,7 +145,7 @@ def _without_clashes(jobs: list[PairJob]) -> list[PairJob]:
     for job in jobs:
         first = taken.setdefault(unicodedata.normalize("NFC", job.place).casefold(), job)
         if not job.problem and not first.problem and first is not job:
-            job = replace(job, problem=f"{job.output} would be made of {first.left} already; rename one of both.")
+            job = replace(job, problem=f"{job.output} would also be made from {first.left}; rename one of the two.")
         if not job.problem and os.path.realpath(job.output) in inputs:
             job = replace(job, problem=f"{job.output} is one of the inputs and would be lost; choose another folder.")
         checked.append(job)

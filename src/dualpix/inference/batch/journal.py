@@ -1,7 +1,7 @@
-"""What was done in an output folder, kept so that a run which is killed at any moment can be gone on with.
+"""What was done in an output folder, kept so that a run which is killed at any moment can be continued.
 
-`dualpix-journal.jsonl` is only ever appended to. A picture is `started` before its file appears and `made` after, and
-both lines are on the disk before work goes on; a line that was cut short counts as never written. Every shard has a
+Lines are only ever appended to `dualpix-journal.jsonl`. A picture is `started` before its file appears and `made` after
+that, and both lines are on the disk before work goes on; a line that was cut short is ignored. Every shard has a
 journal of its own, since appending is not atomic on network disks; all of them are read.
 """
 
@@ -24,18 +24,18 @@ MOST_TRIES = 20
 
 
 class JournalError(PictureError):
-    """The journal cannot be written, so that no work is worth doing any more."""
+    """The journal cannot be written, so that going on would be useless."""
 
 
 class Stamp(NamedTuple):
-    """What tells that a file is still the one it was."""
+    """Size and time of a file, by which one can see that it has not changed."""
 
     size: int
     mtime_ns: int
 
 
 def stamp(path: Path) -> Stamp | None:
-    """The stamp of a file; None if there is none."""
+    """Return the stamp of a file; None if there is no such file."""
     try:
         status = path.stat()
     except (OSError, ValueError):
@@ -44,8 +44,7 @@ def stamp(path: Path) -> Stamp | None:
 
 
 def fingerprint(path: Path) -> str | None:
-    """What tells a file from another of the same stamp: its beginning, middle and end, as a hash; None if there is
-    none."""
+    """Return a hash of a file's beginning, middle and end, which differ where stamps do not; None without file."""
     try:
         with path.open("rb") as file:
             return hashlib.sha256(b"".join(glimpses(file, LOOK_BYTES))).hexdigest()
@@ -55,15 +54,19 @@ def fingerprint(path: Path) -> str | None:
 
 @dataclass
 class History:
-    """What journals say of one output: `made`: by which signature it was made, and the file's stamp then; `started`:
-    whether it was begun, and neither made nor given up."""
+    """What journals say about one output.
+
+    Args:
+        made: By which signatures it was made, and the file's stamp each time.
+        started: Whether it was begun, and neither finished nor given up.
+    """
 
     made: set[tuple[str, Stamp]] = field(default_factory=set)
     started: bool = False
 
 
 def read_journals(folder: Path) -> dict[str, History]:
-    """The history of every output, by its path inside `folder`. Lines that are damaged are passed over."""
+    """Return the history of every output, by its path inside `folder`; damaged lines are ignored."""
     histories: dict[str, History] = {}
     for path in sorted(folder.glob(f"{NAME}*.jsonl")):
         going: set[str] = set()
@@ -77,12 +80,12 @@ def read_journals(folder: Path) -> dict[str, History]:
 
 
 def _add(entry: Any, histories: dict[str, History], going: set[str]) -> None:
-    """Take in a line. Raises ValueError if it is none that a journal has."""
+    """Take in a line. Raises ValueError if a journal has no such line."""
     match entry:
         case {"state": "started", "output": str(output)}:
             going.add(output)
         case {"state": "made", "output": str(output), "signature": str(signature), "file": [size, mtime_ns]}:
-            if not type(size) is type(mtime_ns) is int:  # true is no size
+            if not type(size) is type(mtime_ns) is int:  # JSON's true is not a size
                 raise ValueError("no stamp of a file")
             histories.setdefault(output, History()).made.add((signature, Stamp(size, mtime_ns)))
             going.discard(output)
@@ -95,8 +98,16 @@ def _add(entry: Any, histories: dict[str, History], going: set[str]) -> None:
 class Journal:
     """The journal of a run, open for appending; a context.
 
-    Opening it makes the folder, refuses a second run of the same shard, and removes from `folders` what a killed run
-    had half written, unless another shard is at work. Raises PictureError if the folder cannot be written to.
+    Opening it makes the folder, refuses a second run of the same shard, and removes from `folders` the unfinished files
+    of killed runs, unless another shard is running.
+
+    Args:
+        folder: The output folder.
+        shard: Number and total.
+        folders: All folders that pictures go to.
+
+    Raises:
+        PictureError: The folder cannot be written to, or another run is at work in it.
     """
 
     def __init__(self, folder: Path, shard: tuple[int, int], folders: Iterable[Path]) -> None:
@@ -129,7 +140,11 @@ class Journal:
         return own
 
     def append(self, entry: dict[str, Any]) -> None:
-        """Add a line; it is on the disk when this returns. Raises PictureError if it cannot be written."""
+        """Add a line; it is on the disk when this returns.
+
+        Raises:
+            JournalError: It cannot be written.
+        """
         line = json.dumps(entry).encode() + b"\n"
         try:
             while line:
@@ -142,7 +157,7 @@ class Journal:
             ) from error
 
     def close(self) -> None:
-        """Let the next run in."""
+        """Release the folder for the next run."""
         self._files.close()
 
     def __enter__(self) -> "Journal":
@@ -153,7 +168,7 @@ class Journal:
 
 
 def _end_line(file: IO[bytes]) -> None:
-    """A line that was cut short must not swallow the next one."""
+    """End a line that was cut short, so that the next one is not joined to it."""
     if file.seek(0, os.SEEK_END):
         file.seek(-1, os.SEEK_END)
         if file.read(1) != b"\n":
@@ -162,7 +177,7 @@ def _end_line(file: IO[bytes]) -> None:
 
 
 def _share(file: IO[bytes]) -> bool:
-    """Whether the file is ours together with other shards. One that begins holds it alone for a moment."""
+    """Whether we now share the file with other shards; one that is starting holds it alone for a moment."""
     for _ in range(MOST_TRIES):
         if is_free(file, shared=True) is not False:
             return True

@@ -1,4 +1,4 @@
-"""A list of pairs as a file of JSON Lines or CSV, for those whose names follow no rule.
+"""A list of pairs as a file of JSON Lines or CSV, for pictures whose names follow no rule.
 
 One object a line, or one row below a head of the same names (without one: in this order): `left`, `right` (absent or
 null where `left` holds both views), `output` (absent: named like `left`).
@@ -21,14 +21,19 @@ LONGEST_LINE = 2**16
 COLUMNS = ("left", "right", "output")
 DELIMITERS = ";\t,"
 SUFFIXES = (".jsonl", ".csv")
-NO_NAMES = {"", ".", ".."}  # of which no file can be made
+NO_NAMES = {"", ".", ".."}  # that no file can have
 
 
 def read_manifest(path: str | Path, allow_outside: bool = False) -> list[Found]:
-    """The pairs in a manifest, in its order; `place` and `suffix` are its `output`.
+    """Return the pairs in a manifest, in its order; `place` and `suffix` are its `output`.
 
-    Raises PairError, with the number of the line, for what is no JSON object of these keys, and for paths that lead
-    outside: outputs out of the output folder, inputs out of the manifest's own unless `allow_outside`.
+    Args:
+        path: A file of JSON Lines, or of CSV if it ends in .csv.
+        allow_outside: Inputs may lie outside the manifest's folder.
+
+    Raises:
+        PairError: With the number of the line: it is no object of these keys, or a path leads outside the manifest's
+            folder or the output folder.
     """
     path = Path(path)
     try:
@@ -63,7 +68,7 @@ def _objects(file: BinaryIO, path: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _rows(file: BinaryIO, path: Path) -> Iterator[tuple[str, Any]]:
-    """Spreadsheets of some countries write semicolons, and most begin with a byte-order mark."""
+    """Rows of a CSV file; spreadsheets of some countries write semicolons, and most begin with a byte-order mark."""
     head: tuple[str, ...] = COLUMNS
     delimiter = ""
     for number, line in _lines(file, path):
@@ -73,7 +78,7 @@ def _rows(file: BinaryIO, path: Path) -> Iterator[tuple[str, Any]]:
         try:
             (cells,) = csv.reader([text], delimiter=delimiter, skipinitialspace=True, strict=True)
         except (csv.Error, ValueError) as error:
-            raise PairError(f"{where} is no row of a CSV file; write LEFT,RIGHT or LEFT,RIGHT,OUTPUT.") from error
+            raise PairError(f"{where} is not a row of a CSV file; write LEFT,RIGHT or LEFT,RIGHT,OUTPUT.") from error
         cells = [cell.strip() for cell in cells]
         if is_first and "left" in (names := tuple(cell.lower() for cell in cells)):
             head = names

@@ -1,4 +1,4 @@
-"""Do it: while one picture is computed, the next one is read and the last one written."""
+"""Do the work on a folder: while one picture is computed, the next one is read and the last one written."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ from dualpix.weights.checkpoint import Checkpoint
 
 
 class Step(NamedTuple):
-    """What is to be done for a job: `why` says why it is to be done again, or cannot be done."""
+    """What is to be done for a job; `why` says why it is done again, or cannot be done."""
 
     job: PairJob
     action: Literal["make", "redo", "keep", "fail"]
@@ -39,10 +39,17 @@ class Weights:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happened to a job. `kept`: it was finished before; `error`: one sentence, or empty; `details`: plain data
-    on what was made: width, height, depth, seconds, bands, scales, precision, device, weights and their hash, and what
-    `RunReport.as_json` says;
-    `warnings`: one sentence each; `worked`: whether it took any work to find out."""
+    """What became of a job.
+
+    Args:
+        job: The job.
+        state: "kept" if it was finished before.
+        error: One sentence; empty if nothing failed.
+        warnings: One sentence each.
+        details: About the picture: width, height, depth, seconds, bands, scales, precision, device, weights and their
+            hash, and what `RunReport.as_json` gives.
+        worked: Whether any work was needed to find out.
+    """
 
     job: PairJob
     state: Literal["made", "kept", "failed"]
@@ -52,7 +59,7 @@ class Outcome:
     worked: bool = True
 
     def as_json(self) -> dict[str, Any]:
-        """All of it as plain data."""
+        """Return all of it as JSON values."""
         job = self.job
         return {
             "state": self.state,
@@ -69,7 +76,11 @@ Report = Callable[[Outcome], None]
 
 
 def open_weights(path_or_name: str | Path | None = None) -> Weights:
-    """Open a checkpoint file, or shipped weights by name; None takes the default ones. Raises CheckpointError."""
+    """Open a checkpoint file, or shipped weights by name; None takes the default ones.
+
+    Raises:
+        CheckpointError: The weights cannot be used.
+    """
     opened = checkpoint.load(path_or_name or checkpoint.DEFAULT_WEIGHTS)
     return Weights(opened, hashlib.sha256(opened.path.read_bytes()).hexdigest())
 
@@ -77,11 +88,18 @@ def open_weights(path_or_name: str | Path | None = None) -> Weights:
 def plan_jobs(
     jobs: Sequence[PairJob], weights: Weights, options: DeblurOptions, *, resume: bool = False, overwrite: bool = False
 ) -> list[Step]:
-    """Say what is to be done for each job. Writes nothing.
+    """Return what is to be done for each job, without writing anything.
 
-    `resume`: what the journals call finished is kept if input files (size, time, fingerprint), weights and options are
-    the same and the output is as it was left; what is not is made again. A file that is not a run's own is replaced
-    only with `overwrite`. Raises PictureError if outputs exist and neither is given.
+    Args:
+        jobs: Of one output folder.
+        weights: They and the options decide whether a finished picture still holds.
+        options: As for `run_jobs`.
+        resume: Keep what the journals call finished, if its input files (size, time, fingerprint), weights and options
+            are the same, and the output is as it was left; make everything else.
+        overwrite: Replace files that no run has made.
+
+    Raises:
+        PictureError: Outputs exist and neither is given.
     """
     histories = read_journals(jobs[0].folder) if jobs and resume else {}
     steps = [
@@ -121,7 +139,7 @@ def _decide(
 
 
 def _signature(job: PairJob, weights: Weights, options: DeblurOptions) -> str:
-    """What a finished picture depends on, as a hash."""
+    """A hash of all that a finished picture depends on."""
     inputs = [(name_in_any_locale(path.name), stamp(path), fingerprint(path)) for path in job.inputs]
     return hashlib.sha256(json.dumps([inputs, weights.sha256, options.shaping()]).encode()).hexdigest()
 
@@ -136,18 +154,30 @@ def run_jobs(
     resume: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Make what `plan_jobs` says; `report` is called with the outcome of each job, first of those that need no work.
+    """Make what `plan_jobs` says.
 
     While one picture is computed the next is read and the last one written, so a few pictures are in memory at a time,
-    however many there are; with a budget (`options.memory`) one after the other. If interrupted, it finishes what is
-    being written, drops the rest, and raises KeyboardInterrupt. Raises what `plan_jobs` does, PictureError if the
-    folder cannot be used or another run is at work in it, and JournalError if the journal cannot be written any more.
+    however many there are; with a limit (`options.memory`) one after the other. If interrupted, it finishes what is
+    being written, gives up the rest, and raises KeyboardInterrupt.
+
+    Args:
+        jobs: Of one output folder.
+        weights: Of the network.
+        options: How pictures are made.
+        report: Called with the outcome of each job, first of those that need no work.
+        shard: Which part of the work `jobs` are.
+        resume: As in `plan_jobs`.
+        overwrite: As in `plan_jobs`.
+
+    Raises:
+        PictureError: As `plan_jobs` does, and if the folder cannot be used or another run is at work in it.
+        JournalError: The journal cannot be written any more.
     """
     plan_jobs(jobs, weights, options, resume=resume, overwrite=overwrite)
     if not jobs:
         return
     with Journal(jobs[0].folder, shard or Shard(), {job.output.parent for job in jobs}) as journal:
-        # Once more, since the last run may have ended only now.
+        # Again, since another run may have ended only now.
         steps = plan_jobs(jobs, weights, options, resume=resume, overwrite=overwrite)
         for step in steps:
             if step.action == "fail":
@@ -160,7 +190,7 @@ def run_jobs(
 
 @dataclass(frozen=True)
 class _Made:
-    """A picture on its way: what reading and computing have found so far, or why they failed."""
+    """A picture on its way: what was read and computed so far, or why that failed."""
 
     signature: str = ""
     views: Views | None = None
@@ -191,7 +221,7 @@ def _work(steps: Sequence[Step], bench: "_Bench", report: Report) -> None:
                 made = bench.compute(step, made)
                 settle()
                 behind.append(writer.submit(bench.finish, step, made))
-                del made  # it is the writer's now, and need not outlive the writing
+                del made  # only the writer needs it now, and frees it after writing
                 if not overlap:
                     settle()
         finally:
@@ -199,22 +229,24 @@ def _work(steps: Sequence[Step], bench: "_Bench", report: Report) -> None:
 
 
 class _Bench:
-    """What is done to one picture: read, computed and finished, each in a thread of its own. What is wrong with a
-    picture stays with it; only a journal that cannot be written ends everything."""
+    """What is done to one picture: read, computed and finished, each in a thread of its own.
+
+    An error concerns that picture alone; only a journal that cannot be written ends everything.
+    """
 
     def __init__(self, weights: Weights, options: DeblurOptions, journal: Journal) -> None:
         self.weights, self.options, self.journal = weights, options, journal
 
     def read(self, step: Step) -> _Made:
         start = time.perf_counter()
-        signature = _signature(step.job, self.weights, self.options)  # before reading, lest a change goes unnoticed
+        signature = _signature(step.job, self.weights, self.options)  # before reading, so that later changes are seen
         try:
             job, again = step.job, step.action == "redo"
             job.output.parent.mkdir(parents=True, exist_ok=True)
             opened = self.weights.opened
             views, inherited = load_pair(job.output, job.left, job.right, opened, self.options, overwrite=again)
         except Exception as error:
-            return _Made(signature, error=_told(error))
+            return _Made(signature, error=_sentence(error))
         return _Made(signature, views, inherited, seconds={"read": time.perf_counter() - start})
 
     def compute(self, step: Step, made: _Made) -> _Made:
@@ -224,8 +256,8 @@ class _Bench:
         try:
             done = deblur_views(made.views, self.weights.opened, self.options)
         except Exception as error:
-            return _Made(made.signature, error=_told(error))
-        # The views have served; only the picture is to be written.
+            return _Made(made.signature, error=_sentence(error))
+        # The views are not needed any more; only the picture is to be written.
         return replace(made, views=None, done=done, seconds={**made.seconds, "deblur": time.perf_counter() - start})
 
     def finish(self, step: Step, made: _Made) -> Outcome:
@@ -240,7 +272,7 @@ class _Bench:
                 outcome.details["seconds"] = {name: round(value, 4) for name, value in seconds.items()}
                 entry["file"] = stamp(job.output)
             except Exception as error:
-                outcome = Outcome(job, "failed", _told(error))
+                outcome = Outcome(job, "failed", _sentence(error))
         self.journal.append({**outcome.as_json(), **entry})
         return outcome
 
@@ -266,7 +298,7 @@ class _Bench:
         return Outcome(step.job, "made", warnings=tuple(warnings), details=details)
 
 
-def _told(error: Exception) -> str:
+def _sentence(error: Exception) -> str:
     if isinstance(error, DualpixError):
         return str(error)
     if ran_out_of_memory(error):

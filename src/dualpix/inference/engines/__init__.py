@@ -1,4 +1,4 @@
-"""A network made ready to run on rows of a picture; one file for each engine. The only place that pads pictures."""
+"""Networks made ready to run on rows of a picture, in one of several engines; the only place that pads pictures."""
 
 import os
 import zlib
@@ -16,15 +16,24 @@ from dualpix.inference.rates import SWITCH
 from dualpix.machine import modes
 from dualpix.networks import Network
 from dualpix.networks.spec import NetworkSpec
+from dualpix.plugins import Table, without
 from dualpix.weights.exported import exported_of
 
 
 class AnyRunner(Protocol):
-    """What runs rows of a picture.
+    """A network in an engine, ready to run on rows of a picture.
 
-    `precisions`: those it can be asked for; `cpu_only`: it knows no other device; `spec`: that of the network in the
-    form in which it is run; `workspace_factor`: the memory it needs for tensors, as a factor on their bytes; `gain`,
-    `engine_gain`: those by which precision and engine were chosen, see `inference.planning.Plan`.
+    Attributes:
+        engine: A key of `ENGINES`.
+        precisions: Those that the engine has.
+        cpu_only: Whether it knows no device but the CPU.
+        spec: That of the network in the form in which it is run.
+        workspace_factor: The memory that tensors need, as a factor on their bytes.
+        gain: By which the precision was chosen, see `inference.planning.Plan`.
+        engine_gain: By which the engine was chosen, see `inference.planning.Plan`.
+        weight_bytes: Of the weights in memory.
+        precision: In which it runs.
+        device: On which it runs.
     """
 
     engine: str
@@ -41,28 +50,32 @@ class AnyRunner(Protocol):
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None: ...
 
     def __call__(self, views: Sequence[Tensor]) -> Tensor:
-        """The output for `views`, C x H x W each, as float32 on the CPU, not clipped."""
+        """Return the output for `views`, C x H x W each, as float32 on the CPU, not clipped."""
         ...
 
     def dry_run(self, rows: int, width: int) -> None:
-        """Make all tensors that so many rows need, at the times when they are needed: for counting their bytes."""
+        """Make all tensors that so many rows need, when they are needed, so that their bytes can be counted."""
         ...
 
 
-ENGINES: dict[str, type[AnyRunner]] = {
-    "torch": pytorch.Runner,
-    "openvino": openvino.OpenvinoRunner,
-    "onnx": onnx.OnnxRunner,
-}
+ENGINES: Table[type[AnyRunner]] = Table(
+    "engines",
+    {
+        "torch": pytorch.Runner,
+        "openvino": openvino.OpenvinoRunner,
+        "onnx": onnx.OnnxRunner,
+    },
+    without("precisions", "cpu_only", "dry_run"),
+)
 
 
 _KEPT: WeakKeyDictionary[nn.Module, tuple[object, AnyRunner]] = WeakKeyDictionary()
-"""What was made ready last of each network: other engines take seconds, and plans made for it stay with it."""
+"""The runner made last for each network: making one can take seconds, and memory measured for it stays with it."""
 
 
 def check(engine: str, precision: str, device: str | torch.device) -> None:
-    """Raise `MachineError` for what no network could be run with."""
-    if engine not in ("auto", *ENGINES):
+    """Raise `MachineError` for a combination in which no network can be run."""
+    if engine != "auto" and engine not in ENGINES:
         raise MachineError(f"There is no engine {engine!r}; choose from: auto, {', '.join(ENGINES)}.")
     engines = tuple(ENGINES) if engine == "auto" else (engine,)
     known = list(dict.fromkeys(name for one in engines for name in ENGINES[one].precisions))
@@ -75,10 +88,17 @@ def check(engine: str, precision: str, device: str | torch.device) -> None:
 
 
 def start(network: Network, engine: str, precision: str, device: str | torch.device, pixels: int = 0) -> AnyRunner:
-    """Make `network` ready, for pictures of so many pixels. One from a file of another engine is run by that.
+    """Make `network` ready to run; a network from a file of another engine runs in that engine.
 
-    `engine`: "auto", or a key of `ENGINES`; "auto" is what `choosing.choose` measured to be the faster, but for such
-    files. Raises `MachineError` if the engine is not installed, or cannot do what is asked.
+    Args:
+        network: It is copied or converted, and stays as it is.
+        engine: A key of `ENGINES`, or "auto": the one that `choosing.choose` measured to be faster.
+        precision: One that the engine has, or "auto".
+        device: As PyTorch writes it, or "auto".
+        pixels: Of the pictures to come, by which "auto" decides whether another engine is worth its start.
+
+    Raises:
+        MachineError: The engine is not installed, or cannot do what is asked.
     """
     check(engine, precision, device)
     exported = exported_of(network)
@@ -109,9 +129,9 @@ PARTS = {"_parameters", "_buffers", "_modules", "training"}
 
 
 def _contents(module: nn.Module) -> Iterator[object]:
-    """All that a result depends on: weights, and what else the layers were given.
+    """All that a result depends on: the tensors, and the other attributes of the layers.
 
-    The versions of tensors alone do not tell, for what changes `.data` does not count them up.
+    The version counters of tensors alone are not enough, since changes through `.data` do not increase them.
     """
     for layer in module.modules():
         for name, value in vars(layer).items():

@@ -1,4 +1,4 @@
-"""What takes seconds to convert is kept in the user's cache folder, under a name that tells what it was made from."""
+"""Converted networks, which take seconds to make, are kept in the user's cache, named after their contents."""
 
 import hashlib
 import json
@@ -18,17 +18,17 @@ from dualpix.networks.spec import spec_of
 DEMO = Path(str(resources.files("dualpix") / "demo_pair"))
 
 CROP = (slice(200, 243), slice(300, 375))
-"""Rows and columns of the bundled pair by which what is kept is tried: few, textured, and of a size nothing divides."""
+"""Rows and columns of the bundled pair by which kept files are checked: few, textured, and odd in number."""
 
 MOST_ERROR = {"fp32": 1e-5, "int8": 0.02}
-"""Root mean square of the difference from PyTorch, above which it is not rounding."""
+"""Root mean square of the difference from PyTorch above which it is more than rounding."""
 
 PACKAGES = ("torch", "openvino", "onnx", "onnxscript")
 
 
 def place(network: nn.Module, precision: str, suffix: str) -> Path:
-    """Where the form of `network` is kept or to be kept; the folder need not exist."""
-    print_ = hashlib.sha256(json.dumps([precision, _versions(), repr(network), spec_of(network).views]).encode())
+    """Return where the converted form of `network` is kept or would be kept; the folder need not exist."""
+    print_ = hashlib.sha256(json.dumps([precision, versions(), repr(network), spec_of(network).views]).encode())
     for name, value in network.state_dict().items():
         print_.update(name.encode())
         print_.update(value.detach().cpu().contiguous().numpy().tobytes())
@@ -36,9 +36,9 @@ def place(network: nn.Module, precision: str, suffix: str) -> Path:
 
 
 def agrees(run: Callable[[Sequence[Tensor]], Tensor], network: nn.Module, precision: str) -> bool:
-    """Whether `run`, made from what was kept in `precision`, gives for a small crop what `network` gives in PyTorch.
+    """Whether `run`, made from a kept file, gives for a small crop what `network` gives in PyTorch.
 
-    A file may have been damaged, cut short, or written by a library that took the wrong locale, and still be readable.
+    A file can be readable and still wrong: damaged, cut short, or written by a library under an unsuitable locale.
     """
     views = [view[:, CROP[0], CROP[1]] for view in bundled_views(spec_of(network).views)]
     expected = pytorch.Runner(cast(Network, network), "fp32", "cpu")(views)
@@ -47,14 +47,14 @@ def agrees(run: Callable[[Sequence[Tensor]], Tensor], network: nn.Module, precis
 
 
 def bundled_views(names: Sequence[str]) -> list[Tensor]:
-    """The views of the pair inside the package."""
+    """Return the named views of the pair inside the package, 3 x H x W each."""
     pair = {name: read_picture(DEMO / f"{name}.png").pixels for name in ("left", "right")}
     pair["center"] = (pair["left"] + pair["right"]) / 2
     return [pair[name] for name in names]
 
 
-def _versions() -> list[str]:
-    """A new version of this package or of an engine may make another form."""
+def versions() -> list[str]:
+    """Return the versions of this package and of the engines, since another one may convert differently."""
     found = [_own_version()]
     for name in PACKAGES:
         try:
@@ -65,7 +65,7 @@ def _versions() -> list[str]:
 
 
 def _own_version() -> str:
-    """From the sources, since not every change of them has a new number."""
+    """A hash of the sources that convert, since not every change of them comes with a new version number."""
     package = Path(str(resources.files("dualpix")))
     sources = [*sorted((package / "networks" / "export").glob("*.py")), Path(__file__).with_name("conversion.py")]
     return hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()

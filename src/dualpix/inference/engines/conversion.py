@@ -1,4 +1,4 @@
-"""Graphs in the forms of the engines."""
+"""Graphs of networks converted to the forms of the engines."""
 
 import io
 import json
@@ -19,7 +19,7 @@ from dualpix.weights.exported import KEY, package
 
 
 def openvino_model(graph: Graph, facts: Mapping[str, Any]) -> Any:
-    """An `openvino.Model` with named views of free height and width."""
+    """Return an `openvino.Model` with named views of any height and width, and `facts` in its metadata."""
     openvino = package("openvino", "openvino")
     with _quietly(), torch.no_grad(), _refusing(graph):
         traced = torch.jit.trace(graph, graph.samples(), check_trace=False)  # type: ignore[no-untyped-call]
@@ -41,7 +41,7 @@ def openvino_model(graph: Graph, facts: Mapping[str, Any]) -> Any:
 
 
 def program(graph: Graph) -> ExportedProgram:
-    """A program for `torch.export.load`, with free height and width."""
+    """Return a program for `torch.export.load`, for any height and width."""
     free = {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
     with _quietly(), torch.no_grad(), _refusing(graph):
         return torch.export.export(
@@ -55,7 +55,7 @@ def program(graph: Graph) -> ExportedProgram:
 
 
 def program_bytes(graph: Graph, facts: Mapping[str, Any]) -> bytes:
-    """The contents of a .pt2 file."""
+    """Return the contents of a .pt2 file."""
     content = io.BytesIO()
     with _quietly():
         torch.export.save(program(graph), content, extra_files={KEY: json.dumps(facts, sort_keys=True)})
@@ -63,7 +63,7 @@ def program_bytes(graph: Graph, facts: Mapping[str, Any]) -> bytes:
 
 
 def onnx_bytes(graph: Graph, facts: Mapping[str, Any]) -> bytes:
-    """The contents of an .onnx file."""
+    """Return the contents of an .onnx file."""
     for name in ("onnx", "onnxscript"):
         package(name, "onnx")
     with _quietly(), torch.no_grad():
@@ -77,9 +77,14 @@ def onnx_bytes(graph: Graph, facts: Mapping[str, Any]) -> bytes:
 
 
 def round_to_8_bits(graph: Graph, sets: Sequence[Sequence[Tensor]]) -> None:
-    """Make the graph one of 8 bits, for `openvino_model`; `sets` are views, 3 x H x W each, whose values set the grids.
+    """Give the graph convolutions in 8 bits, for `openvino_model`.
 
-    Layers that make pictures stay as they are, and so does the correlation, whose products are not between weights.
+    Layers that make pictures keep their precision, and so does the correlation, which multiplies features and no
+    weights.
+
+    Args:
+        graph: It is changed in place.
+        sets: Views, 3 x H x W each, whose values set the scales.
     """
     few = [name for name, layer in graph.named_modules() if 0 < getattr(layer, "out_channels", 0) <= FEW]
     before = {f"{name.rpartition('.')[0]}.{name.rpartition('.')[2]}_norm" for name in few}
@@ -94,10 +99,10 @@ def round_to_8_bits(graph: Graph, sets: Sequence[Sequence[Tensor]]) -> None:
 
 @contextmanager
 def _refusing(graph: Graph) -> Iterator[None]:
-    """Tell in one sentence that a network has something that engines do not."""
+    """Turn whatever a converter raises into one sentence: the network has something that the engine does not."""
     try:
         yield
-    except Exception as error:  # Tracers and converters have dozens of types, without a common one.
+    except Exception as error:  # Tracers and converters raise dozens of types, which have no common one.
         reason = reason_of(error)
         raise MachineError(
             f"The network {type(graph.network).__name__} cannot be converted ({reason}); use the engine torch."
@@ -106,7 +111,7 @@ def _refusing(graph: Graph) -> Iterator[None]:
 
 @contextmanager
 def _quietly() -> Iterator[None]:
-    """Without the warnings of tracers, about what is meant here."""
+    """Suppress warnings of tracers about things that are intended here."""
     log = logging.getLogger("torch.onnx")
     level = log.level
     log.setLevel(logging.ERROR)

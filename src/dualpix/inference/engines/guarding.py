@@ -1,4 +1,4 @@
-"""What goes wrong inside another engine told as an error of ours, and what it gives looked at before it is believed."""
+"""Errors of another engine turned into ours, and its output checked before it is used."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,14 @@ from dualpix.weights.exported import exported_of
 
 
 class EngineGuard:
-    """For one network in one engine, `engine` as people know it. It holds no network, lest that lives on with it."""
+    """Guards one network in one engine.
+
+    It keeps no reference to the network, so that the network can be freed.
+
+    Args:
+        engine: Its name for people.
+        network: Named in messages.
+    """
 
     def __init__(self, engine: str, network: Network) -> None:
         exported = exported_of(network)
@@ -24,20 +31,24 @@ class EngineGuard:
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Raise `MachineError` for whatever the engine raises, and MemoryError if it says that its memory ran out."""
+        """Raise `MachineError` for whatever the engine raises, and MemoryError if it says that memory ran out."""
         try:
             yield
         except (DualpixError, MemoryError):
             raise
-        except Exception as error:  # Of types of its own, which have no common one.
+        except Exception as error:  # The exceptions of engines have no common type.
             reason = reason_of(error)
             if OUT_OF_MEMORY.search(str(error)):
                 raise MemoryError(reason) from error
             raise MachineError(f"{self._engine} cannot run {self._model} ({reason}); {self._advice}.") from error
 
     def picture(self, output: Any, height: int, width: int) -> Tensor:
-        """An array 1 x 3 x H x W as a tensor 3 x H x W. Raises `MachineError` if it is anything else."""
+        """Return an array 1 x 3 x H x W as a tensor 3 x H x W.
+
+        Raises:
+            MachineError: It is no float32 array of that shape.
+        """
         if np.shape(output) != (1, 3, height, width) or output.dtype != np.float32:
             what = f"{getattr(output, 'dtype', type(output).__name__)} {np.shape(output)}"
-            raise MachineError(f"{self._engine} makes {what} of {self._model}, which is no picture; {self._advice}.")
+            raise MachineError(f"{self._engine} makes {what} of {self._model}, which is not a picture; {self._advice}.")
         return torch.from_numpy(output[0])

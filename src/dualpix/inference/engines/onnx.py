@@ -21,7 +21,7 @@ from dualpix.weights.exported import exported_of, package
 
 
 class OnnxRunner:
-    """A network made ready to run on rows of a picture, as `inference.engines.check` allows."""
+    """A network in ONNX Runtime, as `inference.engines.check` allows."""
 
     engine = "onnx"
     precisions: ClassVar[tuple[str, ...]] = ("fp32",)
@@ -37,7 +37,7 @@ class OnnxRunner:
         self.spec = spec_of(cast(nn.Module, network))
         self._shape = graph_of(cast(nn.Module, network)).to("meta")
         self.weight_bytes = sum(value.nbytes for value in self._shape.state_dict().values())
-        # Scores along whole rows are not among the tensors that are counted; but this engine holds them.
+        # This engine holds the scores along whole rows, which are not among the tensors that are counted.
         self.workspace_factor = 2.8 if any(map(_looks_along_whole_rows, self._shape.modules())) else 2.0
         self._session = self._open(cast(nn.Module, network))
 
@@ -50,29 +50,29 @@ class OnnxRunner:
             name: view[None].float().contiguous().numpy() for name, view in zip(self.spec.views, views, strict=True)
         }
         options = self.runtime.RunOptions()
-        # Or else it would hold on to what the largest picture needed.
+        # Otherwise it would keep the memory that the largest picture needed.
         options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         with self._guard.at_work():
             return self._guard.picture(session.run(None, named, options)[0], *views[0].shape[-2:])
 
     def dry_run(self, rows: int, width: int) -> None:
-        """Make the tensors that the engine will need at once, without contents: for counting their bytes."""
+        """Make the tensors that the engine holds at once, without contents, so that their bytes can be counted."""
         with torch.no_grad():
             self._shape(*(torch.zeros(1, 3, rows, width, device="meta") for _ in self.spec.views))
 
     def _open(self, network: nn.Module) -> Any:
-        """The session of a file, of the cache, or of what is converted now."""
+        """The session: from an exported file, from the cache, or of the network converted now."""
         exported = exported_of(network)
         if exported is not None:
             return self._start(exported.path)
         kept = cache.place(network, "fp32", ".onnx")
         if kept.is_file():
-            with suppress(MachineError, RuntimeError):  # Damaged, or of another time: made again.
+            with suppress(MachineError, RuntimeError):  # Damaged, or of another version: made again.
                 session = self._start(kept)
                 if cache.agrees(lambda views: self._infer(session, views), network, "fp32"):
                     return session
         content = onnx_bytes(graph_of(network), {})
-        with suppress(OSError):  # It need not be kept.
+        with suppress(OSError):  # Without a place for it, it is converted again next time.
             kept.parent.mkdir(parents=True, exist_ok=True)
             write_whole(kept, content)
         return self._start(content)
@@ -81,13 +81,13 @@ class OnnxRunner:
         options = self.runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3
-        # Threads that wait in a loop take the cores from those they wait for, when other programs run.
+        # Threads that wait in a loop take cores from those they wait for, when other programs run.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.enable_mem_pattern = False  # Planned for one size, it is in the way of the next.
+        options.enable_mem_pattern = False  # It is planned for one size, and does not fit the next.
         given = str(content) if isinstance(content, Path) else content
         try:
             return self.runtime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # Of types of its own, which have no common one.
+        except Exception as error:  # Its exceptions have no common type.
             raise MachineError("ONNX Runtime cannot read this; export it again with `dualpix export`.") from error
 
 

@@ -3,8 +3,8 @@
 import functools
 import os
 import secrets
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -25,31 +25,54 @@ from dualpix.networks.spec import spec_of
 from dualpix.weights.exported import exported_of, package
 
 MOST_SHAPES = 3
-"""Compiled forms that are kept: the first band of a picture, those in its middle and the last one differ in height."""
+"""Compiled forms to keep: the first, middle and last bands of a picture differ in height."""
 
 MOST_ERROR = {"fp32": 1e-4, "bf16": 0.03, "int8": 0.03}
-"""Root mean square of the difference from PyTorch, above which it is not rounding."""
+"""Root mean square of the difference from PyTorch above which it is more than rounding."""
+
+LIMITS_OF_ONEDNN = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
 
 SAMPLE_PX = 320
-"""Rows and columns of the bundled pair from which the 8-bit grids are taken, if nothing else is given."""
+"""Rows and columns of the bundled pair that set the 8-bit scales by default."""
 
 
 @functools.cache
 def _core() -> Any:
-    """The only one of this process, for as long as it lives.
+    """OpenVINO's core: one for the whole process, kept until it ends.
 
-    Each gives the thread that first compiles a stack for signals, and puts back the former one when it ends. Where
-    they end in another order, the thread is left with one that is gone, and the next signal, such as Ctrl-C, ends the
-    process in a segmentation fault (OpenVINO 2026.4.1).
+    Each core gives the thread that first compiles a stack for signals, and restores the former one when it ends. If
+    cores end in another order than they began, the thread keeps a stack that no longer exists, and the next signal,
+    such as Ctrl-C, ends the process in a segmentation fault (OpenVINO 2026.4.1).
     """
-    return package("openvino", "openvino").Core()
+    core = package("openvino", "openvino").Core()
+    with _without_limits_of_onednn():
+        _has_bf16(core)  # The question is where OpenVINO reads the limits, once.
+    return core
+
+
+@contextmanager
+def _without_limits_of_onednn() -> Iterator[None]:
+    """Inside, ONEDNN_MAX_CPU_ISA is not set, which PyTorch obeys and has read before.
+
+    OpenVINO obeys it in one half of its code and generates the other for the processor that it finds: it crashed at
+    AVX2 and had no softmax at SSE41 (OpenVINO 2026.4.1).
+    """
+    limits = {name: os.environ[name] for name in LIMITS_OF_ONEDNN if name in os.environ}
+    if limits:
+        torch.nn.functional.conv2d(torch.zeros(1, 16, 8, 8), torch.zeros(16, 16, 3, 3))
+    for name in limits:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.update(limits)
 
 
 class OpenvinoRunner:
-    """A network made ready to run on rows of a picture, as `inference.engines.check` allows.
+    """A network in OpenVINO, as `inference.engines.check` allows.
 
-    For each size it is compiled anew, in less than a second, since what is compiled for any size takes half as long
-    again to run.
+    It is compiled for each size, in less than a second, since a form compiled for any size takes half as long again to
+    run.
     """
 
     engine = "openvino"
@@ -80,14 +103,14 @@ class OpenvinoRunner:
             return self._infer(run, views)
 
     def dry_run(self, rows: int, width: int) -> None:
-        """Make the tensors that the engine will need at once, without contents: for counting their bytes."""
+        """Make the tensors that the engine holds at once, without contents, so that their bytes can be counted."""
         with torch.no_grad():
             self._shape(*(torch.zeros(1, 3, rows, width, device="meta") for _ in self.spec.views))
 
     def _compile(self, height: int, width: int) -> Any:
         while len(self._compiled) >= MOST_SHAPES:
             del self._compiled[next(iter(self._compiled))]
-        # What is not of 8 bits may be of 16 where features are normalised; elsewhere that erred ten times more.
+        # Layers that are not in 8 bits can be in 16 if features are normalised; in other networks errors grew tenfold.
         is_normalised = isinstance(self._shape.network, mccnet_fast.MCCNetFast) and _has_bf16(self._core)
         is_half = self.precision == "bf16" or (self.precision == "int8" and is_normalised)
         return self._compile_in("bf16" if is_half else "f32", height, width)
@@ -107,14 +130,14 @@ class OpenvinoRunner:
         return self._guard.picture(outputs[0].copy(), *views[0].shape[-2:])
 
     def _open(self, network: nn.Module) -> Any:
-        """The model of a file, of the cache, or converted now."""
+        """The model: from an exported file, from the cache, or of the network converted now."""
         exported = exported_of(network)
         if exported is not None:
             return self._read(exported.path)
         kind = "int8" if self.precision == "int8" else "fp32"
         kept = cache.place(network, kind, ".xml")
         if kept.is_file() and kept.with_suffix(".bin").is_file():
-            with suppress(RuntimeError):  # Damaged, or of another time: made again.
+            with suppress(RuntimeError):  # Damaged, or of another version: made again.
                 self._model = self._read_model(kept)
                 if cache.agrees(self._compiled_once("f32"), network, kind):
                     return self._model
@@ -123,14 +146,17 @@ class OpenvinoRunner:
             round_to_8_bits(graph, [bundled_views(graph)])
         self._model = model = openvino_model(graph, {})
         self._check(graph)
-        with suppress(OSError, RuntimeError):  # It need not be kept.
+        with suppress(OSError, RuntimeError):  # Without a place for it, it is converted again next time.
             kept.parent.mkdir(parents=True, exist_ok=True)
             save(self.openvino, model, kept)
         return model
 
     def _check(self, graph: Graph) -> None:
-        """Compare a small picture with PyTorch's, because OpenVINO 2026.4 was seen to compute nonsense, at once and
-        without a word, for a variant of mccnet-fast without blocks at a quarter of the size."""
+        """Compare a small picture with PyTorch's.
+
+        OpenVINO 2026.4 was seen to compute nonsense, at once and without a message, for a variant of mccnet-fast
+        without blocks at a quarter of the size.
+        """
         views = graph.samples()
         with torch.no_grad():
             expected = graph(*views)[0].numpy()
@@ -148,12 +174,12 @@ class OpenvinoRunner:
     def _read(self, path: Path) -> Any:
         try:
             return self._read_model(path)
-        except Exception as error:  # Depending on where it is broken, of other types than RuntimeError too.
+        except Exception as error:  # Depending on where the file is broken, not only RuntimeError.
             raise MachineError(f"OpenVINO cannot read {path}; export it again with `dualpix export`.") from error
 
 
 def save(openvino: Any, model: Any, path: Path) -> None:
-    """Write `path` and the .bin beside it; both appear whole, and the first, without which none is read, last."""
+    """Write `path` and the .bin beside it; both appear whole, and the .xml, without which none is read, last."""
     partial = path.with_name(f".dualpix-{secrets.token_hex(8)}.xml")
     try:
         with decimal_points():
@@ -166,7 +192,7 @@ def save(openvino: Any, model: Any, path: Path) -> None:
 
 
 def bundled_views(graph: Graph) -> list[Tensor]:
-    """The views that `graph` takes, from the pair inside the package."""
+    """Return the views that `graph` takes, from the pair inside the package, cut to `SAMPLE_PX`."""
     return [view[:, :SAMPLE_PX, :SAMPLE_PX] for view in cache.bundled_views(graph.spec.views)]
 
 
@@ -182,7 +208,7 @@ def _precision(network: Network, asked: str) -> str:
     if exported is not None and asked == "int8":
         raise MachineError(f"{exported.path} holds no 8-bit weights; export it with {option('int8')}.")
     if asked == "auto":
-        # What PyTorch was measured to gain says nothing of this engine.
+        # What PyTorch gains by bf16, which was measured, says nothing about this engine.
         return "bf16" if planning.has_tiles() else "fp32"
     return asked
 

@@ -16,10 +16,10 @@ from dualpix.networks.streaming import prepared
 
 
 class Runner:
-    """A network made ready to run on rows of a picture: a copy of its own, in the precision and on the device chosen.
+    """A network in PyTorch: a copy, in the chosen precision and on the chosen device.
 
-    Networks that offer `correction(*views)`, what they add to the mean of the views, are run in bf16 with that mean
-    added in fp32, so that the picture keeps all its bits.
+    Networks with `correction(*views)`, what is to be added to the mean of the views, are run in bf16 with that mean
+    added in fp32, so that the picture is not rounded to bf16.
     """
 
     engine = "torch"
@@ -38,7 +38,7 @@ class Runner:
         if self.device.type == "cpu":
             ready = prepared(ready)
         self.spec = spec_of(ready)
-        # Of strips no operation sees more than a few rows.
+        # If the network works in strips, no operation sees more than a few rows.
         self.workspace_factor = planning.WORKSPACE_FACTOR if self.spec.steady_state_rows is None else 1.0
         self._dry_run: Callable[[], AbstractContextManager[None]] = getattr(ready, "dry_run", nullcontext)
         self._adds_mean = _adds_input(network) and self.precision != "fp32"
@@ -51,19 +51,19 @@ class Runner:
         padding = (0, -width % self.spec.size_multiple, 0, -height % self.spec.size_multiple)
         padded = (functional.pad(view[None].float(), padding, mode="replicate") for view in views)
         inputs = [view.to(self.device, self.dtype, memory_format=torch.channels_last) for view in padded]
-        # Columns past the picture's own would take part in matching along the row, and so change every pixel of it.
+        # Padded columns would take part in matching along the row, and so change every pixel of it.
         masked = {"width": width} if self.spec.takes_width and padding[1] else {}
         output = self._call(*inputs, **masked)[0, :, :height, :width].float().cpu()
         return output.add_(sum(views), alpha=1 / len(views)) if self._adds_mean else output
 
     def dry_run(self, rows: int, width: int) -> None:
-        """Make all tensors that so many rows need, at the times when they are needed: for counting their bytes."""
+        """Make all tensors that so many rows need, when they are needed, so that their bytes can be counted."""
         with self._dry_run():
             self([torch.zeros(3, rows, width) for _ in self.spec.views])
 
 
 def precision_of(network: Network, asked: str, device: torch.device) -> tuple[str, float | None]:
-    """The precision in which a network is run, and the gain by which it was chosen, see `planning.Plan`."""
+    """Return the precision in which a network is run, and the gain by which it was chosen, see `planning.Plan`."""
     adds_input = _adds_input(network)
     gain = planning.bf16_gain(asked, device, adds_input)
     return planning.choose_precision(asked, device, adds_input, gain=gain), gain

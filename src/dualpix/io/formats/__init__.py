@@ -1,4 +1,4 @@
-"""The formats of picture files: one file for each, and one line here."""
+"""The formats of picture files: one file for each format, and one line here."""
 
 from collections.abc import Callable, Sequence
 
@@ -11,6 +11,7 @@ from dualpix.io.formats.png import PNG
 from dualpix.io.formats.record import Format, Output
 from dualpix.io.formats.tiff import TIFF
 from dualpix.io.formats.webp import WEBP
+from dualpix.plugins import load, other_than
 
 FORMATS: dict[str, Format] = {
     kind.name: kind
@@ -25,38 +26,47 @@ FORMATS: dict[str, Format] = {
         NETPBM,
     )
 }
-"""By the name that `Picture.format` has. What is told of several, in sentences and on the page, comes in this order."""
+"""By the name in `Picture.format`. Messages and the page list formats in this order."""
 
-ENDINGS = frozenset(ending for kind in FORMATS.values() for ending in kind.endings)
-"""All usual endings of the names of picture files that are read."""
+ENDINGS = {ending for kind in FORMATS.values() for ending in kind.endings}
+"""The usual name endings of all formats that can be read."""
 
 OUTPUTS: dict[str, Output] = {
     ending: output for kind in FORMATS.values() for output in kind.outputs for ending in output.endings
 }
-"""How pictures are written, by the ending of the file's name."""
+"""How pictures are written, by the ending of the file name."""
 
 FORMAT_OF: dict[str, Format] = {
     ending: kind for kind in FORMATS.values() for output in kind.outputs for ending in output.endings
 }
-"""The format that is written, by the ending of the file's name."""
+"""The format in which pictures are written, by the ending of the file name."""
 
 
 def format_of(start: bytes) -> Format | None:
-    """The format of a file with these first bytes, up to 64; None where it is not one that is read."""
+    """The format of a file that starts with these bytes, up to 64 of them; None where it cannot be read."""
     return next((kind for kind in FORMATS.values() if kind.start.match(start)), None)
 
 
 def any_of(words: Sequence[str]) -> str:
-    """A choice between them, in words: "A, B or C"."""
+    """A choice between words: "A, B or C"."""
     return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def names_of_formats() -> str:
-    """All that are read, for a sentence: "PNG, TIFF or JPEG"."""
+    """All formats that can be read, for a sentence: "PNG, TIFF or JPEG"."""
     return any_of([name for kind in FORMATS.values() for name in kind.names])
 
 
 def advice(suits: Callable[[Output], bool]) -> str:
-    """The first two endings that would do instead of one that does not, for a sentence: ".png or .tif"."""
+    """The first two endings whose formats suit, for advice in an error message: ".png or .tif"."""
     outputs = [output for kind in FORMATS.values() for output in kind.outputs if suits(output)]
     return any_of([output.endings[0] for output in outputs[:2]])
+
+
+def add_plugins() -> None:
+    """Add the formats of other packages, whose modules may import whatever they like of `dualpix.io`."""
+    for kind in load("formats", FORMATS, other_than(Format)).values():
+        FORMATS[kind.name] = kind
+        ENDINGS.update(kind.endings)
+        OUTPUTS.update({ending: output for output in kind.outputs for ending in output.endings})
+        FORMAT_OF.update({ending: kind for output in kind.outputs for ending in output.endings})

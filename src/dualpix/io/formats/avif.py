@@ -1,4 +1,4 @@
-"""AVIF, still pictures of 8, 10 and 12 bits (AV1 Image File Format 1.1): read by libavif."""
+"""AVIF, still pictures of 8, 10 and 12 bits (AV1 Image File Format 1.1), read by libavif."""
 
 import re
 from typing import Any, BinaryIO
@@ -16,7 +16,7 @@ from dualpix.io.opening import Header, refuse
 def _read_header(file: BinaryIO) -> Header:
     header = isobmff.read_header(file, "AVIF")
     if index_of(file).picture.property(b"clap"):
-        refuse(file, "is an AVIF picture of which only a part is to be shown; export it again, or save it as PNG")
+        refuse(file, "is a cropped AVIF picture (clap); export it again, or save it as PNG")
     return header
 
 

@@ -1,4 +1,4 @@
-"""What pictures coded by AV1 and by HEVC say of their own size: decoders believe that, and not the file around them.
+"""The size that pictures coded by AV1 or HEVC state in their own bit stream, which decoders trust more than the file's.
 
 AV1 Bitstream & Decoding Process Specification, 5.3 to 5.5; ITU-T H.265, 7.3.1 to 7.3.3.
 """
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dualpix.io.formats.isobmff_index import Item
 
 MOST_UNITS = 65536
-"""So many parts of a coded picture are looked at; cameras make a few."""
+"""The most parts of a coded picture that are looked at; cameras write only a few."""
 LONGEST_DESCRIPTION = 512
 SEQUENCE_HEADER, SEQUENCE_PARAMETERS = 1, 33
 GENERAL_PROFILE, SUB_LAYER_PROFILE, LEVEL = 88, 88, 8
@@ -17,9 +17,10 @@ Size = tuple[int, int]
 
 
 def coded_sizes(item: Item, data: bytes) -> Iterator[Size]:
-    """Width and height as often as they are told, by an item that is coded as `data`.
+    """Width and height in pixels, as often as the item's properties and its coded `data` state them.
 
-    Raises ValueError, IndexError or TypeError for what is damaged, too long, or coded in another way.
+    Raises:
+        ValueError: The data are damaged, too long, or coded in another way; IndexError and TypeError may be raised too.
     """
     for kind, body in item.properties:
         if kind == b"av1C" and item.kind == b"av01":
@@ -31,7 +32,7 @@ def coded_sizes(item: Item, data: bytes) -> Iterator[Size]:
 
 
 class _Bits:
-    """Numbers of so many bits, one behind the other."""
+    """Reads numbers of a given number of bits, one after the other, highest bit first."""
 
     def __init__(self, data: bytes) -> None:
         self.bits, self.left = int.from_bytes(data, "big"), 8 * len(data)
@@ -43,7 +44,7 @@ class _Bits:
         return self.bits >> self.left & (1 << count) - 1
 
     def exponential(self) -> int:
-        """By Exponential-Golomb codes: as many zeros as bits follow the first one."""
+        """A number in Exponential-Golomb code: as many bits follow the first 1 as there are zeros before it."""
         zeros = 0
         while not self.take(1):
             zeros += 1
@@ -73,7 +74,7 @@ def _told_by_av1(data: bytes) -> Iterator[Size]:
 
 
 def _size_of_av1(bits: _Bits) -> Size:
-    """Of a sequence header, from its begin (5.5.1)."""
+    """Width and height from a sequence header, read from its beginning (5.5.1)."""
     bits.take(4)
     if bits.take(1):  # reduced, for a still picture
         bits.take(5)
@@ -100,7 +101,7 @@ def _size_of_av1(bits: _Bits) -> Size:
 
 
 def _listed(body: bytes) -> Iterator[bytes]:
-    """The units in a record of the decoder's configuration."""
+    """The NAL units in a decoder configuration record (hvcC)."""
     at = 23
     for _ in range(body[22]):
         count, at = int.from_bytes(body[at + 1 : at + 3], "big"), at + 3
@@ -113,7 +114,7 @@ def _listed(body: bytes) -> Iterator[bytes]:
 
 
 def _units(data: bytes, wide: int) -> Iterator[bytes]:
-    """What a coded picture is made of, each behind its length in so many bytes; of each its begin."""
+    """The beginnings of the NAL units of a coded picture, each of which follows its length in `wide` bytes."""
     at = 0
     for _ in range(MOST_UNITS):
         if at >= len(data):
@@ -129,7 +130,7 @@ def _is_description(unit: bytes) -> bool:
 
 
 def _size_of_hevc(unit: bytes) -> Size:
-    """Of a sequence parameter set (7.3.2.2), with what is cut off at the right and below."""
+    """Width and height from a sequence parameter set (7.3.2.2), before the margins at the sides are cropped."""
     bits = _Bits(unit[2:LONGEST_DESCRIPTION].replace(b"\0\0\3", b"\0\0"))
     bits.take(4)
     layers = bits.take(3)

@@ -1,4 +1,4 @@
-"""HEIF with HEVC (HEIC), as phones write it, 8, 10 and 12 bits: read by libheif, through the package pi-heif."""
+"""HEIF coded by HEVC (HEIC), as phones write it, of 8, 10 and 12 bits, read by libheif through the package pi-heif."""
 
 import re
 from io import BytesIO
@@ -31,8 +31,8 @@ def _read_header(file: BinaryIO) -> Header:
 def _decode(file: BinaryIO, header: Header) -> NDArray[Any]:
     data, index = isobmff.load_checked(file, header, b"hvc1"), index_of(file)
     opened = _library().open_heif(BytesIO(alone(data, index)), convert_hdr_to_8bit=False)
-    levels = np.array(opened[opened.primary_index])  # a copy, since the library takes its memory back with the file
-    if levels.dtype == np.uint16:  # the library has moved them to the top of 16 bits
+    levels = np.array(opened[opened.primary_index])  # a copy, since the library frees its memory with the file
+    if levels.dtype == np.uint16:  # the library has shifted them to the upper bits of 16
         levels >>= 16 - index.bits
     return isobmff.in_unit_range(levels, index.bits)
 

@@ -1,4 +1,4 @@
-"""Pictures in boxes, as AVIF and HEIF keep them (ISO/IEC 23008-12): their sizes, metadata, colours and companions."""
+"""What AVIF and HEIF share (ISO/IEC 23008-12): sizes, metadata, colours and further pictures, from boxes."""
 
 import struct
 from collections.abc import Iterator
@@ -24,15 +24,16 @@ from dualpix.io.metadata import CREDENTIALS, DEPTH_MAP, GAIN_MAP, Found, Metadat
 from dualpix.io.opening import Header, length_of, load, refuse, refuse_cut_short, section
 from dualpix.io.texts import LARGEST_BYTES, TooLongError
 
-BLOCK = 64  # sides are coded in blocks of so many pixels at most
-SMALL = 4096 * 4096  # pixels, the tiles of any picture together
+BLOCK = 64  # pixels: the largest blocks that sides are rounded up to when a picture is coded
+SMALL = 4096 * 4096  # pixels that the tiles of any picture may have together
 ORIENTATIONS = {None: (1, 8, 3, 6), 0: (4, 5, 2, 7), 1: (2, 7, 4, 5)}
-"""By the axis of a mirror (0 exchanges top and bottom) and the quarter turns counter-clockwise before it."""
+"""EXIF orientations, by the axis of mirroring (0 exchanges top and bottom) and the quarter turns counter-clockwise
+before it."""
 SRGB_NUMBERS, UNSPECIFIED = (1, 13), 2
 
 
 def read_header(file: BinaryIO, name: str) -> Header:
-    """Of the picture, as it lies in the file: turns and mirrors become its orientation. Raises PictureError."""
+    """The header of the picture as stored; rotation and mirroring become its orientation. Raises PictureError."""
     index = index_of(file)
     try:
         return _header(file, index, name)
@@ -65,17 +66,23 @@ def _area(item: Item) -> int:
 
 
 def _most(width: int, height: int) -> int:
-    """So many pixels may be decoded for a picture of this size: rows and columns of tiles reach beyond it."""
+    """How many pixels may be decoded for a picture of this size: its rows and columns of tiles may extend beyond it."""
     return max(4 * (width + BLOCK) * (height + BLOCK), SMALL)
 
 
 def load_checked(file: BinaryIO, header: Header, codec: bytes) -> bytes:
-    """The whole file, once everything that is decoded of it has the size that its index tells.
+    """Read the whole file, once everything to be decoded is known to have the size that the file's index states.
 
-    Raises PictureError otherwise, and for what is not coded by `codec`, in one piece or in tiles.
+    Args:
+        file: An open file.
+        header: Its header.
+        codec: The only item type accepted: b"av01" or b"hvc1", for a picture in one piece or in tiles.
+
+    Raises:
+        PictureError: The file is damaged, far larger than its picture, or coded in another way.
     """
     data, index = load(file, header), index_of(file)
-    left = 2 * len(data)  # tiles may share what they are coded as, within reason
+    left = 2 * len(data)  # tiles may share their coded data, within reason
     try:
         if _area(index.picture) > _most(header.width, header.height):
             refuse(file, "shows a small part of a far larger picture; export it again")
@@ -85,46 +92,50 @@ def load_checked(file: BinaryIO, header: Header, codec: bytes) -> bytes:
                 left -= sum(length for _, length in part.extents)
                 if part.kind != codec:
                     kind = part.kind.decode("ascii", "replace")
-                    refuse(file, f"keeps its picture in a way that is not read ('{kind}'); save it as PNG or TIFF")
+                    refuse(file, f"stores its picture in a way that cannot be read ('{kind}'); save it as PNG or TIFF")
                 if left < 0 or not _is_as_told(part, content_of(data, part)):
-                    raise ValueError("other sizes than those of the index")
+                    raise ValueError("other sizes than in the index")
             if _area(item) > _area(index.picture):
-                raise ValueError("more alpha than picture")
+                raise ValueError("an alpha channel larger than the picture")
     except (ValueError, IndexError, KeyError, TypeError, struct.error):
         refuse_damaged(file)
     return data
 
 
 def _is_as_told(item: Item, content: bytes) -> bool:
-    """Whether what is coded is no larger than the index says, but for the rest of a block at the right and below."""
+    """Whether a coded picture is no larger than the index states, up to a block at the right and below."""
     width, height = _size_of(item)
     sizes = list(coded_sizes(item, content))
     return bool(sizes) and all(across <= width + BLOCK and down <= height + BLOCK for across, down in sizes)
 
 
 def _check_grid(index: Index, item: Item, data: bytes) -> None:
-    """Raises ValueError for tiles that are no rows and columns, or far more than the picture."""
+    """Check the tiles of a picture. Raises ValueError if they form no grid, or are far larger than the picture."""
     tiles, size = item.uses.get(b"dimg", []), _size_of(item)
     if item.kind != b"grid":
         if tiles:
-            raise ValueError("tiles of no grid")
+            raise ValueError("tiles without a grid")
         return
     content = content_of(data, item)
     rows, columns = content[2] + 1, content[3] + 1
     told = struct.unpack_from(">II" if content[1] & 1 else ">HH", content, 4)
     area = sum(_area(index.items[number]) for number in tiles)
     if told != size or len(tiles) != rows * columns or len(tiles) > MOST_TILES or area > _most(*size):
-        raise ValueError("another grid than told")
+        raise ValueError("another grid than declared")
 
 
 def in_unit_range(levels: NDArray[Any], bits: int) -> NDArray[Any]:
-    """Levels of 8 bits as they are, deeper ones in [0, 1]. Raises ValueError for levels of other bits."""
+    """Levels of 8 bits unchanged, deeper ones as float32 in [0, 1].
+
+    Raises ValueError if they do not have that many bits.
+    """
     if (levels.dtype == np.uint8) != (bits <= 8) or int(levels.max()) >> bits:
-        raise ValueError(f"its levels do not have the {bits} bits that its index tells")
+        raise ValueError(f"its levels do not have the {bits} bits that its index states")
     return levels if bits <= 8 else (levels / np.float32(2**bits - 1)).astype(np.float32)
 
 
 def read_blocks(file: BinaryIO) -> Found:
+    """Yield the metadata that belong to the picture: ICC profile, EXIF, XMP, and what cannot be carried over."""
     index = index_of(file)
     for kind, body in index.picture.properties:
         if kind == b"colr" and body[:4] in (b"prof", b"rICC"):
@@ -155,7 +166,7 @@ def _exif_of(data: bytes) -> bytes:
 
 
 def tell_colours(file: BinaryIO, header: Header, metadata: Metadata) -> Told | None:
-    """By the numbers of its nclx box; a profile counts more."""
+    """The colour space by the code points of the file's nclx box; None where it has an ICC profile."""
     if metadata.icc:
         return None
     for kind, body in index_of(file).picture.properties:
@@ -169,7 +180,7 @@ def tell_colours(file: BinaryIO, header: Header, metadata: Metadata) -> Told | N
 
 
 def further(file: BinaryIO, header: Header) -> Iterator[BinaryIO]:
-    """The file once more for each further picture that stands by itself, as if that were the one to be shown."""
+    """The file again for each further picture in it that stands by itself, as if that were its primary item."""
     index = index_of(file)
     parts = {number for item in index.items.values() for number in item.uses.get(b"dimg", ())}
     file.seek(0)

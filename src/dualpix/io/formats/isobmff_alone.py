@@ -1,6 +1,7 @@
-"""A file of one picture alone, out of one of AVIF or HEIF: metadata, previews and turns never reach a decoder.
+"""Cut an AVIF or HEIF file down to its picture, so that metadata, previews and rotations never reach a decoder.
 
-What is damaged there ended whole processes (pi-heif 1.4.0, on EXIF that lies nowhere), and it is not needed for pixels.
+None of these is needed for the pixels, and damaged ones have crashed whole processes (pi-heif 1.4.0, on EXIF with an
+offset outside of the file).
 """
 
 import struct
@@ -12,7 +13,15 @@ PLACE = struct.calcsize(">HHHII")
 
 
 def alone(data: bytes, index: Index) -> bytes:
-    """The picture of a file `data`, its alpha and the tiles of both. Raises ValueError where they are too many."""
+    """A file that holds only the picture, its alpha channel, and the tiles of both.
+
+    Args:
+        data: The whole file.
+        index: Its index.
+
+    Raises:
+        ValueError: There are too many tiles.
+    """
     roots = [index.picture, *alphas_of(index)]
     items = [part for root in roots for part in parts_of(index, root)]
     number_of = {id(item): number for number, item in enumerate(items, 1)}
@@ -40,7 +49,7 @@ def alone(data: bytes, index: Index) -> bytes:
 
 
 def _properties(items: list[Item]) -> bytes:
-    """Each kept once; of colours, the numbers by which a picture becomes red, green and blue."""
+    """The properties needed for decoding, each stored once; of colours only code points (nclx): they define YCbCr."""
     known: dict[tuple[bytes, bytes], int] = {}
     owners = []
     for number, item in enumerate(items, 1):

@@ -1,4 +1,4 @@
-"""JPEG: segments up to the scans (ITU-T T.81), in which everyone keeps his own; an index of further pictures (.mpo)."""
+"""JPEG: segments up to the scans (ITU-T T.81), in which programs keep metadata; an index of further pictures (.mpo)."""
 
 import re
 import struct
@@ -21,7 +21,7 @@ from dualpix.io.texts import COMMENT, LARGEST_BYTES, Text, of_comment
 from dualpix.io.updating import updated
 
 QUALITY = 95
-LONGEST_SIDE_PX = 65500  # of the encoder
+LONGEST_SIDE_PX = 65500  # the encoder's limit
 OTHER_FRAMES = {0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF}
 BARE = {0x01, *range(0xD0, 0xD9)}  # markers without a segment
 FARTHEST_MARKER = 65536
@@ -30,13 +30,20 @@ XMP_EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 COMMENT_CODE = 0xFE
 LONGEST_SEGMENT = 65533  # without marker and length
 INDEX_MARK, INDEX_ENTRIES = b"MPF\0", 45058
-ENTRY = "IIIHH"  # kind, length, offset, two numbers of others that depend on it
+ENTRY = "IIIHH"  # type, length, offset, numbers of two dependent pictures
 KINDS, PREVIEWS = 0xFFFFFF, (0x010001, 0x010002)
-STEPPED_OVER = "holds bytes that belong to nothing between its segments: they were stepped over."
+STEPPED_OVER = "holds stray bytes between its segments: they were skipped."
 
 
 class Segment(NamedTuple):
-    """Its marker's code, where its content begins, how long that is, and how many stray bytes lay before it."""
+    """One segment of a JPEG file.
+
+    Attributes:
+        code: The second byte of its marker.
+        at: Offset of its content.
+        length: Of its content in bytes.
+        stray: How many bytes before its marker belong to no segment.
+    """
 
     code: int
     at: int
@@ -45,9 +52,12 @@ class Segment(NamedTuple):
 
 
 def segments(file: BinaryIO) -> Iterator[Segment]:
-    """Every segment up to the first scan or the end marker, with the file at its content.
+    """Yield every segment up to the first scan or the end marker; the file is then positioned at the segment's content.
 
-    As other readers do, bytes between segments are stepped over. Raises PictureError where the file ends too early.
+    Stray bytes between segments are skipped, as other readers do.
+
+    Raises:
+        PictureError: The file is damaged, or ends too early.
     """
     at = 2
     while True:
@@ -67,7 +77,7 @@ def segments(file: BinaryIO) -> Iterator[Segment]:
 
 
 def _marker(file: BinaryIO, at: int) -> tuple[int, int, int]:
-    """The code of the first marker from `at` on, what follows it, and how many bytes lay before it."""
+    """The code of the first marker at or after `at`, the offset behind it, and how many bytes were skipped."""
     file.seek(at)
     found = NEXT_MARKER.search(file.read(FARTHEST_MARKER))
     if found is None:
@@ -79,7 +89,10 @@ NEXT_MARKER = re.compile(rb"\xff+([^\x00\xff])", re.DOTALL)
 
 
 def peek_jpeg(file: BinaryIO) -> Header:
-    """The header of a file that starts like one. Raises PictureError."""
+    """Read the header of a file that starts like a JPEG.
+
+    Raises PictureError if it is damaged, or of a kind that is not read.
+    """
     header, stray = None, 0
     for segment in segments(file):
         stray += segment.stray
@@ -113,7 +126,7 @@ def _read_blocks(file: BinaryIO) -> Found:
     for code, _, length, _ in segments(file):
         data = file.read(length)
         if code == 0xE1 and data.startswith(blocks.MARK):
-            if len(exif) <= LARGEST_BYTES:  # a long one is spread over several segments
+            if len(exif) <= LARGEST_BYTES:  # a long block is spread over several segments
                 exif += data.removeprefix(blocks.MARK)
         elif code == 0xE1 and data.startswith(xmp.MARK):
             yield "xmp", data.removeprefix(xmp.MARK)
@@ -129,13 +142,13 @@ def _read_blocks(file: BinaryIO) -> Found:
             yield of_comment(data) if code == COMMENT_CODE else _told_of_segment(code, data)
     yield "exif", exif
     yield "photoshop", resources
-    # Readers take a profile only if all of it is there.
+    # Other readers also take a profile only if all of its parts are there.
     whole = b"".join(profile[number] for number in sorted(profile))
     yield ("icc", whole) if len(profile) == parts else ValueError("parts of the profile are missing")
 
 
 def _told_of_segment(code: int, data: bytes) -> str | None:
-    """Words for a segment that is not carried over; none for those that only tell how the old file is stored."""
+    """A description of a segment that cannot be carried over; None for those about how the old file was stored."""
     if code == 0xEB and data.startswith(b"JP"):
         return sealed(data)
     if code == 0xE2 and data.startswith(b"urn:iso:std:iso:ts:21496:"):
@@ -149,7 +162,7 @@ def _is_comment(text: Text) -> bool:
 
 
 def _fit(metadata: Metadata, size: Size) -> tuple[Metadata, list[str]]:
-    """EXIF and XMP must fit into one segment each; of a long EXIF, what its main directories do not name goes first."""
+    """Cut EXIF and XMP down to one segment each; of a long EXIF block only the main directories' tags are kept."""
     notes = []
     room = LONGEST_SEGMENT - len(blocks.MARK)
     if metadata.exif and len(metadata.exif) > room:
@@ -158,7 +171,7 @@ def _fit(metadata: Metadata, size: Size) -> tuple[Metadata, list[str]]:
         only = Metadata(orientation=metadata.orientation, software=metadata.software, density=metadata.density)
         bare = updated(only, MIME_TYPE, size, takes_density=True)[0].exif
         metadata = replace(metadata, exif=short if fits else bare)
-        lost = "what its main directories do not name is" if fits else "all but the orientation is"
+        lost = "everything but the tags of its main directories is" if fits else "all but the orientation is"
         notes.append(f"The EXIF block is too long for a JPEG file: {lost} left out.")
     if metadata.xmp and len(metadata.xmp) > LONGEST_SEGMENT - len(xmp.MARK):
         metadata = replace(metadata, xmp=None)
@@ -167,7 +180,7 @@ def _fit(metadata: Metadata, size: Size) -> tuple[Metadata, list[str]]:
 
 
 def _embed(data: bytes, metadata: Metadata) -> bytes:
-    # Behind the JFIF segment, which wants to be first.
+    # Behind the JFIF segment, which has to be the first one.
     has_jfif = data[2:4] == b"\xff\xe0"
     at = 4 + struct.unpack(">H", data[4:6])[0] if has_jfif else 2
     if has_jfif and (counts := counts_of(metadata.density, 1, 2**16)):
@@ -183,7 +196,7 @@ def _embed(data: bytes, metadata: Metadata) -> bytes:
         for number, part in enumerate(parts, 1):
             segments += _segment(0xE2, ICC_MARK + bytes([number, len(parts)]) + part)
     resources, room = metadata.photoshop or b"", LONGEST_SEGMENT - len(photoshop.MARK)
-    for begin in range(0, len(resources), room):  # a long block goes on in the next segment
+    for begin in range(0, len(resources), room):  # a long block continues in the next segment
         segments += _segment(0xED, photoshop.MARK + resources[begin : begin + room])
     for text in metadata.texts:
         segments += _segment(COMMENT_CODE, text.text.encode())
@@ -195,7 +208,7 @@ def _segment(code: int, body: bytes) -> bytes:
 
 
 def _further(file: BinaryIO, header: Header) -> Iterator[BinaryIO]:
-    """Those of the index of CIPA DC-007, whose offsets count from its own byte order mark."""
+    """The pictures listed in a multi-picture index (CIPA DC-007), whose offsets count from its own byte order mark."""
     for segment in segments(file):
         content = file.read(segment.length) if segment.code == 0xE2 else b""
         if not content.startswith(INDEX_MARK):
@@ -206,7 +219,7 @@ def _further(file: BinaryIO, header: Header) -> Iterator[BinaryIO]:
             entries = index[INDEX_ENTRIES].value if INDEX_ENTRIES in index else b""
             layout = struct.Struct(block.order + ENTRY)
             for kind, length, offset, _, _ in layout.iter_unpack(entries[: len(entries) // layout.size * layout.size]):
-                if offset and kind & KINDS not in PREVIEWS:  # the first has none
+                if offset and kind & KINDS not in PREVIEWS:  # offset 0 is the first picture itself
                     yield section(file, segment.at + 4 + offset, length)
         return
 

@@ -1,4 +1,4 @@
-"""The scans of a JPEG file: whether they hold all of the picture, of which the decoder says nothing."""
+"""The scans of a JPEG file: whether they hold the whole picture, which the decoder does not report."""
 
 import re
 import struct
@@ -8,13 +8,13 @@ import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
-# Sequential and progressive, Huffman or arithmetic coding: what the decoder knows.
+# What the decoder supports: sequential and progressive, with Huffman or arithmetic coding.
 FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}
 END, SCAN, INTERVAL = 0xD9, 0xDA, 0xDD
 
 
 class _Scan(NamedTuple):
-    """Entropy-coded data from `begin` to `end`, in `blocks` groups of which `interval` follow each restart marker."""
+    """Entropy-coded data from `begin` to `end`, of `blocks` MCUs; a restart marker follows every `interval` of them."""
 
     begin: int
     end: int
@@ -23,16 +23,23 @@ class _Scan(NamedTuple):
 
 
 def decode_jpeg(data: bytes, tables: bytes | None = None) -> NDArray[Any] | None:
-    """The pixels, H x W or H x W x 3; None if some are missing, which the decoder fills with grey and says nothing.
+    """Decode a JPEG, and find out whether data are missing, which the decoder silently fills with grey.
 
-    What is missing shows by more data: bytes that are put behind each stretch of a scan change nothing in a picture
-    that is whole, since nobody looks at them. `tables`: those that strips and tiles of a TIFF share.
+    Missing data are found by decoding twice, the second time with bytes added behind each stretch of a scan: in a whole
+    picture they are never read and change nothing.
+
+    Args:
+        data: The file.
+        tables: Quantisation and Huffman tables, where strips and tiles of a TIFF share them.
+
+    Returns:
+        The pixels, uint8, H x W or H x W x 3; None if some are missing.
     """
     scans, arithmetic = _scans(data)
     if not scans or not all(_restarts_are_whole(data, scan) for scan in scans):
         return None
     pixels = np.asarray(imagecodecs.jpeg8_decode(data, tables=tables))
-    if arithmetic:  # whose decoder takes all that is missing for zeros, as it should
+    if arithmetic:  # missing data are decoded as zeros there, as the standard has it, so the trick would not work
         return pixels
     more, at = [], 0
     for scan in scans:
@@ -48,7 +55,7 @@ MORE = bytes.fromhex("6b2d94c1583ea7721d45b80c93e65a3f") * 4
 
 
 def _scans(data: bytes) -> tuple[list[_Scan], bool]:
-    """All scans, none if the end marker is missing; and whether they are coded arithmetically."""
+    """All scans, none if the end marker is missing; and whether they use arithmetic coding."""
     found, arithmetic, interval = [], False, 0
     frame = scan = b""
     at = 2
@@ -68,20 +75,20 @@ def _scans(data: bytes) -> tuple[list[_Scan], bool]:
 
 
 def _blocks(frame: bytes, scan: bytes) -> int:
-    """How many groups of blocks a scan has, from the contents of both headers; 0 where these fit no picture."""
+    """How many MCUs a scan has, from the contents of frame and scan header; 0 where these fit no picture."""
     height, width = struct.unpack(">HH", frame[1:5].ljust(4, b"\0"))
     shares = {frame[at]: (frame[at + 1] >> 4, frame[at + 1] & 15) for at in range(6, len(frame) - 2, 3)}
     across, down = (max((share[axis] for share in shares.values()), default=0) for axis in (0, 1))
     if not across or not down:
         return 0
-    # One channel alone is coded block by block; several together by what all of their blocks cover.
+    # A scan of one channel codes single 8 x 8 blocks; one of several channels codes groups of them (MCUs).
     own = shares.get(scan[1], (0, 0)) if scan[0] == 1 and len(scan) > 1 else (1, 1)
     columns, rows = -(-width * own[0] // (8 * across)), -(-height * own[1] // (8 * down))
     return int(columns * rows)
 
 
 def _restarts_are_whole(data: bytes, scan: _Scan) -> bool:
-    """Whether the markers between intervals are all there, in order."""
+    """Whether the restart markers are complete and in order."""
     numbers = [match[1][0] & 7 for match in RESTART.finditer(data, scan.begin, scan.end)]
     wanted = -(-scan.blocks // scan.interval) - 1 if scan.interval else 0
     return len(numbers) >= wanted and numbers == [number % 8 for number in range(len(numbers))]

@@ -1,4 +1,4 @@
-"""JPEG XL: boxes, and a codestream whose first bits say what it is (ISO/IEC 18181-1 and 18181-2)."""
+"""JPEG XL: boxes, and the header at the start of a codestream (ISO/IEC 18181-1 and 18181-2)."""
 
 import re
 import struct
@@ -25,7 +25,11 @@ EFFORT = 3
 
 
 def boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Kind and length of each box of a boxed file, which is then at the box's content. PictureError if one is cut."""
+    """Yield type and length of each box of a boxed file, which is then positioned at the box's content.
+
+    Raises:
+        PictureError: A box is damaged or cut short.
+    """
     end = file.seek(0, 2)
     at = 0
     while at < end:
@@ -44,7 +48,7 @@ def boxes(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
 
 
 def peek_jpegxl(file: BinaryIO) -> Header:
-    """The header of a bare or boxed file. Raises PictureError, also for animations and for colours other than sRGB."""
+    """Read the header of a bare or boxed file. Raises PictureError, also for animations and colours other than sRGB."""
     header, colours = _fields(file)[:2]
     if colours != SRGB_TRANSFER:
         what = f"is a JPEG XL picture in {'linear light' if colours == LINEAR_TRANSFER else 'colours other than sRGB'}"
@@ -53,7 +57,7 @@ def peek_jpegxl(file: BinaryIO) -> Header:
 
 
 def _fields(file: BinaryIO) -> tuple[Header, int, int]:
-    """The header; the number of the transfer curve, 0 for colours other than sRGB's; how many bits lie before it."""
+    """The header; the code of the transfer curve, 0 for colours other than sRGB's; how many bits lie before it."""
     data = _codestream(file)
     bits = _HeaderBits(file, data)
     width, height = bits.size()
@@ -76,16 +80,19 @@ def _fields(file: BinaryIO) -> tuple[Header, int, int]:
 
 
 def declare_srgb(data: bytes) -> bytes:
-    """A boxed file with its transfer curve, linear or sRGB, declared to be that of sRGB; the samples stay as they are.
+    """Change the declared transfer curve of a boxed file from linear to sRGB; the samples stay as they are.
 
-    The encoder declares samples of more than 8 bits to be linear, and takes no word against it.
+    The encoder declares samples of more than 8 bits to be linear and has no option to change that.
+
+    Raises:
+        ValueError: The file declares neither linear nor sRGB colours.
     """
     file = Part(data, "the encoded picture")
     transfer, bits_before = _fields(file)[1:]
     if transfer == SRGB_TRANSFER:
         return data
     begin = next(file.tell() + 4 * (kind == b"jxlp") for kind, _ in boxes(file) if kind in (b"jxlc", b"jxlp"))
-    # Both numbers are 2 and four bits of offset, so that one can take the place of the other.
+    # Both codes are written as 2 plus an offset of four bits, so one can replace the other in place.
     at, shift = divmod(8 * len(BARE) + bits_before, 8)
     pair = int.from_bytes(data[begin + at : begin + at + 2], "little")
     if transfer != LINEAR_TRANSFER or pair >> shift & 15 != LINEAR_TRANSFER - 2:
@@ -95,7 +102,7 @@ def declare_srgb(data: bytes) -> bytes:
 
 
 def _codestream(file: BinaryIO) -> bytes:
-    """The first bytes of the codestream, after its mark; a boxed file may spread it over several boxes."""
+    """The first bytes of the codestream, behind its signature; a boxed file may spread it over several boxes."""
     file.seek(0)
     start = file.read(4096)
     if not start.startswith(BARE):
@@ -118,7 +125,7 @@ def _encode(levels: NDArray[Any], order: Order) -> bytes:
 
 
 def _tell_colours(file: BinaryIO, header: Header, metadata: Metadata) -> Told:
-    """Other colours were refused, and what EXIF says does not count."""
+    """Always sRGB: files with other colours were refused, and the header counts more than EXIF."""
     return Told("its header", None)
 
 
@@ -146,7 +153,7 @@ def _of_box(kind: bytes, data: bytes, is_packed: bool) -> tuple[str, bytes] | Va
         try:
             data = bytes(imagecodecs.brotli_decode(data, out=LARGEST_BYTES))
         except imagecodecs.BrotliError:
-            return ValueError("damaged, or unpacks to too much")
+            return ValueError("damaged, or too large when decompressed")
     if kind == b"xml ":
         return "xmp", data
     return "exif", data[4 + int.from_bytes(data[:4], "big") :].removeprefix(blocks.MARK)
@@ -169,7 +176,7 @@ def _box(kind: bytes, body: bytes) -> bytes:
 
 
 class _HeaderBits:
-    """The bits of a codestream, lowest first, and the bundles of fields they form."""
+    """Reads the bits of a codestream, lowest first, and the field bundles they form."""
 
     def __init__(self, file: BinaryIO, data: bytes) -> None:
         self.file, self.rest, self.left = file, int.from_bytes(data, "little"), 8 * len(data)
@@ -186,7 +193,7 @@ class _HeaderBits:
         return bool(self.take(1))
 
     def pick(self, *choices: tuple[int, int]) -> int:
-        """One of four ways to write a number: (offset, bits that are added to it)."""
+        """A number in one of four encodings (U32): an offset, and how many bits follow to be added to it."""
         offset, bits = choices[self.take(2)]
         return offset + self.take(bits)
 
@@ -211,11 +218,11 @@ class _HeaderBits:
         return self.pick((8, 0), (10, 0), (12, 0), (1, 6))
 
     def number(self) -> int:
-        """A number that stands for a name."""
+        """An enumerated value."""
         return self.pick((0, 0), (1, 0), (2, 4), (18, 6))
 
     def extra_channel(self) -> bool:
-        """Step over one channel beyond the colours; whether it is alpha."""
+        """Skip the description of one extra channel; whether it is alpha."""
         if self.flag():
             return True
         kind = self.number()
@@ -231,7 +238,7 @@ class _HeaderBits:
         return kind == 0
 
     def colours(self) -> tuple[bool, int]:
-        """Whether the picture is grey, and the number of its transfer curve; 0 if another thing is not as in sRGB."""
+        """Whether the picture is grey, and the code of its transfer curve; 0 if primaries or white are not sRGB's."""
         if self.flag():
             return False, SRGB_TRANSFER
         has_profile, space = self.flag(), self.number()

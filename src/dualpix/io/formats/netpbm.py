@@ -1,4 +1,4 @@
-"""PGM and PPM, binary (P5, P6) and plain (P2, P3): a few words of text, then the samples. No metadata at all."""
+"""PGM and PPM, binary (P5, P6) and plain text (P2, P3): a short text header, then the samples, and no metadata."""
 
 import re
 from collections.abc import Iterator
@@ -18,11 +18,11 @@ MARKS = (b"P2", b"P3", b"P5", b"P6")
 GAP = rb"(?:\s|#[^\n]*\n)+"
 START = re.compile(rb"P([2356])" + 3 * (GAP + rb"(\d{1,10})") + rb"(?:#[^\n]*\n)*\s")
 LONGEST_START = 65536  # comments included
-NO_END = "ends within a number or right behind it: it may have been cut short, and its last sample be wrong."
+NO_END = "ends directly after a digit: it may have been cut short, and its last sample may be wrong."
 
 
 def peek_netpbm(file: BinaryIO) -> Header:
-    """The header of a file that starts like one. Raises PictureError."""
+    """Read the header of a file that starts like a PGM or PPM. Raises PictureError if it is damaged."""
     kind, width, height, top, _ = _start(file)
     header = Header("Netpbm", width, height, 1 if kind in (2, 5) else 3, 8 if top < 256 else 16)
     if kind in (2, 3):
@@ -30,8 +30,8 @@ def peek_netpbm(file: BinaryIO) -> Header:
     end = end_of_samples(file, header)
     file.seek(end)
     behind = length_of(file) - end
-    is_odd = behind > 0 and not file.read(2).startswith(MARKS)  # else it is the next picture
-    return replace(header, notes=(f"holds {behind} bytes behind its samples: they are passed over.",) if is_odd else ())
+    is_odd = behind > 0 and not file.read(2).startswith(MARKS)  # otherwise the next picture follows
+    return replace(header, notes=(f"holds {behind} bytes after its samples: they are ignored.",) if is_odd else ())
 
 
 def _last_byte(file: BinaryIO) -> bytes:
@@ -40,30 +40,30 @@ def _last_byte(file: BinaryIO) -> bytes:
 
 
 def _start(file: BinaryIO) -> tuple[int, int, int, int, int]:
-    """Kind, width, height, the value of white, and where the samples begin."""
+    """The digit of its kind, width, height, the value of white, and the offset of the samples."""
     file.seek(0)
     found = START.match(file.read(LONGEST_START))
     if found is None:
         refuse(file, "has a damaged PGM or PPM header; copy it again")
     kind, width, height, top = (int(word) for word in found.groups())
     if not 0 < top < 65536:
-        refuse(file, f"declares {top} as its white, but PGM and PPM end at 65535; copy it again")
+        refuse(file, f"declares {top} as its white, but PGM and PPM allow 65535 at most; copy it again")
     begin = found.end()
     size = width * height * (1 if kind in (2, 5) else 3) * (1 if top < 256 else 2)
     if found[0].endswith(b"\r") and kind > 3 and length_of(file) == begin + 1 + size:
-        begin += 1  # lines that end as in texts of Windows
+        begin += 1  # lines that end in \r\n
     return kind, width, height, top, begin
 
 
 def end_of_samples(file: BinaryIO, header: Header) -> int:
-    """Where the samples of a binary file end; 0 of a plain one, which holds one picture only."""
+    """Offset behind the samples of a binary file; 0 for a plain-text file, which holds one picture only."""
     kind, *_, begin = _start(file)
     return begin + header.width * header.height * header.channels * (header.depth // 8) if kind > 3 else 0
 
 
 def _decode(file: BinaryIO, header: Header) -> NDArray[Any]:
     """H x W x channels: unsigned integers, or float32 in [0, 1] where white is neither 255 nor 65535."""
-    data = load(file, header, bytes_each=24)  # six digits and a gap for each sample is what a plain PPM may need
+    data = load(file, header, bytes_each=24)  # a plain-text PPM may need about eight characters for each sample
     kind, _, _, top, begin = _start(file)
     count = header.width * header.height * header.channels
     if kind in (2, 3):
@@ -106,7 +106,7 @@ NETPBM = Format(
     name="Netpbm",
     endings=(".pgm", ".ppm", ".pnm"),
     mime_type="image/x-portable-anymap",
-    # Two letters are little: what follows must look like one as well, since a text may begin with them.
+    # A text file may begin with the same two characters, so what follows them must also look like a header.
     start=re.compile(rb"P[2356](?:\s+\d|\s*#)"),
     read_header=peek_netpbm,
     decode=_decode,

@@ -1,4 +1,7 @@
-"""NumPy's array files (.npy), alone or inside a .npz: what a header declares is checked before it is believed."""
+"""NumPy's array files (.npy), alone or inside a .npz; the header is checked before memory is allocated by it.
+
+Layout: "NEP 1 - A simple file format for NumPy arrays".
+"""
 
 import io
 import os
@@ -10,12 +13,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 LONGEST_HEADER = 10_000
-"""Bytes; NumPy reads a header of any length before it compares it with the same limit."""
+"""Bytes. NumPy has the same limit, but reads the whole header before it checks it."""
 
 
 class ArrayLayout(NamedTuple):
-    """What a header declares: the shape, every side of which is 1 or more, whether columns come first, the kind of
-    numbers, and how many bytes they all take."""
+    """What the header of an array file declares.
+
+    Attributes:
+        shape: Of the array; every side is 1 or more.
+        columns_first: Whether it is stored in Fortran order.
+        dtype: The number type.
+        size: Of all numbers together, in bytes.
+    """
 
     shape: tuple[int, ...]
     columns_first: bool
@@ -24,11 +33,11 @@ class ArrayLayout(NamedTuple):
 
 
 def read_layout(file: IO[bytes]) -> ArrayLayout:
-    """Read the header and no more, up to where the numbers begin. Raises ValueError if it is damaged."""
+    """Read the header of an array file and nothing behind it. Raises ValueError if it is damaged."""
     start = file.read(8)
     width = {b"\x01\x00": 2, b"\x02\x00": 4, b"\x03\x00": 4}.get(start[6:])
     if start[:6] != b"\x93NUMPY" or width is None:
-        raise ValueError("it is no NumPy array")
+        raise ValueError("it is not a NumPy array")
     length = file.read(width)
     if int.from_bytes(length, "little") > LONGEST_HEADER:
         raise ValueError("the header of its array is too long")
@@ -36,7 +45,7 @@ def read_layout(file: IO[bytes]) -> ArrayLayout:
     read = np.lib.format.read_array_header_1_0 if width == 2 else np.lib.format.read_array_header_2_0
     try:
         shape, columns_first, dtype = read(header)
-    except Exception as error:  # The text of a Python literal: what is wrong in it raises nearly anything.
+    except Exception as error:  # the header is a Python literal; a damaged one may raise nearly anything
         raise ValueError("the header of its array is damaged") from error
     if any(isinstance(side, bool) or side < 1 for side in shape):
         raise ValueError(f"its array declares {shape}, but every side must have 1 or more")
@@ -44,15 +53,19 @@ def read_layout(file: IO[bytes]) -> ArrayLayout:
 
 
 def as_array(data: bytes, layout: ArrayLayout) -> NDArray[Any]:
-    """The array that lies in `data`. Raises ValueError if it is too short, or of Python objects."""
+    """The array whose numbers are in `data`. Raises ValueError if these are too few, or Python objects."""
     return np.frombuffer(data, layout.dtype, prod(layout.shape)).reshape(
         layout.shape, order="F" if layout.columns_first else "C"
     )
 
 
 def read_npy(path: Path) -> NDArray[Any]:
-    """The array in a .npy file; it cannot be written to. Raises OSError if it cannot be read, and ValueError if it is
-    damaged, cut short or of Python objects."""
+    """Read the array of a .npy file; it is read-only.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: It is damaged, cut short or holds Python objects.
+    """
     with path.open("rb") as file:
         layout = read_layout(file)
         if layout.size > os.fstat(file.fileno()).st_size - file.tell():

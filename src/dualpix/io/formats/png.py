@@ -1,4 +1,4 @@
-"""PNG: chunks, each with a checksum, of which some tell of the photograph (PNG specification, third edition)."""
+"""PNG: chunks with checksums, some of which hold metadata (PNG specification, third edition)."""
 
 import re
 import struct
@@ -23,7 +23,7 @@ from dualpix.io.texts import LARGEST_BYTES, Text, TooLongError, inflate
 CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 END = b"IEND\xaeB`\x82"
 PNG_XMP, PNG_PROFILE = "XML:com.adobe.xmp", "Raw profile type "
-# Of the old file: its thumbnail's and its own dates and properties, as ImageMagick and file managers write them.
+# Prefixes of keywords, used by ImageMagick and file managers, for dates and properties of the old file.
 OF_THE_FILE = ("Thumb::", "date:", "png:", "jpeg:", "tiff:", "webp:")
 PROFILE = re.compile(rb"\s*\w+\s+(\d{1,9})\s+([0-9a-fA-F\s]*)")
 GAMMA_OF_SRGB = 45455
@@ -77,7 +77,7 @@ def _profile_of(kind: bytes, data: bytes) -> tuple[str, bytes]:
 
 
 def _density_of(kind: bytes, data: bytes) -> tuple[str, bytes] | None:
-    if len(data) != 9 or data[8] != 1:  # not per metre: it only tells the shape of a pixel
+    if len(data) != 9 or data[8] != 1:  # without a unit it states only the aspect ratio of a pixel
         return None
     return per_inch(*(count * INCH_M for count in struct.unpack(">II", data[:8])))
 
@@ -98,7 +98,7 @@ def _part_of_text(kind: bytes, data: bytes) -> tuple[str, bytes] | Text | str:
         if name in ("iptc", "8bim"):
             return "photoshop" if profile.startswith(b"8BIM") else "iptc", profile
     if text.keyword.startswith(OF_THE_FILE):
-        return f"what its texts tell of the old file ('{text.keyword[:40]}')"
+        return f"texts about the old file ('{text.keyword[:40]}')"
     return text
 
 
@@ -111,7 +111,7 @@ PNG_CHUNKS: dict[bytes, Callable[[bytes, bytes], tuple[str, bytes] | Text | str 
 
 
 def _text_of(kind: bytes, data: bytes) -> tuple[Text, bytes]:
-    """What a tEXt, zTXt or iTXt chunk of a PNG file says, and the text as the bytes it is. Raises ValueError."""
+    """The text in a tEXt, zTXt or iTXt chunk, and its bytes before decoding. Raises ValueError where it is damaged."""
     keyword, rest = _cut(data)
     if kind == b"tEXt":
         return Text(keyword, rest.decode("latin-1")), rest
@@ -132,12 +132,12 @@ def _cut(data: bytes) -> tuple[str, bytes]:
 
 
 def _fits(text: Text) -> bool:
-    """Whether its keyword is one that PNG files may have."""
+    """Whether its keyword is allowed in PNG files."""
     return 0 < len(text.keyword) < 80 and text.keyword.isprintable() and _is_latin(text.keyword)
 
 
 def _to_chunk(text: Text) -> bytes:
-    """The chunk for a text that `_fits`."""
+    """The chunk for a text whose keyword is allowed."""
     keyword, words = text.keyword.encode("latin-1"), text.text.replace("\0", " ")
     if _is_latin(words) and not text.language and not text.translated:
         return chunk(b"tEXt", keyword + b"\0" + words.encode("latin-1"))
@@ -150,7 +150,10 @@ def _is_latin(words: str) -> bool:
 
 
 def _raw_profile(text: bytes) -> bytes:
-    """What a text holds as ImageMagick writes blocks: a name, a length, hexadecimal digits. Raises ValueError."""
+    """The block in a text as ImageMagick writes it: name, length, hexadecimal digits.
+
+    Raises ValueError if it is damaged.
+    """
     match = PROFILE.match(text)
     data = bytes.fromhex(match[2].decode()) if match else b""
     if match is None or len(data) != int(match[1]):
@@ -180,7 +183,7 @@ def _density_chunk(density: tuple[float, float] | None) -> bytes:
 
 
 def _tell_colours(file: BinaryIO, header: Header, metadata: Metadata) -> Told | None:
-    """The best of cICP, the profile, sRGB, gAMA and cHRM, in this order, as the standard has it."""
+    """The first of cICP, ICC profile, sRGB, and gAMA with cHRM that is present: the standard's order of precedence."""
     facts = png.facts(file)
     if len(cicp := facts.get(b"cICP", b"")) == 4:
         told = told_by_numbers("a cICP chunk", cicp[0], cicp[1], header)
@@ -197,7 +200,7 @@ def _tell_colours(file: BinaryIO, header: Header, metadata: Metadata) -> Told | 
     by = " and ".join(name for name, data in (("a gAMA chunk", gamma), ("a cHRM chunk", corners)) if data)
     if number == 0:
         return None
-    # Writers of sRGB give this number, for readers that know no other curve.
+    # Programs that write sRGB state this gamma as well, for readers that do not know the sRGB curve.
     curve = None if abs(number - GAMMA_OF_SRGB) < 100 else 100000 / number
     if curve:
         by = by.replace("a gAMA chunk", f"a gAMA chunk (gamma {number / 100000:g})")

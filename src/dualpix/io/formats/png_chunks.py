@@ -1,4 +1,4 @@
-"""The chunks of a PNG file, and its pixels, unpacked as far as they are declared."""
+"""The chunks of a PNG file, and its pixels, decompressed no further than the header declares."""
 
 import struct
 import zlib
@@ -15,17 +15,17 @@ from dualpix.io.opening import Header, Part, refuse
 
 MARK = b"\x89PNG\r\n\x1a\n"
 GREY, PALETTE = 0, 3
-# Of each pass of an interlaced picture: its first column and row, and how far apart the next ones are.
+# Of each pass of an interlaced picture: first column, first row, column step, row step.
 WHOLE = ((0, 0, 1, 1),)
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 MOST_CHUNKS = 2**18
-LARGEST_SMALL = 2**16  # of a chunk that tells one thing about the picture
+LARGEST_SMALL = 2**16  # bytes of a chunk that states one property of the picture
 LONGEST_CHUNK = 2**30
 SLACK = 2**16  # some writers pad the last row
 
 
 class Chunk(NamedTuple):
-    """Its kind, where its content begins, and how long that is."""
+    """One chunk: its type, and the offset and length of its content in bytes."""
 
     kind: bytes
     at: int
@@ -33,7 +33,7 @@ class Chunk(NamedTuple):
 
 
 def chunks(file: BinaryIO) -> Iterator[Chunk]:
-    """Every chunk up to the last, or as far as the file reaches. Raises PictureError for more than anyone needs."""
+    """Yield every chunk up to the last, or to the end of the file. Raises PictureError for an absurd number of them."""
     at = len(MARK)
     for _ in range(MOST_CHUNKS):
         file.seek(at)
@@ -49,7 +49,7 @@ def chunks(file: BinaryIO) -> Iterator[Chunk]:
 
 
 def content(file: BinaryIO, found: Chunk) -> bytes:
-    """What a chunk holds. Raises ValueError where its checksum says otherwise."""
+    """The content of a chunk. Raises ValueError where its checksum is wrong."""
     file.seek(found.at)
     data = file.read(found.length)
     if zlib.crc32(data, zlib.crc32(found.kind)).to_bytes(4, "big") != file.read(4):
@@ -64,7 +64,7 @@ def chunk(kind: bytes, body: bytes) -> bytes:
 
 
 def facts(file: BinaryIO) -> dict[bytes, bytes]:
-    """The first of each short chunk before the pixels that is whole; the decoder passes over the others, too."""
+    """The first short chunk of each type before the pixels; like the decoder, it skips those with a wrong checksum."""
     found: dict[bytes, bytes] = {}
     for one in chunks(file):
         if one.kind in (b"IDAT", b"IEND"):
@@ -76,10 +76,22 @@ def facts(file: BinaryIO) -> dict[bytes, bytes]:
 
 
 def decode_png(file: BinaryIO, data: bytes, header: Header) -> NDArray[Any]:
-    """The pixels, H x W or H x W x channels. Raises PictureError for what the decoder passes over: palette indices
-    without a colour, pixels without end; and ValueError or DeflateError where it is damaged.
+    """Decode the pixels of a PNG file.
 
-    It is given pixels that are unpacked already, and so cannot unpack more of them than were declared.
+    They are decompressed here first, no further than the header declares, and then given to the decoder.
+
+    Args:
+        file: Names the file in errors.
+        data: The whole file.
+        header: Its header.
+
+    Returns:
+        H x W or H x W x channels.
+
+    Raises:
+        PictureError: A pixel's palette index has no colour, or there are far more data than pixels; the decoder accepts
+            both.
+        ValueError: The file is damaged; also imagecodecs' DeflateError.
     """
     file = Part(data, file.name)
     runs = groupby(chunks(file), lambda one: one.kind == b"IDAT")
@@ -105,7 +117,7 @@ def decode_png(file: BinaryIO, data: bytes, header: Header) -> NDArray[Any]:
 
 
 def _unpacked(file: BinaryIO, packed: Iterable[Chunk], size: int) -> Any:
-    """The first `size` bytes of what the chunks hold, as a buffer; PictureError if there are far more."""
+    """The first `size` bytes of the decompressed chunks. Raises PictureError if there are far more."""
     together = b"".join(content(file, one) for one in packed)
     try:
         unpacked = imagecodecs.deflate_decode(together, out=bytearray(size + SLACK))
@@ -117,13 +129,13 @@ def _unpacked(file: BinaryIO, packed: Iterable[Chunk], size: int) -> Any:
 
 
 def _stored(rows: Any) -> list[bytes]:
-    """Chunks of pixels that are not packed at all."""
+    """Chunks of pixels that are not compressed."""
     stored = bytes(imagecodecs.deflate_encode(rows, level=0))
     return [chunk(b"IDAT", stored[at : at + LONGEST_CHUNK]) for at in range(0, len(stored), LONGEST_CHUNK)]
 
 
 def _highest_index(header: bytes, pixels: Iterable[bytes], bits: int) -> int:
-    """The decoder gives colours; told that the indices are levels of grey it gives those, stretched to 8 bits."""
+    """The highest palette index in use: decoded as if the indices were grey levels, which come stretched to 8 bits."""
     start, end = chunk(b"IHDR", header[:9] + bytes([GREY]) + header[10:]), chunk(b"IEND", b"")
     stretched = int(np.asarray(imagecodecs.png_decode(b"".join([MARK, start, *pixels, end]))).max())
     largest: int = 2**bits - 1

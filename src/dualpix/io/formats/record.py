@@ -1,4 +1,4 @@
-"""What a format of picture files is made of: all that reading, writing, the page, the help and the docs ask of one."""
+"""What describes a format of picture files: everything that reading, writing, the page, the help and the docs need."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -24,17 +24,24 @@ def takes_no_text(text: Text) -> bool:
 
 @dataclass(frozen=True)
 class Output:
-    """How pictures are written into files of these `endings`, the usual one first.
+    """How pictures are written in one format.
 
-    encode: H x W or H x W x 3 unsigned integers to the bytes of a file, in the byte order of its EXIF block, where that
-    makes a difference. embed: puts metadata that it can hold into such a file; None where it can hold none.
-
-    bits: per channel; channels: 1 where grey is written as such, 3 where colour is; longest_side_px: of the encoder;
-    about: how, for the docs.
-
-    Which metadata it holds: texts (those that `takes_text` says yes to), IPTC, an orientation that readers obey, pixels
-    per inch in a place of its own, profiles other than sRGB. `fit`: cuts down what is too long, given the size of the
-    picture, and says in a sentence what had to go.
+    Attributes:
+        endings: Name endings of its files, the usual one first.
+        encode: From unsigned integers, H x W or H x W x 3, to the bytes of a file; the byte order is that of the EXIF
+            block, for formats in which both must agree.
+        embed: Inserts metadata into such a file; None where the format cannot hold any.
+        bits: Bits per channel that can be written.
+        channels: 1 where grey can be written as one channel, 3 where colour can be written.
+        longest_side_px: The encoder's limit.
+        about: How it is encoded, for the docs.
+        takes_text: Which texts it can hold.
+        takes_iptc: Whether it can hold IPTC.
+        takes_orientation: Whether it can hold an orientation that readers obey.
+        takes_density: Whether it has a place of its own for pixels per inch.
+        srgb_only: Whether it cannot hold colour profiles other than sRGB.
+        fit: Cuts metadata down that are too long for the format, given width and height, and says in a sentence what
+            had to go.
     """
 
     endings: tuple[str, ...]
@@ -54,18 +61,23 @@ class Output:
 
 @dataclass(frozen=True)
 class Format:
-    """One kind of picture file.
+    """One format of picture files.
 
-    name: what `Header.format` and `Picture.format` call it; endings: the usual ones of its files, the most usual first;
-    start: what its first 64 bytes look like, in words that JavaScript understands too.
-
-    read_header: size, channels and depth, from a file that starts so, without decoding anything. decode: H x W or
-    H x W x channels, unsigned integers or floats in [0, 1]; whatever it raises becomes a PictureError. read_blocks: its
-    metadata, one by one. tell_colours: what it says of its colours by other means than a profile. further: the other
-    pictures in the file, as files of their own.
-
-    outputs: how it is written; none where it is only read. bits: per channel, of the files that are read; about: which
-    files these are, and also_known_as: what the pictures are called, where that is not `name`, both for the docs.
+    Attributes:
+        name: As in `Header.format` and `Picture.format`.
+        endings: Usual name endings of its files, the most usual first.
+        mime_type: Its media type.
+        start: Matches the first 64 bytes of its files; written so that JavaScript understands it too.
+        read_header: Reads size, channels and depth of a file that starts so, without decoding anything.
+        decode: Gives the pixels, H x W or H x W x channels, as unsigned integers or as floats in [0, 1]; whatever it
+            raises becomes a PictureError.
+        read_blocks: Yields the metadata, one block at a time.
+        bits: Bits per channel of the files that can be read.
+        tell_colours: Reads a colour space that is stated in another way than by an ICC profile.
+        further: Yields the other pictures in the file, as files of their own.
+        outputs: How it is written; empty where it can only be read.
+        about: Which files can be read, for the docs.
+        also_known_as: What the pictures are called where that is not `name`, for the docs.
     """
 
     name: str
@@ -84,10 +96,10 @@ class Format:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What people call its pictures."""
+        """What its pictures are called."""
         return self.also_known_as or (self.name,)
 
     def usual_ending(self, channels: int) -> str:
-        """That of files with so many channels, alpha among them."""
+        """The usual ending of a file with so many channels, alpha included."""
         colours = 1 if channels < 3 else 3
         return next((output.endings[0] for output in self.outputs if colours in output.channels), self.endings[0])

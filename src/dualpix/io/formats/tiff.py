@@ -1,4 +1,4 @@
-"""TIFF, classic and BigTIFF (TIFF 6.0): read by tifffile once the tags say that the first page is one plain picture."""
+"""TIFF, classic and BigTIFF (TIFF 6.0), read by tifffile if the first page's tags describe one plain picture."""
 
 import io
 import re
@@ -25,7 +25,7 @@ ICC_TAG, XMP_TAG, IPTC_TAG, PHOTOSHOP_TAG, CREDENTIALS_TAG, STRIP_OFFSETS = 3467
 # The TIFF tags that decide whether and how the first page is read, with their defaults.
 SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES = 254, 256, 257, 258, 259, 262, 277
 TILE_WIDTH, TILE_HEIGHT, EXTRA_SAMPLE, SAMPLE_FORMAT, DNG_VERSION = 322, 323, 338, 339, 50706
-MULTIPLIED = "has colours multiplied by its transparency: where it is not opaque they are too dark."
+MULTIPLIED = "has premultiplied transparency: colours are too dark where it is not opaque."
 DEFAULTS = {SUBFILE: 0, WIDTH: 0, HEIGHT: 0, BITS: 1, COMPRESSION: 1, PHOTOMETRIC: -1, SAMPLES: 1, TILE_WIDTH: 0,
             TILE_HEIGHT: 0, EXTRA_SAMPLE: 0, SAMPLE_FORMAT: 1, DNG_VERSION: 0}  # fmt: skip
 INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
@@ -54,7 +54,7 @@ def _read_header(file: BinaryIO) -> Header:
         what = f"{tags[SAMPLES]} samples of {tags[BITS] if tags[BITS] > 0 else 'mixed'} bits"
         refuse(file, f"is a TIFF of {what}; save it as grey or RGB of 8 or 16 bits, or float in [0, 1]")
     if tags[TILE_WIDTH] * tags[TILE_HEIGHT] > max(tags[WIDTH] * tags[HEIGHT], 4096 * 4096):
-        refuse(file, "is a TIFF with tiles larger than itself; save it again")  # a tile is decoded whole
+        refuse(file, "is a TIFF with tiles larger than the picture; save it again")  # a tile is decoded whole
     notes = (MULTIPLIED,) if tags[SAMPLES] in (2, 4) and tags[EXTRA_SAMPLE] == 1 else ()
     return Header(
         "TIFF", tags[WIDTH], tags[HEIGHT], tags[SAMPLES], depth, is_float=tags[SAMPLE_FORMAT] == FLOAT, notes=notes
@@ -62,7 +62,7 @@ def _read_header(file: BinaryIO) -> Header:
 
 
 def _tags(file: BinaryIO, start: bytes) -> dict[int, int]:
-    """The single integers of the first directory, classic or BigTIFF; samples that differ in size or kind give -1."""
+    """The integer tags of the main directory, classic or BigTIFF; -1 for samples that differ in size or format."""
     order = "<" if start[:2] == b"II" else ">"
     big = 43 in start[2:4]
     offset_at, pointer, count_of_tags, entry = (8, "Q", "Q", "HHQ8s") if big else (4, "I", "H", "HHI4s")
@@ -77,16 +77,16 @@ def _tags(file: BinaryIO, start: bytes) -> dict[int, int]:
         if code not in DEFAULTS:
             continue
         if kind not in INTEGERS or not 0 < number <= 16:
-            refuse(file, f"has a damaged TIFF directory (tag {code} is no small whole number); save it again")
+            refuse(file, f"has a damaged TIFF directory (tag {code} is not a small whole number); save it again")
         values = _values(file, order, INTEGERS[kind] * number, value, pointer)
         one = values[0] if len(set(values)) == 1 or code == DNG_VERSION else -1
         if tags.setdefault(code, one) != one:  # readers differ in which of the two they take
-            refuse(file, f"has a damaged TIFF directory (tag {code} stands in it twice); save it again")
+            refuse(file, f"has a damaged TIFF directory (tag {code} occurs twice); save it again")
     return DEFAULTS | tags
 
 
 def _values(file: BinaryIO, order: str, layout: str, value: bytes, pointer: str) -> tuple[int, ...]:
-    """Values that fit sit in the entry itself, the others where it points to."""
+    """The values of an entry: they stand in the entry itself if they fit, otherwise where it points."""
     size = struct.calcsize(order + layout)
     if size > len(value):
         back = file.tell()
@@ -102,7 +102,7 @@ def _decode(file: BinaryIO, header: Header) -> NDArray[Any]:
         if prod(page.shape) != header.width * header.height * header.channels:
             refuse(file, "is a TIFF whose first page is not one plain picture; save it as flat RGB")
         offsets, counts, size = page.dataoffsets, page.databytecounts, tiff.filehandle.size
-        # The decoder would fill segments that are missing or empty with zeros.
+        # The decoder would fill missing or empty segments with zeros.
         whole = all(at > 0 and 0 < count <= size - at for at, count in zip(offsets, counts, strict=False))
         if not whole or not len(offsets) == len(counts) == prod(page.chunked):
             refuse_cut_short(file)
@@ -115,7 +115,7 @@ def _decode(file: BinaryIO, header: Header) -> NDArray[Any]:
 
 
 def _strips_are_long_enough(page: Any) -> bool:
-    """Whether each strip or tile without compression has a byte for all it holds; the decoder reads on behind it."""
+    """Whether each uncompressed strip or tile holds all of its pixels; if not, the decoder would read beyond it."""
     width, height = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
     row = width * page.bitspersample // 8 * (1 if page.planarconfig == 2 else page.samplesperpixel)
     down = -(-page.imagelength // height)
@@ -126,7 +126,7 @@ def _strips_are_long_enough(page: Any) -> bool:
 
 
 def _check_jpeg_segments(file: BinaryIO, page: Any) -> None:
-    """Each strip or tile is a JPEG of its own: it must be whole, and no larger than the directory says."""
+    """Check that each JPEG-coded strip or tile is complete, and no larger than the directory states."""
     width, height = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
     for at, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         file.seek(at)
@@ -158,7 +158,7 @@ def _read_blocks(file: BinaryIO) -> Found:
 
 
 def _embed(data: bytes, metadata: Metadata) -> bytes:
-    """The EXIF block becomes the start of the file, so that all it holds keeps its place; the picture follows it."""
+    """The EXIF block becomes the start of the file, so that its offsets stay right; the pixels follow it."""
     own = blocks.open_block(io.BytesIO(data))
     order = own.order
     directory = blocks.read_directory(own, own.first)
@@ -193,7 +193,7 @@ def _tell_colours(file: BinaryIO, header: Header, metadata: Metadata) -> Told | 
 
 
 def _further(file: BinaryIO, header: Header) -> Iterator[BinaryIO]:
-    """The file once more, as if its first directory were the second, and so on; each is visited once."""
+    """The file again for each further directory, as if that were the first; no directory is visited twice."""
     with suppress(ValueError):
         block = blocks.open_block(file)
         at, seen = block.first, {0, block.first}

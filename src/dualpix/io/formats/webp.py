@@ -1,4 +1,4 @@
-"""WebP: chunks of RIFF (RFC 9649); lossy and lossless pictures are read, lossless ones written."""
+"""WebP: RIFF chunks (RFC 9649); lossy and lossless pictures are read, lossless ones written."""
 
 import re
 import struct
@@ -61,7 +61,7 @@ def _read_blocks(file: BinaryIO) -> Found:
 
 def _embed(data: bytes, metadata: Metadata) -> bytes:
     picture = data[12:]
-    width_and_height = int.from_bytes(picture[9:13], "little")  # of the lossless bitstream, the only one written here
+    width_and_height = int.from_bytes(picture[9:13], "little")  # of the lossless bitstream; no other is written here
     sides = ((width_and_height & 0x3FFF), (width_and_height >> 14 & 0x3FFF))
     flags = 0x20 * bool(metadata.icc) | 0x08 * bool(metadata.exif) | 0x04 * bool(metadata.xmp)
     extended = bytes([flags, 0, 0, 0]) + b"".join(side.to_bytes(3, "little") for side in sides)

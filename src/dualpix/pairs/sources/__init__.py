@@ -1,12 +1,13 @@
-"""Two views of a photograph, out of one file or two.
+"""Read the two views of a photograph from one file or two.
 
-To add a kind of file: one module with a `Source`, and one line in SOURCES (an import goes with it).
+To add a kind of file that holds both views: one module with a `Source`, and one line in SOURCES (and an import).
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
-from dualpix.errors import PairError, option
+from dualpix.errors import PairError, PictureError, option
 from dualpix.io.endings import OTHERWISE, written_ending
 from dualpix.io.opening import as_path, start_of
 from dualpix.io.reading import LIMIT_MEGAPIXELS, suffix_of
@@ -19,6 +20,7 @@ from dualpix.pairs.sources.record import Source, Views, views_of
 from dualpix.pairs.sources.side_by_side import SIDE_BY_SIDE, TOP_BOTTOM
 from dualpix.pairs.turning import AUTO, lay_along_rows
 from dualpix.pairs.views import read_pair
+from dualpix.plugins import load, other_than
 from dualpix.tables import pick
 
 __all__ = ["BOTH_VIEWS", "SOURCES", "Source", "Views", "open_views", "usual_suffix"]
@@ -35,10 +37,10 @@ SOURCES: dict[str, Source] = {
         TOP_BOTTOM,
     )
 }
-"""By the name that `layout` has; the first one that recognises a file reads it."""
+"""By the name used as `layout`; the first one that recognises a file reads it."""
 
-BOTH_VIEWS = frozenset(ending for kind in SOURCES.values() for ending in kind.endings)
-"""The endings of files that hold both views, as far as a name can tell."""
+BOTH_VIEWS = {ending for kind in SOURCES.values() for ending in kind.endings}
+"""The endings that mark a file as one with both views."""
 
 
 @settled()
@@ -50,20 +52,50 @@ def open_views(
     swap: bool = False,
     turn: str = AUTO,
     limit_megapixels: float = LIMIT_MEGAPIXELS,
+    recover_highlights: bool = False,
 ) -> Views:
-    """Read the two views of a photograph out of two files, or out of the one that holds both.
+    """Read the two views of a photograph from two files, or from the one file that holds both.
 
-    `layout`: the kind of that one file, a name in SOURCES; None recognises all but side-by-side and top-bottom.
-    `swap`: exchange the views. `turn`: how to turn them so that disparity runs along rows, a name in `turning.TURNS`;
-    "auto" finds out. Raises PictureError or PairError, as `read_pair` does and where a file holds no two views, and
-    RecipeError for an unknown layout or turn.
+    Args:
+        left: The left view, or the file with both views.
+        right: The right view; None if `left` holds both.
+        layout: What kind of file `left` is, a name in SOURCES. None recognises all of them but "side-by-side" and
+            "top-bottom", which look like ordinary pictures.
+        swap: Exchange the views.
+        turn: How to turn the views so that disparity runs along rows, a name in `turning.TURNS`; "auto" finds out.
+        limit_megapixels: The largest picture that is decoded, in millions of pixels.
+        recover_highlights: Of a camera raw file: the white level is that of one half alone, one stop above that of the
+            sum, so the views keep more highlights and are one stop darker.
+
+    Returns:
+        The views with disparity along rows, float32, 3 x H x W in [0, 1].
+
+    Raises:
+        PictureError: A file cannot be read, or has no highlights to recover.
+        PairError: The file does not hold two views, or the two files are no pair (see `read_pair`).
+        RecipeError: There is no such layout or turn.
+
+    Example:
+        >>> import os, tempfile
+        >>> import numpy as np
+        >>> from dualpix import open_views
+        >>> both = np.random.default_rng(0).integers(0, 256, (2, 24, 32, 3), dtype=np.uint8)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = os.path.join(folder, "garden.npz")
+        ...     np.savez(path, left=both[0], right=both[1])
+        ...     views = open_views(path)
+        >>> views["name"], views["left"].shape, views["depth"]
+        ('garden', torch.Size([3, 24, 32]), 8)
     """
     left, right = as_path(left), None if right is None else as_path(right)
     if right is not None and layout is not None:
         raise PairError(
-            f"{left} and {right} are two files, so there is no layout {layout!r}; give one, or leave it out."
+            f"{left} and {right} are two files, to which the layout {layout!r} does not apply; give one file, or leave "
+            "the layout out."
         )
-    if right is None:
+    if recover_highlights:
+        views = _recovering(left, right, layout)(left, limit_megapixels)
+    elif right is None:
         views = _source_of(left, layout).read(left, limit_megapixels)
     elif all(is_pixel(path, start_of(path)) for path in (left, right)):
         views = read_pixel_pair(left, right, limit_megapixels)
@@ -73,7 +105,7 @@ def open_views(
 
 
 def usual_suffix(left: str | Path, layout: str | None = None) -> str:
-    """The usual extension for pictures made of a file's views: that of its own format if that is written, else .tif."""
+    """The usual extension for pictures made from a file with these views: its own if it can be written, else .tif."""
     kind = layout or _recognise(Path(left))
     is_picture = kind not in SOURCES or SOURCES[kind].is_picture
     return written_ending(suffix_of(left)) if is_picture else OTHERWISE
@@ -82,7 +114,7 @@ def usual_suffix(left: str | Path, layout: str | None = None) -> str:
 def _source_of(path: Path, layout: str | None) -> Source:
     kind = layout or _recognise(path)
     if kind is None:
-        suffix_of(path)  # what is no picture at all is told first
+        suffix_of(path)  # reports a file that is not a picture at all
         raise PairError(
             f"{path} is one picture; give the other view as well, or say how both lie in it: "
             f"{option('layout', 'side-by-side')} or {option('layout', 'top-bottom')}."
@@ -90,8 +122,25 @@ def _source_of(path: Path, layout: str | None) -> Source:
     return pick(SOURCES, kind, "layout")
 
 
+def _recovering(left: Path, right: Path | None, layout: str | None) -> Callable[[Path, float], Views]:
+    recover = _source_of(left, layout).recover if right is None else None
+    if recover is None:
+        raise PictureError(
+            f"{left} is no camera raw file of both views, which alone has highlights to recover; give that, or leave "
+            f"out {option('recover-highlights')}."
+        )
+    return recover
+
+
 def _recognise(path: Path) -> str | None:
     start = start_of(path)
     return next(
         (kind for kind, source in SOURCES.items() if source.recognises and source.recognises(path, start)), None
     )
+
+
+def add_plugins() -> None:
+    """Add the kinds of files of other packages, whose modules may import whatever they like of `dualpix.pairs`."""
+    for kind in load("sources", SOURCES, other_than(Source)).values():
+        SOURCES[kind.name] = kind
+        BOTH_VIEWS.update(kind.endings)

@@ -1,10 +1,11 @@
-"""Camera raw files that hold two frames: Canon Dual Pixel RAW (CR2, CR3), and DNG with two samples a pixel.
+"""Camera raw files that hold two frames: Canon Dual Pixel RAW (CR2, CR3), and DNG with two samples per pixel.
 
-Read and developed by LibRaw through rawpy, both halves with the very same settings.
+They are read and developed by LibRaw through rawpy, both halves with the same settings.
 """
 
 from collections.abc import Sequence
 from contextlib import closing
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from types import ModuleType
@@ -17,6 +18,8 @@ from dualpix.errors import PictureError, how_to_install, reason_of
 from dualpix.io import exif as blocks
 from dualpix.io.curve import encode_srgb
 from dualpix.io.metadata import Metadata
+from dualpix.io.opening import start_of
+from dualpix.pairs.sources.canon_frames import read_canon_frames
 from dualpix.pairs.sources.dng_levels import Levels, read_levels
 from dualpix.pairs.sources.halves import Halves, Mosaic, split_halves
 from dualpix.pairs.sources.record import Source, Views, as_view
@@ -25,12 +28,18 @@ DNG_VERSION, PHOTOMETRIC, MOSAIC = 50706, 262, 32803
 FILTERS = frozenset({33421, 33422})  # the colour filter array, which a developed picture does not have
 SUFFIXES = (".cr2", ".cr3", ".dng")
 WHITEST = 65535  # the samples have 16 bits
-LEVELS = 60000.0  # what white is scaled to before developing, so that rounding to integers costs nothing
-ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}  # from LibRaw's turns to EXIF's
+LEVELS = 60000.0  # white is scaled to this before developing, so that rounding to integers loses nothing
+ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}  # from LibRaw's `flip` to EXIF's orientation
 
 
 class Frame(NamedTuple):
-    """A mosaic H x W as stored, its black level photosite by photosite, and where it clips."""
+    """One frame of a raw file.
+
+    Attributes:
+        mosaic: Sensor values as stored, H x W.
+        black: Black level of each photosite, H x W.
+        white: Level above black at which the frame clips.
+    """
 
     mosaic: NDArray[np.uint16]
     black: Mosaic
@@ -55,15 +64,36 @@ def is_raw(path: Path, start: bytes) -> bool:
     return DNG_VERSION in first or colour == MOSAIC
 
 
-def read_raw(path: Path, limit_megapixels: float) -> Views:
-    """Both halves of the sensor, developed alike: camera white balance, sRGB colours and curve.
+def read_raw(path: Path, limit_megapixels: float, *, recover_highlights: bool = False) -> Views:
+    """Read both halves of the sensor, developed alike: camera white balance, sRGB colours and curve.
 
-    Raises PictureError if rawpy is not installed, if the file is damaged, holds one frame only, or one frame twice, and
-    if it declares more than `limit_megapixels`.
+    Args:
+        path: A CR2, CR3 or DNG file.
+        limit_megapixels: The largest sensor that is decoded, in millions of pixels.
+        recover_highlights: Take the white level of the stored half, up to one stop above that of the sum.
+
+    Returns:
+        Both views at 16 bits, with the EXIF of the file as far as it can be read.
+
+    Raises:
+        PictureError: rawpy is not installed; the file is damaged, a burst or a movie, was taken without Dual Pixel RAW,
+            holds one frame only, the same frame twice or more than two, or declares more than `limit_megapixels`.
     """
+    noted = read_canon_frames(path)
+    noted.refuse_no_pair(path)
     rawpy = _rawpy()
     levels = _levels(path)
-    main, other = (_frame(rawpy, path, number, limit_megapixels, levels) for number in (0, 1))
+    if len(levels) > 2 or (not levels and _has_more(rawpy, path, limit_megapixels)):
+        raise PictureError(
+            f"{path} holds more than two frames, as a burst does, not the two views of one photograph; give one taken "
+            "with Dual Pixel RAW switched on."
+        )
+    try:
+        main, other = (_frame(rawpy, path, number, limit_megapixels, levels) for number in (0, 1))
+    except rawpy.LibRawRequestForNonexistentImageError:
+        raise PictureError(
+            f"{path} holds one frame only: {noted.why_one}; without it there are no two views."
+        ) from None
     height, width = (min(a, b) for a, b in zip(main.mosaic.shape, other.mosaic.shape, strict=True))
     if np.array_equal(main.mosaic[:height, :width], other.mosaic[:height, :width]):
         raise PictureError(
@@ -72,19 +102,35 @@ def read_raw(path: Path, limit_megapixels: float) -> Views:
         )
     with closing(_opened(rawpy, path, 0, limit_megapixels)) as raw:
         light, part = ((frame.mosaic - frame.black)[:height, :width] for frame in (main, other))
-        halves = split_halves(light, part, main.white, raw.raw_colors[:height, :width])
+        halves = split_halves(
+            light, part, (main.white, other.white), raw.raw_colors[:height, :width], recover_highlights
+        )
         orientation = ORIENTATIONS.get(raw.sizes.flip, 1)  # developing resets it
         first, second = (_developed(rawpy, raw, half, halves.white) for half in (halves.first, halves.second))
+    notes = _notes(path, halves, main, other)
+    if recover_highlights:
+        notes.append(_headroom(halves))
     return Views(
         name=path.stem,
         left=as_view(first),
         right=as_view(second),
         depth=16,
-        notes=_notes(path, halves, main.mosaic.shape != other.mosaic.shape),
+        notes=notes,
         grey=False,
         metadata=Metadata(exif=_exif(path), orientation=orientation),
         quarter_turns=0,
     )
+
+
+def _has_more(rawpy: ModuleType, path: Path, limit_megapixels: float) -> bool:
+    """Whether there is a third frame: LibRaw finds out without decoding anything. The header of a CR3 has told that."""
+    if start_of(path)[4:8] == b"ftyp":
+        return False
+    try:
+        _opened(rawpy, path, 2, limit_megapixels).close()
+    except rawpy.LibRawRequestForNonexistentImageError:
+        return False
+    return True
 
 
 def _rawpy() -> ModuleType:
@@ -99,8 +145,8 @@ def _rawpy() -> ModuleType:
 def _opened(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float) -> Any:
     """A raw file with frame `number` unpacked.
 
-    LibRaw chooses the frame of a CR2 or CR3 while it opens the file. `rawpy.imread` asks for one only afterwards, and
-    so returns frame 0 whatever is asked for; hence the long way.
+    LibRaw chooses the frame of a CR2 or CR3 while it opens the file. `rawpy.imread` asks for it only afterwards, and so
+    always gives frame 0; hence these separate steps. Raises LibRaw's own error if there is no frame of that number.
     """
     raw = rawpy.RawPy()
     try:
@@ -112,13 +158,10 @@ def _opened(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float)
         raw.unpack()
         is_flat = raw.raw_type == rawpy.RawType.Flat and raw.raw_image is not None and raw.raw_colors is not None
         if not is_flat or not _is_plain(raw):
-            raise PictureError(f"{path} holds no plain colour mosaic; export both views as 16-bit TIFF.")
+            raise PictureError(f"{path} does not hold a Bayer mosaic; export both views as 16-bit TIFF.")
     except rawpy.LibRawRequestForNonexistentImageError:
         raw.close()
-        raise PictureError(
-            f"{path} holds one frame only: it was not taken with Dual Pixel RAW switched on, or the second frame was "
-            "dropped when it was converted; without it there are no two views."
-        ) from None
+        raise
     except rawpy.LibRawError as error:
         raw.close()
         what = error.args[0] if error.args else error
@@ -131,7 +174,7 @@ def _opened(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float)
 
 
 def _is_plain(raw: Any) -> bool:
-    """Whether all two by two photosites are alike: green on one diagonal, red and blue on the other."""
+    """Whether it is a Bayer mosaic: all 2 x 2 photosites alike, green on one diagonal, red and blue on the other."""
     colours, names = raw.raw_colors, raw.color_desc
     if raw.num_colors != 3 or min(colours.shape) < 2 or colours.max() >= len(names):
         return False
@@ -166,7 +209,7 @@ def _frame(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float, 
 
 
 def _spread(pattern: Mosaic, shape: tuple[int, ...], top: int, left: int) -> Mosaic:
-    """A pattern repeated over a mosaic of `shape`, from the visible part's corner on."""
+    """A pattern repeated over a mosaic of `shape`, starting at the corner of the visible part."""
     rows, columns = (
         (np.arange(side) - margin) % period
         for side, margin, period in zip(shape, (top, left), pattern.shape, strict=True)
@@ -175,7 +218,7 @@ def _spread(pattern: Mosaic, shape: tuple[int, ...], top: int, left: int) -> Mos
 
 
 def _developed(rawpy: ModuleType, raw: Any, half: Mosaic, white: float) -> NDArray[np.float32]:
-    """Put a half in the place of the frame and develop that: H x W x 3 in [0, 1], display-encoded."""
+    """Develop a half in place of the frame: H x W x 3 in [0, 1], display-encoded."""
     height, width = half.shape
     mosaic = np.clip(half * np.float32(LEVELS / white), 0, 65535)
     raw.raw_image[:] = 0
@@ -186,7 +229,7 @@ def _developed(rawpy: ModuleType, raw: Any, half: Mosaic, white: float) -> NDArr
         user_black=0,
         user_cblack=[0, 0, 0, 0],
         user_sat=int(LEVELS),
-        adjust_maximum_thr=0.0,  # else LibRaw looks for the white level in each half by itself
+        adjust_maximum_thr=0.0,  # otherwise LibRaw estimates the white level of each half separately
         no_auto_bright=True,
         output_color=rawpy.ColorSpace.sRGB,
         output_bps=16,
@@ -198,7 +241,10 @@ def _developed(rawpy: ModuleType, raw: Any, half: Mosaic, white: float) -> NDArr
 
 
 def _white_balance(raw: Any) -> list[float]:
-    """The camera's own if it is there. It must be told: LibRaw's other choice looks at each half by itself."""
+    """The camera's own gains if they are known.
+
+    They are set, since LibRaw would otherwise estimate them for each half.
+    """
     chosen = next(
         (gains for gains in (raw.camera_whitebalance, raw.daylight_whitebalance) if min(gains[:3]) > 0), [1.0] * 4
     )
@@ -206,7 +252,7 @@ def _white_balance(raw: Any) -> list[float]:
 
 
 def _exif(path: Path) -> bytes | None:
-    """What the first directory of a CR2 or DNG says; a damaged one counts as none, and CR3 files have another form."""
+    """The main directory of a CR2 or DNG as an EXIF block; None where it is damaged, and for CR3, which has none."""
     try:
         with path.open("rb") as file:
             gathered = blocks.gather(blocks.open_block(file), blocks.STORAGE | FILTERS)
@@ -217,23 +263,36 @@ def _exif(path: Path) -> bytes | None:
     return gathered
 
 
-def _notes(path: Path, halves: Halves, cropped: bool) -> list[str]:
+def _notes(path: Path, halves: Halves, main: Frame, other: Frame) -> list[str]:
     how = "by difference" if halves.by_difference else "as they are, since both frames hold about as much light"
     notes = [
-        f"The halves in {path.name} were taken {how}. This way was tried on files made for the purpose only and awaits "
-        "confirmation on a camera's own file: look at the views (dualpix extract) and at what dualpix inspect says.",
+        f"The halves in {path.name} were taken {how}. This method was tested on synthetic files only and awaits "
+        "confirmation on a camera's own file: check the views (dualpix extract) and what dualpix inspect reports.",
         "The raw data was developed by LibRaw with the sRGB curve, not by the camera maker's software, on whose "
         "pictures the weights were tested.",
         "Which half is the left one is not written in the file; if the result looks worse, exchange them.",
     ]
     if halves.clipped > 0:
         share = f"{100 * halves.clipped:.2g} %"
-        notes.append(f"{share} of the photosites are clipped in the sum of the halves; there one half is a guess.")
+        notes.append(f"{share} of the photosites are clipped in the sum of the halves; there one half is estimated.")
     if abs(halves.gain - 1) > 0.01:
         notes.append(f"One half was {max(halves.gain, 1 / halves.gain):.2f} times as bright as the other: matched.")
-    if cropped:
-        notes.append("The two frames differ in size; only what both have was used.")
+    if abs(main.white - other.white) > 1:
+        whites = f"{main.white:g} and {other.white:g} above black"
+        notes.append(f"The two frames have different white levels, {whites}; both views are clipped at the same level.")
+    if main.mosaic.shape != other.mosaic.shape:
+        notes.append("The two frames differ in size; only the part that both have was used.")
     return notes
+
+
+def _headroom(halves: Halves) -> str:
+    if halves.headroom == 1:
+        return "No highlights can be recovered: the white level of the stored half is not above that of the sum."
+    stops = np.log2(halves.headroom)
+    return (
+        f"The white level is that of the stored half, {stops:.2g} EV above that of the sum: the views are darker by as "
+        "much, and where the sum is clipped both show what one half recorded."
+    )
 
 
 RAW = Source(
@@ -243,4 +302,5 @@ RAW = Source(
     endings=SUFFIXES,
     is_picture=False,
     about="Canon Dual Pixel RAW, two-sample DNG",
+    recover=partial(read_raw, recover_highlights=True),
 )

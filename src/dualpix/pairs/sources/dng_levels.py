@@ -1,7 +1,8 @@
-"""The levels that a DNG declares for each of its samples: what LibRaw makes of several samples is meant for colours.
+"""The black and white levels that a DNG declares for each of its samples.
 
-BlackLevel holds a number for each row and column of a pattern and each sample, the samples innermost (DNG 1.7, 4.4);
-the pattern is one photosite where BlackLevelRepeatDim is left out. WhiteLevel holds one number for each sample.
+They are read here since LibRaw takes several samples per pixel for colours, and mixes up their levels. BlackLevel holds
+a number for each row and column of a pattern and each sample, the samples innermost (DNG 1.7, chapter 4); the pattern
+is one photosite where BlackLevelRepeatDim is missing. WhiteLevel holds one number for each sample.
 """
 
 import struct
@@ -23,16 +24,23 @@ LARGEST_PATTERN = 64  # rows or columns
 
 
 class Levels(NamedTuple):
-    """Of one sample: black as a pattern that repeats from the upper left of the visible part, and white, or None."""
+    """The levels of one sample.
+
+    Attributes:
+        black: Black as a pattern that repeats from the upper left corner of the visible part.
+        white: The level at which it clips; None where the file does not say.
+    """
 
     black: Mosaic
     white: float | None
 
 
 def read_levels(path: Path) -> list[Levels]:
-    """The levels of every sample of a mosaic; none if the file is no TIFF stream with a mosaic of several samples.
+    """The levels of every sample of a mosaic; empty if the file is not a TIFF stream with a mosaic of several samples.
 
-    Raises ValueError if it declares levels that do not fit its samples, and OSError if it cannot be read.
+    Raises:
+        ValueError: The declared levels do not fit the samples.
+        OSError: The file cannot be read.
     """
     with path.open("rb") as file:
         for directory, order in _directories(file):
@@ -43,7 +51,7 @@ def read_levels(path: Path) -> list[Levels]:
 
 
 def _directories(file: BinaryIO) -> Iterator[tuple[blocks.Directory, str]]:
-    """The first directory and those below it, as far as they can be read, with the byte order."""
+    """The main directory and those below it, as far as they can be read, with the byte order."""
     with suppress(ValueError):
         block = blocks.open_block(file)
         first = blocks.read_directory(block, block.first)
@@ -54,7 +62,7 @@ def _directories(file: BinaryIO) -> Iterator[tuple[blocks.Directory, str]]:
 
 
 def _integer(directory: blocks.Directory, tag: int, order: str) -> int:
-    """What one integer says; 0 for anything else."""
+    """The value of an integer tag; 0 if it is missing or of another type."""
     with suppress(ValueError):
         return blocks.integer(directory[tag], order) if tag in directory else 0
     return 0
@@ -66,7 +74,7 @@ def _levels(directory: blocks.Directory, order: str, samples: int) -> list[Level
         raise ValueError(f"its black levels repeat every {' x '.join(map(str, repeat))} photosites")
     rows, columns = repeat
     black = _numbers(directory[BLACK], order) if BLACK in directory else [0.0] * (rows * columns)
-    if len(black) == rows * columns:  # Some writers leave the samples out where all are alike.
+    if len(black) == rows * columns:  # some programs write one number for all samples where these are equal
         black = [level for level in black for _ in range(samples)]
     if len(black) != rows * columns * samples:
         raise ValueError(f"it declares {len(black)} black levels for {samples} samples")
@@ -80,7 +88,7 @@ def _levels(directory: blocks.Directory, order: str, samples: int) -> list[Level
 def _numbers(entry: blocks.Entry, order: str) -> list[float]:
     layout = NUMBERS.get(entry.kind)
     if layout is None:
-        raise ValueError("its levels are no numbers")
+        raise ValueError("its levels are not numbers")
     values = list(struct.iter_unpack(order + layout, entry.value))
     if entry.kind == 5 and not all(below for _, below in values):
         raise ValueError("its levels are divided by zero")

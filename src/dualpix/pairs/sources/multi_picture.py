@@ -1,4 +1,4 @@
-"""Both views as two pictures of one file: pages of a TIFF, a multi-picture JPEG (.mpo), a PPM behind another."""
+"""Both views as two pictures of one file: pages of a TIFF, a multi-picture JPEG (.mpo), two PPMs in one file."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ def is_two(path: Path, start: bytes) -> bool:
 
 
 def read_two(path: Path, limit_megapixels: float) -> Views:
-    """The first picture as the left view, the second as the right one. Raises PictureError or PairError."""
+    """Read the first picture as the left view, the second as the right one. Raises PictureError or PairError."""
     pictures = read_pictures(path, limit_megapixels)
     if len(pictures) != 2:
         many = "one picture" if len(pictures) == 1 else f"{len(pictures)} pictures of one size"

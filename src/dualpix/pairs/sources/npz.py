@@ -21,21 +21,27 @@ ACCEPTED = "H x W, H x W x 3 or 3 x H x W, of uint8, uint16, or floats in [0, 1]
 
 
 def is_arrays(path: Path, start: bytes) -> bool:
-    """Whether a file is a .npz by its name and its first bytes."""
+    """Whether a file is a .npz, by its name and its first bytes."""
     return path.suffix.lower() in ENDINGS and start.startswith(b"PK")
 
 
 def read_arrays(path: Path, limit_megapixels: float) -> Views:
     """Read the arrays `left` and `right`, display-encoded. Nothing in the file is executed.
 
-    Raises PictureError if they are missing, damaged or of another kind, and PairError if they do not belong together.
+    Args:
+        path: A .npz file. Its arrays are H x W, H x W x 3 or 3 x H x W, of uint8, uint16, or floats in [0, 1].
+        limit_megapixels: The largest array that is decoded, in millions of pixels.
+
+    Raises:
+        PictureError: An array is missing, damaged, or of another kind.
+        PairError: The arrays differ in shape or number type, or hold the same pixels.
     """
     try:
         with zipfile.ZipFile(path) as archive:
             left, right = (_read(archive, path, name, limit_megapixels) for name in ("left", "right"))
     except PictureError:
         raise
-    except Exception as error:  # decoders meet hostile bytes here
+    except Exception as error:  # the file may be malicious, and decoders may raise anything
         raise PictureError(f"{path} is damaged or cut short ({reason_of(error)}); save it again.") from error
     if left.shape != right.shape or left.dtype != right.dtype:
         kinds = f"{left.dtype} {left.shape} and {right.dtype} {right.shape}"
@@ -55,15 +61,15 @@ def read_arrays(path: Path, limit_megapixels: float) -> Views:
 
 
 def _read(archive: zipfile.ZipFile, path: Path, name: str, limit_megapixels: float) -> NDArray[Any]:
-    """One array, whose entry and header are checked before anything of its size is inflated."""
+    """Read one array; its entry and header are checked before anything of its size is decompressed."""
     entries = [entry for entry in archive.infolist() if entry.filename == f"{name}.npy"]
     if not entries:
         there = ", ".join(member.removesuffix(".npy") for member in archive.namelist()[:6]) or "none"
         raise PictureError(f"{path} holds no array called {name} (it has: {there}); save it with left= and right=.")
     (entry,) = entries if len(entries) == 1 else _refuse(path, f"holds more than one array called {name}")
-    # Of all methods, Python's zipfile bounds what one read inflates for these two only.
+    # Python's zipfile limits how much one read decompresses for these two methods only.
     if entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or entry.flag_bits & ENCRYPTED:
-        _refuse(path, f"holds the array {name} packed as NumPy never packs it")
+        _refuse(path, f"holds the array {name} compressed in a way that NumPy never uses")
     with archive.open(entry) as file:
         layout = read_layout(file)
         shape, dtype = layout.shape, layout.dtype

@@ -1,8 +1,8 @@
 """The two files that Google's dual-pixel app for Pixel phones writes: TIME_left.pgm and TIME_right.pgm.
 
-Each holds one green plane in linear light, scaled to white 65535 (github.com/google-research/google-research,
+Each holds the green channel alone in linear light, scaled to white 65535 (github.com/google-research/google-research,
 dual_pixels). The sensor splits its pixels along its long side, and the app keeps every fourth row but every second
-column, so that the picture is flat: 2016 x 756 of a 4:3 scene.
+column, so that the picture looks flattened: 2016 x 756 of a 4:3 scene.
 """
 
 import re
@@ -20,18 +20,18 @@ from dualpix.pairs.sources.record import Source, Views, as_view
 from dualpix.pairs.views import read_pair
 
 NAME = re.compile(r"(?P<name>.+)_(?P<side>left|right)\.pgm", re.IGNORECASE)
-START = re.compile(rb"P5 \d+ \d+ 65535 ")  # the app's own way to write it: one line, ended by a blank
+START = re.compile(rb"P5 \d+ \d+ 65535 ")  # the app writes its header as one line that ends in a blank
 WHITE, BLACK = 65535, 4096
 FLAT_ASPECT = 8 / 3
 
 
 def is_pixel(path: Path, start: bytes) -> bool:
-    """Whether a file is one of the app's two, by its name and by how its header is written."""
+    """Whether a file is one of the app's two, by its name and its header."""
     return NAME.fullmatch(path.name) is not None and START.match(start) is not None
 
 
 def read_pixel(path: Path, limit_megapixels: float) -> Views:
-    """Read a file of the app together with the one beside it. Raises PictureError or PairError."""
+    """Read one of the app's files together with the other one beside it. Raises PictureError or PairError."""
     match = NAME.fullmatch(path.name)
     if match is None:
         raise PairError(f"{path} is not named NAME_left.pgm or NAME_right.pgm, so its other view cannot be found.")
@@ -52,13 +52,13 @@ def read_pixel_pair(left: Path, right: Path, limit_megapixels: float) -> Views:
     views = [_developed(pair["left"], turns), _developed(pair["right"], turns)]
     notes = [
         "The views of a Pixel phone are one green plane in linear light: black was set to 4096 and the sRGB curve "
-        "applied; a colour picture cannot be made of them, and the weights were trained on colour, so take the "
+        "applied; a colour picture cannot be made from it, and the weights were trained on colour, so treat the "
         "result as an experiment."
     ]
     if turns:
         notes.append("The views stand upright, so they are turned by a quarter, and the result is turned back.")
     if _is_flat(height, width):
-        notes.append("The app keeps half as many rows as columns: rows were put in between, so that things look right.")
+        notes.append("The app keeps half as many rows as columns: rows were interpolated, so that shapes are right.")
     return Views(
         name=pair["name"],
         left=views[0],

@@ -1,4 +1,4 @@
-"""Both views in one ordinary picture, beside or above each other."""
+"""Both views in one ordinary picture, side by side or one above the other."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from dualpix.pairs.views import require_pair
 
 
 def read_side_by_side(path: Path, limit_megapixels: float) -> Views:
-    """The left half as the left view, the right half as the right one. Raises PictureError or PairError."""
+    """Read the left half as the left view, the right half as the right one. Raises PictureError or PairError."""
     return _cut(path, limit_megapixels, axis=2, side="width")
 
 
 def read_top_bottom(path: Path, limit_megapixels: float) -> Views:
-    """The upper half as the left view, the lower half as the right one. Raises PictureError or PairError."""
+    """Read the upper half as the left view, the lower half as the right one. Raises PictureError or PairError."""
     return _cut(path, limit_megapixels, axis=1, side="height")
 
 

@@ -1,7 +1,7 @@
 // From files to a download. The server holds the pictures; this page asks it, and shows what it says.
 
 import { MARK, inOrder, isOnePicture, startOf } from "./files.js";
-import { ask, mayPass, sentenceOf, told, upload } from "./server.js";
+import { ask, fetchJson, mayPass, sentenceOf, upload } from "./server.js";
 import { Viewer } from "./viewer.js";
 
 const ASK_MS = 400;
@@ -15,7 +15,7 @@ const viewer = new Viewer(
   showZoom,
 );
 
-let job = null; // as the server told it last
+let job = null; // as the server reported it last
 let name = "picture";
 let lonely = null; // the one file we asked about
 let limits = null;
@@ -91,7 +91,7 @@ async function follow(mine) {
     if (!["checking", "waiting", "running"].includes(job.state)) return;
     await sleep(ASK_MS);
     try {
-      const next = await told(`api/jobs/${job.id}`);
+      const next = await fetchJson(`api/jobs/${job.id}`);
       if (mine !== turn) return;
       job = next;
       if (isOut) hush();
@@ -248,7 +248,7 @@ async function command(verb) {
   for (const id of ["deblur", "stop", "swap"]) part(id).disabled = true;
   if (verb === "stop") say(STOPPING);
   try {
-    const next = await told(`api/jobs/${job.id}/${verb}`, { method: "POST" });
+    const next = await fetchJson(`api/jobs/${job.id}/${verb}`, { method: "POST" });
     if (mine !== turn) return;
     job = next;
     await follow(mine);
@@ -329,13 +329,13 @@ addEventListener("drop", (event) => {
 part("place").textContent = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname)
   ? "Everything stays on this computer."
   : `The pictures go to ${location.hostname} and are deleted within the hour.`;
-told("api/limits").then((given) => { limits = given; }, () => {});
+fetchJson("api/limits").then((given) => { limits = given; }, () => {});
 const left = location.hash.slice(1);
 if (/^[\w-]+$/.test(left)) {
   name = history.state?.name ?? name;
   clearPair();
   const mine = ++turn;
-  told(`api/jobs/${left}`).then((found) => {
+  fetchJson(`api/jobs/${left}`).then((found) => {
     job = found;
     show("pair");
     return follow(mine);

@@ -15,7 +15,7 @@ export async function ask(path, options) {
   return answer;
 }
 
-export async function told(path, options) {
+export async function fetchJson(path, options) {
   const answer = await ask(path, options);
   try {
     return await answer.json();
@@ -49,7 +49,7 @@ export function upload(form, onProgress) { // fetch cannot tell how much has bee
     request.onerror = () => fail(problem("The upload broke off; is dualpix web still running?", 0));
     request.onload = () => {
       let body = {};
-      try { body = JSON.parse(request.responseText); } catch { /* told below */ }
+      try { body = JSON.parse(request.responseText); } catch { /* reported below */ }
       if (request.status === 202) done(body);
       else fail(problem(body.error || `The server answered ${request.status}.`, request.status));
     };

@@ -1,8 +1,8 @@
-"""Weights of DPDNet and RDPD as their authors keep them: HDF5 files of Keras 2, read through h5py (extra `foreign`).
+"""Weights of DPDNet and RDPD as their authors publish them: HDF5 files of Keras 2, read with h5py (extra `foreign`).
 
-Such a file holds a list of layers in the order of the data, and under each layer's name its arrays; files of whole
-models hold that under `model_weights`, beside settings and the optimiser's state, which are not looked at. Names depend
-on how often a layer was made before, so what counts is order, kind and shape.
+Such a file holds a list of layers in the order in which data pass through them, and under each layer's name its arrays.
+Files of whole models hold that under `model_weights`, beside settings and the optimiser's state, which are ignored.
+Keras numbers the names by how often a layer was made before, so only order, kind and shape are compared.
 
 | Keras                                          | here                                                  |
 |------------------------------------------------|-------------------------------------------------------|
@@ -10,7 +10,7 @@ on how often a layer was made before, so what counts is order, kind and shape.
 | `recurrent_kernel`, gates in the order i f c o | the same, gates in the same order                     |
 | colours blue, green, red, of each view in turn | red, green, blue: first layer's inputs, last's output |
 
-Nothing in the file is executed. Links, external storage and virtual arrays, by which a file can have other files
+Nothing in the file is executed. Links, external storage and virtual arrays, by which a file can make other files be
 opened, are refused, and shapes are compared before anything is read.
 """
 
@@ -41,7 +41,7 @@ DAMAGED = (OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeErro
 
 @dataclass(frozen=True)
 class Wanted:
-    """A layer of the network: the tensors it consists of, by Keras's name for them, and their shapes there."""
+    """A layer of the network: its tensors by Keras's names for them, and their shapes in Keras."""
 
     name: str
     tensors: dict[str, str]
@@ -58,7 +58,7 @@ class StoredLayer:
 
 
 def translate(path: Path, network_name: str, **arguments: Any) -> dict[str, Tensor]:
-    """See `dualpix.weights.foreign.translate`."""
+    """As `dualpix.weights.foreign.translate`, for files of Keras 2."""
     with without_numbers():
         network = networks.create(network_name, **arguments)
     wanted = list(_layers_of(network))
@@ -78,7 +78,7 @@ def translate(path: Path, network_name: str, **arguments: Any) -> dict[str, Tens
 
 
 def _layers_of(network: nn.Module) -> Iterator[Wanted]:
-    """The layers that have weights, in the order of the data, which is that of their definition."""
+    """The layers that have weights, in the order in which data pass through them, which is that of their definition."""
     inside = ""
     for name, module in network.named_modules():
         if isinstance(module, ConvLSTM):
@@ -130,7 +130,7 @@ def _layers_in(path: Path, file: Any) -> Iterator[StoredLayer]:
         )
     for name in names[:MOST_LAYERS]:
         layer = _member(path, root, name)
-        # The last word of model/layer/kernel:0, wherever the layer was wrapped.
+        # The last word of model/layer/kernel:0, however deep the layer was wrapped.
         arrays = {key.split("/")[-1].split(":")[0]: _array(path, layer, key) for key in _listed(layer, "weight_names")}
         if arrays:
             yield StoredLayer(name, arrays, {part: tuple(array.shape) for part, array in arrays.items()})
@@ -148,7 +148,7 @@ def _text(text: Any) -> str:
 
 
 def _member(path: Path, group: Any, name: str) -> Any:
-    """What `group` holds at `name`, on a way without links."""
+    """What `group` holds at `name`, reached without following links."""
     import h5py
 
     for step in name.split("/"):
@@ -166,13 +166,13 @@ def _array(path: Path, layer: Any, key: str) -> Any:
     array = _member(path, layer, key)
     if not isinstance(array, h5py.Dataset) or array.dtype.kind != "f" or array.external or array.is_virtual:
         raise CheckpointError(f"{path} does not hold {key!r} as numbers of its own; give the file that Keras wrote.")
-    if array.chunks and prod(array.chunks) > max(array.size, LARGEST_CHUNK):  # One is unpacked whole.
+    if array.chunks and prod(array.chunks) > max(array.size, LARGEST_CHUNK):  # A chunk is unpacked as a whole.
         raise CheckpointError(f"{path} keeps {key!r} in pieces larger than itself; give the file that Keras wrote.")
     return array
 
 
 def _check(path: Path, network_name: str, found: list[StoredLayer], wanted: list[Wanted]) -> None:
-    """Name the first layer that is missing, too many or different."""
+    """Raise `CheckpointError`, naming the first layer that is missing, additional or different."""
     there, due = [layer.shapes for layer in found], [layer.shapes for layer in wanted]
     if there == due:
         return
@@ -180,21 +180,21 @@ def _check(path: Path, network_name: str, found: list[StoredLayer], wanted: list
     fits = f"{path} does not fit network {network_name!r}"
     if there[:first] + there[first + 1 :] == due:
         raise CheckpointError(
-            f"{fits}: its layer {found[first].name!r} ({_told(there[first])}) is one more than the network has."
+            f"{fits}: its layer {found[first].name!r} ({_words(there[first])}) is one more than the network has."
         )
     if there == due[:first] + due[first + 1 :]:
         raise CheckpointError(
-            f"{fits}: a layer is missing from the file, {wanted[first].name!r} ({_told(due[first])}) of the network."
+            f"{fits}: a layer is missing from the file, {wanted[first].name!r} ({_words(due[first])}) of the network."
         )
     if first == len(there) or first == len(due):
         raise CheckpointError(f"{fits}: it has {len(there)} layers with weights, and the network {len(due)}.")
     raise CheckpointError(
-        f"{fits}: its layer {found[first].name!r} has {_told(there[first])}, and the network's {wanted[first].name!r}"
-        f" {_told(due[first])}; another network or other arguments (such as up_kernel) may fit."
+        f"{fits}: its layer {found[first].name!r} has {_words(there[first])}, and the network's {wanted[first].name!r}"
+        f" {_words(due[first])}; another network or other arguments (such as up_kernel) may fit."
     )
 
 
-def _told(shapes: Shapes) -> str:
+def _words(shapes: Shapes) -> str:
     return ", ".join(f"{part} {' x '.join(map(str, shape))}" for part, shape in shapes.items())
 
 
@@ -206,7 +206,7 @@ def _as_tensor(array: Any) -> Tensor:
 def _turn_colours(tensors: dict[str, Tensor], wanted: list[Wanted]) -> None:
     first, last = wanted[0].tensors["kernel"], wanted[-1].tensors
     channels = tensors[first].shape[1]
-    colours = channels - channels % 3  # What is over is RDPD's map of distances, which has no colours.
+    colours = channels - channels % 3  # The rest is RDPD's map of distances, which has no colours.
     order = torch.cat([torch.arange(colours).view(-1, 3).flip(1).flatten(), torch.arange(colours, channels)])
     tensors[first] = tensors[first][:, order].contiguous()
     for tensor in last.values():

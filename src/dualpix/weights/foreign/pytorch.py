@@ -1,13 +1,13 @@
-"""Weights of IFAN as its authors keep them: `torch.save` files of named tensors, read without running what is in them.
+"""Weights of IFAN as its authors publish them: `torch.save` files of named tensors, read without executing anything.
 
-Their names carry `module.` when they were saved from parallel training, `_orig_mod.` when from a compiled network, and
-`Network.` before the deblurring network; `reblurNet.` comes before the network that only training needs. Trainers put
-the tensors below a name of their own, beside what else they keep. Inside, numbers say the scale: `conv1_1` to `conv4_3`
-extract features and `kconv...` read filters, three convolutions each at full size to an eighth; `upconv3` to `upconv1`
-lead back.
+Names begin with `module.` if they were saved from parallel training, with `_orig_mod.` if from a compiled network, and
+with `Network.` for the deblurring network; `reblurNet.` begins those of the network that only training needs. Trainers
+put the tensors below a name of their own, beside other things. Inside, numbers denote the scale: `conv1_1` to `conv4_3`
+extract features and `kconv...` predict filters, three convolutions each at full size to an eighth; `upconv3` to
+`upconv1` lead back to full size.
 
 The published weights were trained while the code applied the first taps twice, so they need `reuse_taps=True`. Such a
-file gives itself away: what was never used was never taught, and the biases of the second taps are still zero.
+file can be recognised: the second taps were never trained, and their biases are still zero.
 """
 
 import os
@@ -28,7 +28,7 @@ from dualpix.networks.ifan import IFAN, TAPS
 TRAINING_ONLY = "reblurNet."
 COMPILED = "_orig_mod."
 WRAPPERS = ("params_ema", "params", "state_dict", "model_state_dict", "model", "network", "net")
-"""Under which trainers keep the tensors; the running mean of the weights, which is what they publish, comes first."""
+"""Names below which trainers keep the tensors; the running mean of the weights, which they publish, comes first."""
 MOST_WRAPPERS = 4
 
 PLACES = {
@@ -48,11 +48,11 @@ PLACES = {
     "head.": "out_res.",
     "reblur.predict.": f"{TRAINING_ONLY}RBF.",
 }
-"""What the names of our tensors begin with, and theirs."""
+"""How the names of our tensors begin, and how the authors' names do."""
 
 
 def translate(path: Path, network_name: str, **arguments: Any) -> dict[str, Tensor]:
-    """See `weights.foreign.translate`. The training's own network is left out, unless `reblur=True` asks for it."""
+    """As `weights.foreign.translate`; the network for training alone is left out, unless `reblur=True` asks for it."""
     with without_numbers():
         network = networks.create(network_name, **arguments)
     assert isinstance(network, IFAN)
@@ -97,7 +97,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _check_archive(path: Path) -> None:
-    """Raise ValueError for a zip that would become larger than it is: `torch.save` packs nothing."""
+    """Raise ValueError for a zip file that would unpack to more than its own size: `torch.save` compresses nothing."""
     with path.open("rb") as file:
         if file.read(4) != b"PK\x03\x04":
             return
@@ -127,7 +127,7 @@ def _shorten(path: Path, found: dict[str, Tensor]) -> dict[str, Tensor]:
 def _their_name(ours: str) -> str:
     beginning = next(place for place in PLACES if ours.startswith(place))
     rest = ours.removeprefix(beginning)
-    # A residual unit is two convolutions with an activation between, which counts as a layer there and not here.
+    # A residual unit is two convolutions with an activation between, which the authors number as a layer of its own.
     rest = re.sub(r"units\.(\d)\.0\.0\.", r"stem.\1.0.", rest)
     rest = re.sub(r"units\.(\d)\.1\.", r"stem.\1.2.", rest)
     return PLACES[beginning] + rest

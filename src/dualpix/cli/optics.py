@@ -1,0 +1,86 @@
+"""The options for depth in metres: lens, focus, sensor and rho, where the pictures do not tell them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from dualpix.inference.optics import Optics
+    from dualpix.pairs import Views
+
+FocusDistance = Annotated[
+    float | None,
+    typer.Option("--focus-distance", metavar="M", help="For metres: the distance in focus, or inf; else from EXIF."),
+]
+FNumber = Annotated[
+    float | None, typer.Option("--f-number", metavar="N", help="For metres: the f-number; else from EXIF.")
+]
+FocalLength = Annotated[
+    float | None,
+    typer.Option("--focal-length", metavar="MM", help="For metres: the lens's focal length; else from EXIF."),
+]
+PixelPitch = Annotated[
+    float | None,
+    typer.Option(
+        "--pixel-pitch", metavar="UM", help="For metres: the sensor's width over the picture's, in micrometres a pixel."
+    ),
+]
+SensorWidth = Annotated[
+    float | None,
+    typer.Option("--sensor-width", metavar="MM", help="For metres, in place of the pitch; 36 for full frame."),
+]
+Rho = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NUMBER|FILE", help="For metres: disparity for a pixel of blur radius, or what calibrate -o wrote."
+    ),
+]
+RhoFall = Annotated[
+    float | None, typer.Option("--rho-fall", metavar="SHARE", help="For metres: how much of rho is lost at the sides.")
+]
+
+
+@dataclass(frozen=True)
+class GivenOptics:
+    """What was given of the optics."""
+
+    focus_m: float | None = None
+    f_number: float | None = None
+    focal_mm: float | None = None
+    pitch_um: float | None = None
+    sensor_mm: float | None = None
+    rho: str | None = None
+    rho_fall: float | None = None
+
+    def check(self, metres: Path | None) -> None:
+        """Refuse optics that are of no use, since no metres are asked for."""
+        if metres is None and self != GivenOptics():
+            raise typer.BadParameter("give lens, focus and rho together with --metres OUT", param_hint="--metres")
+
+    def of(self, views: "Views") -> "Optics":
+        """The optics of a pair: what was given, and the rest from its EXIF. Raises `DataError` for what is missing."""
+        from dualpix.inference.optics import Optics
+
+        rho, fall = self._rho()
+        return Optics.of(
+            views,
+            focus_m=self.focus_m,
+            f_number=self.f_number,
+            focal_mm=self.focal_mm,
+            pitch_um=self.pitch_um,
+            sensor_mm=self.sensor_mm,
+            rho=rho,
+            rho_fall=fall if self.rho_fall is None else self.rho_fall,
+        )
+
+    def _rho(self) -> tuple[float | None, float | None]:
+        if self.rho is None:
+            return None, None
+        try:
+            return float(self.rho), None
+        except ValueError:
+            from dualpix.calibration.rho import read_rho
+
+            return read_rho(Path(self.rho))

@@ -1,0 +1,43 @@
+"""Write numbers that are no levels of a picture, infinity among them: a TIFF of one channel of 32-bit floats."""
+
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from torch import Tensor
+
+from dualpix.errors import PictureError
+from dualpix.io.embedding import embed, select
+from dualpix.io.formats.tiff import TIFF
+from dualpix.io.metadata import Metadata
+from dualpix.io.opening import as_path
+from dualpix.io.writing import as_stored, check_output, write_encoded
+
+
+def write_floats(path: str | Path, plane: Tensor, metadata: Metadata | None = None, *, overwrite: bool = False) -> None:
+    """Write a plane as it is, into a TIFF compressed by Deflate without a predictor, which most programs read.
+
+    Args:
+        path: A file that ends in .tif or .tiff.
+        plane: 1 x H x W.
+        metadata: As in `write_picture`.
+        overwrite: Replace what exists.
+
+    Raises:
+        PictureError: Another ending, or the file cannot be written.
+    """
+    path = as_path(path)
+    suffix = path.suffix.lower()
+    if suffix not in TIFF.endings:
+        endings = " or ".join(TIFF.endings)
+        raise PictureError(f"{path} cannot hold floating-point numbers; end its name in {endings}.")
+    check_output(path, overwrite)
+    stored, metadata = as_stored(path, plane, metadata or Metadata())
+    values = np.ascontiguousarray(stored[0].cpu().numpy(), dtype="<f4")
+    metadata, _ = select(metadata, suffix, 1, (values.shape[1], values.shape[0]))
+    buffer = BytesIO()
+    tifffile.imwrite(
+        buffer, values, byteorder="<", photometric="minisblack", metadata=None, software=False, compression="zlib"
+    )
+    write_encoded([(path, embed(buffer.getvalue(), suffix, metadata))], overwrite)

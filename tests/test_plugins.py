@@ -1,0 +1,146 @@
+"""Packages that add to the tables: installed by pip as a user does, and used through every entry."""
+
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+HOME = Path(__file__).parents[1]
+EXAMPLE = HOME / "examples" / "plugin"
+USE = """
+from dataclasses import replace
+import contextlib, io, struct, sys, warnings
+import numpy as np, torch
+import dualpix
+from dualpix.cli import main
+from dualpix.plugins import PluginWarning
+
+def run(*words):
+    sys.argv, output = ["dualpix", *words], io.StringIO()
+    with contextlib.redirect_stdout(output), contextlib.suppress(SystemExit):
+        main()
+    return output.getvalue()
+
+warnings.simplefilter("ignore", PluginWarning)
+rng = np.random.default_rng(0)
+pictures = rng.integers(0, 255, (3, 40, 48, 3), dtype=np.uint8)
+for name, picture in zip(("left", "right", "sharp"), pictures):
+    dualpix.write_picture(f"set/{name}.png", torch.from_numpy(picture).permute(2, 0, 1) / 255)
+open("set/pairs.txt", "w").write("left.png right.png sharp.png\\n")
+for name, picture in zip("LR", pictures):
+    open(f"a_{name}.example", "wb").write(b"EXAMPLE" + struct.pack("<II", 48, 40) + picture.tobytes())
+rows = np.empty((80, 48, 3), np.uint8)
+rows[0::2], rows[1::2] = pictures[:2]
+np.save(open("both.rows", "wb"), rows)
+
+assert "example-net" in run("methods")
+tiny = dict(network="example-net", arguments={}, steps=2, batch=1, crop=32, scene=32, validate_every=2)
+for loss in ("example-loss", "example-objective"):
+    recipe = replace(dualpix.RECIPES["tiny"], loss=loss, precision="fp32", **tiny)
+    dualpix.train(recipe, f"run-{loss}", data="set")
+weights = "run-example-loss/best.safetensors"
+with_engine = ("-w", weights, "--engine", "example-engine", "--force")
+print(run("deblur", "a_L.example", "a_R.example", "-o", "one.png", *with_engine))
+print(run("deblur", "both.rows", "-o", "two.png", "-w", weights, "--force"))
+one, two = (dualpix.read_picture(name).pixels for name in ("one.png", "two.png"))
+assert (one - two).abs().max() < 1.5 / 255, (one - two).abs().max()
+print(run("evaluate", "set", "-m", weights, "--extra", "example-metric"))
+"""
+
+
+def install(place: Path, name: str, files: dict[str, bytes], entries: dict[str, dict[str, str]]) -> None:
+    """Put a wheel together and let pip install it, into a folder of its own and without a network."""
+    wheel, facts = (
+        place / f"{name.replace('-', '_')}-0.1.0-py3-none-any.whl",
+        f"{name.replace('-', '_')}-0.1.0.dist-info",
+    )
+    groups = "".join(f"[{group}]\n" + "".join(f"{k} = {v}\n" for k, v in own.items()) for group, own in entries.items())
+    files |= {
+        f"{facts}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1.0\n".encode(),
+        f"{facts}/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{facts}/entry_points.txt": groups.encode(),
+    }
+    record = "".join(f"{file},,\n" for file in (*files, f"{facts}/RECORD"))
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for file, content in (files | {f"{facts}/RECORD": record.encode()}).items():
+            archive.writestr(file, content)
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", "--no-compile"]
+    command += ["--disable-pip-version-check", "--target", str(place / "site"), "--upgrade", str(wheel)]
+    subprocess.run(command, check=True, capture_output=True, timeout=200)
+
+
+def python(place: Path, code: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", f"import sys\nsys.path[:0] = ['site', '{HOME / 'src'}']\n{code}"]
+    return subprocess.run(command, cwd=place, capture_output=True, text=True, timeout=400)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("plugins")
+    sources = sorted((EXAMPLE / "src").rglob("*.py"))
+    files = {path.relative_to(EXAMPLE / "src").as_posix(): path.read_bytes() for path in sources}
+    install(
+        place,
+        "dualpix-example",
+        files,
+        tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]["entry-points"],
+    )
+    return place
+
+
+def test_the_example_adds_one_of_each_and_works_through_every_entry(place: Path) -> None:
+    (place / "set").mkdir()
+    done = python(place, USE)
+    assert done.returncode == 0, done.stderr
+    assert "example-metric" in done.stdout, done.stderr
+
+
+def test_a_broken_plugin_is_named_and_everything_else_works(place: Path) -> None:
+    broken = {
+        "dualpix.networks": {"mccnet": "z_broken:thing", "example-net": "z_broken:thing", "gone": "z_missing:thing"},
+        "dualpix.losses": {"text": "z_broken:text"},
+        "dualpix.engines": {"old": "z_broken:Old"},
+        "dualpix.formats": {"OLD": "z_broken:Old", "ends": "z_exits:thing"},
+    }
+    files = {
+        "z_broken.py": b"thing = print\ntext = 'abc'\nclass Old:\n    precisions, cpu_only = ('fp32',), True\n",
+        "z_exits.py": b"raise SystemExit(3)\n",
+    }
+    install(place, "z-broken", files, broken)
+    code = """
+import warnings
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    import dualpix
+    from dualpix.inference.engines import ENGINES
+    from dualpix.io.formats import FORMATS
+    names = [*dualpix.NETWORKS, *dualpix.LOSSES, *ENGINES, *FORMATS]
+for one in told:
+    print(one.category.__name__, one.message)
+print(sorted({"example-net", "gone", "text", "old", "OLD", "ends"} & set(names)))
+assert dualpix.NETWORKS["mccnet"].__module__ == "dualpix.networks.mccnet.model"
+"""
+    done = python(place, code)
+    assert done.returncode == 0, done.stderr
+    expected = [
+        "'OLD' of z-broken cannot be used among the formats: it is no Format of dualpix.io.formats.record.",
+        "'ends' of z-broken cannot be used among the formats: SystemExit: 3.",
+        "'example-net' of z-broken cannot be used among the networks: another package brought an entry of that name"
+        " before.",
+        "'gone' of z-broken cannot be used among the networks: ModuleNotFoundError: No module named 'z_missing'.",
+        "'mccnet' of z-broken cannot be used among the networks: dualpix itself has an entry of that name.",
+        "'old' of z-broken cannot be used among the engines: it has no dry_run, which this version of dualpix needs.",
+        "'text' of z-broken cannot be used among the losses: it is nothing that can be called.",
+        "['example-net']",
+    ]
+    lines = done.stdout.splitlines()
+    assert sorted(line.removeprefix("PluginWarning ") for line in lines[:-1]) == expected[:-1]
+    assert lines[-1] == expected[-1]
+
+    noted = python(place, "import sys\nsys.argv = ['dualpix', 'methods']\nfrom dualpix.cli import main\nmain()")
+    assert noted.returncode == 0
+    assert "Note: 'gone' of z-broken cannot be used among the networks" in noted.stderr
+    assert "PluginWarning" not in noted.stderr
