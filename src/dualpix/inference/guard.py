@@ -25,8 +25,13 @@ which what deblurring moves to and fro is gone."""
 
 
 class Allowed(NamedTuple):
-    """How large a difference may be: without any contrast near by, and for each unit of the standard deviation of all
-    levels, and of colours alone."""
+    """How large a difference may be.
+
+    Attributes:
+        flat: Without any contrast near by.
+        contrast: More for each unit of the standard deviation of all levels near by.
+        colours: More for each unit of that of colours alone.
+    """
 
     flat: float
     contrast: float
@@ -123,8 +128,10 @@ def share_of_views(found: Comparison) -> Tensor:
 
 
 def _contrast(level: Tensor, texture: Tensor) -> Tensor:
-    """The largest standard deviation near by, 1 h w, of blocks whose means are `level`, C h w, and whose variances are
-    `texture`, 1 h w."""
+    """The largest standard deviation near by, 1 h w.
+
+    `level`: means of the blocks, C h w; `texture`: their variances, 1 h w.
+    """
     between = (_mean(level.square(), NEAR) - _mean(level, NEAR).square()).mean(0, keepdim=True)
     variance = (_mean(texture, NEAR) + between).clamp(min=0)
     return F.max_pool2d(variance[None], REACH, 1, REACH // 2)[0].sqrt()

@@ -130,8 +130,9 @@ def check(upload: Upload, checkpoint: Checkpoint, go_on: GoOn = lambda: None) ->
 def deblur(
     upload: Upload, checkpoint: Checkpoint, options: DeblurOptions, progress: Progress, go_on: GoOn = lambda: None
 ) -> tuple[str, tuple[str, ...], str]:
-    """Write RESULT (float32 3 x H x W, exact) and AFTER (to look at); return how it was run, notes for the user, and
-    what was changed.
+    """Write RESULT (float32 3 x H x W, exact) and AFTER (to look at).
+
+    Returns how it was run, notes for the user, and what was changed.
 
     `progress` is called between bands, `go_on` between other steps, and both may raise to stop. Raises PictureError,
     PairError or MachineError, and OSError.
