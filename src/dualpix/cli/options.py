@@ -1,5 +1,6 @@
 """Options that mean the same in every command."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -29,6 +30,21 @@ Mirror = Annotated[
 Scale = Annotated[
     str,
     typer.Option(metavar="NAME", help="Deblur wide blur at 1/2, 1/4 ... of the size; 1: at full size alone; or auto."),
+]
+Strength = Annotated[
+    float, typer.Option(metavar="SHARE", help="How much of the result: 0, as taken, to 1; the rest is the views' mean.")
+]
+KeepBlur = Annotated[
+    str | None,
+    typer.Option(
+        "--keep-blur",
+        metavar="WHAT",
+        help="Leave this as blurred as it was: behind, in-front, 'beyond 2', or 1..3 pixels of disparity.",
+    ),
+]
+Mask = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Sharp only where this picture is white. Folders: a folder of such pictures."),
 ]
 Layout = Annotated[
     str | None,

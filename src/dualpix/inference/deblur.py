@@ -12,9 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from dualpix.errors import CheckpointError, MachineError, PairError, memory_told, option
-from dualpix.inference import engines, scales
+from dualpix.inference import engines, scales, selective
 from dualpix.inference.bands import Done, Progress, run_bands, run_fitting
+from dualpix.inference.blending import blend
+from dualpix.inference.comparison import compare
 from dualpix.inference.engines import AnyRunner
+from dualpix.inference.finder import gives_disparity
 from dualpix.inference.guard import watch
 from dualpix.inference.options import DeblurOptions, Keywords, options_of
 from dualpix.inference.planning import Plan
@@ -46,12 +49,14 @@ class Deblurred:
         warnings: What looks odd about the pair, or had to be done differently, one sentence each.
         verdict: What `inspect` says about the pair.
         report: How much was changed, and whether the weights know such blur.
+        mask: If only a part was made sharp, 1 there and 0 where the picture is as it was taken, 1 x H x W; else None.
     """
 
     picture: Tensor
     plan: Plan
     warnings: tuple[str, ...]
     verdict: str = ""
+    mask: Tensor | None = None
     report: RunReport | None = None
 
 
@@ -134,7 +139,13 @@ def deblur_pair(
         require_pair(sample["left"], sample["right"])
         laid = sample if "quarter_turns" in sample else lay_along_rows(sample, chosen.turn)
         done = _deblurred(laid, weights, chosen, strict, progress)
-        return done if laid is sample else replace(done, picture=restore_orientation(done.picture, laid))
+        return done if laid is sample else oriented(done, laid)
+
+
+def oriented(done: Deblurred, views: Sample) -> Deblurred:
+    """`done` with its picture and mask turned the way the file of `views` lay."""
+    mask = None if done.mask is None else restore_orientation(done.mask, views)
+    return replace(done, picture=restore_orientation(done.picture, views), mask=mask)
 
 
 def _deblurred(
@@ -151,9 +162,10 @@ def _deblurred(
             advice = f"To say which way, give {ways}; to go on all the same, {option('force')}."
         raise PairError(" ".join([*odd, advice]))
     left, right, matched = match_brightness(sample["left"], sample["right"])
-    sample = {**sample, "left": left, "right": right}
+    given, sample = sample, {**sample, "left": left, "right": right}
     warnings = [*sample.get("notes", ()), *odd, *([matched] if matched else [])]
     network = open_network(weights)
+    mask = selective.prepare(network, given, options)
     steps, told = scales.choose_for(network, found.matches, (left.shape[1], left.shape[2]), options.scale)
     warnings += told
     threads.follow()
@@ -169,18 +181,22 @@ def _deblurred(
     if runner.precision != "fp32" and not _is_finite(picture):
         warnings.append(f"{runner.precision} gave NaN or infinity for this pair, so it was computed again in fp32.")
         picture, plan, notes = run(engines.start(network, runner.engine, "fp32", options.device))
-    seen = watch(picture, _pick_views(sample, runner.spec.views), sample["name"], plan.scales[0], options.guard)
+    inputs = _pick_views(sample, runner.spec.views)
+    seen = watch(picture, inputs, sample["name"], plan.scales[0], options.guard)
+    picture, mask = selective.apply(picture, given, mask, network, steps[0], options)
+    picture = blend(picture, given["left"], given["right"], options.strength)
+    is_whole = mask is None and options.strength == 1
     report = summarise(
-        seen.comparison,
+        seen.comparison if is_whole else compare(picture, inputs, seen.comparison.block_px),
         noise_of(left),
         found.matches,
         recipe_of(weights),
         plan.scales,
         scale=options.scale,
-        tells_disparity=scales.tells_disparity(network),
+        tells_disparity=gives_disparity(network),
         mixed_in=seen.mixed_in,
     )
-    return Deblurred(picture, plan, (*warnings, *notes, *seen.notes), found.verdict, report)
+    return Deblurred(picture, plan, (*warnings, *notes, *seen.notes), found.verdict, mask, report)
 
 
 def _run_chosen(network: Network, options: DeblurOptions, pixels: int, run: Run) -> tuple[AnyRunner, Done]:

@@ -6,6 +6,7 @@ from dualpix.errors import PairError
 from dualpix.inference import scales
 from dualpix.inference.comparison import BLOCK_PX, compare
 from dualpix.inference.deblur import WeightsLike, as_sample, open_network, recipe_of
+from dualpix.inference.finder import gives_disparity
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.summary import RunReport, summarise
 from dualpix.io import PictureLike, as_picture
@@ -62,5 +63,5 @@ def report(
         recipe_of(weights),
         steps,
         scale=options.scale,
-        tells_disparity=scales.tells_disparity(network),
+        tells_disparity=gives_disparity(network),
     )
