@@ -40,6 +40,7 @@ PUBLIC = [
     "read_pair",
     "read_picture",
     "refocus",
+    "report",
     "save_pretrained",
     "simulate",
     "train",

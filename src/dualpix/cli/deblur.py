@@ -48,6 +48,7 @@ from dualpix.cli.options import (
     Mask,
     Memory,
     Mirror,
+    NoGuard,
     Overwrite,
     Precision,
     Scale,
@@ -98,6 +99,7 @@ def deblur(
     shard: Part = None,
     suffix: Format = None,
     allow_outside: AllowOutside = False,
+    no_guard: NoGuard = False,
     disparity: DisparityFile = None,
     disparity_picture: DisparityPicture = None,
     confidence: ConfidenceFile = None,
@@ -153,6 +155,7 @@ def deblur(
         swap=swap,
         turn=turn,
         software=f"dualpix {__version__}",
+        guard=not no_guard,
     )
     part = MaskFile(mask_out, options)
     if is_many:
@@ -182,6 +185,7 @@ def deblur(
         lost = save_result(path, done.picture, inherited, overwrite=overwrite)
     for note in (*done.warnings, *lost):
         say(f"Note: {note}")
+    say(str(done.report))
     if done.verdict in UNSURE:
         say(f"Note: Of this pair `dualpix inspect` says: {done.verdict}.")
     width, height = size_in_file(path, done.picture, inherited)

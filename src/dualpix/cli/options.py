@@ -58,6 +58,9 @@ Turn = Annotated[
     str,
     typer.Option(metavar="NAME", help="Upright views: auto finds out; left, right or half turns them, none does not."),
 ]
+NoGuard = Annotated[
+    bool, typer.Option("--no-guard", help="Mix no views in where the result has what cannot come from them.")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]
 
 

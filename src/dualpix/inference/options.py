@@ -24,7 +24,7 @@ DEPTHS = (8, 16)
 
 SHAPING = ("precision", "device", "engine", "mirror", "depth", "strip_metadata", "layout", "swap")
 """Fields that the finished picture depends on, in the order in which the first journals had them."""
-LATER = ("turn", "scale", "strength", "keep_blur", "mask", "refocus")
+LATER = ("turn", "scale", "strength", "keep_blur", "mask", "refocus", "guard")
 """Such fields that journals did not have from the beginning: only where they are not as usual."""
 
 
@@ -54,6 +54,7 @@ class DeblurOptions:
         mask: a picture of the same size, white where the result is to be sharp and black where it is to stay as taken:
             instead of `keep_blur`. For folders, a folder of masks, named like the pictures that are made.
         refocus: give the sharp picture another plane in focus and another aperture; None leaves it sharp everywhere.
+        guard: mix the views in where the result has colours, brightness or patterns that cannot come from them.
 
     Those that say how files are read and written, of no meaning where arrays come and go:
 
@@ -98,6 +99,7 @@ class DeblurOptions:
     keep_blur: str | None = None
     mask: PictureLike | None = None
     refocus: Refocus | None = None
+    guard: bool = True
 
     def __post_init__(self) -> None:
         engines.check(self.engine, self.precision, self.device)
@@ -162,6 +164,7 @@ class Keywords(TypedDict, total=False):
     strength: float
     keep_blur: str | None
     mask: PictureLike | None
+    guard: bool
 
 
 def options_of(options: DeblurOptions | None, keywords: Keywords) -> DeblurOptions:

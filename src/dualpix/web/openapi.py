@@ -24,6 +24,7 @@ JOB: Json = {
         "check": {"type": ["object", "null"], "description": "As `dualpix inspect --json` prints."},
         "notes": {"type": "array", "items": {"type": "string"}},
         "plan": {"type": ["string", "null"], "description": "How it was run."},
+        "report": {"type": ["string", "null"], "description": "How much was changed, and whether such blur is known."},
         "fetched": {"type": "boolean", "description": "Whether the result has been downloaded."},
         "status": {"type": "integer", "description": "200, or the HTTP status that says what went wrong."},
         "error": {"type": ["string", "null"]},

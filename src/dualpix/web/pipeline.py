@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from dualpix import __version__
-from dualpix.errors import DualpixError
+from dualpix.errors import DualpixError, spelled
 from dualpix.inference.blending import ALL, blend, with_choices
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import Inherited, deblur_views, output_profile, save_result
@@ -39,6 +39,7 @@ AN_OPTION = "\ue000"
 
 ADVICE = (
     (rf" \((?:{AN_OPTION}|dualpix [\w -]+)\)", ""),
+    (r" \((?:--no-guard|guard=False) [^)]*\)", ""),
     (r"; give the other view as well, or say how both lie in it: [^.;]*", "; give the other view as well"),
     (r" and at what dualpix inspect says", ""),
     (rf", as {AN_OPTION} asks; give less, or leave it out", "; use smaller views"),
@@ -130,8 +131,10 @@ def check(upload: Upload, checkpoint: Checkpoint, go_on: GoOn = lambda: None) ->
 
 def deblur(
     upload: Upload, checkpoint: Checkpoint, options: DeblurOptions, progress: Progress, go_on: GoOn = lambda: None
-) -> tuple[str, tuple[str, ...]]:
-    """Write RESULT (float32 3 x H x W, exact), AFTER (to look at) and the disparity; return how it was run, and notes.
+) -> tuple[str, tuple[str, ...], str]:
+    """Write RESULT (float32 3 x H x W, exact) AFTER (to look at) and the disparity.
+
+    Returns how it was run, notes for the user, and what was changed.
 
     `progress` is called between bands, `go_on` between other steps, and both may raise to stop. Raises PictureError,
     PairError or MachineError, and OSError.
@@ -145,7 +148,9 @@ def deblur(
     _write_preview(upload.folder / AFTER, done.picture, views)
     go_on()
     keep_planes(upload.folder, views, checkpoint, options, done.plan.scales[0])
-    return str(done.plan), tuple(reworded(warning, upload.folder, upload.names) for warning in done.warnings)
+    notes = tuple(reworded(warning, upload.folder, upload.names) for warning in done.warnings)
+    report = "" if done.report is None else spelled(done.report.sentence, lambda *_: AN_OPTION)
+    return str(done.plan), notes, reworded(report, upload.folder, upload.names)
 
 
 def render(upload: Upload, checked: Checked, suffix: str, depth: int, strength: float, keep: str | None = None) -> Path:

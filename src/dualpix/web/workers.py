@@ -154,7 +154,8 @@ class Workers:
             pixels = job.checked.found["width"] * job.checked.found["height"]
             with self._lock:
                 self._space.require(RESULT_BYTES_A_PIXEL * pixels)
-            job.plan, job.notes = pipeline.deblur(job.upload, self._checkpoint, self._options, progress, go_on)
+            made = pipeline.deblur(job.upload, self._checkpoint, self._options, progress, go_on)
+            job.plan, job.notes, job.report = made
             job.version += 1
             self.pace_s = time.monotonic() - job.began_s
             return DONE

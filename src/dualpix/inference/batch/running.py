@@ -48,7 +48,7 @@ class Outcome:
         error: One sentence; empty if nothing failed.
         warnings: One sentence each.
         details: About the picture: width, height, depth, seconds, bands, scales, precision, device, weights and their
-            hash.
+            hash, and what `RunReport.as_json` gives.
         worked: Whether any work was needed to find out.
     """
 
@@ -294,7 +294,11 @@ class _Bench:
             "weights": self.weights.opened.path.stem,
             "weights_sha256": self.weights.sha256,
         }
-        return Outcome(step.job, "made", warnings=(*done.warnings, *lost), details=details)
+        warnings = [*done.warnings, *lost]
+        if done.report is not None:
+            details |= done.report.as_json()
+            warnings += [str(done.report)] if done.report.advice else []
+        return Outcome(step.job, "made", warnings=tuple(warnings), details=details)
 
 
 def _sentence(error: Exception) -> str:

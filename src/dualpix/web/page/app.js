@@ -195,7 +195,7 @@ function showPair() {
 async function showResult() {
   const mine = turn;
   show("result");
-  part("how").textContent = job.plan ? `${size(job.check).join(" × ")} pixels in ${clock(job.seconds)}.` : "";
+  part("how").textContent = job.plan ? `${size(job.check).join(" × ")} pixels in ${clock(job.seconds)}. ${job.report || ""}` : "";
   part("saved").textContent = "Loading both pictures";
   try {
     await viewer.show(address("before"), address("preview"));
