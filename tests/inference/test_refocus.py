@@ -65,7 +65,7 @@ def test_too_little_memory_is_told_before_the_work() -> None:
 
 def test_upright_views_give_the_picture_of_lying_ones_turned(pair: Pair) -> None:
     """A point is one of the picture as it lies in the file."""
-    weights, asked = tiny(), {"aperture": 2.0, "rho": 0.5}
+    weights, asked = tiny(), {"aperture": 2.0, "rho": 0.5, "guard": False}
     lying = dualpix.refocus(*pair, weights, focus_at=(40, 20), turn="none", **asked)
     upright = [torch.rot90(view, 1, (1, 2)) for view in pair]
     turned = dualpix.refocus(*upright, weights, focus_at=(20, 127 - 40), turn="right", **asked)
