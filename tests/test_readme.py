@@ -50,6 +50,7 @@ NOT_RUN = {
     "python benchmarks/table1_counts.py --write docs/table1.md": "tests/networks/test_counting_page.py compares",
     "dualpix evaluate DATA --methods all": "a dozen large networks; tests/evaluating/test_systems.py has small ones",
     "dualpix evaluate DATA --methods JNB,EBDB,MCCNet --method MCCNet=run/best.safetensors --peak-memory": "the same",
+    "dualpix compare first second -o comparison": "tests/training/test_compare.py compares two runs",
     "dualpix train mccnet learning_rate=3e-4 --photos photos -o run": HOURS,
     "dualpix train cpu start=mccnet-fast learning_rate=2e-4 --photos photos -o run": HOURS,
     "dualpix train cpu start=mccnet-fast learning_rate=2e-4 'far_px=[2,12]' --photos photos -o run": HOURS,

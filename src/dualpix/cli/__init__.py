@@ -5,6 +5,7 @@ One file for each command, named as the command and its function are.
 
 from dualpix.cli import (
     calibrate,
+    compare,
     deblur,
     demo,
     disparity,
@@ -32,6 +33,7 @@ COMMANDS = (
     demo.demo,
     simulate.simulate,
     train.train,
+    compare.compare,
     evaluate.evaluate,
     methods.methods,
     import_weights.import_weights,
