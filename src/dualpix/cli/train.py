@@ -9,7 +9,9 @@ from dualpix.cli.telling import say, show
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(metavar="RECIPE", help="tiny (seconds), cpu (hours) or paper (GPU days).")],
+    recipe: Annotated[
+        str | None, typer.Argument(metavar="RECIPE", help="tiny (seconds), cpu (hours) or paper (GPU days).")
+    ] = None,
     changes: Annotated[
         list[str] | None, typer.Argument(metavar="FIELD=VALUE", help="Fields of the recipe to change.")
     ] = None,
@@ -26,7 +28,15 @@ def train(
     validation: Annotated[
         list[Path] | None, typer.Option(metavar="FOLDER", help="What to validate on; repeatable.")
     ] = None,
-    processes: Annotated[int, typer.Option(min=1, metavar="N", help="Processes that share the work.")] = 1,
+    processes: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Processes that share the work.", show_default="1")
+    ] = None,
+    again: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="RUN", help="Repeat this run in FOLDER, without a RECIPE, and say whether it is the same."
+        ),
+    ] = None,
 ) -> None:
     """Train a network by a recipe.
 
@@ -38,20 +48,29 @@ def train(
       dualpix train tiny --photos photos -o run
       dualpix train cpu learning_rate=3e-4 'arguments={"max_disparity": 12}' --photos photos -o run
       dualpix train cpu --processes 2 --photos photos -o run
+      dualpix train --again run -o repeated
     """
+    options = [("-o", output), *(("--photos", folder) for folder in photos or ())]
+    options += [(name, given) for name, given in (("--depths", depths), ("--data", data)) if given]
+    options += [("--validation", folder) for folder in validation or ()]
+    if again is not None:
+        if recipe is not None:
+            raise typer.BadParameter("a run is repeated by its own recipe; leave RECIPE out", param_hint="RECIPE")
+        given = {"photos": photos or (), "depths": depths, "data": data, "validation": validation or ()}
+        _repeat(again, output, given, processes, options)
+        return
+    if recipe is None:
+        raise typer.BadParameter("name one, such as tiny or cpu", param_hint="RECIPE")
     from dualpix.training import launch
     from dualpix.training import train as run
     from dualpix.training.recipes import current_changes, find_recipe
 
     fields = current_changes(recipe, _changes(changes or []), lambda hint: say(f"Note: {hint}"))
     chosen = find_recipe(recipe, fields)
-    if processes > 1:
-        options = [("-o", output), *(("--photos", folder) for folder in photos or ())]
-        options += [(name, given) for name, given in (("--depths", depths), ("--data", data)) if given]
-        options += [("--validation", folder) for folder in validation or ()]
+    if (processes or 1) > 1:
         words = [f"{field}={value}" for field, value in fields.items()]
         words = [recipe, *words, *(str(word) for option in options for word in option)]
-        raise typer.Exit(launch(processes, ["train", *words]))
+        raise typer.Exit(launch(processes or 1, ["train", *words]))
     reached = [0]
 
     def report(line: dict[str, Any]) -> None:
@@ -66,6 +85,31 @@ def train(
         raise typer.Exit(130)
     if reached[0]:  # 0 in all but the first of several processes.
         show(f"{best}: ready for `dualpix deblur --weights`")
+
+
+def _repeat(
+    former: Path, output: Path, given: dict[str, Any], processes: int | None, options: list[tuple[str, Path]]
+) -> None:
+    """Repeat a run, by as many processes as it had unless told otherwise."""
+    from dualpix.training import launch
+    from dualpix.training.again import again, find_repeatable
+
+    found = find_repeatable(former, output, **given)
+    count = processes or found.processes
+    if count > 1:
+        words = ["train", "--again", str(former), "--processes", "1"]
+        raise typer.Exit(launch(count, [*words, *(str(word) for option in options for word in option)]))
+    heard = [False]
+
+    def report(line: dict[str, Any]) -> None:
+        heard[0] = True
+        show(_in_words(line, found.step))
+
+    done = again(former, output, **given, report=report)
+    if heard[0]:  # not in all but the first of several processes
+        show(str(done))
+    if 0 < done.step < found.step:
+        raise typer.Exit(130)
 
 
 def _changes(texts: list[str]) -> dict[str, str]:
@@ -88,4 +132,6 @@ def _in_words(line: dict[str, Any], steps: int) -> str:
         shares = ", ".join(f"{part} {100 * line[part]:.0f} %" for part in PARTS if line[part] >= 0.005)
         speed = f"{line['pictures_per_s']:.1f} crops/s ({shares}), {60 * line['hours_left']:.0f} min left"
         return f"step {line['step']} of {steps}: loss {loss}, {speed}"
+    if "note" in line:
+        return f"Note: {line['note']}"
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in line.items())

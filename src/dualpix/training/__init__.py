@@ -21,11 +21,11 @@ from dualpix.training.feed import CropSource, Feed, pool_of, size_at, sizes
 from dualpix.training.launching import hang_up, launch
 from dualpix.training.learner import Learner
 from dualpix.training.memory import keep_freed_memory
-from dualpix.training.origin import origin
+from dualpix.training.origin import origin, surroundings
 from dualpix.training.processes import Processes, join
 from dualpix.training.recipes import RECIPES, Recipe
 from dualpix.training.rendering_ahead import RenderingAhead, remove_leftovers
-from dualpix.training.run_folder import Listener, RunFolder
+from dualpix.training.run_folder import Begun, Listener, RunFolder
 from dualpix.training.schedules import rate_at
 from dualpix.training.sources import Data, Validator, open_sources
 
@@ -46,6 +46,8 @@ def train(
     validation: Sequence[Data] = (),
     left_behind: int = MOST_LEFT_BEHIND,
     report: Listener | None = None,
+    begun: Begun | None = None,
+    is_last: Callable[[int], bool] | None = None,
 ) -> Path:
     """Train `recipe` (a `Recipe` or a name in RECIPES) in the run folder `folder`; the same call again resumes.
 
@@ -65,6 +67,10 @@ def train(
             split).
         left_behind: Scenes that stay on disk after leaving the pool, for other runs with the same settings.
         report: Called with the lines of the log as they are written.
+        begun: Called before the first step with the log's line on how this run begins: versions, machine, data. A text
+            that it returns becomes a note in the log.
+        is_last: Called with the number of a step before it is taken. True ends the run after it, with everything saved,
+            as Ctrl-C does.
 
     Returns:
         The weights to use: `best.safetensors`, the running mean with the highest validation PSNR (or, if the run was
@@ -92,7 +98,8 @@ def train(
         if processes.first and not run.knows(known["data"]):
             check_pairs(source, validator, recipe, learner.names, partial(_checking, run))
         processes.wait()
-        run.begin(learner, known)
+        places = {"photos": photos, "depths": depths, "data": data, "validation": validation}
+        run.begin(learner, known, surroundings(places), begun)
         processes.agree(learner.step, f"the step that {run.folder} holds")
         with (
             closing(Feed(source, recipe, learner.names, processes.share)) as feed,
@@ -101,7 +108,8 @@ def train(
         ):
             _fill(source, learner.step, processes, run, stop)
             forget = partial(_forget, source, processes, left_behind)
-            _loop(learner, feed, validator, run, processes, stop, reach, forget)
+            ends = partial(_ends, stop, is_last)
+            _loop(learner, feed, validator, run, processes, ends, reach, forget)
     return run.best if run.best.exists() else run.last
 
 
@@ -111,7 +119,7 @@ def _loop(
     validator: Validator,
     run: RunFolder,
     processes: Processes,
-    stop: list[bool],
+    ends: Callable[[int], bool],
     reach: Callable[[int], None],
     forget: Callable[[int], None],
 ) -> None:
@@ -127,7 +135,7 @@ def _loop(
             run.save(learner)
             raise
         rate, size = rate_at(recipe, learner.step), size_at(recipe, learner.step)
-        loss, stopping = learner.learn(batch, processes, stop[0])
+        loss, stopping = learner.learn(batch, processes, ends(learner.step + 1))
         reach(learner.step)
         run.count(loss, *size)
         ending = learner.step == recipe.steps
@@ -139,6 +147,10 @@ def _loop(
         if run.is_time() or stopping or ending:
             run.save(learner)
             forget(learner.step)
+
+
+def _ends(stop: list[bool], is_last: Callable[[int], bool] | None, step: int) -> bool:
+    return stop[0] or (is_last is not None and is_last(step))
 
 
 @contextmanager
