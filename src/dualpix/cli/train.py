@@ -31,6 +31,10 @@ def train(
     processes: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Processes that share the work.", show_default="1")
     ] = None,
+    track: Annotated[
+        str,
+        typer.Option(metavar="NAME", help="Also keep the curves in tensorboard, wandb or mlflow.", show_default=False),
+    ] = "",
     again: Annotated[
         Path | None,
         typer.Option(
@@ -50,14 +54,15 @@ def train(
       dualpix train cpu --processes 2 --photos photos -o run
       dualpix train --again run -o repeated
     """
-    options = [("-o", output), *(("--photos", folder) for folder in photos or ())]
+    options: list[tuple[str, str | Path]] = [("-o", output), *(("--photos", folder) for folder in photos or ())]
     options += [(name, given) for name, given in (("--depths", depths), ("--data", data)) if given]
     options += [("--validation", folder) for folder in validation or ()]
+    options += [("--track", track)] if track else []
     if again is not None:
         if recipe is not None:
             raise typer.BadParameter("a run is repeated by its own recipe; leave RECIPE out", param_hint="RECIPE")
         given = {"photos": photos or (), "depths": depths, "data": data, "validation": validation or ()}
-        _repeat(again, output, given, processes, options)
+        _repeat(again, output, given, processes, options, track)
         return
     if recipe is None:
         raise typer.BadParameter("name one, such as tiny or cpu", param_hint="RECIPE")
@@ -78,7 +83,14 @@ def train(
         show(_in_words(line, chosen.steps))
 
     best = run(
-        chosen, output, photos=photos or (), depths=depths, data=data, validation=validation or (), report=report
+        chosen,
+        output,
+        photos=photos or (),
+        depths=depths,
+        data=data,
+        validation=validation or (),
+        report=report,
+        track=track,
     )
     if 0 < reached[0] < chosen.steps:
         say(f"Stopped after step {reached[0]} of {chosen.steps}; the same command resumes.")
@@ -88,7 +100,12 @@ def train(
 
 
 def _repeat(
-    former: Path, output: Path, given: dict[str, Any], processes: int | None, options: list[tuple[str, Path]]
+    former: Path,
+    output: Path,
+    given: dict[str, Any],
+    processes: int | None,
+    options: list[tuple[str, str | Path]],
+    track: str,
 ) -> None:
     """Repeat a run, by as many processes as it had unless told otherwise."""
     from dualpix.training import launch
@@ -105,7 +122,7 @@ def _repeat(
         heard[0] = True
         show(_in_words(line, found.step))
 
-    done = again(former, output, **given, report=report)
+    done = again(former, output, **given, report=report, track=track)
     if heard[0]:  # not in all but the first of several processes
         show(str(done))
     if 0 < done.step < found.step:

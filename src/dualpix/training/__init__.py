@@ -28,6 +28,7 @@ from dualpix.training.rendering_ahead import RenderingAhead, remove_leftovers
 from dualpix.training.run_folder import Begun, Listener, RunFolder
 from dualpix.training.schedules import rate_at
 from dualpix.training.sources import Data, Validator, open_sources
+from dualpix.training.tracking import Tracking
 
 __all__ = ["launch", "train"]
 
@@ -48,6 +49,7 @@ def train(
     report: Listener | None = None,
     begun: Begun | None = None,
     is_last: Callable[[int], bool] | None = None,
+    track: str = "",
 ) -> Path:
     """Train `recipe` (a `Recipe` or a name in RECIPES) in the run folder `folder`; the same call again resumes.
 
@@ -71,6 +73,8 @@ def train(
             that it returns becomes a note in the log.
         is_last: Called with the number of a step before it is taken. True ends the run after it, with everything saved,
             as Ctrl-C does.
+        track: "tensorboard", "wandb" or "mlflow": keep losses, learning rate, speed and validations in that tracker
+            too, inside the run folder. One that fails is told once and left out.
 
     Returns:
         The weights to use: `best.safetensors`, the running mean with the highest validation PSNR (or, if the run was
@@ -81,12 +85,19 @@ def train(
             on there.
         DataError: The data cannot be used.
         CheckpointError: `last.pt` or the weights of `start` or `teacher` cannot be used.
-        MachineError: Another of several processes has ended.
+        MachineError: Another of several processes has ended, or the tracker is not installed.
         KeyboardInterrupt: The run was stopped before its first step.
     """
     recipe = pick(RECIPES, recipe, "recipe") if isinstance(recipe, str) else recipe
     keep_freed_memory()
-    with torch.enable_grad(), join() as processes, closing(RunFolder(Path(folder), recipe, processes, report)) as run:
+    tracking = Tracking(track, Path(folder), recipe, report)
+    with (
+        torch.enable_grad(),
+        join() as processes,
+        closing(RunFolder(Path(folder), recipe, processes, tracking.hear)) as run,
+        closing(tracking),
+    ):
+        tracking.note = lambda text: run.log({"note": text})
         for batch, _ in sizes(recipe):
             processes.share(batch)
         learner = Learner(recipe, run.clock, processes, run.precision)

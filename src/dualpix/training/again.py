@@ -104,6 +104,7 @@ def again(
     data: Data | None = None,
     validation: Sequence[Data] = (),
     report: Listener | None = None,
+    track: str = "",
 ) -> Repetition:
     """Repeat `run` in the run folder `folder`, by its recipe, up to the step of its last weights.
 
@@ -118,6 +119,7 @@ def again(
         data: See `photos`.
         validation: See `photos`.
         report: See `train`.
+        track: See `train`.
 
     Returns:
         Whether the last weights are the same; as text, one sentence.
@@ -136,6 +138,7 @@ def again(
             report=report,
             begun=repeatable.differences,
             is_last=lambda step: step >= repeatable.step,
+            track=track,
         )
     return _compared(repeatable, Path(folder) / "last.safetensors")
 
