@@ -165,12 +165,17 @@ def _start(run: PastRun) -> Mapping[str, Any]:
 
 def _flat(start: Mapping[str, Any]) -> dict[str, Any]:
     """What is compared of a start, in words for people."""
-    data, machine = (start.get(name) if isinstance(start.get(name), dict) else {} for name in ("data", "machine"))
+    data, machine = _table(start, "data"), _table(start, "machine")
     return (
         {name: start.get(name) for name in COMPARED if name in start}
-        | {name: (machine or {}).get(name) for name in MACHINE if name in (machine or {})}
-        | {f"fingerprint of {name}": value for name, value in (data or {}).items()}
+        | {name: machine[name] for name in MACHINE if name in machine}
+        | {f"fingerprint of {name}": value for name, value in data.items()}
     )
+
+
+def _table(start: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    found = start.get(name)
+    return found if isinstance(found, dict) else {}
 
 
 def _last(run: PastRun) -> tuple[int, Mapping[str, torch.Tensor] | None]:
@@ -215,7 +220,7 @@ def _at_home(place: str) -> Path:
 def _places(run: PastRun, given: Mapping[str, Any]) -> dict[str, Any]:
     """Where its data lie: as given now, as the log says, or as its command does."""
     start = _start(run)
-    named = start["given"] if isinstance(start.get("given"), dict) else _of_command(str(start.get("command", "")))
+    named = _table(start, "given") if "given" in start else _of_command(str(start.get("command", "")))
     places: dict[str, Any] = {}
     for name in DATA:
         one_of_many = name in ("photos", "validation")
@@ -232,9 +237,8 @@ def _places(run: PastRun, given: Mapping[str, Any]) -> dict[str, Any]:
                 )
         if found:
             places[name] = found if one_of_many else found[0]
-    data = start.get("data")
     for name, kind in (("photos", "photos"), ("data", "pairs")):
-        if isinstance(data, dict) and kind in data and name not in places:
+        if kind in _table(start, "data") and name not in places:
             raise DataError(f"{run.folder} does not say where its {kind} lie; give them by {_option(name)}.")
     if not {"photos", "data"} & set(places):
         raise DataError(
