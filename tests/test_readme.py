@@ -51,6 +51,7 @@ NOT_RUN = {
     "dualpix evaluate DATA --methods all": "a dozen large networks; tests/evaluating/test_systems.py has small ones",
     "dualpix evaluate DATA --methods JNB,EBDB,MCCNet --method MCCNet=run/best.safetensors --peak-memory": "the same",
     "dualpix train --again run -o repeated": "tests/training/test_again.py repeats one",
+    "dualpix sweep cpu learning_rate=2e-4,4e-4 seed=0,1 --minutes 10 --photos photos -o sweep": "takes 40 minutes",
     "dualpix compare first second -o comparison": "tests/training/test_compare.py compares two runs",
     "dualpix train mccnet learning_rate=3e-4 --photos photos -o run": HOURS,
     "dualpix train cpu start=mccnet-fast learning_rate=2e-4 --photos photos -o run": HOURS,

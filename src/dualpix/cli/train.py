@@ -70,7 +70,7 @@ def train(
     from dualpix.training import train as run
     from dualpix.training.recipes import current_changes, find_recipe
 
-    fields = current_changes(recipe, _changes(changes or []), lambda hint: say(f"Note: {hint}"))
+    fields = current_changes(recipe, changes_in(changes or []), lambda hint: say(f"Note: {hint}"))
     chosen = find_recipe(recipe, fields)
     if (processes or 1) > 1:
         words = [f"{field}={value}" for field, value in fields.items()]
@@ -80,7 +80,7 @@ def train(
 
     def report(line: dict[str, Any]) -> None:
         reached[0] = line.get("step", line.get("resumed_at_step", reached[0]))
-        show(_in_words(line, chosen.steps))
+        show(in_words(line, chosen.steps))
 
     best = run(
         chosen,
@@ -120,7 +120,7 @@ def _repeat(
 
     def report(line: dict[str, Any]) -> None:
         heard[0] = True
-        show(_in_words(line, found.step))
+        show(in_words(line, found.step))
 
     done = again(former, output, **given, report=report, track=track)
     if heard[0]:  # not in all but the first of several processes
@@ -129,7 +129,8 @@ def _repeat(
         raise typer.Exit(130)
 
 
-def _changes(texts: list[str]) -> dict[str, str]:
+def changes_in(texts: list[str]) -> dict[str, str]:
+    """From field to text, of words such as `steps=100`."""
     pairs = [text.partition("=") for text in texts]
     for field, equals, _ in pairs:
         if not equals:
@@ -137,7 +138,7 @@ def _changes(texts: list[str]) -> dict[str, str]:
     return {field: value for field, _, value in pairs}
 
 
-def _in_words(line: dict[str, Any], steps: int) -> str:
+def in_words(line: dict[str, Any], steps: int) -> str:
     """A line of the training log, for people."""
     from dualpix.training.clock import PARTS
 

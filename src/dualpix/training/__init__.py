@@ -71,8 +71,8 @@ def train(
         report: Called with the lines of the log as they are written.
         begun: Called before the first step with the log's line on how this run begins: versions, machine, data. A text
             that it returns becomes a note in the log.
-        is_last: Called with the number of a step before it is taken. True ends the run after it, with everything saved,
-            as Ctrl-C does.
+        is_last: Called with the number of a step before it is taken. True ends the run after it, with a validation and
+            everything saved; the same call without it goes on.
         track: "tensorboard", "wandb" or "mlflow": keep losses, learning rate, speed and validations in that tracker
             too, inside the run folder. One that fails is told once and left out.
 
@@ -119,9 +119,20 @@ def train(
         ):
             _fill(source, learner.step, processes, run, stop)
             forget = partial(_forget, source, processes, left_behind)
-            ends = partial(_ends, stop, is_last)
+            ends = _Ending(stop, is_last)
             _loop(learner, feed, validator, run, processes, ends, reach, forget)
     return run.best if run.best.exists() else run.last
+
+
+class _Ending:
+    """Whether a step is the last one. reached: the caller has said so, and no signal."""
+
+    def __init__(self, stop: list[bool], is_last: Callable[[int], bool] | None) -> None:
+        self.stop, self.is_last, self.reached = stop, is_last, False
+
+    def __call__(self, step: int) -> bool:
+        self.reached = self.is_last is not None and self.is_last(step)
+        return self.stop[0] or self.reached
 
 
 def _loop(
@@ -130,7 +141,7 @@ def _loop(
     validator: Validator,
     run: RunFolder,
     processes: Processes,
-    ends: Callable[[int], bool],
+    ends: _Ending,
     reach: Callable[[int], None],
     forget: Callable[[int], None],
 ) -> None:
@@ -153,15 +164,11 @@ def _loop(
         due = learner.step % REPORT_EVERY == 0
         if due or stopping or ending:
             run.report_progress(learner.step, rate, early=not due)
-        if learner.step % recipe.validate_every == 0 or ending:
+        if learner.step % recipe.validate_every == 0 or ending or (stopping and processes.any(ends.reached)):
             run.validate(learner, validator)
         if run.is_time() or stopping or ending:
             run.save(learner)
             forget(learner.step)
-
-
-def _ends(stop: list[bool], is_last: Callable[[int], bool] | None, step: int) -> bool:
-    return stop[0] or (is_last is not None and is_last(step))
 
 
 @contextmanager

@@ -159,7 +159,7 @@ def _scores(run: PastRun) -> dict[str, list[float]]:
 
 def _hours(run: PastRun) -> str:
     hours = [line["hours"] for line in run.lines if isinstance(line.get("hours"), int | float)]
-    return f"{hours[-1]:.2f}" if hours else NONE
+    return f"{hours[-1]:{'.2f' if hours[-1] >= 0.1 else '.2g'}}" if hours else NONE
 
 
 def _last_loss(run: PastRun) -> str:
