@@ -25,12 +25,13 @@ from typing import Any
 import torch
 
 from dualpix.errors import DualpixError
-from dualpix.inference.batch.journal import read_journals
+from dualpix.inference.batch.journal import Journal, read_journals
 from dualpix.inference.batch.manifest import read_manifest
 from dualpix.io import read_picture, suffix_of
 from dualpix.pairs import open_views
 from dualpix.training import curve
 from dualpix.weights import checkpoint
+from fuzzing import trained
 from fuzzing.files import FILES
 from fuzzing.mutations import mutate
 
@@ -42,7 +43,7 @@ except ImportError:  # no such system
 LONGEST_SENTENCE = 300
 SLOW_S = 30
 LARGE_KB = 700_000
-NAMES = {"journal": "dualpix-journal"}  # of files that are looked for by name
+NAMES = {"journal": "dualpix-journal", "state": "last", "recipe": "recipe"}  # of files that are looked for by name
 
 
 Reader = Callable[[Path], Any]
@@ -56,6 +57,13 @@ def _draw_log(path: Path) -> bytes | None:
     return curve.draw(curve.read_log(path))
 
 
+def _go_on(path: Path) -> None:
+    """Open the journal as a run does, and see that what it adds is found again."""
+    with Journal(path.parent, (1, 1), [path.parent]) as journal:
+        journal.append({"state": "made", "output": "new.png", "signature": "cd34", "file": [7, 8]})
+    assert read_journals(path.parent)["new.png"].made
+
+
 ANY: dict[str, Reader] = {
     "read_picture": lambda path: read_picture(path, limit_megapixels=4).pixels,
     "open_views": lambda path: open_views(path, limit_megapixels=4),
@@ -65,9 +73,13 @@ READERS: dict[str, dict[str, Reader]] = {
     "picture": {**ANY, "side-by-side": _layout("side-by-side")},
     "views": {"open_views": ANY["open_views"], **ANY},
     "manifest": {"read_manifest": read_manifest},
-    "journal": {"read_journals": lambda path: read_journals(path.parent)},
+    "journal": {"read_journals": lambda path: read_journals(path.parent), "Journal": _go_on},
     "log": {"read_log": _draw_log},
     "weights": {"load": lambda path: checkpoint.load(path).arguments, "read_card": checkpoint.read_card},
+    "state": {"resume": trained.resume},
+    "recipe": {"resume": trained.resume},
+    "ifan": {"translate": trained.read_ifan},
+    "keras": {"translate": trained.read_keras},
 }
 """Those of each kind of file, see `File`; the first reads the valid ones."""
 

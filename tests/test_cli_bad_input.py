@@ -187,6 +187,18 @@ def test_a_real_process_fails_without_a_traceback(folder: Path) -> None:
     assert "Traceback" not in done.stderr and "text.png" in done.stderr
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a folder in use cannot be deleted")
+def test_a_current_folder_that_was_deleted_is_one_sentence(
+    dualpix: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Libraries loaded later would end the process, in words of their own."""
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    code, out, err = dualpix("inspect", str(tmp_path / "a.png"), str(tmp_path / "b.png"))
+    assert (code, out) == (1, "") and "The current folder is not there any more" in err
+
+
 def test_options_for_folders_are_named_where_there_is_none(dualpix: Command, folder: Path) -> None:
     code, _, err = dualpix("deblur", "p_L.png", "p_R.png", "-o", "o.png", "--resume", "--json", "x", "--format", "png")
     assert code == 2 and "--resume, --json, --format: only for a folder, a pattern or a manifest" in err

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from dualpix.inference.batch.journal import read_journals
@@ -52,6 +53,14 @@ def test_closed_streams_cost_nothing(folder: Path) -> None:
     assert done.returncode == 0
     with Image.open(folder / "o.png") as made:
         assert made.size == (256, 224)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk at hand that is always full")
+def test_help_that_cannot_be_printed_is_one_sentence() -> None:
+    words = ["sh", "-c", '"$0" -m dualpix --help >/dev/full', sys.executable]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=200)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "standard output cannot be used: No space left on device" in done.stderr
 
 
 def test_folders_evaluations_and_mistakes_need_no_stderr_either(folder: Path) -> None:

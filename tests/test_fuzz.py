@@ -21,7 +21,7 @@ def fuzz() -> ModuleType:
 
 
 def test_every_broken_file_ends_in_a_result_or_in_one_sentence(fuzz: ModuleType, tmp_path: Path) -> None:
-    assert list(fuzz.try_files(list(fuzz.FILES), iter(range(12)), tmp_path)) == []
+    assert list(fuzz.try_files(list(fuzz.FILES), iter(range(9)), tmp_path)) == []
 
 
 EXPECTED = {
@@ -31,6 +31,10 @@ EXPECTED = {
     "journal": lambda histories: len(histories["a.png"].made) == 1 and not histories["a.png"].started,
     "log": lambda drawn: drawn.startswith(b"\x89PNG"),
     "weights": lambda arguments: arguments["max_disparity"] == 4,
+    "state": lambda step: step == 3,
+    "recipe": lambda step: step == 3,
+    "ifan": lambda state: len(state) > 90,
+    "keras": lambda state: len(state) == 48,
 }
 """What the first reader of each group makes of the valid files."""
 

@@ -39,6 +39,8 @@ PUBLIC = [
     "open_views",
     "read_pair",
     "read_picture",
+    "refocus",
+    "report",
     "save_pretrained",
     "simulate",
     "train",

@@ -3,7 +3,6 @@
 import io
 import json
 import struct
-import tempfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,13 +11,12 @@ from typing import Any, NamedTuple
 import imagecodecs
 import numpy as np
 import tifffile
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from dualpix import networks
 from dualpix.io.formats.png_chunks import MARK, chunk
-from dualpix.weights import checkpoint
+from fuzzing import trained
+from fuzzing.canon import cr3
 
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
 HEIC = Path(__file__).parents[2] / "tests" / "io" / "formats" / "heic"  # since no encoder is at hand
@@ -166,25 +164,18 @@ def directory(tags: dict[int, tuple[Any, ...]], at: int, following: int) -> byte
     return struct.pack("<H", len(tags)) + fields + struct.pack("<I", following) + behind
 
 
-def weights() -> bytes:
-    arguments = {"widths": [2, 2, 2, 2], "depths": [1, 0, 0, 0, 0, 0, 0], "max_disparity": 4}
-    with tempfile.TemporaryDirectory() as folder, torch.random.fork_rng():
-        torch.manual_seed(0)
-        network = networks.create("mccnet-fast", **arguments)
-        return checkpoint.save(
-            Path(folder) / "a.safetensors", network, "mccnet-fast", arguments, {"steps": 3}, {"psnr": 21.5}
-        ).read_bytes()
-
-
 def lines(*objects: dict[str, Any]) -> bytes:
     return b"".join(json.dumps(one).encode() + b"\n" for one in objects)
 
 
+CAMERA = b"II*\0\x08\0\0\0"
+CAMERA_TAGS = {256: ("I", 64), 257: ("I", 48), 271: ("s", b"Canon\0"), 272: ("s", b"Canon EOS R5\0"), 274: ("H", 1)}
 MANIFEST = lines(
     {"left": "a_L.png", "right": "a_R.png", "output": "deep/a.png"},
     {"left": "b.npz"},
     {"left": "c_L.tif", "right": "c_R.tif", "output": None},
 )
+CSV = b'"left","right","output"\n"a_L.png","a_R.png","deep/a.png"\n"b.npz"\n"c_L.tif","c_R.tif"\n'
 JOURNAL = lines(
     {"state": "started", "output": "a.png"},
     {"state": "made", "output": "a.png", "signature": "ab12", "file": [1200, 1700000000000000000]},
@@ -235,8 +226,14 @@ FILES: dict[str, Callable[[], File]] = {
     "npz-deflate": lambda: File(arrays(packed=True), ".npz", "views"),
     "dng": lambda: File(raw("dng"), ".dng", "views"),
     "cr2": lambda: File(raw("cr2"), ".cr2", "views"),
+    "cr3": lambda: File(cr3(CAMERA + directory(CAMERA_TAGS, 8, 0)), ".cr3", "views"),
     "manifest": lambda: File(MANIFEST, ".jsonl", "manifest"),
     "journal": lambda: File(JOURNAL, ".jsonl", "journal"),
     "log": lambda: File(LOG, ".jsonl", "log"),
-    "weights": lambda: File(weights(), ".safetensors", "weights"),
+    "csv": lambda: File(CSV, ".csv", "manifest"),
+    "weights": lambda: File(trained.weights(), ".safetensors", "weights"),
+    "state": lambda: File(trained.state(), ".pt", "state"),
+    "recipe": lambda: File(trained.recipe(), ".json", "recipe"),
+    "ifan": lambda: File(trained.ifan(), ".pt", "ifan"),
+    "keras": lambda: File(trained.keras(), ".hdf5", "keras"),
 }

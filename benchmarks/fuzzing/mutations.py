@@ -25,7 +25,7 @@ def mutate(content: bytes, dice: Random) -> bytes:
 
 
 def broken(content: bytes, dice: Random) -> bytes:
-    breaks = BREAKS + TEXT_BREAKS if content[:1] == b"{" else BREAKS
+    breaks = BREAKS + TEXT_BREAKS if content[:1] in (b"{", b'"') else BREAKS
     for _ in range(dice.choice((1, 1, 1, 2, 4))):
         content = dice.choice(breaks)(content, dice)
     return content

@@ -25,6 +25,8 @@ if TYPE_CHECKING:  # For type checkers and editors; `_HOMES` says the same to Py
     from dualpix.inference.disparity import disparity as disparity
     from dualpix.inference.optics import Optics as Optics
     from dualpix.inference.options import DeblurOptions as DeblurOptions
+    from dualpix.inference.refocus import refocus as refocus
+    from dualpix.inference.report import report as report
     from dualpix.io import read_picture as read_picture
     from dualpix.io import write_picture as write_picture
     from dualpix.networks import NETWORKS as NETWORKS
@@ -77,6 +79,8 @@ _HOMES = {
     "open_views": "pairs",
     "read_pair": "pairs",
     "read_picture": "io",
+    "refocus": "inference.refocus",
+    "report": "inference.report",
     "save_pretrained": "weights.pretrained",
     "simulate": "simulation.simulate",
     "train": "training",

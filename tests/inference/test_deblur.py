@@ -63,7 +63,8 @@ def pair(height: int, width: int, seed: int = 0) -> Sample:
 
 
 def run(sample: Sample, network: nn.Module, precision: str = "fp32", **options: object) -> Deblurred:
-    return deblur_pair(sample, network, precision=precision, **options)  # type: ignore[arg-type]
+    """What the network makes, whatever that is: these have learnt nothing."""
+    return deblur_pair(sample, network, precision=precision, guard=False, **options)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 48), (97, 50), (130, 33), (61, 20), (16, 16)])
@@ -182,10 +183,10 @@ def test_every_form_of_a_picture_gives_the_same_result(network: Matching) -> Non
         "tensors HWC": [(view / 65535).permute(1, 2, 0) for view in views],
     }
     for name, (left, right) in forms.items():
-        assert (deblur(left, right, network, precision="fp32") - expected).abs().max() < 1e-6, name
+        assert (deblur(left, right, network, precision="fp32", guard=False) - expected).abs().max() < 1e-6, name
     bytes_ = [(view // 257).to(torch.uint8) for view in views]
     fractions = [view.float() / 255 for view in bytes_]
-    assert torch.equal(deblur(*bytes_, network, precision="fp32"), deblur(*fractions, network, precision="fp32"))
+    assert torch.equal(*(deblur(*views, network, precision="fp32", guard=False) for views in (bytes_, fractions)))
 
 
 def test_bf16_keeps_the_depth_of_the_picture(network: Matching) -> None:
@@ -306,10 +307,11 @@ def test_pictures_that_are_no_pair_are_refused(network: Matching, left: Tensor, 
 def test_pillow_images_and_grey_arrays_of_either_byte_order_are_deblurred(network: Matching) -> None:
     left = np.rint(noise(1, 24, 32)[0].numpy() * 65535).astype(np.uint16)
     right = np.roll(left, 2, axis=1)
-    expected = deblur(*(torch.from_numpy(view / 65535).float().expand(3, -1, -1) for view in (left, right)), network)
+    views = (torch.from_numpy(view / 65535).float().expand(3, -1, -1) for view in (left, right))
+    expected = deblur(*views, network, guard=False)
     for kind in (">u2", "<u2"):
-        torch.testing.assert_close(deblur(left.astype(kind), right.astype(kind), network), expected)
-    torch.testing.assert_close(deblur(Image.fromarray(left), Image.fromarray(right), network), expected)
+        torch.testing.assert_close(deblur(left.astype(kind), right.astype(kind), network, guard=False), expected)
+    torch.testing.assert_close(deblur(Image.fromarray(left), Image.fromarray(right), network, guard=False), expected)
 
 
 @pytest.mark.parametrize("weights", [3, [], b"mccnet"])

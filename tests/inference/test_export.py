@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import dualpix as package
-from dualpix.errors import CheckpointError, MachineError, RecipeError
+from dualpix.errors import CheckpointError, DualpixError, MachineError, RecipeError
 from dualpix.inference.deblur import deblur_pair
 from dualpix.inference.disparity import disparity
 from dualpix.inference.export import MOST, SUFFIXES, export
@@ -160,6 +160,20 @@ def test_a_file_that_computes_something_else_is_not_left(
 def test_what_cannot_be_is_said(opened: Checkpoint, tmp_path: Path, how: Any, error: Any, said: str) -> None:
     with pytest.raises(error, match=said):
         export(opened, output=tmp_path / "net", **how)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_leaves_nothing(opened: Checkpoint, tmp_path: Path) -> None:
+    """The system refuses what goes beyond the limit of a file, as a full disk does; OpenVINO speaks of streams."""
+    resource = pytest.importorskip("resource", reason="no such system")
+    pytest.importorskip("openvino", reason="the extra dualpix[openvino] is not installed")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, hard))
+    try:
+        with pytest.raises(DualpixError, match=r"net\.xml cannot be written: .*; make room there"):
+            export(opened, "openvino", tmp_path / "net")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert list(tmp_path.iterdir()) == []
 
 

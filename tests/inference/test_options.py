@@ -13,6 +13,7 @@ from dualpix.errors import DualpixError
 from dualpix.evaluation import evaluate
 from dualpix.evaluation.demo import demonstrate
 from dualpix.inference.deblur import deblur, deblur_pair
+from dualpix.inference.focus import Refocus
 from dualpix.inference.options import DeblurOptions, Keywords, options_of
 
 Command = Callable[..., tuple[int, str, str]]
@@ -27,6 +28,7 @@ WRONG = {
     "layout": "diagonal",
     "turn": "sideways",
     "depth": 12,
+    "strength": 1.5,
 }
 
 
@@ -81,7 +83,10 @@ def test_keywords_are_fields_of_the_same_kind() -> None:
 def test_every_field_is_explained_and_shapes_the_picture_or_is_known_not_to() -> None:
     names = [field.name for field in fields(DeblurOptions)]
     assert all(f"{name}: " in (DeblurOptions.__doc__ or "") for name in names)
-    assert set(names) - set(DeblurOptions(turn="none", scale="1").shaping()) == {
+    unusual = DeblurOptions(turn="none", scale="1", guard=False, strength=0.5, keep_blur="behind").shaping()
+    assert set(names) - set(
+        unusual | DeblurOptions(mask="masks").shaping() | DeblurOptions(refocus=Refocus()).shaping()
+    ) == {
         "memory",
         "band_rows",
         "force",
@@ -95,7 +100,10 @@ def test_what_journals_hold_of_the_options_stays() -> None:
     usual += '"strip_metadata": false, "layout": null, "swap": false}'
     assert json.dumps(DeblurOptions(memory="2GB", force=True, software="x").shaping()) == usual
     assert json.dumps(DeblurOptions(turn="left").shaping()) == usual[:-1] + ', "turn": "left"}'
-    assert json.dumps(DeblurOptions(scale="1/2").shaping()) == usual[:-1] + ', "scale": "1/2"}'
+    assert json.dumps(DeblurOptions(scale="1/2", strength=1).shaping()) == usual[:-1] + ', "scale": "1/2"}'
+    assert json.dumps(DeblurOptions(strength=0.5).shaping()) == usual[:-1] + ', "strength": 0.5}'
+    assert json.dumps(DeblurOptions(keep_blur="1..3").shaping()) == usual[:-1] + ', "keep_blur": "1..3"}'
+    assert json.dumps(DeblurOptions(mask=Path("m.png")).shaping()) == usual[:-1] + ', "mask": "m.png"}'
 
 
 def test_views_are_exchanged_for_functions_too(folder: Path) -> None:

@@ -1,5 +1,6 @@
 """The way from a pair's files to the file of its picture, which every entry point takes."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from dualpix import __version__
 from dualpix.errors import PairError, PictureError
 from dualpix.inference import batch
 from dualpix.inference.deblur import deblur_pair
-from dualpix.inference.pipeline import DeblurOptions, deblur_views, load_pair, save_result
+from dualpix.inference.pipeline import DeblurOptions, deblur_views, load_pair, name_output, save_result
+from dualpix.io import check_output
 from dualpix.web import pipeline as page
 from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import Checkpoint
@@ -51,6 +53,10 @@ def test_all_doors_write_the_same_file(dualpix: Command, folder: Path, opened: C
     mixed = page.render(order, checked, ".png", 8, 0.25)
     with Image.open(mixed) as picture:
         assert picture.getexif()[305] == f"{NAME}, mccnet, weights w, strength 0.25"
+    for source, output in ((pair, "quarter.png"), (("-o", "many"), "many/tagged.png")):
+        words = (*source, "-o", output) if source is pair else (".", *source, "--include", "tagged*", "--resume")
+        code, _, errors = dualpix("deblur", *words, "-w", "w.safetensors", "--strength", "0.25")
+        assert code == 0 and (folder / output).read_bytes() == mixed.read_bytes(), errors
 
 
 def test_choices_reach_the_picture_and_the_file(folder: Path, opened: Checkpoint) -> None:
@@ -88,3 +94,16 @@ def test_what_stands_in_the_way_is_told_before_any_work(folder: Path, opened: Ch
         load_pair(Path("deep_L.tif"), left, right, opened, DeblurOptions())
     with pytest.raises(PictureError, match=r"\.pgm holds grey only"):
         load_pair(Path("out.pgm"), left, right, opened, DeblurOptions())
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no such system")
+def test_devices_and_pipes_are_no_places_for_a_picture(tmp_path: Path) -> None:
+    """Neither is replaced, and no file is made beside it."""
+    for name in ("pipe", "pipe.png"):
+        os.mkfifo(tmp_path / name)
+    for asked in ("", "/dev/null", str(tmp_path / "pipe"), str(tmp_path / "pipe.png")):
+        with pytest.raises(PictureError, match="not a place for a picture"):
+            name_output(asked, Path("a_L.png"), Path("a_R.png"), ".png")
+    with pytest.raises(PictureError, match="not a regular file"):
+        check_output(tmp_path / "pipe.png", overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["pipe", "pipe.png"]

@@ -91,6 +91,7 @@ def test_a_palette_is_looked_up_and_a_path_is_read(tmp_path: Path) -> None:
         (BYTES[:, :, :2], "20 x 24 x 2"),
         (np.zeros((1, 3, 20, 24)), "1 x 3 x 20 x 24"),
         (np.array(["a", None]), "not an array of numbers"),
+        (np.ma.masked_less(BYTES, 50), "masked pixels"),
         (Image.fromarray(BYTES).convert("CMYK"), "CMYK"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

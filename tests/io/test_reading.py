@@ -227,6 +227,13 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     assert "cannot be opened" in refusal(tmp_path / ("x" * 300 + ".png"))
     os.mkfifo(tmp_path / "pipe.png")
     assert "not a regular file" in refusal(tmp_path / "pipe.png")
+    assert "An empty text is not the path" in refusal("")
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").is_file(), reason="no file at hand that cannot be read")
+def test_a_disk_that_fails_is_named(tmp_path: Path) -> None:
+    """Its first bytes belong to nobody, and the system answers as a broken disk does."""
+    assert "/proc/self/mem cannot be read: Input/output error" in refusal(Path("/proc/self/mem"))
 
 
 def test_a_file_without_permission_is_refused(as_nobody: Path) -> None:

@@ -1,5 +1,6 @@
 """TIFF directories that promise what is not there: each is refused, none is filled up with black."""
 
+import io
 import struct
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import tifffile
 from dualpix.errors import PictureError
 from dualpix.io import read_picture
 
-OFFSETS, COUNTS, TILE_OFFSETS, TILE_COUNTS = 273, 279, 324, 325
+COMPRESSION, OFFSETS, COUNTS, TILE_OFFSETS, TILE_COUNTS = 259, 273, 279, 324, 325
 
 
 def refusal(path: Path, content: bytes) -> str:
@@ -65,6 +66,26 @@ def test_a_plain_segment_shorter_than_its_pixels_is_refused(tmp_path: Path, make
     content = make["tiff_by_library"](make["smooth"](), **layout)
     broken = with_value(content, (COUNTS, TILE_COUNTS)[tiled], 1, 10)
     assert "strips are shorter than its pixels" in refusal(tmp_path / "a.tif", broken)
+
+
+def test_plain_strips_that_share_bytes_are_refused_unless_they_are_the_same(tmp_path: Path, make) -> None:
+    levels = make["smooth"]()
+    levels[16:32] = levels[:16]
+    content = make["tiff_by_library"](levels, rowsperstrip=16)
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        first = file.pages.first.dataoffsets[0]
+    (tmp_path / "a.tif").write_bytes(with_value(content, OFFSETS, 1, first))
+    same = read_picture(tmp_path / "a.tif").pixels
+    (tmp_path / "a.tif").write_bytes(content)
+    assert (same == read_picture(tmp_path / "a.tif").pixels).all()
+    assert "overlap" in refusal(tmp_path / "a.tif", with_value(content, OFFSETS, 1, first + 6))
+
+
+def test_a_predictor_without_a_compression_that_knows_it_is_refused(tmp_path: Path, make) -> None:
+    """Some readers undo it, others pass over it."""
+    packed = make["tiff_by_library"](make["smooth"](), compression="packbits", predictor=True)
+    for content in (packed, with_value(packed, COMPRESSION, 0, 1)):
+        assert "a predictor, which its compression does not know" in refusal(tmp_path / "a.tif", content)
 
 
 def test_a_tag_given_twice_is_refused_if_it_says_two_things(tmp_path: Path, make) -> None:

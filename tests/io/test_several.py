@@ -50,6 +50,14 @@ def test_more_pictures_are_told(tmp_path: Path, make, ending: str) -> None:
         open_views(path, layout="two-pictures")
 
 
+def test_very_many_pictures_are_not_all_counted_nor_read(tmp_path: Path, make) -> None:
+    path = tmp_path / "a.ppm"
+    path.write_bytes(70 * (b"P6 24 20 255\n" + bytes(3 * 24 * 20)))
+    assert "a.ppm holds more than 64 pictures of one size: the first is used." in read_picture(path).notes
+    with pytest.raises(PairError, match="holds more than 64 pictures of one size, not two views"):
+        open_views(path, layout="two-pictures")
+
+
 @pytest.mark.parametrize("ending", [".mpo", ".tif", ".ppm"])
 def test_pictures_of_other_sizes_are_told(tmp_path: Path, make, ending: str) -> None:
     path = tmp_path / f"a{ending}"

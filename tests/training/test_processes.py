@@ -6,14 +6,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from dualpix.errors import RecipeError
-from dualpix.training import launch, train
+from dualpix.errors import MachineError, RecipeError
+from dualpix.training import launch, processes, train
 from dualpix.training.curve import points, read_log
 from dualpix.training.processes import Processes, join
 from dualpix.training.recipes import Recipe, to_dict
@@ -152,3 +153,32 @@ def test_alone_nothing_is_shared() -> None:
 def test_unequal_shares_are_refused() -> None:
     with pytest.raises(RecipeError, match="batch=5 cannot be shared by 2 processes; choose a multiple"):
         Processes(rank=0, count=2).share(5)
+
+
+PLACE = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"RANK": "abc"},
+            "The variable RANK of the environment is 'abc'; it must be a whole number from 0 to 1: .*torchrun",
+        ),
+        ({"RANK": "2"}, "RANK of the environment is '2'"),
+        ({"RANK": None}, "RANK of the environment is missing"),
+        ({"WORLD_SIZE": "0"}, "WORLD_SIZE of the environment is '0'"),
+        ({"LOCAL_WORLD_SIZE": "3"}, "LOCAL_WORLD_SIZE of the environment is '3'"),
+        ({"MASTER_PORT": "99999"}, "MASTER_PORT of the environment is '99999'"),
+        ({"MASTER_ADDR": "no.such.host.invalid"}, "2 processes could not meet at 'no.such.host.invalid', port 9"),
+        ({}, "2 processes could not meet at '127.0.0.1', port 9"),
+    ],
+)
+def test_a_place_that_leads_nowhere_is_one_sentence(
+    monkeypatch: pytest.MonkeyPatch, changes: dict[str, str | None], message: str
+) -> None:
+    monkeypatch.setattr(processes, "JOINING", timedelta(seconds=1))
+    for name, value in (PLACE | changes).items():
+        monkeypatch.setenv(name, value) if value is not None else monkeypatch.delenv(name, raising=False)
+    with pytest.raises(MachineError, match=message), join():
+        pass

@@ -23,6 +23,7 @@ def done(client: Client, pair: dict[str, bytes]) -> str:
     """A job that is done."""
     told = client.done(pair)
     assert told["state"] == "done" and told["error"] is None
+    assert told["report"].startswith("Changed ") and "--" not in told["report"] + "".join(told["notes"])
     return str(told["id"])
 
 

@@ -1,5 +1,6 @@
 """Uploads as they arrive: whole or not at all, and spoken of as their owner calls them."""
 
+import logging
 import re
 
 import pytest
@@ -22,6 +23,15 @@ def test_a_body_that_ends_inside_a_part(client: Client, pair: dict[str, bytes], 
     reply = client.ask("POST", "/api/jobs", sent, content_type=KIND)
     assert reply.status == 400 and "incomplete" in reply.error
     assert sorted(client.jobs.root.iterdir()) == before
+
+
+def test_damage_is_told_to_the_sender_alone(
+    client: Client, pair: dict[str, bytes], capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.root, "handlers", [])  # as in a server, which has none of pytest's
+    body = multipart(pair).replace(b"--", b"++", 1)
+    assert client.ask("POST", "/api/jobs", body, content_type=KIND).status == 400
+    assert capfd.readouterr() == ("", "")
 
 
 def test_an_empty_file_is_called_by_its_name(client: Client, pair: dict[str, bytes]) -> None:

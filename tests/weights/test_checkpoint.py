@@ -276,6 +276,7 @@ def test_headers_that_are_no_headers(tmp_path: Path, saved: Path) -> None:
 def test_descriptions_that_do_not_describe(saved: Path) -> None:
     refused(edit_card(saved, format=2), "newer")
     refused(edit_card(saved, format=None), "format")
+    refused(edit_card(saved, format=True), "format")
     refused(edit_card(saved, arguments=[]), "arguments")
     refused(edit_card(saved, recipe=None, scores="high"), "recipe", "scores")
     refused(edit_card(saved, network="tinny"), "tinny", "tiny")

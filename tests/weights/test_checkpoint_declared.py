@@ -73,6 +73,8 @@ def test_what_a_file_says_is_told_in_one_line(saved: Path) -> None:
 
     message = refused(rewrite(saved, rename))
     assert len(message) <= 600 and message.isprintable()
+    message = refused(describe(saved, card(arguments={"[" * 50_000: 1})))
+    assert len(message) <= 310 + len(str(saved)) and "unexpected keyword argument" in message
 
 
 def test_json_of_every_strange_kind(saved: Path) -> None:

@@ -16,6 +16,7 @@ from dualpix.cli import (
     import_weights,
     inspect,
     methods,
+    refocus,
     simulate,
     streams,
     sweep,
@@ -31,6 +32,7 @@ __all__ = ["app", "main"]
 COMMANDS = (
     deblur.deblur,
     disparity.disparity,
+    refocus.refocus,
     demo.demo,
     simulate.simulate,
     train.train,

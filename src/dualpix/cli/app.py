@@ -18,6 +18,7 @@ class Commands(TyperGroup):
         """Run a command; on Ctrl-C the exit code is 130."""
         try:
             with spelled_as(as_flag):
+                _check_current_folder()
                 return super().invoke(ctx)
         except DualpixError as error:
             message = error.spelled(as_flag)
@@ -31,6 +32,25 @@ class Commands(TyperGroup):
         say(f"dualpix: {message}")
         raise typer.Exit(1)
 
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Report errors of printing the help too, which happens before a command is invoked."""
+        try:
+            return super().main(*args, **kwargs)
+        except OSError as error:
+            message = _sentence(error)
+            if not message:
+                raise
+            say(f"dualpix: {message}")
+            raise SystemExit(1) from error
+
+
+def _check_current_folder() -> None:
+    """Raise DualpixError if it was deleted: libraries that are loaded later would end the process without a reason."""
+    try:
+        os.getcwd()
+    except OSError as error:
+        raise DualpixError("The current folder is not there any more; change to another one.") from error
+
 
 def _sentence(error: Exception) -> str:
     """The sentence about an error of the system or of memory; empty for a mistake in the program."""
@@ -38,7 +58,11 @@ def _sentence(error: Exception) -> str:
         return MEMORY_RAN_OUT
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         name = shortened(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else ""
-        return str(DualpixError(f"{name or 'A file'} cannot be used: {error.strerror or reason_of(error)}."))
+        return str(
+            DualpixError(
+                f"{name or 'A file or the standard output'} cannot be used: {error.strerror or reason_of(error)}."
+            )
+        )
     return ""
 
 

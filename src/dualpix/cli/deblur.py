@@ -27,6 +27,7 @@ from dualpix.cli.folders import (
     Resume,
     deblur_many,
 )
+from dualpix.cli.masking import MaskFile, MaskOut
 from dualpix.cli.optics import (
     FNumber,
     FocalLength,
@@ -42,12 +43,16 @@ from dualpix.cli.options import (
     Device,
     Engine,
     Force,
+    KeepBlur,
     Layout,
+    Mask,
     Memory,
     Mirror,
+    NoGuard,
     Overwrite,
     Precision,
     Scale,
+    Strength,
     Swap,
     Turn,
     Weights,
@@ -76,6 +81,10 @@ def deblur(
     engine: Engine = "auto",
     mirror: Mirror = False,
     scale: Scale = "auto",
+    strength: Strength = 1.0,
+    keep_blur: KeepBlur = None,
+    mask: Mask = None,
+    mask_out: MaskOut = None,
     depth: Annotated[int | None, typer.Option(metavar="BITS", help="8 or 16; without it, that of the views.")] = None,
     strip_metadata: Annotated[
         bool, typer.Option("--strip-metadata", help="Write neither colour profile nor EXIF nor XMP.")
@@ -90,6 +99,7 @@ def deblur(
     shard: Part = None,
     suffix: Format = None,
     allow_outside: AllowOutside = False,
+    no_guard: NoGuard = False,
     disparity: DisparityFile = None,
     disparity_picture: DisparityPicture = None,
     confidence: ConfidenceFile = None,
@@ -135,6 +145,9 @@ def deblur(
         engine=engine,
         mirror=mirror,
         scale=scale,
+        strength=strength,
+        keep_blur=keep_blur,
+        mask=mask,
         depth=depth,
         strip_metadata=strip_metadata,
         force=force or anyway,
@@ -142,8 +155,11 @@ def deblur(
         swap=swap,
         turn=turn,
         software=f"dualpix {__version__}",
+        guard=not no_guard,
     )
+    part = MaskFile(mask_out, options)
     if is_many:
+        part.refuse()
         maps.refuse()
         deblur_many(left, right, Path(output), weights, options, many, overwrite, suffix)
         return
@@ -154,7 +170,9 @@ def deblur(
 
     path = name_output(output, left, right, usual_suffix(left, layout))
     opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
-    maps.check(path, overwrite, [left] if right is None else [left, right], opened)
+    inputs = [path for path in (left, right, mask) if path is not None]
+    maps.check(path, overwrite, inputs, opened)
+    part.check(path, overwrite, inputs)
     with Status() as status:
         status.tell("reading")
         pair, inherited = load_pair(path, left, right, opened, options, overwrite=overwrite)
@@ -167,9 +185,11 @@ def deblur(
         lost = save_result(path, done.picture, inherited, overwrite=overwrite)
     for note in (*done.warnings, *lost):
         say(f"Note: {note}")
+    say(str(done.report))
     if done.verdict in UNSURE:
         say(f"Note: Of this pair `dualpix inspect` says: {done.verdict}.")
     width, height = size_in_file(path, done.picture, inherited)
     typer.echo(f"{path}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s ({done.plan})")
+    part.write(done.mask, inherited.metadata, overwrite)
     if maps:
         maps.write(pair, opened, inherited.metadata, overwrite, memory, device, optics)

@@ -1,5 +1,6 @@
 """Options that mean the same in every command."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -30,6 +31,21 @@ Scale = Annotated[
     str,
     typer.Option(metavar="NAME", help="Deblur wide blur at 1/2, 1/4 ... of the size; 1: at full size alone; or auto."),
 ]
+Strength = Annotated[
+    float, typer.Option(metavar="SHARE", help="How much of the result: 0, as taken, to 1; the rest is the views' mean.")
+]
+KeepBlur = Annotated[
+    str | None,
+    typer.Option(
+        "--keep-blur",
+        metavar="WHAT",
+        help="Leave this as blurred as it was: behind, in-front, 'beyond 2', or 1..3 pixels of disparity.",
+    ),
+]
+Mask = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Sharp only where this picture is white. Folders: a folder of such pictures."),
+]
 Layout = Annotated[
     str | None,
     typer.Option(
@@ -41,6 +57,9 @@ Swap = Annotated[bool, typer.Option("--swap", help="Exchange the views.")]
 Turn = Annotated[
     str,
     typer.Option(metavar="NAME", help="Upright views: auto finds out; left, right or half turns them, none does not."),
+]
+NoGuard = Annotated[
+    bool, typer.Option("--no-guard", help="Mix no views in where the result has what cannot come from them.")
 ]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]
 

@@ -94,7 +94,7 @@ def evaluate(
             and `comparison.png` go.
         protocol: The bit depth and the metrics, a name in `evaluation.metrics.PROTOCOLS`.
         extra: More metrics, names in `evaluation.metrics.METRICS`.
-        options: Those of `deblur`.
+        options: Those of `deblur`, but for `guard`: what is measured is the network, and nothing is mixed in.
         peak_memory: Run each method once more, on the first picture, to measure its memory (see `evaluation.peak`).
         overwrite: Let the folder hold files already, and replace them.
         scenes: How many samples `comparison.png` shows.
@@ -105,7 +105,7 @@ def evaluate(
         DataError: No sample has a sharp picture, or the folder is not empty and `overwrite` is not set.
         DualpixError: The data or a method cannot be opened.
     """
-    chosen = options_of(options, keywords)
+    chosen = replace(options_of(options, keywords), guard=False)
     dataset = open_dataset(data) if isinstance(data, str | Path) else data
     place = _prepare(Path(folder), overwrite)
     # All methods are opened, and the input is scored, before hours of work: what is wrong shows at once.

@@ -90,8 +90,8 @@ def blurred(sample: Sample) -> Tensor:
 
 
 def as_method(thing: Method | nn.Module) -> Method:
-    """`thing` itself, or a network run by `deblur_pair`."""
-    return partial(deblur_pair, weights=thing) if isinstance(thing, nn.Module) else thing
+    """`thing` itself, or a network run by `deblur_pair`, unguarded: it is the network that is measured."""
+    return partial(deblur_pair, weights=thing, guard=False) if isinstance(thing, nn.Module) else thing
 
 
 def each(

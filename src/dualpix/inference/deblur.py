@@ -1,23 +1,29 @@
 """Deblur a pair: the two views of a photograph in, one picture out that is sharp everywhere."""
 
 import warnings as python_warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import TypeAlias, Unpack, cast
+from typing import Any, TypeAlias, Unpack, cast
 
 import torch
 from torch import Tensor, nn
 
 from dualpix.errors import CheckpointError, MachineError, PairError, memory_told, option
-from dualpix.inference import engines, scales
+from dualpix.inference import engines, scales, selective
+from dualpix.inference.all_in_focus import AllInFocus, FoundDisparity
 from dualpix.inference.bands import Done, Progress, run_bands, run_fitting
+from dualpix.inference.blending import blend
+from dualpix.inference.comparison import compare
 from dualpix.inference.engines import AnyRunner
+from dualpix.inference.finder import gives_disparity
+from dualpix.inference.guard import watch
 from dualpix.inference.options import DeblurOptions, Keywords, options_of
 from dualpix.inference.planning import Plan
 from dualpix.inference.pyramid import run_scales
+from dualpix.inference.summary import RunReport, summarise
 from dualpix.io import PictureLike, as_picture
 from dualpix.machine import threads
 from dualpix.machine.modes import settled
@@ -25,6 +31,7 @@ from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS, Network
 from dualpix.pairs import inspection_of, lay_along_rows, read_pair, require_pair, restore_orientation
 from dualpix.pairs.brightness import match_brightness
 from dualpix.pairs.flips import FLIPS
+from dualpix.pairs.matching import noise_of
 from dualpix.pairs.sample import Sample, mean_view
 from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import Checkpoint
@@ -42,12 +49,18 @@ class Deblurred:
         plan: How it was computed.
         warnings: What looks odd about the pair, or had to be done differently, one sentence each.
         verdict: What `inspect` says about the pair.
+        report: How much was changed, and whether the weights know such blur.
+        mask: If only a part was made sharp, 1 there and 0 where the picture is as it was taken, 1 x H x W; else None.
+        scene: What a picture that was refocused was made from.
     """
 
     picture: Tensor
     plan: Plan
     warnings: tuple[str, ...]
     verdict: str = ""
+    mask: Tensor | None = None
+    scene: AllInFocus | None = None
+    report: RunReport | None = None
 
 
 @settled()
@@ -129,7 +142,13 @@ def deblur_pair(
         require_pair(sample["left"], sample["right"])
         laid = sample if "quarter_turns" in sample else lay_along_rows(sample, chosen.turn)
         done = _deblurred(laid, weights, chosen, strict, progress)
-        return done if laid is sample else replace(done, picture=restore_orientation(done.picture, laid))
+        return done if laid is sample else oriented(done, laid)
+
+
+def oriented(done: Deblurred, views: Sample) -> Deblurred:
+    """`done` with its picture and mask turned the way the file of `views` lay."""
+    mask = None if done.mask is None else restore_orientation(done.mask, views)
+    return replace(done, picture=restore_orientation(done.picture, views), mask=mask)
 
 
 def _deblurred(
@@ -146,12 +165,14 @@ def _deblurred(
             advice = f"To say which way, give {ways}; to go on all the same, {option('force')}."
         raise PairError(" ".join([*odd, advice]))
     left, right, matched = match_brightness(sample["left"], sample["right"])
-    sample = {**sample, "left": left, "right": right}
+    given, sample = sample, {**sample, "left": left, "right": right}
     warnings = [*sample.get("notes", ()), *odd, *([matched] if matched else [])]
     network = open_network(weights)
+    mask = selective.prepare(network, given, options)
     steps, told = scales.choose_for(network, found.matches, (left.shape[1], left.shape[2]), options.scale)
     warnings += told
     threads.follow()
+    depth = None if options.refocus is None else FoundDisparity(options.refocus, sample, network, steps[0], options)
 
     def run(runner: AnyRunner) -> Done:
         once = partial(_run, runner, options)
@@ -164,9 +185,26 @@ def _deblurred(
     if runner.precision != "fp32" and not _is_finite(picture):
         warnings.append(f"{runner.precision} gave NaN or infinity for this pair, so it was computed again in fp32.")
         picture, plan, notes = run(engines.start(network, runner.engine, "fp32", options.device))
-    if not _is_finite(picture):
-        raise PairError(f"The network gives NaN or infinity for {sample['name']}; try other weights.")
-    return Deblurred(picture.clamp_(0, 1), plan, (*warnings, *notes), found.verdict)
+    inputs = _pick_views(sample, runner.spec.views)
+    seen = watch(picture, inputs, sample["name"], plan.scales[0], options.guard)
+    picture, mask = selective.apply(picture, given, mask, network, steps[0], options)
+    picture = blend(picture, given["left"], given["right"], options.strength)
+    is_whole = mask is None and options.strength == 1
+    report = summarise(
+        seen.comparison if is_whole else compare(picture, inputs, seen.comparison.block_px),
+        noise_of(left),
+        found.matches,
+        recipe_of(weights),
+        plan.scales,
+        scale=options.scale,
+        tells_disparity=gives_disparity(network),
+        mixed_in=seen.mixed_in,
+    )
+    said = (*warnings, *notes, *seen.notes)
+    if depth is None:
+        return Deblurred(picture, plan, said, found.verdict, mask, report=report)
+    scene = depth.scene(picture)
+    return Deblurred(scene.seen(scene.refocus), plan, said, found.verdict, mask, scene, report)
 
 
 def _run_chosen(network: Network, options: DeblurOptions, pixels: int, run: Run) -> tuple[AnyRunner, Done]:
@@ -214,6 +252,16 @@ def open_network(weights: WeightsLike) -> Network:
             f" network that makes a picture: {', '.join(NETWORKS)}."
         )
     return cast(Network, network)
+
+
+def recipe_of(weights: WeightsLike) -> Mapping[str, Any]:
+    """By which recipe `weights`, as `deblur` takes them, were trained; nothing of a bare network."""
+    if isinstance(weights, nn.Module):
+        return {}
+    if isinstance(weights, Checkpoint):
+        return weights.recipe
+    recipe: Mapping[str, Any] = checkpoint.read_card(weights or checkpoint.DEFAULT_WEIGHTS)["recipe"]
+    return recipe
 
 
 def _run(

@@ -6,11 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from dualpix.errors import CheckpointError, PictureError
+from dualpix.errors import PictureError
 from dualpix.inference.bands import Progress
 from dualpix.inference.colours import signed_colours
 from dualpix.inference.deblur import WeightsLike, as_sample, open_network
-from dualpix.inference.finder import Finder
+from dualpix.inference.finder import Finder, finder_for
 from dualpix.inference.optics import Optics
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pyramid import find_disparity
@@ -19,7 +19,6 @@ from dualpix.io import Metadata, PictureLike, write_picture
 from dualpix.machine.modes import settled
 from dualpix.pairs import lay_along_rows, require_pair, restore_orientation
 from dualpix.pairs.brightness import match_brightness
-from dualpix.weights.exported import exported_of
 
 ZERO_LEVEL, LEVELS_PER_PX = 32768, 512
 MAP_SUFFIXES = (".png", ".tif", ".tiff")
@@ -110,14 +109,7 @@ def finder_of(weights: WeightsLike = None) -> Finder:
     Raises:
         CheckpointError: The weights cannot be used, or their network has no cross-correlation.
     """
-    network = open_network(weights)
-    exported = exported_of(network)
-    if exported is not None:
-        raise CheckpointError(
-            f"{exported.path} is for the engine {exported.engine}, which gives no disparity; give the .safetensors file"
-            " it came from."
-        )
-    return Finder(network)
+    return finder_for(open_network(weights))
 
 
 def write_disparity(

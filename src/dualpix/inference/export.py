@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from dualpix import __version__, networks
-from dualpix.errors import CheckpointError, MachineError, option
+from dualpix.errors import CheckpointError, MachineError, PictureError, option
 from dualpix.inference.deblur import open_network
 from dualpix.inference.engines import onnx, openvino, pytorch
 from dualpix.inference.engines.conversion import onnx_bytes, openvino_model, program_bytes, round_to_8_bits
@@ -122,6 +122,10 @@ def export(
         for file in (trial.with_suffix(".bin"), trial):
             if file.exists():
                 file.replace(path.with_suffix(file.suffix))
+    except OSError as error:
+        raise PictureError(
+            f"{path} cannot be written: {error.strerror or error}; make room there, or choose another place."
+        ) from error
     finally:
         for file in (trial, trial.with_suffix(".bin")):
             file.unlink(missing_ok=True)

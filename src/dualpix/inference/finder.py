@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from dualpix.errors import CheckpointError
 from dualpix.networks import CORRELATING, Network
 from dualpix.networks.spec import NetworkSpec, spec_of
+from dualpix.weights.exported import exported_of
 
 REACH_PX = 32
 WINDOW = 11  # side of the window in columns of features, of 2 pixels each
@@ -28,6 +29,11 @@ SPREAD = 2  # columns of features on either side that share their disparity with
 SPREAD_STEP = 2
 EDGE = 0.06  # difference of luminance at which sharing ends
 LUMINANCE = (0.299, 0.587, 0.114)
+
+
+def gives_disparity(network: Network) -> bool:
+    """Whether a disparity can be found by this network."""
+    return exported_of(network) is None and spec_of(cast(nn.Module, network)).attention_radius_px is not None
 
 
 class Finder(nn.Module):
@@ -59,6 +65,17 @@ class Finder(nn.Module):
         found, confidence = estimate_disparity(*symmetrise_attention(*attention.chunk(2)), step_px)  # B 1 H/2 W/2 each
         guide = torch.einsum("c,bchw->bhw", torch.tensor(LUMINANCE).to(left), (left + right) / 2)[:, None]
         return spread_out(found, confidence * _texture(guide, step_px), guide)
+
+
+def finder_for(network: Network) -> Finder:
+    """The cross-correlation of this network. Raises `CheckpointError` for one that has none, or none in reach."""
+    exported = exported_of(network)
+    if exported is not None:
+        raise CheckpointError(
+            f"{exported.path} is for the engine {exported.engine}, which gives no disparity; give the .safetensors file"
+            " it came from."
+        )
+    return Finder(network)
 
 
 def symmetrise_attention(forth: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:

@@ -3,14 +3,19 @@
 It is checked when it is made, so that every entry refuses the same things, in the same sentence, before any work.
 """
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from difflib import get_close_matches
+from os import PathLike
 from typing import Any, TypedDict
 
 import torch
 
-from dualpix.errors import PictureError
+from dualpix.errors import PictureError, option
 from dualpix.inference import engines, planning, scales
+from dualpix.inference.blending import check_strength
+from dualpix.inference.focus import Refocus
+from dualpix.inference.kept import parse_kept
+from dualpix.io import PictureLike
 from dualpix.pairs import SOURCES, TURNS
 from dualpix.pairs.turning import AUTO
 from dualpix.tables import pick
@@ -19,7 +24,7 @@ DEPTHS = (8, 16)
 
 SHAPING = ("precision", "device", "engine", "mirror", "depth", "strip_metadata", "layout", "swap")
 """Fields that the finished picture depends on, in the order in which the first journals had them."""
-LATER = ("turn", "scale")
+LATER = ("turn", "scale", "strength", "keep_blur", "mask", "refocus", "guard")
 """Such fields that journals did not have from the beginning: only where they are not as usual."""
 
 
@@ -42,6 +47,14 @@ class DeblurOptions:
         turn: "auto" finds out whether the disparity runs along the columns, as in photographs taken upright, and turns
             such views before processing; "left", "right" and "half" turn them that way, "none" does not. The picture
             lies as the views do.
+        strength: how much of the result is taken, from 0, the mean of the views as they were taken, to 1, all of it.
+        keep_blur: what stays as blurred as it was taken: "behind" the plane in focus or "in-front" of it, from 0.5
+            pixels of disparity on, or from another number ("behind 2"); "beyond 2" is both; "1..3", "..-1" or "4.." is
+            a range of disparity in pixels, positive behind. None makes all sharp.
+        mask: a picture of the same size, white where the result is to be sharp and black where it is to stay as taken:
+            instead of `keep_blur`. For folders, a folder of masks, named like the pictures that are made.
+        refocus: give the sharp picture another plane in focus and another aperture; None leaves it sharp everywhere.
+        guard: mix the views in where the result has colours, brightness or patterns that cannot come from them.
 
     Those that say how files are read and written, of no meaning where arrays come and go:
 
@@ -55,8 +68,9 @@ class DeblurOptions:
 
     Raises:
         MachineError: for an engine, precision, device, memory, number of rows or scale that nothing can be run with.
-        RecipeError: for a layout or a turn that does not exist.
-        PictureError: for another depth.
+        RecipeError: for a layout, a turn or a blur to keep that does not exist.
+        PictureError: for another depth or strength, and for a mask together with `keep_blur`; a refocus that
+            is none, or that is asked for with `strength`, `keep_blur` or `mask`.
 
     Example:
         >>> options = DeblurOptions(memory="2GB", scale="1")
@@ -81,6 +95,11 @@ class DeblurOptions:
     strip_metadata: bool = False
     force: bool = False
     software: str = "dualpix"
+    strength: float = 1.0
+    keep_blur: str | None = None
+    mask: PictureLike | None = None
+    refocus: Refocus | None = None
+    guard: bool = True
 
     def __post_init__(self) -> None:
         engines.check(self.engine, self.precision, self.device)
@@ -92,8 +111,23 @@ class DeblurOptions:
         if self.layout is not None:
             pick(SOURCES, self.layout, "layout")
         pick(TURNS, self.turn, "turn")
+        if self.refocus is not None and not isinstance(self.refocus, Refocus):
+            raise PictureError(f"What to focus on cannot be {self.refocus!r}; give a `Refocus`, or None.")
+        if self.refocus is not None and (self.strength != 1 or self.keep_blur is not None or self.mask is not None):
+            others = " and ".join(option(name, None) for name in ("strength", "keep-blur", "mask"))
+            raise PictureError(
+                f"To refocus, the picture must be sharp everywhere first, and {others} leave blur; leave them out."
+            )
         if self.depth is not None and self.depth not in DEPTHS:
             raise PictureError(f"A picture file cannot have {self.depth!r} bits; choose a depth of 8 or 16.")
+        check_strength(self.strength)
+        if self.keep_blur is not None:
+            parse_kept(self.keep_blur)
+            if self.mask is not None:
+                raise PictureError(
+                    f"{option('mask', None)} and {option('keep-blur', None)} both say what is made sharp; give one of"
+                    " them."
+                )
 
     @property
     def limits_memory(self) -> bool:
@@ -109,6 +143,10 @@ class DeblurOptions:
         first = {name: str(self.device) if name == "device" else getattr(self, name) for name in SHAPING}
         usual = {field.name: field.default for field in fields(self)}
         later = {name: getattr(self, name) for name in LATER}
+        if self.mask is not None:
+            later["mask"] = str(self.mask) if isinstance(self.mask, str | PathLike) else "given"
+        if self.refocus is not None:
+            later["refocus"] = asdict(self.refocus)
         return first | {name: value for name, value in later.items() if value != usual[name]}
 
 
@@ -123,6 +161,10 @@ class Keywords(TypedDict, total=False):
     mirror: bool
     scale: str
     turn: str
+    strength: float
+    keep_blur: str | None
+    mask: PictureLike | None
+    guard: bool
 
 
 def options_of(options: DeblurOptions | None, keywords: Keywords) -> DeblurOptions:

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from dualpix.errors import PictureError, option
 from dualpix.inference.bands import Progress
-from dualpix.inference.deblur import Deblurred, deblur_pair
+from dualpix.inference.blending import with_choices
+from dualpix.inference.deblur import Deblurred, deblur_pair, oriented
 from dualpix.inference.options import DeblurOptions
 from dualpix.io import Metadata, check_output, write_picture
 from dualpix.io.formats import OUTPUTS, advice
 from dualpix.io.writing import as_stored, make_folder
-from dualpix.pairs import Views, open_views, restore_orientation
+from dualpix.pairs import Views, open_views
 from dualpix.pairs.names import common_name
 from dualpix.weights.checkpoint import Checkpoint
 
@@ -41,6 +42,7 @@ def output_profile(views: Views, opened: Checkpoint, options: DeblurOptions) -> 
     metadata = replace(views["metadata"], software=f"{options.software}, {opened.name}, weights {opened.path.stem}")
     if options.strip_metadata:
         metadata = Metadata(orientation=metadata.orientation)
+    metadata = with_choices(metadata, options.strength, options.keep_blur)
     return Inherited(metadata, views["grey"], options.depth or views["depth"])
 
 
@@ -48,9 +50,13 @@ def name_output(asked: str, left: Path, right: Path | None, suffix: str) -> Path
     """The file to write where `asked` is a file, a file without ending, or a folder: there, or ending in a slash.
 
     A name that ends like a picture is that of a picture, even if a folder is called so. A folder that ends in a slash
-    is made. Raises PictureError if that fails.
+    is made. Raises PictureError if that fails, and for a device or a pipe.
     """
     path = Path(asked)
+    if not asked or (os.path.exists(asked) and not os.path.isfile(asked) and not os.path.isdir(asked)):
+        raise PictureError(
+            f"{asked or 'An empty name'} is not a place for a picture; give the name of a file or folder."
+        )
     if asked.endswith(("/", os.sep)):
         make_folder(path)
     if path.is_dir() and (asked.endswith(("/", os.sep)) or path.suffix.lower() not in OUTPUTS):
@@ -77,7 +83,7 @@ def load_pair(
     Raises what `open_views` and `check_output` do.
     """
     check_depth(output, options.depth)
-    check_output(output, overwrite, [left] if right is None else [left, right])
+    check_output(output, overwrite, [path for path in (left, right, options.mask) if isinstance(path, str | Path)])
     views = open_views(left, right, layout=options.layout, swap=options.swap, turn=options.turn)
     inherited = output_profile(views, opened, options)
     check_output(output, overwrite, metadata=inherited.metadata, grey=inherited.grey)
@@ -89,7 +95,7 @@ def deblur_views(
 ) -> Deblurred:
     """`deblur_pair`, with its picture turned to lie as the views do in their files. Raises what that does."""
     done = deblur_pair(dict(views), opened, options, strict=not options.force, progress=progress)
-    return replace(done, picture=restore_orientation(done.picture, views))
+    return oriented(done, dict(views))
 
 
 def save_result(output: Path, picture: Tensor, inherited: Inherited, *, overwrite: bool = False) -> list[str]:

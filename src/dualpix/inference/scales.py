@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualpix.errors import CheckpointError, MachineError, option
+from dualpix.inference.finder import gives_disparity
 from dualpix.networks import CORRELATING, Network
-from dualpix.networks.spec import spec_of
 from dualpix.pairs.matching import Matches
 from dualpix.pairs.sample import mean_view
 from dualpix.weights.exported import exported_of
@@ -91,7 +91,7 @@ def choose_for(
     """
     largest = largest_of(scale)
     steps = choose(matches, size) if largest is None else CHAINS[largest]
-    if steps == CHAINS[1] or _tells_disparity(network):
+    if steps == CHAINS[1] or gives_disparity(network):
         return steps, ()
     exported = exported_of(network)
     what = type(network).__name__ if exported is None else str(exported.path)
@@ -105,10 +105,6 @@ def choose_for(
         f" {option('scale', None)} out, or give the .safetensors file of a network that correlates the views:"
         f" {', '.join(CORRELATING)}."
     )
-
-
-def _tells_disparity(network: Network) -> bool:
-    return exported_of(network) is None and spec_of(network).attention_radius_px is not None  # type: ignore[arg-type]
 
 
 def reduce(picture: Tensor, by: int) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from dualpix.errors import PictureError
 from dualpix.io.reading import read_picture
 
-PictureLike: TypeAlias = "str | os.PathLike[str] | np.ndarray[Any, Any] | Tensor | Image.Image"
+PictureLike: TypeAlias = str | os.PathLike[str] | np.ndarray[Any, Any] | Tensor | Image.Image
 
 SHAPES = "H x W x 3 or 3 x H x W in RGB, or H x W in grey"
 TOPS = {torch.uint8: 255, torch.uint16: 65535}
@@ -108,6 +108,10 @@ def _as_tensor(thing: Any, name: str) -> Tensor:
         raise PictureError(
             f"The {name} is of type {type(thing).__name__}; give the path of a picture file, a Pillow image, or an"
             f" array or a tensor, {SHAPES}."
+        )
+    if isinstance(thing, np.ma.MaskedArray) and np.ma.is_masked(thing):
+        raise PictureError(
+            f"The {name} is an array with masked pixels; give one that holds every pixel, such as .filled(0)."
         )
     try:
         array = np.asarray(thing)

@@ -40,9 +40,10 @@ class Header:
 
 def as_path(thing: Any) -> Path:
     """The path of a file, given as text or as a path. Raises PictureError for anything else."""
-    if isinstance(thing, str | os.PathLike):
+    if isinstance(thing, str | os.PathLike) and thing != "":
         return Path(thing)
-    raise PictureError(f"A {type(thing).__name__} is not the path of a picture file; give text or a pathlib.Path.")
+    what = "An empty text" if thing == "" else f"A {type(thing).__name__}"
+    raise PictureError(f"{what} is not the path of a picture file; give text or a pathlib.Path.")
 
 
 def start_of(path: Path) -> bytes:

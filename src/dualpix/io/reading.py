@@ -1,6 +1,8 @@
 """Read a picture file into a float tensor at its full bit depth, or say in one sentence why that is not possible."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,10 +16,11 @@ from torch import Tensor
 from dualpix.errors import PictureError, reason_of
 from dualpix.io.colours import tell_colours
 from dualpix.io.formats import FORMATS
+from dualpix.io.formats.record import Noted
 from dualpix.io.headers import peek
 from dualpix.io.metadata import Metadata, read_metadata
 from dualpix.io.opening import Header, as_path
-from dualpix.io.several import other_sizes_in, pictures_in
+from dualpix.io.several import count_in_words, other_sizes_in, pictures_in
 from dualpix.machine.modes import settled
 
 # Damage is reported once, by a PictureError, and not in the decoder's log as well.
@@ -84,10 +87,10 @@ def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -
         ('PNG', 8, torch.Size([3, 16, 24]))
     """
     path = as_path(path)
-    with _open(path) as file:
+    with _opened(path) as file:
         picture = _read(path, file, limit_megapixels)
         count, others = len(pictures_in(file)), other_sizes_in(file)
-    notes = [f"{path.name} holds {count} pictures of one size: the first is used."] if count > 1 else []
+    notes = [f"{path.name} holds {count_in_words(count)} pictures of one size: the first is used."] if count > 1 else []
     if others:
         notes.append(f"{path.name} holds further pictures, which are left out: {', '.join(others[:4])} pixels.")
     return replace(picture, notes=(*picture.notes, *notes))
@@ -104,7 +107,7 @@ def read_pictures(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) 
         PictureError: As for `read_picture`.
     """
     path = as_path(path)
-    with _open(path) as file:
+    with _opened(path) as file:
         first = _read(path, file, limit_megapixels)
         return [first, *(_read(path, part, limit_megapixels) for part in pictures_in(file)[1:])]
 
@@ -112,7 +115,7 @@ def read_pictures(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) 
 def count_pictures(path: str | Path) -> int:
     """How many pictures `read_pictures` would find; 0 for a file that is not a readable picture."""
     try:
-        with _open(Path(path)) as file:
+        with _opened(Path(path)) as file:
             return len(pictures_in(file))
     except PictureError:
         return 0
@@ -121,13 +124,13 @@ def count_pictures(path: str | Path) -> int:
 def _read(path: Path, file: BinaryIO, limit_megapixels: float) -> Picture:
     header = peek(file)
     _check_size(path, header, limit_megapixels)
-    array = _decode(path, file, header)
+    array, odd = _decode(path, file, header)
     kind = FORMATS[header.format]
     metadata = read_metadata(kind.read_blocks(file), header)
     tell = partial(kind.tell_colours, file, header, metadata) if kind.tell_colours else None
     metadata, told = tell_colours(header, metadata, tell)
     grey = array.shape[2] < 3
-    notes = [f"{path.name} {note}" for note in (*header.notes, *told, *_notes(array, metadata, header))]
+    notes = [f"{path.name} {note}" for note in (*header.notes, *odd, *told, *_notes(array, metadata, header))]
     notes += [f"{path.name}: {note}" for note in metadata.left_out]
     pixels = _to_tensor(path, array[:, :, : 1 if grey else 3])
     return Picture(path, pixels, header.depth, grey, tuple(notes), metadata, header.format)
@@ -161,9 +164,19 @@ def low_bits(array: NDArray[Any]) -> list[str]:
 
 def suffix_of(path: str | Path) -> str:
     """The usual ending for the format that a file really has. Raises PictureError as `read_picture` does."""
-    with _open(as_path(path)) as file:
+    with _opened(as_path(path)) as file:
         header = peek(file)
     return FORMATS[header.format].usual_ending(header.channels)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """The file, whose disk may fail while it is read. Raises PictureError."""
+    with _open(path) as file:
+        try:
+            yield file
+        except OSError as error:
+            raise PictureError(f"{path} cannot be read: {error.strerror or error}; copy it again.") from error
 
 
 def _open(path: Path) -> BinaryIO:
@@ -188,23 +201,25 @@ def _check_size(path: Path, header: Header, limit_megapixels: float) -> None:
         raise PictureError(f"{path} has {size}; both sides must have at least {MIN_SIDE_PX}.")
 
 
-def _decode(path: Path, file: BinaryIO, header: Header) -> NDArray[Any]:
-    """The pixels as H x W x channels. Files may be malicious: whatever a decoder raises becomes a PictureError."""
+def _decode(path: Path, file: BinaryIO, header: Header) -> Noted:
+    """The pixels as H x W x channels, and notes. Files may be malicious: any decoder's error becomes a PictureError."""
     file.seek(0)
     try:
-        array = FORMATS[header.format].decode(file, header)
+        decoded = FORMATS[header.format].decode(file, header)
     except PictureError:
         raise
     except MemoryError:
         raise PictureError(f"{path} ({header.width} x {header.height} pixels) does not fit into memory.") from None
     except Exception as error:
-        reason = reason_of(error)
+        # Some decoders report damage in bytes that are not text.
+        reason = "its decoder fails" if isinstance(error, UnicodeError) else reason_of(error)
         raise PictureError(f"{path} is damaged or cut short ({reason}); copy or export it again.") from error
+    array, notes = decoded if isinstance(decoded, Noted) else Noted(decoded, ())
     if array.ndim == 2:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[:2] != (header.height, header.width) or not 1 <= array.shape[2] <= 4:
         raise PictureError(f"{path} is damaged: its pixels are not what its header declares; copy or export it again.")
-    return array
+    return Noted(array, notes)
 
 
 def _to_tensor(path: Path, array: NDArray[Any]) -> Tensor:

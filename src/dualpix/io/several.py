@@ -12,6 +12,11 @@ from dualpix.io.opening import Header
 MOST_PICTURES = 64  # looked for in one file
 
 
+def count_in_words(pictures: int) -> str:
+    """A number of pictures found in a file, where not all may have been looked for."""
+    return f"more than {MOST_PICTURES}" if pictures > MOST_PICTURES else str(pictures)
+
+
 def pictures_in(file: BinaryIO) -> list[BinaryIO]:
     """The pictures of a file that are as large as its first, as open files; the first of them is `file` itself.
 

@@ -165,8 +165,8 @@ def check_output(
         grey: Whether the picture is written as grey; .pgm holds nothing else.
 
     Raises:
-        PictureError: The ending is unknown, or its format cannot hold the colours; the path is a folder, one of the
-            `inputs`, or an existing file without `overwrite`; or its folder is missing or not writable.
+        PictureError: The ending is unknown, or its format cannot hold the colours; the path is a folder, a device,
+            one of the `inputs`, or an existing file without `overwrite`; or its folder is missing or not writable.
     """
     path = as_path(path)
     suffix = path.suffix.lower()
@@ -179,6 +179,8 @@ def check_output(
         check_metadata(path, metadata)
     if os.path.isdir(path):
         raise PictureError(f"{path} is a folder; give the name of a file to write.")
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise PictureError(f"{path} is not a regular file, so it is not replaced; choose another name.")
     refuse_overwriting_inputs(path, inputs)
     if os.path.exists(path) and not overwrite:
         raise _exists(path)

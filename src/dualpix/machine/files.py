@@ -17,6 +17,9 @@ from typing import IO, Any, BinaryIO
 LEFTOVERS = ".dualpix-*.partial"
 """A pattern for the unfinished files that a killed process leaves behind."""
 
+ACCESS_LIST = "system.posix_acl_access"
+"""Where Linux keeps who else may read and write a file (man 5 acl)."""
+
 STALE_S = 86400
 """Age in seconds from which a partial file counts as abandoned, on systems without locks that would show it."""
 
@@ -51,9 +54,10 @@ def write_together(files: Sequence[tuple[Path, Content]], overwrite: bool = True
     """
     targets = [_target(path) for path, _ in files]
     with ExitStack() as stack:
-        partials = [
-            stack.enter_context(_partial(target, content)) for target, (_, content) in zip(targets, files, strict=True)
-        ]
+        partials = []
+        for target, (path, content) in zip(targets, files, strict=True):
+            with naming(path):
+                partials.append(stack.enter_context(_partial(target, content)))
         new: list[Path] = []
         try:
             for partial, target in zip(partials, targets, strict=True):
@@ -66,6 +70,16 @@ def write_together(files: Sequence[tuple[Path, Content]], overwrite: bool = True
             raise
     for folder in {target.parent for target in targets}:
         _sweep_once(folder)
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError from inside, which may name no file or one that nobody knows, names `path`."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
+        raise
 
 
 def _target(path: Path) -> Path:
@@ -95,7 +109,7 @@ def _partial(target: Path, content: Content) -> Iterator[Path]:
             file.write(content)
             file.flush()
             if before is not None:
-                _keep_permissions(path, before)
+                _keep_permissions(path, target, before)
             os.fsync(file.fileno())
             if _locks is None:
                 file.close()  # systems without locks cannot rename an open file
@@ -113,11 +127,17 @@ def _create(path: Path, mode: int) -> IO[bytes]:
         file.close()  # another process has just removed it as a leftover
 
 
-def _keep_permissions(path: Path, before: os.stat_result) -> None:
+def _keep_permissions(path: Path, target: Path, before: os.stat_result) -> None:
     if hasattr(os, "chown"):
-        with suppress(OSError):  # only the superuser may give files away
-            os.chown(path, before.st_uid, before.st_gid)
+        for owner in (before.st_uid, -1):  # only the superuser may give files away, but others to their own groups
+            with suppress(OSError):
+                os.chown(path, owner, before.st_gid)
+                break
     path.chmod(stat.S_IMODE(before.st_mode))
+    if hasattr(os, "getxattr"):
+        # The bits of the group are those of the list as a whole then, and would let in more than it does.
+        with suppress(OSError):  # it has none
+            os.setxattr(path, ACCESS_LIST, os.getxattr(target, ACCESS_LIST))
 
 
 def _rename(partial: Path, target: Path, overwrite: bool) -> None:

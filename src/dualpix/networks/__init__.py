@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from torch import Tensor, nn
 
-from dualpix.errors import RecipeError, reason_of
+from dualpix.errors import RecipeError, reason_of, shortened
 from dualpix.networks.arguments import check
 from dualpix.networks.dmenet import DMENet
 from dualpix.networks.dpdnet import DPDNet, DPDNetSingle
@@ -108,8 +108,8 @@ def create(name: str, /, **arguments: Any) -> nn.Module:
         check(maker, arguments)
         network = maker(**arguments)
     except (TypeError, ValueError, RuntimeError, LookupError, ArithmeticError) as error:
-        reason = reason_of(error)
-        raise RecipeError(f"The network {name!r} cannot be made with arguments={arguments}: {reason}.") from error
+        given, reason = shortened(str(arguments), 110), shortened(reason_of(error), 110)
+        raise RecipeError(f"The network {name!r} cannot be made with arguments={given}: {reason}.") from error
     object.__setattr__(network, "made_as", (name, dict(arguments)))
     return network
 

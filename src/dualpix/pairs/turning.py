@@ -95,5 +95,11 @@ def restore_orientation(picture: Tensor, views: Mapping[str, Any]) -> Tensor:
     return _turned(picture, -turns) if turns else picture
 
 
+def lay_like(picture: Tensor, views: Mapping[str, Any]) -> Tensor:
+    """Turn a picture C x H x W that lies as the file of `views` did the way these lie: undoes `restore_orientation`."""
+    turns = views.get("quarter_turns", 0)
+    return _turned(picture, turns) if turns else picture
+
+
 def _turned(view: Tensor, turns: int) -> Tensor:
     return torch.rot90(view, turns, (1, 2)).contiguous()

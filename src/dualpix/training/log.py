@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from dualpix.errors import RecipeError
-from dualpix.machine.files import LEFTOVERS, is_free, parse_json
+from dualpix.machine.files import LEFTOVERS, is_free, naming, parse_json
 
 Line = dict[str, Any]
 
@@ -33,8 +33,9 @@ class Log:
 
     def add(self, line: Line) -> None:
         """Append a line, and hand it to the system at once."""
-        self.file.write(json.dumps(line).encode() + b"\n")
-        self.file.flush()
+        with naming(self.path):
+            self.file.write(json.dumps(line).encode() + b"\n")
+            self.file.flush()
 
     def settle(self) -> None:
         """See that what was added survives a power cut."""

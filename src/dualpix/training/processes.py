@@ -6,6 +6,7 @@ memory they share, if the system lets them; between machines gloo carries it.
 """
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,13 +17,17 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.rendezvous import rendezvous
 
-from dualpix.errors import CheckpointError, MachineError, RecipeError
+from dualpix.errors import CheckpointError, MachineError, RecipeError, option, reason_of, shortened
 from dualpix.machine import limits, threads
 from dualpix.training.shared_memory import SharedMemory, share_memory
 
 PATIENCE = timedelta(hours=2)
 """How long the others wait for the first process, which validates alone. One that has ended is noticed at once."""
+
+JOINING = timedelta(minutes=5)
+"""How long those that have started wait for the rest to start."""
 
 Result = TypeVar("Result")
 
@@ -138,22 +143,51 @@ def join() -> Iterator[Processes]:
     """Meet the other processes, if there are any, take this one's share of the machine's cores, and part at the end.
 
     Processes that each compute with one thread are quicker than one with as many threads: they wait for each other
-    once a step, not within every operation.
+    once a step, not within every operation. Raises `MachineError` for an environment that names no place among the
+    others, and where these do not come.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    count = _number("WORLD_SIZE", 1)
     if count == 1:
         # Whatever is free now: on resuming the same number of threads gives the same weights, bit for bit.
         if threads.chosen() is None and torch.get_num_threads() > limits.cores():
             torch.set_num_threads(limits.cores())
         yield Processes()
         return
-    torch.set_num_threads(max(1, limits.cores() // int(os.environ.get("LOCAL_WORLD_SIZE", count))))
-    dist.init_process_group("gloo", timeout=PATIENCE)
+    rank, here = _number("RANK", None, 0, count - 1), _number("LOCAL_WORLD_SIZE", 0, 0, count)
+    torch.set_num_threads(max(1, limits.cores() // (here or count)))
+    _meet_all(rank, count)
     try:
-        together = int(os.environ.get("LOCAL_WORLD_SIZE", "0")) == count
-        yield Processes(dist.get_rank(), count, together)
+        yield Processes(rank, count, here == count)
     finally:
         dist.destroy_process_group()
+
+
+STARTED_BY = "processes that train together are started by {} or torchrun, which say where they meet"
+
+
+def _number(name: str, otherwise: int | None, least: int = 1, most: int = 2**16) -> int:
+    """A whole number of the environment. Raises `MachineError` for anything else."""
+    text = os.environ.get(name, "" if otherwise is None else str(otherwise))
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        said = f"is {shortened(text, 40)!r}" if text else "is missing"
+        how = STARTED_BY.format(option("processes", None))
+        must = f"it must be a whole number from {least} to {most}"
+        raise MachineError(f"The variable {name} of the environment {said}; {must}: {how}.")
+    return int(text)
+
+
+def _meet_all(rank: int, count: int) -> None:
+    host, port = os.environ.get("MASTER_ADDR", ""), _number("MASTER_PORT", None, 1, 65535)
+    try:
+        socket.getaddrinfo(host or None, port)
+        store, _, _ = next(rendezvous("env://", rank, count, timeout=JOINING))
+        store.set_timeout(PATIENCE)
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=PATIENCE)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise MachineError(
+            f"The {count} processes could not meet at {shortened(host, 80)!r}, port {port} ({reason_of(error)});"
+            f" {STARTED_BY.format(option('processes', None))}."
+        ) from error
 
 
 def _copy(tensors: Sequence[Tensor], places: Sequence[Tensor]) -> None:

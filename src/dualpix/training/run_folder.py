@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from dualpix.errors import CheckpointError, DualpixError, RecipeError
+from dualpix.errors import CheckpointError, DualpixError, RecipeError, shortened
 from dualpix.machine.files import parse_json, write_whole
 from dualpix.training.clock import STEPPING, Clock
 from dualpix.training.curve import draw, read_log
@@ -258,6 +258,8 @@ class RunFolder:
             self.most_steps = max(own.steps, recipe.steps)
             recipe = replace(recipe, start=own.start)
             before, now = (json.loads(json.dumps(to_dict(r))) for r in (own, recipe))
+        except OSError as error:
+            raise RecipeError(f"{path} cannot be read: {error.strerror or error}.") from error
         except (ValueError, TypeError, DualpixError) as error:
             raise RecipeError(
                 f"{path} is damaged or of another version of dualpix; name another run folder to start anew."
@@ -267,8 +269,8 @@ class RunFolder:
         changed = [change for change in changed if change.split()[0] not in free]
         if changed:
             raise RecipeError(
-                f"{self.folder} holds a run with another recipe ({', '.join(changed)}); name another run folder, or"
-                " take the same recipe to resume."
+                f"{self.folder} holds a run with another recipe ({shortened(', '.join(changed))}); name another run"
+                " folder, or take the same recipe to resume."
             )
         return recipe
 

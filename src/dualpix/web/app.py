@@ -18,6 +18,8 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from dualpix import __version__
+from dualpix.errors import PictureError
+from dualpix.inference.blending import ALL, check_strength
 from dualpix.io.formats import FORMAT_OF, FORMATS, names_of_formats
 from dualpix.pairs import SOURCES, TURNS
 from dualpix.pairs.sources import BOTH_VIEWS
@@ -28,12 +30,15 @@ from dualpix.web.http_errors import HttpError
 from dualpix.web.job import DONE, Job, http_error_of
 from dualpix.web.jobs import Jobs
 from dualpix.web.openapi import describe
+from dualpix.web.parts import kept_of
+from dualpix.web.planes import PLANES_PICTURE
 from dualpix.web.uploads import Form
 
 PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/app.js": ("app.js", "text/javascript; charset=utf-8"),
     "/files.js": ("files.js", "text/javascript; charset=utf-8"),
+    "/planes.js": ("planes.js", "text/javascript; charset=utf-8"),
     "/server.js": ("server.js", "text/javascript; charset=utf-8"),
     "/viewer.js": ("viewer.js", "text/javascript; charset=utf-8"),
     "/style.css": ("style.css", "text/css; charset=utf-8"),
@@ -66,7 +71,8 @@ def create_app(
         Route(one, endpoints.remove, methods=["DELETE"]),
         *(Route(f"{one}/{verb}", endpoints.command(verb), methods=["POST"]) for verb in ("start", "stop", "swap")),
         *(Route(f"{one}/{name}", endpoints.picture(file), methods=["GET"]) for name, file in PICTURES.items()),
-        Route(f"{one}/preview", endpoints.picture(pipeline.AFTER, of_result=True), methods=["GET"]),
+        Route(f"{one}/preview", endpoints.preview, methods=["GET"]),
+        Route(f"{one}/planes", endpoints.picture(PLANES_PICTURE, of_result=True), methods=["GET"]),
         Route(f"{one}/result", endpoints.result, methods=["GET"]),
     ]
     handlers: dict[Any, Any] = {
@@ -216,14 +222,33 @@ class Endpoints:
 
         return answer
 
+    async def preview(self, request: Request) -> Response:
+        """The result to look at; with `keep`, as it would be then."""
+        job = await run_in_threadpool(self._job, request)
+        keep = kept_of(request.query_params.get("keep"), job)
+        if keep is None:
+            return await run_in_threadpool(self.picture(pipeline.AFTER, of_result=True), request)
+        path = await self._made(job, ".jpg", 8, ALL, keep)
+        return await run_in_threadpool(stream, path, lambda: None)
+
     async def result(self, request: Request) -> Response:
         """Make the result as a file, and answer with it."""
         job = await run_in_threadpool(self._job, request)
         suffix, depth, strength = _wanted(request, job)
-        version = job.version
-        made = self._jobs.render(job, suffix, depth, strength)
+        version, keep = job.version, kept_of(request.query_params.get("keep"), job)
+        path = await self._made(job, suffix, depth, strength, keep)
+
+        def sent() -> None:
+            if request.method == "GET":  # HEAD downloads nothing.
+                self._jobs.fetched(job, version)
+
+        return await run_in_threadpool(stream, path, sent)
+
+    async def _made(self, job: Job, suffix: str, depth: int, strength: float, keep: str | None) -> Path:
+        """The result as a file. Raises HttpError."""
+        made = self._jobs.render(job, suffix, depth, strength, keep)
         try:
-            path = await asyncio.wait_for(asyncio.wrap_future(made), self._jobs.limits.render_s)
+            return await asyncio.wait_for(asyncio.wrap_future(made), self._jobs.limits.render_s)
         except TimeoutError:
             made.add_done_callback(_throw_away)
             raise HttpError(504, "Making the file took too long; try again.", retry_s=30) from None
@@ -232,12 +257,6 @@ class Endpoints:
             raise
         except Exception as error:
             raise http_error_of(error, job.upload.folder, job.upload.names) from error
-
-        def sent() -> None:
-            if request.method == "GET":  # HEAD downloads nothing.
-                self._jobs.fetched(job, version)
-
-        return await run_in_threadpool(stream, path, sent)
 
     def _job(self, request: Request) -> Job:
         return self._jobs.find(request.path_params["job"])
@@ -279,9 +298,9 @@ def _wanted(request: Request, job: Job) -> tuple[str, int, float]:
         raise HttpError(400, f"There is no format {kind[:20]!r}; choose from: {', '.join(DOWNLOADS)}.")
     if depth not in ("8", "16"):
         raise HttpError(400, "The depth must be 8 or 16.")
-    with suppress(ValueError):
-        if 0 <= float(strength) <= 1:
-            return DOWNLOADS[kind], int(depth), float(strength)
+    with suppress(ValueError, PictureError):
+        check_strength(float(strength))
+        return DOWNLOADS[kind], int(depth), float(strength)
     raise HttpError(400, "The strength must be a number from 0, as taken, to 1, all of the result.")
 
 

@@ -125,6 +125,7 @@ class Job:
     checked: pipeline.Checked | None = None
     notes: tuple[str, ...] = ()
     plan: str | None = None
+    report: str | None = None
     failure: HttpError | None = None
     used_s: float = field(default_factory=time.monotonic)
     deadline_s: float = 0.0
@@ -151,6 +152,7 @@ class Job:
             "check": self.checked and self.checked.found,
             "notes": list(self.notes),
             "plan": self.plan,
+            "report": self.report,
             "fetched": self.fetched,
             "status": self.failure.status if self.failure else 200,
             "error": self.failure.sentence if self.failure else None,

@@ -24,6 +24,7 @@ JOB: Json = {
         "check": {"type": ["object", "null"], "description": "As `dualpix inspect --json` prints."},
         "notes": {"type": "array", "items": {"type": "string"}},
         "plan": {"type": ["string", "null"], "description": "How it was run."},
+        "report": {"type": ["string", "null"], "description": "How much was changed, and whether such blur is known."},
         "fetched": {"type": "boolean", "description": "Whether the result has been downloaded."},
         "status": {"type": "integer", "description": "200, or the HTTP status that says what went wrong."},
         "error": {"type": ["string", "null"]},
@@ -90,7 +91,8 @@ def describe(limits: Limits) -> Json:
             **{
                 f"{one}/{name}": {
                     "parameters": [_ID],
-                    "get": _operation(name, words, {"200": _content(kind, FILE)}, ["404", "409", "422", "503", "504"]),
+                    "get": _operation(name, words, {"200": _content(kind, FILE)}, ["404", "409", "422", "503", "504"])
+                    | ({"parameters": [KEEP]} if name == "preview" else {}),
                 }
                 for name, (words, kind) in PICTURES.items()
             },
@@ -111,6 +113,17 @@ PICTURES = {
     "disparity": ("Red is behind the focus, blue in front of it.", "image/png"),
     "before": ("The mean of the views at full size, to look at.", "image/jpeg"),
     "preview": ("The result at full size, to look at.", "image/jpeg"),
+    "planes": (
+        "The result's disparity, reduced: red x 256 + green is 32768 + 512 times pixels, blue 255 times confidence.",
+        "image/png",
+    ),
+}
+KEEP: Json = {
+    "name": "keep",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "string", "examples": ["behind", "in-front 1", "beyond 2", "1..3"]},
+    "description": "What keeps its blur: a side of the focus, or a range of disparity in pixels.",
 }
 _ID: Json = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 
@@ -136,6 +149,7 @@ def _result() -> Json:
         _query("format", {"enum": ["png", "tif", "jpg"], "default": "png"}, "jpg always holds 8 bits."),
         _query("depth", {"enum": [8, 16], "default": 16}, "Bits."),
         _query("strength", {"type": "number", "minimum": 0, "maximum": 1, "default": 1}, "0 is the picture as taken."),
+        KEEP,
     ]
     kinds = {kind: {"schema": FILE} for kind in ("image/png", "image/tiff", "image/jpeg")}
     words = "The result as a file, with the colour profile, EXIF and XMP of the left view."

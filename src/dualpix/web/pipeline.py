@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from dualpix import __version__
-from dualpix.errors import DualpixError
+from dualpix.errors import DualpixError, spelled
+from dualpix.inference.blending import ALL, blend, with_choices
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import Inherited, deblur_views, output_profile, save_result
 from dualpix.io import Metadata, write_picture
@@ -23,6 +24,7 @@ from dualpix.pairs import Views, inspection_of, open_views, restore_orientation
 from dualpix.pairs.inspect import Inspected, disparity_picture, scale_px
 from dualpix.pairs.sample import mean_view
 from dualpix.pairs.sources import BOTH_VIEWS
+from dualpix.web.planes import keep_blur, keep_planes
 from dualpix.weights.checkpoint import Checkpoint
 
 THUMB_PX = 720
@@ -37,6 +39,7 @@ AN_OPTION = "\ue000"
 
 ADVICE = (
     (rf" \((?:{AN_OPTION}|dualpix [\w -]+)\)", ""),
+    (r" \((?:--no-guard|guard=False) [^)]*\)", ""),
     (r"; give the other view as well, or say how both lie in it: [^.;]*", "; give the other view as well"),
     (r" and at what dualpix inspect says", ""),
     (rf", as {AN_OPTION} asks; give less, or leave it out", "; use smaller views"),
@@ -128,8 +131,10 @@ def check(upload: Upload, checkpoint: Checkpoint, go_on: GoOn = lambda: None) ->
 
 def deblur(
     upload: Upload, checkpoint: Checkpoint, options: DeblurOptions, progress: Progress, go_on: GoOn = lambda: None
-) -> tuple[str, tuple[str, ...]]:
-    """Write RESULT (float32 3 x H x W, exact) and AFTER (to look at); return how it was run, and notes for the user.
+) -> tuple[str, tuple[str, ...], str]:
+    """Write RESULT (float32 3 x H x W, exact) AFTER (to look at) and the disparity.
+
+    Returns how it was run, notes for the user, and what was changed.
 
     `progress` is called between bands, `go_on` between other steps, and both may raise to stop. Raises PictureError,
     PairError or MachineError, and OSError.
@@ -141,17 +146,26 @@ def deblur(
     with (upload.folder / RESULT).open("wb", buffering=0) as file:
         np.lib.format.write_array(_Plain(file), done.picture.numpy(), allow_pickle=False)
     _write_preview(upload.folder / AFTER, done.picture, views)
-    return str(done.plan), tuple(reworded(warning, upload.folder, upload.names) for warning in done.warnings)
+    go_on()
+    keep_planes(upload.folder, views, checkpoint, options, done.plan.scales[0])
+    notes = tuple(reworded(warning, upload.folder, upload.names) for warning in done.warnings)
+    report = "" if done.report is None else spelled(done.report.sentence, lambda *_: AN_OPTION)
+    return str(done.plan), notes, reworded(report, upload.folder, upload.names)
 
 
-def render(upload: Upload, checked: Checked, suffix: str, depth: int, strength: float) -> Path:
-    """Write the result, mixed with the mean view if `strength` is below 1, as a picture file, and return its path."""
+def render(upload: Upload, checked: Checked, suffix: str, depth: int, strength: float, keep: str | None = None) -> Path:
+    """Write the result as a picture file, and return its path.
+
+    The blur of `keep` is kept, and the result is mixed with the mean view if `strength` is below 1.
+    """
     picture = torch.from_numpy(np.load(upload.folder / RESULT))
-    metadata = checked.inherited.metadata
-    if strength < 1:
+    if strength != ALL or keep is not None:
         views = upload.open()
-        picture = torch.lerp(restore_orientation(mean_view(views["left"], views["right"]), views), picture, strength)
-        metadata = replace(metadata, software=f"{metadata.software}, strength {strength:.2f}")
+        if keep is not None:
+            picture = keep_blur(upload.folder, picture, views, keep)
+        left, right = (restore_orientation(views[side], views) for side in ("left", "right"))
+        picture = blend(picture, left, right, strength)
+    metadata = with_choices(checked.inherited.metadata, strength, keep)
     path = upload.folder / f"download-{secrets.token_hex(8)}{suffix}"
     save_result(path, picture, replace(checked.inherited, metadata=metadata, depth=depth))
     return path

@@ -1,5 +1,6 @@
 """An upload as it arrives: its files go straight into a job's folder, under names of our own, and nowhere else."""
 
+import logging
 import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,9 @@ from dualpix.web.http_errors import HttpError
 
 if TYPE_CHECKING:
     from python_multipart.multipart import MultipartCallbacks
+
+# Damage is told to whoever sent it, and not on the server's terminal by the parser's log as well.
+logging.getLogger("python_multipart").addHandler(logging.NullHandler())
 
 FILES = ("left", "right")
 FIELDS = ("left", "right", "layout", "swap", "turn", "start")

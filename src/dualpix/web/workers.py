@@ -33,14 +33,15 @@ from dualpix.web.job import (
     too_slow,
 )
 from dualpix.web.limits import Limits
+from dualpix.web.planes import PLANES, PLANES_PICTURE
 from dualpix.web.space import Space
 from dualpix.weights.checkpoint import Checkpoint
 
 MOST_STUCK = 3
 """So many threads can be occupied by checks that were given up and do not end, before other checks have to wait."""
 
-RESULT_BYTES_A_PIXEL = 20
-"""Bytes on the disk: a result as float32 has 12, and the picture to look at less than 8."""
+RESULT_BYTES_A_PIXEL = 24
+"""Bytes on the disk: a result as float32 has 12, the picture to look at less than 8, the disparity less than 4."""
 
 
 class Workers:
@@ -75,12 +76,12 @@ class Workers:
         job.state, job.wants_stop, job.wants_start, job.failure = WAITING, False, False, None
         job.done, job.total, job.fetched = 0, 0, False
         job.ticket = object()
-        job.forget(pipeline.RESULT, pipeline.AFTER)
+        job.forget(pipeline.RESULT, pipeline.AFTER, PLANES, PLANES_PICTURE)
         self._submit(self.slow, self._deblur, job, job.ticket)
 
-    def render(self, job: Job, suffix: str, depth: int, strength: float) -> Future[Path]:
+    def render(self, job: Job, suffix: str, depth: int, strength: float, keep: str | None) -> Future[Path]:
         """Queue writing the result as a file. The future raises HttpError and what `save_result` does."""
-        return self._submit(self._quick, self._render, job, job.version, suffix, depth, strength)
+        return self._submit(self._quick, self._render, job, job.version, suffix, depth, strength, keep)
 
     def close(self, patience_s: float) -> bool:
         """Begin nothing more. Returns whether all threads ended within `patience_s`."""
@@ -153,7 +154,8 @@ class Workers:
             pixels = job.checked.found["width"] * job.checked.found["height"]
             with self._lock:
                 self._space.require(RESULT_BYTES_A_PIXEL * pixels)
-            job.plan, job.notes = pipeline.deblur(job.upload, self._checkpoint, self._options, progress, go_on)
+            made = pipeline.deblur(job.upload, self._checkpoint, self._options, progress, go_on)
+            job.plan, job.notes, job.report = made
             job.version += 1
             self.pace_s = time.monotonic() - job.began_s
             return DONE
@@ -164,7 +166,7 @@ class Workers:
             job.state, job.began_s = RUNNING, time.monotonic()
         self._do("deblur", job, ticket, run)
 
-    def _render(self, job: Job, version: int, suffix: str, depth: int, strength: float) -> Path:
+    def _render(self, job: Job, version: int, suffix: str, depth: int, strength: float, keep: str | None) -> Path:
         turn, began_s, outcome = Turn(self.gate), time.monotonic(), FAILED
         try:
             with self._holding(job):
@@ -173,7 +175,7 @@ class Workers:
                     if job.version != version or checked is None:
                         raise HttpError(409, CHANGED)
                     self._space.require((upload.folder / pipeline.RESULT).stat().st_size)
-                path = pipeline.render(upload, checked, suffix, depth, strength)
+                path = pipeline.render(upload, checked, suffix, depth, strength, keep)
                 outcome = DONE
                 return path
         except Stopped:

@@ -306,11 +306,11 @@ def _is_entry(entry: Any) -> bool:
 
 def _check_card(path: Path, card: dict[str, Any]) -> dict[str, Any]:
     version = card.get("format")
-    if isinstance(version, int) and version > FORMAT:
+    if type(version) is int and version > FORMAT:
         raise CheckpointError(f"{path} has format {version}, newer than this version of `dualpix` reads; update it.")
     kinds = {"network": str, "arguments": dict, "recipe": dict, "scores": dict, "extra": dict}
     wrong = [key for key, kind in kinds.items() if not isinstance(card.get(key), kind)]
-    if version != FORMAT or wrong:
+    if type(version) is not int or version != FORMAT or wrong:
         what = ", ".join(wrong) or "format"
         raise CheckpointError(f"{path} is damaged: its description lacks a usable {what}; get the file again.")
     return card

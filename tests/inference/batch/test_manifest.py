@@ -131,10 +131,21 @@ def test_a_csv_file_is_a_manifest_too(tmp_path: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "left,right\n", "left,right\na,b,c\n", 'a.png,"b\n', "left,right\n../a.png,b.png\n"]
+    ("text", "says"),
+    [
+        ("", "lists no pairs"),
+        ("left,right\n", "lists no pairs"),
+        ("left,right\na,b,c\n", "line 2 has 3 columns"),
+        ('a.png,"b\n', "line 1 is not a row"),
+        ("left,right\n../a.png,b.png\n", "outside"),
+        ("left,left\na.png,b.png\n", "line 1 has the column 'left', twice"),
+        ("left,right,blur\na.png,b.png,3\n", "line 1 has the column 'blur'"),
+        ("left,right\na.png,b.png\n,c.png\n", "line 3 has no left view"),
+        ("left,right\na.png,b.png\n".encode("utf-16"), "is a text in UTF-16"),
+    ],
 )
-def test_a_csv_file_that_is_wrong_is_one_sentence(tmp_path: Path, text: str) -> None:
+def test_a_csv_file_that_is_wrong_is_one_sentence(tmp_path: Path, text: str | bytes, says: str) -> None:
     path = tmp_path / "list.csv"
-    path.write_text(text)
-    with pytest.raises(PairError, match=r"^.*list\.csv.*\.$"):
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(PairError, match=rf"^.*list\.csv.*{says}.*\.$"):
         read_manifest(path)

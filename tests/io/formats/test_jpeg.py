@@ -63,6 +63,29 @@ def test_a_whole_jpeg_of_any_kind_is_read(tmp_path: Path, make, kind: str, size:
     assert np.abs(pixels - theirs).max() < 1.01 / 255
 
 
+def declaring(content: bytes, height: int) -> bytes:
+    """The same scans under a header of that height."""
+    at = next(at for at in range(len(content)) if content[at] == 0xFF and content[at + 1] in (0xC0, 0xC2)) + 5
+    return content[:at] + height.to_bytes(2, "big") + content[at + 2 :]
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "grey"])
+def test_rows_of_pixels_that_a_jpeg_holds_but_does_not_declare_are_told(tmp_path: Path, make, kind: str) -> None:
+    """Told or not, the rows that are declared are those of the whole picture."""
+    levels = make["smooth"](height=96, width=100)
+    levels = levels[:, :, 0] if kind == "grey" else levels
+    content = make["by_pillow"](levels, "JPEG", **KINDS.get(kind, {}))
+    path = tmp_path / "a.jpg"
+    path.write_bytes(content[:-2] + bytes(4) + content[-2:] + bytes(100))  # padding, and what lies behind the end
+    whole = read_picture(path)
+    assert not [note for note in whole.notes if "more pixels" in note]
+    for height in (16, 33, 64, 79):
+        path.write_bytes(declaring(content, height))
+        cut = read_picture(path)
+        assert [note for note in cut.notes if f"more pixels than the 100 x {height} that it declares" in note], height
+        assert (cut.pixels[:, : height - 1] == whole.pixels[:, : height - 1]).all()
+
+
 def test_bytes_between_segments_are_stepped_over_and_told(tmp_path: Path, make) -> None:
     """As by Pillow; the metadata behind them is found too."""
     content = whole(make)

@@ -44,6 +44,14 @@ def test_an_index_beyond_the_palette_is_refused(tmp_path: Path, make, bits: int,
     )
 
 
+def test_depths_that_a_kind_of_colour_has_not_are_refused(tmp_path: Path, make) -> None:
+    whole = palette_png(make, 8, 20, 3)
+    for bits, colour in ((16, 3), (4, 2), (1, 6), (2, 4), (3, 0)):
+        header = whole[16:24] + bytes([bits, colour, 0, 0, 0])
+        content = whole[:8] + make["chunk"](b"IHDR", header) + whole[33:]
+        assert "has a damaged PNG header" in refusal(tmp_path / "a.png", content), (bits, colour)
+
+
 def test_an_animated_png_is_refused(tmp_path: Path, make) -> None:
     frames = [Image.fromarray(np.roll(make["smooth"](), shift, 1)) for shift in (0, 5, 9)]
     frames[0].save(tmp_path / "a.png", save_all=True, append_images=frames[1:])

@@ -13,9 +13,15 @@ from dualpix.pairs.sources.dng_levels import read_levels
 
 Raw = Callable[..., bytes]
 FILTERS, BLACK_REPEAT, BLACK, WHITE = 33422, 50713, 50714, 50717
+OF_COLUMNS, OF_ROWS, MATRIX, NEUTRAL = 50715, 50716, 50721, 50728
+ROWS, COLUMNS = np.arange(64)[:, None] * 4, np.arange(96)[None] * 3
 LEFT, RIGHT = np.full((64, 96), 3000.0), np.full((64, 96), 3000.0)
 LEFT[8:28, 20:48] = RIGHT[8:28, 24:52] = 800
 BALANCE = np.tile([[0.5, 1.0], [1.0, 0.625]], (32, 48))  # what filters RGGB pass of grey light
+
+
+def ratios(levels: np.ndarray) -> list[int]:
+    return [part for level in levels.ravel() for part in (2 * int(level), 2)]
 
 
 def write(path: Path, raw: Raw, floors: tuple[Any, Any], tags: dict[int, Any], kind: str = "dng") -> Path:
@@ -40,8 +46,18 @@ def write(path: Path, raw: Raw, floors: tuple[Any, Any], tags: dict[int, Any], k
         ),
         ((np.tile([[500], [520]], (32, 96)), 600), {BLACK_REPEAT: ("H", 2, 1), BLACK: ("I", 500, 600, 520, 600)}),
         ((0, 0), {BLACK_REPEAT: (), BLACK: ()}),
+        ((ROWS + 500, ROWS + 640), {BLACK_REPEAT: (), BLACK: ("I", 500, 640), OF_ROWS: ("i", *ratios(ROWS))}),
+        (
+            (ROWS - COLUMNS + 500, ROWS - COLUMNS + 640),
+            {
+                BLACK_REPEAT: (),
+                BLACK: ("I", 500, 640),
+                OF_ROWS: ("i", *ratios(ROWS)),
+                OF_COLUMNS: ("i", *ratios(-COLUMNS)),
+            },
+        ),
     ],
-    ids=["one each", "one each, said so", "one", "fractions", "four each", "two rows each", "none"],
+    ids=["one each", "one each, said so", "one", "fractions", "four each", "two rows each", "none", "rows", "columns"],
 )
 def test_each_sample_has_its_own_black(tmp_path: Path, raw: Raw, floors: Any, tags: dict[int, Any]) -> None:
     """Grey stays grey. LibRaw takes two levels of two samples for those of red and green; blue stays too bright."""
@@ -50,6 +66,12 @@ def test_each_sample_has_its_own_black(tmp_path: Path, raw: Raw, floors: Any, ta
         for level, place in ((800, (18, column)), (3000, (50, 20))):
             wanted = 1.055 * (level / (0.98 * (15000 - np.max(floors[0])))) ** (1 / 2.4) - 0.055
             np.testing.assert_allclose(views[view][:, place[0], place[1]], wanted, atol=0.015)
+
+
+def test_a_white_balance_that_is_not_told_is_a_note(tmp_path: Path, raw: Raw) -> None:
+    for tags, is_told in (({}, True), ({NEUTRAL: ()}, False), ({NEUTRAL: ("r", 0, 1, 1, 1, 1, 1)}, False)):
+        notes = open_views(write(tmp_path / "a.dng", raw, (0, 0), tags))["notes"]
+        assert any("finds no white balance" in note for note in notes) is not is_told
 
 
 def test_white_is_read_for_each_sample(tmp_path: Path, raw: Raw) -> None:
@@ -71,7 +93,11 @@ def test_white_is_read_for_each_sample(tmp_path: Path, raw: Raw) -> None:
         ({BLACK: ("r", *[1, 0] * 4)}, "divided by zero"),
         ({BLACK_REPEAT: ("H", 0, 0), BLACK: ("I", 512)}, "repeat every 0 x 0"),
         ({BLACK_REPEAT: ("H", 60000, 60000)}, "repeat every 60000 x 60000"),
+        ({BLACK: ("i", *[-500, 1] * 4)}, "declares a black level of -500"),
+        ({MATRIX: ("i", *[1, 0] * 9)}, "its colour matrix is singular"),
         ({BLACK_REPEAT: ("H", 2)}, "repeat every 2 photosites"),
+        ({OF_ROWS: ("i", *[1, 1] * 63)}, "declares black levels of 63 rows and has 64"),
+        ({OF_COLUMNS: ("i", 1, 0)}, "divided by zero"),
     ],
 )
 def test_levels_that_cannot_be_are_refused(tmp_path: Path, raw: Raw, tags: dict[int, Any], message: str) -> None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from dualpix.errors import PairError, PictureError
+from dualpix.errors import PairError, PictureError, option
 from dualpix.inference.batch.manifest import read_manifest
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import check_depth
+from dualpix.inference.selective import mask_for
+from dualpix.io import PictureLike
 from dualpix.io.endings import output_ending
 from dualpix.io.formats import OUTPUTS
 from dualpix.pairs.pairing import Found, find_tree, find_two
@@ -33,6 +35,7 @@ class PairJob:
         folder: The output folder.
         place: The output's path inside `folder`, with slashes.
         problem: Why it cannot be made; empty if it can.
+        mask: The picture that says what is made sharp, if there is one.
     """
 
     left: Path
@@ -40,11 +43,12 @@ class PairJob:
     folder: Path
     place: str
     problem: str = ""
+    mask: Path | None = None
 
     @property
     def inputs(self) -> tuple[Path, ...]:
         """The files that are read."""
-        return (self.left,) if self.right is None else (self.left, self.right)
+        return tuple(path for path in (self.left, self.right, self.mask) if path is not None)
 
     @property
     def output(self) -> Path:
@@ -73,7 +77,8 @@ def list_jobs(
         source: A folder (see `pairs.pairing.find_tree`); that of the left views, where `right` is that of the others; a
             manifest (`read_manifest`); or a pattern such as `trip/*_L.tif`.
         output: The folder of the pictures.
-        options: Of these, `layout` says how files hold both views, and `depth` what the pictures' format must hold.
+        options: Of these, `layout` says how files hold both views, `depth` what the pictures' format must
+            hold, and `mask` in which folder their masks lie.
         right: The folder of the right views.
         format: An extension for all pictures; None for that of the left view (.tif for files that hold both views and
             are no pictures).
@@ -84,10 +89,15 @@ def list_jobs(
 
     Raises:
         PairError: There is nothing to do, the manifest is wrong, or `output` is the folder of the inputs or is a file.
-        PictureError: The format cannot be written, or not at that depth.
+        PictureError: The format cannot be written, or not at that depth; or `mask` is no folder.
     """
     source, output = Path(source), Path(output)
     options = options or DeblurOptions()
+    if options.mask is not None and not (isinstance(options.mask, str | os.PathLike) and os.path.isdir(options.mask)):
+        raise PictureError(
+            f"A folder of pairs cannot share one mask; give {option('mask', None)} a folder of masks, named like the"
+            " pictures that are made."
+        )
     suffix = _suffix(format)
     if suffix:
         check_depth(output / f"NAME{suffix}", options.depth)
@@ -104,7 +114,7 @@ def list_jobs(
         found = find_tree(source, layout=options.layout, include=include, exclude=exclude, leave_out=output)
     else:
         found = read_manifest(source, allow_outside)
-    jobs = _without_clashes([_job(one, output, suffix, options.depth) for one in found])
+    jobs = _without_clashes([_masked(_job(one, output, suffix, options.depth), options.mask) for one in found])
     return jobs if shard is None else jobs[shard.number - 1 :: shard.total]
 
 
@@ -136,6 +146,16 @@ def _job(found: Found, folder: Path, suffix: str, depth: int | None) -> PairJob:
     except PictureError as error:
         return replace(job, problem=job.problem or str(error))
     return job
+
+
+def _masked(job: PairJob, masks: PictureLike | None) -> PairJob:
+    """The job with its mask, from the folder of all."""
+    if masks is None:
+        return job
+    try:
+        return replace(job, mask=mask_for(Path(masks), job.place))  # type: ignore[arg-type]
+    except PictureError as error:
+        return replace(job, problem=job.problem or str(error))
 
 
 def _without_clashes(jobs: list[PairJob]) -> list[PairJob]:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from dualpix.errors import PairError, option
+from dualpix.errors import PairError, option, shortened
 from dualpix.io.formats import OUTPUTS
 from dualpix.machine.files import parse_json
 from dualpix.pairs.pairing import Found
@@ -21,6 +21,7 @@ LONGEST_LINE = 2**16
 COLUMNS = ("left", "right", "output")
 DELIMITERS = ";\t,"
 SUFFIXES = (".jsonl", ".csv")
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 NO_NAMES = {"", ".", ".."}  # that no file can have
 
 
@@ -52,6 +53,8 @@ def _lines(file: BinaryIO, path: Path) -> Iterator[tuple[int, bytes]]:
     number = 0
     while line := file.readline(LONGEST_LINE + 1):
         number += 1
+        if number == 1 and line.startswith(UTF_16):
+            raise PairError(f"{path} is a text in UTF-16; save it as UTF-8.")
         if len(line) > LONGEST_LINE:
             raise PairError(f"{path}, line {number} is longer than {LONGEST_LINE} bytes; is this a manifest?")
         if line.strip():
@@ -81,11 +84,22 @@ def _rows(file: BinaryIO, path: Path) -> Iterator[tuple[str, Any]]:
             raise PairError(f"{where} is not a row of a CSV file; write LEFT,RIGHT or LEFT,RIGHT,OUTPUT.") from error
         cells = [cell.strip() for cell in cells]
         if is_first and "left" in (names := tuple(cell.lower() for cell in cells)):
-            head = names
+            head = _head(names, where)
             continue
         if len(cells) > len(head):
             raise PairError(f"{where} has {len(cells)} columns; write {','.join(head)}.")
+        if not any(cell for name, cell in zip(head, cells, strict=False) if name == "left"):
+            raise PairError(f"{where} has no left view; write {','.join(head)}.")
         yield where, {name: cell for name, cell in zip(head, cells, strict=False) if cell}
+
+
+def _head(names: tuple[str, ...], where: str) -> tuple[str, ...]:
+    strange = next((name for name in filter(None, names) if name not in COLUMNS or names.count(name) > 1), "")
+    if strange:
+        how = "twice" if strange in COLUMNS else "which is unknown"
+        shown = shortened(strange, 40)
+        raise PairError(f"{where} has the column {shown!r}, {how}; write {', '.join(COLUMNS)}, each once.")
+    return names
 
 
 def _found(entry: Any, folder: Path, where: str, allow_outside: bool) -> Found:

@@ -12,9 +12,10 @@ from typing import Any, Literal, NamedTuple
 from dualpix.errors import DualpixError, PictureError, option, ran_out_of_memory, reason_of, told
 from dualpix.inference.batch.jobs import PairJob, Shard
 from dualpix.inference.batch.journal import History, Journal, fingerprint, read_journals, stamp
-from dualpix.inference.deblur import Deblurred
+from dualpix.inference.deblur import Deblurred, open_network
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import Inherited, deblur_views, load_pair, save_result, size_in_file
+from dualpix.inference.selective import check_network
 from dualpix.machine.files import name_in_any_locale
 from dualpix.pairs import Views
 from dualpix.weights import checkpoint
@@ -47,7 +48,7 @@ class Outcome:
         error: One sentence; empty if nothing failed.
         warnings: One sentence each.
         details: About the picture: width, height, depth, seconds, bands, scales, precision, device, weights and their
-            hash.
+            hash, and what `RunReport.as_json` gives.
         worked: Whether any work was needed to find out.
     """
 
@@ -173,6 +174,7 @@ def run_jobs(
         PictureError: As `plan_jobs` does, and if the folder cannot be used or another run is at work in it.
         JournalError: The journal cannot be written any more.
     """
+    check_network(open_network(weights.opened), options)
     plan_jobs(jobs, weights, options, resume=resume, overwrite=overwrite)
     if not jobs:
         return
@@ -254,7 +256,8 @@ class _Bench:
             return made
         start = time.perf_counter()
         try:
-            done = deblur_views(made.views, self.weights.opened, self.options)
+            options = replace(self.options, mask=step.job.mask)
+            done = deblur_views(made.views, self.weights.opened, options)
         except Exception as error:
             return _Made(made.signature, error=_sentence(error))
         # The views are not needed any more; only the picture is to be written.
@@ -291,7 +294,11 @@ class _Bench:
             "weights": self.weights.opened.path.stem,
             "weights_sha256": self.weights.sha256,
         }
-        return Outcome(step.job, "made", warnings=(*done.warnings, *lost), details=details)
+        warnings = [*done.warnings, *lost]
+        if done.report is not None:
+            details |= done.report.as_json()
+            warnings += [str(done.report)] if done.report.advice else []
+        return Outcome(step.job, "made", warnings=tuple(warnings), details=details)
 
 
 def _sentence(error: Exception) -> str:

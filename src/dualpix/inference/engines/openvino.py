@@ -1,5 +1,6 @@
 """Run a network in OpenVINO, on the CPU: in fp32, bf16, or with 8-bit convolutions."""
 
+import errno
 import functools
 import os
 import secrets
@@ -12,12 +13,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from dualpix.errors import MachineError, option
+from dualpix.errors import MachineError, option, reason_of
 from dualpix.inference import planning
 from dualpix.inference.engines import cache
 from dualpix.inference.engines.conversion import openvino_model, round_to_8_bits
 from dualpix.inference.engines.guarding import EngineGuard
-from dualpix.machine.files import decimal_points
+from dualpix.machine.files import decimal_points, naming
 from dualpix.networks import Network
 from dualpix.networks.export import Graph, graph_of
 from dualpix.networks.mccnet_fast import model as mccnet_fast
@@ -178,12 +179,19 @@ class OpenvinoRunner:
             raise MachineError(f"OpenVINO cannot read {path}; export it again with `dualpix export`.") from error
 
 
+def _save(openvino: Any, model: Any, path: Path) -> None:
+    try:
+        openvino.save_model(model, path, compress_to_fp16=False)
+    except RuntimeError as error:  # which says no more of a full disk
+        raise OSError(errno.EIO, f"OpenVINO could not write it ({reason_of(error)})") from error
+
+
 def save(openvino: Any, model: Any, path: Path) -> None:
     """Write `path` and the .bin beside it; both appear whole, and the .xml, without which none is read, last."""
     partial = path.with_name(f".dualpix-{secrets.token_hex(8)}.xml")
     try:
-        with decimal_points():
-            openvino.save_model(model, partial, compress_to_fp16=False)
+        with decimal_points(), naming(path):
+            _save(openvino, model, partial)
         os.replace(partial.with_suffix(".bin"), path.with_suffix(".bin"))
         os.replace(partial, path)
     finally:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from dualpix.io import exif as blocks
 from dualpix.io import photoshop, xmp
 from dualpix.io.formats.jpeg_scans import END, FRAMES, SCAN, decode_jpeg
-from dualpix.io.formats.record import Format, Order, Output, Size
+from dualpix.io.formats.record import Format, Noted, Order, Output, Size
 from dualpix.io.metadata import GAIN_MAP, INCH_CM, Found, Metadata, counts_of, per_inch, sealed
 from dualpix.io.opening import Header, Part, exactly, load, refuse, refuse_cut_short, section
 from dualpix.io.texts import COMMENT, LARGEST_BYTES, Text, of_comment
@@ -33,6 +33,7 @@ INDEX_MARK, INDEX_ENTRIES = b"MPF\0", 45058
 ENTRY = "IIIHH"  # type, length, offset, numbers of two dependent pictures
 KINDS, PREVIEWS = 0xFFFFFF, (0x010001, 0x010002)
 STEPPED_OVER = "holds stray bytes between its segments: they were skipped."
+GOES_ON = "the rest is left out; if the picture looks wrong, copy the file again."
 
 
 class Segment(NamedTuple):
@@ -110,11 +111,14 @@ def peek_jpeg(file: BinaryIO) -> Header:
     return replace(header, notes=(STEPPED_OVER,)) if stray else header
 
 
-def _decode(file: BinaryIO, header: Header) -> NDArray[Any]:
-    array = decode_jpeg(load(file, header))
-    if array is None:
+def _decode(file: BinaryIO, header: Header) -> Noted:
+    scanned = decode_jpeg(load(file, header))
+    if scanned is None:
         refuse_cut_short(file)
-    return array
+    size = f"{header.width} x {header.height}"
+    return Noted(
+        scanned.pixels, (f"holds more pixels than the {size} that it declares: {GOES_ON}",) if scanned.goes_on else ()
+    )
 
 
 def _encode(levels: NDArray[Any], order: Order) -> bytes:

@@ -21,6 +21,7 @@ from dualpix.io.profiles import D65, SRGB_PRIMARIES
 from dualpix.io.texts import LARGEST_BYTES, Text, TooLongError, inflate
 
 CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
+BITS = {0: (1, 2, 4, 8, 16), 3: (1, 2, 4, 8)}  # of grey and of indices; all others have 8 or 16
 END = b"IEND\xaeB`\x82"
 PNG_XMP, PNG_PROFILE = "XML:com.adobe.xmp", "Raw profile type "
 # Prefixes of keywords, used by ImageMagick and file managers, for dates and properties of the old file.
@@ -34,7 +35,7 @@ def _read_header(file: BinaryIO) -> Header:
     file.seek(len(png.MARK))
     first, width, height, bits, colour = struct.unpack(">4x4sIIBB", exactly(file, 18))
     channels = CHANNELS.get(colour)
-    if first != b"IHDR" or channels is None or bits not in (1, 2, 4, 8, 16):
+    if first != b"IHDR" or channels is None or bits not in BITS.get(colour, (8, 16)):
         refuse(file, "has a damaged PNG header; copy it again")
     if int.from_bytes(png.facts(file).get(b"acTL", b"")[:4], "big") > 1:
         refuse(file, "is an animation; give a still picture")

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, NamedTuple
 
 from numpy.typing import NDArray
 
@@ -15,6 +15,13 @@ from dualpix.io.texts import Text
 Order = Literal["<", ">"]
 Size = tuple[int, int]
 """Width and height."""
+
+
+class Noted(NamedTuple):
+    """Decoded levels, and what only decoding has shown to be odd: half sentences, to follow the name of the file."""
+
+    levels: NDArray[Any]
+    notes: tuple[str, ...]
 
 
 def takes_no_text(text: Text) -> bool:
@@ -69,8 +76,8 @@ class Format:
         mime_type: Its media type.
         start: Matches the first 64 bytes of its files; written so that JavaScript understands it too.
         read_header: Reads size, channels and depth of a file that starts so, without decoding anything.
-        decode: Gives the pixels, H x W or H x W x channels, as unsigned integers or as floats in [0, 1]; whatever it
-            raises becomes a PictureError.
+        decode: Gives the pixels, H x W or H x W x channels, as unsigned integers or as floats in [0, 1], with
+            notes on it or without; whatever it raises becomes a PictureError.
         read_blocks: Yields the metadata, one block at a time.
         bits: Bits per channel of the files that can be read.
         tell_colours: Reads a colour space that is stated in another way than by an ICC profile.
@@ -85,7 +92,7 @@ class Format:
     mime_type: str
     start: re.Pattern[bytes]
     read_header: Callable[[BinaryIO], Header]
-    decode: Callable[[BinaryIO, Header], NDArray[Any]]
+    decode: Callable[[BinaryIO, Header], NDArray[Any] | Noted]
     read_blocks: Callable[[BinaryIO], Found]
     bits: tuple[int, ...]
     tell_colours: Callable[[BinaryIO, Header, Metadata], Told | None] | None = None

@@ -24,15 +24,16 @@ from dualpix.io.opening import Header, Part, exactly, length_of, refuse, refuse_
 ICC_TAG, XMP_TAG, IPTC_TAG, PHOTOSHOP_TAG, CREDENTIALS_TAG, STRIP_OFFSETS = 34675, 700, 33723, 34377, 52545, 273
 # The TIFF tags that decide whether and how the first page is read, with their defaults.
 SUBFILE, WIDTH, HEIGHT, BITS, COMPRESSION, PHOTOMETRIC, SAMPLES = 254, 256, 257, 258, 259, 262, 277
-TILE_WIDTH, TILE_HEIGHT, EXTRA_SAMPLE, SAMPLE_FORMAT, DNG_VERSION = 322, 323, 338, 339, 50706
+PREDICTOR, TILE_WIDTH, TILE_HEIGHT, EXTRA_SAMPLE, SAMPLE_FORMAT, DNG_VERSION = 317, 322, 323, 338, 339, 50706
 MULTIPLIED = "has premultiplied transparency: colours are too dark where it is not opaque."
-DEFAULTS = {SUBFILE: 0, WIDTH: 0, HEIGHT: 0, BITS: 1, COMPRESSION: 1, PHOTOMETRIC: -1, SAMPLES: 1, TILE_WIDTH: 0,
-            TILE_HEIGHT: 0, EXTRA_SAMPLE: 0, SAMPLE_FORMAT: 1, DNG_VERSION: 0}  # fmt: skip
+DEFAULTS = {SUBFILE: 0, WIDTH: 0, HEIGHT: 0, BITS: 1, COMPRESSION: 1, PHOTOMETRIC: -1, SAMPLES: 1, PREDICTOR: 1,
+            TILE_WIDTH: 0, TILE_HEIGHT: 0, EXTRA_SAMPLE: 0, SAMPLE_FORMAT: 1, DNG_VERSION: 0}  # fmt: skip
 INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 # None, LZW, JPEG, Deflate (new and old number), PackBits, Zstandard. A segment of JPEG declares a size of its own,
 # which the reader checks; all others decode into a buffer of the declared size.
-PLAIN, BY_JPEG = 1, 7
-COMPRESSIONS = {PLAIN, 5, BY_JPEG, 8, 32946, 32773, 50000}
+PLAIN, BY_JPEG, PACKBITS = 1, 7, 32773
+COMPRESSIONS = {PLAIN, 5, BY_JPEG, 8, 32946, PACKBITS, 50000}
+WITHOUT_PREDICTOR = {PLAIN, BY_JPEG, PACKBITS}
 GREY, RGB, YCBCR = 1, 2, 6
 FLOAT = 3  # as a sample format
 COLOURS = {0: "negative grey (white is zero)", 3: "palette colours", 5: "CMYK", 6: "uncompressed YCbCr",
@@ -46,6 +47,10 @@ def _read_header(file: BinaryIO) -> Header:
         refuse(file, "is a camera raw file, or its first page is only a thumbnail; export both views as 16-bit TIFF")
     if tags[COMPRESSION] not in COMPRESSIONS:
         refuse(file, "is a TIFF with an unusual compression; save it with none, LZW or Deflate")
+    if tags[PREDICTOR] != 1 and tags[COMPRESSION] in WITHOUT_PREDICTOR:  # which some readers undo, and others pass over
+        refuse(
+            file, "is a TIFF with a predictor, which its compression does not know; save it with none, LZW or Deflate"
+        )
     if tags[PHOTOMETRIC] not in {GREY, RGB} | ({YCBCR} if tags[COMPRESSION] == BY_JPEG else set()):
         kind = COLOURS.get(tags[PHOTOMETRIC], "an unknown kind of colour")
         refuse(file, f"is a TIFF in {kind}; save it as RGB, or as grey with black as zero")
@@ -106,23 +111,30 @@ def _decode(file: BinaryIO, header: Header) -> NDArray[Any]:
         whole = all(at > 0 and 0 < count <= size - at for at, count in zip(offsets, counts, strict=False))
         if not whole or not len(offsets) == len(counts) == prod(page.chunked):
             refuse_cut_short(file)
-        if page.compression == PLAIN and not _strips_are_long_enough(page):
-            refuse(file, "is damaged: its strips are shorter than its pixels; save it again")
+        if page.compression == PLAIN and not _strips_are_apart(page):
+            refuse(file, "is damaged: its strips are shorter than its pixels, or overlap; save it again")
         if page.compression == BY_JPEG:
             _check_jpeg_segments(file, page)
         array: NDArray[Any] = np.asarray(page.asarray())
     return np.moveaxis(array, 0, -1) if array.ndim == 3 and page.planarconfig == 2 else array
 
 
-def _strips_are_long_enough(page: Any) -> bool:
-    """Whether each uncompressed strip or tile holds all of its pixels; if not, the decoder would read beyond it."""
+def _strips_are_apart(page: Any) -> bool:
+    """Whether each uncompressed strip or tile holds all of its pixels, and shares none of its bytes with another.
+
+    If not, the decoder would read beyond it. Strips of equal pixels may lie in one place.
+    """
     width, height = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
     row = width * page.bitspersample // 8 * (1 if page.planarconfig == 2 else page.samplesperpixel)
     down = -(-page.imagelength // height)
     last = height if page.is_tiled else page.imagelength - (down - 1) * height
     across = page.chunked[-2] if page.is_tiled else 1
     rows = [last if number // across % down == down - 1 else height for number in range(len(page.databytecounts))]
-    return all(count >= row * high for count, high in zip(page.databytecounts, rows, strict=True))
+    sizes = [row * high for high in rows]
+    begins = dict(sorted(zip(page.dataoffsets, sizes, strict=True)))
+    return all(count >= size for count, size in zip(page.databytecounts, sizes, strict=True)) and all(
+        at + size <= following for (at, size), following in zip(begins.items(), list(begins)[1:], strict=False)
+    )
 
 
 def _check_jpeg_segments(file: BinaryIO, page: Any) -> None:

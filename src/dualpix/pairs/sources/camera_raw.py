@@ -27,6 +27,7 @@ from dualpix.pairs.sources.record import Source, Views, as_view
 DNG_VERSION, PHOTOMETRIC, MOSAIC = 50706, 262, 32803
 FILTERS = frozenset({33421, 33422})  # the colour filter array, which a developed picture does not have
 SUFFIXES = (".cr2", ".cr3", ".dng")
+LEAST_VOLUME = 1e-3  # of a colour matrix; those of cameras have 1 and more
 WHITEST = 65535  # the samples have 16 bits
 LEVELS = 60000.0  # white is scaled to this before developing, so that rounding to integers loses nothing
 ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}  # from LibRaw's `flip` to EXIF's orientation
@@ -106,8 +107,11 @@ def read_raw(path: Path, limit_megapixels: float, *, recover_highlights: bool = 
             light, part, (main.white, other.white), raw.raw_colors[:height, :width], recover_highlights
         )
         orientation = ORIENTATIONS.get(raw.sizes.flip, 1)  # developing resets it
+        is_balanced = _are_gains(raw.camera_whitebalance)
         first, second = (_developed(rawpy, raw, half, halves.white) for half in (halves.first, halves.second))
     notes = _notes(path, halves, main, other)
+    if not is_balanced:
+        notes.append("LibRaw finds no white balance in it: that of daylight is used, or none.")
     if recover_highlights:
         notes.append(_headroom(halves))
     return Views(
@@ -159,6 +163,8 @@ def _opened(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float)
         is_flat = raw.raw_type == rawpy.RawType.Flat and raw.raw_image is not None and raw.raw_colors is not None
         if not is_flat or not _is_plain(raw):
             raise PictureError(f"{path} does not hold a Bayer mosaic; export both views as 16-bit TIFF.")
+        if not _tells_colours_apart(raw.color_matrix[:, :3]):
+            raise PictureError(f"{path} is damaged: its colour matrix is singular; copy it again.")
     except rawpy.LibRawRequestForNonexistentImageError:
         raw.close()
         raise
@@ -184,6 +190,11 @@ def _is_plain(raw: Any) -> bool:
     return alike and b"GG" in diagonals and bool(diagonals & {b"RB", b"BR"})
 
 
+def _tells_colours_apart(matrix: NDArray[Any]) -> bool:
+    """Whether a colour matrix can be inverted; one of zeros means that there is none, and is fine."""
+    return bool(np.isfinite(matrix).all() and (not matrix.any() or abs(np.linalg.det(matrix)) > LEAST_VOLUME))
+
+
 def _levels(path: Path) -> list[Levels]:
     try:
         return read_levels(path)
@@ -195,9 +206,12 @@ def _frame(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float, 
     with closing(_opened(rawpy, path, number, limit_megapixels)) as raw:
         mosaic, white = raw.raw_image.copy(), float(raw.white_level)
         if number < len(levels):
-            pattern, declared = levels[number]
-            black = _spread(pattern, mosaic.shape, raw.sizes.top_margin, raw.sizes.left_margin)
-            white = white if declared is None else declared
+            sizes, own = raw.sizes, levels[number]
+            try:
+                black = own.spread(mosaic.shape, (sizes.top_margin, sizes.left_margin, sizes.height, sizes.width))
+            except ValueError as error:
+                raise PictureError(f"{path} is damaged ({reason_of(error)}); copy it again.") from error
+            white = white if own.white is None else own.white
         else:
             black = np.asarray(raw.black_level_per_channel, np.float32)[raw.raw_colors]
     if not black.max() < white <= WHITEST:
@@ -206,15 +220,6 @@ def _frame(rawpy: ModuleType, path: Path, number: int, limit_megapixels: float, 
             f"above {WHITEST}; copy it again."
         )
     return Frame(mosaic, black, white - float(black.max()))
-
-
-def _spread(pattern: Mosaic, shape: tuple[int, ...], top: int, left: int) -> Mosaic:
-    """A pattern repeated over a mosaic of `shape`, starting at the corner of the visible part."""
-    rows, columns = (
-        (np.arange(side) - margin) % period
-        for side, margin, period in zip(shape, (top, left), pattern.shape, strict=True)
-    )
-    return pattern[np.ix_(rows, columns)]
 
 
 def _developed(rawpy: ModuleType, raw: Any, half: Mosaic, white: float) -> NDArray[np.float32]:
@@ -245,10 +250,13 @@ def _white_balance(raw: Any) -> list[float]:
 
     They are set, since LibRaw would otherwise estimate them for each half.
     """
-    chosen = next(
-        (gains for gains in (raw.camera_whitebalance, raw.daylight_whitebalance) if min(gains[:3]) > 0), [1.0] * 4
-    )
+    choices = (raw.camera_whitebalance, raw.daylight_whitebalance)
+    chosen = next((gains for gains in choices if _are_gains(gains)), [1.0] * 4)
     return [float(gain) for gain in chosen]
+
+
+def _are_gains(gains: Sequence[float]) -> bool:
+    return bool(min(gains[:3]) > 0 and np.isfinite(gains).all())
 
 
 def _exif(path: Path) -> bytes | None:

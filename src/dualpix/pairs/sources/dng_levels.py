@@ -2,7 +2,8 @@
 
 They are read here since LibRaw takes several samples per pixel for colours, and mixes up their levels. BlackLevel holds
 a number for each row and column of a pattern and each sample, the samples innermost (DNG 1.7, chapter 4); the pattern
-is one photosite where BlackLevelRepeatDim is missing. WhiteLevel holds one number for each sample.
+is one photosite where BlackLevelRepeatDim is missing. BlackLevelDeltaH and BlackLevelDeltaV add a number for each
+column and each row of the visible part. WhiteLevel holds one number for each sample.
 """
 
 import struct
@@ -13,13 +14,15 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dualpix.io import exif as blocks
 from dualpix.pairs.sources.halves import Mosaic
 
 PHOTOMETRIC, SAMPLES, SUBDIRECTORIES, BLACK_REPEAT, BLACK, WHITE = 262, 277, 330, 50713, 50714, 50717
+BLACK_OF_COLUMNS, BLACK_OF_ROWS = 50715, 50716
 MOSAIC = 32803
-NUMBERS = {1: "B", 3: "H", 4: "I", 5: "II", 13: "I"}
+NUMBERS = {1: "B", 3: "H", 4: "I", 5: "II", 10: "ii", 13: "I"}
 LARGEST_PATTERN = 64  # rows or columns
 
 
@@ -29,10 +32,31 @@ class Levels(NamedTuple):
     Attributes:
         black: Black as a pattern that repeats from the upper left corner of the visible part.
         white: The level at which it clips; None where the file does not say.
+        of_rows: What each visible row adds to black; empty where nothing is added.
+        of_columns: The same for columns.
     """
 
     black: Mosaic
     white: float | None
+    of_rows: NDArray[np.float32]
+    of_columns: NDArray[np.float32]
+
+    def spread(self, shape: tuple[int, ...], visible: tuple[int, int, int, int]) -> Mosaic:
+        """Black, photosite by photosite of a mosaic of `shape`; `visible`: top, left, height and width of that part.
+
+        Raises ValueError where there are not as many rows or columns as it declares levels of.
+        """
+        top, left, *sides = visible
+        row, column = np.arange(shape[0]) - top, np.arange(shape[1]) - left
+        black = self.black[np.ix_(row % self.black.shape[0], column % self.black.shape[1])]
+        for added, count, what in zip((self.of_rows, self.of_columns), sides, ("rows", "columns"), strict=True):
+            if len(added) not in (0, count):
+                raise ValueError(f"it declares black levels of {len(added)} {what} and has {count}")
+        if len(self.of_rows):
+            black = black + self.of_rows[np.clip(row, 0, len(self.of_rows) - 1)][:, None]
+        if len(self.of_columns):
+            black = black + self.of_columns[np.clip(column, 0, len(self.of_columns) - 1)]
+        return black
 
 
 def read_levels(path: Path) -> list[Levels]:
@@ -74,6 +98,8 @@ def _levels(directory: blocks.Directory, order: str, samples: int) -> list[Level
         raise ValueError(f"its black levels repeat every {' x '.join(map(str, repeat))} photosites")
     rows, columns = repeat
     black = _numbers(directory[BLACK], order) if BLACK in directory else [0.0] * (rows * columns)
+    if min(black, default=0.0) < 0:
+        raise ValueError(f"it declares a black level of {min(black):g}")
     if len(black) == rows * columns:  # some programs write one number for all samples where these are equal
         black = [level for level in black for _ in range(samples)]
     if len(black) != rows * columns * samples:
@@ -82,7 +108,11 @@ def _levels(directory: blocks.Directory, order: str, samples: int) -> list[Level
     if len(white) not in (0, 1, samples):
         raise ValueError(f"it declares {len(white)} white levels for {samples} samples")
     patterns = np.array(black, np.float32).reshape(rows, columns, samples)
-    return [Levels(patterns[:, :, k], white[k % len(white)] if white else None) for k in range(samples)]
+    added = [
+        np.array(_numbers(directory[tag], order) if tag in directory else [], np.float32)
+        for tag in (BLACK_OF_ROWS, BLACK_OF_COLUMNS)
+    ]
+    return [Levels(patterns[:, :, k], white[k % len(white)] if white else None, *added) for k in range(samples)]
 
 
 def _numbers(entry: blocks.Entry, order: str) -> list[float]:
@@ -90,6 +120,6 @@ def _numbers(entry: blocks.Entry, order: str) -> list[float]:
     if layout is None:
         raise ValueError("its levels are not numbers")
     values = list(struct.iter_unpack(order + layout, entry.value))
-    if entry.kind == 5 and not all(below for _, below in values):
+    if entry.kind in (5, 10) and not all(below for _, below in values):
         raise ValueError("its levels are divided by zero")
     return [above / prod(below) for above, *below in values]

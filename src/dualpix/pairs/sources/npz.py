@@ -14,7 +14,7 @@ from dualpix.io.metadata import Metadata
 from dualpix.pairs.sources.record import Source, Views, as_view
 from dualpix.pairs.views import require_pair
 
-DEPTHS = {"|u1": 8, "<u2": 16, ">u2": 16, "<f2": 16, "<f4": 16, "<f8": 16, ">f4": 16, ">f8": 16}
+DEPTHS = {"|u1": 8, "<u2": 16, ">u2": 16, "<f2": 16, "<f4": 16, "<f8": 16, ">f2": 16, ">f4": 16, ">f8": 16}
 ENDINGS = (".npz",)
 ENCRYPTED = 1  # a bit among the flags of an entry
 ACCEPTED = "H x W, H x W x 3 or 3 x H x W, of uint8, uint16, or floats in [0, 1]"

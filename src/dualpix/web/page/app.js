@@ -1,6 +1,7 @@
 // From files to a download. The server holds the pictures; this page asks it, and shows what it says.
 
 import { MARK, inOrder, isOnePicture, startOf } from "./files.js";
+import { decode, keepOf, rangeAt, span, veil } from "./planes.js";
 import { ask, fetchJson, mayPass, sentenceOf, upload } from "./server.js";
 import { Viewer } from "./viewer.js";
 
@@ -11,7 +12,7 @@ const VIEWS = ["left", "right", "disparity"];
 const part = (id) => document.getElementById(id);
 const viewer = new Viewer(
   { stage: part("stage"), before: part("before"), after: part("after"), clip: part("clip"), split: part("split"),
-    handle: part("handle") },
+    handle: part("handle"), veil: part("veil") },
   showZoom,
 );
 
@@ -19,6 +20,8 @@ let job = null; // as the server reported it last
 let name = "picture";
 let lonely = null; // the one file we asked about
 let limits = null;
+let planes = null; // the result's disparity, if the weights give one
+let wish = 0; // counts what the user asked to see of it
 let turn = 0; // counts what the user began, so that late answers to what was before are dropped
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -192,15 +195,88 @@ function showPair() {
 async function showResult() {
   const mine = turn;
   show("result");
-  part("how").textContent = job.plan ? `${size(job.check).join(" × ")} pixels in ${clock(job.seconds)}.` : "";
+  part("how").textContent = job.plan ? `${size(job.check).join(" × ")} pixels in ${clock(job.seconds)}. ${job.report || ""}` : "";
   part("saved").textContent = "Loading both pictures";
   try {
     await viewer.show(address("before"), address("preview"));
     if (mine === turn) part("stage").focus({ preventScroll: true });
     part("saved").textContent = "";
+    await loadPlanes(mine);
   } catch {
     if (mine === turn) complain("The result cannot be shown here, but it can be downloaded.");
   }
+}
+
+// ---- only a part of it
+
+const PART = ["pick", "near", "far", "inverse", "masked"];
+const range = () => [part("near").valueAsNumber, part("far").valueAsNumber];
+const keep = () => planes && part("some").checked ? keepOf(range(), part("inverse").checked) : null;
+
+async function loadPlanes(mine) {
+  planes = null;
+  part("some").checked = false;
+  showPart();
+  part("selection").hidden = true;
+  const picture = new Image();
+  picture.src = address("planes");
+  try { await picture.decode(); } catch { return; } // these weights give none
+  if (mine !== turn) return;
+  const { naturalWidth: width, naturalHeight: height } = picture;
+  const canvas = Object.assign(document.createElement("canvas"), { width, height });
+  const pen = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
+  pen.drawImage(picture, 0, 0);
+  planes = decode(pen.getImageData(0, 0, width, height).data, width, height);
+  Object.assign(part("veil"), { width, height });
+  const [low, high] = span(planes);
+  for (const id of ["near", "far"]) Object.assign(part(id), { min: low.toFixed(2), max: high.toFixed(2) });
+  choose([-0.5, 0.5]);
+  part("selection").hidden = false;
+  viewer.draw();
+}
+
+function choose([low, high]) {
+  part("near").value = low;
+  part("far").value = high;
+  for (const id of ["near", "far"]) part(`${id}px`).textContent = `${part(id).valueAsNumber.toFixed(1)} px`;
+}
+
+function picking(is) {
+  part("pick").setAttribute("aria-pressed", is);
+  part("stage").classList.toggle("picking", is);
+  viewer.picks = is ? pick : null;
+}
+
+function pick(x, y) {
+  picking(false);
+  choose(rangeAt(planes, x, y));
+  showPart();
+  preview();
+}
+
+// While the range is dragged the veil says what it is; the picture follows when it is let go.
+function showPart(isDragged = false) {
+  const isOn = keep() !== null;
+  for (const id of PART) (part(id).closest("label") ?? part(id)).hidden = !isOn;
+  if (!isOn) picking(false);
+  part("veil").hidden = !isOn || !(isDragged || part("masked").checked);
+  if (part("veil").hidden) return;
+  const { width, height } = planes;
+  const bytes = veil(planes, range(), part("inverse").checked);
+  part("veil").getContext("2d").putImageData(new ImageData(bytes, width, height), 0, 0);
+}
+
+async function preview() {
+  const mine = ++wish, chosen = keep();
+  part("saved").textContent = "Making the picture";
+  part("after").src = address("preview") + (chosen ? `&keep=${encodeURIComponent(chosen)}` : "");
+  try {
+    await part("after").decode();
+    if (mine === wish) part("saved").textContent = "";
+  } catch {
+    if (mine === wish) part("saved").textContent = "This part cannot be shown; try again in a moment.";
+  }
+  if (mine === wish) showPart();
 }
 
 function showZoom(share, isFit) {
@@ -282,15 +358,29 @@ part("strength").addEventListener("input", (event) => {
   viewer.strength = event.target.value / 100;
   part("percent").textContent = `${event.target.value} %`;
 });
+for (const id of ["near", "far"]) {
+  part(id).addEventListener("input", () => {
+    const [low, high] = range();
+    if (low >= high) choose(id === "near" ? [high - 0.1, high] : [low, low + 0.1]);
+    else choose([low, high]);
+    showPart(true);
+  });
+}
+for (const id of ["some", "near", "far", "inverse"]) {
+  part(id).addEventListener("change", () => { showPart(); preview(); });
+}
+part("masked").addEventListener("change", () => showPart());
+part("pick").addEventListener("click", () => picking(!viewer.picks));
 part("download").addEventListener("click", async () => {
   const [format, depth] = part("format").value.split("-");
-  const wish = new URLSearchParams({ format, depth, strength: part("strength").value / 100 });
+  const asked = new URLSearchParams({ format, depth, strength: part("strength").value / 100 });
+  if (keep()) asked.set("keep", keep());
   const mine = job;
   part("download").disabled = true;
   part("saved").textContent = "Writing the file";
   hush();
   try {
-    const answer = await ask(`api/jobs/${mine.id}/result?${wish}`);
+    const answer = await ask(`api/jobs/${mine.id}/result?${asked}`);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(await answer.blob());
     link.download = `${name}-sharp.${format}`;

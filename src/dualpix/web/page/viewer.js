@@ -72,6 +72,8 @@ export class Viewer {
     for (const picture of [this.before, this.after]) {
       picture.style.transform = `translate(${this.view.x}px, ${this.view.y}px) scale(${scale})`;
     }
+    const larger = scale * this.size.width / this.veil.width;
+    this.veil.style.transform = `translate(${this.view.x}px, ${this.view.y}px) scale(${larger})`;
     const percent = this.split.value / 10;
     this.clip.style.clipPath = `inset(0 0 0 ${percent}%)`;
     this.handle.style.left = `${percent}%`;
@@ -110,6 +112,7 @@ export class Viewer {
 
   press(event) {
     if (event.button !== 0) return;
+    if (this.picks && !this.handle.contains(event.target)) return this.pick(this.place(event));
     this.stage.setPointerCapture(event.pointerId);
     if (!this.pointers.size) this.isSplitting = this.handle.contains(event.target) || !this.isMovable;
     this.pointers.set(event.pointerId, this.place(event));
@@ -138,6 +141,13 @@ export class Viewer {
   release(event) {
     this.pointers.delete(event.pointerId);
     if (!this.pointers.size) this.stage.classList.remove("panning");
+  }
+
+  // Tells whoever waits for it where in the picture that is, from 0 to 1.
+  pick({ x, y }) {
+    const { scale, x: left, y: top } = this.view;
+    const at = [(x - left) / scale / this.size.width, (y - top) / scale / this.size.height];
+    if (at.every((share) => share >= 0 && share < 1)) this.picks(...at);
   }
 
   splitAt(x) {

@@ -1,0 +1,161 @@
+"""`dualpix refocus`: a pair, or a folder of pairs, with another plane in focus and another aperture."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from dualpix import __version__
+from dualpix.cli.folders import DryRun, Exclude, Format, Include, Many, Part, ReportFile, Resume, deblur_many
+from dualpix.cli.options import Device, Force, Layout, Memory, Overwrite, Precision, Scale, Swap, Turn, Weights
+from dualpix.cli.telling import Status, say
+from dualpix.errors import PictureError
+
+if TYPE_CHECKING:
+    from dualpix.inference.all_in_focus import AllInFocus
+    from dualpix.inference.pipeline import Inherited
+
+FRAME_MS = 90
+
+
+def refocus(
+    left: Annotated[Path, typer.Argument(metavar="LEFT", help="The left view, or a file that holds both.")],
+    output: Annotated[
+        str,  # a path would lose the slash at its end
+        typer.Option(
+            "--output", "-o", metavar="OUT", help="The picture, in the format of LEFT if it has no ending; or a folder."
+        ),
+    ],
+    right: Annotated[Path | None, typer.Argument(metavar="RIGHT", help="The right view, or the folder of all.")] = None,
+    focus: Annotated[
+        float,
+        typer.Option(metavar="PX", help="Disparity of what is to be in focus: 0 what was, above behind, below before."),
+    ] = 0.0,
+    focus_at: Annotated[
+        str | None, typer.Option("--focus-at", metavar="X,Y", help="Focus on what is seen at this point instead.")
+    ] = None,
+    aperture: Annotated[
+        float, typer.Option(metavar="FACTOR", help="Against the camera's: 0 all sharp, 1 as it was, up to 8.")
+    ] = 1.0,
+    rho: Annotated[
+        float | None, typer.Option(metavar="NUMBER", help="Disparity per radius of blur, as calibrate measures it.")
+    ] = None,
+    highlights: Annotated[
+        float,
+        typer.Option(metavar="FACTOR", help="How many times as bright small clipped lights were; 1: as they are."),
+    ] = 2.0,
+    blades: Annotated[int, typer.Option(metavar="N", help="Of the aperture, 5 to 12; 0: round.")] = 0,
+    sweep: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="OUT.webp", help="Also write the focus moving through the scene, at most 960 pixels wide."
+        ),
+    ] = None,
+    layout: Layout = None,
+    swap: Swap = False,
+    turn: Turn = "auto",
+    weights: Weights = None,
+    overwrite: Overwrite = False,
+    memory: Memory = None,
+    precision: Precision = "auto",
+    device: Device = "auto",
+    scale: Scale = "auto",
+    depth: Annotated[int | None, typer.Option(metavar="BITS", help="8 or 16; without it, that of the views.")] = None,
+    strip_metadata: Annotated[
+        bool, typer.Option("--strip-metadata", help="Write neither colour profile nor EXIF nor XMP.")
+    ] = False,
+    force: Force = False,
+    dry_run: DryRun = False,
+    include: Include = None,
+    exclude: Exclude = None,
+    resume: Resume = False,
+    report: ReportFile = None,
+    shard: Part = None,
+    suffix: Format = None,
+) -> None:
+    """Focus a pair anew: another plane in focus, another aperture.
+
+    The pair is deblurred, and blurred again by its disparity, as a lens would. LEFT may also be a folder of pairs, a
+    pattern or a list, as for `dualpix deblur`; OUT is then a folder.
+
+    \b
+    Examples:
+      dualpix refocus left.png right.png -o out.tif --focus-at 800,450
+      dualpix refocus left.png right.png -o out.tif --aperture 2 --sweep sweep.webp
+    """
+    if output == "-":
+        raise PictureError("A picture cannot be written to standard output; name a file or a folder after -o.")
+    many = Many(dry_run, include, exclude, resume, report, shard, False)
+    is_many = many.check(left, right, suffix)
+    if is_many and sweep is not None:
+        raise typer.BadParameter("give it with a single pair", param_hint="--sweep")
+    if sweep is not None and aperture == 0:
+        raise typer.BadParameter("needs an aperture above 0, or all frames are alike", param_hint="--sweep")
+    from dualpix.inference.focus import Refocus, parse_point
+    from dualpix.inference.options import DeblurOptions
+
+    options = DeblurOptions(
+        memory=memory,
+        precision=precision,
+        device=device,
+        scale=scale,
+        depth=depth,
+        strip_metadata=strip_metadata,
+        force=force,
+        layout=layout,
+        swap=swap,
+        turn=turn,
+        software=f"dualpix {__version__}",
+        refocus=Refocus(
+            focus_px=focus,
+            focus_at=None if focus_at is None else parse_point(focus_at),
+            aperture=aperture,
+            rho=rho,
+            highlights=highlights,
+            blades=blades,
+        ),
+    )
+    from dualpix.inference.disparity import finder_of
+    from dualpix.inference.pipeline import deblur_views, load_pair, name_output, save_result, size_in_file
+    from dualpix.io.animation import check_animation
+    from dualpix.pairs import usual_suffix
+    from dualpix.weights import checkpoint
+
+    opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
+    finder_of(opened)
+    if is_many:
+        deblur_many(left, right, Path(output), weights, options, many, overwrite, suffix)
+        return
+    path, inputs = (
+        name_output(output, left, right, usual_suffix(left, layout)),
+        [left] if right is None else [left, right],
+    )
+    if sweep is not None:
+        check_animation(sweep, overwrite, [*inputs, path])
+    with Status() as status:
+        status.tell("reading")
+        pair, inherited = load_pair(path, left, right, opened, options, overwrite=overwrite)
+        height, width = pair["left"].shape[1:]
+        status.tell(f"computing {width} x {height} pixels")
+        start = time.perf_counter()
+        done = deblur_views(pair, opened, options, status.count)
+        status.tell("writing")
+        lost = save_result(path, done.picture, inherited, overwrite=overwrite)
+    for note in (*done.warnings, *lost):
+        say(f"Note: {note}")
+    assert done.scene is not None and options.refocus is not None
+    width, height = size_in_file(path, done.picture, inherited)
+    in_focus = done.scene.focus_px(options.refocus)
+    seconds = time.perf_counter() - start
+    typer.echo(f"{path}: {width} x {height} pixels, {seconds:.1f} s, in focus at {in_focus:.1f} px ({done.plan})")
+    if sweep is not None:
+        _write_sweep(sweep, done.scene, inherited, overwrite)
+
+
+def _write_sweep(path: Path, scene: "AllInFocus", inherited: "Inherited", overwrite: bool) -> None:
+    from dualpix.io.animation import write_animation
+
+    frames = list(scene.sweep(scene.refocus))
+    size = write_animation(path, frames, FRAME_MS, overwrite, inherited.metadata)
+    typer.echo(f"{path}: {len(frames)} pictures, {size / 1e6:.1f} MB")
