@@ -24,7 +24,7 @@ def lines(run: Path) -> list[dict]:
 @pytest.fixture
 def runs(tmp_path: Path, quick: Make, photos: Path) -> list[Path]:
     for name, changes in (("one", {}), ("two", {"learning_rate": 1e-3, "steps": 2})):
-        train(quick(validate_every=1, **changes), tmp_path / name / "run", photos=[photos])
+        train(quick(validate_every=2, **changes), tmp_path / name / "run", photos=[photos])
     return [tmp_path / "one" / "run", tmp_path / "two" / "run"]
 
 

@@ -81,11 +81,11 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_tracker_gets_what_the_log_has(tmp_path: Path, quick: Make, photos: Path, kept: list[Kept]) -> None:
-    recipe = quick(validate_every=1)
+    recipe = quick()
     told: list[dict] = []
     train(recipe, tmp_path / "run", photos=[photos], track="kept", report=told.append, is_last=lambda step: step == 2)
     train(recipe, tmp_path / "run", photos=[photos], track="kept")
-    assert [(one.first, one.closed) for one in kept] == [(1, True), (3, True)]
+    assert [(one.first, one.closed) for one in kept] == [(2, True), (3, True)]
     assert kept[0].settings == json.loads((tmp_path / "run" / "recipe.json").read_text())
     both = {name: values + kept[1].curves[name] for name, values in kept[0].curves.items()}
     assert both == curves_of(tmp_path / "run") and {"loss", "crops_per_s", "validation/psnr"} < both.keys()
@@ -95,14 +95,14 @@ def test_a_tracker_gets_what_the_log_has(tmp_path: Path, quick: Make, photos: Pa
 def test_one_that_fails_is_told_once_and_changes_nothing(
     tmp_path: Path, quick: Make, photos: Path, kept: list[Kept], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Kept, "fails_at", 2)
+    monkeypatch.setattr(Kept, "fails_at", 3)
     told: list[dict] = []
     for name, track in (("with", "kept"), ("without", "")):
-        train(quick(validate_every=1), tmp_path / name, photos=[photos], track=track, report=told.append)
+        train(quick(validate_every=2), tmp_path / name, photos=[photos], track=track, report=told.append)
     notes = [line for line in lines(tmp_path / "with") if "note" in line]
     assert [note["note"] for note in notes] == ["kept has failed and is given no more: the server; the log goes on"]
     assert [line["note"] for line in told if "note" in line] == [notes[0]["note"]]
-    assert [step for step, _ in kept[0].curves["validation/psnr"]] == [1] and kept[0].closed
+    assert [step for step, _ in kept[0].curves["validation/psnr"]] == [2] and kept[0].closed
     assert same_weights(tmp_path / "with", tmp_path / "without")
 
 
@@ -189,7 +189,7 @@ def test_real_trackers_keep_what_the_log_has(tmp_path: Path, quick: Make, photos
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         pytest.importorskip(name)
-        recipe, run = quick(validate_every=1), tmp_path / "run"
+        recipe, run = quick(), tmp_path / "run"
         train(recipe, run, photos=[photos], track=name, is_last=lambda step: step == 2)
         train(recipe, run, photos=[photos], track=name)
         found = READERS[name](run)
