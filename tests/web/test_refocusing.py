@@ -38,32 +38,31 @@ def layers(folder: Path, orientation: int) -> dict[str, bytes]:
     return fields
 
 
+@pytest.mark.parametrize(
+    ("turn", "query", "words"),
+    [
+        ("none", "aperture=2&focus_at=40,10", "--aperture 2 --focus-at 40,10"),
+        ("left", "focus=0.25&highlights=4&blades=6", "--focus 0.25 --highlights 4 --blades 6"),
+        ("right", "aperture=3&focus_at=80,50", "--aperture 3 --focus-at 80,50"),
+    ],
+)
 def test_files_are_those_that_the_command_line_writes(
-    client: Client, weights: Path, tmp_path: Path, dualpix: Command
+    client: Client, weights: Path, tmp_path: Path, dualpix: Command, turn: str, query: str, words: str
 ) -> None:
-    fields = layers(tmp_path, 6)
-    told = client.done(fields)
+    told = client.done({**layers(tmp_path, 6), "turn": turn})
     job = f"/api/jobs/{told['id']}"
     assert told["refocus"]["orientation"] == 6 and told["refocus"]["low_px"] <= 0 <= told["refocus"]["high_px"]
-    views = [str(tmp_path / f"{side}.png") for side in ("left", "right")]
-    for query, words, more in (
-        (
-            "aperture=2&focus_at=40,10",
-            ["--aperture", "2", "--focus-at", "40,10"],
-            ["--sweep", str(tmp_path / "s.webp")],
-        ),
-        ("focus=0.25&highlights=4&blades=6", ["--focus", "0.25", "--highlights", "4", "--blades", "6"], []),
-    ):
-        (tmp_path / "out.png").unlink(missing_ok=True)
-        given = ["-o", str(tmp_path / "out.png"), "--weights", str(weights), "--depth", "16", "--force"]
-        code, _, errors = dualpix("refocus", *views, *words, *more, *given)
-        assert code == 0, errors
-        reply = client.get(f"{job}/result?{query}")
-        assert reply.status == 200 and reply.content == (tmp_path / "out.png").read_bytes(), query
-    moving = client.get(f"{job}/sweep?aperture=2")
-    assert moving.headers["content-type"] == "image/webp" and moving.content == (tmp_path / "s.webp").read_bytes()
-    sharp = client.get(f"{job}/result").content
-    assert client.get(f"{job}/result?aperture=0").content == sharp
+    left, right, out, moving = (str(tmp_path / name) for name in ("left.png", "right.png", "out.png", "s.webp"))
+    given = ["-o", out, "--weights", str(weights), "--depth", "16", "--force", "--turn", turn]
+    sweep = ["--sweep", moving] if turn == "left" else []
+    code, _, errors = dualpix("refocus", left, right, *words.split(), *given, *sweep)
+    assert code == 0, errors
+    reply = client.get(f"{job}/result?{query}")
+    assert reply.status == 200 and reply.content == Path(out).read_bytes()
+    if sweep:
+        swept = client.get(f"{job}/sweep?{query}")
+        assert swept.headers["content-type"] == "image/webp" and swept.content == Path(moving).read_bytes()
+    assert client.get(f"{job}/result?aperture=0").content == client.get(f"{job}/result").content
     seen = [Image.open(BytesIO(client.get(f"{job}/preview{query}").content)) for query in ("?aperture=4&focus=0", "")]
     shown, plain = (np.asarray(ImageOps.exif_transpose(one), dtype=float) for one in seen)
     assert shown.shape == plain.shape and np.abs(shown - plain).mean() > 0.5

@@ -129,7 +129,7 @@ PICTURES = {
     "right": ("The right view, reduced.", "image/jpeg"),
     "disparity": ("Red is behind the focus, blue in front of it.", "image/png"),
     "before": ("The mean of the views at full size, to look at.", "image/jpeg"),
-    "preview": ("The result at full size, to look at; refocused, at most 1600 pixels a side.", "image/jpeg"),
+    "preview": ("The result at full size, to look at; refocused, at most 2048 pixels a side.", "image/jpeg"),
     "planes": (
         "The result's disparity, reduced: red x 256 + green is 32768 + 512 times pixels, blue 255 times confidence.",
         "image/png",

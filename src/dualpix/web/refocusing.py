@@ -22,7 +22,7 @@ from dualpix.pairs.turning import lay_like
 from dualpix.weights.checkpoint import Checkpoint
 
 SCENE = "scene.npy"
-PREVIEW_PX = 1600
+PREVIEW_PX = 2048
 
 
 @dataclass(frozen=True)

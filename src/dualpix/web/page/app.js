@@ -25,6 +25,7 @@ let lonely = null; // the one file we asked about
 let limits = null;
 let planes = null; // the result's disparity, if the weights give one
 let wish = 0; // counts what the user asked to see of it
+let isMaking = false; // whether that is being fetched
 let turn = 0; // counts what the user began, so that late answers to what was before are dropped
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -274,17 +275,22 @@ function showPart(isDragged = false) {
   part("veil").getContext("2d").putImageData(new ImageData(bytes, width, height), 0, 0);
 }
 
+// One at a time: while one is made, only the last of what was wished for meanwhile is remembered.
 async function preview() {
-  const mine = ++wish, chosen = keep(), focus = refocusing.query;
-  part("saved").textContent = "Making the picture";
-  part("after").src = address("preview") + (focus ? `&${focus}` : chosen ? `&keep=${encodeURIComponent(chosen)}` : "");
-  try {
-    await part("after").decode();
-    if (mine === wish) part("saved").textContent = "";
-  } catch {
-    if (mine === wish) part("saved").textContent = "This cannot be shown; try again in a moment.";
+  wish += 1;
+  if (isMaking) return;
+  isMaking = true;
+  for (let made = 0; job && made !== wish;) {
+    made = wish;
+    const chosen = keep(), focus = refocusing.query;
+    part("saved").textContent = "Making the picture";
+    part("after").src = address("preview") + (focus ? `&${focus}` : chosen ? `&keep=${encodeURIComponent(chosen)}` : "");
+    let words = "";
+    try { await part("after").decode(); } catch { words = "This cannot be shown; try again in a moment."; }
+    if (made === wish) part("saved").textContent = words;
   }
-  if (mine === wish) showPart();
+  isMaking = false;
+  showPart();
 }
 
 // A refocused picture is one of the whole result, at full strength.
