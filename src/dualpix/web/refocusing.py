@@ -14,7 +14,7 @@ from dualpix.inference.deblur import open_network
 from dualpix.inference.finder import gives_disparity
 from dualpix.inference.focus import Refocus
 from dualpix.inference.options import DeblurOptions
-from dualpix.inference.planning import free_bytes
+from dualpix.inference.planning import PROCESS_BYTES, free_bytes
 from dualpix.machine.modes import settled
 from dualpix.pairs import Views, restore_orientation
 from dualpix.pairs.brightness import match_brightness
@@ -92,7 +92,7 @@ def refocused(folder: Path, picture: Tensor, focus: Focus, longest_px: int | Non
     if longest_px is not None:
         made = scene.seen_small(asked, longest_px)
     else:
-        free = f"{max(free_bytes(torch.device('cpu')), 1) / 1e9:.2g}GB"
+        free = f"{(PROCESS_BYTES + free_bytes(torch.device('cpu'))) / 1e9:.2f}GB"  # this process is there already
         check_memory(*known.size, free if known.memory is None else known.memory)
         made = scene.seen(asked)
     return restore_orientation(made, {"quarter_turns": known.quarter_turns})
