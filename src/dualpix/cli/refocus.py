@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from dualpix.inference.all_in_focus import AllInFocus
     from dualpix.inference.pipeline import Inherited
 
-FRAME_MS = 90
-
 
 def refocus(
     left: Annotated[Path, typer.Argument(metavar="LEFT", help="The left view, or a file that holds both.")],
@@ -154,8 +152,9 @@ def refocus(
 
 
 def _write_sweep(path: Path, scene: "AllInFocus", inherited: "Inherited", overwrite: bool) -> None:
+    from dualpix.inference.all_in_focus import SWEEP_MS
     from dualpix.io.animation import write_animation
 
     frames = list(scene.sweep(scene.refocus))
-    size = write_animation(path, frames, FRAME_MS, overwrite, inherited.metadata)
+    size = write_animation(path, frames, SWEEP_MS, overwrite, inherited.metadata)
     typer.echo(f"{path}: {len(frames)} pictures, {size / 1e6:.1f} MB")

@@ -26,7 +26,7 @@ BYTES_A_PIXEL = 200  # layers as they are blurred, measured, and the pictures th
 TAILS = 0.005  # of all disparities, at either end, that are left out as errors
 MARGIN_PX = 0.5  # by which a focus may lie outside the disparities met
 POINT_PX = 4  # around a point whose disparity is asked for
-SWEEP_PX, SWEEP_FRAMES = 960, 16
+SWEEP_PX, SWEEP_FRAMES, SWEEP_MS = 960, 16, 90
 
 
 class FoundDisparity:
@@ -50,34 +50,20 @@ class FoundDisparity:
             MachineError: The memory that may be used is too little.
         """
         finder = finder_for(network)
-        _check_memory(sample["left"], options)
         left, right = sample["left"], sample["right"]
+        check_memory(left.shape[2], left.shape[1], options.memory)
         self.refocus, self.sample = refocus, sample
-        self._check_point(left)
+        lying = restore_orientation(left[:1], sample)
+        check_point(refocus, lying.shape[2], lying.shape[1])
         step = max(coarsest, next(s for s in range(1, 99) if left[0].numel() <= HALVED_PX * s * s))
         found, _, self.notes = find_disparity(finder, [reduce(view, step) for view in (left, right)], options)
         self.disparity_px, self.confidence, self.step = step * found[:1], found[1:], step
-        if refocus.focus_at is None:
-            self._check_focus()
+        check_focus(refocus, self.span_px)
 
-    def _check_point(self, view: Tensor) -> None:
-        at = self.refocus.focus_at
-        height, width = restore_orientation(view[:1], self.sample).shape[1:]
-        if at is not None and not (at[0] < width and at[1] < height):
-            raise PictureError(
-                f"The point {at[0]},{at[1]} lies outside of the picture of {width} x {height} pixels; give a column"
-                f" below {width} and a row below {height}."
-            )
-
-    def _check_focus(self) -> None:
-        low, high = span_of(self.disparity_px, self.confidence)
-        focus_px = self.refocus.focus_px
-        # The plane that was in focus is always there.
-        if not min(low, 0) - MARGIN_PX <= focus_px <= max(high, 0) + MARGIN_PX:
-            raise PictureError(
-                f"Nothing in this picture has a disparity of {focus_px:g} px: they run from {low:.1f} to {high:.1f} px;"
-                f" give a focus within, or a point by {option('focus-at', None)}."
-            )
+    @property
+    def span_px(self) -> tuple[float, float]:
+        """The disparities between which nearly all lie."""
+        return span_of(self.disparity_px, self.confidence)
 
     def scene(self, picture: Tensor) -> "AllInFocus":
         """`picture`, sharp everywhere, 3 H W, with its disparity cut along its edges."""
@@ -91,12 +77,34 @@ class FoundDisparity:
         return AllInFocus(picture, disparity_px, rho, self.refocus, turns)
 
 
-def _check_memory(view: Tensor, options: DeblurOptions) -> None:
-    needed = planning.PROCESS_BYTES + BYTES_A_PIXEL * view[0].numel()
-    if options.memory is not None and needed > planning.parse_memory(options.memory):
+def check_memory(width: int, height: int, memory: str | int | None) -> None:
+    """Raise `MachineError` if refocusing a picture of that size takes more than `memory`, if that is given."""
+    needed = planning.PROCESS_BYTES + BYTES_A_PIXEL * width * height
+    if memory is not None and needed > planning.parse_memory(memory):
         raise MachineError(
-            f"To refocus {view.shape[2]} x {view.shape[1]} pixels takes about {needed / 1e9:.2f} GB of memory, and"
-            f" {options.memory} may be used; allow more, or make the picture smaller."
+            f"To refocus {width} x {height} pixels takes about {needed / 1e9:.2f} GB of memory, and"
+            f" {memory} may be used; allow more, or make the picture smaller."
+        )
+
+
+def check_point(refocus: Refocus, width: int, height: int) -> None:
+    """Raise `PictureError` if the point to focus on lies outside of a picture whose file has that size."""
+    at = refocus.focus_at
+    if at is not None and not (at[0] < width and at[1] < height):
+        raise PictureError(
+            f"The point {at[0]},{at[1]} lies outside of the picture of {width} x {height} pixels; give a column"
+            f" below {width} and a row below {height}."
+        )
+
+
+def check_focus(refocus: Refocus, span_px: tuple[float, float]) -> None:
+    """Raise `PictureError` if no point is given and nothing in a picture with disparities of `span_px` lies there."""
+    low, high = span_px
+    # The plane that was in focus is always there.
+    if refocus.focus_at is None and not min(low, 0) - MARGIN_PX <= refocus.focus_px <= max(high, 0) + MARGIN_PX:
+        raise PictureError(
+            f"Nothing in this picture has a disparity of {refocus.focus_px:g} px: they run from {low:.1f} to"
+            f" {high:.1f} px; give a focus within, or a point by {option('focus-at', None)}."
         )
 
 
@@ -126,6 +134,17 @@ class AllInFocus:
         light = brighten_highlights(Tone().decode(self.picture), refocus.highlights)
         return Tone().encode(refocus_light(light, blur_px, refocus.blades))
 
+    def seen_small(self, refocus: Refocus, longest_px: int) -> Tensor:
+        """As `seen`, reduced to at most that many pixels a side."""
+        small, step = self._reduced(longest_px)
+        return small.seen(replace(refocus, focus_at=None, focus_px=self.focus_px(refocus) / step))
+
+    def _reduced(self, longest_px: int) -> tuple["AllInFocus", int]:
+        """The same at most that large, and how many times it was reduced."""
+        step = max(1, -(-max(self.picture.shape[1:]) // longest_px))
+        disparity_px = self.disparity_px[:, ::step, ::step] / step
+        return replace(self, picture=reduce(self.picture, step), disparity_px=disparity_px), step
+
     def focus_px(self, refocus: Refocus) -> float:
         """The disparity in focus: that of the point, if one is given."""
         if refocus.focus_at is None:
@@ -146,10 +165,7 @@ class AllInFocus:
         Yields:
             2 frames - 2 pictures, 3 h w each, lying as in their file.
         """
-        step = max(1, -(-max(self.picture.shape[1:]) // longest_px))
-        small = replace(
-            self, picture=reduce(self.picture, step), disparity_px=self.disparity_px[:, ::step, ::step] / step
-        )
+        small, _ = self._reduced(longest_px)
         low, high = span_of(small.disparity_px)
         there = [
             small.seen(replace(refocus, focus_at=None, focus_px=focus_px)) for focus_px in _steps(high, low, frames)

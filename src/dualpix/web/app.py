@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from dualpix import __version__
-from dualpix.errors import PictureError
-from dualpix.inference.blending import ALL, check_strength
+from dualpix.inference.blending import ALL
 from dualpix.io.formats import FORMAT_OF, FORMATS, names_of_formats
 from dualpix.pairs import SOURCES, TURNS
 from dualpix.pairs.sources import BOTH_VIEWS
@@ -30,22 +30,24 @@ from dualpix.web.http_errors import HttpError
 from dualpix.web.job import DONE, Job, http_error_of
 from dualpix.web.jobs import Jobs
 from dualpix.web.openapi import describe
-from dualpix.web.parts import kept_of
+from dualpix.web.parts import file_of, kept_of, refocus_of, sweep_of
 from dualpix.web.planes import PLANES_PICTURE
+from dualpix.web.refocusing import PREVIEW_PX
 from dualpix.web.uploads import Form
+from dualpix.web.workers import Make
 
 PAGE = {
     "/": ("index.html", "text/html; charset=utf-8"),
     "/app.js": ("app.js", "text/javascript; charset=utf-8"),
     "/files.js": ("files.js", "text/javascript; charset=utf-8"),
     "/planes.js": ("planes.js", "text/javascript; charset=utf-8"),
+    "/refocus.js": ("refocus.js", "text/javascript; charset=utf-8"),
     "/server.js": ("server.js", "text/javascript; charset=utf-8"),
     "/viewer.js": ("viewer.js", "text/javascript; charset=utf-8"),
     "/style.css": ("style.css", "text/css; charset=utf-8"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 PICTURES = {"left": pipeline.LEFT, "right": pipeline.RIGHT, "disparity": pipeline.DISPARITY, "before": pipeline.BEFORE}
-DOWNLOADS = {"png": ".png", "tif": ".tif", "jpg": ".jpg"}
 CHUNK_BYTES = 2**18
 SWEEP_S = 30.0
 
@@ -74,6 +76,7 @@ def create_app(
         Route(f"{one}/preview", endpoints.preview, methods=["GET"]),
         Route(f"{one}/planes", endpoints.picture(PLANES_PICTURE, of_result=True), methods=["GET"]),
         Route(f"{one}/result", endpoints.result, methods=["GET"]),
+        Route(f"{one}/sweep", endpoints.sweep, methods=["GET"]),
     ]
     handlers: dict[Any, Any] = {
         HttpError: _refused,
@@ -223,20 +226,26 @@ class Endpoints:
         return answer
 
     async def preview(self, request: Request) -> Response:
-        """The result to look at; with `keep`, as it would be then."""
-        job = await run_in_threadpool(self._job, request)
-        keep = kept_of(request.query_params.get("keep"), job)
-        if keep is None:
+        """The result to look at; with `keep` or another focus, as it would be then."""
+        job, query = await run_in_threadpool(self._job, request), request.query_params
+        focus, keep = refocus_of(query, job), kept_of(query, job)
+        if focus is not None:
+            make: Make = partial(pipeline.render_refocused, focus=focus, suffix=".jpg", depth=8, longest_px=PREVIEW_PX)
+        elif keep is not None:
+            make = partial(pipeline.render, suffix=".jpg", depth=8, strength=ALL, keep=keep)
+        else:
             return await run_in_threadpool(self.picture(pipeline.AFTER, of_result=True), request)
-        path = await self._made(job, ".jpg", 8, ALL, keep)
-        return await run_in_threadpool(stream, path, lambda: None)
+        return await run_in_threadpool(stream, await self._made(job, make), lambda: None)
 
     async def result(self, request: Request) -> Response:
         """Make the result as a file, and answer with it."""
-        job = await run_in_threadpool(self._job, request)
-        suffix, depth, strength = _wanted(request, job)
-        version, keep = job.version, kept_of(request.query_params.get("keep"), job)
-        path = await self._made(job, suffix, depth, strength, keep)
+        job, query = await run_in_threadpool(self._job, request), request.query_params
+        suffix, depth, strength = file_of(query)
+        version, focus, keep = job.version, refocus_of(query, job), kept_of(query, job)
+        make: Make = partial(pipeline.render, suffix=suffix, depth=depth, strength=strength, keep=keep)
+        if focus is not None:
+            make = partial(pipeline.render_refocused, focus=focus, suffix=suffix, depth=depth)
+        path = await self._made(job, make)
 
         def sent() -> None:
             if request.method == "GET":  # HEAD downloads nothing.
@@ -244,9 +253,16 @@ class Endpoints:
 
         return await run_in_threadpool(stream, path, sent)
 
-    async def _made(self, job: Job, suffix: str, depth: int, strength: float, keep: str | None) -> Path:
-        """The result as a file. Raises HttpError."""
-        made = self._jobs.render(job, suffix, depth, strength, keep)
+    async def sweep(self, request: Request) -> Response:
+        """Make a moving picture of the focus going through the result, and answer with it."""
+        job = await run_in_threadpool(self._job, request)
+        focus = sweep_of(request.query_params, job)
+        path = await self._made(job, partial(pipeline.render_sweep, focus=focus))
+        return await run_in_threadpool(stream, path, lambda: None)
+
+    async def _made(self, job: Job, make: Make) -> Path:
+        """The file of a result that `make` writes. Raises HttpError."""
+        made = self._jobs.render(job, make)
         try:
             return await asyncio.wait_for(asyncio.wrap_future(made), self._jobs.limits.render_s)
         except TimeoutError:
@@ -288,20 +304,6 @@ def _throw_away(made: "Future[Path]") -> None:
     """Delete a file that nobody waits for any more."""
     with suppress(Exception):
         made.result().unlink()
-
-
-def _wanted(request: Request, job: Job) -> tuple[str, int, float]:
-    """The extension, depth and strength that a request asks for. Raises HttpError 400."""
-    query = request.query_params
-    kind, depth, strength = query.get("format", "png"), query.get("depth", "16"), query.get("strength", "1")
-    if kind not in DOWNLOADS:
-        raise HttpError(400, f"There is no format {kind[:20]!r}; choose from: {', '.join(DOWNLOADS)}.")
-    if depth not in ("8", "16"):
-        raise HttpError(400, "The depth must be 8 or 16.")
-    with suppress(ValueError, PictureError):
-        check_strength(float(strength))
-        return DOWNLOADS[kind], int(depth), float(strength)
-    raise HttpError(400, "The strength must be a number from 0, as taken, to 1, all of the result.")
 
 
 def stream(path: Path, sent: Callable[[], None] | None = None) -> StreamingResponse:

@@ -11,6 +11,7 @@ from typing import Any
 from dualpix.errors import DualpixError, MachineError, ran_out_of_memory
 from dualpix.web import pipeline
 from dualpix.web.http_errors import HttpError
+from dualpix.web.refocusing import Refocusable
 
 CHECKING, READY, WAITING, RUNNING, DONE, FAILED = "checking", "ready", "waiting", "running", "done", "failed"
 STATES = (CHECKING, READY, WAITING, RUNNING, DONE, FAILED)
@@ -101,6 +102,8 @@ class Job:
         checked: What the check found.
         notes: Sentences for the user.
         plan: How the picture was computed.
+        report: How much was changed, and whether such blur is known.
+        refocusable: By what the result can be focused anew, if it can.
         failure: What to answer, if work failed.
         used_s: When the job was last asked for, on the monotonic clock.
         deadline_s: When its check must be over, on the monotonic clock.
@@ -126,6 +129,7 @@ class Job:
     notes: tuple[str, ...] = ()
     plan: str | None = None
     report: str | None = None
+    refocusable: Refocusable | None = None
     failure: HttpError | None = None
     used_s: float = field(default_factory=time.monotonic)
     deadline_s: float = 0.0
@@ -153,6 +157,7 @@ class Job:
             "notes": list(self.notes),
             "plan": self.plan,
             "report": self.report,
+            "refocus": self.refocusable.as_json() if self.state == DONE and self.refocusable else None,
             "fetched": self.fetched,
             "status": self.failure.status if self.failure else 200,
             "error": self.failure.sentence if self.failure else None,

@@ -19,8 +19,9 @@ from dualpix.web.http_errors import USUAL_RETRY_S, HttpError, stopping
 from dualpix.web.job import ACTIVE, CHECKING, DONE, FAILED, GONE, READY, RUNNING, STATES, WAITING, Job, too_slow
 from dualpix.web.limits import Limits
 from dualpix.web.planes import PLANES, PLANES_PICTURE
+from dualpix.web.refocusing import SCENE
 from dualpix.web.space import Space
-from dualpix.web.workers import Workers
+from dualpix.web.workers import Make, Workers
 from dualpix.weights.checkpoint import Checkpoint
 
 HANDED_BACK = "The server stopped before this pair was done; send it again."
@@ -155,7 +156,8 @@ class Jobs:
             job.forget(
                 pipeline.RESULT, pipeline.AFTER, pipeline.LEFT, pipeline.RIGHT, pipeline.DISPARITY, pipeline.BEFORE
             )
-            job.forget(PLANES, PLANES_PICTURE)
+            job.refocusable = None
+            job.forget(PLANES, PLANES_PICTURE, SCENE)
             self.workers.check(job, start=False)
 
     def start(self, job: Job) -> None:
@@ -182,13 +184,13 @@ class Jobs:
             elif job.state in (WAITING, CHECKING):
                 job.ticket, job.wants_start, job.state = None, False, READY
 
-    def render(self, job: Job, suffix: str, depth: int, strength: float, keep: str | None = None) -> Future[Path]:
-        """Write the result as a file. Raises HttpError 409 if there is none, 429 if too many files are being made."""
+    def render(self, job: Job, make: Make) -> Future[Path]:
+        """Write a file of the result. Raises HttpError 409 if there is none, 429 if too many files are being made."""
         with self._lock:
             self._require(job, DONE)
             if self.files_under_way >= self.limits.active_jobs:
                 raise HttpError(429, "Too many files are being made; try again in a moment.", USUAL_RETRY_S)
-            future = self.workers.render(job, suffix, depth, strength, keep)
+            future = self.workers.render(job, make)
             self._files.append(future)
             return future
 

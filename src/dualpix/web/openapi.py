@@ -3,6 +3,7 @@
 from typing import Any
 
 from dualpix import __version__
+from dualpix.inference.focus import MOST_APERTURE, MOST_HIGHLIGHTS
 from dualpix.pairs import SOURCES, TURNS
 from dualpix.web.limits import Limits
 
@@ -25,6 +26,15 @@ JOB: Json = {
         "notes": {"type": "array", "items": {"type": "string"}},
         "plan": {"type": ["string", "null"], "description": "How it was run."},
         "report": {"type": ["string", "null"], "description": "How much was changed, and whether such blur is known."},
+        "refocus": {
+            "type": ["object", "null"],
+            "description": "If the result can be refocused: the planes there are, and how its file lies, as in EXIF.",
+            "properties": {
+                "low_px": {"type": "number", "description": "Disparity of the nearest."},
+                "high_px": {"type": "number", "description": "Disparity of the farthest."},
+                "orientation": {"type": "integer", "minimum": 1, "maximum": 8},
+            },
+        },
         "fetched": {"type": "boolean", "description": "Whether the result has been downloaded."},
         "status": {"type": "integer", "description": "200, or the HTTP status that says what went wrong."},
         "error": {"type": ["string", "null"]},
@@ -92,11 +102,18 @@ def describe(limits: Limits) -> Json:
                 f"{one}/{name}": {
                     "parameters": [_ID],
                     "get": _operation(name, words, {"200": _content(kind, FILE)}, ["404", "409", "422", "503", "504"])
-                    | ({"parameters": [KEEP]} if name == "preview" else {}),
+                    | ({"parameters": [KEEP, *_focus()]} if name == "preview" else {}),
                 }
                 for name, (words, kind) in PICTURES.items()
             },
             f"{one}/result": {"parameters": [_ID], "get": _result()},
+            f"{one}/sweep": {
+                "parameters": [_ID],
+                "get": _operation("sweep", "The focus moving from the farthest to the nearest and back, reduced.",
+                                  {"200": _content("image/webp", FILE)},
+                                  ["400", "404", "409", "422", "429", "503", "504"])
+                | {"parameters": [given for given in _focus() if not given["name"].startswith("focus")]},
+            },
         },
         "components": {"schemas": {"Job": JOB, "Error": ERROR}},
     }  # fmt: skip
@@ -112,7 +129,7 @@ PICTURES = {
     "right": ("The right view, reduced.", "image/jpeg"),
     "disparity": ("Red is behind the focus, blue in front of it.", "image/png"),
     "before": ("The mean of the views at full size, to look at.", "image/jpeg"),
-    "preview": ("The result at full size, to look at.", "image/jpeg"),
+    "preview": ("The result at full size, to look at; refocused, at most 2048 pixels a side.", "image/jpeg"),
     "planes": (
         "The result's disparity, reduced: red x 256 + green is 32768 + 512 times pixels, blue 255 times confidence.",
         "image/png",
@@ -150,12 +167,28 @@ def _result() -> Json:
         _query("depth", {"enum": [8, 16], "default": 16}, "Bits."),
         _query("strength", {"type": "number", "minimum": 0, "maximum": 1, "default": 1}, "0 is the picture as taken."),
         KEEP,
+        *_focus(),
     ]
     kinds = {kind: {"schema": FILE} for kind in ("image/png", "image/tiff", "image/jpeg")}
     words = "The result as a file, with the colour profile, EXIF and XMP of the left view."
     answers = {"200": {"description": "The file.", "content": kinds}}
     reasons = ["400", "404", "409", "422", "429", "503", "504"]
     return _operation("result", words, answers, reasons) | {"parameters": parameters}
+
+
+def _focus() -> list[Json]:
+    """Any of these asks for another focus and aperture, with which keep and strength do not go."""
+    point: Json = {"type": "string", "pattern": r"^\d+,\d+$", "examples": ["800,450"]}
+    return [
+        _query("aperture", {"type": "number", "minimum": 0, "maximum": MOST_APERTURE, "default": 1},
+               "Diameter against the camera's: 0 leaves everything sharp, 1 blurs as the camera did."),
+        _query("focus", {"type": "number", "default": 0}, "Disparity in pixels of what is to be in focus."),
+        _query("focus_at", point, "Instead, column and row in the file of what is to be in focus."),
+        _query("highlights", {"type": "number", "minimum": 1, "maximum": MOST_HIGHLIGHTS, "default": 2},
+               "How many times as bright small clipped lights were."),
+        _query("blades", {"type": "integer", "minimum": 0, "maximum": 12, "default": 0},
+               "Of the aperture, from 5 on; 0 for a round one."),
+    ]  # fmt: skip
 
 
 def _query(name: str, schema: Json, words: str) -> Json:

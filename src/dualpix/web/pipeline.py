@@ -15,16 +15,19 @@ from torch.nn import functional
 
 from dualpix import __version__
 from dualpix.errors import DualpixError, spelled
+from dualpix.inference.all_in_focus import SWEEP_MS
 from dualpix.inference.blending import ALL, blend, with_choices
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import Inherited, deblur_views, output_profile, save_result
 from dualpix.io import Metadata, write_picture
+from dualpix.io.animation import write_animation
 from dualpix.io.formats import ENDINGS
 from dualpix.pairs import Views, inspection_of, open_views, restore_orientation
 from dualpix.pairs.inspect import Inspected, disparity_picture, scale_px
 from dualpix.pairs.sample import mean_view
 from dualpix.pairs.sources import BOTH_VIEWS
 from dualpix.web.planes import keep_blur, keep_planes
+from dualpix.web.refocusing import SCENE, Focus, Refocusable, find_scene, refocused, sweep
 from dualpix.weights.checkpoint import Checkpoint
 
 THUMB_PX = 720
@@ -131,10 +134,10 @@ def check(upload: Upload, checkpoint: Checkpoint, go_on: GoOn = lambda: None) ->
 
 def deblur(
     upload: Upload, checkpoint: Checkpoint, options: DeblurOptions, progress: Progress, go_on: GoOn = lambda: None
-) -> tuple[str, tuple[str, ...], str]:
+) -> tuple[str, tuple[str, ...], str, Refocusable | None]:
     """Write RESULT (float32 3 x H x W, exact) AFTER (to look at) and the disparity.
 
-    Returns how it was run, notes for the user, and what was changed.
+    Returns how it was run, notes for the user, what was changed, and by what it can be focused anew.
 
     `progress` is called between bands, `go_on` between other steps, and both may raise to stop. Raises PictureError,
     PairError or MachineError, and OSError.
@@ -143,14 +146,17 @@ def deblur(
     go_on()
     done = deblur_views(views, checkpoint, options, progress)
     go_on()
-    with (upload.folder / RESULT).open("wb", buffering=0) as file:
-        np.lib.format.write_array(_Plain(file), done.picture.numpy(), allow_pickle=False)
+    _write_array(upload.folder / RESULT, done.picture)
     _write_preview(upload.folder / AFTER, done.picture, views)
     go_on()
     keep_planes(upload.folder, views, checkpoint, options, done.plan.scales[0])
+    go_on()
+    scene = find_scene(done.picture, views, checkpoint, options, done.plan.scales[0])
+    if scene is not None:
+        _write_array(upload.folder / SCENE, scene[1])
     notes = tuple(reworded(warning, upload.folder, upload.names) for warning in done.warnings)
     report = "" if done.report is None else spelled(done.report.sentence, lambda *_: AN_OPTION)
-    return str(done.plan), notes, reworded(report, upload.folder, upload.names)
+    return str(done.plan), notes, reworded(report, upload.folder, upload.names), scene and scene[0]
 
 
 def render(upload: Upload, checked: Checked, suffix: str, depth: int, strength: float, keep: str | None = None) -> Path:
@@ -158,7 +164,7 @@ def render(upload: Upload, checked: Checked, suffix: str, depth: int, strength: 
 
     The blur of `keep` is kept, and the result is mixed with the mean view if `strength` is below 1.
     """
-    picture = torch.from_numpy(np.load(upload.folder / RESULT))
+    picture = _result_of(upload)
     if strength != ALL or keep is not None:
         views = upload.open()
         if keep is not None:
@@ -166,9 +172,43 @@ def render(upload: Upload, checked: Checked, suffix: str, depth: int, strength: 
         left, right = (restore_orientation(views[side], views) for side in ("left", "right"))
         picture = blend(picture, left, right, strength)
     metadata = with_choices(checked.inherited.metadata, strength, keep)
-    path = upload.folder / f"download-{secrets.token_hex(8)}{suffix}"
+    path = _new_path(upload, suffix)
     save_result(path, picture, replace(checked.inherited, metadata=metadata, depth=depth))
     return path
+
+
+def render_refocused(
+    upload: Upload, checked: Checked, focus: Focus, suffix: str, depth: int, longest_px: int | None = None
+) -> Path:
+    """Write the result with another focus and aperture as a picture file, and return its path.
+
+    `longest_px`: pixels a side that it has at most, to look at.
+    """
+    picture = refocused(upload.folder, _result_of(upload), focus, longest_px)
+    path = _new_path(upload, suffix)
+    save_result(path, picture, replace(checked.inherited, depth=depth))
+    return path
+
+
+def render_sweep(upload: Upload, checked: Checked, focus: Focus) -> Path:
+    """Write the focus moving through the result as a moving picture, and return its path."""
+    path = _new_path(upload, ".webp")
+    frames = sweep(upload.folder, _result_of(upload), focus)
+    write_animation(path, frames, SWEEP_MS, metadata=checked.inherited.metadata)
+    return path
+
+
+def _result_of(upload: Upload) -> Tensor:
+    return torch.from_numpy(np.load(upload.folder / RESULT))
+
+
+def _new_path(upload: Upload, suffix: str) -> Path:
+    return upload.folder / f"download-{secrets.token_hex(8)}{suffix}"
+
+
+def _write_array(path: Path, array: Tensor) -> None:
+    with path.open("wb", buffering=0) as file:
+        np.lib.format.write_array(_Plain(file), array.numpy(), allow_pickle=False)
 
 
 def reworded(error: Exception | str, folder: Path, names: dict[str, str] | None = None) -> str:

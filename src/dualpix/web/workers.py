@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from dualpix.inference.options import DeblurOptions
 from dualpix.web import pipeline
@@ -34,14 +34,19 @@ from dualpix.web.job import (
 )
 from dualpix.web.limits import Limits
 from dualpix.web.planes import PLANES, PLANES_PICTURE
+from dualpix.web.refocusing import SCENE
 from dualpix.web.space import Space
 from dualpix.weights.checkpoint import Checkpoint
+
+Make: TypeAlias = Callable[[pipeline.Upload, pipeline.Checked], Path]
+"""Writes a file with the result of a job, and returns its path."""
 
 MOST_STUCK = 3
 """So many threads can be occupied by checks that were given up and do not end, before other checks have to wait."""
 
-RESULT_BYTES_A_PIXEL = 24
-"""Bytes on the disk: a result as float32 has 12, the picture to look at less than 8, the disparity less than 4."""
+RESULT_BYTES_A_PIXEL = 28
+"""Bytes on the disk: a result as float32 has 12, the picture to look at less than 8, the disparity less than 4 for
+parts and 4 to refocus by."""
 
 
 class Workers:
@@ -76,12 +81,13 @@ class Workers:
         job.state, job.wants_stop, job.wants_start, job.failure = WAITING, False, False, None
         job.done, job.total, job.fetched = 0, 0, False
         job.ticket = object()
-        job.forget(pipeline.RESULT, pipeline.AFTER, PLANES, PLANES_PICTURE)
+        job.refocusable = None
+        job.forget(pipeline.RESULT, pipeline.AFTER, PLANES, PLANES_PICTURE, SCENE)
         self._submit(self.slow, self._deblur, job, job.ticket)
 
-    def render(self, job: Job, suffix: str, depth: int, strength: float, keep: str | None) -> Future[Path]:
-        """Queue writing the result as a file. The future raises HttpError and what `save_result` does."""
-        return self._submit(self._quick, self._render, job, job.version, suffix, depth, strength, keep)
+    def render(self, job: Job, make: Make) -> Future[Path]:
+        """Queue writing the result as a file. The future raises HttpError and what `make` does."""
+        return self._submit(self._quick, self._render, job, job.version, make)
 
     def close(self, patience_s: float) -> bool:
         """Begin nothing more. Returns whether all threads ended within `patience_s`."""
@@ -155,7 +161,7 @@ class Workers:
             with self._lock:
                 self._space.require(RESULT_BYTES_A_PIXEL * pixels)
             made = pipeline.deblur(job.upload, self._checkpoint, self._options, progress, go_on)
-            job.plan, job.notes, job.report = made
+            job.plan, job.notes, job.report, job.refocusable = made
             job.version += 1
             self.pace_s = time.monotonic() - job.began_s
             return DONE
@@ -166,7 +172,7 @@ class Workers:
             job.state, job.began_s = RUNNING, time.monotonic()
         self._do("deblur", job, ticket, run)
 
-    def _render(self, job: Job, version: int, suffix: str, depth: int, strength: float, keep: str | None) -> Path:
+    def _render(self, job: Job, version: int, make: Make) -> Path:
         turn, began_s, outcome = Turn(self.gate), time.monotonic(), FAILED
         try:
             with self._holding(job):
@@ -175,7 +181,7 @@ class Workers:
                     if job.version != version or checked is None:
                         raise HttpError(409, CHANGED)
                     self._space.require((upload.folder / pipeline.RESULT).stat().st_size)
-                path = pipeline.render(upload, checked, suffix, depth, strength, keep)
+                path = make(upload, checked)
                 outcome = DONE
                 return path
         except Stopped:

@@ -2,6 +2,7 @@
 
 import { MARK, inOrder, isOnePicture, startOf } from "./files.js";
 import { decode, keepOf, rangeAt, span, veil } from "./planes.js";
+import { Refocusing } from "./refocus.js";
 import { ask, fetchJson, mayPass, sentenceOf, upload } from "./server.js";
 import { Viewer } from "./viewer.js";
 
@@ -16,12 +17,15 @@ const viewer = new Viewer(
   showZoom,
 );
 
+const refocusing = new Refocusing(part, preview);
+
 let job = null; // as the server reported it last
 let name = "picture";
 let lonely = null; // the one file we asked about
 let limits = null;
 let planes = null; // the result's disparity, if the weights give one
 let wish = 0; // counts what the user asked to see of it
+let isMaking = false; // whether that is being fetched
 let turn = 0; // counts what the user began, so that late answers to what was before are dropped
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -218,6 +222,9 @@ async function loadPlanes(mine) {
   part("some").checked = false;
   showPart();
   part("selection").hidden = true;
+  picking();
+  refocusing.offer(job.refocus, size(job.check), null);
+  showRefocus();
   const picture = new Image();
   picture.src = address("planes");
   try { await picture.decode(); } catch { return; } // these weights give none
@@ -227,6 +234,7 @@ async function loadPlanes(mine) {
   const pen = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
   pen.drawImage(picture, 0, 0);
   planes = decode(pen.getImageData(0, 0, width, height).data, width, height);
+  refocusing.planes = planes;
   Object.assign(part("veil"), { width, height });
   const [low, high] = span(planes);
   for (const id of ["near", "far"]) Object.assign(part(id), { min: low.toFixed(2), max: high.toFixed(2) });
@@ -241,14 +249,16 @@ function choose([low, high]) {
   for (const id of ["near", "far"]) part(`${id}px`).textContent = `${part(id).valueAsNumber.toFixed(1)} px`;
 }
 
-function picking(is) {
-  part("pick").setAttribute("aria-pressed", is);
-  part("stage").classList.toggle("picking", is);
-  viewer.picks = is ? pick : null;
+// What a click in the picture does, until there was one: `button` says so. Without, a click compares as usual.
+function picking(button, act) {
+  for (const id of ["pick", "aim"]) part(id).setAttribute("aria-pressed", id === button);
+  part("stage").classList.toggle("picking", Boolean(button));
+  viewer.picks = button && ((x, y) => { picking(); act(x, y); });
 }
 
+const toggle = (button, act) => part(button).getAttribute("aria-pressed") === "true" ? picking() : picking(button, act);
+
 function pick(x, y) {
-  picking(false);
   choose(rangeAt(planes, x, y));
   showPart();
   preview();
@@ -258,7 +268,6 @@ function pick(x, y) {
 function showPart(isDragged = false) {
   const isOn = keep() !== null;
   for (const id of PART) (part(id).closest("label") ?? part(id)).hidden = !isOn;
-  if (!isOn) picking(false);
   part("veil").hidden = !isOn || !(isDragged || part("masked").checked);
   if (part("veil").hidden) return;
   const { width, height } = planes;
@@ -266,17 +275,29 @@ function showPart(isDragged = false) {
   part("veil").getContext("2d").putImageData(new ImageData(bytes, width, height), 0, 0);
 }
 
+// One at a time: while one is made, only the last of what was wished for meanwhile is remembered.
 async function preview() {
-  const mine = ++wish, chosen = keep();
-  part("saved").textContent = "Making the picture";
-  part("after").src = address("preview") + (chosen ? `&keep=${encodeURIComponent(chosen)}` : "");
-  try {
-    await part("after").decode();
-    if (mine === wish) part("saved").textContent = "";
-  } catch {
-    if (mine === wish) part("saved").textContent = "This part cannot be shown; try again in a moment.";
+  wish += 1;
+  if (isMaking) return;
+  isMaking = true;
+  for (let made = 0; job && made !== wish;) {
+    made = wish;
+    const chosen = keep(), focus = refocusing.query;
+    part("saved").textContent = "Making the picture";
+    part("after").src = address("preview") + (focus ? `&${focus}` : chosen ? `&keep=${encodeURIComponent(chosen)}` : "");
+    let words = "";
+    try { await part("after").decode(); } catch { words = "This cannot be shown; try again in a moment."; }
+    if (made === wish) part("saved").textContent = words;
   }
-  if (mine === wish) showPart();
+  isMaking = false;
+  showPart();
+}
+
+// A refocused picture is one of the whole result, at full strength.
+function showRefocus() {
+  refocusing.tell();
+  part("strength").disabled = refocusing.isOn;
+  viewer.strength = refocusing.isOn ? 1 : part("strength").value / 100;
 }
 
 function showZoom(share, isFit) {
@@ -366,34 +387,53 @@ for (const id of ["near", "far"]) {
     showPart(true);
   });
 }
-for (const id of ["some", "near", "far", "inverse"]) {
-  part(id).addEventListener("change", () => { showPart(); preview(); });
+for (const id of ["some", "near", "far", "inverse", "anew"]) {
+  part(id).addEventListener("change", () => {
+    if (id === "anew") part("some").checked = false;
+    if (id === "some") part("anew").checked = false;
+    picking();
+    showPart();
+    showRefocus();
+    preview();
+  });
 }
 part("masked").addEventListener("change", () => showPart());
-part("pick").addEventListener("click", () => picking(!viewer.picks));
+part("pick").addEventListener("click", () => toggle("pick", pick));
+part("aim").addEventListener("click", () => toggle("aim", (x, y) => refocusing.aim(x, y)));
 part("download").addEventListener("click", async () => {
   const [format, depth] = part("format").value.split("-");
-  const asked = new URLSearchParams({ format, depth, strength: part("strength").value / 100 });
+  const asked = new URLSearchParams({ format, depth, strength: refocusing.isOn ? 1 : part("strength").value / 100 });
+  for (const [key, value] of refocusing.query ?? []) asked.set(key, value);
   if (keep()) asked.set("keep", keep());
   const mine = job;
-  part("download").disabled = true;
+  if (await save("download", `result?${asked}`, `${refocusing.isOn ? "refocused" : "sharp"}.${format}`)) mine.fetched = true;
+});
+part("sweep").addEventListener("click", () => {
+  save("sweep", `sweep?aperture=${part("aperture").valueAsNumber}`, "sweep.webp");
+});
+
+// Whether it could be saved, under the name of the pair and this ending.
+async function save(button, path, ending) {
+  part(button).disabled = true;
   part("saved").textContent = "Writing the file";
   hush();
   try {
-    const answer = await ask(`api/jobs/${mine.id}/result?${asked}`);
+    const answer = await ask(`api/jobs/${job.id}/${path}`);
     const link = document.createElement("a");
     link.href = URL.createObjectURL(await answer.blob());
-    link.download = `${name}-sharp.${format}`;
+    link.download = `${name}-${ending}`;
     link.click();
-    mine.fetched = true;
     setTimeout(() => URL.revokeObjectURL(link.href), 60000);
     part("saved").textContent = `Saved as ${link.download}`;
+    return true;
   } catch (error) {
     part("saved").textContent = "";
     complain(sentenceOf(error));
+    return false;
+  } finally {
+    part(button).disabled = false;
   }
-  part("download").disabled = false;
-});
+}
 
 for (const id of VIEWS) part(id).addEventListener("load", () => part(id).classList.add("loaded"));
 for (const id of ["files", "other"]) {

@@ -22,8 +22,8 @@ export function span(planes) {
   return [Math.floor(10 * at(0.01)) / 10 - WIDTH_PX, Math.ceil(10 * at(0.99)) / 10 + WIDTH_PX];
 }
 
-// The range around the disparity at a place, both coordinates from 0 to 1: the middle of what the surest there say.
-export function rangeAt(planes, x, y) {
+// The disparity at a place, both coordinates from 0 to 1: the middle of what the surest there say.
+export function middleAt(planes, x, y) {
   const { width, height, disparity, confidence } = planes;
   const column = Math.min(width - 1, Math.floor(x * width)), row = Math.min(height - 1, Math.floor(y * height));
   const near = [];
@@ -32,7 +32,12 @@ export function rangeAt(planes, x, y) {
   }
   const least = near.map((i) => confidence[i]).sort((a, b) => a - b)[Math.floor(near.length / 2)];
   const values = near.filter((i) => confidence[i] >= least).map((i) => disparity[i]).sort((a, b) => a - b);
-  const middle = values[Math.floor(values.length / 2)];
+  return values[Math.floor(values.length / 2)];
+}
+
+// The range around the disparity at a place.
+export function rangeAt(planes, x, y) {
+  const middle = middleAt(planes, x, y);
   return [middle - WIDTH_PX, middle + WIDTH_PX];
 }
 

@@ -21,6 +21,10 @@ export class Viewer {
     this.after.src = after;
     await Promise.all([this.before.decode(), this.after.decode()]);
     this.size = { width: this.before.naturalWidth, height: this.before.naturalHeight };
+    for (const picture of [this.before, this.after]) { // which later may be a reduced one
+      picture.style.width = `${this.size.width}px`;
+      picture.style.height = `${this.size.height}px`;
+    }
     this.stage.classList.remove("empty");
     this.fit();
   }
