@@ -70,6 +70,12 @@ class Many(NamedTuple):
             raise typer.BadParameter(what, param_hint=", ".join(given))
         if many and source.suffix.lower() in SUFFIXES and not source.is_dir() and (self.include or self.exclude):
             raise typer.BadParameter("--include and --exclude are for folders", param_hint="LEFT")
+        if many and self.allow_outside and (source.is_dir() or source.suffix.lower() not in SUFFIXES):
+            raise typer.BadParameter(
+                "is for manifests; a folder or pattern names its own files", param_hint="--allow-outside"
+            )
+        if self.dry_run and self.report is not None:
+            raise typer.BadParameter("makes nothing to report on; leave out --json", param_hint="--dry-run")
         return many
 
 

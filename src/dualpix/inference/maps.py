@@ -27,6 +27,7 @@ from dualpix.inference.metres import check_metres, describe_metres, encode_metre
 from dualpix.inference.optics import Optics, check_given
 from dualpix.inference.options import DeblurOptions
 from dualpix.io import Metadata, check_output
+from dualpix.io.formats import OUTPUTS
 from dualpix.io.writing import encode_picture
 from dualpix.pairs import Views, restore_orientation
 
@@ -125,13 +126,18 @@ class Maps:
         Raises:
             PictureError: One is a file, or is another's folder.
         """
+        known = {os.path.realpath(folder) for folder in taken}
         for folder in self.places.values():
-            if folder.exists() and not folder.is_dir():
-                raise PictureError(f"{folder} is a file; for many pairs, give a folder for the maps.")
-        if (twice := _twice([*taken, *self.places.values()])) is not None:
-            raise PictureError(
-                f"{twice} is a folder for something else already; give the maps of each kind a folder of their own."
-            )
+            if not folder.is_dir() and (folder.exists() or folder.suffix.lower() in OUTPUTS):
+                raise PictureError(
+                    f"{folder} is a file, or named like one; for many pairs, give a folder for the maps."
+                )
+            if (real := os.path.realpath(folder)) in known:
+                raise PictureError(
+                    f"{folder} is a folder for something else already; give the maps of each kind a folder of their"
+                    " own."
+                )
+            known.add(real)
 
     def check_network(self, weights: WeightsLike) -> None:
         """Raise `CheckpointError` if maps are wanted that these weights do not give."""
