@@ -84,11 +84,16 @@ def plan_jobs(
 
 
 def _already(there: list[PairJob], total: int) -> str:
-    ways = f"give {option('resume')} to go on with an earlier run, {option('overwrite')} to make all again, or another"
     job = next((job for job in there if stamp(job.output)), None)
     if job is None:
-        return f"{next(path for path in there[0].outputs if stamp(path))} exists already; {ways} folder."
-    return f"{job.folder} holds {len(there)} of the {total} pictures already, such as {job.place}; {ways} folder."
+        return (
+            f"{next(path for path in there[0].outputs if stamp(path))} exists already; give {option('resume')} to go on"
+            f" with an earlier run, {option('overwrite')} to make all again, or another folder."
+        )
+    return (
+        f"{job.folder} holds {len(there)} of the {total} pictures already, such as {job.place}; give"
+        f" {option('resume')} to go on with an earlier run, {option('overwrite')} to make all again, or another folder."
+    )
 
 
 def _decide(
