@@ -89,6 +89,10 @@ def test_maps_are_resumed_without_the_pictures(home: Path, dualpix: Command) -> 
     code, _, err = dualpix(*again, "--rho", "0.4")
     assert code == 1 and "maps/a.tif was not made by this command, or was changed since; move it away" in err
     assert (home / "maps" / "a.tif").read_bytes() == b"retouched"
+    with (home / "out" / "dualpix-journal.jsonl").open("a") as journal:
+        journal.write('{"state": "started", "output": "a.png"}\n')  # as a run that is killed now leaves it
+    assert "1 pictures made, 1 were finished before" in dualpix(*again, "--rho", "0.4")[1]
+    assert files(home / "maps") == before[0]
     (home / "out" / "dualpix-journal.jsonl").write_text('{"state": "mapped", "output": "a.png", "written_maps": 3}\n')
     assert dualpix(*again, "--overwrite")[0] == 0
 

@@ -17,7 +17,7 @@ from dualpix.inference.optics import Optics
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import Inherited, deblur_views, encode_result, load_pair, size_in_file
 from dualpix.io import check_output
-from dualpix.io.writing import write_encoded
+from dualpix.io.writing import make_folder, write_encoded
 from dualpix.machine.files import name_in_any_locale
 from dualpix.machine.modes import settled
 from dualpix.pairs import Views
@@ -94,6 +94,8 @@ def run_jobs(
     if not jobs:
         return
     with Journal(jobs[0].folder, shard or Shard(), {path.parent for job in jobs for path in job.outputs}) as journal:
+        for folder in {path.parent for path in jobs[0].maps.places.values()}:
+            make_folder(folder)
         # Again, since another run may have ended only now.
         steps = plan_jobs(jobs, weights, options, resume=resume, overwrite=overwrite)
         for step in steps:
