@@ -5,6 +5,7 @@ One file for each command, named as the command and its function are.
 
 from dualpix.cli import (
     calibrate,
+    compare,
     deblur,
     demo,
     disparity,
@@ -18,6 +19,7 @@ from dualpix.cli import (
     refocus,
     simulate,
     streams,
+    sweep,
     telling,
     train,
     web,
@@ -34,6 +36,8 @@ COMMANDS = (
     demo.demo,
     simulate.simulate,
     train.train,
+    sweep.sweep,
+    compare.compare,
     evaluate.evaluate,
     methods.methods,
     import_weights.import_weights,

@@ -1,6 +1,7 @@
 """The package's metrics in the form of torchmetrics: update, compute, reset, over processes too."""
 
 import math
+import warnings
 from typing import Any
 
 import torch
@@ -11,7 +12,8 @@ from dualpix.evaluation.metrics import METRICS, quantise
 from dualpix.tables import pick
 
 try:
-    from torchmetrics import Metric
+    with warnings.catch_warnings():  # It changes which warnings are shown.
+        from torchmetrics import Metric
 except ImportError as error:
     raise DualpixError(f"Metrics that accumulate need torchmetrics: {how_to_install('torchmetrics')}.") from error
 

@@ -21,13 +21,14 @@ from dualpix.training.feed import CropSource, Feed, pool_of, size_at, sizes
 from dualpix.training.launching import hang_up, launch
 from dualpix.training.learner import Learner
 from dualpix.training.memory import keep_freed_memory
-from dualpix.training.origin import origin
+from dualpix.training.origin import origin, surroundings
 from dualpix.training.processes import Processes, join
 from dualpix.training.recipes import RECIPES, Recipe
 from dualpix.training.rendering_ahead import RenderingAhead, remove_leftovers
-from dualpix.training.run_folder import Listener, RunFolder
+from dualpix.training.run_folder import Begun, Listener, RunFolder
 from dualpix.training.schedules import rate_at
 from dualpix.training.sources import Data, Validator, open_sources
+from dualpix.training.tracking import Tracking
 
 __all__ = ["launch", "train"]
 
@@ -46,6 +47,9 @@ def train(
     validation: Sequence[Data] = (),
     left_behind: int = MOST_LEFT_BEHIND,
     report: Listener | None = None,
+    begun: Begun | None = None,
+    is_last: Callable[[int], bool] | None = None,
+    track: str = "",
 ) -> Path:
     """Train `recipe` (a `Recipe` or a name in RECIPES) in the run folder `folder`; the same call again resumes.
 
@@ -65,6 +69,12 @@ def train(
             split).
         left_behind: Scenes that stay on disk after leaving the pool, for other runs with the same settings.
         report: Called with the lines of the log as they are written.
+        begun: Called before the first step with the log's line on how this run begins: versions, machine, data. A text
+            that it returns becomes a note in the log.
+        is_last: Called with the number of a step before it is taken. True ends the run after it, with a validation and
+            everything saved; the same call without it goes on.
+        track: "tensorboard", "wandb" or "mlflow": keep losses, learning rate, speed and validations in that tracker
+            too, inside the run folder. One that fails is told once and left out.
 
     Returns:
         The weights to use: `best.safetensors`, the running mean with the highest validation PSNR (or, if the run was
@@ -75,12 +85,19 @@ def train(
             on there.
         DataError: The data cannot be used.
         CheckpointError: `last.pt` or the weights of `start` or `teacher` cannot be used.
-        MachineError: Another of several processes has ended.
+        MachineError: Another of several processes has ended, or the tracker is not installed.
         KeyboardInterrupt: The run was stopped before its first step.
     """
     recipe = pick(RECIPES, recipe, "recipe") if isinstance(recipe, str) else recipe
     keep_freed_memory()
-    with torch.enable_grad(), join() as processes, closing(RunFolder(Path(folder), recipe, processes, report)) as run:
+    tracking = Tracking(track, Path(folder), recipe, report)
+    with (
+        torch.enable_grad(),
+        join() as processes,
+        closing(RunFolder(Path(folder), recipe, processes, tracking.hear)) as run,
+        closing(tracking),
+    ):
+        tracking.note = lambda text: run.log({"note": text})
         for batch, _ in sizes(recipe):
             processes.share(batch)
         learner = Learner(recipe, run.clock, processes, run.precision)
@@ -92,7 +109,8 @@ def train(
         if processes.first and not run.knows(known["data"]):
             check_pairs(source, validator, recipe, learner.names, partial(_checking, run))
         processes.wait()
-        run.begin(learner, known)
+        places = {"photos": photos, "depths": depths, "data": data, "validation": validation}
+        run.begin(learner, known, surroundings(places), begun)
         processes.agree(learner.step, f"the step that {run.folder} holds")
         with (
             closing(Feed(source, recipe, learner.names, processes.share)) as feed,
@@ -101,8 +119,20 @@ def train(
         ):
             _fill(source, learner.step, processes, run, stop)
             forget = partial(_forget, source, processes, left_behind)
-            _loop(learner, feed, validator, run, processes, stop, reach, forget)
+            ends = _Ending(stop, is_last)
+            _loop(learner, feed, validator, run, processes, ends, reach, forget)
     return run.best if run.best.exists() else run.last
+
+
+class _Ending:
+    """Whether a step is the last one. reached: the caller has said so, and no signal."""
+
+    def __init__(self, stop: list[bool], is_last: Callable[[int], bool] | None) -> None:
+        self.stop, self.is_last, self.reached = stop, is_last, False
+
+    def __call__(self, step: int) -> bool:
+        self.reached = self.is_last is not None and self.is_last(step)
+        return self.stop[0] or self.reached
 
 
 def _loop(
@@ -111,7 +141,7 @@ def _loop(
     validator: Validator,
     run: RunFolder,
     processes: Processes,
-    stop: list[bool],
+    ends: _Ending,
     reach: Callable[[int], None],
     forget: Callable[[int], None],
 ) -> None:
@@ -127,14 +157,14 @@ def _loop(
             run.save(learner)
             raise
         rate, size = rate_at(recipe, learner.step), size_at(recipe, learner.step)
-        loss, stopping = learner.learn(batch, processes, stop[0])
+        loss, stopping = learner.learn(batch, processes, ends(learner.step + 1))
         reach(learner.step)
         run.count(loss, *size)
         ending = learner.step == recipe.steps
         due = learner.step % REPORT_EVERY == 0
         if due or stopping or ending:
             run.report_progress(learner.step, rate, early=not due)
-        if learner.step % recipe.validate_every == 0 or ending:
+        if learner.step % recipe.validate_every == 0 or ending or (stopping and processes.any(ends.reached)):
             run.validate(learner, validator)
         if run.is_time() or stopping or ending:
             run.save(learner)

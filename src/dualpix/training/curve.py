@@ -31,6 +31,11 @@ def points(lines: Iterable[dict[str, Any]]) -> tuple[Points, Points]:
     return losses, [(line["step"], _score(line)[1]) for line in lines if "validation" in line]
 
 
+def main_score(lines: Iterable[dict[str, Any]]) -> str:
+    """The name of the score by which validations are compared; "" if nothing has been validated."""
+    return next((_score(line)[0] for line in lines if "validation" in line), "")
+
+
 def _score(line: dict[str, Any]) -> tuple[str, float]:
     """The name and the value by which validations are compared."""
     scores = line["validation"]
@@ -68,7 +73,7 @@ def draw(lines: Sequence[dict[str, Any]]) -> bytes | None:
     if scores:
         steps, values = zip(*scores, strict=True)
         right = left.twinx()
-        name = next(_score(line)[0] for line in lines if "validation" in line)
+        name = main_score(lines)
         right.set_ylabel(f"validation {TITLES.get(name, 'score')}", color="tab:red")
         right.plot(steps, values, color="tab:red", marker=".")
         right.set_title(f"best {(max if name == 'psnr' else min)(values):.2f}", fontsize="medium")

@@ -1,15 +1,23 @@
-"""Where a run comes from: which dualpix, started how, on which data. It stands in the log and beside the weights."""
+"""Where a run comes from: which dualpix, started how, on which data. It stands in the log and beside the weights.
 
+Where the data lie and on which machine stands in the log alone, which nobody ships.
+"""
+
+import os
+import platform
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from dualpix.datasets.fingerprints import fingerprint
+from dualpix.machine import limits
 from dualpix.training.feed import CropSource, Fixed, pool_of
 from dualpix.training.sources import Subset, Validator
 
@@ -29,6 +37,32 @@ def origin(source: CropSource, validator: Validator) -> dict[str, Any]:
         "command": _command(),
         "data": data_of(source, validator),
     }
+
+
+def surroundings(places: Mapping[str, Any]) -> dict[str, Any]:
+    """Return where a run takes place.
+
+    Args:
+        places: The arguments of `train` that name data, by name.
+
+    Returns:
+        The working `folder`; `given`, the places of the data as they were named, those handed over as objects left out;
+        and the `machine`. The user's home is written as "~".
+    """
+    given: dict[str, str | list[str]] = {}
+    for name, value in places.items():
+        if isinstance(value, str | Path):
+            given[name] = without_home(os.fspath(value))
+        elif isinstance(value, Sequence) and value and all(isinstance(one, str | Path) for one in value):
+            given[name] = [without_home(os.fspath(one)) for one in value]
+    machine = {
+        "system": platform.platform(),
+        "processor": _processor(),
+        "cores": limits.cores(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+    return {"folder": without_home(os.getcwd()), "given": given, "machine": machine}
 
 
 def data_of(source: CropSource, validator: Validator) -> dict[str, str]:
@@ -64,10 +98,23 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
 def _command() -> str:
     """As it was typed, without the name of the user's home."""
     program, *words = sys.argv or [""]
-    typed = shlex.join([Path(program).name, *words])
+    path = Path(program)
+    return without_home(shlex.join([path.parent.name if path.name == "__main__.py" else path.name, *words]))
+
+
+def without_home(text: str) -> str:
+    """Return `text` with "~" for the user's home folder, whose name may be the user's."""
     with suppress(RuntimeError):  # a user without a home
-        return typed.replace(str(Path.home()), "~")
-    return typed
+        return text.replace(str(Path.home()), "~") if len(str(Path.home())) > 1 else text
+    return text
+
+
+def _processor() -> str:
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def _commit() -> str:

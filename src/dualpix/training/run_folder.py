@@ -27,6 +27,7 @@ from dualpix.training.state import number, pack, part, unpack
 from dualpix.weights import checkpoint
 
 Listener = Callable[[dict[str, Any]], None]
+Begun = Callable[[dict[str, Any]], str]
 FREE_TO_CHANGE = {"steps", "decay_steps", "final_steps", "final_batch", "final_crop"}
 FREE_TO_CHANGE |= {"ema_decay", "validate_every", "keep_minutes"}
 """Fields that a resumed run may change: before the last steps, which some of them govern, none alters a step that has
@@ -70,10 +71,20 @@ class RunFolder:
         """Whether the run has learnt from data with these fingerprints before."""
         return bool(data) and dict(self.state.get("origin", {}).get("data", {})) == dict(data)
 
-    def begin(self, learner: Learner, origin: Mapping[str, Any] | None = None) -> None:
+    def begin(
+        self,
+        learner: Learner,
+        origin: Mapping[str, Any] | None = None,
+        surroundings: Mapping[str, Any] | None = None,
+        begun: Begun | None = None,
+    ) -> None:
         """Make the folder ready, and bring the learner to where the run stopped if it has begun.
 
-        origin: what `training.origin.origin` says, to be kept beside the weights.
+        Args:
+            learner: What learns.
+            origin: What `training.origin.origin` says, to be kept beside the weights.
+            surroundings: What `training.origin.surroundings` says, to be kept in the log.
+            begun: Is given the line of the log on this, and may return a note on it.
         """
         self.origin = origin or {}
         before = self.state.get("origin", {})
@@ -83,13 +94,21 @@ class RunFolder:
             self.has_begun = True
             self.lines.undo(learner.step if self.resuming else None)
             _write(self.folder / "recipe.json", json.dumps(to_dict(self.recipe), indent=2).encode())
-            self._note({"began_at_step": learner.step, **self._circumstances(learner), **self.origin})
+            line = {
+                "began_at_step": learner.step,
+                **self._circumstances(learner),
+                **self.origin,
+                **(surroundings or {}),
+            }
+            self._note(line)
             if self.resuming and not self._has_weights_of(learner.step):
                 self._save_weights(self.last, learner, {})
         if self.resuming:
             self.tell({"resumed_at_step": learner.step})
             if before and origin and (told := changes(before, origin)):
                 self.log({"note": told})
+        if begun and self.lines is not None and (told := begun(line)):
+            self.log({"note": told})
 
     def count(self, loss: float, batch: int, crop: int) -> None:
         """A step was taken, on `batch` crops with a side of `crop`."""

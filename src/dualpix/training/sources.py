@@ -46,6 +46,11 @@ def score_of(scores: dict[str, float]) -> float:
     return -scores[MAP_ERROR] if MAP_ERROR in scores else scores["psnr"]
 
 
+def is_better_low(score: str) -> bool:
+    """Whether less is better of a score that a validation has: of errors."""
+    return score in (MAP_ERROR, "mae", "mse", "lpips")
+
+
 def open_sources(
     recipe: Recipe,
     store: Path,
