@@ -45,6 +45,8 @@ def test_a_folder_is_resumed_only_for_the_same_focus(folder: Path, dualpix: Comm
         (["--focus", "40"], "Nothing in this picture has a disparity of 40 px"),
         (["--focus-at", "3"], "'3' is no point to focus on"),
         (["--focus-at", "3,4", "--focus", "2"], "--focus and --focus-at each ask for one"),
+        (["--focus-at", "3,4", "--focus", "0"], "--focus and --focus-at each ask for one"),
+        (["--sweep", "out.webp", "-o", "out.webp"], "give every file a name of its own"),
         (["--focus-at", "900,4"], "900,4 lies outside of the picture"),
         (["--sweep", "x.gif"], "end its name in .webp"),
         (["--sweep", "x.webp", "--aperture", "0"], "all frames are alike"),

@@ -160,7 +160,7 @@ def test_what_is_no_view_is_passed_over(tmp_path: Path) -> None:
     touch(tmp_path, "a_L.png", "a_R.png", "a_C.png", "sharp/a.png", "._a_L.png", ".hidden/b_L.png", "notes_l.txt")
     touch(tmp_path, "out/c_L.png", "left/alone.png")
     (tmp_path / "again").symlink_to(tmp_path)
-    assert places(tmp_path, leave_out=tmp_path / "out") == {"a": ("a_L.png", "a_R.png")}
+    assert places(tmp_path, leave_out=[tmp_path / "out"]) == {"a": ("a_L.png", "a_R.png")}
 
 
 def test_files_with_both_views_stand_alone(tmp_path: Path) -> None:

@@ -7,14 +7,6 @@ from typing import Annotated
 import typer
 
 from dualpix import __version__
-from dualpix.cli.disparity import (
-    ConfidenceFile,
-    DepthMaskFile,
-    DisparityFile,
-    DisparityPicture,
-    Maps,
-    MetresFile,
-)
 from dualpix.cli.folders import (
     AllowOutside,
     DryRun,
@@ -27,7 +19,15 @@ from dualpix.cli.folders import (
     Resume,
     deblur_many,
 )
-from dualpix.cli.masking import MaskFile, MaskOut
+from dualpix.cli.maps import (
+    ConfidenceFile,
+    DepthMaskFile,
+    DisparityFile,
+    DisparityPicture,
+    MaskOut,
+    MetresFile,
+    write_maps,
+)
 from dualpix.cli.optics import (
     FNumber,
     FocalLength,
@@ -132,10 +132,10 @@ def deblur(
     if output == "-":
         raise PictureError("A picture cannot be written to standard output; name a file or a folder after -o.")
     many = Many(dry_run, include, exclude, resume, report, shard, allow_outside)
-    maps = Maps(disparity, disparity_picture, confidence, depth_mask, metres)
     given = GivenOptics(focus_distance, f_number, focal_length, pixel_pitch, sensor_width, rho, rho_fall)
     given.check(metres)
     is_many = many.check(left, right, suffix)
+    from dualpix.inference.maps import Maps, find_maps
     from dualpix.inference.options import DeblurOptions
 
     options = DeblurOptions(
@@ -157,11 +157,18 @@ def deblur(
         software=f"dualpix {__version__}",
         guard=not no_guard,
     )
-    part = MaskFile(mask_out, options)
+    maps = Maps(
+        disparity=disparity,
+        disparity_picture=disparity_picture,
+        confidence=confidence,
+        depth_mask=depth_mask,
+        metres=metres,
+        mask_out=mask_out,
+        optics=given.known(),
+    )
+    maps.check_options(options)
     if is_many:
-        part.refuse()
-        maps.refuse()
-        deblur_many(left, right, Path(output), weights, options, many, overwrite, suffix)
+        deblur_many(left, right, Path(output), weights, options, many, overwrite, suffix, maps)
         return
     from dualpix.inference.pipeline import deblur_views, load_pair, name_output, save_result, size_in_file
     from dualpix.pairs import usual_suffix
@@ -171,12 +178,12 @@ def deblur(
     path = name_output(output, left, right, usual_suffix(left, layout))
     opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
     inputs = [path for path in (left, right, mask) if path is not None]
-    maps.check(path, overwrite, inputs, opened)
-    part.check(path, overwrite, inputs)
+    maps.check_files(inputs, overwrite, path)
+    maps.check_network(opened)
     with Status() as status:
         status.tell("reading")
         pair, inherited = load_pair(path, left, right, opened, options, overwrite=overwrite)
-        optics = given.of(pair) if metres else None
+        optics = maps.optics_of(pair)
         height, width = pair["left"].shape[1:]
         status.tell(f"computing {width} x {height} pixels")
         start = time.perf_counter()
@@ -190,6 +197,4 @@ def deblur(
         say(f"Note: Of this pair `dualpix inspect` says: {done.verdict}.")
     width, height = size_in_file(path, done.picture, inherited)
     typer.echo(f"{path}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s ({done.plan})")
-    part.write(done.mask, inherited.metadata, overwrite)
-    if maps:
-        maps.write(pair, opened, inherited.metadata, overwrite, memory, device, optics)
+    write_maps(maps, find_maps(maps, pair, opened, options, optics, done.mask), inherited.metadata, overwrite)

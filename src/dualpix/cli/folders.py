@@ -16,7 +16,7 @@ from dualpix.errors import PictureError
 from dualpix.machine.files import legible
 
 if TYPE_CHECKING:
-    from dualpix.inference.batch import Outcome, PairJob, Shard, Step
+    from dualpix.inference.batch import Maps, Outcome, PairJob, Shard, Step
     from dualpix.inference.options import DeblurOptions
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Folders: only list the pairs and what they would become.")]
@@ -70,20 +70,27 @@ class Many(NamedTuple):
             raise typer.BadParameter(what, param_hint=", ".join(given))
         if many and source.suffix.lower() in SUFFIXES and not source.is_dir() and (self.include or self.exclude):
             raise typer.BadParameter("--include and --exclude are for folders", param_hint="LEFT")
+        if many and self.allow_outside and (source.is_dir() or source.suffix.lower() not in SUFFIXES):
+            raise typer.BadParameter(
+                "is for manifests; a folder or pattern names its own files", param_hint="--allow-outside"
+            )
+        if self.dry_run and self.report is not None:
+            raise typer.BadParameter("makes nothing to report on; leave out --json", param_hint="--dry-run")
         return many
 
 
 def deblur_many(
     source: Path,
     right: Path | None,
-    output: Path,
+    output: Path | None,
     weights: str | None,
     options: "DeblurOptions",
     many: Many,
     overwrite: bool,
     suffix: str | None = None,
+    maps: "Maps | None" = None,
 ) -> None:
-    """Deblur a folder, or two with a view each, or what a pattern or a manifest lists.
+    """Deblur a folder, or two with a view each, or what a pattern or a manifest lists; without `output`, only map it.
 
     Exit codes: 0 all is there, 1 something failed, 130 interrupted.
     """
@@ -92,7 +99,7 @@ def deblur_many(
 
     jobs = batch.list_jobs(
         source,
-        output,
+        output or "",
         options,
         right=right,
         format=suffix,
@@ -100,15 +107,19 @@ def deblur_many(
         exclude=many.exclude or (),
         shard=part,
         allow_outside=many.allow_outside,
+        maps=maps,
+        sharp=output is not None,
     )
+    what = "maps of {} pairs" if output is None else "{} pictures"
+    output = output or next(iter(maps.places.values() if maps else ()))
     opened = batch.open_weights(weights)
     if many.dry_run:
-        _list(output, batch.plan_jobs(jobs, opened, options, resume=many.resume, overwrite=overwrite))
+        _list(output, what, batch.plan_jobs(jobs, opened, options, resume=many.resume, overwrite=overwrite))
         return
     with ExitStack() as files:
         again = many.resume or overwrite
         report = None if many.report is None else files.enter_context(_open_report(many.report, jobs, again))
-        tally = _Tally(len(jobs), report)
+        tally = _Tally(len(jobs), report, what)
         try:
             batch.run_jobs(jobs, opened, options, tally.add, shard=part, resume=many.resume, overwrite=overwrite)
         finally:
@@ -130,17 +141,24 @@ def _shard(text: str | None) -> "Shard | None":
     return Shard(int(match[1]), int(match[2]))
 
 
-def _list(output: Path, steps: "list[Step]") -> None:
+def _list(output: Path, what: str, steps: "list[Step]") -> None:
     for step in steps:
         if step.action == "fail":
             say(f"dualpix: {step.why}")
             continue
-        note = {"make": "", "keep": "  (finished)", "redo": f"  (again: {step.why})"}[step.action]
+        notes = {
+            "make": "",
+            "keep": "  (finished)",
+            "redo": f"  (again: {step.why})",
+            "map": f"  (maps only: {step.why})",
+        }
         inputs = " + ".join(str(path) for path in step.job.inputs)
-        typer.echo(legible(f"{inputs} -> {step.job.output}{note}"))
+        outputs = ", ".join(str(path) for path in step.job.outputs)
+        typer.echo(legible(f"{inputs} -> {outputs}{notes[step.action]}"))
     actions = [step.action for step in steps]
-    make, keep, fail = actions.count("make") + actions.count("redo"), actions.count("keep"), actions.count("fail")
-    typer.echo(f"{legible(str(output))}: {make} pictures to make, {keep} finished, {fail} that cannot be made")
+    keep, fail = actions.count("keep"), actions.count("fail")
+    make = len(actions) - keep - fail
+    typer.echo(f"{legible(str(output))}: {what.format(make)} to make, {keep} finished, {fail} that cannot be made")
     if fail:
         raise typer.Exit(1)
 
@@ -148,7 +166,7 @@ def _list(output: Path, steps: "list[Step]") -> None:
 def _open_report(path: Path, jobs: "list[PairJob]", again: bool) -> IO[str]:
     if path.exists() and not again:
         raise PictureError(f"{path} exists already; choose another name, or give --overwrite.")
-    taken = {os.path.realpath(file) for job in jobs for file in (*job.inputs, job.output)}
+    taken = {os.path.realpath(file) for job in jobs for file in (*job.inputs, *job.outputs)}
     if os.path.realpath(path) in taken:
         raise PictureError(f"{path} is one of the pictures; choose another name for the report.")
     return path.open("w", encoding="utf-8")
@@ -157,8 +175,8 @@ def _open_report(path: Path, jobs: "list[PairJob]", again: bool) -> IO[str]:
 class _Tally:
     """Counts outcomes and reports them: each to the report file, failures to stderr, the time left to a terminal."""
 
-    def __init__(self, total: int, report: IO[str] | None) -> None:
-        self.total, self.report = total, report
+    def __init__(self, total: int, report: IO[str] | None, what: str) -> None:
+        self.total, self.report, self.what = total, report, what
         self.counts = {"made": 0, "kept": 0, "failed": 0}
         self.noted, self.known = 0, 0
         self.began = self.first = time.monotonic()
@@ -192,7 +210,7 @@ class _Tally:
             typer.echo(f"\r{'':70}\r", nl=False, err=True)
 
     def __str__(self) -> str:
-        parts = [f"{self.counts['made']} pictures made"]
+        parts = [f"{self.what.format(self.counts['made'])} made"]
         parts += [f"{self.counts['kept']} were finished before"] if self.counts["kept"] else []
         parts += [f"{self.counts['failed']} failed"] if self.counts["failed"] else []
         left = self.total - sum(self.counts.values())

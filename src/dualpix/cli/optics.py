@@ -2,13 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from dualpix.inference.optics import Optics
-    from dualpix.pairs import Views
 
 FocusDistance = Annotated[
     float | None,
@@ -59,21 +55,18 @@ class GivenOptics:
         if metres is None and self != GivenOptics():
             raise typer.BadParameter("give lens, focus and rho together with --metres OUT", param_hint="--metres")
 
-    def of(self, views: "Views") -> "Optics":
-        """The optics of a pair: what was given, and the rest from its EXIF. Raises `DataError` for what is missing."""
-        from dualpix.inference.optics import Optics
-
+    def known(self) -> dict[str, float | None]:
+        """What was given, as keywords of `Optics.of`. Raises `DataError` for a file that holds no rho."""
         rho, fall = self._rho()
-        return Optics.of(
-            views,
-            focus_m=self.focus_m,
-            f_number=self.f_number,
-            focal_mm=self.focal_mm,
-            pitch_um=self.pitch_um,
-            sensor_mm=self.sensor_mm,
-            rho=rho,
-            rho_fall=fall if self.rho_fall is None else self.rho_fall,
-        )
+        return {
+            "focus_m": self.focus_m,
+            "f_number": self.f_number,
+            "focal_mm": self.focal_mm,
+            "pitch_um": self.pitch_um,
+            "sensor_mm": self.sensor_mm,
+            "rho": rho,
+            "rho_fall": fall if self.rho_fall is None else self.rho_fall,
+        }
 
     def _rho(self) -> tuple[float | None, float | None]:
         if self.rho is None:

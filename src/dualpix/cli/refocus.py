@@ -1,5 +1,6 @@
 """`dualpix refocus`: a pair, or a folder of pairs, with another plane in focus and another aperture."""
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -27,9 +28,9 @@ def refocus(
     ],
     right: Annotated[Path | None, typer.Argument(metavar="RIGHT", help="The right view, or the folder of all.")] = None,
     focus: Annotated[
-        float,
+        float | None,
         typer.Option(metavar="PX", help="Disparity of what is to be in focus: 0 what was, above behind, below before."),
-    ] = 0.0,
+    ] = None,
     focus_at: Annotated[
         str | None, typer.Option("--focus-at", metavar="X,Y", help="Focus on what is seen at this point instead.")
     ] = None,
@@ -88,6 +89,10 @@ def refocus(
     is_many = many.check(left, right, suffix)
     if is_many and sweep is not None:
         raise typer.BadParameter("give it with a single pair", param_hint="--sweep")
+    if focus is not None and focus_at is not None:
+        raise typer.BadParameter(
+            "--focus and --focus-at each ask for one plane; give one of them", param_hint="--focus"
+        )
     if sweep is not None and aperture == 0:
         raise typer.BadParameter("needs an aperture above 0, or all frames are alike", param_hint="--sweep")
     from dualpix.inference.focus import Refocus, parse_point
@@ -106,7 +111,7 @@ def refocus(
         turn=turn,
         software=f"dualpix {__version__}",
         refocus=Refocus(
-            focus_px=focus,
+            focus_px=focus or 0.0,
             focus_at=None if focus_at is None else parse_point(focus_at),
             aperture=aperture,
             rho=rho,
@@ -130,6 +135,8 @@ def refocus(
         [left] if right is None else [left, right],
     )
     if sweep is not None:
+        if os.path.realpath(sweep) == os.path.realpath(path):
+            raise typer.BadParameter("give every file a name of its own", param_hint="--sweep")
         check_animation(sweep, overwrite, [*inputs, path])
     with Status() as status:
         status.tell("reading")

@@ -21,6 +21,7 @@ from dualpix.pairs import lay_along_rows, require_pair, restore_orientation
 from dualpix.pairs.brightness import match_brightness
 
 ZERO_LEVEL, LEVELS_PER_PX = 32768, 512
+DISPARITY_FORMULA = f"disparity in pixels = (level - {ZERO_LEVEL}) / {LEVELS_PER_PX}"
 MAP_SUFFIXES = (".png", ".tif", ".tiff")
 LEAST_SCALE_PX = 0.5  # so that a pair without disparity is not shown in strong colours
 
@@ -127,8 +128,12 @@ def write_disparity(
         PictureError: The format has 8 bits only, or the file cannot be written.
     """
     check_map(path)
-    levels = (ZERO_LEVEL + LEVELS_PER_PX * disparity_px).clamp(0, 65535)
-    _write_grey(path, levels / 65535, metadata, overwrite)
+    _write_grey(path, disparity_levels(disparity_px), metadata, overwrite)
+
+
+def disparity_levels(disparity_px: Tensor) -> Tensor:
+    """Disparities as `write_disparity` writes them, from 0 to 1."""
+    return (ZERO_LEVEL + LEVELS_PER_PX * disparity_px).clamp(0, 65535) / 65535
 
 
 def write_confidence(

@@ -8,8 +8,10 @@ from torch import Tensor
 from dualpix.errors import PictureError
 from dualpix.inference.disparity import Disparity
 from dualpix.inference.optics import ERROR_PX, Optics
-from dualpix.io import Metadata, write_picture
-from dualpix.io.floats import write_floats
+from dualpix.io import Metadata
+from dualpix.io.floats import encode_floats
+from dualpix.io.opening import as_path
+from dualpix.io.writing import encode_picture, write_encoded
 
 FLOAT_SUFFIXES, LEVEL_SUFFIXES = (".tif", ".tiff"), (".png",)
 FARTHEST_MM = 65535
@@ -32,12 +34,18 @@ def write_metres(
     Raises:
         PictureError: Another ending, or the file cannot be written.
     """
+    path = as_path(path)
+    write_encoded([(path, encode_metres(path, depth_m, metadata, overwrite=overwrite))], overwrite)
+
+
+def encode_metres(path: Path, depth_m: Tensor, metadata: Metadata | None = None, *, overwrite: bool = False) -> bytes:
+    """The bytes that `write_metres` writes there."""
     check_metres(path)
     if is_in_floats(path):
-        write_floats(path, depth_m, metadata, overwrite=overwrite)
-        return
+        return encode_floats(path, depth_m, metadata, overwrite=overwrite)
     levels = (1000 * depth_m).round().clamp(1, FARTHEST_MM)  # 0 means unknown to most programs
-    write_picture(path, (levels / 65535).expand(3, -1, -1), 16, overwrite, metadata, grey=True)
+    plane = (levels / 65535).expand(3, -1, -1)
+    return encode_picture(path, plane, 16, overwrite, metadata or Metadata(), grey=True)[0]
 
 
 def check_metres(path: str | Path) -> None:

@@ -185,6 +185,22 @@ class Optics:
         )
 
 
+def check_given(given: Mapping[str, float | None]) -> None:
+    """Refuse what no optics can have, whatever the pictures tell of the rest.
+
+    Args:
+        given: As `Optics.of` takes it.
+
+    Raises:
+        DataError: A value is impossible, or the pitch is given twice.
+    """
+    known = {name: value for name, value in given.items() if value is not None}
+    possible = {"focus_m": math.inf, "f_number": 4.0, "focal_mm": 1e-3} | (
+        {} if "sensor_mm" in known else {"pitch_um": 5.0}
+    )
+    Optics(**_completed(CameraSettings(), (1, 1), possible | known))
+
+
 def usual_rho(f_number: float) -> float:
     """The rho of a Canon EOS R6 Mark II: 2 E[u g], with u across the lens and g how its pixels split the rays.
 

@@ -16,7 +16,7 @@ from dualpix.inference.deblur import Deblurred, deblur_pair, oriented
 from dualpix.inference.options import DeblurOptions
 from dualpix.io import Metadata, check_output, write_picture
 from dualpix.io.formats import OUTPUTS, advice
-from dualpix.io.writing import as_stored, make_folder
+from dualpix.io.writing import as_stored, encode_picture, make_folder
 from dualpix.pairs import Views, open_views
 from dualpix.pairs.names import common_name
 from dualpix.weights.checkpoint import Checkpoint
@@ -104,6 +104,13 @@ def save_result(output: Path, picture: Tensor, inherited: Inherited, *, overwrit
     Returns a sentence for each block of metadata that the format cannot hold. Raises what `write_picture` does.
     """
     return write_picture(output, picture, inherited.depth, overwrite, inherited.metadata, inherited.grey)
+
+
+def encode_result(
+    output: Path, picture: Tensor, inherited: Inherited, *, overwrite: bool = False
+) -> tuple[bytes, list[str]]:
+    """The bytes that `save_result` would write, and what it returns."""
+    return encode_picture(output, picture, inherited.depth, overwrite, inherited.metadata, inherited.grey)
 
 
 def size_in_file(output: Path, picture: Tensor, inherited: Inherited) -> tuple[int, int]:

@@ -89,22 +89,31 @@ def choose_for(
     Raises:
         CheckpointError: The network cannot do what `scale` asks.
     """
+    check_network(network, scale)
     largest = largest_of(scale)
     steps = choose(matches, size) if largest is None else CHAINS[largest]
     if steps == CHAINS[1] or gives_disparity(network):
         return steps, ()
-    exported = exported_of(network)
-    what = type(network).__name__ if exported is None else str(exported.path)
-    if largest is None:
-        return CHAINS[1], (
-            f"The views lie up to {matches.widest_px:.0f} pixels apart, but {what} gives no disparity to join several"
-            " scales by, so the pair was deblurred at full size alone, where blur this wide stays.",
-        )
-    raise CheckpointError(
-        f"{what} gives no disparity to join several scales by, so it cannot follow the scale {scale}; leave"
-        f" {option('scale', None)} out, or give the .safetensors file of a network that correlates the views:"
-        f" {', '.join(CORRELATING)}."
+    return CHAINS[1], (
+        f"The views lie up to {matches.widest_px:.0f} pixels apart, but {_name(network)} gives no disparity to join"
+        " several scales by, so the pair was deblurred at full size alone, where blur this wide stays.",
     )
+
+
+def check_network(network: Network, scale: str) -> None:
+    """Raise `CheckpointError` if the network cannot do what `scale` asks."""
+    largest = largest_of(scale)
+    if largest is not None and CHAINS[largest] != CHAINS[1] and not gives_disparity(network):
+        raise CheckpointError(
+            f"{_name(network)} gives no disparity to join several scales by, so it cannot follow the scale {scale};"
+            f" leave {option('scale', None)} out, or give the .safetensors file of a network that correlates the"
+            f" views: {', '.join(CORRELATING)}."
+        )
+
+
+def _name(network: Network) -> str:
+    exported = exported_of(network)
+    return type(network).__name__ if exported is None else str(exported.path)
 
 
 def reduce(picture: Tensor, by: int) -> Tensor:

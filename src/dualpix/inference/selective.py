@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dualpix.errors import PictureError, option
+from dualpix.inference import scales
 from dualpix.inference.compositing import BY, compose
 from dualpix.inference.finder import Finder, finder_for, gives_disparity
 from dualpix.inference.kept import parse_kept
@@ -44,7 +45,8 @@ class Planes:
 
 def check_network(network: Network, options: DeblurOptions) -> None:
     """Raise `CheckpointError` if the options ask for disparities and the network gives none."""
-    if options.keep_blur is not None:
+    scales.check_network(network, options.scale)
+    if options.keep_blur is not None or options.refocus is not None:
         finder_for(network)
 
 

@@ -28,6 +28,11 @@ def write_floats(path: str | Path, plane: Tensor, metadata: Metadata | None = No
         PictureError: Another ending, or the file cannot be written.
     """
     path = as_path(path)
+    write_encoded([(path, encode_floats(path, plane, metadata, overwrite=overwrite))], overwrite)
+
+
+def encode_floats(path: Path, plane: Tensor, metadata: Metadata | None = None, *, overwrite: bool = False) -> bytes:
+    """The bytes that `write_floats` would write there."""
     suffix = path.suffix.lower()
     if suffix not in TIFF.endings:
         endings = " or ".join(TIFF.endings)
@@ -40,4 +45,4 @@ def write_floats(path: str | Path, plane: Tensor, metadata: Metadata | None = No
     tifffile.imwrite(
         buffer, values, byteorder="<", photometric="minisblack", metadata=None, software=False, compression="zlib"
     )
-    write_encoded([(path, embed(buffer.getvalue(), suffix, metadata))], overwrite)
+    return embed(buffer.getvalue(), suffix, metadata)

@@ -93,16 +93,17 @@ def write_pictures(
     """
     encoded, notes = [], []
     for path, pixels in zip(paths, pictures, strict=True):
-        data, lost = _encoded(path, pixels, depth, overwrite, metadata or Metadata(), grey)
+        data, lost = encode_picture(path, pixels, depth, overwrite, metadata or Metadata(), grey)
         encoded.append((path, data))
         notes += lost
     write_encoded(encoded, overwrite)
     return list(dict.fromkeys(notes))
 
 
-def _encoded(
+def encode_picture(
     path: Path, pixels: Tensor, depth: int, overwrite: bool, metadata: Metadata, grey: bool
 ) -> tuple[bytes, list[str]]:
+    """The bytes that `write_picture` would write there, and what it returns."""
     if depth not in (8, 16):
         raise PictureError(f"{path} was not written: {depth} bits are not possible; choose 8 or 16.")
     check_output(path, overwrite, metadata=metadata, grey=grey)

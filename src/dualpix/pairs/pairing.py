@@ -2,7 +2,7 @@
 
 import os
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
@@ -61,7 +61,7 @@ def find_tree(
     layout: str | None = None,
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
-    leave_out: Path | None = None,
+    leave_out: Collection[Path] = (),
 ) -> list[Found]:
     """Find every photograph below a folder.
 
@@ -81,7 +81,7 @@ def find_tree(
         include: Patterns for paths inside `folder`, or for names alone; `*` also matches several folders. At least one
             file of a photograph must match, unless there are none.
         exclude: Patterns of the same kind; no file of a photograph may match.
-        leave_out: A folder to be ignored, such as the one of the results.
+        leave_out: Folders to be ignored, such as those of the results.
 
     Returns:
         The photographs, sorted by place.
@@ -110,7 +110,7 @@ def find_two(
     *,
     include: Iterable[str] = (),
     exclude: Iterable[str] = (),
-    leave_out: Path | None = None,
+    leave_out: Collection[Path] = (),
 ) -> list[Found]:
     """Find the pairs of two folders, one of left and one of right views: files of the same name, apart from marks.
 
@@ -154,7 +154,7 @@ def _wanted(
     return sorted(wanted, key=lambda one: (str(one.place), str(one.left)))
 
 
-def _walk(root: Path, leave_out: Path | None, side: str = "") -> Iterator[_File]:
+def _walk(root: Path, leave_out: Collection[Path], side: str = "") -> Iterator[_File]:
     folders = [(root, Path(), side, True)]
     while folders:
         folder, place, side, sure = folders.pop()
@@ -162,7 +162,7 @@ def _walk(root: Path, leave_out: Path | None, side: str = "") -> Iterator[_File]
             entries = [entry for entry in listing if not entry.name.startswith(".")]
         inner = {entry.name for entry in entries if entry.is_dir(follow_symlinks=False)}
         for name in inner:
-            if leave_out and leave_out.is_dir() and os.path.samefile(folder / name, leave_out):
+            if any(other.is_dir() and os.path.samefile(folder / name, other) for other in leave_out):
                 continue
             if side and name.lower() in NO_VIEWS:
                 continue

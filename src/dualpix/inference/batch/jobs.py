@@ -3,12 +3,13 @@
 import os
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from dualpix.errors import PairError, PictureError, option
 from dualpix.inference.batch.manifest import read_manifest
+from dualpix.inference.maps import ENDINGS, Maps, with_ending
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import check_depth
 from dualpix.inference.selective import mask_for
@@ -36,6 +37,8 @@ class PairJob:
         place: The output's path inside `folder`, with slashes.
         problem: Why it cannot be made; empty if it can.
         mask: The picture that says what is made sharp, if there is one.
+        maps: The files of its maps.
+        sharp: Whether the sharp picture is made; if not, `place` is that of the first map.
     """
 
     left: Path
@@ -44,6 +47,8 @@ class PairJob:
     place: str
     problem: str = ""
     mask: Path | None = None
+    maps: Maps = field(default_factory=Maps)
+    sharp: bool = True
 
     @property
     def inputs(self) -> tuple[Path, ...]:
@@ -54,6 +59,11 @@ class PairJob:
     def output(self) -> Path:
         """The file to write."""
         return self.folder / self.place
+
+    @property
+    def outputs(self) -> tuple[Path, ...]:
+        """All files to write: the picture, if it is made, and its maps."""
+        return (*([self.output] if self.sharp else []), *self.maps.places.values())
 
 
 def list_jobs(
@@ -67,6 +77,8 @@ def list_jobs(
     exclude: Sequence[str] = (),
     shard: Shard | None = None,
     allow_outside: bool = False,
+    maps: Maps | None = None,
+    sharp: bool = True,
 ) -> list[PairJob]:
     """Return the pictures to make from `source`.
 
@@ -86,36 +98,65 @@ def list_jobs(
         exclude: Patterns of names to leave out.
         shard: Take only every n-th job, for this part of the work.
         allow_outside: A manifest may name files outside its folder.
+        maps: The folders of maps to be written too.
+        sharp: Make the pictures; if not, only the maps are made, and `output` is not used.
 
     Raises:
         PairError: There is nothing to do, the manifest is wrong, or `output` is the folder of the inputs or is a file.
-        PictureError: The format cannot be written, or not at that depth; or `mask` is no folder.
+        PictureError: The format cannot be written, or not at that depth; `mask` is no folder, or maps cannot be made.
+        DataError: The optics that `maps` names are impossible.
     """
-    source, output = Path(source), Path(output)
-    options = options or DeblurOptions()
+    source, options, maps = Path(source), options or DeblurOptions(), maps or Maps()
+    output = Path(output) if sharp else _first_of(maps)[1]
+    maps.check_options(options)
+    _check_mask(options)
+    suffix = _suffix(format)
+    if suffix:
+        check_depth(output / f"NAME{suffix}", options.depth)
+    _check_folders([source, *([] if right is None else [Path(right)])], output, options, maps, sharp)
+    leave_out = [output, *maps.places.values()]
+    if pattern := is_pattern(source):
+        source, include = _split_pattern(source, include)
+    if right is not None:
+        found = find_two(source, right, include=include, exclude=exclude, leave_out=leave_out)
+    elif pattern or source.is_dir():
+        found = find_tree(source, layout=options.layout, include=include, exclude=exclude, leave_out=leave_out)
+    else:
+        found = read_manifest(source, allow_outside)
+    jobs = [_masked(_job(one, output, suffix, options.depth), options.mask) for one in found]
+    if not sharp:
+        ending = ENDINGS[_first_of(maps)[0]]
+        jobs = [replace(job, place=with_ending(job.place, ending), sharp=False) for job in jobs]
+    jobs = _without_clashes([replace(job, maps=maps.inside(job.place)) for job in jobs])
+    return jobs if shard is None else jobs[shard.number - 1 :: shard.total]
+
+
+def _first_of(maps: Maps) -> tuple[str, Path]:
+    """Kind and folder of the first maps; the journal of a run that makes only maps lies there."""
+    if not maps:
+        raise PictureError(
+            f"With neither pictures nor maps there is nothing to make; give for example {option('disparity', None)} a"
+            " folder."
+        )
+    return next(iter(maps.places.items()))
+
+
+def _check_mask(options: DeblurOptions) -> None:
     if options.mask is not None and not (isinstance(options.mask, str | os.PathLike) and os.path.isdir(options.mask)):
         raise PictureError(
             f"A folder of pairs cannot share one mask; give {option('mask', None)} a folder of masks, named like the"
             " pictures that are made."
         )
-    suffix = _suffix(format)
-    if suffix:
-        check_depth(output / f"NAME{suffix}", options.depth)
+
+
+def _check_folders(sources: list[Path], output: Path, options: DeblurOptions, maps: Maps, sharp: bool) -> None:
     if output.exists() and not output.is_dir():
         raise PairError(f"{output} is a file; give a folder for the pictures.")
-    for folder in (source, *([] if right is None else [right])):
+    for folder in sources:
         if output.is_dir() and os.path.isdir(folder) and os.path.samefile(folder, output):
             raise PairError(f"{output} is the folder of the inputs; give another one for the pictures.")
-    if pattern := is_pattern(source):
-        source, include = _split_pattern(source, include)
-    if right is not None:
-        found = find_two(source, right, include=include, exclude=exclude, leave_out=output)
-    elif pattern or source.is_dir():
-        found = find_tree(source, layout=options.layout, include=include, exclude=exclude, leave_out=output)
-    else:
-        found = read_manifest(source, allow_outside)
-    jobs = _without_clashes([_masked(_job(one, output, suffix, options.depth), options.mask) for one in found])
-    return jobs if shard is None else jobs[shard.number - 1 :: shard.total]
+    masks = [Path(options.mask)] if isinstance(options.mask, str | os.PathLike) else []
+    maps.check_folders([*sources, *masks, *([output] if sharp else [])])
 
 
 def is_pattern(source: Path) -> bool:
@@ -163,10 +204,11 @@ def _without_clashes(jobs: list[PairJob]) -> list[PairJob]:
     taken: dict[str, PairJob] = {}
     checked = []
     for job in jobs:
-        first = taken.setdefault(unicodedata.normalize("NFC", job.place).casefold(), job)
-        if not job.problem and not first.problem and first is not job:
-            job = replace(job, problem=f"{job.output} would also be made from {first.left}; rename one of the two.")
-        if not job.problem and os.path.realpath(job.output) in inputs:
-            job = replace(job, problem=f"{job.output} is one of the inputs and would be lost; choose another folder.")
+        for output in job.outputs:
+            first = taken.setdefault(unicodedata.normalize("NFC", str(output)).casefold(), job)
+            if not job.problem and not first.problem and first is not job:
+                job = replace(job, problem=f"{output} would also be made from {first.left}; rename one of the two.")
+            if not job.problem and os.path.realpath(output) in inputs:
+                job = replace(job, problem=f"{output} is one of the inputs and would be lost; choose another folder.")
         checked.append(job)
     return checked

@@ -58,10 +58,12 @@ class History:
 
     Args:
         made: By which signatures it was made, and the file's stamp each time.
+        maps: The same of its maps, after their kinds.
         started: Whether it was begun, and neither finished nor given up.
     """
 
     made: set[tuple[str, Stamp]] = field(default_factory=set)
+    maps: set[tuple[str, str, Stamp]] = field(default_factory=set)
     started: bool = False
 
 
@@ -84,15 +86,36 @@ def _add(entry: Any, histories: dict[str, History], going: set[str]) -> None:
     match entry:
         case {"state": "started", "output": str(output)}:
             going.add(output)
-        case {"state": "made", "output": str(output), "signature": str(signature), "file": [size, mtime_ns]}:
-            if not type(size) is type(mtime_ns) is int:  # JSON's true is not a size
-                raise ValueError("no stamp of a file")
-            histories.setdefault(output, History()).made.add((signature, Stamp(size, mtime_ns)))
+        case {"state": "made", "output": str(output), "signature": str(signature), "file": file}:
+            made, maps = (signature, _stamp(file)), _maps(entry.get("written_maps", {}))
+            history = histories.setdefault(output, History())
+            history.made.add(made)
+            history.maps |= maps
+            going.discard(output)
+        case {"state": "mapped", "output": str(output), "written_maps": written}:
+            histories.setdefault(output, History()).maps |= _maps(written)
             going.discard(output)
         case {"state": "failed" | "kept", "output": str(output)}:
             going.discard(output)
         case _:
             raise ValueError("no line of a journal")
+
+
+def _maps(written: Any) -> set[tuple[str, str, Stamp]]:
+    """Kind, signature and stamp of the maps that a line names."""
+    found = set()
+    for kind, made in written.items() if isinstance(written, dict) else ():
+        match made:
+            case {"signature": str(signature), "file": file}:
+                found.add((kind, signature, _stamp(file)))
+    return found
+
+
+def _stamp(file: Any) -> Stamp:
+    match file:
+        case [size, mtime_ns] if type(size) is type(mtime_ns) is int:  # JSON's true is not a size
+            return Stamp(size, mtime_ns)
+    raise ValueError("no stamp of a file")
 
 
 class Journal:

@@ -1,41 +1,26 @@
 """Do the work on a folder: while one picture is computed, the next one is read and the last one written."""
 
-import hashlib
-import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-from dualpix.errors import DualpixError, PictureError, option, ran_out_of_memory, reason_of, told
+from dualpix.errors import DualpixError, option, ran_out_of_memory, reason_of, told
 from dualpix.inference.batch.jobs import PairJob, Shard
-from dualpix.inference.batch.journal import History, Journal, fingerprint, read_journals, stamp
-from dualpix.inference.deblur import Deblurred, open_network
+from dualpix.inference.batch.journal import Journal, stamp
+from dualpix.inference.batch.steps import Step, Weights, plan_jobs, sign, sign_map
+from dualpix.inference.deblur import Deblurred
+from dualpix.inference.maps import FoundMaps, Maps, encode_maps, find_maps
+from dualpix.inference.optics import Optics
 from dualpix.inference.options import DeblurOptions
-from dualpix.inference.pipeline import Inherited, deblur_views, load_pair, save_result, size_in_file
-from dualpix.inference.selective import check_network
+from dualpix.inference.pipeline import Inherited, deblur_views, encode_result, load_pair, size_in_file
+from dualpix.io import check_output
+from dualpix.io.writing import make_folder, write_encoded
 from dualpix.machine.files import name_in_any_locale
+from dualpix.machine.modes import settled
 from dualpix.pairs import Views
-from dualpix.weights import checkpoint
-from dualpix.weights.checkpoint import Checkpoint
-
-
-class Step(NamedTuple):
-    """What is to be done for a job; `why` says why it is done again, or cannot be done."""
-
-    job: PairJob
-    action: Literal["make", "redo", "keep", "fail"]
-    why: str = ""
-
-
-@dataclass(frozen=True)
-class Weights:
-    """An opened checkpoint, and the hash of its file."""
-
-    opened: Checkpoint
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -48,7 +33,7 @@ class Outcome:
         error: One sentence; empty if nothing failed.
         warnings: One sentence each.
         details: About the picture: width, height, depth, seconds, bands, scales, precision, device, weights and their
-            hash, and what `RunReport.as_json` gives.
+            hash, what `RunReport.as_json` gives, and the files of its maps by kind.
         worked: Whether any work was needed to find out.
     """
 
@@ -74,75 +59,6 @@ class Outcome:
 
 
 Report = Callable[[Outcome], None]
-
-
-def open_weights(path_or_name: str | Path | None = None) -> Weights:
-    """Open a checkpoint file, or shipped weights by name; None takes the default ones.
-
-    Raises:
-        CheckpointError: The weights cannot be used.
-    """
-    opened = checkpoint.load(path_or_name or checkpoint.DEFAULT_WEIGHTS)
-    return Weights(opened, hashlib.sha256(opened.path.read_bytes()).hexdigest())
-
-
-def plan_jobs(
-    jobs: Sequence[PairJob], weights: Weights, options: DeblurOptions, *, resume: bool = False, overwrite: bool = False
-) -> list[Step]:
-    """Return what is to be done for each job, without writing anything.
-
-    Args:
-        jobs: Of one output folder.
-        weights: They and the options decide whether a finished picture still holds.
-        options: As for `run_jobs`.
-        resume: Keep what the journals call finished, if its input files (size, time, fingerprint), weights and options
-            are the same, and the output is as it was left; make everything else.
-        overwrite: Replace files that no run has made.
-
-    Raises:
-        PictureError: Outputs exist and neither is given.
-    """
-    histories = read_journals(jobs[0].folder) if jobs and resume else {}
-    steps = [
-        _decide(job, histories.get(name_in_any_locale(job.place), History()), weights, options, resume, overwrite)
-        for job in jobs
-    ]
-    there = [step.job for step in steps if step.action == "fail" and not step.why]
-    if there:
-        raise PictureError(
-            f"{there[0].folder} holds {len(there)} of the {len(jobs)} pictures already, such as {there[0].place}; "
-            f"give {option('resume')} to go on with an earlier run, {option('overwrite')} to make all again, or another"
-            " folder."
-        )
-    return steps
-
-
-def _decide(
-    job: PairJob, history: History, weights: Weights, options: DeblurOptions, resume: bool, overwrite: bool
-) -> Step:
-    if job.problem:
-        return Step(job, "fail", job.problem)
-    there = stamp(job.output)
-    if there is None:
-        return Step(job, "make")
-    if resume and (_signature(job, weights, options), there) in history.made:
-        return Step(job, "keep")
-    if resume and history.started:
-        return Step(job, "redo", "it may not have been finished")
-    if resume and any(there == made for _, made in history.made):
-        return Step(job, "redo", "its views, the weights or the options have changed")
-    if overwrite:
-        return Step(job, "redo", "all is to be replaced")
-    if not resume:
-        return Step(job, "fail")
-    foreign = f"{job.output} was not made by this command, or was changed since"
-    return Step(job, "fail", told(f"{foreign}; move it away, or give {option('overwrite')} to replace it."))
-
-
-def _signature(job: PairJob, weights: Weights, options: DeblurOptions) -> str:
-    """A hash of all that a finished picture depends on."""
-    inputs = [(name_in_any_locale(path.name), stamp(path), fingerprint(path)) for path in job.inputs]
-    return hashlib.sha256(json.dumps([inputs, weights.sha256, options.shaping()]).encode()).hexdigest()
 
 
 def run_jobs(
@@ -174,11 +90,12 @@ def run_jobs(
         PictureError: As `plan_jobs` does, and if the folder cannot be used or another run is at work in it.
         JournalError: The journal cannot be written any more.
     """
-    check_network(open_network(weights.opened), options)
     plan_jobs(jobs, weights, options, resume=resume, overwrite=overwrite)
     if not jobs:
         return
-    with Journal(jobs[0].folder, shard or Shard(), {job.output.parent for job in jobs}) as journal:
+    with Journal(jobs[0].folder, shard or Shard(), {path.parent for job in jobs for path in job.outputs}) as journal:
+        for folder in {path.parent for path in jobs[0].maps.places.values()}:
+            make_folder(folder)
         # Again, since another run may have ended only now.
         steps = plan_jobs(jobs, weights, options, resume=resume, overwrite=overwrite)
         for step in steps:
@@ -187,7 +104,7 @@ def run_jobs(
             elif step.action == "keep":
                 report(Outcome(step.job, "kept", worked=False))
         bench = _Bench(weights, options, journal)
-        _work([step for step in steps if step.action in ("make", "redo")], bench, report)
+        _work([step for step in steps if step.action in ("make", "redo", "map")], bench, report)
 
 
 @dataclass(frozen=True)
@@ -197,7 +114,9 @@ class _Made:
     signature: str = ""
     views: Views | None = None
     inherited: Inherited | None = None
+    optics: Optics | None = None
     done: Deblurred | None = None
+    maps: FoundMaps = field(default_factory=FoundMaps)
     seconds: dict[str, float] = field(default_factory=dict)
     error: str = ""
 
@@ -241,64 +160,102 @@ class _Bench:
 
     def read(self, step: Step) -> _Made:
         start = time.perf_counter()
-        signature = _signature(step.job, self.weights, self.options)  # before reading, so that later changes are seen
+        job, again = step.job, step.action != "make"
+        signature = sign(job, self.weights, self.options)  # before reading, so that later changes are seen
         try:
-            job, again = step.job, step.action == "redo"
-            job.output.parent.mkdir(parents=True, exist_ok=True)
+            for path in job.outputs:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            for path in job.maps.places.values():
+                check_output(path, again, job.inputs)
             opened = self.weights.opened
             views, inherited = load_pair(job.output, job.left, job.right, opened, self.options, overwrite=again)
+            optics = job.maps.optics_of(views)
         except Exception as error:
             return _Made(signature, error=_sentence(error))
-        return _Made(signature, views, inherited, seconds={"read": time.perf_counter() - start})
+        return _Made(signature, views, inherited, optics, seconds={"read": time.perf_counter() - start})
 
     def compute(self, step: Step, made: _Made) -> _Made:
         if made.views is None:
             return made
-        start = time.perf_counter()
+        start, seconds, opened, done = time.perf_counter(), dict(made.seconds), self.weights.opened, None
         try:
-            options = replace(self.options, mask=step.job.mask)
-            done = deblur_views(made.views, self.weights.opened, options)
+            if _is_sharp(step):
+                done = deblur_views(made.views, opened, replace(self.options, mask=step.job.mask))
+                seconds["deblur"] = time.perf_counter() - start
+            mask = None if done is None else done.mask
+            maps = find_maps(_maps(step), made.views, opened, self.options, made.optics, mask)
+            if step.job.maps:
+                seconds["maps"] = time.perf_counter() - start - seconds.get("deblur", 0)
         except Exception as error:
             return _Made(made.signature, error=_sentence(error))
-        # The views are not needed any more; only the picture is to be written.
-        return replace(made, views=None, done=done, seconds={**made.seconds, "deblur": time.perf_counter() - start})
+        # The views are not needed any more; only what was made of them is to be written.
+        return replace(made, views=None, done=done, maps=maps, seconds=seconds)
 
     def finish(self, step: Step, made: _Made) -> Outcome:
         job, start = step.job, time.perf_counter()
         entry: dict[str, Any] = {"output": name_in_any_locale(job.place), "signature": made.signature}
         outcome = Outcome(job, "failed", made.error)
-        if made.inherited is not None and made.done is not None:
+        if made.inherited is not None and not made.error:
             self.journal.append({"state": "started", **entry})
             try:
-                outcome = self._write(step, made.done, made.inherited)
+                outcome = self._write(step, made, made.inherited)
                 seconds = {**made.seconds, "write": time.perf_counter() - start}
                 outcome.details["seconds"] = {name: round(value, 4) for name, value in seconds.items()}
-                entry["file"] = stamp(job.output)
+                entry |= _written(step, made.signature)
             except Exception as error:
                 outcome = Outcome(job, "failed", _sentence(error))
         self.journal.append({**outcome.as_json(), **entry})
         return outcome
 
-    def _write(self, step: Step, done: Deblurred, inherited: Inherited) -> Outcome:
-        lost = save_result(step.job.output, done.picture, inherited, overwrite=step.action == "redo")
-        plan = done.plan
-        width, height = size_in_file(step.job.output, done.picture, inherited)
-        details = {
-            "width": width,
-            "height": height,
-            "depth": inherited.depth,
-            "bands": len(plan.bands),
-            "scales": [f"1/{step}" if step > 1 else "1" for step in plan.scales],
-            "precision": plan.precision,
-            "device": plan.device,
-            "weights": self.weights.opened.path.stem,
-            "weights_sha256": self.weights.sha256,
-        }
-        warnings = [*done.warnings, *lost]
-        if done.report is not None:
-            details |= done.report.as_json()
-            warnings += [str(done.report)] if done.report.advice else []
-        return Outcome(step.job, "made", warnings=tuple(warnings), details=details)
+    @settled()
+    def _write(self, step: Step, made: _Made, inherited: Inherited) -> Outcome:
+        """Write the picture and its maps: all of them or none."""
+        again, done, output = step.action != "make", made.done, step.job.output
+        files = encode_maps(_maps(step), made.maps, inherited.metadata, overwrite=again)
+        data, lost = (None, []) if done is None else encode_result(output, done.picture, inherited, overwrite=again)
+        together = [(file.path, file.data) for file in files.values()]
+        write_encoded([*([(output, data)] if data is not None else []), *together], again)
+        details: dict[str, Any] = {"weights": self.weights.opened.path.stem, "weights_sha256": self.weights.sha256}
+        warnings = [*([] if done is None else done.warnings), *lost, *made.maps.warnings]
+        if done is not None:
+            details = _details(output, done, inherited) | details
+            if done.report is not None:
+                details |= done.report.as_json()
+                warnings += [str(done.report)] if done.report.advice else []
+        if files:
+            details["maps"] = {kind: name_in_any_locale(str(file.path)) for kind, file in files.items()}
+        return Outcome(step.job, "made", warnings=tuple(dict.fromkeys(warnings)), details=details)
+
+
+def _is_sharp(step: Step) -> bool:
+    """Whether the picture itself is to be made."""
+    return step.job.sharp and step.action != "map"
+
+
+def _maps(step: Step) -> Maps:
+    """The maps to be made; a mask comes only of making the picture."""
+    return step.job.maps.without("mask_out") if step.action == "map" else step.job.maps
+
+
+def _written(step: Step, signature: str) -> dict[str, Any]:
+    """What the journal keeps of the files that were written."""
+    places = _maps(step).places
+    maps = {kind: {"signature": sign_map(step.job, kind, signature), "file": stamp(places[kind])} for kind in places}
+    own = {"state": "mapped"} if step.action == "map" else {"file": stamp(step.job.output)}
+    return own | ({"written_maps": maps} if maps else {})
+
+
+def _details(output: Path, done: Deblurred, inherited: Inherited) -> dict[str, Any]:
+    width, height = size_in_file(output, done.picture, inherited)
+    return {
+        "width": width,
+        "height": height,
+        "depth": inherited.depth,
+        "bands": len(done.plan.bands),
+        "scales": [f"1/{step}" if step > 1 else "1" for step in done.plan.scales],
+        "precision": done.plan.precision,
+        "device": done.plan.device,
+    }
 
 
 def _sentence(error: Exception) -> str:

@@ -1,0 +1,156 @@
+"""What is to be done in a folder: for each job, whether its files are there and still hold."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from dualpix.errors import PictureError, option, told
+from dualpix.inference.batch.jobs import PairJob
+from dualpix.inference.batch.journal import History, Stamp, fingerprint, read_journals, stamp
+from dualpix.inference.deblur import open_network
+from dualpix.inference.options import DeblurOptions
+from dualpix.inference.selective import check_network
+from dualpix.machine.files import name_in_any_locale
+from dualpix.weights import checkpoint
+from dualpix.weights.checkpoint import Checkpoint
+
+MAPS_ONLY = "maps only"
+
+State = Literal["absent", "holds", "changed", "foreign"]
+
+
+class Step(NamedTuple):
+    """What is to be done for a job: all, all again, the maps alone, nothing, or nothing can.
+
+    `why` says why it is done again, or cannot be done.
+    """
+
+    job: PairJob
+    action: Literal["make", "redo", "map", "keep", "fail"]
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """An opened checkpoint, and the hash of its file."""
+
+    opened: Checkpoint
+    sha256: str
+
+
+def open_weights(path_or_name: str | Path | None = None) -> Weights:
+    """Open a checkpoint file, or shipped weights by name; None takes the default ones.
+
+    Raises:
+        CheckpointError: The weights cannot be used.
+    """
+    opened = checkpoint.load(path_or_name or checkpoint.DEFAULT_WEIGHTS)
+    return Weights(opened, hashlib.sha256(opened.path.read_bytes()).hexdigest())
+
+
+def plan_jobs(
+    jobs: Sequence[PairJob], weights: Weights, options: DeblurOptions, *, resume: bool = False, overwrite: bool = False
+) -> list[Step]:
+    """Return what is to be done for each job, without writing anything.
+
+    Args:
+        jobs: Of one output folder.
+        weights: They and the options decide whether a finished picture still holds.
+        options: As for `run_jobs`.
+        resume: Keep what the journals call finished, if its input files (size, time, fingerprint), weights and options
+            are the same, and the files are as they were left; make everything else. Where only maps are missing, the
+            picture stays.
+        overwrite: Replace files that no run has made.
+
+    Raises:
+        CheckpointError: The weights do not give what the options or the maps need.
+        PictureError: Outputs exist and neither is given.
+    """
+    check_network(open_network(weights.opened), options)
+    for job in jobs[:1]:
+        job.maps.check_network(weights.opened)
+    histories = read_journals(jobs[0].folder) if jobs and resume else {}
+    steps = [
+        _decide(job, histories.get(name_in_any_locale(job.place), History()), weights, options, resume, overwrite)
+        for job in jobs
+    ]
+    there = [step.job for step in steps if step.action == "fail" and not step.why]
+    if there:
+        raise PictureError(_already(there, len(jobs)))
+    return steps
+
+
+def _already(there: list[PairJob], total: int) -> str:
+    job = next((job for job in there if stamp(job.output)), None)
+    if job is None:
+        return (
+            f"{next(path for path in there[0].outputs if stamp(path))} exists already; give {option('resume')} to go on"
+            f" with an earlier run, {option('overwrite')} to make all again, or another folder."
+        )
+    return (
+        f"{job.folder} holds {len(there)} of the {total} pictures already, such as {job.place}; give"
+        f" {option('resume')} to go on with an earlier run, {option('overwrite')} to make all again, or another folder."
+    )
+
+
+def _decide(
+    job: PairJob, history: History, weights: Weights, options: DeblurOptions, resume: bool, overwrite: bool
+) -> Step:
+    if job.problem:
+        return Step(job, "fail", job.problem)
+    if not any(stamp(path) for path in job.outputs):
+        return Step(job, "make")
+    if not resume:
+        return Step(job, "redo", "all is to be replaced") if overwrite else Step(job, "fail")
+    states = _states(job, history, weights, options)
+    if set(states.values()) == {"holds"}:
+        return Step(job, "keep")
+    foreign = [path for path, state in states.items() if state == "foreign"]
+    if foreign and not history.started and not overwrite:
+        why = f"{foreign[0]} was not made by this command, or was changed since"
+        return Step(job, "fail", told(f"{why}; move it away, or give {option('overwrite')} to replace it."))
+    if job.sharp and states[job.output] == "holds" and states.get(job.maps.mask_out, "holds") == "holds":
+        return Step(job, "map", "its maps are not all there, or have changed")
+    if history.started:
+        return Step(job, "redo", "it may not have been finished")
+    if "changed" in states.values():
+        return Step(job, "redo", "its views, the weights or the options have changed")
+    return Step(job, "redo", "all is to be replaced" if foreign else "not all of it is there")
+
+
+def _states(job: PairJob, history: History, weights: Weights, options: DeblurOptions) -> dict[Path | None, State]:
+    """Whether each file of a job is there, and what the journals know of it."""
+    signature = sign(job, weights, options)
+    states: dict[Path | None, State] = {}
+    if job.sharp:
+        states[job.output] = _state(job.output, signature, history.made)
+    for kind, path in job.maps.places.items():
+        made = {(signed, file) for other, signed, file in history.maps if other == kind}
+        states[path] = _state(path, sign_map(job, kind, signature), made)
+    return states
+
+
+def _state(path: Path, signature: str, made: set[tuple[str, Stamp]]) -> State:
+    there = stamp(path)
+    if there is None:
+        return "absent"
+    if (signature, there) in made:
+        return "holds"
+    return "changed" if any(there == file for _, file in made) else "foreign"
+
+
+def sign(job: PairJob, weights: Weights, options: DeblurOptions) -> str:
+    """A hash of all that a finished picture depends on."""
+    inputs = [(name_in_any_locale(path.name), stamp(path), fingerprint(path)) for path in job.inputs]
+    known = [inputs, weights.sha256, options.shaping(), *([] if job.sharp else [MAPS_ONLY])]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
+
+
+def sign_map(job: PairJob, kind: str, signature: str) -> str:
+    """A hash of all that a finished map depends on, by the `signature` of its picture."""
+    optics = sorted((name, value) for name, value in job.maps.optics.items() if value is not None)
+    known = [signature, kind, *([optics] if kind == "metres" else [])]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
