@@ -251,6 +251,7 @@ def test_stop_keeps_everything(training: Training) -> None:
     assert 4 <= len(scenes) < 20 + 4 + 64 + 200, "few stay behind the pool"
 
 
+@pytest.mark.slow
 def test_trouble_with_one_network_stops_nothing(training: Training) -> None:
     training.settle(rate='"quick"')
     training.call("start")
@@ -262,6 +263,7 @@ def test_trouble_with_one_network_stops_nothing(training: Training) -> None:
     training.call("stop")
 
 
+@pytest.mark.slow
 def test_other_settings_begin_another_trunk_from_its_weights(training: Training) -> None:
     training.settle(rate="2e-4")
     training.call("start")
