@@ -24,6 +24,18 @@ def test_near_is_white_and_the_range_that_of_the_confidence() -> None:
     assert mask.focus_level == pytest.approx(float(mask.levels[0, 0, 400]), abs=1e-4)
 
 
+def test_unsure_places_take_the_depth_of_their_surface() -> None:
+    """Two surfaces, of which a third is sure and the rest says something else."""
+    is_left = (torch.arange(96) < 48).expand(64, 96)
+    true = torch.where(is_left, -3.0, 4.0)
+    sure = (torch.arange(64)[:, None] % 3 == 0).expand(64, 96).float()
+    found = Disparity(torch.where(sure > 0, true, torch.tensor(0.5))[None], sure[None])
+    guide = torch.where(is_left, 0.2, 0.8).expand(3, -1, -1)
+    levels = depth_mask(found, guide).levels[0]
+    assert float((levels - is_left.float()).abs().mean()) < 0.05
+    assert float((depth_mask(found).levels[0] - is_left.float()).abs().mean()) > 0.2
+
+
 @pytest.mark.parametrize("confidence", [0.0, 1.0])
 def test_a_wall_is_grey(confidence: float) -> None:
     mask = depth_mask(Disparity(torch.full((1, 8, 9), 2.0), torch.full((1, 8, 9), confidence)))

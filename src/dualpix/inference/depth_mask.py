@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from dualpix.inference.disparity import Disparity, check_map
+from dualpix.inference.refining import refine
 from dualpix.io import Metadata, write_picture
 
 LEFT_OUT = 0.01  # of the confidence, at either end of the range: single pixels that are far off
@@ -43,11 +44,13 @@ class DepthMask:
         return f"disparity in pixels = {self.farthest_px:.2f} - {span:.2f} x level, white 1, black 0"
 
 
-def depth_mask(found: Disparity) -> DepthMask:
+def depth_mask(found: Disparity, guide: Tensor | None = None) -> DepthMask:
     """The disparity of a pair as a depth mask, from the range that all but 1 % of the confidence at either end takes.
 
     Args:
         found: what `dualpix.disparity` gives.
+        guide: a picture of the pair, 3 H W: unsure places take the disparity of sure ones along its surfaces, and the
+            mask has its edges. None leaves the disparity as it was found.
     """
     disparity_px, order = found.disparity_px.flatten().sort()
     share = (found.confidence.flatten()[order].double() + EVEN).cumsum(0)
@@ -56,7 +59,8 @@ def depth_mask(found: Disparity) -> DepthMask:
     nearest, farthest = disparity_px[places].tolist()
     lacking = max(0.0, LEAST_RANGE_PX - (farthest - nearest))
     nearest, farthest = nearest - lacking / 2, farthest + lacking / 2
-    levels = ((farthest - found.disparity_px) / (farthest - nearest)).clamp(0, 1)
+    shown = found.disparity_px if guide is None else refine(found.disparity_px, found.confidence, guide)[0]
+    levels = ((farthest - shown) / (farthest - nearest)).clamp(0, 1)
     return DepthMask(levels, nearest, farthest)
 
 

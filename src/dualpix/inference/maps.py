@@ -173,11 +173,13 @@ class FoundMaps:
         mask: 1 x H x W, where only a part was made sharp.
         found: Disparity, confidence and depth, where needed.
         optics: By which the depth was found.
+        guide: The mean of the views, 3 x H x W, whose edges a depth mask gets.
     """
 
     mask: Tensor | None = None
     found: Disparity | None = None
     optics: Optics | None = None
+    guide: Tensor | None = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -221,7 +223,8 @@ def find_maps(
         found.warnings,
         None if found.depth_m is None else restore_orientation(found.depth_m, views),
     )
-    return FoundMaps(mask, turned, optics)
+    guide = restore_orientation((views["left"] + views["right"]) / 2, views) if maps.depth_mask else None
+    return FoundMaps(mask, turned, optics, guide)
 
 
 @dataclass(frozen=True)
@@ -272,7 +275,7 @@ def _content(kind: str, path: Path, made: FoundMaps) -> tuple[Tensor, str, str]:
     if kind == "confidence":
         return found.confidence, "", "confidence"
     if kind == "depth_mask":
-        mask = depth_mask(found)
+        mask = depth_mask(found, made.guide)
         return mask.levels, mask.formula, f"in focus {mask.focus_level:.2f}"
     assert found.depth_m is not None and made.optics is not None
     return found.depth_m, meaning_of(path), f"{describe_metres(found, made.optics)} ({made.optics})"
