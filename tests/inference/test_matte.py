@@ -3,23 +3,14 @@
 import torch
 import torch.nn.functional as F
 
-from dualpix.inference.matte import boxed, dilated, refine, solved
+from dualpix.inference.matte import dilated, refine
 
 RANDOM = torch.Generator().manual_seed(0)
 
 
 def test_parts_do_what_pytorch_does() -> None:
     planes = torch.rand(2, 13, 17, generator=RANDOM)
-    mean = F.avg_pool2d(planes[None], 7, 1, 3, count_include_pad=False)[0]
-    torch.testing.assert_close(boxed(planes, 3), mean, atol=1e-6, rtol=0)
     torch.testing.assert_close(dilated(planes, 2), F.max_pool2d(planes, 5, 1, 2))
-    points = torch.rand(3, 20, 5, 7, generator=RANDOM)
-    spread = torch.einsum("ikhw,jkhw->ijhw", points, points) / 20
-    common = torch.rand(3, 5, 7, generator=RANDOM)
-    upper = torch.stack([spread[i, j] for i in range(3) for j in range(i, 3)])
-    whole = spread.permute(2, 3, 0, 1) + 1e-4 * torch.eye(3)
-    expected = torch.linalg.solve(whole, common.permute(1, 2, 0)[..., None])[..., 0].permute(2, 0, 1)
-    torch.testing.assert_close(solved(upper, common), expected, atol=1e-3, rtol=1e-3)
 
 
 def test_a_matte_ends_where_the_picture_does() -> None:

@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dualpix.inference.matte import REACH_PX, boxed, dilated
+from dualpix.inference.guided import boxed
+from dualpix.inference.matte import REACH_PX, dilated
 from dualpix.inference.scales import enlarge, reduce
 from dualpix.pairs.sample import mean_view
 

@@ -2,9 +2,8 @@
 
 The disparity comes from windows some forty pixels wide, so where it changes it does not tell to which side a pixel
 belongs. There, and where it is unsure, the sharp picture decides. First what is known spreads within the picture's
-surfaces (the domain transform, `classical/propagation.py`), then a guided filter (He, Sun and Tang, TPAMI 2013) makes
-it end as softly as the picture's own edges do: in each window the share is fitted as a linear function of the colour,
-at a reduced size, and taken from the colours of full size ("Fast guided filter", He and Sun, 2015). The constants were
+surfaces (the domain transform, `classical/propagation.py`), then the guided filter (`guided.py`), fitted at a reduced
+size and applied to the colours of full size, makes it end as softly as the picture's own edges do. The constants were
 chosen on simulated scenes (`results/selective.md`).
 """
 
@@ -13,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualpix.classical.propagation import domain_transform
+from dualpix.inference import guided
+from dualpix.inference.guided import GuidedFilter
 from dualpix.inference.scales import enlarge, reduce
 
 REACH_PX = 16.0
@@ -54,13 +55,12 @@ def refine(share: Tensor, sure: Tensor, guide: Tensor, by: int) -> Tensor:
     spread = domain_transform(torch.cat([known * share, known]).numpy(), small.numpy(), SPREAD_PX / by, SPREAD_COLOUR)
     decided = _steeper(torch.from_numpy(spread[:1] / spread[1:]), DECIDED)
     by *= FIT_BY
-    slopes = fit_colours(reduce(decided, FIT_BY), reduce(small, FIT_BY), round(RADIUS_PX / by))
+    fitted = GuidedFilter(reduce(small, FIT_BY), round(RADIUS_PX / by), SMOOTHNESS).fit(reduce(decided, FIT_BY))
     matte = torch.empty(1, *guide.shape[1:])
     for first in range(0, guide.shape[1], ROWS):
         rows = guide[:, first : first + ROWS]
-        here = enlarge(slopes, by, first, first + rows.shape[1], rows.shape[2], "bilinear")
-        value = (rows * here[:3]).sum(0, keepdim=True) + here[3:]
-        matte[:, first : first + ROWS] = _steeper(value, FIRM)
+        here = enlarge(fitted, by, first, first + rows.shape[1], rows.shape[2], "bilinear")
+        matte[:, first : first + ROWS] = _steeper(guided.apply(here, rows), FIRM)
     return matte
 
 
@@ -80,51 +80,6 @@ def near_change(share: Tensor, reach: float) -> Tensor:
     """1 within `reach` pixels of where a share, 1 h w, passes from one side of a half to the other, else 0."""
     side = (share > 0.5).to(share)
     return (dilated(side, round(reach)) - (1 - dilated(1 - side, round(reach)))).clamp(0, 1)
-
-
-def fit_colours(share: Tensor, guide: Tensor, radius: int) -> Tensor:
-    """Coefficients 4 h w: in each window, share = the first three times the colour plus the last, by least squares.
-
-    Each pixel has the mean of those of all windows it lies in.
-    """
-    colour, value = boxed(guide, radius), boxed(share, radius)
-    products = torch.stack([guide[i] * guide[j] for i, j in PAIRS])
-    spread = boxed(products, radius) - torch.stack([colour[i] * colour[j] for i, j in PAIRS])
-    slope = solved(spread, boxed(share * guide, radius) - value * colour)
-    offset = value - (slope * colour).sum(0, keepdim=True)
-    return boxed(torch.cat([slope, offset]), radius)
-
-
-PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
-
-
-def solved(spread: Tensor, common: Tensor) -> Tensor:
-    """X of (A + SMOOTHNESS) x = b for symmetric A, given by `PAIRS` 6 h w, and b 3 h w: by Cramer's rule."""
-    a, b, c, d, e, f = spread
-    a, d, f = a + SMOOTHNESS, d + SMOOTHNESS, f + SMOOTHNESS
-    minors = d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b
-    determinant = (a * minors[0] + b * minors[1] + c * minors[2]).clamp_min(1e-18)
-    p, q, r = common
-    x = minors[0] * p + minors[1] * q + minors[2] * r
-    y = minors[1] * p + minors[3] * q + minors[4] * r
-    z = minors[2] * p + minors[4] * q + minors[5] * r
-    slopes: Tensor = torch.stack([x, y, z]) / determinant
-    return slopes
-
-
-def boxed(planes: Tensor, radius: int) -> Tensor:
-    """The mean over a square window, C h w, of those pixels of it that are in the picture."""
-    if radius < 1:
-        return planes
-    for axis in (1, 2):
-        length = planes.shape[axis]
-        sums = F.pad(planes.to(torch.float64).cumsum(axis), (1, 0) if axis == 2 else (0, 0, 1, 0))
-        at = torch.arange(length)
-        last, first = (at + radius + 1).clamp_max(length), (at - radius).clamp_min(0)
-        shape = (1, -1, 1) if axis == 1 else (1, 1, -1)
-        counts = (last - first).to(torch.float64).view(shape)
-        planes = ((sums.index_select(axis, last) - sums.index_select(axis, first)) / counts).to(torch.float32)
-    return planes
 
 
 def dilated(plane: Tensor, radius: int) -> Tensor:

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualpix.classical.propagation import domain_transform
+from dualpix.inference import guided
+from dualpix.inference.guided import GuidedFilter
 from dualpix.inference.reblurring import USUAL_RHO, reblur
 
 LARGEST_PX = 500_000  # pixels at which the map gets its edges; a larger one is reduced first
@@ -52,8 +54,8 @@ def refine(
         rho, sure = again.rho, sure * again.trust(found)
     filled = _filled(found, sure, coarse)
     weight = (0.05 + sure) * _level(filled, step * more)
-    guided = _Guided(coarse, small, max(LEAST_PX, RADIUS_PX // (step * more)))
-    refined = _most_frequent(filled, weight, guided)
+    filtering = GuidedFilter(coarse, max(LEAST_PX, RADIUS_PX // (step * more)), SAME)
+    refined = _most_frequent(filled, weight, filtering, small)
     return refined if step == 1 else _at_full_size(refined, small, guide, step), rho or USUAL_RHO
 
 
@@ -84,17 +86,17 @@ def _level(disparity_px: Tensor, step: int) -> Tensor:
     return 1 / (1 + (steep / (step * STEEP_PX)) ** 4) + 1e-3
 
 
-def _most_frequent(disparity_px: Tensor, weight: Tensor, guided: "_Guided") -> Tensor:
+def _most_frequent(disparity_px: Tensor, weight: Tensor, filtering: GuidedFilter, guide: Tensor) -> Tensor:
     """The disparity that most of each pixel's neighbourhood has, weighted, along the edges of the guide, 1 H W."""
     low, high = float(disparity_px.min()), float(disparity_px.max())
     count = min(MOST_STEPS, 2 + int((high - low) / STEP_PX))
     step = max(high - low, 1e-3) / (count - 1)
-    best, found = torch.full_like(guided.guide[:1], -torch.inf), torch.zeros_like(guided.guide[:1])
+    best, found = torch.full_like(guide[:1], -torch.inf), torch.zeros_like(guide[:1])
     before, at = torch.zeros_like(best), torch.zeros_like(best)
     for number in range(count + 1):
         level = low + number * step
         share = (1 - (disparity_px - level).abs() / step).clamp_min(0)
-        after = guided(share * weight) if number < count else torch.zeros_like(at)
+        after = _at_size_of(guide, filtering.fit(share * weight)) if number < count else torch.zeros_like(at)
         if number:
             mean = level - step + step * (after - before) / (before + at + after).clamp_min(1e-9)
             score = at + torch.maximum(before, after)  # two neighbours share what lies between them
@@ -104,41 +106,11 @@ def _most_frequent(disparity_px: Tensor, weight: Tensor, guided: "_Guided") -> T
     return found
 
 
-class _Guided:
-    """The fast guided filter (He and Sun, 2015) of planes 1 h w along the edges of a guide 3 H W; `coarse`: 3 h w."""
-
-    def __init__(self, coarse: Tensor, guide: Tensor, radius: int) -> None:
-        self.coarse, self.guide, self.radius = coarse, guide, radius
-        self.mean = self._means(coarse)
-        pairs = [(0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2)]
-        products = self._means(torch.stack([coarse[a] * coarse[b] for a, b in pairs]))
-        matrix = torch.empty(*coarse.shape[1:], 3, 3)
-        for plane, (a, b) in zip(products, pairs, strict=True):
-            matrix[..., a, b] = matrix[..., b, a] = plane - self.mean[a] * self.mean[b]
-        matrix += SAME * torch.eye(3)
-        self.inverse = torch.linalg.inv(matrix).permute(2, 3, 0, 1).contiguous()  # 3 3 h w
-
-    def __call__(self, plane: Tensor) -> Tensor:
-        """At least 0, 1 H W."""
-        means = self._means(torch.cat([self.coarse * plane, plane]))
-        covariance = means[:3] - self.mean * means[3:]
-        slope = (self.inverse * covariance).sum(1)
-        offset = means[3:] - (slope * self.mean).sum(0, keepdim=True)
-        smooth = self._means(torch.cat([slope, offset]))
-        if smooth.shape[1:] != self.guide.shape[1:]:
-            smooth = F.interpolate(smooth[None], self.guide.shape[1:], mode="bilinear", align_corners=False)[0]
-        return (
-            torch.addcmul(smooth[3:], smooth[:1], self.guide[:1])
-            .addcmul_(smooth[1:2], self.guide[1:2])
-            .addcmul_(smooth[2:3], self.guide[2:])
-            .clamp_min_(0)
-        )
-
-    def _means(self, planes: Tensor) -> Tensor:
-        """Of C h w over windows of 2 radius + 1 pixels a side, of those there are."""
-        side, radius = 2 * self.radius + 1, self.radius
-        rows = F.avg_pool2d(planes[None], (side, 1), 1, (radius, 0), count_include_pad=False)
-        return F.avg_pool2d(rows, (1, side), 1, (0, radius), count_include_pad=False)[0]
+def _at_size_of(guide: Tensor, fitted: Tensor) -> Tensor:
+    """What the coefficients make of the colours of a larger picture, at least 0."""
+    if fitted.shape[1:] != guide.shape[1:]:
+        fitted = F.interpolate(fitted[None], guide.shape[1:], mode="bilinear", align_corners=False)[0]
+    return guided.apply(fitted, guide).clamp_min_(0)
 
 
 def _at_full_size(small: Tensor, small_guide: Tensor, guide: Tensor, step: int) -> Tensor:
