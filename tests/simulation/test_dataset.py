@@ -69,7 +69,7 @@ def test_photographs_with_depth_make_landscapes(photos: Path, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("given", "kind", "said"),
     [
-        ({"size": 8}, DataError, "give 1 or more, of 16 px or more"),
+        ({"size": 8}, DataError, "give 1 pair or more of 16 px or more"),
         ({"views": ("middle",)}, DataError, "There is no view 'middle'; choose from: left"),
         ({"camera": "cannon"}, RecipeError, "There is no camera called 'cannon'"),
         ({"depths": "maps"}, DataError, "store=FOLDER"),

@@ -1,12 +1,11 @@
 """`dualpix deblur`: a pair, or a folder of pairs."""
 
-import time
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from dualpix import __version__
+from dualpix.cli import single
 from dualpix.cli.folders import (
     AllowOutside,
     DryRun,
@@ -57,19 +56,14 @@ from dualpix.cli.options import (
     Turn,
     Weights,
 )
-from dualpix.cli.telling import Status, say
-from dualpix.errors import PictureError
+from dualpix.cli.single import Depth, LeftView, Output, RightView, StripMetadata
+from dualpix.cli.telling import say
 
 
 def deblur(
-    left: Annotated[Path, typer.Argument(metavar="LEFT", help="The left view, or a file that holds both.")],
-    output: Annotated[
-        str,  # a path would lose the slash at its end
-        typer.Option(
-            "--output", "-o", metavar="OUT", help="The picture, in the format of LEFT if it has no ending; or a folder."
-        ),
-    ],
-    right: Annotated[Path | None, typer.Argument(metavar="RIGHT", help="The right view, or the folder of all.")] = None,
+    left: LeftView,
+    output: Output,
+    right: RightView = None,
     layout: Layout = None,
     swap: Swap = False,
     turn: Turn = "auto",
@@ -85,10 +79,8 @@ def deblur(
     keep_blur: KeepBlur = None,
     mask: Mask = None,
     mask_out: MaskOut = None,
-    depth: Annotated[int | None, typer.Option(metavar="BITS", help="8 or 16; without it, that of the views.")] = None,
-    strip_metadata: Annotated[
-        bool, typer.Option("--strip-metadata", help="Write neither colour profile nor EXIF nor XMP.")
-    ] = False,
+    depth: Depth = None,
+    strip_metadata: StripMetadata = False,
     force: Force = False,
     anyway: Anyway = False,
     dry_run: DryRun = False,
@@ -127,10 +119,7 @@ def deblur(
       dualpix deblur photo.CR3 -o sharp.tif
       dualpix deblur pairs -o sharp --resume
     """
-    if depth not in (None, 8, 16):
-        raise typer.BadParameter("choose 8 or 16", param_hint="--depth")
-    if output == "-":
-        raise PictureError("A picture cannot be written to standard output; name a file or a folder after -o.")
+    single.check_output_and_depth(output, depth)
     many = Many(dry_run, include, exclude, resume, report, shard, allow_outside)
     given = GivenOptics(focus_distance, f_number, focal_length, pixel_pitch, sensor_width, rho, rho_fall)
     given.check(metres)
@@ -170,7 +159,7 @@ def deblur(
     if is_many:
         deblur_many(left, right, Path(output), weights, options, many, overwrite, suffix, maps)
         return
-    from dualpix.inference.pipeline import deblur_views, load_pair, name_output, save_result, size_in_file
+    from dualpix.inference.pipeline import name_output
     from dualpix.pairs import usual_suffix
     from dualpix.pairs.verdict import UNSURE
     from dualpix.weights import checkpoint
@@ -180,21 +169,11 @@ def deblur(
     inputs = [path for path in (left, right, mask) if path is not None]
     maps.check_files(inputs, overwrite, path)
     maps.check_network(opened)
-    with Status() as status:
-        status.tell("reading")
-        pair, inherited = load_pair(path, left, right, opened, options, overwrite=overwrite)
-        optics = maps.optics_of(pair)
-        height, width = pair["left"].shape[1:]
-        status.tell(f"computing {width} x {height} pixels")
-        start = time.perf_counter()
-        done = deblur_views(pair, opened, options, status.count)
-        status.tell("writing")
-        lost = save_result(path, done.picture, inherited, overwrite=overwrite)
-    for note in (*done.warnings, *lost):
-        say(f"Note: {note}")
+    pair, inherited = single.read(path, left, right, opened, options, overwrite)
+    optics = maps.optics_of(pair)
+    done, made = single.make(path, pair, inherited, opened, options, overwrite)
     say(str(done.report))
     if done.verdict in UNSURE:
         say(f"Note: Of this pair `dualpix inspect` says: {done.verdict}.")
-    width, height = size_in_file(path, done.picture, inherited)
-    typer.echo(f"{path}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s ({done.plan})")
+    typer.echo(f"{made} ({done.plan})")
     write_maps(maps, find_maps(maps, pair, opened, options, optics, done.mask), inherited.metadata, overwrite)

@@ -1,17 +1,27 @@
 """`dualpix refocus`: a pair, or a folder of pairs, with another plane in focus and another aperture."""
 
 import os
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dualpix import __version__
-from dualpix.cli.folders import DryRun, Exclude, Format, Include, Many, Part, ReportFile, Resume, deblur_many
-from dualpix.cli.options import Device, Force, Layout, Memory, Overwrite, Precision, Scale, Swap, Turn, Weights
-from dualpix.cli.telling import Status, say
-from dualpix.errors import PictureError
+from dualpix.cli import single
+from dualpix.cli.folders import (
+    AllowOutside,
+    DryRun,
+    Exclude,
+    Format,
+    Include,
+    Many,
+    Part,
+    ReportFile,
+    Resume,
+    deblur_many,
+)
+from dualpix.cli.options import Device, Force, Layout, Memory, NoGuard, Overwrite, Precision, Scale, Swap, Turn, Weights
+from dualpix.cli.single import Depth, LeftView, Output, RightView, StripMetadata
 
 if TYPE_CHECKING:
     from dualpix.inference.all_in_focus import AllInFocus
@@ -19,14 +29,9 @@ if TYPE_CHECKING:
 
 
 def refocus(
-    left: Annotated[Path, typer.Argument(metavar="LEFT", help="The left view, or a file that holds both.")],
-    output: Annotated[
-        str,  # a path would lose the slash at its end
-        typer.Option(
-            "--output", "-o", metavar="OUT", help="The picture, in the format of LEFT if it has no ending; or a folder."
-        ),
-    ],
-    right: Annotated[Path | None, typer.Argument(metavar="RIGHT", help="The right view, or the folder of all.")] = None,
+    left: LeftView,
+    output: Output,
+    right: RightView = None,
     focus: Annotated[
         float | None,
         typer.Option(metavar="PX", help="Disparity of what is to be in focus: 0 what was, above behind, below before."),
@@ -60,10 +65,8 @@ def refocus(
     precision: Precision = "auto",
     device: Device = "auto",
     scale: Scale = "auto",
-    depth: Annotated[int | None, typer.Option(metavar="BITS", help="8 or 16; without it, that of the views.")] = None,
-    strip_metadata: Annotated[
-        bool, typer.Option("--strip-metadata", help="Write neither colour profile nor EXIF nor XMP.")
-    ] = False,
+    depth: Depth = None,
+    strip_metadata: StripMetadata = False,
     force: Force = False,
     dry_run: DryRun = False,
     include: Include = None,
@@ -72,6 +75,8 @@ def refocus(
     report: ReportFile = None,
     shard: Part = None,
     suffix: Format = None,
+    allow_outside: AllowOutside = False,
+    no_guard: NoGuard = False,
 ) -> None:
     """Focus a pair anew: another plane in focus, another aperture.
 
@@ -83,9 +88,8 @@ def refocus(
       dualpix refocus left.png right.png -o out.tif --focus-at 800,450
       dualpix refocus left.png right.png -o out.tif --aperture 2 --sweep sweep.webp
     """
-    if output == "-":
-        raise PictureError("A picture cannot be written to standard output; name a file or a folder after -o.")
-    many = Many(dry_run, include, exclude, resume, report, shard, False)
+    single.check_output_and_depth(output, depth)
+    many = Many(dry_run, include, exclude, resume, report, shard, allow_outside)
     is_many = many.check(left, right, suffix)
     if is_many and sweep is not None:
         raise typer.BadParameter("give it with a single pair", param_hint="--sweep")
@@ -110,6 +114,7 @@ def refocus(
         swap=swap,
         turn=turn,
         software=f"dualpix {__version__}",
+        guard=not no_guard,
         refocus=Refocus(
             focus_px=focus or 0.0,
             focus_at=None if focus_at is None else parse_point(focus_at),
@@ -120,7 +125,7 @@ def refocus(
         ),
     )
     from dualpix.inference.disparity import finder_of
-    from dualpix.inference.pipeline import deblur_views, load_pair, name_output, save_result, size_in_file
+    from dualpix.inference.pipeline import name_output
     from dualpix.io.animation import check_animation
     from dualpix.pairs import usual_suffix
     from dualpix.weights import checkpoint
@@ -130,30 +135,15 @@ def refocus(
     if is_many:
         deblur_many(left, right, Path(output), weights, options, many, overwrite, suffix)
         return
-    path, inputs = (
-        name_output(output, left, right, usual_suffix(left, layout)),
-        [left] if right is None else [left, right],
-    )
+    path = name_output(output, left, right, usual_suffix(left, layout))
     if sweep is not None:
         if os.path.realpath(sweep) == os.path.realpath(path):
             raise typer.BadParameter("give every file a name of its own", param_hint="--sweep")
-        check_animation(sweep, overwrite, [*inputs, path])
-    with Status() as status:
-        status.tell("reading")
-        pair, inherited = load_pair(path, left, right, opened, options, overwrite=overwrite)
-        height, width = pair["left"].shape[1:]
-        status.tell(f"computing {width} x {height} pixels")
-        start = time.perf_counter()
-        done = deblur_views(pair, opened, options, status.count)
-        status.tell("writing")
-        lost = save_result(path, done.picture, inherited, overwrite=overwrite)
-    for note in (*done.warnings, *lost):
-        say(f"Note: {note}")
+        check_animation(sweep, overwrite, [file for file in (left, right, path) if file is not None])
+    pair, inherited = single.read(path, left, right, opened, options, overwrite)
+    done, made = single.make(path, pair, inherited, opened, options, overwrite)
     assert done.scene is not None and options.refocus is not None
-    width, height = size_in_file(path, done.picture, inherited)
-    in_focus = done.scene.focus_px(options.refocus)
-    seconds = time.perf_counter() - start
-    typer.echo(f"{path}: {width} x {height} pixels, {seconds:.1f} s, in focus at {in_focus:.1f} px ({done.plan})")
+    typer.echo(f"{made}, in focus at {done.scene.focus_px(options.refocus):.1f} px ({done.plan})")
     if sweep is not None:
         _write_sweep(sweep, done.scene, inherited, overwrite)
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from dualpix.cli.telling import say, show
-from dualpix.cli.train import changes_in, in_words
+from dualpix.cli.train import Data, Depths, Photos, Validation, changes_in, in_words
 
 
 def sweep(
@@ -18,18 +18,10 @@ def sweep(
         "sweep"
     ),
     minutes: Annotated[float, typer.Option(metavar="M", help="How long each run learns.")] = 5.0,
-    photos: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FOLDER", help="Sharp photographs to simulate pairs from; repeatable."),
-    ] = None,
-    depths: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Maps of inverse depth of the photographs: FOLDER/PHOTOS/NAME.png."),
-    ] = None,
-    data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Or a data set of real pairs.")] = None,
-    validation: Annotated[
-        list[Path] | None, typer.Option(metavar="FOLDER", help="What to validate on; repeatable.")
-    ] = None,
+    photos: Photos = None,
+    depths: Depths = None,
+    data: Data = None,
+    validation: Validation = None,
 ) -> None:
     """Train every combination of values for some minutes each, and compare the runs.
 

@@ -7,6 +7,16 @@ import typer
 
 from dualpix.cli.telling import say, show
 
+Photos = Annotated[
+    list[Path] | None, typer.Option(metavar="FOLDER", help="Sharp photographs to simulate pairs from; repeatable.")
+]
+Depths = Annotated[
+    Path | None,
+    typer.Option(metavar="FOLDER", help="Maps of inverse depth of the photographs: FOLDER/PHOTOS/NAME.png."),
+]
+Data = Annotated[Path | None, typer.Option(metavar="FOLDER", help="Or a data set of real pairs.")]
+Validation = Annotated[list[Path] | None, typer.Option(metavar="FOLDER", help="What to validate on; repeatable.")]
+
 
 def train(
     recipe: Annotated[
@@ -16,18 +26,10 @@ def train(
         list[str] | None, typer.Argument(metavar="FIELD=VALUE", help="Fields of the recipe to change.")
     ] = None,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FOLDER", help="The run folder.")] = Path("run"),
-    photos: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FOLDER", help="Sharp photographs to simulate pairs from; repeatable."),
-    ] = None,
-    depths: Annotated[
-        Path | None,
-        typer.Option(metavar="FOLDER", help="Maps of inverse depth of the photographs: FOLDER/PHOTOS/NAME.png."),
-    ] = None,
-    data: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Or a data set of real pairs.")] = None,
-    validation: Annotated[
-        list[Path] | None, typer.Option(metavar="FOLDER", help="What to validate on; repeatable.")
-    ] = None,
+    photos: Photos = None,
+    depths: Depths = None,
+    data: Data = None,
+    validation: Validation = None,
     processes: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Processes that share the work.", show_default="1")
     ] = None,

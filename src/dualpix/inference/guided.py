@@ -37,8 +37,9 @@ class GuidedFilter:
 
 def apply(fitted: Tensor, guide: Tensor) -> Tensor:
     """The plane 1 H W that coefficients 4 H W, of the size of `guide` 3 H W, make of its colours."""
-    plane = torch.addcmul(fitted[3:], fitted[:1], guide[:1])
-    return plane.addcmul_(fitted[1:2], guide[1:2]).addcmul_(fitted[2:3], guide[2:])
+    plane: Tensor = torch.addcmul(fitted[3:], fitted[:1], guide[:1])
+    plane.addcmul_(fitted[1:2], guide[1:2]).addcmul_(fitted[2:3], guide[2:])
+    return plane
 
 
 def inverse(matrix: Tensor, flat: float) -> Tensor:

@@ -11,28 +11,24 @@ from dualpix.errors import PictureError
 from dualpix.io.embedding import embed, select
 from dualpix.io.formats.tiff import TIFF
 from dualpix.io.metadata import Metadata
-from dualpix.io.opening import as_path
-from dualpix.io.writing import as_stored, check_output, write_encoded
+from dualpix.io.writing import as_stored, check_output
 
 
-def write_floats(path: str | Path, plane: Tensor, metadata: Metadata | None = None, *, overwrite: bool = False) -> None:
-    """Write a plane as it is, into a TIFF compressed by Deflate without a predictor, which most programs read.
+def encode_floats(path: Path, plane: Tensor, metadata: Metadata | None = None, *, overwrite: bool = False) -> bytes:
+    """A plane as it is, as a TIFF compressed by Deflate without a predictor, which most programs read.
 
     Args:
-        path: A file that ends in .tif or .tiff.
+        path: Where it will be written, a file that ends in .tif or .tiff.
         plane: 1 x H x W.
         metadata: As in `write_picture`.
-        overwrite: Replace what exists.
+        overwrite: The file may be there already.
+
+    Returns:
+        The bytes of the file.
 
     Raises:
         PictureError: Another ending, or the file cannot be written.
     """
-    path = as_path(path)
-    write_encoded([(path, encode_floats(path, plane, metadata, overwrite=overwrite))], overwrite)
-
-
-def encode_floats(path: Path, plane: Tensor, metadata: Metadata | None = None, *, overwrite: bool = False) -> bytes:
-    """The bytes that `write_floats` would write there."""
     suffix = path.suffix.lower()
     if suffix not in TIFF.endings:
         endings = " or ".join(TIFF.endings)

@@ -100,9 +100,7 @@ def create(name: str, /, **arguments: Any) -> nn.Module:
         Traceback (most recent call last):
         dualpix.errors.RecipeError: ...
     """
-    table: Mapping[str, Callable[..., nn.Module]] = (
-        NETWORKS if dict.__contains__(NETWORKS, name) else NETWORKS | DEFOCUS_ESTIMATORS
-    )
+    table: Mapping[str, Callable[..., nn.Module]] = NETWORKS if name in NETWORKS else NETWORKS | DEFOCUS_ESTIMATORS
     maker = pick(table, name, "network")
     try:
         check(maker, arguments)

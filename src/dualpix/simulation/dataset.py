@@ -11,7 +11,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 from dualpix.errors import DataError
 from dualpix.simulation.light import LIGHTS, Light
 from dualpix.simulation.photos import SMALLEST_PX, read_photos, share_photos
-from dualpix.simulation.samples import SHOWN, Simulated
+from dualpix.simulation.samples import SHOWN, Simulated, check_request
 from dualpix.simulation.scenes import Layout
 from dualpix.tables import pick
 
@@ -74,8 +74,7 @@ class SimulatedPairs(Dataset[Sample]):
         compressed: float = 0.0,
         codecs: Sequence[str] = ("jpeg", "vp8"),
     ) -> None:
-        if size < 16 or count < 1 or seed < 0:
-            raise DataError(f"{count} pairs of {size} px, seed {seed}: give 1 or more, of 16 px or more, and 0 on.")
+        check_request(count, size, seed)
         if unknown := sorted(set(views) - set(SHOWN)):
             raise DataError(f"There is no view {unknown[0]!r}; choose from: {', '.join(SHOWN)}.")
         if depth not in (8, 16) or not 0 <= compressed <= 1 or not 0 <= sharp_aperture <= 1:

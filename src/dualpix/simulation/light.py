@@ -58,9 +58,9 @@ LIGHTS: dict[str, Light] = {
     "canon-5d-mark-iv": Light(rho=(0.25, 0.44), one_sided=0.0, falling=1.0, bright_rims=0.1, noisy=0.2),
     "pixel-4": Light(rho=(0.3, 0.45), one_sided=0.5, falling=0.5, noisy=0.9),
 }
-"""By camera: "any" is what the shipped weights have learnt from; the others are narrowed to what was measured,
-`results/calibration-dpdd-preview.md` (rho of 0.25 to 0.44 that falls to the sides, flat rims, little noise) and
-`results/light.md` (a rho of 0.42 in the middle, crescents at the sides)."""
+"""By camera: "any" is what the shipped weights have learnt from. The others narrow rho to what was measured: 0.25 to
+0.44, falling to the sides (`results/calibration-dpdd-preview.md`), and 0.42 in the middle with crescents at the sides
+(`docs/simulator.md`). Their shares of noise and of bright rims are guesses, and no weights were trained on them."""
 
 
 def draw_lens(rng: np.random.Generator, light: Light) -> Lens:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from dualpix.errors import DataError
+from dualpix.io.reading import MIN_SIDE_PX
 from dualpix.simulation.coding import as_h264, as_jpeg, as_vp8, video_library
 from dualpix.simulation.kernels import Lens, stopped_down
 from dualpix.simulation.light import MOST_CONTRAST, Light, draw_lens, draw_sensor
@@ -22,6 +23,13 @@ Coding = Callable[[Tensor], Tensor]
 DRAWING = 5  # to be increased whenever a change makes the same settings, seed and index give other pictures
 SHOWN = ("left", "right", "center", "sharp", "blur_px")  # the pictures and maps of a sample
 SHOTS_PER_LENS = 16  # kernels are cached for each lens; a new lens for every scene would spend most time on kernels
+
+
+def check_request(count: int, size: int, seed: int) -> None:
+    """Raise `DataError` if no such pairs can be made, before photographs are read."""
+    if count < 1 or size < MIN_SIDE_PX or seed < 0:
+        wanted = f"1 pair or more of {MIN_SIDE_PX} px or more, and a seed from 0"
+        raise DataError(f"{count} pairs of {size} px with the seed {seed} cannot be made; give {wanted}.")
 
 
 @dataclass(frozen=True)

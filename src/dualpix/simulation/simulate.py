@@ -31,7 +31,7 @@ from dualpix.simulation.camera import CAMERAS, Camera
 from dualpix.simulation.depth import blur_from_depth, layers_from_blur
 from dualpix.simulation.kernels import Lens, reach_px
 from dualpix.simulation.photos import read_photos
-from dualpix.simulation.samples import DRAWING, Simulated, expose
+from dualpix.simulation.samples import DRAWING, Simulated, check_request, expose
 from dualpix.simulation.scenes import Layout
 from dualpix.simulation.sensor import Sensor
 from dualpix.tables import pick
@@ -109,9 +109,7 @@ def simulate(
         ...     simulate([folder], f"{folder}/pairs", count=2, size=32).names
         ['0-000000', '0-000001']
     """
-    if count < 1 or size < MIN_SIDE_PX or seed < 0:
-        wanted = f"1 pair or more of {MIN_SIDE_PX} px or more, and a seed from 0"
-        raise DataError(f"{count} pairs of {size} px with the seed {seed} cannot be made; give {wanted}.")
+    check_request(count, size, seed)
     notes: list[str] = []
     sources, place = read_photos(photos, tell=notes.append), Path(folder)
     simulated = Simulated(

@@ -69,9 +69,7 @@ def fetch(text: str, revision: str | None = None) -> Path:
             f"There is no file {repository} here and no such repository on {_host()}; compare the name, and log in with"
             " `hf auth login` if it is private."
         ) from error
-    except (hub.errors.HfHubHTTPError, OSError, ValueError) as error:
-        raise CheckpointError(f"{repository} cannot be fetched from {_host()}: {reason_of(error)}.") from error
-    except _transport_errors() as error:
+    except (hub.errors.HfHubHTTPError, OSError, ValueError, *_transport_errors()) as error:
         raise CheckpointError(f"{repository} cannot be fetched from {_host()}: {reason_of(error)}.") from error
 
 
