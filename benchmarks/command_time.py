@@ -2,8 +2,8 @@
 
     python benchmarks/command_time.py LEFT RIGHT --rounds 5
 
-Each run is a process of its own, start and files included; the table has the median of the seconds and of the processor's
-seconds, and the median of the ratios within each round. Run it on a machine that does nothing else.
+Each run is a process of its own, start and files included; the table has the median of the seconds and of the
+processor's seconds, and the median of the ratios within each round. Run it on a machine that does nothing else.
 """
 
 import argparse

@@ -91,7 +91,12 @@ class Table(dict[str, Thing], Generic[Thing]):
 
     def __init__(self, group: str, own: Mapping[str, Thing], lacks: Callable[[Any], str] = not_callable) -> None:
         super().__init__(own)
-        self._group, self._lacks, self._is_complete = group, lacks, False
+        self._group, self._lacks, self._is_complete, self._own = group, lacks, False, tuple(own)
+
+    @property
+    def own(self) -> tuple[str, ...]:
+        """The names that were there at first; asking for them looks for no package."""
+        return self._own
 
     def _complete(self) -> None:
         if not self._is_complete:

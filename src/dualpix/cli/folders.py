@@ -56,8 +56,7 @@ class Many(NamedTuple):
 
     def check(self, source: Path, right: Path | None, suffix: str | None) -> bool:
         """Return whether `source` holds many pairs; raise a usage error if the options do not fit that."""
-        from dualpix.inference.batch.jobs import is_pattern
-        from dualpix.inference.batch.manifest import SUFFIXES
+        from dualpix.inference.batch.manifest import SUFFIXES, is_pattern
 
         many = source.is_dir() or source.suffix.lower() in SUFFIXES or is_pattern(source)
         if many and right is not None and not (source.is_dir() and right.is_dir()):

@@ -6,14 +6,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from os import PathLike
 from pathlib import Path
-from typing import Any, TypeAlias, Unpack, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, Unpack, cast
 
 import torch
 from torch import Tensor, nn
 
 from dualpix.errors import CheckpointError, MachineError, PairError, memory_told, option
 from dualpix.inference import engines, scales, selective
-from dualpix.inference.all_in_focus import AllInFocus, FoundDisparity
 from dualpix.inference.bands import Done, Progress, run_bands, run_fitting
 from dualpix.inference.blending import blend
 from dualpix.inference.comparison import compare
@@ -35,6 +34,9 @@ from dualpix.pairs.matching import noise_of
 from dualpix.pairs.sample import Sample, mean_view
 from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    from dualpix.inference.all_in_focus import AllInFocus, FoundDisparity
 
 WeightsLike: TypeAlias = "str | Path | Checkpoint | nn.Module | None"
 Run: TypeAlias = Callable[[AnyRunner], Done]
@@ -59,7 +61,7 @@ class Deblurred:
     warnings: tuple[str, ...]
     verdict: str = ""
     mask: Tensor | None = None
-    scene: AllInFocus | None = None
+    scene: "AllInFocus | None" = None
     report: RunReport | None = None
 
 
@@ -172,7 +174,7 @@ def _deblurred(
     steps, told = scales.choose_for(network, found.matches, (left.shape[1], left.shape[2]), options.scale)
     warnings += told
     threads.follow()
-    depth = None if options.refocus is None else FoundDisparity(options.refocus, sample, network, steps[0], options)
+    depth = _depth_for(options, sample, network, steps[0])
 
     def run(runner: AnyRunner) -> Done:
         once = partial(_run, runner, options)
@@ -205,6 +207,15 @@ def _deblurred(
         return Deblurred(picture, plan, said, found.verdict, mask, report=report)
     scene = depth.scene(picture)
     return Deblurred(scene.seen(scene.refocus), plan, said, found.verdict, mask, scene, report)
+
+
+def _depth_for(options: DeblurOptions, sample: Sample, network: Network, coarsest: int) -> "FoundDisparity | None":
+    """What refocusing needs to know before the pair is deblurred, if that is asked for."""
+    if options.refocus is None:
+        return None
+    from dualpix.inference.all_in_focus import FoundDisparity  # with the renderer, which others need not wait for
+
+    return FoundDisparity(options.refocus, sample, network, coarsest, options)
 
 
 def _run_chosen(network: Network, options: DeblurOptions, pixels: int, run: Run) -> tuple[AnyRunner, Done]:

@@ -47,7 +47,8 @@ def inverse(matrix: Tensor, flat: float) -> Tensor:
     a, b, c, d, e, f = matrix
     a, d, f = a + flat, d + flat, f + flat
     minors = torch.stack([d * f - e * e, c * e - b * f, b * e - c * d, a * f - c * c, b * c - a * e, a * d - b * b])
-    return minors / (a * minors[0] + b * minors[1] + c * minors[2]).clamp_min(1e-18)
+    determinant: Tensor = a * minors[0] + b * minors[1] + c * minors[2]
+    return minors / determinant.clamp_min(1e-18)
 
 
 def times(matrix: Tensor, vector: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dualpix.errors import PairError, PictureError, option
-from dualpix.inference.batch.manifest import read_manifest
+from dualpix.inference.batch.manifest import is_pattern, read_manifest
 from dualpix.inference.maps import ENDINGS, Maps, with_ending
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import check_depth
@@ -157,11 +157,6 @@ def _check_folders(sources: list[Path], output: Path, options: DeblurOptions, ma
             raise PairError(f"{output} is the folder of the inputs; give another one for the pictures.")
     masks = [Path(options.mask)] if isinstance(options.mask, str | os.PathLike) else []
     maps.check_folders([*sources, *masks, *([output] if sharp else [])])
-
-
-def is_pattern(source: Path) -> bool:
-    """Whether `source` is a pattern for files and not itself a file."""
-    return not source.exists() and any(letter in str(source) for letter in "*?[")
 
 
 def _split_pattern(source: Path, include: Sequence[str]) -> tuple[Path, list[str]]:

@@ -25,6 +25,11 @@ UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 NO_NAMES = {"", ".", ".."}  # that no file can have
 
 
+def is_pattern(source: Path) -> bool:
+    """Whether `source` is a pattern for files and not itself a file."""
+    return not source.exists() and any(letter in str(source) for letter in "*?[")
+
+
 def read_manifest(path: str | Path, allow_outside: bool = False) -> list[Found]:
     """Return the pairs in a manifest, in its order; `place` and `suffix` are its `output`.
 

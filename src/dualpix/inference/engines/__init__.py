@@ -77,7 +77,7 @@ def check(engine: str, precision: str, device: str | torch.device) -> None:
     """Raise `MachineError` for a combination in which no network can be run."""
     if engine != "auto" and engine not in ENGINES:
         raise MachineError(f"There is no engine {engine!r}; choose from: auto, {', '.join(ENGINES)}.")
-    engines = tuple(ENGINES) if engine == "auto" else (engine,)
+    engines = ENGINES.own if engine == "auto" else (engine,)  # which chooses among these
     known = list(dict.fromkeys(name for one in engines for name in ENGINES[one].precisions))
     if precision not in ("auto", *known):
         what = "" if engine == "auto" else f" with the engine {engine}"
