@@ -69,6 +69,43 @@ def test_with_the_sharp_picture_everything_is_told(files: Path) -> None:
         assert number.count > 0 and (number.low is None or number.low <= number.value + 1e-9)
 
 
+@pytest.mark.parametrize("quarters", [1, 3])
+def test_an_upright_copy_gives_the_same_numbers(
+    dualpix: Command, files: Path, scene: tuple[Tensor, Tensor, Tensor], quarters: int
+) -> None:
+    """As programs that export do, the pixels are turned, and nothing says so."""
+    names = [f"{name}.png" for name in ("left", "right", "sharp")]
+    lying = calibrate(*names)
+    assert lying.notes == []
+    for name, picture in zip(names, scene, strict=True):
+        write(files / "upright" / name, picture.rot90(quarters, (1, 2)))
+    places = [f"upright/{name}" for name in names]
+    upright = calibrate(*places)
+    assert upright.together == lying.together and upright.missing == lying.missing
+    word = {1: "right", 3: "left"}[quarters]
+    assert upright.notes == [f"left stands upright: it was turned by a quarter to the {word}."]
+    chosen = calibrate(*places, turn=word)
+    assert chosen.together == lying.together and chosen.notes == []
+    with pytest.raises(PairError, match="too little texture|does not fit|look swapped"):
+        calibrate(*places, turn="none")
+    code, out, err = dualpix("calibrate", *places[:2])
+    assert code == 0 and "Note: left stands upright: it was turned" in err
+    assert out == dualpix("calibrate", *names[:2])[1]
+
+
+def test_an_upright_pair_half_in_front_of_the_focus_is_measured_and_the_doubt_told(
+    files: Path, scene: tuple[Tensor, Tensor, Tensor]
+) -> None:
+    left, right, _ = (picture[:, :, 96:] for picture in scene)  # without what is in focus
+    both = [torch.cat([one, other], 1).rot90(1, (1, 2)) for one, other in ((left, right), (right, left))]
+    for name, picture in zip("ab", both, strict=True):
+        write(files / f"{name}.png", picture)
+    (note,) = calibrate("a.png", "b.png").notes
+    assert "stands upright: it was turned by a quarter" in note and "turn='left' or turn='right'" in str(
+        PairError(note)
+    )
+
+
 def test_without_it_the_rest_is_told_and_the_gap_named(scene: tuple[Tensor, Tensor, Tensor]) -> None:
     numbers, missing = measure(*scene[:2])
     assert numbers["rho from views alone"].value == pytest.approx(LENS.rho, rel=0.08)
