@@ -145,7 +145,9 @@ def test_8_bits_of_a_former_version_are_refused_where_they_overflow(
     for lacks in (False, True):
         monkeypatch.setattr(rates, "lacks_vnni", lambda lacks=lacks: lacks)
         if lacks and levels == 127:
-            with pytest.raises(MachineError, match=r"eight\.xml holds 8-bit weights whose products overflow.*export it"):
+            with pytest.raises(
+                MachineError, match=r"eight\.xml holds 8-bit weights whose products overflow.*export it"
+            ):
                 engines.openvino.OpenvinoRunner(cast(Any, network), "auto", "cpu")
         else:
             assert engines.openvino.OpenvinoRunner(cast(Any, network), "auto", "cpu").precision == "int8"

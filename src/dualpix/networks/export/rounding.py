@@ -72,7 +72,9 @@ class Convolution(nn.Conv2d):
         maps = self.rounding(maps)
         if self.step is None:
             return super().forward(maps)
-        weight = torch.fake_quantize_per_channel_affine(self.weight, self.step, self.zero, 0, -WEIGHT_LEVELS, WEIGHT_LEVELS)
+        weight = torch.fake_quantize_per_channel_affine(
+            self.weight, self.step, self.zero, 0, -WEIGHT_LEVELS, WEIGHT_LEVELS
+        )
         made: Tensor = self._conv_forward(maps, weight, self.bias)
         return made
 

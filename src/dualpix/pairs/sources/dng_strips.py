@@ -27,6 +27,7 @@ from dualpix.pairs.sources.dng_levels import MOSAIC, directories, numbers
 
 ROWS_PER_STRIP, STRIP_BYTES, TILE_OFFSETS, TILE_BYTES = 278, 279, 324, 325
 
+
 class Mosaic(NamedTuple):
     """What the tags of one directory say; `whole`: whether its segments are tiles, which are never cut short."""
 
