@@ -141,8 +141,8 @@ def _turned(name: str, sample: Sample) -> list[str]:
     if not sample["quarter_turns"]:
         return []
     unclear = (
-        "; which way is unclear, since as much lies in front of the focus as behind: if the signs of blur are wrong, have"
-        " it turned the other way"
+        "; which way is unclear, since as much lies in front of the focus as behind: if the signs of blur are wrong,"
+        " have it turned the other way"
         if "upright" in sample["inspection"].odd
         else ""
     )

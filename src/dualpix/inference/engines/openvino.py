@@ -148,8 +148,8 @@ class OpenvinoRunner:
             model = self._read(exported.path)
             if self.precision == "int8" and rates.lacks_vnni() and _overflows(model):
                 raise MachineError(
-                    f"{exported.path} holds 8-bit weights whose products overflow on this processor, which has no VNNI; "
-                    "export it again with this version of dualpix."
+                    f"{exported.path} holds 8-bit weights whose products overflow on this processor, which has no VNNI;"
+                    " export it again with this version of dualpix."
                 )
             return model
         kind = "int8" if self.precision == "int8" else "fp32"

@@ -144,8 +144,8 @@ def _check_strips(file: BinaryIO, page: Any) -> None:
         if all(count - least >= MOST_PADDING for least in (size, row * height)):
             refuse(
                 file,
-                f"is damaged: it declares {page.samplesperpixel} samples of {page.bitspersample} bits, {size} bytes for "
-                f"a strip or tile that holds {count}; save it again",
+                f"is damaged: it declares {page.samplesperpixel} samples of {page.bitspersample} bits, {size} bytes for"
+                f" a strip or tile that holds {count}; save it again",
             )
 
 
