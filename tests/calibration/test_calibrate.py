@@ -16,6 +16,7 @@ from dualpix.errors import PairError
 from dualpix.simulation.kernels import Lens
 from dualpix.simulation.render import Layer, render
 from dualpix.simulation.sensor import Tone
+from dualpix.simulation.simulate import CAMERAS, simulate_from_depth
 
 Command = Callable[..., tuple[int, str, str]]
 LENS = Lens(rho=0.4, softness_px=0.3, softness_rel=0.08)
@@ -67,6 +68,41 @@ def test_with_the_sharp_picture_everything_is_told(files: Path) -> None:
     assert sum(shares) == pytest.approx(1)
     for number in numbers.values():
         assert number.count > 0 and (number.low is None or number.low <= number.value + 1e-9)
+
+
+def simulated(folder: Path, depths_m: list[float], quarters: int) -> list[str]:
+    """The files of a simulated pair and its sharp picture: squares at these depths, one above the other, turned."""
+    squares = torch.rand(3, 40, 60, generator=torch.Generator().manual_seed(0))
+    sharp = squares.repeat_interleave(8, 1).repeat_interleave(8, 2)
+    depth_m = torch.tensor(depths_m).repeat_interleave(320 // len(depths_m))[:, None].expand(320, 480)
+    made = simulate_from_depth(sharp, depth_m, CAMERAS["5d-mark-iv-50mm-f4"])
+    views = {"left": made["left"], "right": made["right"], "sharp": sharp}
+    turned = {name: picture.rot90(quarters, (1, 2)) for name, picture in views.items()}
+    return [str(write(folder / f"{quarters}" / f"{name}.png", picture)) for name, picture in turned.items()]
+
+
+@pytest.mark.parametrize(("quarters", "way"), [(1, "right"), (3, "left")])
+def test_an_upright_copy_gives_the_same_numbers(dualpix: Command, tmp_path: Path, quarters: int, way: str) -> None:
+    """As programs that export do, the pixels are turned, and nothing says so."""
+    files, copies = (simulated(tmp_path, [1.5], turns) for turns in (0, quarters))
+    lying, upright = calibrate(*files), calibrate(*copies)
+    assert upright.together == lying.together and upright.missing == lying.missing and lying.notes == []
+    assert upright.notes == [f"left stands upright: it was turned by a quarter to the {way}."]
+    chosen = calibrate(*copies, turn=way)
+    assert chosen.together == lying.together and chosen.notes == []
+    try:
+        unturned = calibrate(*copies, turn="none").together
+    except PairError:
+        unturned = {}
+    assert unturned != lying.together
+    code, out, err = dualpix("calibrate", *copies[:2])
+    assert code == 0 and "Note: left stands upright: it was turned" in err
+    assert out == dualpix("calibrate", *files[:2])[1]
+
+
+def test_of_an_upright_pair_half_in_front_of_the_focus_the_doubt_is_told(dualpix: Command, tmp_path: Path) -> None:
+    code, _, err = dualpix("calibrate", *simulated(tmp_path, [1.5, 0.8], 1)[:2])
+    assert code == 0 and "stands upright" in err and "have it turned the other way" in err
 
 
 def test_without_it_the_rest_is_told_and_the_gap_named(scene: tuple[Tensor, Tensor, Tensor]) -> None:

@@ -1,5 +1,6 @@
 """Engines: all give what PyTorch gives, at odd sizes and in bands, and say what they cannot do."""
 
+import itertools
 import os
 import re
 import shutil
@@ -13,9 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from dualpix.errors import MachineError
-from dualpix.inference import engines
+from dualpix.inference import engines, planning, rates
 from dualpix.inference.deblur import deblur_pair
+from dualpix.inference.engines.conversion import openvino_model, round_to_8_bits
 from dualpix.networks import create
+from dualpix.networks.export import graph_of
+from dualpix.networks.spec import NetworkSpec
+from dualpix.weights.exported import Exported, mark
 from small_networks import TINY, tiny
 
 INSTALLED = {"openvino": "openvino", "onnx": "onnxruntime"}
@@ -59,12 +64,93 @@ def test_other_engines_give_the_same_picture(network: nn.Module, engine: str) ->
 
 @pytest.mark.parametrize(("precision", "most"), [("bf16", 0.02), ("int8", 0.05)])
 def test_openvino_has_lower_precisions(network: nn.Module, precision: str, most: float) -> None:
-    pytest.importorskip("openvino", reason="the extra dualpix[openvino] is not installed")
+    found = pytest.importorskip("openvino", reason="the extra dualpix[openvino] is not installed")
+    if precision == "bf16" and "BF16" not in found.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        with pytest.raises(MachineError, match=r"cannot compute in bf16 on this processor.*leave precision= out"):
+            deblur_pair(pair(37, 53), network, engine="openvino", precision=precision, guard=False)
+        return
     sample = pair(37, 53)
     expected = picture(network, sample, precision="fp32")
-    found = deblur_pair(sample, network, engine="openvino", precision=precision, guard=False)
-    assert found.plan.precision == precision
-    assert 1e-6 < float((found.picture - expected).abs().max()) < most
+    made = deblur_pair(sample, network, engine="openvino", precision=precision, guard=False)
+    assert made.plan.precision == precision
+    assert 1e-6 < float((made.picture - expected).abs().max()) < most
+
+
+@pytest.mark.parametrize("says", [True, False])
+def test_openvino_never_says_bf16_of_a_picture_in_fp32(
+    network: nn.Module, says: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever OpenVINO says of the processor, what it says of the compiled network counts."""
+    found = pytest.importorskip("openvino", reason="the extra dualpix[openvino] is not installed")
+    able = "BF16" in found.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    monkeypatch.setattr(engines.openvino, "_has_bf16", lambda core: says)
+    if says and able:
+        assert deblur_pair(pair(37, 53), network, engine="openvino", precision="bf16").plan.precision == "bf16"
+    else:
+        with pytest.raises(MachineError, match="cannot compute in bf16 on this processor"):
+            deblur_pair(pair(37, 53), network, engine="openvino", precision="bf16")
+
+
+@pytest.mark.parametrize(("has_bf16", "tiles", "switch"), [*itertools.product([True, False], [True, False], ["", "1"])])
+def test_openvino_takes_bf16_by_itself_only_where_it_has_it(
+    network: nn.Module, has_bf16: bool, tiles: bool, switch: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(rates.SWITCH, switch)
+    monkeypatch.setattr(planning, "has_tiles", lambda: tiles)
+    taken = "bf16" if has_bf16 and tiles and not switch else "fp32"
+    assert engines.openvino.precision_of(cast(Any, network), "auto", has_bf16) == taken
+
+
+class Bright(nn.Module):
+    """All weights are positive and nearly alike, so that with a bright picture all products add up."""
+
+    spec = NetworkSpec(("left", "right"), size_multiple=1, receptive_radius_px=1)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.many, self.few = nn.Conv2d(6, 32, 3, padding=1), nn.Conv2d(32, 3, 1)
+        for layer in (self.many, self.few):
+            inputs = layer.weight[0].numel()
+            layer.weight.data = (0.9 + 0.1 * torch.rand_like(layer.weight)) / inputs
+            layer.bias.data.zero_()  # type: ignore[union-attr]
+
+    def forward(self, left: Tensor, right: Tensor) -> Tensor:
+        return cast(Tensor, self.few(self.many(torch.cat([left, right], 1))))
+
+
+def test_eight_bits_do_not_overflow_where_products_are_added_in_sixteen() -> None:
+    """Without VNNI, a sum of two products is cut off at 2^15: with weights up to 127 this came out at 0.47, not 0.83."""
+    found = pytest.importorskip("openvino", reason="the extra dualpix[openvino] is not installed")
+    torch.manual_seed(0)
+    graph = graph_of(Bright())
+    views = [0.9 + 0.1 * torch.rand(3, 48, 64) for _ in "LR"]
+    round_to_8_bits(graph, [views])
+    model = openvino_model(graph, {})
+    arrays = [view[None].numpy() for view in views]
+    made = found.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(arrays)[0]
+    assert abs(made - graph(*(view[None] for view in views)).numpy()).max() < 1e-4
+
+
+@pytest.mark.parametrize("levels", [127, 64])
+def test_8_bits_of_a_former_version_are_refused_where_they_overflow(
+    tmp_path: Path, levels: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = pytest.importorskip("openvino", reason="the extra dualpix[openvino] is not installed")
+    monkeypatch.setattr("dualpix.networks.export.rounding.WEIGHT_LEVELS", levels)
+    network = Bright()
+    graph = graph_of(network)
+    round_to_8_bits(graph, [[torch.rand(3, 24, 32) for _ in "LR"]])
+    engines.openvino.save(package, openvino_model(graph, {}), tmp_path / "eight.xml")
+    mark(network, Exported(tmp_path / "eight.xml", "int8"))
+    for lacks in (False, True):
+        monkeypatch.setattr(rates, "lacks_vnni", lambda lacks=lacks: lacks)
+        if lacks and levels == 127:
+            with pytest.raises(
+                MachineError, match=r"eight\.xml holds 8-bit weights whose products overflow.*export it"
+            ):
+                engines.openvino.OpenvinoRunner(cast(Any, network), "auto", "cpu")
+        else:
+            assert engines.openvino.OpenvinoRunner(cast(Any, network), "auto", "cpu").precision == "int8"
 
 
 def test_what_is_converted_is_kept_and_a_damaged_copy_is_made_again(network: nn.Module, cache: Path) -> None:

@@ -159,6 +159,8 @@ def test_a_plan_says_what_was_measured() -> None:
     plan = planning.Plan(((0, 30),), 8, "bf16", "cpu", 900_000_000, gain=1.62)
     assert str(plan) == "whole, bf16 on cpu (bf16 measured 1.6 times as fast as fp32), about 0.9 GB"
     assert str(replace(plan, precision="fp32", gain=None)) == "whole, fp32 on cpu, about 0.9 GB"
+    slow = "emulated and slow: this processor has no bf16"
+    assert str(replace(plan, gain=None, emulated=True)) == f"whole, bf16 on cpu ({slow}), about 0.9 GB"
 
 
 @pytest.mark.parametrize(

@@ -173,3 +173,25 @@ def test_a_switch_in_the_environment_keeps_to_fp32(monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv(rates.SWITCH, "1")
     monkeypatch.setattr(rates, "has_bf16", lambda: True)
     assert rates.bf16_gain(timed=lambda step: pytest.fail("measured")) is None
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "lacks"),
+    [
+        ("x86_64", "sse4_1 avx2 fma", True),
+        ("x86_64", "avx2 avx_vnni", False),
+        ("x86_64", "avx512f avx512_vnni avx512_bf16", False),
+        ("aarch64", None, False),
+    ],
+)
+def test_what_processors_are_known_to_lack(
+    machine: str, flags: str | None, lacks: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    facts = {"Features": "asimd"} if flags is None else {"flags": flags}
+    monkeypatch.setattr(rates, "_facts", lambda: facts)
+    monkeypatch.setattr(rates.platform, "machine", lambda: machine)
+    monkeypatch.setattr(rates, "has_bf16", lambda: False)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_fp16_supported", lambda: False)
+    assert rates.lacks_vnni() is lacks
+    assert rates.emulates("bf16") is rates.emulates("fp16") is (machine == "x86_64")
+    assert not rates.emulates("fp32") and not rates.emulates("int8")

@@ -28,8 +28,9 @@ from dualpix.calibration.views import match_rows
 from dualpix.errors import DataError, PairError, option
 from dualpix.io import read_picture
 from dualpix.machine.modes import settled
-from dualpix.pairs import read_pair
-from dualpix.pairs.sample import bare_name, list_pictures
+from dualpix.pairs import lay_along_rows, read_pair
+from dualpix.pairs.sample import Sample, bare_name, list_pictures
+from dualpix.pairs.turning import AUTO, WORDS
 from dualpix.simulation.sensor import Tone
 
 FIRST_TONE = Tone(0.3)  # assumed until the tone curve is measured; close enough for blur and rho
@@ -50,11 +51,13 @@ class Calibration:
         pairs: By name of the pair, then by name of the quantity, which ends in its unit.
         together: Over all pairs: medians, but means of shares.
         missing: What could not be measured, and why, one sentence each.
+        notes: Which pairs were turned, one sentence each.
     """
 
     pairs: dict[str, Numbers]
     together: Numbers
     missing: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def csv(self) -> str:
         """All numbers as CSV: pair ("all" for all together), quantity, value, low, high, count."""
@@ -75,6 +78,7 @@ def calibrate(
     sharp: str | Path | None = None,
     *,
     force: bool = False,
+    turn: str = AUTO,
     progress: Progress | None = None,
 ) -> Calibration:
     """Measure a camera from one pair or from several.
@@ -85,12 +89,14 @@ def calibrate(
         sharp: The picture of the same scene with everything in focus, or a folder of these. Without it some parameters
             cannot be measured, and `missing` says so.
         force: Measure pairs that look swapped too, instead of refusing them.
+        turn: How pairs are turned so that disparity runs along rows, as in `DeblurOptions`; "auto" finds out for each.
         progress: Called after each pair with the number of pairs done and their total.
 
     Raises:
         PairError: Two pictures are no pair, are too small, have too little texture, or look swapped.
         PictureError: A picture cannot be read.
         DataError: Files and folders are mixed, or the folders' files do not match.
+        RecipeError: There is no such `turn`.
 
     Example:
         >>> import tempfile
@@ -110,14 +116,37 @@ def calibrate(
     scenes = _find(Path(left), Path(right), None if sharp is None else Path(sharp))
     pairs: dict[str, Numbers] = {}
     missing: dict[str, None] = {}
+    notes: list[str] = []
     for done, (name, paths) in enumerate(scenes.items(), start=1):
-        views = read_pair(paths[0], paths[1])
-        truth = read_picture(paths[2]).pixels if len(paths) > 2 else None
-        pairs[name], reasons = measure(views["left"], views["right"], truth, views["depth"], name=name, force=force)
+        sample = _read(name, paths)
+        sample = lay_along_rows(sample, turn)
+        notes += _turned(name, sample) if turn == AUTO else []
+        views = sample["left"], sample["right"], sample.get("sharp")
+        pairs[name], reasons = measure(*views, sample["depth"], name=name, force=force)
         missing |= dict.fromkeys(reasons)
         if progress:
             progress(done, len(scenes))
-    return Calibration(pairs, _together(list(pairs.values())), list(missing))
+    return Calibration(pairs, _together(list(pairs.values())), list(missing), notes)
+
+
+def _read(name: str, paths: Sequence[Path]) -> Sample:
+    pair = read_pair(paths[0], paths[1])
+    sharp = read_picture(paths[2]).pixels if len(paths) > 2 else None
+    _require_sizes(name, pair["left"], pair["right"], sharp)  # as the files have them: they may be turned
+    return {**pair, **({} if sharp is None else {"sharp": sharp})}
+
+
+def _turned(name: str, sample: Sample) -> list[str]:
+    """What to say of a pair that "auto" turned."""
+    if not sample["quarter_turns"]:
+        return []
+    unclear = (
+        "; which way is unclear, since as much lies in front of the focus as behind: if the signs of blur are wrong,"
+        " have it turned the other way"
+        if "upright" in sample["inspection"].odd
+        else ""
+    )
+    return [f"{name} stands upright: it was turned {WORDS[sample['quarter_turns']]}{unclear}."]
 
 
 def measure(

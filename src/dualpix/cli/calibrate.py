@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dualpix.cli.options import Anyway, Force, Overwrite
+from dualpix.cli.options import Anyway, Force, Overwrite, Turn
 from dualpix.cli.telling import counter, say
 from dualpix.errors import DataError
 
@@ -20,6 +20,7 @@ def calibrate(
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write all numbers of all pairs (CSV).")
     ] = None,
     overwrite: Overwrite = False,
+    turn: Turn = "auto",
     force: Force = False,
     anyway: Anyway = False,
 ) -> None:
@@ -37,7 +38,7 @@ def calibrate(
 
     if output is not None and output.exists() and not overwrite:
         raise DataError(f"{output} exists already; choose another file, or give --overwrite.")
-    done = run(left, right, sharp, force=force or anyway, progress=counter("pair"))
+    done = run(left, right, sharp, force=force or anyway, turn=turn, progress=counter("pair"))
     if output is not None:
         write_whole(output, legible(done.csv()).encode())
     typer.echo(f"{'quantity':46} {'value':>9} {'10 %':>9} {'90 %':>9} {'from':>7}")
@@ -45,5 +46,5 @@ def calibrate(
         ends = ("" if end is None else f"{end:.3g}" for end in (number.low, number.high))
         low, high = ends
         typer.echo(f"{name:46} {number.value:9.3g} {low:>9} {high:>9} {number.count:7}")
-    for sentence in done.missing:
+    for sentence in (*done.notes, *done.missing):
         say(f"Note: {sentence}")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from dualpix.errors import MachineError, option
-from dualpix.inference import planning
+from dualpix.inference import planning, rates
 from dualpix.inference.engines import AnyRunner
 from dualpix.inference.engines.memory import cost_of, probe_rows
 from dualpix.inference.planning import Plan
@@ -67,7 +67,15 @@ def make_plan(
     tallest = max(last - first for first, last in contexts)
     device = str(runner.device) if runner.engine == "torch" else f"{runner.device}, {runner.engine}"
     return Plan(
-        bands, reach, runner.precision, device, cost.peak_bytes(tallest), mirror, runner.gain, runner.engine_gain
+        bands,
+        reach,
+        runner.precision,
+        device,
+        cost.peak_bytes(tallest),
+        mirror,
+        runner.gain,
+        runner.engine_gain,
+        emulated=device == "cpu" and rates.emulates(runner.precision),
     )
 
 

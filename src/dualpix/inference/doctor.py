@@ -1,5 +1,6 @@
 """What dualpix finds on this machine: the facts that each automatic choice depends on, and how fast each engine is."""
 
+import os
 import platform
 import statistics
 from importlib import metadata, util
@@ -38,6 +39,7 @@ def examine(weights: str | None = None) -> dict[str, str]:
     return {
         "dualpix": f"{__version__}, Python {platform.python_version()}, PyTorch {torch.__version__}",
         "machine": f"{platform.system()} {platform.machine()}, {rates.processor().rpartition(' ')[0]}",
+        "instructions": _instructions(),
         "cores": f"{limits.cores()} by affinity and quotas",
         "threads": _threads(),
         "memory": _memory(device),
@@ -92,7 +94,20 @@ def _memory(device: torch.device) -> str:
 def _why(device: torch.device, gain: float | None) -> str:
     if gain is not None:
         return f", as bf16 was measured {gain:.2f} times as fast as fp32, and is taken from {planning.LEAST_GAIN} on"
-    return ", as this processor has no bf16, or DUALPIX_NO_BF16 is set" if device.type == "cpu" else ""
+    if device.type != "cpu":
+        return ""
+    if rates.switched_off():
+        return f", as {rates.SWITCH} is set"
+    limits_set = [name for name in rates.LIMITS if os.environ.get(name)]
+    return f", as this processor has no bf16{', or ' + limits_set[0] + ' keeps PyTorch from it' if limits_set else ''}"
+
+
+def _instructions() -> str:
+    tiles = "" if planning.has_tiles() else ", no matrix tiles"
+    emulated = [name for name in ("bf16", "fp16") if rates.emulates(name)]
+    slow = f", no {' and no '.join(emulated)} (PyTorch emulates {'them' if emulated[1:] else 'it'})" if emulated else ""
+    vnni = ", no VNNI (for int8)" if rates.lacks_vnni() else ""
+    return f"{torch.backends.cpu.get_cpu_capability()}{slow}{vnni}{tiles}"
 
 
 def _default_engine(weights: str | None, device: torch.device) -> str:

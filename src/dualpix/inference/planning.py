@@ -60,6 +60,8 @@ class Plan:
         gain: How many times as fast as fp32 bf16 was measured to be on this processor; None if that played no part.
         engine_gain: How many times as fast as PyTorch OpenVINO was measured to be; None if that played no part.
         scales: The reductions at which the picture is run, the coarsest first.
+        emulated: Whether the processor has no instructions for the precision, so that PyTorch takes several times as
+            long as in fp32.
     """
 
     bands: tuple[Band, ...]
@@ -71,6 +73,7 @@ class Plan:
     gain: float | None = None
     engine_gain: float | None = None
     scales: tuple[int, ...] = (1,)
+    emulated: bool = False
 
     @property
     def size(self) -> str:
@@ -88,6 +91,7 @@ class Plan:
         why += (
             [] if self.engine_gain is None else [f"OpenVINO measured {self.engine_gain:.1f} times as fast as PyTorch"]
         )
+        why += [f"emulated and slow: this processor has no {self.precision}"] if self.emulated else []
         measured = f" ({', '.join(why)})" if why else ""
         return f"{how}, {self.precision} on {self.device}{measured}, about {self.peak_bytes / 1e9:.1f} GB"
 

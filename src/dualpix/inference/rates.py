@@ -116,6 +116,22 @@ def has_bf16() -> bool:
     return any(ask is not None and ask() for ask in asked) and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
+def emulates(precision: str) -> bool:
+    """Whether PyTorch has to emulate a precision on this processor, and is slower in it than in fp32.
+
+    Always False on processors that are not of the x86 family, about which this cannot be found out.
+    """
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    return {"bf16": not has_bf16(), "fp16": not torch.ops.mkldnn._is_mkldnn_fp16_supported()}.get(precision, False)
+
+
+def lacks_vnni() -> bool:
+    """Whether this processor, of the x86 family, is known to multiply integers of 8 bits without VNNI (or AMX)."""
+    flags = _facts().get("flags", "")
+    return bool(flags) and "vnni" not in flags
+
+
 def measure(learning: bool, timed: Timed = seconds_of) -> float:
     """Return the seconds of a few layers in fp32 divided by those in bf16, each the least of several, run in turns."""
     with torch.random.fork_rng(devices=[]):
@@ -169,13 +185,20 @@ def _circumstances(about: dict[str, Any]) -> dict[str, Any]:
 
 def processor() -> str:
     """Return the model of the processor, and a hash of the list of its features."""
+    facts = _facts()
+    if not facts:
+        return f"{platform.machine()} {platform.processor()}"
+    model = " ".join(facts.get(name, "") for name in ("model name", "cpu family", "model", "stepping"))
+    return f"{model} {hashlib.sha256(facts.get('flags', '').encode()).hexdigest()[:16]}"
+
+
+def _facts() -> dict[str, str]:
+    """What Linux says of the first processor; nothing elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()
     except OSError:
-        return f"{platform.machine()} {platform.processor()}"
-    facts = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-    model = " ".join(facts.get(name, "") for name in ("model name", "cpu family", "model", "stepping"))
-    return f"{model} {hashlib.sha256(facts.get('flags', '').encode()).hexdigest()[:16]}"
+        return {}
+    return {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
 
 def _place(kind: str, text: str) -> Path | None:

@@ -2,13 +2,14 @@
 
 import copy
 
+import pytest
 import torch
 from torch import Tensor, nn
 
 from dualpix.inference.engines.conversion import round_to_8_bits
 from dualpix.networks import create
 from dualpix.networks.export import graph_of
-from dualpix.networks.export.rounding import Convolution, Rounding, round_layers
+from dualpix.networks.export.rounding import LEVELS, WEIGHT_LEVELS, Convolution, Rounding, round_layers
 
 SMALL = {"widths": (8, 8, 16, 16), "depths": (1,) * 7}
 
@@ -54,7 +55,8 @@ def test_layers_are_rounded_but_for_the_exact_ones() -> None:
     first, second = network
     assert not torch.equal(first(picture), layers[0](picture))
     weights = first.weight / first.step[:, None, None, None]
-    assert float(weights.abs().max()) <= 127.001
+    assert float(weights.abs().max()) == pytest.approx(WEIGHT_LEVELS)
+    assert 2 * LEVELS * WEIGHT_LEVELS < 2**15, "two products added in 16 bits"
     maps = torch.rand(1, 5, 8, 8)
     assert torch.allclose(second(maps), layers[1](maps), atol=1e-6)
 

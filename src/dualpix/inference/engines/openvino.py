@@ -14,13 +14,14 @@ import torch
 from torch import Tensor, nn
 
 from dualpix.errors import MachineError, option, reason_of
-from dualpix.inference import planning
+from dualpix.inference import planning, rates
 from dualpix.inference.engines import cache
 from dualpix.inference.engines.conversion import openvino_model, round_to_8_bits
 from dualpix.inference.engines.guarding import EngineGuard
 from dualpix.machine.files import decimal_points, naming
 from dualpix.networks import Network
 from dualpix.networks.export import Graph, graph_of
+from dualpix.networks.export.rounding import WEIGHT_LEVELS
 from dualpix.networks.mccnet_fast import model as mccnet_fast
 from dualpix.networks.spec import spec_of
 from dualpix.weights.exported import exported_of, package
@@ -32,6 +33,11 @@ MOST_ERROR = {"fp32": 1e-4, "bf16": 0.03, "int8": 0.03}
 """Root mean square of the difference from PyTorch above which it is more than rounding."""
 
 LIMITS_OF_ONEDNN = ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA")
+
+_NO_BF16 = (
+    f"OpenVINO cannot compute in bf16 on this processor, which has no bf16; leave {option('precision', None)} out, or"
+    f" give {option('precision', 'fp32')} or {option('precision', 'int8')}."
+)
 
 SAMPLE_PX = 320
 """Rows and columns of the bundled pair that set the 8-bit scales by default."""
@@ -86,10 +92,10 @@ class OpenvinoRunner:
     def __init__(self, network: Network, precision: str, device: str | torch.device) -> None:
         self.openvino = package("openvino", "openvino")
         self.device = torch.device("cpu")
-        self.precision = _precision(network, precision)
+        self._core = _core()
+        self.precision = precision_of(network, precision, _has_bf16(self._core))
         self.spec = spec_of(cast(nn.Module, network))
         self._guard = EngineGuard("OpenVINO", network)
-        self._core = _core()
         self._shape = graph_of(cast(nn.Module, network)).to("meta")
         self.weight_bytes = sum(value.nbytes for value in self._shape.state_dict().values())
         self._compiled: dict[tuple[int, int], Any] = {}
@@ -114,7 +120,12 @@ class OpenvinoRunner:
         # Layers that are not in 8 bits can be in 16 if features are normalised; in other networks errors grew tenfold.
         is_normalised = isinstance(self._shape.network, mccnet_fast.MCCNetFast) and _has_bf16(self._core)
         is_half = self.precision == "bf16" or (self.precision == "int8" and is_normalised)
-        return self._compile_in("bf16" if is_half else "f32", height, width)
+        run = self._compile_in("bf16" if is_half else "f32", height, width)
+        # OpenVINO takes the precision as a hint, and passes over it in silence where the processor lacks that.
+        used = run.get_compiled_model().get_property("INFERENCE_PRECISION_HINT")
+        if self.precision == "bf16" and used != self.openvino.Type.bf16:
+            raise MachineError(_NO_BF16)
+        return run
 
     def _compile_in(self, hint: str, height: int, width: int) -> Any:
         model = self._model.clone()
@@ -134,7 +145,13 @@ class OpenvinoRunner:
         """The model: from an exported file, from the cache, or of the network converted now."""
         exported = exported_of(network)
         if exported is not None:
-            return self._read(exported.path)
+            model = self._read(exported.path)
+            if self.precision == "int8" and rates.lacks_vnni() and _overflows(model):
+                raise MachineError(
+                    f"{exported.path} holds 8-bit weights whose products overflow on this processor, which has no VNNI;"
+                    " export it again with this version of dualpix."
+                )
+            return model
         kind = "int8" if self.precision == "int8" else "fp32"
         kept = cache.place(network, kind, ".xml")
         if kept.is_file() and kept.with_suffix(".bin").is_file():
@@ -204,7 +221,19 @@ def bundled_views(graph: Graph) -> list[Tensor]:
     return [view[:, :SAMPLE_PX, :SAMPLE_PX] for view in cache.bundled_views(graph.spec.views)]
 
 
-def _precision(network: Network, asked: str) -> str:
+def _overflows(model: Any) -> bool:
+    """Whether 8-bit weights of the model are beyond what processors without VNNI add up in 16 bits."""
+    weights = (node for node in model.get_ops() if node.get_type_name() == "Constant")
+    in_8_bits = (node.get_data() for node in weights if node.get_element_type().get_type_name() == "i8")
+    return any(len(data) and np.abs(data.astype(np.int16)).max() > WEIGHT_LEVELS for data in in_8_bits)
+
+
+def precision_of(network: Network, asked: str, has_bf16: bool) -> str:
+    """Return the precision in which a network is run, on a processor that has or lacks bf16 as OpenVINO sees it.
+
+    Raises:
+        MachineError: It cannot be run in what was asked for.
+    """
     exported = exported_of(network)
     if exported is not None and exported.precision == "int8":
         if asked not in ("auto", "int8"):
@@ -217,7 +246,9 @@ def _precision(network: Network, asked: str) -> str:
         raise MachineError(f"{exported.path} holds no 8-bit weights; export it with {option('int8')}.")
     if asked == "auto":
         # What PyTorch gains by bf16, which was measured, says nothing about this engine.
-        return "bf16" if planning.has_tiles() else "fp32"
+        return "bf16" if has_bf16 and planning.has_tiles() and not rates.switched_off() else "fp32"
+    if asked == "bf16" and not has_bf16:
+        raise MachineError(_NO_BF16)
     return asked
 
 

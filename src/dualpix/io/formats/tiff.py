@@ -34,6 +34,9 @@ INTEGERS = {1: "B", 3: "H", 4: "I", 16: "Q"}
 PLAIN, BY_JPEG, PACKBITS = 1, 7, 32773
 COMPRESSIONS = {PLAIN, 5, BY_JPEG, 8, 32946, PACKBITS, 50000}
 WITHOUT_PREDICTOR = {PLAIN, BY_JPEG, PACKBITS}
+MOST_PADDING = 16
+"""So many bytes and more behind the pixels of an uncompressed strip are pixels too."""
+
 GREY, RGB, YCBCR = 1, 2, 6
 FLOAT = 3  # as a sample format
 COLOURS = {0: "negative grey (white is zero)", 3: "palette colours", 5: "CMYK", 6: "uncompressed YCbCr",
@@ -111,20 +114,22 @@ def _decode(file: BinaryIO, header: Header) -> NDArray[Any]:
         whole = all(at > 0 and 0 < count <= size - at for at, count in zip(offsets, counts, strict=False))
         if not whole or not len(offsets) == len(counts) == prod(page.chunked):
             refuse_cut_short(file)
-        if page.compression == PLAIN and not _strips_are_apart(page):
-            refuse(file, "is damaged: its strips are shorter than its pixels, or overlap; save it again")
+        if page.compression == PLAIN:
+            _check_strips(file, page)
         if page.compression == BY_JPEG:
             _check_jpeg_segments(file, page)
         array: NDArray[Any] = np.asarray(page.asarray())
     return np.moveaxis(array, 0, -1) if array.ndim == 3 and page.planarconfig == 2 else array
 
 
-def _strips_are_apart(page: Any) -> bool:
-    """Whether each uncompressed strip or tile holds all of its pixels, and shares none of its bytes with another.
+def _check_strips(file: BinaryIO, page: Any) -> None:
+    """Check that each uncompressed strip or tile holds its pixels and no more, and shares no byte with another.
 
-    If not, the decoder would read beyond it. Strips of equal pixels may lie in one place.
+    With fewer the decoder would read beyond it; with more its samples have other bits, or are more, than is declared.
+    Strips of equal pixels may lie in one place, and the last strip may be filled up to the height of the others.
     """
     width, height = (page.tilewidth, page.tilelength) if page.is_tiled else (page.imagewidth, page.rowsperstrip)
+    height = height if page.is_tiled else min(height, page.imagelength)
     row = width * page.bitspersample // 8 * (1 if page.planarconfig == 2 else page.samplesperpixel)
     down = -(-page.imagelength // height)
     last = height if page.is_tiled else page.imagelength - (down - 1) * height
@@ -132,9 +137,16 @@ def _strips_are_apart(page: Any) -> bool:
     rows = [last if number // across % down == down - 1 else height for number in range(len(page.databytecounts))]
     sizes = [row * high for high in rows]
     begins = dict(sorted(zip(page.dataoffsets, sizes, strict=True)))
-    return all(count >= size for count, size in zip(page.databytecounts, sizes, strict=True)) and all(
-        at + size <= following for (at, size), following in zip(begins.items(), list(begins)[1:], strict=False)
-    )
+    apart = all(at + size <= following for (at, size), following in zip(begins.items(), list(begins)[1:], strict=False))
+    if not apart or any(count < size for count, size in zip(page.databytecounts, sizes, strict=True)):
+        refuse(file, "is damaged: its strips are shorter than its pixels, or overlap; save it again")
+    for count, size in zip(page.databytecounts, sizes, strict=True):
+        if all(count - least >= MOST_PADDING for least in (size, row * height)):
+            refuse(
+                file,
+                f"is damaged: it declares {page.samplesperpixel} samples of {page.bitspersample} bits, {size} bytes for"
+                f" a strip or tile that holds {count}; save it again",
+            )
 
 
 def _check_jpeg_segments(file: BinaryIO, page: Any) -> None:

@@ -21,6 +21,7 @@ from dualpix.io.metadata import Metadata
 from dualpix.io.opening import start_of
 from dualpix.pairs.sources.canon_frames import read_canon_frames
 from dualpix.pairs.sources.dng_levels import Levels, read_levels
+from dualpix.pairs.sources.dng_strips import check_strips
 from dualpix.pairs.sources.halves import Halves, Mosaic, split_halves
 from dualpix.pairs.sources.record import Source, Views, as_view
 
@@ -197,6 +198,7 @@ def _tells_colours_apart(matrix: NDArray[Any]) -> bool:
 
 def _levels(path: Path) -> list[Levels]:
     try:
+        check_strips(path)
         return read_levels(path)
     except (OSError, ValueError) as error:
         raise PictureError(f"{path} is damaged ({reason_of(error)}); copy it again.") from error

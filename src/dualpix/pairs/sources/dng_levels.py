@@ -67,22 +67,31 @@ def read_levels(path: Path) -> list[Levels]:
         OSError: The file cannot be read.
     """
     with path.open("rb") as file:
-        for directory, order in _directories(file):
+        for directory, order in directories(file):
             photometric, samples = (_integer(directory, tag, order) for tag in (PHOTOMETRIC, SAMPLES))
             if photometric == MOSAIC and samples > 1:
                 return _levels(directory, order, samples)
     return []
 
 
-def _directories(file: BinaryIO) -> Iterator[tuple[blocks.Directory, str]]:
-    """The main directory and those below it, as far as they can be read, with the byte order."""
+def directories(file: BinaryIO, following: bool = False) -> Iterator[tuple[blocks.Directory, str]]:
+    """The main directory and those below it, as far as they can be read, with the byte order.
+
+    Args:
+        file: An open file.
+        following: Those that follow the main one, too.
+    """
     with suppress(ValueError):
         block = blocks.open_block(file)
         first = blocks.read_directory(block, block.first)
         yield first, block.order
-        for offset in _numbers(first[SUBDIRECTORIES], block.order) if SUBDIRECTORIES in first else []:
+        for offset in numbers(first[SUBDIRECTORIES], block.order) if SUBDIRECTORIES in first else []:
             with suppress(ValueError):
                 yield blocks.read_directory(block, int(offset)), block.order
+        at, seen = block.first, {0, block.first}
+        while following and (at := blocks.next_directory(block, at)) not in seen:
+            seen.add(at)
+            yield blocks.read_directory(block, at), block.order
 
 
 def _integer(directory: blocks.Directory, tag: int, order: str) -> int:
@@ -93,29 +102,30 @@ def _integer(directory: blocks.Directory, tag: int, order: str) -> int:
 
 
 def _levels(directory: blocks.Directory, order: str, samples: int) -> list[Levels]:
-    repeat = [int(n) for n in _numbers(directory[BLACK_REPEAT], order)] if BLACK_REPEAT in directory else [1, 1]
+    repeat = [int(n) for n in numbers(directory[BLACK_REPEAT], order)] if BLACK_REPEAT in directory else [1, 1]
     if len(repeat) != 2 or not all(1 <= side <= LARGEST_PATTERN for side in repeat):
         raise ValueError(f"its black levels repeat every {' x '.join(map(str, repeat))} photosites")
     rows, columns = repeat
-    black = _numbers(directory[BLACK], order) if BLACK in directory else [0.0] * (rows * columns)
+    black = numbers(directory[BLACK], order) if BLACK in directory else [0.0] * (rows * columns)
     if min(black, default=0.0) < 0:
         raise ValueError(f"it declares a black level of {min(black):g}")
     if len(black) == rows * columns:  # some programs write one number for all samples where these are equal
         black = [level for level in black for _ in range(samples)]
     if len(black) != rows * columns * samples:
         raise ValueError(f"it declares {len(black)} black levels for {samples} samples")
-    white = _numbers(directory[WHITE], order) if WHITE in directory else []
+    white = numbers(directory[WHITE], order) if WHITE in directory else []
     if len(white) not in (0, 1, samples):
         raise ValueError(f"it declares {len(white)} white levels for {samples} samples")
     patterns = np.array(black, np.float32).reshape(rows, columns, samples)
     added = [
-        np.array(_numbers(directory[tag], order) if tag in directory else [], np.float32)
+        np.array(numbers(directory[tag], order) if tag in directory else [], np.float32)
         for tag in (BLACK_OF_ROWS, BLACK_OF_COLUMNS)
     ]
     return [Levels(patterns[:, :, k], white[k % len(white)] if white else None, *added) for k in range(samples)]
 
 
-def _numbers(entry: blocks.Entry, order: str) -> list[float]:
+def numbers(entry: blocks.Entry, order: str) -> list[float]:
+    """The values of an entry, fractions divided. Raises ValueError if they are not numbers."""
     layout = NUMBERS.get(entry.kind)
     if layout is None:
         raise ValueError("its levels are not numbers")
