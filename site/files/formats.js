@@ -2,9 +2,14 @@
 
 import { startsWith } from './bytes.js';
 import { refuse } from './errors.js';
+import { JPEG } from './jpeg.js';
+import { NETPBM } from './netpbm.js';
 import { PNG } from './png.js';
+import { TIFF } from './tiff.js';
+import { WEBP } from './webp.js';
 
-export const FORMATS = [PNG];
+/** Messages list formats in this order. */
+export const FORMATS = [PNG, TIFF, JPEG, WEBP, NETPBM];
 
 /** For a file dialog. */
 export const ACCEPT = FORMATS.flatMap((kind) => [...kind.endings, kind.mime]).join(',');
