@@ -5,7 +5,7 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 
 import { PictureError, readPicture } from '../index.js';
-import { expected, fileOf, skip, valuesOf } from './made.js';
+import { expected, fileOf, skip, valuesOf } from '../testing/made.js';
 
 // What is read in Python alone, or refused there for another reason: by the part of the name.
 const OTHERWISE = /heic|\.jxl|zstd|jpeg\.tif|jpeg-tiles|jpeg-grey|tiff-jpeg|avif/;

@@ -1,6 +1,6 @@
 """Make picture files of every kind, and write down what `dualpix` reads from them, for the tests in JavaScript.
 
-    python site/files/test/fixtures.py FOLDER
+    python site/files/testing/fixtures.py FOLDER
 
 FOLDER gets the files, `expected.json` with what `dualpix.io` says of each, and their levels as `NAME.f32`.
 """
@@ -109,7 +109,7 @@ def tiffs() -> dict[str, bytes]:
         made[f"tiff-{name}{'-planes' if planes else ''}.tif"] = tiff_by_library(levels, **options)
     big = {"bigtiff": True, "compression": "lzw", "predictor": True, "byteorder": ">"}
     made["tiff-big.tif"] = tiff_by_library(smooth(np.uint16), **big)
-    made["tiff-grey-alpha.tif"] = tiff_by_library(smooth(np.uint16)[:, :, :2].copy(), photometric="minisblack")
+    made["tiff-grey-alpha.tif"] = tiff_by_library(smooth(np.uint16)[:, :, :2].copy(), photometric="minisblack", extrasamples=[2], planarconfig="contig")
     for kind in (np.float16, np.float32, np.float64):
         levels = (smooth(np.uint16) / 65535).astype(kind)
         made[f"tiff-{np.dtype(kind).name}.tif"] = tiff_by_library(levels)
