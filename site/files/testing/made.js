@@ -1,7 +1,7 @@
 /** The files that `fixtures.py` makes, once for all tests of a run. */
 
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,6 +22,7 @@ function made() {
 }
 
 export const expected = () => (skip ? { 'made by Python': {} } : JSON.parse(readFileSync(join(folder, 'expected.json'))));
+export const brokenFiles = () => readdirSync(join(folder, 'broken')).map((name) => join('broken', name));
 export const fileOf = (name) => ({ name, bytes: new Uint8Array(readFileSync(join(folder, name))) });
 
 export function valuesOf(name) {
