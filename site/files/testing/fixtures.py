@@ -24,11 +24,12 @@ import tifffile
 from PIL import Image, ImageCms
 
 ROOT = Path(__file__).parents[3]
-sys.path += [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+sys.path += [str(ROOT / "tests"), str(ROOT / "benchmarks"), str(Path(__file__).parent)]
 
 from camera_exif import exif, focus_range, ratio, short  # noqa: E402
 from fuzzing.files import FILES  # noqa: E402
 from fuzzing.mutations import mutate  # noqa: E402
+from fixture_pairs import adobe_rgb, write_pairs  # noqa: E402
 from picture_files import by_pillow, chunk, every_kind, png, smooth, tiff, tiff_by_library  # noqa: E402
 
 from dualpix.errors import DualpixError  # noqa: E402
@@ -43,11 +44,6 @@ XMP = b"""<?xpacket begin='' id='W5M0MpCehiHzreSzNTczkc9d'?><x:xmpmeta xmlns:x="
 </rdf:Description></rdf:RDF></x:xmpmeta><?xpacket end='w'?>"""
 IPTC = b"\x1c\x02\x78\0\x09A caption"
 RESOURCES = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(IPTC)) + IPTC
-
-
-def adobe_rgb() -> bytes:
-    corners = [0.64, 0.33, 1, 0.21, 0.71, 1, 0.15, 0.06, 1]
-    return bytes(imagecodecs.cms_profile("rgb", whitepoint=[0.3127, 0.329, 1], primaries=corners, gamma=563 / 256))
 
 
 TRAINED = ("weights", "state", "recipe", "ifan", "keras")  # kinds of files that take long to make
@@ -297,6 +293,7 @@ def main(folder: Path, number: int = 12) -> None:
         expected[name] = told(path)
     (folder / "expected.json").write_text(json.dumps(expected))
     break_files(folder / "broken", number)
+    write_pairs(folder / "pairs")
 
 
 if __name__ == "__main__":
