@@ -41,17 +41,17 @@
  *     metadata      as in Pair; null or left out for a bare picture. Profile, EXIF, XMP, IPTC, texts and density are
  *                   carried; size, thumbnail and the like are brought up to date, as on the command line.
  *     software      written as EXIF's Software, if given.
- *   format          'png', 'tiff' or 'jpeg' (quality 95, 4:4:4); `formatFor(pair)` is what the command line would choose.
+ *   format          'png', 'tiff' or 'jpeg' (quality 95, 4:4:4); `formatFor(pair)` is what the command line chooses.
  *   notes           a sentence for each part of the metadata that is left out.
  *   A picture of which only the orientation is known (no metadata else) is turned upright.
  *
- * outputOf(pair, { levels, planar, depth, software, strip }) -> a picture for `encode` that takes over from `pair` what a
- *   result does; `strip` leaves out all metadata and turns it upright.
+ * outputOf(pair, { levels, planar, depth, software, strip }) -> a picture for `encode` that takes over from `pair` what
+ *   a result does; `strip` leaves out all metadata and turns it upright.
  *
  * ACCEPT         for a file dialog; STEPS, COMMANDS: how to get two views out of a Canon Dual Pixel RAW, for the page.
  *
- * Everything that a photographer can put right throws PictureError or PairError, whose message is one sentence that says
- * what was given, what is accepted and what to do. Declared sizes are checked before anything is decoded.
+ * Everything that a photographer can put right throws PictureError or PairError, whose message is one sentence: what
+ * was given, what is accepted and what to do. Declared sizes are checked before anything is decoded.
  */
 
 export { PairError, PictureError } from './errors.js';

@@ -42,8 +42,8 @@ async function ofOne(file, layout, limitMegapixels) {
   if (pictures.length === 2) return twoOf(file, pictures, limitMegapixels);
   if (pictures.length > 2) {
     throw new PairError(
-      `${file.name} holds ${countInWords(pictures.length)} pictures of one size, not two views; give two files, or say ` +
-        'how both lie in it.',
+      `${file.name} holds ${countInWords(pictures.length)} pictures of one size, not two views; give two files, or ` +
+        'say how both lie in it.',
     );
   }
   await readPicture(file, { limitMegapixels }); // says what is wrong with a file that is no picture at all

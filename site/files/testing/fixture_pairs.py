@@ -9,10 +9,10 @@ import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image
-from picture_files import by_pillow, png, smooth, tiff, tiff_by_library
 
 from dualpix.errors import DualpixError
 from dualpix.pairs import open_views
+from picture_files import by_pillow, png, smooth, tiff, tiff_by_library
 
 
 def adobe_rgb() -> bytes:
