@@ -15,7 +15,8 @@
  *   Pair:
  *     left, right   H x W x 3 levels, interleaved RGB, rows from the top as they lie in the file (orientation is not
  *                   applied, so that rows stay rows of the sensor): Uint8Array, Uint16Array, or Float32Array in [0, 1]
- *                   for floating-point files and for PGM, PPM whose white is neither 255 nor 65535.
+ *                   for floating-point files, PGM and PPM whose white is neither 255 nor 65535, 10 and 12 bits of
+ *                   AVIF, and the files of Google's app for Pixel phones (TIME_left.pgm, TIME_right.pgm).
  *     white         255, 65535 or 1: a level divided by it is the value in [0, 1], display-encoded, that networks take.
  *     width, height in pixels, as stored.
  *     depth         8 or 16, bits of the result.

@@ -22,7 +22,9 @@ for (const [name, told] of Object.entries(expected('pairs'))) {
     for (const what of ['name', 'depth', 'grey']) assert.equal(pair[what], told[what], what);
     assert.deepEqual(pair.notes, told.notes);
     for (const side of ['left', 'right']) {
-      assert.equal(differences(pair[side], pair.white, valuesOf(`pairs/${name}/${side}`)).count, 0, side);
+      const { count, largest } = differences(pair[side], pair.white, valuesOf(`pairs/${name}/${side}`));
+      if (name.startsWith('pixel')) assert.ok(largest < 1e-5, `${largest}`); // a curve, by other libraries
+      else assert.equal(count, 0, side);
     }
   });
 }
