@@ -78,8 +78,8 @@ def test_files_are_those_that_the_command_line_writes(
         ("focus=40", "Nothing in this picture has a disparity of 40 px"),
         ("focus=1&focus_at=1,1", "focus and focus_at each ask for one"),
         ("focus_at=96,3", "96,3 lies outside of the picture of 96 x 64 pixels"),
-        ("aperture=2&keep=behind", "leave out keep and strength"),
-        ("aperture=2&strength=0.5", "leave out keep and strength"),
+        ("aperture=2&keep=behind", "leave out keep, mask, strength"),
+        ("aperture=2&strength=0.5", "leave out keep, mask, strength"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(refocusable: tuple[Client, str], query: str, says: str) -> None:
