@@ -148,11 +148,11 @@ note();
 part("focus").value = 0.5;
 for (const kind of ["input", "change"]) part("focus").dispatchEvent(new Event(kind));
 note();
-const [{ min, max }, isOffered] = [part("focus"), !part("refocus").hidden];
+const [{ min, max }, isOffered] = [part("focus"), !part("anew").hidden];
 asked.offer(null, [20, 12], null);
 note();
 const names = [0, 1, 2.5].map(apertureName);
-const offers = [isOffered, !part("refocus").hidden];
+const offers = [isOffered, !part("anew").hidden];
 console.log(JSON.stringify({ places, found, queries, names, changes, min, max, offers }));
 """)
     line = [str(NODE), "asking.mjs"]

@@ -11,6 +11,7 @@ from typing import Any
 from dualpix.errors import DualpixError, MachineError, ran_out_of_memory
 from dualpix.web import pipeline
 from dualpix.web.http_errors import HttpError
+from dualpix.web.planes import PLANES
 from dualpix.web.refocusing import Refocusable
 
 CHECKING, READY, WAITING, RUNNING, DONE, FAILED = "checking", "ready", "waiting", "running", "done", "failed"
@@ -162,6 +163,7 @@ class Job:
             "plan": self.plan,
             "report": self.report,
             "refocus": self.refocusable.as_json() if self.state == DONE and self.refocusable else None,
+            "planes": self.state == DONE and (self.upload.folder / PLANES).exists(),
             "mask": self.masks,
             "fetched": self.fetched,
             "status": self.failure.status if self.failure else 200,

@@ -37,6 +37,7 @@ JOB: Json = {
                 "orientation": {"type": "integer", "minimum": 1, "maximum": 8},
             },
         },
+        "planes": {"type": "boolean", "description": "Whether there is a disparity of the result."},
         "mask": {"type": "integer", "description": "The number of the mask that was sent last; 0 if none was."},
         "fetched": {"type": "boolean", "description": "Whether the result has been downloaded."},
         "status": {"type": "integer", "description": "200, or the HTTP status that says what went wrong."},
