@@ -98,6 +98,7 @@ def test_a_visit_by_touch(start: Start, tmp_path: Path) -> None:
         page.click("[data-map=metres]")
         page.wait(lambda: (tmp_path / "walk-metres.tif").exists())
         metres = tifffile.imread(tmp_path / "walk-metres.tif")
+        page.run("scrollTo(0, 0)")
         x, y = page.run(MIDDLE)
         page.touch([(x, y)])
         told = page.text("#reading")
