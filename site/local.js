@@ -1,0 +1,167 @@
+// The back end that computes in the browser itself: nothing leaves the machine. See `backend.js`.
+
+import { isolate } from "./isolating.js";
+import { Problem } from "./problems.js";
+
+const isPhone = navigator.userAgentData?.mobile
+  ?? (/Mobi|Android|iPhone|iPad/.test(navigator.userAgent) || (/Mac/.test(navigator.userAgent) && navigator.maxTouchPoints > 1));
+const LOST = "The part of the page that computes has ended, probably for lack of memory; load the page again, and close other"
+  + " tabs or make both views smaller.";
+const BUSY = "The page is still computing; wait for it, or stop it.";
+
+// The worker, asked by messages.
+class Worked {
+  #asked = new Map();
+  #count = 0;
+
+  constructor() {
+    this.worker = new Worker("worker.js", { type: "module" });
+    this.worker.addEventListener("message", ({ data }) => this.#hear(data));
+    this.worker.addEventListener("error", (event) => {
+      for (const { fail } of this.#asked.values()) fail(new Problem(event.message ? `${LOST} (${event.message})` : LOST));
+      this.#asked.clear();
+    });
+  }
+
+  ask(call, given, told = () => {}) {
+    return new Promise((done, fail) => {
+      const id = ++this.#count;
+      this.#asked.set(id, { done, fail, told });
+      this.worker.postMessage({ call, id, given });
+    });
+  }
+
+  #hear({ id, told, done, failed }) {
+    const asked = this.#asked.get(id);
+    if (!asked) return;
+    if (told) return asked.told(told);
+    this.#asked.delete(id);
+    if (!failed) return asked.done(done);
+    const error = failed.sentence ? new Problem(failed.sentence) : new Error(failed.mistake);
+    asked.fail(Object.assign(error, { isStopped: failed.isStopped }));
+  }
+}
+
+class Local {
+  features = {
+    where: "Everything stays on this device: the page computes here, without a server.",
+    formats: ["png-16", "tif-16", "jpg-8"], resumes: false, parts: false, refocus: false,
+  };
+
+  #worked = new Worked();
+  #job = null;
+  #pictures = new Map(); // addresses, by name
+  #ids = 0;
+
+  constructor() {
+    this.#worked.ask("prepare").catch(() => {}); // told when it is needed
+    addEventListener("beforeunload", (event) => {
+      const state = this.#job?.state;
+      if (state === "running" || (state === "done" && !this.#job.fetched)) event.preventDefault();
+    });
+  }
+
+  async limits() { return { body_bytes: null, megapixels: 200, kept_s: null }; }
+
+  async begin(files, layout, onProgress) {
+    onProgress(1);
+    this.#drop();
+    this.#job = {
+      id: `pair-${++this.#ids}`, state: "checking", stopping: false, version: 0, swap: false, bands_done: 0, bands: 0,
+      seconds: 0, check: null, notes: [], plan: null, report: null, refocus: null, fetched: false, problem: null,
+    };
+    this.#compare("open", { files, layout });
+    return { ...this.#job };
+  }
+
+  async state(id) {
+    if (this.#job?.id !== id) throw new Problem("These pictures are no longer here; choose them again.");
+    if (this.#job.since) this.#job.seconds = (performance.now() - this.#job.since) / 1000;
+    return { ...this.#job };
+  }
+
+  async command(job, verb) {
+    const mine = this.#job;
+    mine.fetched = job.fetched;
+    if (verb === "stop") this.#stop(mine);
+    else if (mine.state === "running" || mine.state === "checking") throw new Problem(BUSY, true);
+    else if (verb === "start") this.#deblur(mine);
+    else {
+      Object.assign(mine, { state: "checking", swap: !mine.swap, plan: null, report: null });
+      this.#compare("swap");
+    }
+    return this.state(mine.id);
+  }
+
+  async picture(job, name) {
+    const key = `${name} ${job.version}`;
+    if (!this.#pictures.has(key)) {
+      const { bytes, mime } = await this.#worked.ask("picture", { name });
+      this.#pictures.set(key, URL.createObjectURL(new Blob([bytes], { type: mime })));
+    }
+    return this.#pictures.get(key);
+  }
+
+  async save(job, kind, { format, depth, strength }) {
+    const wish = { format, depth: Number(depth), strength: Number(strength ?? 1) };
+    const software = document.documentElement.dataset.software;
+    const { bytes, mime, ending } = await this.#worked.ask("save", { wish, software });
+    this.#job.fetched = true;
+    return { blob: new Blob([bytes], { type: mime }), ending };
+  }
+
+  forget(job) {
+    if (this.#job?.id !== job.id) return;
+    if (this.#job.state === "running") this.#worked.ask("stop");
+    this.#drop();
+    this.#job = null;
+    this.#worked.ask("forget").catch(() => {});
+  }
+
+  async #compare(call, given) {
+    const mine = this.#job;
+    await this.#attempt(mine, async () => {
+      const { check, notes } = await this.#worked.ask(call, given);
+      this.#drop();
+      Object.assign(mine, { state: mine.stopping ? "failed" : "ready", stopping: false, check, notes, version: mine.version + 1 });
+      if (mine.state === "failed") mine.state = "ready";
+    });
+  }
+
+  async #deblur(mine) {
+    Object.assign(mine, { state: "running", problem: null, bands_done: 0, bands: 0, since: performance.now() });
+    await this.#attempt(mine, async () => {
+      const { notes, ...told } = await this.#worked.ask("deblur", { isPhone }, (news) => Object.assign(mine, news));
+      Object.assign(mine, told, {
+        state: "done", stopping: false, fetched: false, version: mine.version + 1, notes: [...new Set([...mine.notes, ...notes])],
+      });
+    });
+    mine.seconds = (performance.now() - mine.since) / 1000;
+    mine.since = null;
+  }
+
+  #stop(mine) {
+    mine.stopping = ["running", "checking"].includes(mine.state);
+    if (mine.state === "running") this.#worked.ask("stop");
+  }
+
+  async #attempt(mine, act) {
+    try {
+      await act();
+    } catch (error) {
+      mine.stopping = false;
+      if (error.isStopped) mine.state = "ready";
+      else Object.assign(mine, { state: "failed", problem: error });
+    }
+  }
+
+  #drop() {
+    for (const address of this.#pictures.values()) URL.revokeObjectURL(address);
+    this.#pictures.clear();
+  }
+}
+
+export async function open() {
+  await isolate();
+  return new Local();
+}
