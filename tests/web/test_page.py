@@ -20,7 +20,7 @@ from PIL import Image
 
 from dualpix.io.formats import ENDINGS
 from dualpix.pairs.sources import BOTH_VIEWS
-from dualpix.web.app import PAGE, content_of
+from dualpix.web.assets import content_of, page_files
 
 Start = Callable[..., Client]
 Command = Callable[..., tuple[int, str, str]]
@@ -35,6 +35,8 @@ const files = new DataTransfer();
 for (const name of ["a.png", "b.png", "c.png"]) files.items.add(new File(["x"], name));
 document.querySelector("#drop").dispatchEvent(new DragEvent("drop", { dataTransfer: files, bubbles: true }));
 """
+FILES = [path for path, kind, _ in page_files() if kind != "image/png"]
+SCRIPTS = [path for path in FILES if path.endswith(".js")]
 LOADED = "return [...document.querySelectorAll('.frame img')].every(one => one.classList.contains('loaded'))"
 
 
@@ -43,7 +45,7 @@ def text_of(name: str) -> str:
 
 
 def test_nothing_comes_from_other_hosts() -> None:
-    for name, _ in PAGE.values():
+    for name in FILES:
         elsewhere = re.findall(r"(?:https?:)?//[\w.-]+\.\w+[^\s\"')]*", text_of(name))
         assert [found for found in elsewhere if "www.w3.org" not in found] == []
         assert "innerHTML" not in text_of(name) and "eval(" not in text_of(name)
@@ -53,16 +55,12 @@ def test_below_a_path_everything_is_found(client: Client) -> None:
     """Fault 31: behind a server that passes /dualpix/ on to the page, all that it names lies below that path too."""
     inside = "https://example.org/dualpix/"
     asked = {urljoin(inside, name) for name in re.findall(r'(?:href|src)="([^"]+)"', client.get("/").content.decode())}
-    script = text_of("app.js") + text_of("server.js")
+    script = "".join(map(text_of, SCRIPTS))
     asked |= {urljoin(inside, name) for name in re.findall(r'from "([^"]+)"', script)}
-    asked |= {urljoin(inside, name) for name in re.findall(r"[\"`](/?api/[a-z]+)", script)}
-    assert {name.removeprefix(inside) for name in asked} >= {
-        "app.js",
-        "server.js",
-        "style.css",
-        "api/jobs",
-        "api/limits",
-    }
+    asked |= {urljoin(inside, name) for name in re.findall(r"[\"`](/?(?:api/[a-z]+|sample/[a-z.]+))", script)}
+    asked |= {inside + "server.js"}  # named by the page's `data-backend`
+    known = {"app.js", "session.js", "style.css", "sample/left.png", "api/jobs", "api/limits"}
+    assert {name.removeprefix(inside) for name in asked} >= known
     assert all(name.startswith(inside) for name in asked)
     assert all(client.get(name.removeprefix(inside[:-1])).status in (200, 405) for name in asked)
 
@@ -71,7 +69,7 @@ def test_every_control_has_a_name_and_every_part_exists() -> None:
     page = text_of("index.html")
     ids = re.findall(r'\bid="([\w-]+)"', page)
     assert len(set(ids)) == len(ids)
-    wanted = re.findall(r'part\("([\w-]+)"\)', text_of("app.js")) + re.findall(
+    wanted = re.findall(r'part\("([\w-]+)"\)', "".join(map(text_of, SCRIPTS))) + re.findall(
         r'(?:for|aria-labelledby|aria-describedby)="([\w-]+)"', page
     )
     assert set(wanted) <= set(ids)
@@ -87,11 +85,10 @@ def test_every_control_has_a_name_and_every_part_exists() -> None:
 @pytest.mark.skipif(NODE is None, reason="needs Node")
 def test_scripts_can_be_read_and_only_pictures_are_asked_for_the_other_view(tmp_path: Path) -> None:
     """By their first bytes, whatever they are called: a text with the name of a picture holds no views at all."""
-    for name, kind in PAGE.values():
-        if "javascript" in kind:
-            script = tmp_path / name.replace(".js", ".mjs")
-            script.write_text(text_of(name).replace('.js"', '.mjs"'))
-            assert subprocess.run([str(NODE), "--check", str(script)], check=False, timeout=60).returncode == 0
+    (tmp_path / "files.mjs").write_text(text_of("files.js"))
+    reading = "import vm from 'node:vm'; for (const text of JSON.parse(process.argv[1])) new vm.SourceTextModule(text)"
+    line = [str(NODE), "--experimental-vm-modules", "--input-type=module", "--eval", reading]
+    subprocess.run([*line, json.dumps([text_of(name) for name in SCRIPTS])], check=True, timeout=60)
     files, small = {}, Image.fromarray(picture(16, 16))
     for ending in ("png", "tif", "jpg", "webp", "ppm", "gif"):
         small.save(tmp_path / f"a.{ending}")
@@ -132,16 +129,22 @@ console.log(JSON.stringify(told));
 @pytest.mark.skipif(NODE is None, reason="Node.js is not installed")
 def test_a_mistake_of_the_page_is_not_taken_for_a_server_that_is_away(tmp_path: Path, start: Start) -> None:
     """Asked of a real server, of one that breaks off in its answer, and of none."""
-    (tmp_path / "server.mjs").write_bytes(content_of("server.js"))
+    for name in ("server", "problems"):
+        (tmp_path / f"{name}.mjs").write_text(text_of(f"{name}.js").replace('.js"', '.mjs"'))
     (tmp_path / "asking.mjs").write_text("""
-import { fetchJson, mayPass, sentenceOf } from "./server.mjs";
-const [real, breaking, nobody] = process.argv.slice(2).map((port) => `http://127.0.0.1:${port}/api/`);
+import { mayPass, sentenceOf } from "./problems.mjs";
+import { open } from "./server.mjs";
+const [real, breaking, nobody] = process.argv.slice(2).map((port) => `http://127.0.0.1:${port}/`);
+globalThis.location = new URL(real);
+const backend = await open();
+const plain = globalThis.fetch;
+const at = (base) => { globalThis.fetch = (path, options) => plain(base + path, options); return backend; };
 const found = {};
 for (const [name, call] of Object.entries({
-  answer: () => fetchJson(`${real}limits`),
-  refusal: () => fetchJson(`${real}jobs/none`),
-  broken: () => fetchJson(`${breaking}limits`),
-  away: () => fetchJson(`${nobody}limits`),
+  answer: () => at(real).limits(),
+  refusal: () => at(real).state("none"),
+  broken: () => at(breaking).limits(),
+  away: () => at(nobody).limits(),
   mistake: async () => undefined.check,
 })) {
   try { found[name] = Boolean(await call()); } catch (error) { found[name] = [mayPass(error), sentenceOf(error)]; }
@@ -185,7 +188,7 @@ def test_a_whole_visit(start: Start, weights: Path, tmp_path: Path, dualpix: Com
     assert code == 0, errors
     with browsing(str(DRIVER), tmp_path) as page:
         page.open(f"http://127.0.0.1:{client.port}/")
-        assert "stays on this computer" in page.text("#place")
+        page.wait(lambda: "stays on this computer" in page.text("#place"))
         page.type("#files", f"{right}\n{left}")  # the marks in the names tell which is which
         page.wait(lambda: page.is_shown("#deblur") and page.run(LOADED))
         assert page.text("#verdict").startswith("Too little detail")
@@ -241,7 +244,7 @@ def test_what_goes_wrong_is_told(start: Start, tmp_path: Path) -> None:
         page.open(f"http://127.0.0.1:{client.port}/")
         page.type("#files", f"{tmp_path / 'both.png'}\n{tmp_path / 'broken.png'}")
         page.wait(lambda: page.is_shown("#alert"))
-        assert page.is_shown("#welcome") and "right.png" in page.text("#alert")
+        assert page.is_shown("#welcome") and "broken.png" in page.text("#alert")
         page.run(DROP)
         page.wait(lambda: "more than two" in page.text("#alert"))
         page.type("#files", str(tmp_path / "both.png"))

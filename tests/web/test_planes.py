@@ -15,7 +15,7 @@ from asking import Client
 from PIL import Image
 
 from dualpix.inference.kept import parse_kept
-from dualpix.web.app import content_of
+from dualpix.web.assets import content_of
 from dualpix.web.planes import coded
 
 Command = Callable[..., tuple[int, str, str]]

@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from dualpix import networks
 from dualpix.io.writing import upright
-from dualpix.web.app import content_of
+from dualpix.web.assets import content_of
 from dualpix.web.jobs import Jobs
 from dualpix.weights import checkpoint
 
@@ -137,7 +137,7 @@ class Control extends EventTarget {
 const controls = {}, part = (id) => controls[id] ??= new Control(), queries = [];
 let changes = 0;
 const asked = new Refocusing(part, () => { changes += 1; });
-const note = () => queries.push(asked.query && String(asked.query));
+const note = () => queries.push(asked.wish && String(new URLSearchParams(asked.wish)));
 asked.offer({ low_px: -1.02, high_px: 2.01, orientation: 6 }, [20, 12], null);
 note();
 Object.assign(part("anew"), { checked: true });

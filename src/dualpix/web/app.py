@@ -1,13 +1,11 @@
 """The routes: each parses a request, calls the jobs, and answers."""
 
 import asyncio
-import json
 import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,11 @@ from starlette.routing import Route
 
 from dualpix import __version__
 from dualpix.inference.blending import ALL
-from dualpix.io.formats import FORMAT_OF, FORMATS, names_of_formats
+from dualpix.io.formats import FORMAT_OF
 from dualpix.pairs import SOURCES, TURNS
-from dualpix.pairs.sources import BOTH_VIEWS
 from dualpix.pairs.turning import AUTO
 from dualpix.web import pipeline, uploads
+from dualpix.web.assets import page_files
 from dualpix.web.guard import LOOPBACK, Guard, refuse
 from dualpix.web.http_errors import HttpError
 from dualpix.web.job import DONE, Job, http_error_of
@@ -36,17 +34,6 @@ from dualpix.web.refocusing import PREVIEW_PX
 from dualpix.web.uploads import Form
 from dualpix.web.workers import Make
 
-PAGE = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/app.js": ("app.js", "text/javascript; charset=utf-8"),
-    "/files.js": ("files.js", "text/javascript; charset=utf-8"),
-    "/planes.js": ("planes.js", "text/javascript; charset=utf-8"),
-    "/refocus.js": ("refocus.js", "text/javascript; charset=utf-8"),
-    "/server.js": ("server.js", "text/javascript; charset=utf-8"),
-    "/viewer.js": ("viewer.js", "text/javascript; charset=utf-8"),
-    "/style.css": ("style.css", "text/css; charset=utf-8"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
-}
 PICTURES = {"left": pipeline.LEFT, "right": pipeline.RIGHT, "disparity": pipeline.DISPARITY, "before": pipeline.BEFORE}
 CHUNK_BYTES = 2**18
 SWEEP_S = 30.0
@@ -61,8 +48,10 @@ def create_app(
     """Return the whole application around `jobs`; `hosts`, `any_address` and `behind` as in `Guard`."""
     endpoints = Endpoints(jobs)
     one = "/api/jobs/{job}"
+    files = {path: static(kind, content) for path, kind, content in page_files()}
     routes = [
-        *(Route(path, static(*content), methods=["GET"]) for path, content in PAGE.items()),
+        *(Route(f"/{path}", answer, methods=["GET"]) for path, answer in files.items()),
+        Route("/", files["index.html"], methods=["GET"]),
         Route("/openapi.json", endpoints.openapi, methods=["GET"]),
         Route("/health", endpoints.health, methods=["GET"]),
         Route("/ready", endpoints.ready, methods=["GET"]),
@@ -89,26 +78,8 @@ def create_app(
     return Guard(app, hosts, jobs.limits, any_address, behind, jobs.counters)
 
 
-def content_of(name: str) -> bytes:
-    """Return a file of the page, with its placeholders for the known picture formats filled in."""
-    content = (resources.files("dualpix.web") / "page" / name).read_text(encoding="utf-8")
-    starts = (json.dumps("^(?:" + kind.start.pattern.decode("ascii") + ")") for kind in FORMATS.values())
-    filled = {
-        "pictures": ",".join(ending for kind in FORMATS.values() for ending in kind.endings),
-        "files of both views": ",".join(sorted(BOTH_VIEWS)),
-        "endings of both views": "|".join(sorted(ending[1:] for ending in BOTH_VIEWS)),
-        "kinds of both views": ", ".join(kind.about for kind in SOURCES.values() if kind.about),
-        "formats": names_of_formats(),
-        "starts of pictures": ", ".join(f'new RegExp({start}, "s")' for start in starts),
-    }
-    for words, instead in filled.items():
-        content = content.replace("{{" + words + "}}", instead)
-    return content.encode()
-
-
-def static(name: str, kind: str) -> Callable[[Request], Response]:
+def static(kind: str, content: bytes) -> Callable[[Request], Response]:
     """Return a route's function that answers with one file of the page."""
-    content = content_of(name)
 
     def answer(request: Request) -> Response:
         return Response(content, headers={"content-type": kind})

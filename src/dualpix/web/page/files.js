@@ -2,6 +2,7 @@
 
 export const MARK = /[_-](l|r|left|right)(?=\.[^.]*$)/i;
 const ALONE = /\.({{endings of both views}}|mpo)$/i; // files that hold both views by themselves
+const LOSSLESS = /\.(tiff?|{{endings of both views}})$/i;
 const START_BYTES = 64;
 const PICTURES = [{{starts of pictures}}];
 
@@ -12,6 +13,9 @@ export async function startOf(file) {
 
 // Whether this is one picture, of which only the user knows where the other view is. What it is not, the server tells.
 export const isOnePicture = (file, start) => !ALONE.test(file.name) && PICTURES.some((mark) => mark.test(start));
+
+// The usual format for what is made of a file, as `backend.js` names it: TIFF for photographers' formats.
+export const endingFor = (file) => LOSSLESS.test(file.name) ? "tif-16" : "png-16";
 
 // Left first, by the usual marks in the names; the check and the swap button mend what names get wrong.
 export function inOrder(files, isAsGiven) {

@@ -49,7 +49,7 @@ const rise = (past) => {
 // How far what has this disparity lies in the range, 0 to 1.
 export const inside = (px, [low, high]) => rise(px - low) * rise(high - px);
 
-// What is to keep its blur, as the server takes it: all but the range, or the range.
+// What is to keep its blur, as a wish: all but the range, or the range.
 export function keepOf([low, high], inverse) {
   const range = `${low.toFixed(2)}..${high.toFixed(2)}`;
   return inverse ? range : `outside ${range}`;

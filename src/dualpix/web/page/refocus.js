@@ -1,4 +1,4 @@
-// Another focus and aperture for a result: what the user chose, and how the server is asked for it.
+// Another focus and aperture for a result: what the user chose, as a wish to the back end.
 
 import { middleAt } from "./planes.js";
 
@@ -11,13 +11,10 @@ export function inFile(x, y, [width, height], orientation) {
   return [within(column, width), within(row, height)];
 }
 
-// What to ask the server for: focus on a point of the file, or, if there is none, on a disparity.
-export function queryOf(point, focus, aperture) {
-  const query = new URLSearchParams({ aperture });
-  if (point) query.set("focus_at", point.join());
-  else query.set("focus", focus.toFixed(2));
-  return query;
-}
+// Focus on a point of the file, or, if there is none, on a disparity.
+export const wishOf = (point, focus, aperture) => point
+  ? { aperture, focus_at: point.join() }
+  : { aperture, focus: focus.toFixed(2) };
 
 export function apertureName(aperture) {
   if (aperture === 0) return "all sharp";
@@ -37,7 +34,7 @@ export class Refocusing {
     }
   }
 
-  // `offered`: what the server says of a result that can be refocused, or nothing.
+  // `offered`: what the back end says of a result that can be refocused, or nothing.
   offer(offered, size, planes) {
     Object.assign(this, { offered, size, planes, point: null });
     this.part("anew").checked = false;
@@ -52,9 +49,9 @@ export class Refocusing {
 
   get isOn() { return Boolean(this.offered) && this.part("anew").checked; }
 
-  get query() {
+  get wish() {
     const { part } = this;
-    return this.isOn ? queryOf(this.point, part("focus").valueAsNumber, part("aperture").valueAsNumber) : null;
+    return this.isOn ? wishOf(this.point, part("focus").valueAsNumber, part("aperture").valueAsNumber) : null;
   }
 
   // Focus on a place in the picture as it is seen; the slider shows about where that lies.

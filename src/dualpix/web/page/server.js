@@ -1,36 +1,35 @@
-// Requests to the server; what goes wrong becomes an Error with a sentence to show and a status: 0 where no answer came.
-// An error without a status is a mistake of the page.
+// The back end of `dualpix web`: everything is asked of the server that the page came from. See `backend.js`.
 
-const problem = (words, status) => Object.assign(new Error(words), { status });
+import { Problem } from "./problems.js";
+
 const AWAY = "The server does not answer; is dualpix web still running?";
+const BROKEN_OFF = "The upload broke off; is dualpix web still running?";
+const PASSING = [409, 429, 503, 504];
+const LOCAL = ["localhost", "127.0.0.1", "[::1]"];
+const HERE = "Everything stays on this computer.";
 
-export async function ask(path, options) {
+const problem = (words, status) => new Problem(words, PASSING.includes(status));
+const away = (words = AWAY) => new Problem(words, true);
+
+async function ask(path, options) {
   let answer;
   try {
     answer = await fetch(path, options);
   } catch {
-    throw problem(AWAY, 0);
+    throw away();
   }
   if (!answer.ok) throw problem(await reason(answer), answer.status);
   return answer;
 }
 
-export async function fetchJson(path, options) {
+async function fetchJson(path, options) {
   const answer = await ask(path, options);
   try {
     return await answer.json();
   } catch {
-    throw problem(AWAY, 0); // it broke off
+    throw away(); // it broke off
   }
 }
-
-// Whether the same may go well another time: the server does not answer, is busy, or was short of room or time.
-export const mayPass = (error) => [0, 409, 429, 503, 504].includes(error.status);
-
-// What to show; of a mistake of the page also what it was, for the report.
-export const sentenceOf = (error) => error.status === undefined
-  ? `Something went wrong in this page (${error.message}); reload it, and please report this.`
-  : error.message;
 
 async function reason(answer) {
   const text = await answer.text();
@@ -41,12 +40,12 @@ async function reason(answer) {
   }
 }
 
-export function upload(form, onProgress) { // fetch cannot tell how much has been sent
+function upload(form, onProgress) { // fetch cannot tell how much has been sent
   return new Promise((done, fail) => {
     const request = new XMLHttpRequest();
     request.open("POST", "api/jobs");
     request.upload.onprogress = (event) => event.lengthComputable && onProgress(event.loaded / event.total);
-    request.onerror = () => fail(problem("The upload broke off; is dualpix web still running?", 0));
+    request.onerror = () => fail(away(BROKEN_OFF));
     request.onload = () => {
       let body = {};
       try { body = JSON.parse(request.responseText); } catch { /* reported below */ }
@@ -56,3 +55,57 @@ export function upload(form, onProgress) { // fetch cannot tell how much has bee
     request.send(form);
   });
 }
+
+const jobOf = ({ status, error, ...told }) => ({ ...told, problem: error ? problem(error, status) : null });
+
+const address = (job, name, wish) => {
+  const query = String(new URLSearchParams(wish));
+  return `api/jobs/${job.id}/${name}${query && `?${query}`}`;
+};
+
+const ENDINGS = {
+  result: ({ format, aperture }) => `${aperture === undefined ? "sharp" : "refocused"}.${format}`,
+  sweep: () => "sweep.webp",
+};
+
+class Server {
+  features = {
+    where: LOCAL.includes(location.hostname)
+      ? HERE
+      : `The pictures go to ${location.hostname} and are deleted within the hour.`,
+    formats: ["png-16", "tif-16", "jpg-8"],
+    resumes: true,
+    parts: true,
+    refocus: true,
+  };
+
+  limits() { return fetchJson("api/limits"); }
+
+  async begin(files, layout, onProgress) {
+    const form = new FormData();
+    form.append("left", files[0]);
+    if (files[1]) form.append("right", files[1]);
+    if (layout) form.append("layout", layout);
+    form.append("start", "no");
+    return jobOf(await upload(form, onProgress));
+  }
+
+  async state(id) { return jobOf(await fetchJson(`api/jobs/${id}`)); }
+
+  async command(job, verb) { return jobOf(await fetchJson(address(job, verb), { method: "POST" })); }
+
+  async picture(job, name, wish) { return address(job, name, { version: job.version, ...wish }); }
+
+  async save(job, kind, wish = {}) {
+    const answer = await ask(address(job, kind, wish));
+    try {
+      return { blob: await answer.blob(), ending: ENDINGS[kind](wish) };
+    } catch {
+      throw away();
+    }
+  }
+
+  forget(job) { fetch(`api/jobs/${job.id}`, { method: "DELETE" }).catch(() => {}); }
+}
+
+export const open = async () => new Server();

@@ -1,0 +1,51 @@
+// The one door between the page and whatever computes. The page knows no address and no network: it asks a back end,
+// which is a module of this folder that exports `open()`; the page's `data-backend` names it. `server.js` asks
+// `dualpix web`. Tests hold every back end to this list.
+//
+//   open() -> Promise<Backend>                           may take a while; rejects with a Problem if it cannot run here
+//
+//   backend.features                                     what it can do; the page hides what is missing
+//     where       a sentence: where the pictures are while the page works with them
+//     formats     files a result can be saved as, of "png-16", "tif-16", "jpg-8"
+//     resumes     whether `state(id)` still finds a job after the page was reloaded
+//     parts       whether `keep` is understood: only a part made sharp
+//     refocus     whether `aperture`, `focus` and `focus_at` are, and whether there is a sweep to save
+//
+//   backend.limits() -> Promise<{ body_bytes, megapixels, kept_s }>      null for what has no limit
+//   backend.begin(files, layout, onProgress) -> Promise<Job>
+//     files       [left, right], or one file that holds both; File objects
+//     layout      how one file holds both, "side-by-side" or "top-bottom"; undefined: it is seen in the file
+//     onProgress  called with the share taken in, 0 to 1
+//   backend.state(id) -> Promise<Job>                    asked again and again while a job is active
+//   backend.command(job, verb) -> Promise<Job>           verb: "start" (deblur), "stop", "swap" (exchange the views)
+//   backend.picture(job, name, wish) -> Promise<string>  what an <img> can show, until the job changes or is forgotten;
+//                                                        it may still fail to load, if the picture cannot be made
+//     name        "left", "right", "disparity" (in colours), "before" (the mean view), "preview" (the result),
+//                 "planes" (disparity and confidence as `planes.js` decodes them; rejects or fails without)
+//   backend.save(job, kind, wish) -> Promise<{ blob, ending }>           ending: of the file's name, as "sharp.png"
+//     kind        "result", "sweep" (the focus moving)
+//   backend.forget(job) -> void                          everything of it is deleted; never fails
+//
+// A wish is a plain object with any of:
+//   format "png" | "tif" | "jpg", depth 8 | 16, strength 0..1, keep (as `--keep-blur`), aperture, focus (disparity in
+//   pixels), focus_at ("column,row" in the file)
+//
+// A Job is a plain object, a new one for each state:
+//   id          letters, digits, - and _
+//   state       "checking", "ready", "waiting", "running", "done" or "failed"; active: checking, waiting, running
+//   stopping    it will stop soon
+//   version     counts the changes of its pictures
+//   swap        the views were exchanged
+//   bands_done, bands, seconds       of deblurring; bands is 0 until it is known
+//   check       null until the views were compared: { verdict, odd: { kind: sentence }, width, height, quarter_turns,
+//               scale_px }, as `dualpix inspect --json` has them
+//   notes       sentences for the user
+//   plan        how the result was computed; null before
+//   report      a sentence on what was changed; null before
+//   refocus     null, or of a result that can be refocused: { low_px, high_px, orientation }
+//   fetched     the result was saved
+//   problem     null, or the Problem that it failed by
+//
+// Whatever goes wrong is a Problem (`problems.js`).
+
+export const open = async () => (await import(`./${document.documentElement.dataset.backend}.js`)).open();
