@@ -1,0 +1,65 @@
+/** The formats of picture files: one file for each, and one line here. */
+
+import { startsWith } from './bytes.js';
+import { refuse } from './errors.js';
+import { JPEG } from './jpeg.js';
+import { NETPBM } from './netpbm.js';
+import { PNG } from './png.js';
+import { TIFF } from './tiff.js';
+import { WEBP } from './webp.js';
+
+/** Messages list formats in this order. */
+export const FORMATS = [PNG, TIFF, JPEG, WEBP, NETPBM];
+
+/** For a file dialog. */
+export const ACCEPT = FORMATS.flatMap((kind) => [...kind.endings, kind.mime]).join(',');
+
+// Common formats that cannot be read here, to be named in the message: offset, bytes there, name.
+const STRANGERS = [
+  [8, 'CR\x02', 'a Canon CR2 raw file', 'raw'],
+  [4, 'ftypcrx', 'a Canon CR3 raw file', 'raw'],
+  [0, 'IIU\0', 'a Panasonic raw file', 'raw'],
+  [0, 'FUJIFILMCCD-RAW', 'a Fujifilm raw file', 'raw'],
+  [4, 'ftyphei', 'HEIF (HEIC)'],
+  [4, 'ftyphev', 'HEIF (HEIC)'],
+  [4, 'ftypmif1', 'HEIF (HEIC)'],
+  [4, 'ftypmsf1', 'HEIF (HEIC)'],
+  [4, 'ftyp', 'a video'],
+  [0, '\xff\x0a', 'JPEG XL'],
+  [4, 'JXL \r\n\x87\n', 'JPEG XL'],
+  [0, 'GIF8', 'GIF'],
+  [0, 'BM', 'BMP'],
+  [0, '8BPS', 'Photoshop'],
+  [0, 'v/1\x01', 'OpenEXR'],
+  [0, 'P1', 'PBM'],
+  [0, 'P4', 'PBM'],
+  [0, 'P7', 'PAM'],
+  [0, 'PF\n', 'PFM'],
+  [0, 'Pf\n', 'PFM'],
+  [4, 'jP  ', 'JPEG 2000'],
+  [0, '\xff\x4f\xff\x51', 'JPEG 2000'],
+  [0, 'PK\x03\x04', 'a zip archive'],
+  [0, '%PDF', 'PDF'],
+];
+
+export const HOW_TO_EXPORT =
+  'export its two views as 16-bit TIFF in Canon Digital Photo Professional (Tools, Start Dual Pixel RAW Optimizer) ' +
+  'or by dualpix extract on the command line';
+
+/** What a file of any readable format declares. Refuses all others by name. */
+export function headerOf(file) {
+  return formatOf(file).readHeader(file);
+}
+
+/** The format of a file, by its content. Refuses one that cannot be read. */
+export function formatOf(file) {
+  if (!file.bytes.length) refuse(file, 'is empty (0 bytes); copy it again');
+  const stranger = STRANGERS.find(([at, mark]) => startsWith(file.bytes, mark, at));
+  if (stranger?.[3]) refuse(file, `is ${stranger[2]}, which cannot be read here; ${HOW_TO_EXPORT}`);
+  const kind = FORMATS.find((one) => one.recognises(file.bytes));
+  if (kind) return kind;
+  const names = FORMATS.flatMap((one) => one.names ?? [one.name]);
+  const list = names.length > 1 ? `${names.slice(0, -1).join(', ')} or ${names.at(-1)}` : names[0];
+  const named = stranger ? ` (it looks like ${stranger[2]})` : '';
+  return refuse(file, `is not a ${list} file${named}; convert it to one of these, 16-bit if possible`);
+}

@@ -1,0 +1,53 @@
+/** Every kind of file gives what `dualpix.io` reads from it in Python: the same levels, metadata, notes and refusals. */
+
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+
+import { PictureError, readPicture } from '../index.js';
+import { expected, fileOf, skip, valuesOf } from './made.js';
+
+// What is read in Python alone, or refused there for another reason: by the part of the name.
+const OTHERWISE = /heic|\.jxl|zstd|jpeg\.tif|jpeg-tiles|jpeg-grey|tiff-jpeg|avif/;
+const digest = (bytes) => bytes && createHash('sha256').update(bytes).digest('hex');
+
+for (const [name, told] of Object.entries(expected())) {
+  test(name, { skip }, async () => {
+    if (told.error || OTHERWISE.test(name)) {
+      await assert.rejects(readPicture(fileOf(name)), isSentence(name));
+      return;
+    }
+    const picture = await readPicture(fileOf(name));
+    for (const what of ['width', 'height', 'depth', 'grey', 'format']) assert.equal(picture[what], told[what], what);
+    assert.deepEqual(differences(picture, valuesOf(name)), { count: 0, largest: 0 });
+    const { metadata } = picture;
+    assert.equal(metadata.orientation, told.orientation);
+    for (const what of ['exif', 'xmp', 'photoshop']) assert.equal(digest(metadata[what]), told[what], what);
+    assert.deepEqual(metadata.texts, told.texts);
+    assert.deepEqual(metadata.density, told.density);
+    assert.deepEqual(picture.notes, told.notes);
+    if (!picture.notes.some((note) => note.includes('carried over as a colour profile'))) {
+      assert.equal(digest(metadata.icc), told.icc, 'icc');
+    }
+  });
+}
+
+function differences({ levels, white }, values) {
+  let [count, largest] = [0, 0];
+  for (let i = 0; i < levels.length; i++) {
+    const difference = Math.abs(Math.fround(levels[i] / white) - values[i]);
+    if (difference) count++;
+    largest = Math.max(largest, difference);
+  }
+  return { count: count + Math.abs(levels.length - values.length), largest };
+}
+
+/** One sentence that names the file. */
+export function isSentence(name) {
+  return (error) => {
+    assert.ok(error instanceof PictureError, `${error.stack}`);
+    assert.ok(error.message.startsWith(name) && error.message.endsWith('.'), error.message);
+    assert.ok(error.message.length < 300 && !/[\x00-\x1f]/.test(error.message), error.message);
+    return true;
+  };
+}
