@@ -104,8 +104,7 @@ class Local {
 
   async save(job, kind, { format, depth, strength }) {
     const wish = { format, depth: Number(depth), strength: Number(strength ?? 1) };
-    const software = document.documentElement.dataset.software;
-    const { bytes, mime, ending } = await this.#worked.ask("save", { wish, software });
+    const { bytes, mime, ending } = await this.#worked.ask("save", { wish });
     this.#job.fetched = true;
     return { blob: new Blob([bytes], { type: mime }), ending };
   }

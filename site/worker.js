@@ -44,7 +44,10 @@ const CALLS = {
   },
   async stop() { isStopped = true; },
   async picture({ name }) { return job.picture(name); },
-  async save({ wish, software }) { return job.save(wish, software); },
+  async save({ wish }) {
+    const { version, network: name, weights } = (await networkOf(() => {})).manifest;
+    return job.save(wish, `dualpix ${version}, ${name}, weights ${weights}`);
+  },
   async forget() { job = null; },
 };
 
