@@ -7,7 +7,20 @@ const isPhone = navigator.userAgentData?.mobile
   ?? (/Mobi|Android|iPhone|iPad/.test(navigator.userAgent) || (/Mac/.test(navigator.userAgent) && navigator.maxTouchPoints > 1));
 const LOST = "The part of the page that computes has ended, probably for lack of memory; load the page again, and close other"
   + " tabs or make both views smaller.";
+const NO_PLANES = "The disparity of single pixels is not computed in the browser.";
 const BUSY = "The page is still computing; wait for it, or stop it.";
+
+// What the address may ask for: `?memory=800` (megabytes that computing may take), `?engine=wasm` (no GPU).
+function asked() {
+  const given = new URLSearchParams(location.search), memory = given.get("memory"), engine = given.get("engine");
+  if (memory !== null && !(Number(memory) > 0)) {
+    throw new Problem(`The memory in the address cannot be ${memory}; give a number of megabytes, such as ?memory=800.`);
+  }
+  if (engine !== null && !["webgpu", "wasm"].includes(engine)) {
+    throw new Problem(`There is no engine ${engine}; give ?engine=webgpu or ?engine=wasm in the address, or neither.`);
+  }
+  return { memory: memory === null ? null : 1e6 * Number(memory), engine, isPhone };
+}
 
 // The worker, asked by messages.
 class Worked {
@@ -53,8 +66,9 @@ class Local {
   #pictures = new Map(); // addresses, by name
   #ids = 0;
 
-  constructor() {
-    this.#worked.ask("prepare").catch(() => {}); // told when it is needed
+  constructor(options) {
+    this.options = options;
+    this.#worked.ask("prepare", options).catch(() => {}); // told when it is needed
     addEventListener("beforeunload", (event) => {
       const state = this.#job?.state;
       if (state === "running" || (state === "done" && !this.#job.fetched)) event.preventDefault();
@@ -94,6 +108,7 @@ class Local {
   }
 
   async picture(job, name) {
+    if (name === "planes") throw new Problem(NO_PLANES);
     const key = `${name} ${job.version}`;
     if (!this.#pictures.has(key)) {
       const { bytes, mime } = await this.#worked.ask("picture", { name });
@@ -122,15 +137,14 @@ class Local {
     await this.#attempt(mine, async () => {
       const { check, notes } = await this.#worked.ask(call, given);
       this.#drop();
-      Object.assign(mine, { state: mine.stopping ? "failed" : "ready", stopping: false, check, notes, version: mine.version + 1 });
-      if (mine.state === "failed") mine.state = "ready";
+      Object.assign(mine, { state: "ready", stopping: false, check, notes, version: mine.version + 1 });
     });
   }
 
   async #deblur(mine) {
     Object.assign(mine, { state: "running", problem: null, bands_done: 0, bands: 0, since: performance.now() });
     await this.#attempt(mine, async () => {
-      const { notes, ...told } = await this.#worked.ask("deblur", { isPhone }, (news) => Object.assign(mine, news));
+      const { notes, ...told } = await this.#worked.ask("deblur", this.options, (news) => Object.assign(mine, news));
       Object.assign(mine, told, {
         state: "done", stopping: false, fetched: false, version: mine.version + 1, notes: [...new Set([...mine.notes, ...notes])],
       });
@@ -161,6 +175,7 @@ class Local {
 }
 
 export async function open() {
+  const options = asked();
   await isolate();
-  return new Local();
+  return new Local(options);
 }

@@ -12,8 +12,8 @@ let isStopped = false;
 
 const pause = () => new Promise((done) => setTimeout(done, 0)); // lets messages in
 
-function networkOf(tell) {
-  network ??= startNetwork(tell).catch((error) => {
+function networkOf({ engine }, tell) {
+  network ??= startNetwork(engine, tell).catch((error) => {
     network = null; // another try may go well
     throw error;
   });
@@ -23,7 +23,7 @@ function networkOf(tell) {
 const shown = () => ({ check: job.check, notes: job.notes });
 
 const CALLS = {
-  async prepare(_, tell) { return (await networkOf((words) => tell({ words }))).told; },
+  async prepare(options) { return (await networkOf(options)).told; },
   async open({ files, layout }) {
     job = null; // its memory is needed
     job = await Job.open(files, layout);
@@ -33,10 +33,10 @@ const CALLS = {
     job.swap();
     return shown();
   },
-  async deblur({ isPhone }, tell) {
+  async deblur(options, tell) {
     isStopped = false;
-    const ready = await networkOf((words) => tell({ words }));
-    return job.deblur(ready, LIMITS[isPhone ? "phone" : "desktop"], async (bands_done, bands) => {
+    const limits = options.memory ? [options.memory] : LIMITS[options.isPhone ? "phone" : "desktop"];
+    return job.deblur(await networkOf(options), limits, async (bands_done, bands) => {
       tell({ bands_done, bands });
       await pause();
       if (isStopped) throw new Stopped();
@@ -45,7 +45,7 @@ const CALLS = {
   async stop() { isStopped = true; },
   async picture({ name }) { return job.picture(name); },
   async save({ wish }) {
-    const { version, network: name, weights } = (await networkOf(() => {})).manifest;
+    const { version, network: name, weights } = (await network).manifest;
     return job.save(wish, `dualpix ${version}, ${name}, weights ${weights}`);
   },
   async forget() { job = null; },

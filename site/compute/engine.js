@@ -12,14 +12,15 @@ const ENGINES = {
 // A function of one instruction of 128 bits, which is valid only where the browser has those.
 const SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
 
-// `tell(words)` is called with what is being done. Throws a ComputeError where nothing computes here.
-export async function startNetwork(tell = () => {}) {
+// `engine`: "webgpu" or "wasm", or null to choose; `tell(words)` is called with what is being done. Throws a ComputeError where nothing computes here.
+export async function startNetwork(engine, tell = () => {}) {
+  requireSimd();
   const base = new URL("../network/", import.meta.url);
   const manifest = await (await get(new URL("network.json", base))).json();
   const content = await fetched(new URL(manifest.file, base), "the network", tell);
   await check(content, manifest);
   const notes = [];
-  for (const kind of await kinds()) {
+  for (const kind of engine ? [engine] : await kinds()) {
     try {
       tell(`Starting ${kind === "webgpu" ? "WebGPU" : "WebAssembly"}`);
       const network = await start(kind, content, manifest, tell);
@@ -35,11 +36,14 @@ export async function startNetwork(tell = () => {}) {
 }
 
 async function kinds() {
+  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
+  return adapter && !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter) ? ["webgpu", "wasm"] : ["wasm"];
+}
+
+function requireSimd() {
   if (!WebAssembly.validate(new Uint8Array(SIMD))) {
     throw new ComputeError("This browser's WebAssembly has no 128-bit instructions (SIMD), which computing needs; use a current one.");
   }
-  const adapter = await navigator.gpu?.requestAdapter().catch(() => null);
-  return adapter && !(adapter.info?.isFallbackAdapter ?? adapter.isFallbackAdapter) ? ["webgpu", "wasm"] : ["wasm"];
 }
 
 async function start(kind, content, manifest, tell) {

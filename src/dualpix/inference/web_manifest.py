@@ -26,7 +26,7 @@ PROBE_ROWS, PROBE_WIDTH = 64, 512
 CHECK_ROWS, CHECK_WIDTH = 16, 48
 """Of the small pair in the file; they divide by what any network here needs."""
 
-WORKSPACE_FACTOR = 1.3
+WORKSPACE_FACTOR = 0.85
 """Memory of an engine in WebAssembly over that of the tensors that live at once (`results/browser.md`)."""
 
 
