@@ -84,6 +84,7 @@ def _page(content: bytes) -> bytes:
 
 def copy_scripts() -> None:
     """What computes, what reads and writes files, and the decoders that it needs."""
+    write("licence.txt", (SITE.parent / "LICENSE").read_bytes())
     for name in (*SCRIPTS, *PAGES):
         write(name, (SITE / name).read_bytes())
     for folder, kinds in (("compute", "*.js"), ("files", "*.js"), ("vendor", "*")):

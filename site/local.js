@@ -10,16 +10,18 @@ const LOST = "The part of the page that computes has ended, probably for lack of
 const NO_PLANES = "The disparity of single pixels is not computed in the browser.";
 const BUSY = "The page is still computing; wait for it, or stop it.";
 
-// What the address may ask for: `?memory=800` (megabytes that computing may take), `?engine=wasm` (no GPU).
+// What the address may ask for: `?memory=800` (megabytes that computing may take), `?engine=wasm` (no GPU), `?threads=1`.
 function asked() {
-  const given = new URLSearchParams(location.search), memory = given.get("memory"), engine = given.get("engine");
-  if (memory !== null && !(Number(memory) > 0)) {
-    throw new Problem(`The memory in the address cannot be ${memory}; give a number of megabytes, such as ?memory=800.`);
-  }
+  const given = new URLSearchParams(location.search), engine = given.get("engine");
+  const [memory, threads] = ["memory", "threads"].map((name) => {
+    const text = given.get(name);
+    if (text === null || /^[1-9]\d*$/.test(text)) return text && Number(text);
+    throw new Problem(`${name} in the address cannot be ${text}; give a whole number, such as ?memory=800 or ?threads=2.`);
+  });
   if (engine !== null && !["webgpu", "wasm"].includes(engine)) {
     throw new Problem(`There is no engine ${engine}; give ?engine=webgpu or ?engine=wasm in the address, or neither.`);
   }
-  return { memory: memory === null ? null : 1e6 * Number(memory), engine, isPhone };
+  return { memory: memory && 1e6 * memory, threads, engine, isPhone };
 }
 
 // The worker, asked by messages.

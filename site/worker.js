@@ -12,8 +12,8 @@ let isStopped = false;
 
 const pause = () => new Promise((done) => setTimeout(done, 0)); // lets messages in
 
-function networkOf({ engine }, tell) {
-  network ??= startNetwork(engine, tell).catch((error) => {
+function networkOf(options) {
+  network ??= startNetwork(options).catch((error) => {
     network = null; // another try may go well
     throw error;
   });

@@ -50,7 +50,7 @@ CHANGES: dict[str, Callable[[Tensor, Tensor], Pair]] = {
     "swapped": lambda left, right: (right, left),
     "upright": lambda left, right: (left.rot90(1, (1, 2)), right.rot90(1, (1, 2))),
     "upright the other way": lambda left, right: (left.rot90(-1, (1, 2)), right.rot90(-1, (1, 2))),
-    "identical": lambda left, right: (left, left),
+    "brighter": lambda left, right: (left * 0.7, right),
     "coded twice": lambda left, right: (left, coded(left, 80)),
     "mirrored": lambda left, right: (left, right.flip(2)),
     "upside down": lambda left, right: (left, right.flip(1)),

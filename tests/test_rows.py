@@ -123,6 +123,7 @@ GUARDS |= {
     "test_plugins",
     "test_private_members",
     "test_fuzz",
+    "test_site",
 }
 
 

@@ -12,18 +12,17 @@ const ENGINES = {
 // A function of one instruction of 128 bits, which is valid only where the browser has those.
 const SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
 
-// `engine`: "webgpu" or "wasm", or null to choose; `tell(words)` is called with what is being done. Throws a ComputeError where nothing computes here.
-export async function startNetwork(engine, tell = () => {}) {
+// `engine`: "webgpu" or "wasm", and `threads`; null to choose. Throws a ComputeError where nothing computes here.
+export async function startNetwork({ engine, threads }) {
   requireSimd();
   const base = new URL("../network/", import.meta.url);
   const manifest = await (await get(new URL("network.json", base))).json();
-  const content = await fetched(new URL(manifest.file, base), "the network", tell);
+  const content = await fetched(new URL(manifest.file, base));
   await check(content, manifest);
   const notes = [];
   for (const kind of engine ? [engine] : await kinds()) {
     try {
-      tell(`Starting ${kind === "webgpu" ? "WebGPU" : "WebAssembly"}`);
-      const network = await start(kind, content, manifest, tell);
+      const network = await start(kind, threads ?? MOST_THREADS, content, manifest);
       const off = await network.error();
       if (off < MOST_OFF) return Object.assign(network, { notes });
       notes.push(`${network.told} computes wrongly in this browser (off by ${off.toFixed(3)}), so it was not used.`);
@@ -46,14 +45,14 @@ function requireSimd() {
   }
 }
 
-async function start(kind, content, manifest, tell) {
+async function start(kind, most, content, manifest) {
   const { script, binary } = ENGINES[kind];
   const engines = new URL("../engine/", import.meta.url);
   const ort = await import(new URL(script, engines));
-  const threads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, MOST_THREADS) : 1;
+  const threads = self.crossOriginIsolated ? Math.min(navigator.hardwareConcurrency || 1, most) : 1;
   ort.env.wasm.numThreads = kind === "webgpu" ? 1 : threads;
   ort.env.wasm.wasmPaths = { mjs: new URL(`${binary}.mjs`, engines).href };
-  ort.env.wasm.wasmBinary = await fetched(new URL(`${binary}.wasm.gz`, engines), "the engine", tell);
+  ort.env.wasm.wasmBinary = await fetched(new URL(`${binary}.wasm.gz`, engines));
   ort.env.logLevel = "error";
   const session = await ort.InferenceSession.create(content, { executionProviders: [kind] });
   const words = threads > 1 ? `WebAssembly with ${threads} threads` : "WebAssembly with one thread";
@@ -72,17 +71,8 @@ async function get(address) {
 }
 
 // The bytes of a file, unpacked whether or not the server has done so already.
-async function fetched(address, what, tell) {
-  const answer = await get(address), total = Number(answer.headers.get("content-length")), parts = [];
-  let done = 0;
-  for (const reader = answer.body.getReader();;) {
-    const { value, done: isOver } = await reader.read();
-    if (isOver) break;
-    parts.push(value);
-    done += value.length;
-    tell(`Loading ${what}: ${(done / 1e6).toFixed(1)}${total >= done ? ` of ${(total / 1e6).toFixed(1)}` : ""} MB`);
-  }
-  const blob = new Blob(parts), start = new Uint8Array(await blob.slice(0, 2).arrayBuffer());
+async function fetched(address) {
+  const blob = await (await get(address)).blob(), start = new Uint8Array(await blob.slice(0, 2).arrayBuffer());
   const isPacked = start[0] === 0x1f && start[1] === 0x8b;
   const stream = isPacked ? blob.stream().pipeThrough(new DecompressionStream("gzip")) : blob.stream();
   return new Uint8Array(await new Response(stream).arrayBuffer());
