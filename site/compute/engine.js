@@ -53,8 +53,8 @@ async function start(kind, most, content, manifest) {
   ort.env.wasm.numThreads = kind === "webgpu" ? 1 : threads;
   ort.env.wasm.wasmPaths = { mjs: new URL(`${binary}.mjs`, engines).href };
   ort.env.wasm.wasmBinary = await fetched(new URL(`${binary}.wasm.gz`, engines));
-  ort.env.logLevel = "error";
-  const session = await ort.InferenceSession.create(content, { executionProviders: [kind] });
+  ort.env.logLevel = "error"; // not which small operations stay on the processor
+  const session = await ort.InferenceSession.create(content, { executionProviders: [kind], logSeverityLevel: 3 });
   const words = threads > 1 ? `WebAssembly with ${threads} threads` : "WebAssembly with one thread";
   return new Network(session, ort.Tensor, manifest, kind === "webgpu" ? "WebGPU" : words);
 }
