@@ -26,7 +26,7 @@ export class TooLongError extends DamageError {
  * @returns {never}
  */
 export function refuse(file, what) {
-  throw new PictureError(`${file.name} ${what}.`);
+  throw new PictureError(`${file.name} ${what}.`.replace(/[\x00-\x1f\x7f]/g, '?')); // a damaged file may name its parts
 }
 
 /** For a file that ends before its pixels do. */

@@ -1,6 +1,8 @@
 /** The formats of picture files: one file for each, and one line here. */
 
+import { AVIF } from './avif.js';
 import { startsWith } from './bytes.js';
+import { HOW_TO_EXPORT } from './canon.js';
 import { refuse } from './errors.js';
 import { JPEG } from './jpeg.js';
 import { NETPBM } from './netpbm.js';
@@ -9,7 +11,7 @@ import { TIFF } from './tiff.js';
 import { WEBP } from './webp.js';
 
 /** Messages list formats in this order. */
-export const FORMATS = [PNG, TIFF, JPEG, WEBP, NETPBM];
+export const FORMATS = [PNG, TIFF, JPEG, WEBP, AVIF, NETPBM];
 
 /** For a file dialog. */
 export const ACCEPT = FORMATS.flatMap((kind) => [...kind.endings, kind.mime]).join(',');
@@ -41,10 +43,6 @@ const STRANGERS = [
   [0, 'PK\x03\x04', 'a zip archive'],
   [0, '%PDF', 'PDF'],
 ];
-
-export const HOW_TO_EXPORT =
-  'export its two views as 16-bit TIFF in Canon Digital Photo Professional (Tools, Start Dual Pixel RAW Optimizer) ' +
-  'or by dualpix extract on the command line';
 
 /** What a file of any readable format declares. Refuses all others by name. */
 export function headerOf(file) {

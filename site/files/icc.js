@@ -173,6 +173,7 @@ function curveOf(tag) {
   const view = viewOf(tag);
   if (latin1(tag.subarray(0, 4)) === 'para') return parametric(view.getUint16(8), tag);
   const count = view.getUint32(8);
+  if (12 + 2 * count > tag.length) throw new RangeError('a curve that is cut short');
   if (count === 0) return (value) => value;
   if (count === 1) return (value) => value ** (view.getUint16(12) / 256);
   return (value) => {
@@ -184,6 +185,7 @@ function curveOf(tag) {
 }
 
 function parametric(kind, tag) {
+  if (kind > 4) throw new RangeError('an unknown kind of curve');
   const [g, a = 1, b = 0, c = 0, d = 0, e = 0, f = 0] = numbersOf(tag, 12, [1, 3, 4, 5, 7][kind]);
   return {
     0: (x) => x ** g,

@@ -192,7 +192,7 @@ async function encode({ levels, width, height, channels, depth, little }) {
     [256, numbers(width)], [257, numbers(height)], [258, shorts(...Array(channels).fill(depth))], [259, shorts(DEFLATE)],
     [262, shorts(channels === 1 ? GREY : RGB)], [STRIP_OFFSETS, numbers(...offsetsOf(strips))], [277, shorts(channels)],
     [278, numbers(rows)], [STRIP_LENGTHS, numbers(...strips.filter((_, i) => i % 2 === 0).map((strip) => strip.length))],
-    [282, one], [283, one], [296, shorts(1)], [317, shorts(HORIZONTAL)], [339, shorts(...Array(channels).fill(1))],
+    [282, one], [283, one], [296, shorts(1)], [284, shorts(1)], [317, shorts(HORIZONTAL)],
   ]);
   const at = 8 + strips.reduce((sum, strip) => sum + strip.length, 0);
   const head = joined(little ? packed(true, 'HHI', 0x4949, 42, at) : packed(false, 'HHI', 0x4d4d, 42, at));

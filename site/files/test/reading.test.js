@@ -5,10 +5,10 @@ import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 
 import { PictureError, readPicture } from '../index.js';
-import { expected, fileOf, skip, valuesOf } from './made.js';
+import { differences, expected, fileOf, skip, valuesOf } from '../testing/made.js';
 
 // What is read in Python alone, or refused there for another reason: by the part of the name.
-const OTHERWISE = /heic|\.jxl|zstd|jpeg\.tif|jpeg-tiles|jpeg-grey|tiff-jpeg|avif/;
+const OTHERWISE = /heic|\.jxl|zstd|jpeg\.tif|jpeg-tiles|jpeg-grey|tiff-jpeg/;
 const digest = (bytes) => bytes && createHash('sha256').update(bytes).digest('hex');
 
 for (const [name, told] of Object.entries(expected())) {
@@ -19,7 +19,10 @@ for (const [name, told] of Object.entries(expected())) {
     }
     const picture = await readPicture(fileOf(name));
     for (const what of ['width', 'height', 'depth', 'grey', 'format']) assert.equal(picture[what], told[what], what);
-    assert.deepEqual(differences(picture, valuesOf(name)), { count: 0, largest: 0 });
+    const { count, largest } = differences(picture.levels, picture.white, valuesOf(name));
+    // Eight bits of AVIF lie in YCbCr, which two builds of libavif turn to RGB with different rounding.
+    if (name.endsWith('.avif') && picture.depth === 8) assert.ok(largest < 1.01 / 255, `${largest}`);
+    else assert.equal(count, 0, `${count} levels differ, by up to ${largest}`);
     const { metadata } = picture;
     assert.equal(metadata.orientation, told.orientation);
     for (const what of ['exif', 'xmp', 'photoshop']) assert.equal(digest(metadata[what]), told[what], what);
@@ -32,18 +35,8 @@ for (const [name, told] of Object.entries(expected())) {
   });
 }
 
-function differences({ levels, white }, values) {
-  let [count, largest] = [0, 0];
-  for (let i = 0; i < levels.length; i++) {
-    const difference = Math.abs(Math.fround(levels[i] / white) - values[i]);
-    if (difference) count++;
-    largest = Math.max(largest, difference);
-  }
-  return { count: count + Math.abs(levels.length - values.length), largest };
-}
-
 /** One sentence that names the file. */
-export function isSentence(name) {
+function isSentence(name) {
   return (error) => {
     assert.ok(error instanceof PictureError, `${error.stack}`);
     assert.ok(error.message.startsWith(name) && error.message.endsWith('.'), error.message);

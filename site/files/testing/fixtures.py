@@ -1,8 +1,10 @@
 """Make picture files of every kind, and write down what `dualpix` reads from them, for the tests in JavaScript.
 
-    python site/files/test/fixtures.py FOLDER
+    python site/files/testing/fixtures.py FOLDER [NUMBER]
 
-FOLDER gets the files, `expected.json` with what `dualpix.io` says of each, and their levels as `NAME.f32`.
+FOLDER gets the files, `expected.json` with what `dualpix.io` says of each, and their levels as `NAME.f32`; FOLDER/broken
+gets files that were broken at random, of which nothing is known but that reading them must end well: as many of each kind
+as a second argument says.
 """
 
 import hashlib
@@ -13,6 +15,7 @@ import struct
 import sys
 import zlib
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import imagecodecs
@@ -21,10 +24,12 @@ import tifffile
 from PIL import Image, ImageCms
 
 ROOT = Path(__file__).parents[3]
-sys.path += [str(ROOT / "tests"), str(ROOT / "benchmarks")]
+sys.path += [str(ROOT / "tests"), str(ROOT / "benchmarks"), str(Path(__file__).parent)]
 
 from camera_exif import exif, focus_range, ratio, short  # noqa: E402
 from fuzzing.files import FILES  # noqa: E402
+from fuzzing.mutations import mutate  # noqa: E402
+from fixture_pairs import adobe_rgb, write_pairs  # noqa: E402
 from picture_files import by_pillow, chunk, every_kind, png, smooth, tiff, tiff_by_library  # noqa: E402
 
 from dualpix.errors import DualpixError  # noqa: E402
@@ -41,9 +46,7 @@ IPTC = b"\x1c\x02\x78\0\x09A caption"
 RESOURCES = b"8BIM\x04\x04\0\0" + struct.pack(">I", len(IPTC)) + IPTC
 
 
-def adobe_rgb() -> bytes:
-    corners = [0.64, 0.33, 1, 0.21, 0.71, 1, 0.15, 0.06, 1]
-    return bytes(imagecodecs.cms_profile("rgb", whitepoint=[0.3127, 0.329, 1], primaries=corners, gamma=563 / 256))
+TRAINED = ("weights", "state", "recipe", "ifan", "keras")  # kinds of files that take long to make
 
 
 def srgb() -> bytes:
@@ -109,7 +112,7 @@ def tiffs() -> dict[str, bytes]:
         made[f"tiff-{name}{'-planes' if planes else ''}.tif"] = tiff_by_library(levels, **options)
     big = {"bigtiff": True, "compression": "lzw", "predictor": True, "byteorder": ">"}
     made["tiff-big.tif"] = tiff_by_library(smooth(np.uint16), **big)
-    made["tiff-grey-alpha.tif"] = tiff_by_library(smooth(np.uint16)[:, :, :2].copy(), photometric="minisblack")
+    made["tiff-grey-alpha.tif"] = tiff_by_library(smooth(np.uint16)[:, :, :2].copy(), photometric="minisblack", extrasamples=[2], planarconfig="contig")
     for kind in (np.float16, np.float32, np.float64):
         levels = (smooth(np.uint16) / 65535).astype(kind)
         made[f"tiff-{np.dtype(kind).name}.tif"] = tiff_by_library(levels)
@@ -193,11 +196,30 @@ def jpegs() -> dict[str, bytes]:
     return made
 
 
+def avifs() -> dict[str, bytes]:
+    deep, made = smooth(np.uint16, height=61, width=83), {}
+    for bits in (8, 10, 12):
+        levels = smooth() if bits == 8 else deep >> (16 - bits)
+        made[f"avif-{bits}.avif"] = bytes(imagecodecs.avif_encode(levels, level=95, bitspersample=bits))
+    made["avif-grey.avif"] = bytes(imagecodecs.avif_encode(smooth()[:, :, 0].copy(), level=95))
+    clear = Image.fromarray(np.dstack([smooth(), smooth()[:, :, :1]]))
+    for name, picture, more in (("noted", Image.fromarray(smooth()), {"icc_profile": adobe_rgb(), "xmp": XMP}),
+                                ("420", Image.fromarray(smooth()), {"subsampling": "4:2:0"}), ("clear", clear, {})):  # fmt: skip
+        buffer = io.BytesIO()
+        picture.save(buffer, "AVIF", exif=camera_exif(), **more)
+        made[f"avif-{name}.avif"] = buffer.getvalue()
+    for orientation in range(1, 9):
+        buffer = io.BytesIO()
+        Image.fromarray(smooth()).save(buffer, "AVIF", exif=with_orientation(orientation))
+        made[f"avif-turned-{orientation}.avif"] = buffer.getvalue()
+    return made
+
+
 def files() -> dict[str, bytes]:
     kinds = {f"kind-{kind.name}": kind.content for kind in every_kind()}
-    others = {name: make() for name, make in FILES.items() if not name.startswith(("manifest", "journal", "log"))}
+    others = {name: make() for name, make in FILES.items() if name not in TRAINED}
     known = {f"made-{name}{file.ending}": file.content for name, file in others.items() if file.readers == "picture"}
-    return kinds | known | tiffs() | pngs() | noted() | jpegs() | damaged()
+    return kinds | known | tiffs() | pngs() | noted() | jpegs() | avifs() | damaged()
 
 
 def damaged() -> dict[str, bytes]:
@@ -253,7 +275,16 @@ def told(path: Path) -> dict[str, Any]:
     }
 
 
-def main(folder: Path) -> None:
+def break_files(folder: Path, number: int) -> None:
+    folder.mkdir(exist_ok=True)
+    for kind, make in FILES.items():
+        file = make() if kind not in TRAINED else None
+        for count in range(number if file and file.readers in ("picture", "views") else 0):
+            broken = mutate(file.content, Random(f"site {kind} {count}"))
+            (folder / f"{kind}-{count}{file.ending}").write_bytes(broken)
+
+
+def main(folder: Path, number: int = 12) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     expected = {}
     for name, content in files().items():
@@ -261,7 +292,9 @@ def main(folder: Path) -> None:
         path.write_bytes(content)
         expected[name] = told(path)
     (folder / "expected.json").write_text(json.dumps(expected))
+    break_files(folder / "broken", number)
+    write_pairs(folder / "pairs")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *map(int, sys.argv[2:]))
