@@ -6,6 +6,7 @@ end that computes in the browser. What the page loads is packed here, since few 
 
 import gzip
 import hashlib
+import html
 import json
 import shutil
 import sys
@@ -25,7 +26,7 @@ EXPORTED = SITE / "_network"
 RUNTIME = SITE / "node_modules" / "onnxruntime-web" / "dist"
 
 SCRIPTS = ("local.js", "isolating.js", "worker.js")
-PAGES = ("about.html", "manifest.webmanifest", "icon-192.png", "icon-512.png")
+PAGES = ("manifest.webmanifest", "icon-192.png", "icon-512.png")
 ENGINES = (
     ("ort.wasm.min.mjs", "ort-wasm-simd-threaded"),
     ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify"),
@@ -87,9 +88,19 @@ def copy_scripts() -> None:
     write("licence.txt", (SITE.parent / "LICENSE").read_bytes())
     for name in (*SCRIPTS, *PAGES):
         write(name, (SITE / name).read_bytes())
+    write("about.html", about().encode())
     for folder, kinds in (("compute", "*.js"), ("files", "*.js"), ("vendor", "*")):
         for file in sorted((SITE / folder).glob(kinds)):
             write(f"{folder}/{file.name}", file.read_bytes())
+
+
+def about() -> str:
+    """The page that names what others made, with the decoders that `files/licences.json` lists."""
+    rows = [
+        f"<li><b>{html.escape(one['name'])}</b> by {html.escape(one['by'])}: {html.escape(one['licence'])}.</li>"
+        for one in json.loads((SITE / "files" / "licences.json").read_text())
+    ]
+    return (SITE / "about.html").read_text().replace("{{licences}}", "\n".join(rows))
 
 
 def copy_engines() -> None:
