@@ -78,8 +78,8 @@ def test_files_are_those_that_the_command_line_writes(
         ("focus=40", "Nothing in this picture has a disparity of 40 px"),
         ("focus=1&focus_at=1,1", "focus and focus_at each ask for one"),
         ("focus_at=96,3", "96,3 lies outside of the picture of 96 x 64 pixels"),
-        ("aperture=2&keep=behind", "leave out keep and strength"),
-        ("aperture=2&strength=0.5", "leave out keep and strength"),
+        ("aperture=2&keep=behind", "leave out keep, mask, strength"),
+        ("aperture=2&strength=0.5", "leave out keep, mask, strength"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(refocusable: tuple[Client, str], query: str, says: str) -> None:
@@ -148,11 +148,11 @@ note();
 part("focus").value = 0.5;
 for (const kind of ["input", "change"]) part("focus").dispatchEvent(new Event(kind));
 note();
-const [{ min, max }, isOffered] = [part("focus"), !part("refocus").hidden];
+const [{ min, max }, isOffered] = [part("focus"), !part("anew").hidden];
 asked.offer(null, [20, 12], null);
 note();
 const names = [0, 1, 2.5].map(apertureName);
-const offers = [isOffered, !part("refocus").hidden];
+const offers = [isOffered, !part("anew").hidden];
 console.log(JSON.stringify({ places, found, queries, names, changes, min, max, offers }));
 """)
     line = [str(NODE), "asking.mjs"]

@@ -217,6 +217,21 @@ def find_maps(
         turn="none",
         metres=optics,
     )
+    return lay_maps(maps, views, found, optics, mask)
+
+
+def lay_maps(
+    maps: Maps, views: Views, found: Disparity, optics: Optics | None = None, mask: Tensor | None = None
+) -> FoundMaps:
+    """Turn what was found of `views`, along the rows, the way they lie in their files.
+
+    Args:
+        maps: What is wanted.
+        views: The pair, laid along the rows.
+        found: What `disparity` found of it.
+        optics: By which its depth was found.
+        mask: As `find_maps` takes it.
+    """
     turned = Disparity(
         restore_orientation(found.disparity_px, views),
         restore_orientation(found.confidence, views),

@@ -1,9 +1,8 @@
 """The routes: each parses a request, calls the jobs, and answers."""
 
 import asyncio
-import os
+import base64
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import Future
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -13,12 +12,11 @@ from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from dualpix import __version__
 from dualpix.inference.blending import ALL
-from dualpix.io.formats import FORMAT_OF
 from dualpix.pairs import SOURCES, TURNS
 from dualpix.pairs.turning import AUTO
 from dualpix.web import pipeline, uploads
@@ -28,14 +26,14 @@ from dualpix.web.http_errors import HttpError
 from dualpix.web.job import DONE, Job, http_error_of
 from dualpix.web.jobs import Jobs
 from dualpix.web.openapi import describe
-from dualpix.web.parts import file_of, kept_of, refocus_of, sweep_of
+from dualpix.web.parts import file_of, map_of, optics_of, part_of, refocus_of, sweep_of
 from dualpix.web.planes import PLANES_PICTURE
 from dualpix.web.refocusing import PREVIEW_PX
+from dualpix.web.sending import made, stream
 from dualpix.web.uploads import Form
 from dualpix.web.workers import Make
 
 PICTURES = {"left": pipeline.LEFT, "right": pipeline.RIGHT, "disparity": pipeline.DISPARITY, "before": pipeline.BEFORE}
-CHUNK_BYTES = 2**18
 SWEEP_S = 30.0
 
 
@@ -66,6 +64,9 @@ def create_app(
         Route(f"{one}/planes", endpoints.picture(PLANES_PICTURE, of_result=True), methods=["GET"]),
         Route(f"{one}/result", endpoints.result, methods=["GET"]),
         Route(f"{one}/sweep", endpoints.sweep, methods=["GET"]),
+        Route(f"{one}/maps/{{kind}}", endpoints.map, methods=["GET"]),
+        Route(f"{one}/distances", endpoints.distances, methods=["GET"]),
+        Route(f"{one}/mask", endpoints.mask, methods=["POST"]),
     ]
     handlers: dict[Any, Any] = {
         HttpError: _refused,
@@ -150,12 +151,9 @@ class Endpoints:
 
     async def create(self, request: Request) -> Response:
         """Take in an upload and answer with the new job, status 202."""
-        kind = request.headers.get("content-type", "")
-        if kind.partition(";")[0].strip().lower() != "multipart/form-data":
-            raise HttpError(415, "Send the views as multipart/form-data, in the fields left and right.")
+        kind = _form_kind(request, "Send the views as multipart/form-data, in the fields left and right.")
         await run_in_threadpool(self._jobs.expire)
-        length = request.headers.get("content-length")
-        with self._jobs.admit(int(length) if length else None) as folder:
+        with self._jobs.admit(_length(request)) as folder:
             upload = await uploads.take_in(kind, request.stream(), folder, lambda size: self._jobs.wrote(folder, size))
             job = self._jobs.add(_upload_of(upload, folder), _yes(upload, "start", "yes"))
         # Relative, as all addresses are: a server in front of this one may serve it below a path.
@@ -197,26 +195,26 @@ class Endpoints:
         return answer
 
     async def preview(self, request: Request) -> Response:
-        """The result to look at; with `keep` or another focus, as it would be then."""
+        """The result to look at; with a part or another focus, as it would be then."""
         job, query = await run_in_threadpool(self._job, request), request.query_params
-        focus, keep = refocus_of(query, job), kept_of(query, job)
+        focus, part = refocus_of(query, job), part_of(query, job)
         if focus is not None:
             make: Make = partial(pipeline.render_refocused, focus=focus, suffix=".jpg", depth=8, longest_px=PREVIEW_PX)
-        elif keep is not None:
-            make = partial(pipeline.render, suffix=".jpg", depth=8, strength=ALL, keep=keep)
+        elif part is not None:
+            make = partial(pipeline.render, suffix=".jpg", depth=8, strength=ALL, part=part)
         else:
             return await run_in_threadpool(self.picture(pipeline.AFTER, of_result=True), request)
-        return await run_in_threadpool(stream, await self._made(job, make), lambda: None)
+        return await run_in_threadpool(stream, await made(self._jobs, job, make), lambda: None)
 
     async def result(self, request: Request) -> Response:
         """Make the result as a file, and answer with it."""
         job, query = await run_in_threadpool(self._job, request), request.query_params
         suffix, depth, strength = file_of(query)
-        version, focus, keep = job.version, refocus_of(query, job), kept_of(query, job)
-        make: Make = partial(pipeline.render, suffix=suffix, depth=depth, strength=strength, keep=keep)
+        version, focus, part = job.version, refocus_of(query, job), part_of(query, job)
+        make: Make = partial(pipeline.render, suffix=suffix, depth=depth, strength=strength, part=part)
         if focus is not None:
             make = partial(pipeline.render_refocused, focus=focus, suffix=suffix, depth=depth)
-        path = await self._made(job, make)
+        path = await made(self._jobs, job, make)
 
         def sent() -> None:
             if request.method == "GET":  # HEAD downloads nothing.
@@ -228,25 +226,62 @@ class Endpoints:
         """Make a moving picture of the focus going through the result, and answer with it."""
         job = await run_in_threadpool(self._job, request)
         focus = sweep_of(request.query_params, job)
-        path = await self._made(job, partial(pipeline.render_sweep, focus=focus))
+        path = await made(self._jobs, job, partial(pipeline.render_sweep, focus=focus))
         return await run_in_threadpool(stream, path, lambda: None)
 
-    async def _made(self, job: Job, make: Make) -> Path:
-        """The file of a result that `make` writes. Raises HttpError."""
-        made = self._jobs.render(job, make)
-        try:
-            return await asyncio.wait_for(asyncio.wrap_future(made), self._jobs.limits.render_s)
-        except TimeoutError:
-            made.add_done_callback(_throw_away)
-            raise HttpError(504, "Making the file took too long; try again.", retry_s=30) from None
-        except asyncio.CancelledError:
-            made.add_done_callback(_throw_away)
-            raise
-        except Exception as error:
-            raise http_error_of(error, job.upload.folder, job.upload.names) from error
+    async def map(self, request: Request) -> Response:
+        """Make a map beside the result, and answer with it."""
+        job = await run_in_threadpool(self._job, request)
+        wanted = map_of(request.path_params["kind"], request.query_params, job)
+        jobs = self._jobs
+        make = partial(pipeline.render_map, wanted=wanted, checkpoint=jobs.checkpoint, options=jobs.options)
+        return await run_in_threadpool(stream, await made(jobs, job, make), lambda: None)
+
+    async def distances(self, request: Request) -> Response:
+        """Find distances in metres, and answer with what there is to tell and a small picture of them."""
+        job, jobs = await run_in_threadpool(self._job, request), self._jobs
+        given, answer = optics_of(request.query_params), dict[str, Any]()
+
+        def make(upload: pipeline.Upload, checked: pipeline.Checked) -> Path:
+            path, told = pipeline.render_distances(upload, checked, given, jobs.checkpoint, jobs.options)
+            answer.update(told)
+            return path
+
+        path = await made(jobs, job, make)
+        answer["picture"] = base64.b64encode(path.read_bytes()).decode("ascii")
+        path.unlink()
+        return JSONResponse(answer)
+
+    async def mask(self, request: Request) -> Response:
+        """Take in the user's own mask, in place of an earlier one, and answer with the job, status 202."""
+        job, jobs = await run_in_threadpool(self._job, request), self._jobs
+        kind = _form_kind(request, "Send the mask as multipart/form-data, in the field mask.")
+        with jobs.admit_mask(job, _length(request)) as folder:
+            form = await uploads.take_in(
+                kind, request.stream(), folder, lambda size: jobs.wrote(folder, size), uploads.MASK
+            )
+            if "mask" not in form.paths:
+                raise HttpError(400, "Send the mask, a picture, in the field mask.")
+            path = form.paths["mask"]
+            make = partial(pipeline.fits, mask=path, name=form.names[path.name])
+            jobs.keep_mask(job, await made(jobs, job, make))
+        return JSONResponse(job.as_json(), 202)
 
     def _job(self, request: Request) -> Job:
         return self._jobs.find(request.path_params["job"])
+
+
+def _form_kind(request: Request, advice: str) -> str:
+    """The content type of a form, with its boundary. Raises HttpError 415 that says `advice`."""
+    kind = request.headers.get("content-type", "")
+    if kind.partition(";")[0].strip().lower() != "multipart/form-data":
+        raise HttpError(415, advice)
+    return kind
+
+
+def _length(request: Request) -> int | None:
+    length = request.headers.get("content-length")
+    return int(length) if length else None
 
 
 def _upload_of(form: Form, folder: Path) -> pipeline.Upload:
@@ -269,39 +304,3 @@ def _yes(form: Form, name: str, otherwise: str) -> bool:
     if value not in ("yes", "no", "true", "false", "1", "0"):
         raise HttpError(400, f"The field {name} must be yes or no.")
     return value in ("yes", "true", "1")
-
-
-def _throw_away(made: "Future[Path]") -> None:
-    """Delete a file that nobody waits for any more."""
-    with suppress(Exception):
-        made.result().unlink()
-
-
-def stream(path: Path, sent: Callable[[], None] | None = None) -> StreamingResponse:
-    """Answer with a file, in pieces.
-
-    Args:
-        path: The file.
-        sent: If given, the file is a download: browsers save it, it is deleted here, and `sent` is called when all of
-            it has been taken.
-
-    Raises:
-        FileNotFoundError: The job was deleted meanwhile.
-    """
-    file = path.open("rb")
-    length = os.fstat(file.fileno()).st_size
-    headers = {"content-length": str(length), "content-type": FORMAT_OF[path.suffix].mime_type}
-    if sent:
-        headers["content-disposition"] = "attachment"
-        with suppress(OSError):  # Where open files cannot be removed, it is removed with its job.
-            path.unlink()
-
-    async def pieces() -> AsyncIterator[bytes]:
-        with file:
-            while piece := await run_in_threadpool(file.read, CHUNK_BYTES):
-                yield piece
-                # Here and not after the loop: a client that has everything may leave, which ends this generator.
-                if sent and file.tell() == length:
-                    sent()
-
-    return StreamingResponse(pieces(), headers=headers)

@@ -10,8 +10,10 @@ import threading
 from collections import defaultdict
 
 LOG = logging.getLogger("dualpix.web")
-JOB_PATH = re.compile(r"/api/jobs/[^/]+(/(?:start|stop|swap|left|right|disparity|before|preview|result))?")
-PAGE_PATH = re.compile(r"/(?:\w+\.(?:js|css|svg))?")
+PARTS = "start|stop|swap|left|right|disparity|before|preview|result|planes|sweep|mask|distances"
+MAPS = "disparity|disparity-picture|confidence|depth-mask|metres|mask"
+JOB_PATH = re.compile(rf"/api/jobs/[^/]+(/(?:{PARTS}|maps/(?:{MAPS})))?")
+PAGE_PATH = re.compile(r"/(?:\w+\.(?:html|js|css|svg)|sample/\w+\.png)?")
 PATHS = ("/api/jobs", "/api/limits", "/openapi.json", "/health", "/ready", "/metrics")
 METRICS = {
     "dualpix_info": ("gauge", "1, with the version."),

@@ -11,6 +11,7 @@ from typing import Any
 from dualpix.errors import DualpixError, MachineError, ran_out_of_memory
 from dualpix.web import pipeline
 from dualpix.web.http_errors import HttpError
+from dualpix.web.planes import PLANES
 from dualpix.web.refocusing import Refocusable
 
 CHECKING, READY, WAITING, RUNNING, DONE, FAILED = "checking", "ready", "waiting", "running", "done", "failed"
@@ -104,6 +105,8 @@ class Job:
         plan: How the picture was computed.
         report: How much was changed, and whether such blur is known.
         refocusable: By what the result can be focused anew, if it can.
+        mask: The user's own.
+        masks: Counts them; the last one is there.
         failure: What to answer, if work failed.
         used_s: When the job was last asked for, on the monotonic clock.
         deadline_s: When its check must be over, on the monotonic clock.
@@ -130,6 +133,8 @@ class Job:
     plan: str | None = None
     report: str | None = None
     refocusable: Refocusable | None = None
+    mask: Path | None = None
+    masks: int = 0
     failure: HttpError | None = None
     used_s: float = field(default_factory=time.monotonic)
     deadline_s: float = 0.0
@@ -158,6 +163,8 @@ class Job:
             "plan": self.plan,
             "report": self.report,
             "refocus": self.refocusable.as_json() if self.state == DONE and self.refocusable else None,
+            "planes": self.state == DONE and (self.upload.folder / PLANES).exists(),
+            "mask": self.masks,
             "fetched": self.fetched,
             "status": self.failure.status if self.failure else 200,
             "error": self.failure.sentence if self.failure else None,

@@ -18,6 +18,7 @@ from dualpix.web.counters import Counters, Labels
 from dualpix.web.http_errors import USUAL_RETRY_S, HttpError, stopping
 from dualpix.web.job import ACTIVE, CHECKING, DONE, FAILED, GONE, READY, RUNNING, STATES, WAITING, Job, too_slow
 from dualpix.web.limits import Limits
+from dualpix.web.maps import FOUND, REFINED
 from dualpix.web.planes import PLANES, PLANES_PICTURE
 from dualpix.web.refocusing import SCENE
 from dualpix.web.space import Space
@@ -45,8 +46,9 @@ class Jobs:
         self._space = Space(root, self.limits.free_disk_bytes)
         self._numbers = 0
         self._lock = threading.RLock()
-        options = replace(options or DeblurOptions(), force=True)
-        self.workers = Workers(self._lock, checkpoint, options, self.limits, self._space, self.counters)
+        self.checkpoint = checkpoint
+        self.options = replace(options or DeblurOptions(), force=True)
+        self.workers = Workers(self._lock, checkpoint, self.options, self.limits, self._space, self.counters)
         self._files: list[Future[Path]] = []
 
     # ---- uploading, finding and removing
@@ -95,6 +97,42 @@ class Jobs:
             self._jobs[job.id] = job
             self.workers.check(job, start)
         return job
+
+    @contextmanager
+    def admit_mask(self, job: Job, size: int | None) -> Iterator[Path]:
+        """A context with a folder for a mask while it arrives, removed unless `keep_mask` takes what lies in it.
+
+        Args:
+            job: Whose mask it is.
+            size: Bytes of the upload; None if unknown.
+
+        Raises:
+            HttpError: 409 if there is no result yet, 503 if the disk is nearly full.
+        """
+        with self._lock:
+            self._require(job, DONE)
+            self._space.require(size or 0)
+            folder = Path(tempfile.mkdtemp(prefix="mask-", dir=job.upload.folder))
+            self._space.uploads[folder] = size or 0
+            job.holders += 1
+        try:
+            yield folder
+        finally:
+            with self._lock:
+                del self._space.uploads[folder]
+                job.holders -= 1
+                if job.is_removed and not job.holders:
+                    shutil.rmtree(job.upload.folder, ignore_errors=True)
+                elif job.mask is None or job.mask.parent != folder:
+                    shutil.rmtree(folder, ignore_errors=True)
+
+    def keep_mask(self, job: Job, path: Path) -> None:
+        """Make a file of `admit_mask` the mask of a job, and delete the one before."""
+        with self._lock:
+            before, job.mask = job.mask, path
+            job.masks += 1
+            if before is not None:
+                shutil.rmtree(before.parent, ignore_errors=True)
 
     def find(self, name: str) -> Job:
         """Return the job of that id. Raises HttpError 404."""
@@ -157,7 +195,7 @@ class Jobs:
                 pipeline.RESULT, pipeline.AFTER, pipeline.LEFT, pipeline.RIGHT, pipeline.DISPARITY, pipeline.BEFORE
             )
             job.refocusable = None
-            job.forget(PLANES, PLANES_PICTURE, SCENE)
+            job.forget(PLANES, PLANES_PICTURE, SCENE, FOUND, REFINED)
             self.workers.check(job, start=False)
 
     def start(self, job: Job) -> None:

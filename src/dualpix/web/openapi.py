@@ -6,6 +6,8 @@ from dualpix import __version__
 from dualpix.inference.focus import MOST_APERTURE, MOST_HIGHLIGHTS
 from dualpix.pairs import SOURCES, TURNS
 from dualpix.web.limits import Limits
+from dualpix.web.maps import KINDS
+from dualpix.web.parts import MAP_FILES
 
 Json = dict[str, Any]
 
@@ -35,9 +37,25 @@ JOB: Json = {
                 "orientation": {"type": "integer", "minimum": 1, "maximum": 8},
             },
         },
+        "planes": {"type": "boolean", "description": "Whether there is a disparity of the result."},
+        "mask": {"type": "integer", "description": "The number of the mask that was sent last; 0 if none was."},
         "fetched": {"type": "boolean", "description": "Whether the result has been downloaded."},
         "status": {"type": "integer", "description": "200, or the HTTP status that says what went wrong."},
         "error": {"type": ["string", "null"]},
+    },
+}
+DISTANCES: Json = {
+    "type": "object",
+    "required": ["told", "notes", "picture"],
+    "properties": {
+        "told": {"type": "string", "description": "The median distance and the optics that were used."},
+        "notes": {"type": "array", "items": {"type": "string"}},
+        "picture": {
+            "type": "string",
+            "contentEncoding": "base64",
+            "contentMediaType": "image/png",
+            "description": "Reduced: red x 65536 + green x 256 + blue is millimetres, 16777215 infinity.",
+        },
     },
 }
 ERROR: Json = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
@@ -102,7 +120,7 @@ def describe(limits: Limits) -> Json:
                 f"{one}/{name}": {
                     "parameters": [_ID],
                     "get": _operation(name, words, {"200": _content(kind, FILE)}, ["404", "409", "422", "503", "504"])
-                    | ({"parameters": [KEEP, *_focus()]} if name == "preview" else {}),
+                    | ({"parameters": [KEEP, MASK, *_focus()]} if name == "preview" else {}),
                 }
                 for name, (words, kind) in PICTURES.items()
             },
@@ -114,8 +132,21 @@ def describe(limits: Limits) -> Json:
                                   ["400", "404", "409", "422", "429", "503", "504"])
                 | {"parameters": [given for given in _focus() if not given["name"].startswith("focus")]},
             },
+            f"{one}/mask": {
+                "parameters": [_ID],
+                "post": _operation("mask", "Send a mask, a picture as large as the views: white is made sharp.",
+                                   _job("202"), ["400", "404", "408", "409", "413", "415", "422", "503"])
+                | {"requestBody": _form({"mask": FILE | {"description": "A picture."}}, "mask")},
+            },
+            f"{one}/maps/{{kind}}": {"parameters": [_ID, _kind()], "get": _map()},
+            f"{one}/distances": {
+                "parameters": [_ID, *_optics()],
+                "get": _operation("distances", "Distances in metres, to look at.",
+                                  {"200": _json({"$ref": "#/components/schemas/Distances"})},
+                                  ["400", "404", "409", "422", "429", "503", "504"]),
+            },
         },
-        "components": {"schemas": {"Job": JOB, "Error": ERROR}},
+        "components": {"schemas": {"Job": JOB, "Distances": DISTANCES, "Error": ERROR}},
     }  # fmt: skip
 
 
@@ -142,6 +173,13 @@ KEEP: Json = {
     "schema": {"type": "string", "examples": ["behind", "in-front 1", "beyond 2", "1..3"]},
     "description": "What keeps its blur: a side of the focus, or a range of disparity in pixels.",
 }
+MASK: Json = {
+    "name": "mask",
+    "in": "query",
+    "required": False,
+    "schema": {"type": "integer", "minimum": 1},
+    "description": "Instead: only what is white in the mask of this number, which was sent before, is sharp.",
+}
 _ID: Json = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 
 
@@ -155,10 +193,12 @@ def _upload() -> Json:
         "turn": {"type": "string", "enum": list(TURNS), "default": "auto", "description": "How to turn upright views."},
         "start": yes | {"default": "yes", "description": "no: only check them, until POST .../start."},
     }
-    return {
-        "required": True,
-        "content": {"multipart/form-data": {"schema": {"type": "object", "required": ["left"], "properties": fields}}},
-    }
+    return _form(fields, "left")
+
+
+def _form(fields: Json, required: str) -> Json:
+    schema = {"type": "object", "required": [required], "properties": fields}
+    return {"required": True, "content": {"multipart/form-data": {"schema": schema}}}
 
 
 def _result() -> Json:
@@ -167,6 +207,7 @@ def _result() -> Json:
         _query("depth", {"enum": [8, 16], "default": 16}, "Bits."),
         _query("strength", {"type": "number", "minimum": 0, "maximum": 1, "default": 1}, "0 is the picture as taken."),
         KEEP,
+        MASK,
         *_focus(),
     ]
     kinds = {kind: {"schema": FILE} for kind in ("image/png", "image/tiff", "image/jpeg")}
@@ -189,6 +230,37 @@ def _focus() -> list[Json]:
         _query("blades", {"type": "integer", "minimum": 0, "maximum": 12, "default": 0},
                "Of the aperture, from 5 on; 0 for a round one."),
     ]  # fmt: skip
+
+
+def _optics() -> list[Json]:
+    """What the user says of lens, focus and sensor; the rest is read from EXIF."""
+    words = {
+        "focus_distance": "Metres to the plane in focus, or inf.",
+        "f_number": "Of the lens.",
+        "focal_length": "The lens's own, in millimetres.",
+        "pixel_pitch": "Of the picture's pixels, in micrometres.",
+        "sensor_width": "Instead: the sensor's longer side in millimetres.",
+        "rho": "Disparity for a pixel of blur radius.",
+        "rho_fall": "Share of rho that is lost at the sides.",
+    }
+    return [_query(name, {"type": "number", "minimum": 0}, told) for name, told in words.items()]
+
+
+def _kind() -> Json:
+    return _ID | {"name": "kind", "schema": {"enum": list(KINDS)}}
+
+
+def _map() -> Json:
+    parameters = [
+        _query("format", {"enum": list(MAP_FILES), "default": "png"}, "metres: tif holds floats."),
+        KEEP,
+        MASK,
+    ]
+    kinds = {kind: {"schema": FILE} for kind in ("image/png", "image/tiff")}
+    words = "A map beside the result, as `dualpix deblur` writes it; keep or mask for the mask used, optics for metres."
+    reasons = ["400", "404", "409", "422", "429", "503", "504"]
+    answer = _operation("map", words, {"200": {"description": "The file.", "content": kinds}}, reasons)
+    return answer | {"parameters": [*parameters, *_optics()]}
 
 
 def _query(name: str, schema: Json, words: str) -> Json:

@@ -1,19 +1,32 @@
-"""What a request asks for of a result: as which file, which part of it, and with which focus."""
+"""What a request asks for of a result: as which file, which part or map of it, and with which focus."""
 
 from collections.abc import Mapping
 from contextlib import suppress
 
-from dualpix.errors import PictureError, RecipeError
+from dualpix.errors import DataError, PictureError, RecipeError
 from dualpix.inference.all_in_focus import check_focus, check_point
 from dualpix.inference.blending import check_strength
 from dualpix.inference.focus import Refocus, parse_point
 from dualpix.inference.kept import parse_kept
+from dualpix.inference.optics import check_given
 from dualpix.web.http_errors import HttpError
 from dualpix.web.job import DONE, Job
-from dualpix.web.planes import PLANES
+from dualpix.web.maps import KINDS, OpticsGiven, Wanted
+from dualpix.web.planes import PLANES, Part
 from dualpix.web.refocusing import Focus, Refocusable
 
 DOWNLOADS = {"png": ".png", "tif": ".tif", "jpg": ".jpg"}
+MAP_FILES = {"png": ".png", "tif": ".tif"}
+OPTICS = {
+    "focus_distance": "focus_m",
+    "f_number": "f_number",
+    "focal_length": "focal_mm",
+    "pixel_pitch": "pitch_um",
+    "sensor_width": "sensor_mm",
+    "rho": "rho",
+    "rho_fall": "rho_fall",
+}
+"""What a request calls the optics, as the command line's options do, and `Optics.of`."""
 LONGEST = 50  # letters
 FOCUS = ("aperture", "focus", "focus_at", "highlights", "blades")
 
@@ -31,13 +44,19 @@ def file_of(query: Mapping[str, str]) -> tuple[str, int, float]:
     raise HttpError(400, "The strength must be a number from 0, as taken, to 1, all of the result.")
 
 
-def kept_of(query: Mapping[str, str], job: Job) -> str | None:
-    """Return what is to keep its blur, if anything.
+def part_of(query: Mapping[str, str], job: Job) -> Part | None:
+    """Return what part alone is to be sharp, if that is asked for.
 
     Raises:
-        HttpError: 400 if it cannot be understood, 409 if the weights gave no disparity.
+        HttpError: 400 if it cannot be understood, 409 if the weights gave no disparity, or the mask is another one now.
     """
-    keep = query.get("keep")
+    keep, mask = query.get("keep"), query.get("mask")
+    if keep is not None and mask is not None:
+        raise HttpError(400, "Both keep and mask say what is made sharp; give one of them.")
+    if mask is not None:
+        if job.mask is None or mask != str(job.masks):
+            raise HttpError(409, "There is no such mask; send one first, and give its number.")
+        return Part(mask=job.mask)
     if keep is None:
         return None
     try:
@@ -46,7 +65,42 @@ def kept_of(query: Mapping[str, str], job: Job) -> str | None:
         raise HttpError(400, str(error)) from None
     if job.state == DONE and not (job.upload.folder / PLANES).exists():
         raise HttpError(409, "These weights give no disparity, so no part of the picture can be chosen by it.")
-    return keep[:LONGEST]
+    return Part(keep[:LONGEST])
+
+
+def optics_of(query: Mapping[str, str]) -> OpticsGiven:
+    """Return what a request says of lens, focus and sensor, as keywords of `Optics.of`. Raises HttpError 400."""
+    asked = {name: query[name][:LONGEST] for name in OPTICS if name in query}
+    given = {OPTICS[name]: _number(name.replace("_", " "), text) for name, text in asked.items()}
+    try:
+        check_given(given)
+    except DataError as error:
+        raise HttpError(400, error.spelled(_field_name)) from None
+    return given
+
+
+def map_of(kind: str, query: Mapping[str, str], job: Job) -> Wanted:
+    """Return which map a request asks for.
+
+    Raises:
+        HttpError: 404 for a kind that there is not, 400 for a format that cannot hold it or impossible optics, 409 if
+            the weights give no disparity or there is no mask.
+    """
+    if kind not in KINDS:
+        raise HttpError(404, f"There is no map {kind[:20]!r}; choose from: {', '.join(KINDS)}.")
+    suffix = MAP_FILES.get(query.get("format", "png"))
+    if suffix is None:
+        raise HttpError(
+            400, f"There is no format {query['format'][:20]!r} for maps; choose from: {', '.join(MAP_FILES)}."
+        )
+    part = part_of(query, job) if kind == "mask" else None
+    if kind == "mask" and part is None:
+        raise HttpError(400, "There is a mask only where a part is made sharp; give keep or mask.")
+    return Wanted(KINDS[kind], suffix, optics_of(query) if kind == "metres" else {}, part)
+
+
+def _field_name(name: str, value: str | None) -> str:
+    return name.replace("-", "_")
 
 
 def refocus_of(query: Mapping[str, str], job: Job) -> Focus | None:
@@ -59,15 +113,15 @@ def refocus_of(query: Mapping[str, str], job: Job) -> Focus | None:
     given = {name: query[name][:LONGEST] for name in FOCUS if name in query}
     if not given:
         return None
-    if "keep" in query or query.get("strength", "1") not in ("1", "1.0"):
-        raise HttpError(400, "A picture is refocused as a whole and at full strength; leave out keep and strength.")
+    if "keep" in query or "mask" in query or query.get("strength", "1") not in ("1", "1.0"):
+        raise HttpError(400, "A picture is refocused as a whole and at full strength; leave out keep, mask, strength.")
     try:
         asked = _refocus(given)
         known = _refocusable(job)
         check_point(asked, *known.size)
         check_focus(asked, known.span_px)
     except PictureError as error:
-        raise HttpError(400, error.spelled(lambda name, *_: name.replace("-", "_"))) from None
+        raise HttpError(400, error.spelled(_field_name)) from None
     return known, asked
 
 

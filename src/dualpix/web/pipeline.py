@@ -1,9 +1,10 @@
 """What the page does with pictures: files in a job's folder in, files in that folder out. Nothing here knows HTTP."""
 
+import math
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from io import FileIO
 from pathlib import Path
 from typing import Any
@@ -14,19 +15,22 @@ from torch import Tensor
 from torch.nn import functional
 
 from dualpix import __version__
-from dualpix.errors import DualpixError, spelled
+from dualpix.errors import DualpixError, PictureError, spelled
+from dualpix.inference import selective
 from dualpix.inference.all_in_focus import SWEEP_MS
 from dualpix.inference.blending import ALL, blend, with_choices
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import Inherited, deblur_views, output_profile, save_result
 from dualpix.io import Metadata, write_picture
 from dualpix.io.animation import write_animation
+from dualpix.io.camera_settings import camera_settings
 from dualpix.io.formats import ENDINGS
 from dualpix.pairs import Views, inspection_of, open_views, restore_orientation
 from dualpix.pairs.inspect import Inspected, disparity_picture, scale_px
 from dualpix.pairs.sample import mean_view
 from dualpix.pairs.sources import BOTH_VIEWS
-from dualpix.web.planes import keep_blur, keep_planes
+from dualpix.web.maps import OpticsGiven, Wanted, make_map, show_distances
+from dualpix.web.planes import Part, keep_blur, keep_planes
 from dualpix.web.refocusing import SCENE, Focus, Refocusable, find_scene, refocused, sweep
 from dualpix.weights.checkpoint import Checkpoint
 
@@ -40,7 +44,20 @@ GoOn = Callable[[], None]
 AN_OPTION = "\ue000"
 """Stands in a sentence for an option that the page does not offer."""
 
+FIELDS = {
+    "focus-distance": "the distance in focus",
+    "f-number": "the f-number",
+    "focal-length": "the focal length",
+    "pixel-pitch": "the pixel pitch",
+    "sensor-width": "the sensor width",
+    "rho": "rho",
+    "rho-fall": "its loss at the sides",
+    "mask": "as mask",
+}
+"""What the page calls options that it offers."""
+
 ADVICE = (
+    (r"(?<= and give )(?:--rho|rho=)", "it here"),
     (rf" \((?:{AN_OPTION}|dualpix [\w -]+)\)", ""),
     (r" \((?:--no-guard|guard=False) [^)]*\)", ""),
     (r"; give the other view as well, or say how both lie in it: [^.;]*", "; give the other view as well"),
@@ -128,7 +145,7 @@ def check(upload: Upload, checkpoint: Checkpoint, go_on: GoOn = lambda: None) ->
     go_on()
     _write_preview(upload.folder / BEFORE, restore_orientation(mean_view(views["left"], views["right"]), views), views)
     inherited = output_profile(views, checkpoint, DeblurOptions(software=SOFTWARE))
-    found_json = Inspected(views, found).as_json() | {"scale_px": round(scale_px(found), 2)}
+    found_json = Inspected(views, found).as_json() | {"scale_px": round(scale_px(found), 2), "camera": _camera(views)}
     return Checked(_reworded_check(found_json, upload), inherited)
 
 
@@ -159,22 +176,52 @@ def deblur(
     return str(done.plan), notes, reworded(report, upload.folder, upload.names), scene and scene[0]
 
 
-def render(upload: Upload, checked: Checked, suffix: str, depth: int, strength: float, keep: str | None = None) -> Path:
+def render(
+    upload: Upload, checked: Checked, suffix: str, depth: int, strength: float, part: Part | None = None
+) -> Path:
     """Write the result as a picture file, and return its path.
 
-    The blur of `keep` is kept, and the result is mixed with the mean view if `strength` is below 1.
+    Only `part` is sharp, if that is given, and the result is mixed with the mean view if `strength` is below 1.
     """
     picture = _result_of(upload)
-    if strength != ALL or keep is not None:
+    if strength != ALL or part is not None:
         views = upload.open()
-        if keep is not None:
-            picture = keep_blur(upload.folder, picture, views, keep)
+        if part is not None:
+            picture = keep_blur(upload.folder, picture, views, part)
         left, right = (restore_orientation(views[side], views) for side in ("left", "right"))
         picture = blend(picture, left, right, strength)
-    metadata = with_choices(checked.inherited.metadata, strength, keep)
+    metadata = with_choices(checked.inherited.metadata, strength, part.keep if part else None)
     path = _new_path(upload, suffix)
     save_result(path, picture, replace(checked.inherited, metadata=metadata, depth=depth))
     return path
+
+
+def render_map(
+    upload: Upload, checked: Checked, wanted: Wanted, checkpoint: Checkpoint, options: DeblurOptions
+) -> Path:
+    """Write a map beside the result, and return its path. Raises as `make_map` does."""
+    path, views = _new_path(upload, wanted.suffix), upload.open()
+    metadata = with_choices(checked.inherited.metadata, ALL, wanted.part.keep if wanted.part else None)
+    make_map(upload.folder, path, _result_of(upload), views, metadata, wanted, checkpoint, options)
+    return path
+
+
+def render_distances(
+    upload: Upload, checked: Checked, given: OpticsGiven, checkpoint: Checkpoint, options: DeblurOptions
+) -> tuple[Path, dict[str, Any]]:
+    """Write distances as a picture for the page, and return its path and what there is to tell of them."""
+    path, views = _new_path(upload, ".png"), upload.open()
+    said, notes = show_distances(upload.folder, path, views, given, checkpoint, options)
+    return path, {"told": said, "notes": [reworded(note, upload.folder, upload.names) for note in notes]}
+
+
+def fits(upload: Upload, checked: Checked, mask: Path, name: str) -> Path:
+    """Return `mask`, which its user calls `name`, if it fits this pair. Raises PictureError."""
+    try:
+        selective.mask_of(mask, dict(upload.open()))
+    except PictureError as error:
+        raise PictureError(reworded(error, mask.parent, {mask.name: name})) from None
+    return mask
 
 
 def render_refocused(
@@ -221,7 +268,9 @@ def reworded(error: Exception | str, folder: Path, names: dict[str, str] | None 
     """
     known = {f"{folder}/{ours}": theirs for ours, theirs in (names or {}).items()}
     known |= {ours: theirs for ours, theirs in (names or {}).items() if "." in ours}  # "left" alone is a word, too
-    sentence = error.spelled(lambda *_: AN_OPTION) if isinstance(error, DualpixError) else str(error)
+    sentence = str(error)
+    if isinstance(error, DualpixError):
+        sentence = error.spelled(lambda name, *_: FIELDS.get(name, AN_OPTION))
     if known:
         any_of = "|".join(map(re.escape, known))
         sentence = re.sub(rf"(?<![\w.-])(?:{any_of})(?![\w-])", lambda found: known[found[0]], sentence)
@@ -253,6 +302,13 @@ class _Plain:
         while len(rest):
             rest = rest[self._file.write(rest) :]
         return len(content)
+
+
+def _camera(views: Views) -> dict[str, float | str | None]:
+    """What the EXIF block says of lens and sensor, None where it does not; a focus at infinity is "inf", for JSON."""
+    height, width = views["left"].shape[1:]
+    settings = camera_settings(views["metadata"].exif, (height, width))
+    return asdict(settings) | ({"focus_m": "inf"} if settings.focus_m == math.inf else {})
 
 
 def _reduced(view: Tensor) -> Tensor:

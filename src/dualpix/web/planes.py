@@ -1,5 +1,6 @@
 """The disparity of a job, kept beside its result: by it parts of the picture are chosen that keep their blur."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,19 @@ from dualpix.weights.checkpoint import Checkpoint
 PLANES, PLANES_PICTURE = "planes.npy", "planes.png"
 PICTURE_PX = 720
 ZERO_LEVEL, LEVELS_PER_PX = 32768, 512
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is made sharp where not everything is: one of both is given.
+
+    Args:
+        keep: What keeps its blur, by its disparity, as `keep_blur` in `DeblurOptions`.
+        mask: A picture that is white where the result is to be sharp.
+    """
+
+    keep: str | None = None
+    mask: Path | None = None
 
 
 def keep_planes(folder: Path, views: Views, checkpoint: Checkpoint, options: DeblurOptions, coarsest: int) -> bool:
@@ -49,13 +63,34 @@ def coded(planes: Tensor) -> Tensor:
     return torch.stack([(level / 256).floor(), level % 256, (255 * small[1]).round()]) / 255
 
 
-def keep_blur(folder: Path, picture: Tensor, views: Views, keep: str) -> Tensor:
-    """The result `picture`, lying as the files do, with the blur of `keep` kept: as `deblur(keep_blur=keep)` makes it.
-
-    Raises FileNotFoundError if the job has no planes.
-    """
+def planes_of(folder: Path) -> Planes | None:
+    """What `keep_planes` found, or None."""
+    if not (folder / PLANES).exists():
+        return None
     both = torch.from_numpy(np.load(folder / PLANES))
-    planes = Planes(both[:1], both[1:])
+    return Planes(both[:1], both[1:])
+
+
+def keep_blur(folder: Path, picture: Tensor, views: Views, part: Part) -> Tensor:
+    """The result `picture`, lying as the files do, with only `part` sharp: as `deblur(keep_blur=..., mask=...)` has it.
+
+    Raises as `matte_of` does.
+    """
     sharp = lay_like(picture, views)
-    matte = selective.select(sharp, planes, keep)
-    return restore_orientation(selective.join(sharp, views["left"], views["right"], matte, planes), views)
+    matte = matte_of(folder, sharp, views, part)
+    return restore_orientation(selective.join(sharp, views["left"], views["right"], matte, planes_of(folder)), views)
+
+
+def matte_of(folder: Path, sharp: Tensor, views: Views, part: Part) -> Tensor:
+    """What is made sharp, 1 H W along the rows; `sharp` is the result, 3 H W, along the rows too.
+
+    Raises:
+        FileNotFoundError: The job has no planes, and the part is said by its disparity.
+        PictureError: The mask does not fit.
+    """
+    if part.mask is not None:
+        return selective.mask_of(part.mask, dict(views))
+    planes = planes_of(folder)
+    if planes is None:
+        raise FileNotFoundError(PLANES)
+    return selective.select(sharp, planes, part.keep or "")

@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -20,8 +20,16 @@ if TYPE_CHECKING:
 # Damage is told to whoever sent it, and not on the server's terminal by the parser's log as well.
 logging.getLogger("python_multipart").addHandler(logging.NullHandler())
 
-FILES = ("left", "right")
-FIELDS = ("left", "right", "layout", "swap", "turn", "start")
+
+class Fields(NamedTuple):
+    """The fields that a form may have: files and texts."""
+
+    files: tuple[str, ...]
+    texts: tuple[str, ...] = ()
+
+
+PAIR = Fields(("left", "right"), ("layout", "swap", "turn", "start"))
+MASK = Fields(("mask",))
 HEAD_BYTES, TEXT_BYTES, NAME_LETTERS = 8192, 1024, 80
 BROKEN = "The upload is damaged or incomplete; send it again."
 
@@ -41,7 +49,9 @@ class Form:
     names: dict[str, str] = field(default_factory=dict)
 
 
-async def take_in(kind: str, chunks: AsyncIterator[bytes], folder: Path, wrote: Callable[[int], None]) -> Form:
+async def take_in(
+    kind: str, chunks: AsyncIterator[bytes], folder: Path, wrote: Callable[[int], None], fields: Fields = PAIR
+) -> Form:
     """Read a form, and put its files into `folder`.
 
     Args:
@@ -49,6 +59,7 @@ async def take_in(kind: str, chunks: AsyncIterator[bytes], folder: Path, wrote: 
         chunks: The body.
         folder: Of the job.
         wrote: Called with the number of bytes of each piece before it is written; it may raise.
+        fields: What it may have.
 
     Raises:
         HttpError: 400 for what is wrong or incomplete.
@@ -58,7 +69,7 @@ async def take_in(kind: str, chunks: AsyncIterator[bytes], folder: Path, wrote: 
     if not boundary:
         raise HttpError(400, "The content type names no boundary.")
     parts = _Parts()
-    store = _Store(folder, wrote)
+    store = _Store(folder, wrote, fields)
     try:
         parser = MultipartParser(boundary, parts.callbacks)
         async for chunk in chunks:
@@ -114,9 +125,9 @@ class _Parts:
 class _Store:
     """Puts the parts of a form where they belong."""
 
-    def __init__(self, folder: Path, wrote: Callable[[int], None]) -> None:
+    def __init__(self, folder: Path, wrote: Callable[[int], None], fields: Fields) -> None:
         self.upload = Form()
-        self._folder, self._wrote = folder, wrote
+        self._folder, self._wrote, self._fields = folder, wrote, fields
         self._field = ""
         self._file: BinaryIO | None = None
         self._text = bytearray()
@@ -139,12 +150,13 @@ class _Store:
     def _begin(self, disposition: bytes) -> None:
         options = parse_options_header(disposition)[1]
         self._field = options.get(b"name", b"").decode("utf-8", "replace")
-        if self._field not in FIELDS:
-            raise HttpError(400, f"There is no field {self._field[:50]!r}; the fields are {', '.join(FIELDS)}.")
+        known = self._fields.files + self._fields.texts
+        if self._field not in known:
+            raise HttpError(400, f"There is no field {self._field[:50]!r}; the fields are {', '.join(known)}.")
         if self._field in self.upload.texts or self._field in self.upload.paths:
             raise HttpError(400, f"The field {self._field} was sent twice.")
         self._text.clear()
-        if self._field not in FILES:
+        if self._field not in self._fields.files:
             return
         if b"filename" not in options:
             raise HttpError(400, f"The field {self._field} holds no file, or an empty one.")
@@ -153,7 +165,7 @@ class _Store:
         path = self._folder / pipeline.upload_name(self._field, suffix)
         self._file = path.open("xb")
         self.upload.paths[self._field] = path
-        self.upload.names[path.name] = shown_name(name) or f"the {self._field} view"
+        self.upload.names[path.name] = shown_name(name) or f"the {self._field}{' view' if self._fields == PAIR else ''}"
 
     def _more(self, content: bytes) -> None:
         if self._file:

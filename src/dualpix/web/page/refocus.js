@@ -37,8 +37,8 @@ export class Refocusing {
   // `offered`: what the back end says of a result that can be refocused, or nothing.
   offer(offered, size, planes) {
     Object.assign(this, { offered, size, planes, point: null });
-    this.part("anew").checked = false;
-    this.part("refocus").hidden = !offered;
+    const asks = this.part("anew").closest("label") ?? this.part("anew");
+    asks.hidden = !offered;
     if (offered) { // in whole steps of the slider, so that it can stand at 0, the plane that was in focus
       const min = Math.floor(20 * offered.low_px) / 20, max = Math.ceil(20 * offered.high_px) / 20;
       Object.assign(this.part("focus"), { min, max, value: 0 });
@@ -64,7 +64,7 @@ export class Refocusing {
 
   tell() {
     const { part } = this;
-    for (const id of ["aim", "focus", "aperture", "sweep"]) (part(id).closest("label") ?? part(id)).hidden = !this.isOn;
+    part("refocus").hidden = !this.isOn;
     const words = { focus: `${part("focus").valueAsNumber.toFixed(1)} px`, aperture: apertureName(part("aperture").valueAsNumber) };
     for (const [id, text] of Object.entries(words)) {
       part(`${id}told`).textContent = text;

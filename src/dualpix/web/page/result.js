@@ -1,13 +1,14 @@
-// The result: looked at beside what was before, in part or refocused, and saved.
+// The result: looked at beside what was before, in part or refocused, measured, and saved.
 
+import { Distances } from "./distances.js";
+import { pixelsAt } from "./pixels.js";
 import { decode } from "./planes.js";
-import { sentenceOf } from "./problems.js";
 import { Refocusing } from "./refocus.js";
-import { clock, complain, hush, part, show, sizeOf } from "./screen.js";
+import { save } from "./saving.js";
+import { clock, complain, part, show, sizeOf } from "./screen.js";
 import { Selecting } from "./selecting.js";
 import { Viewer } from "./viewer.js";
 
-const KEPT_MS = 60000; // so long a browser may take to begin saving
 const UNSEEN = "This cannot be shown; try again in a moment.";
 
 export class Result {
@@ -18,25 +19,26 @@ export class Result {
     this.session = session;
     const pieces = ["stage", "before", "after", "clip", "split", "handle", "veil"];
     this.viewer = new Viewer(Object.fromEntries(pieces.map((id) => [id, part(id)])), showZoom);
-    this.selecting = new Selecting(() => this.preview());
+    this.selecting = new Selecting(session, () => this.preview());
     this.refocusing = new Refocusing(part, () => this.preview());
+    this.distances = new Distances(session, this.viewer);
     const { formats } = session.backend.features;
     for (const option of [...part("format").options]) if (!formats.includes(option.value)) option.remove();
     this.listen();
   }
 
   listen() {
-    const { viewer, refocusing, selecting } = this;
+    const { viewer, refocusing, selecting, session } = this;
     part("fit").addEventListener("click", () => viewer.fit());
     part("full").addEventListener("click", () => viewer.full());
+    part("twice").addEventListener("click", () => viewer.full(2));
+    viewer.peeksBy(part("peek"));
     part("strength").addEventListener("input", () => {
       part("percent").textContent = `${part("strength").value} %`;
       this.blend();
     });
-    for (const id of ["some", "near", "far", "inverse", "anew"]) {
+    for (const id of ["whole", "some", "anew", "near", "far", "inverse"]) {
       part(id).addEventListener("change", () => {
-        if (id === "anew") part("some").checked = false;
-        if (id === "some") part("anew").checked = false;
         this.pickBy(null);
         this.draw();
         this.preview();
@@ -45,7 +47,13 @@ export class Result {
     part("pick").addEventListener("click", () => this.toggle("pick", (x, y) => selecting.pick(x, y)));
     part("aim").addEventListener("click", () => this.toggle("aim", (x, y) => refocusing.aim(x, y)));
     part("download").addEventListener("click", () => this.download());
-    part("sweep").addEventListener("click", () => this.save("sweep", "sweep", { aperture: refocusing.wish.aperture }));
+    part("sweep").addEventListener("click", () => {
+      save(session, part("sweep"), "sweep", { aperture: refocusing.wish.aperture });
+    });
+    for (const button of document.querySelectorAll("[data-map]")) {
+      button.addEventListener("click", () => save(session, button, button.dataset.map, this.mapWish(button.dataset.map)));
+    }
+    part("metres").addEventListener("toggle", () => this.offerMaps());
   }
 
   async show(job) {
@@ -66,39 +74,58 @@ export class Result {
     part("stage").focus({ preventScroll: true });
     part("saved").textContent = "";
     this.offer(job, null);
-    const planes = await this.planesOf(job);
+    const planes = job.planes ? await this.planesOf(job) : null;
     if (!isLate()) this.offer(job, planes);
   }
 
   // What this result can be changed by.
   offer(job, planes) {
     const { features } = this.session.backend;
-    this.selecting.offer(features.parts ? planes : null);
+    part("whole").checked = true;
+    this.selecting.offer(features.parts ? planes : null, features.masks);
     this.pickBy(null);
     this.refocusing.offer(features.refocus ? job.refocus : null, sizeOf(job.check), planes);
+    this.distances.offer(features.metres && job.planes ? job : null);
+    part("modes").hidden = ["some", "anew"].every((id) => part(id).closest("label").hidden);
     this.draw();
     this.viewer.draw();
   }
 
-  async planesOf(job) {
-    const picture = new Image();
-    try {
-      picture.src = await this.session.backend.picture(job, "planes");
-      await picture.decode();
-    } catch {
-      return null; // these weights give none
+  // The mask where there is one, and distances where the user asks for them.
+  offerMaps() {
+    const { backend, job } = this.session;
+    const isThere = {
+      mask: this.selecting.wish !== null,
+      metres: backend.features.metres && part("metres").open,
+    };
+    for (const button of document.querySelectorAll("[data-map]")) {
+      const { map } = button.dataset;
+      const isFound = map === "mask" || Boolean(job?.planes);
+      button.closest("li").hidden = !(backend.features.maps.includes(map) && isFound && (isThere[map] ?? true));
     }
-    const { naturalWidth: width, naturalHeight: height } = picture;
-    const canvas = Object.assign(document.createElement("canvas"), { width, height });
-    const pen = canvas.getContext("2d", { willReadFrequently: true, colorSpace: "srgb" });
-    pen.drawImage(picture, 0, 0);
-    return decode(pen.getImageData(0, 0, width, height).data, width, height);
+    part("maps").hidden = [...part("maps").querySelectorAll("li")].every((item) => item.hidden);
+  }
+
+  mapWish(map) {
+    const format = map === "metres" || part("format").value.startsWith("tif") ? "tif" : "png";
+    if (map === "mask") return { format, ...this.selecting.wish };
+    return map === "metres" ? { format, ...this.distances.optics } : { format };
+  }
+
+  async planesOf(job) {
+    try {
+      const { bytes, width, height } = await pixelsAt(await this.session.backend.picture(job, "planes"));
+      return decode(bytes, width, height);
+    } catch {
+      return null; // the result is there, and is worth more than the choice of its parts
+    }
   }
 
   draw() {
     this.selecting.draw();
     this.refocusing.tell();
     this.blend();
+    this.offerMaps();
   }
 
   // A refocused picture is one of the whole result, at full strength.
@@ -140,42 +167,22 @@ export class Result {
       if (made === this.#wished) part("saved").textContent = words;
     }
     this.#isMaking = false;
-    this.selecting.draw();
+    this.draw();
   }
 
   async download() {
     const [format, depth] = part("format").value.split("-");
     const strength = this.refocusing.isOn ? 1 : part("strength").value / 100;
-    const { job } = this.session;
-    if (await this.save("download", "result", { format, depth, strength, ...this.wish })) job.fetched = true;
-  }
-
-  // Whether it could be saved, under the name of the pair.
-  async save(button, kind, wish) {
-    part(button).disabled = true;
-    part("saved").textContent = "Writing the file";
-    hush();
-    try {
-      const { blob, ending } = await this.session.backend.save(this.session.job, kind, wish);
-      const link = document.createElement("a");
-      link.href = URL.createObjectURL(blob);
-      link.download = `${this.session.name}-${ending}`;
-      link.click();
-      setTimeout(() => URL.revokeObjectURL(link.href), KEPT_MS);
-      part("saved").textContent = `Saved as ${link.download}`;
-      return true;
-    } catch (error) {
-      part("saved").textContent = "";
-      complain(sentenceOf(error));
-      return false;
-    } finally {
-      part(button).disabled = false;
-    }
+    const { session } = this, { id } = session.job;
+    const isSaved = await save(session, part("download"), "result", { format, depth, strength, ...this.wish });
+    if (isSaved && session.job?.id === id) session.job.fetched = true;
   }
 }
 
 function showZoom(share, isFit) {
   part("zoom").textContent = `${Math.round(100 * share)} %`;
   part("fit").setAttribute("aria-pressed", isFit);
-  part("full").setAttribute("aria-pressed", !isFit && Math.abs(share - 1) < 0.005);
+  for (const [id, times] of [["full", 1], ["twice", 2]]) {
+    part(id).setAttribute("aria-pressed", !isFit && Math.abs(share - times) < 0.005);
+  }
 }

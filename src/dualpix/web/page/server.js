@@ -63,10 +63,14 @@ const address = (job, name, wish) => {
   return `api/jobs/${job.id}/${name}${query && `?${query}`}`;
 };
 
-const ENDINGS = {
+const ENDINGS = { // of the names of files; those of maps are what they are called
   result: ({ format, aperture }) => `${aperture === undefined ? "sharp" : "refocused"}.${format}`,
   sweep: () => "sweep.webp",
 };
+
+const mapEnding = ({ format }, kind) => `${kind}.${format}`;
+
+const MAPS = ["depth-mask", "mask", "metres", "disparity", "confidence"];
 
 class Server {
   features = {
@@ -77,6 +81,9 @@ class Server {
     resumes: true,
     parts: true,
     refocus: true,
+    masks: true,
+    metres: true,
+    maps: MAPS,
   };
 
   limits() { return fetchJson("api/limits"); }
@@ -97,12 +104,24 @@ class Server {
   async picture(job, name, wish) { return address(job, name, { version: job.version, ...wish }); }
 
   async save(job, kind, wish = {}) {
-    const answer = await ask(address(job, kind, wish));
+    const answer = await ask(address(job, MAPS.includes(kind) ? `maps/${kind}` : kind, wish));
     try {
-      return { blob: await answer.blob(), ending: ENDINGS[kind](wish) };
+      return { blob: await answer.blob(), ending: (ENDINGS[kind] ?? mapEnding)(wish, kind) };
     } catch {
       throw away();
     }
+  }
+
+  async mask(job, file) {
+    const form = new FormData();
+    form.append("mask", file);
+    return jobOf(await fetchJson(address(job, "mask"), { method: "POST", body: form }));
+  }
+
+  async distances(job, optics) {
+    const { picture, ...told } = await fetchJson(address(job, "distances", optics));
+    const bytes = Uint8Array.from(atob(picture), (letter) => letter.charCodeAt(0));
+    return { ...told, picture: new Blob([bytes], { type: "image/png" }) };
   }
 
   forget(job) { fetch(`api/jobs/${job.id}`, { method: "DELETE" }).catch(() => {}); }

@@ -51,7 +51,7 @@ export class Viewer {
     this.draw();
   }
 
-  full(x, y) { this.zoomTo(this.fullScale, x, y); }
+  full(times = 1, x, y) { this.zoomTo(times * this.fullScale, x, y); }
 
   move(x, y) {
     this.view.x += x;
@@ -97,7 +97,7 @@ export class Viewer {
     for (const name of ["pointerup", "pointercancel"]) stage.addEventListener(name, (event) => this.release(event));
     stage.addEventListener("dblclick", (event) => {
       const { x, y } = this.place(event);
-      if (this.isFit) this.full(x, y); else this.fit();
+      if (this.isFit) this.full(1, x, y); else this.fit();
     });
     stage.addEventListener("wheel", (event) => {
       event.preventDefault();
@@ -116,7 +116,7 @@ export class Viewer {
 
   press(event) {
     if (event.button !== 0) return;
-    if (this.picks && !this.handle.contains(event.target)) return this.pick(this.place(event));
+    if (this.picks && !this.handle.contains(event.target)) return this.pick(event);
     this.stage.setPointerCapture(event.pointerId);
     if (!this.pointers.size) this.isSplitting = this.handle.contains(event.target) || !this.isMovable;
     this.pointers.set(event.pointerId, this.place(event));
@@ -148,10 +148,31 @@ export class Viewer {
   }
 
   // Tells whoever waits for it where in the picture that is, from 0 to 1.
-  pick({ x, y }) {
+  pick(event) {
+    const at = this.placeOf(event);
+    if (at) this.picks(...at);
+  }
+
+  // Where in the picture an event is, both from 0 to 1; null beside it.
+  placeOf(event) {
+    const { x, y } = this.place(event);
     const { scale, x: left, y: top } = this.view;
     const at = [(x - left) / scale / this.size.width, (y - top) / scale / this.size.height];
-    if (at.every((share) => share >= 0 && share < 1)) this.picks(...at);
+    return at.every((share) => share >= 0 && share < 1) ? at : null;
+  }
+
+  // As long as this button is held, by whatever means, the picture before is seen.
+  peeksBy(button) {
+    const peek = (isHeld) => this.stage.classList.toggle("peek", isHeld);
+    const isPressing = (event) => event.key === " " || event.key === "Enter";
+    button.addEventListener("pointerdown", (event) => {
+      button.setPointerCapture(event.pointerId);
+      peek(true);
+    });
+    for (const kind of ["pointerup", "pointercancel", "blur"]) button.addEventListener(kind, () => peek(false));
+    button.addEventListener("keydown", (event) => isPressing(event) && peek(true));
+    button.addEventListener("keyup", (event) => isPressing(event) && peek(false));
+    button.addEventListener("contextmenu", (event) => event.preventDefault()); // a long touch asks for one
   }
 
   splitAt(x) {
@@ -167,7 +188,7 @@ export class Viewer {
     }
     const actions = {
       "+": () => this.zoomTo(this.view.scale * 1.25), "=": () => this.zoomTo(this.view.scale * 1.25),
-      "-": () => this.zoomTo(this.view.scale / 1.25), "0": () => this.fit(), "1": () => this.full(),
+      "-": () => this.zoomTo(this.view.scale / 1.25), "0": () => this.fit(), "1": () => this.full(), "2": () => this.full(2),
     };
     if (event.target === this.stage) {
       Object.assign(actions, {
