@@ -60,7 +60,8 @@ class Worked {
 class Local {
   features = {
     where: "Everything stays on this device: the page computes here, without a server.",
-    formats: ["png-16", "tif-16", "jpg-8"], resumes: false, parts: false, refocus: false,
+    formats: ["png-16", "tif-16", "jpg-8"], resumes: false, parts: false, masks: false, maps: [],
+    metres: false, refocus: false,
   };
 
   #worked = new Worked();
@@ -84,7 +85,8 @@ class Local {
     this.#drop();
     this.#job = {
       id: `pair-${++this.#ids}`, state: "checking", stopping: false, version: 0, swap: false, bands_done: 0, bands: 0,
-      seconds: 0, check: null, notes: [], plan: null, report: null, refocus: null, fetched: false, problem: null,
+      seconds: 0, check: null, notes: [], plan: null, report: null, refocus: null, planes: false, mask: 0,
+      fetched: false, problem: null,
     };
     this.#compare("open", { files, layout });
     return { ...this.#job };
@@ -103,7 +105,7 @@ class Local {
     else if (mine.state === "running" || mine.state === "checking") throw new Problem(BUSY, true);
     else if (verb === "start") this.#deblur(mine);
     else {
-      Object.assign(mine, { state: "checking", swap: !mine.swap, plan: null, report: null });
+      Object.assign(mine, { state: "checking", swap: !mine.swap, plan: null, report: null, fetched: false });
       this.#compare("swap");
     }
     return this.state(mine.id);

@@ -37,6 +37,7 @@ export class Job {
       disparity: found.across, vertical_disparity: found.down,
       blocks: { textured: found.matches.textured, found: found.matches.found, trusted: found.matches.across.length,
         behind: found.behind, in_front: found.inFront },
+      camera: { focus_m: null, f_number: null, focal_mm: null, sensor_mm: null },
     };
     this.notes = [...this.about.notes, ...notes].filter((note) => !note.includes(UNSEEN));
   }

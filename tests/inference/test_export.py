@@ -80,18 +80,24 @@ def test_onnx_files_run_without_this_package(made: dict[str, Path], opened: Chec
     assert np.allclose(found[0].clip(0, 1), expected(opened).numpy(), atol=1e-5)
 
 
-def test_files_for_browsers_hold_half_the_bytes_and_say_how_to_run_them(made: dict[str, Path], opened: Checkpoint) -> None:
+def test_files_for_browsers_hold_half_the_bytes_and_say_how_to_run_them(
+    made: dict[str, Path], opened: Checkpoint
+) -> None:
     path = need(made, "web")
     manifest = json.loads(path.with_suffix(".json").read_text())
     content = path.read_bytes()
     assert manifest["sha256"] == hashlib.sha256(content).hexdigest() and manifest["bytes"] == len(content)
     assert manifest["file"] == path.name and manifest["licence"] == "CC0" and manifest["network"] == "mccnet-fast"
     spec = opened.network.spec
-    assert manifest["receptive_radius_px"] == spec.receptive_radius_px and manifest["size_multiple"] == spec.size_multiple
+    assert (
+        manifest["receptive_radius_px"] == spec.receptive_radius_px and manifest["size_multiple"] == spec.size_multiple
+    )
     assert manifest["bytes_per_px"] > 24, "the views alone"
     onnx = pytest.importorskip("onnx")
     stored = [weight for weight in onnx.load(path).graph.initializer if np.prod(weight.dims) >= 64]
-    assert {weight.data_type for weight in stored if weight.data_type != onnx.TensorProto.INT64} == {onnx.TensorProto.FLOAT16}
+    assert {weight.data_type for weight in stored if weight.data_type != onnx.TensorProto.INT64} == {
+        onnx.TensorProto.FLOAT16
+    }
     check = manifest["check"]
     views = {name: np.reshape(check[name], (1, 3, check["height"], check["width"])) for name in ("left", "right")}
     with torch.no_grad():

@@ -17,9 +17,7 @@ ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 class Browser:
     """A session of headless Chromium; `find` takes CSS selectors."""
 
-    def __init__(
-        self, port: int, folder: Path, dark: bool, size: tuple[int, int], more: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, port: int, folder: Path, dark: bool, size: tuple[int, int], more: Sequence[str] = ()) -> None:
         self._port, self._session = port, ""
         arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
         arguments += [f"--window-size={size[0]},{size[1]}", *(["--force-dark-mode"] if dark else []), *more]
