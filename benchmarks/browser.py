@@ -2,8 +2,8 @@
 
     python benchmarks/browser.py LEFT RIGHT [WIDTHxHEIGHT ...]
 
-Takes the built page (`make site`), serves it to headless Chromium, and deblurs crops of a pair, which is mirrored where it
-is too small. Prints seconds on the clock and of the processor, and the peak memory of the tab's process.
+Takes the built page (`make site`), serves it to headless Chromium, and deblurs crops of a pair, which is mirrored where
+it is too small. Prints seconds on the clock and of the processor, and the peak memory of the tab's process.
 """
 
 import os

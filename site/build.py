@@ -41,18 +41,19 @@ POLICY = (
     "connect-src 'self'; worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'"
 )
 HEAD = f"""<meta http-equiv="Content-Security-Policy" content="{POLICY}">
-<meta name="description" content="Two views of a dual-pixel photograph in, one picture sharp everywhere out, in your browser.">
+<meta name="description" content="Two views of a dual-pixel photograph in, one picture sharp everywhere out.">
 <link rel="manifest" href="manifest.webmanifest">
 <link rel="apple-touch-icon" href="icon-192.png">
 </head>"""
-FOOT = """<footer class="fine"><a href="../index.html">Documentation</a> · <a href="about.html">About and licences</a></footer>
+FOOT = """<footer class="fine"><a href="../index.html">Documentation</a> ·
+<a href="about.html">About and licences</a></footer>
 </body>"""
 
 READ_HERE = {
     "pictures": ".png,.tif,.tiff,.jpg,.jpeg,.webp,.avif,.pgm,.ppm,.pnm",
     "files of both views": ".mpo",
     "endings of both views": "mpo",
-    "kinds of both views": "a TIFF of two pages, an MPO, or both views side by side or one above the other in one picture",
+    "kinds of both views": "a TIFF of two pages, an MPO, or both views side by side or one above the other",
     "formats": "PNG, TIFF, JPEG, WebP, AVIF, PGM or PPM",
 }
 """What files the browser's back end reads, in the words of the page's placeholders."""

@@ -3,20 +3,27 @@
 import { isolate } from "./isolating.js";
 import { Problem } from "./problems.js";
 
-const isPhone = navigator.userAgentData?.mobile
-  ?? (/Mobi|Android|iPhone|iPad/.test(navigator.userAgent) || (/Mac/.test(navigator.userAgent) && navigator.maxTouchPoints > 1));
-const LOST = "The part of the page that computes has ended, probably for lack of memory; load the page again, and close other"
-  + " tabs or make both views smaller.";
+const isPhone =
+  navigator.userAgentData?.mobile ??
+  (/Mobi|Android|iPhone|iPad/.test(navigator.userAgent) ||
+    (/Mac/.test(navigator.userAgent) && navigator.maxTouchPoints > 1));
+const LOST =
+  "The part of the page that computes has ended, probably for lack of memory; load the page again, and close other" +
+  " tabs or make both views smaller.";
 const NO_PLANES = "The disparity of single pixels is not computed in the browser.";
 const BUSY = "The page is still computing; wait for it, or stop it.";
 
-// What the address may ask for: `?memory=800` (megabytes that computing may take), `?engine=wasm` (no GPU), `?threads=1`.
+// What the address may ask for: `?memory=800` (megabytes that computing may take), `?engine=wasm` (no GPU) and
+// `?threads=1`.
 function asked() {
-  const given = new URLSearchParams(location.search), engine = given.get("engine");
+  const given = new URLSearchParams(location.search),
+    engine = given.get("engine");
   const [memory, threads] = ["memory", "threads"].map((name) => {
     const text = given.get(name);
     if (text === null || /^[1-9]\d*$/.test(text)) return text && Number(text);
-    throw new Problem(`${name} in the address cannot be ${text}; give a whole number, such as ?memory=800 or ?threads=2.`);
+    throw new Problem(
+      `${name} in the address cannot be ${text}; give a whole number, such as ?memory=800 or ?threads=2.`,
+    );
   });
   if (engine !== null && !["webgpu", "wasm"].includes(engine)) {
     throw new Problem(`There is no engine ${engine}; give ?engine=webgpu or ?engine=wasm in the address, or neither.`);
@@ -33,7 +40,8 @@ class Worked {
     this.worker = new Worker("worker.js", { type: "module" });
     this.worker.addEventListener("message", ({ data }) => this.#hear(data));
     this.worker.addEventListener("error", (event) => {
-      for (const { fail } of this.#asked.values()) fail(new Problem(event.message ? `${LOST} (${event.message})` : LOST));
+      for (const { fail } of this.#asked.values())
+        fail(new Problem(event.message ? `${LOST} (${event.message})` : LOST));
       this.#asked.clear();
     });
   }
@@ -60,8 +68,13 @@ class Worked {
 class Local {
   features = {
     where: "Everything stays on this device: the page computes here, without a server.",
-    formats: ["png-16", "tif-16", "jpg-8"], resumes: false, parts: false, masks: false, maps: [],
-    metres: false, refocus: false,
+    formats: ["png-16", "tif-16", "jpg-8"],
+    resumes: false,
+    parts: false,
+    masks: false,
+    maps: [],
+    metres: false,
+    refocus: false,
   };
 
   #worked = new Worked();
@@ -78,15 +91,31 @@ class Local {
     });
   }
 
-  async limits() { return { body_bytes: null, megapixels: 200, kept_s: null }; }
+  async limits() {
+    return { body_bytes: null, megapixels: 200, kept_s: null };
+  }
 
   async begin(files, layout, onProgress) {
     onProgress(1);
     this.#drop();
     this.#job = {
-      id: `pair-${++this.#ids}`, state: "checking", stopping: false, version: 0, swap: false, bands_done: 0, bands: 0,
-      seconds: 0, check: null, notes: [], plan: null, report: null, refocus: null, planes: false, mask: 0,
-      fetched: false, problem: null,
+      id: `pair-${++this.#ids}`,
+      state: "checking",
+      stopping: false,
+      version: 0,
+      swap: false,
+      bands_done: 0,
+      bands: 0,
+      seconds: 0,
+      check: null,
+      notes: [],
+      plan: null,
+      report: null,
+      refocus: null,
+      planes: false,
+      mask: 0,
+      fetched: false,
+      problem: null,
     };
     this.#compare("open", { files, layout });
     return { ...this.#job };
@@ -150,7 +179,11 @@ class Local {
     await this.#attempt(mine, async () => {
       const { notes, ...told } = await this.#worked.ask("deblur", this.options, (news) => Object.assign(mine, news));
       Object.assign(mine, told, {
-        state: "done", stopping: false, fetched: false, version: mine.version + 1, notes: [...new Set([...mine.notes, ...notes])],
+        state: "done",
+        stopping: false,
+        fetched: false,
+        version: mine.version + 1,
+        notes: [...new Set([...mine.notes, ...notes])],
       });
     });
     mine.seconds = (performance.now() - mine.since) / 1000;

@@ -13,7 +13,8 @@ const ISOLATED = {
 const coming = new Map(); // what is being fetched, so that nothing is fetched twice at once
 
 self.addEventListener("install", (event) => {
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(FILES.map((file) => new Request(file, { cache: "reload" })))));
+  const asked = FILES.map((file) => new Request(file, { cache: "reload" }));
+  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(asked)));
 });
 
 self.addEventListener("activate", (event) => {

@@ -1,5 +1,5 @@
-// Computes in a thread of its own, so that the page never freezes. Messages in: { call, id, given }; out: { id, done } or
-// { id, failed } with a sentence or a mistake, and { id, told } meanwhile.
+// Computes in a thread of its own, so that the page never freezes. Messages in: { call, id, given }; out: { id, done }
+// or { id, failed } with a sentence or a mistake, and { id, told } meanwhile.
 
 import { startNetwork } from "./compute/engine.js";
 import { sentenceOf } from "./compute/errors.js";
@@ -23,7 +23,9 @@ function networkOf(options) {
 const shown = () => ({ check: job.check, notes: job.notes });
 
 const CALLS = {
-  async prepare(options) { return (await networkOf(options)).told; },
+  async prepare(options) {
+    return (await networkOf(options)).told;
+  },
   async open({ files, layout }) {
     job = null; // its memory is needed
     job = await Job.open(files, layout);
@@ -42,13 +44,19 @@ const CALLS = {
       if (isStopped) throw new Stopped();
     });
   },
-  async stop() { isStopped = true; },
-  async picture({ name }) { return job.picture(name); },
+  async stop() {
+    isStopped = true;
+  },
+  async picture({ name }) {
+    return job.picture(name);
+  },
   async save({ wish }) {
     const { version, network: name, weights } = (await network).manifest;
     return job.save(wish, `dualpix ${version}, ${name}, weights ${weights}`);
   },
-  async forget() { job = null; },
+  async forget() {
+    job = null;
+  },
 };
 
 class Stopped extends Error {}
@@ -58,7 +66,11 @@ self.addEventListener("message", async ({ data: { call, id, given } }) => {
     const done = await CALLS[call](given, (told) => postMessage({ id, told }));
     postMessage({ id, done }, done?.bytes ? [done.bytes.buffer] : []);
   } catch (error) {
-    const failed = { isStopped: error instanceof Stopped, sentence: sentenceOf(error), mistake: `${error?.message ?? error}` };
+    const failed = {
+      isStopped: error instanceof Stopped,
+      sentence: sentenceOf(error),
+      mistake: `${error?.message ?? error}`,
+    };
     if (!failed.sentence && !failed.isStopped) console.error(error);
     postMessage({ id, failed });
   }

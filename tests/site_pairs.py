@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from made_textures import natural_texture
 from PIL import Image
 from torch import Tensor
 
@@ -19,6 +18,7 @@ from dualpix.pairs.brightness import match_brightness
 from dualpix.pairs.inspect import disparity_picture, scale_px
 from dualpix.pairs.matching import noise_of
 from dualpix.pairs.turning import inspection_of, lay_along_rows
+from made_textures import natural_texture
 
 SCRIPT = Path(__file__).parents[1] / "site" / "tests" / "verdicts.mjs"
 Pair = tuple[Tensor, Tensor]

@@ -7,10 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from site_pairs import CHANGES, assert_same, bundled, found_by_package, found_by_page
 
 from dualpix.errors import MachineError
 from dualpix.inference import planning
+from site_pairs import CHANGES, assert_same, bundled, found_by_package, found_by_page
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "site"

@@ -7,7 +7,8 @@ const roundUp = (number, multiple) => Math.ceil(number / multiple) * multiple;
 
 // `height` rows in bands [first, last + 1] of `rows` rows, rounded up to a multiple of `multiple`.
 export function split(height, rows, multiple) {
-  const step = roundUp(rows, multiple), bands = [];
+  const step = roundUp(rows, multiple),
+    bands = [];
   for (let first = 0; first < height; first += step) bands.push([first, Math.min(first + step, height)]);
   return bands;
 }
@@ -22,7 +23,8 @@ export function around([first, last], height, multiple, overlap) {
 // within `limit`. `cost` has the bytes of a row, and those that are needed anyway.
 export function chooseBands(height, multiple, reach, cost, limit, comfort) {
   const steps = Math.ceil(height / multiple);
-  let chosen = null, before = 0;
+  let chosen = null,
+    before = 0;
   for (let count = 1; count <= steps; count++) {
     const step = Math.ceil(steps / count) * multiple;
     if (step === before) continue;
@@ -47,6 +49,8 @@ export function planBands(width, height, manifest, fixed, limits) {
     if (bands) return bands;
   }
   const most = (Math.max(...limits) / 1e9).toFixed(1);
-  throw new ComputeError(`This picture of ${width} × ${height} pixels needs more than the ${most} GB of memory that a page may`
-    + " use here; make both views smaller, or use dualpix on the command line.");
+  throw new ComputeError(
+    `This picture of ${width} × ${height} pixels needs more than the ${most} GB of memory that a page may` +
+      " use here; make both views smaller, or use dualpix on the command line.",
+  );
 }

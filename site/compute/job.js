@@ -32,11 +32,23 @@ export class Job {
     this.result = null;
     const { found, turns, left, notes } = this.laid;
     this.check = {
-      verdict: found.verdict, odd: found.odd, order: found.order, width: left.width, height: left.height,
-      quarter_turns: turns, scale_px: scalePx(found), brightness_ratio: found.brightnessRatio,
-      disparity: found.across, vertical_disparity: found.down,
-      blocks: { textured: found.matches.textured, found: found.matches.found, trusted: found.matches.across.length,
-        behind: found.behind, in_front: found.inFront },
+      verdict: found.verdict,
+      odd: found.odd,
+      order: found.order,
+      width: left.width,
+      height: left.height,
+      quarter_turns: turns,
+      scale_px: scalePx(found),
+      brightness_ratio: found.brightnessRatio,
+      disparity: found.across,
+      vertical_disparity: found.down,
+      blocks: {
+        textured: found.matches.textured,
+        found: found.matches.found,
+        trusted: found.matches.across.length,
+        behind: found.behind,
+        in_front: found.inFront,
+      },
       camera: { focus_m: null, f_number: null, focal_mm: null, sensor_mm: null },
     };
     this.notes = [...this.about.notes, ...notes].filter((note) => !note.includes(UNSEEN));
@@ -53,17 +65,20 @@ export class Job {
     const { picture, bands } = await network.run(left, right, limits, tell);
     const { comparison, notes } = watch(picture, meanView(left, right));
     const { matches } = this.laid.found;
+    const changed = summarise(comparison, noiseOf(left), matches, network.manifest.trained_px);
     const rows = bands[0][1] - bands[0][0];
     this.result = turned(picture, -this.laid.turns);
     return {
       plan: `${bands.length > 1 ? `${bands.length} bands of ${rows} rows` : "whole"}, fp32, ${network.told}`,
-      report: `Computed by ${network.told}. ${summarise(comparison, noiseOf(left), matches, network.manifest.trained_px)}`,
+      report: `Computed by ${network.told}. ${changed}`,
       notes: [...network.notes, ...(note ? [note] : []), ...wideBlur(matches), ...notes],
     };
   }
 
   // The mean of the views as they lie in their files.
-  get before() { return meanView(...this.views); }
+  get before() {
+    return meanView(...this.views);
+  }
 
   // A file that a browser shows: "left", "right", "disparity", "before" or "preview".
   async picture(name) {
@@ -94,7 +109,8 @@ const encoded = ({ bytes, mime }) => ({ bytes, mime });
 
 // H x W x 3 levels as a picture in memory.
 function planar(levels, { width, height, white }) {
-  const picture = blank(width, height), size = width * height;
+  const picture = blank(width, height),
+    size = width * height;
   for (let i = 0; i < size; i++) {
     for (let channel = 0; channel < 3; channel++) picture.data[channel * size + i] = levels[3 * i + channel] / white;
   }
@@ -102,9 +118,11 @@ function planar(levels, { width, height, white }) {
 }
 
 function reduced(picture) {
-  const by = Math.max(1, Math.ceil(Math.max(picture.width, picture.height) / THUMB_PX)), size = picture.width * picture.height;
+  const by = Math.max(1, Math.ceil(Math.max(picture.width, picture.height) / THUMB_PX)),
+    size = picture.width * picture.height;
   const planes = [0, 1, 2].map((channel) =>
-    pooled(picture.data.subarray(channel * size, (channel + 1) * size), picture.width, picture.height, by));
+    pooled(picture.data.subarray(channel * size, (channel + 1) * size), picture.width, picture.height, by),
+  );
   const small = blank(planes[0].width, planes[0].height);
   planes.forEach((plane, channel) => small.data.set(plane.data, channel * plane.data.length));
   return small;

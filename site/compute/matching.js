@@ -7,12 +7,21 @@ import { median, quantile, roundEven } from "./statistics.js";
 export { BLOCK_PX };
 export const MOVED_PX = 0.3;
 const WORKING_SIDE_PX = 800;
-const MIN_TEXTURE = 0.004, MIN_OF_NOISE = 1, MIN_CORRELATION = 0.7, MIN_BEND = 0.005, MIN_EVENNESS = 0.05;
-const NOISE_STRIPS = 16, CHANCE = 3, NORMAL_MEDIAN = 0.6745, CROSS_GAIN = 6;
+const MIN_TEXTURE = 0.004,
+  MIN_OF_NOISE = 1,
+  MIN_CORRELATION = 0.7,
+  MIN_BEND = 0.005,
+  MIN_EVENNESS = 0.05;
+const NOISE_STRIPS = 16,
+  CHANCE = 3,
+  NORMAL_MEDIAN = 0.6745,
+  CROSS_GAIN = 6;
 const HALF = BLOCK_PX / 2;
 
 const WINDOW = new Float64Array(BLOCK_PX * BLOCK_PX).map((_, i) => hann(i % BLOCK_PX) * hann(Math.floor(i / BLOCK_PX)));
-function hann(i) { return 0.5 - 0.5 * Math.cos(2 * Math.PI * i / (BLOCK_PX - 1)); }
+function hann(i) {
+  return 0.5 - 0.5 * Math.cos((2 * Math.PI * i) / (BLOCK_PX - 1));
+}
 
 // Both views { width, height, data } -> arrays of numbers for each trusted block, and counts; see `Matches` there.
 export function matchBlocks(left, right, coarser = 1) {
@@ -21,8 +30,10 @@ export function matchBlocks(left, right, coarser = 1) {
   const bands = greys.map((grey) => less(blurred(grey, 3), blurred(grey, 11)));
   const crosses = greys.map(secondDifferences);
   const gain = noiseGain();
-  const places = placesOf(greys[0]), matched = [];
-  let textured = 0, found = 0;
+  const places = placesOf(greys[0]),
+    matched = [];
+  let textured = 0,
+    found = 0;
   for (const place of places) {
     const blocks = bands.map((band) => windowed(band, place));
     const energy = blocks.map(squares);
@@ -37,15 +48,21 @@ export function matchBlocks(left, right, coarser = 1) {
     const peak = peakOf(common, 1 / Math.sqrt(clean[0] * clean[1]));
     if (!peak.isFound) continue;
     found += 1;
-    const weak = Math.min(...peak.bends), strong = Math.max(...peak.bends);
+    const weak = Math.min(...peak.bends),
+      strong = Math.max(...peak.bends);
     if (weak > MIN_BEND && weak > MIN_EVENNESS * strong) matched.push({ ...place, ...peak, common: height });
   }
   const fines = greys.map((grey) => less(grey, blurred(grey, 3)));
   const list = (pick) => Float32Array.from(matched, pick);
   return {
-    across: list(({ across }) => across), down: list(({ down }) => down),
-    rows: list(({ row }) => row), columns: list(({ column }) => column),
-    fineness: list((match) => finenessOf(match, fines)), textured, found, reduction,
+    across: list(({ across }) => across),
+    down: list(({ down }) => down),
+    rows: list(({ row }) => row),
+    columns: list(({ column }) => column),
+    fineness: list((match) => finenessOf(match, fines)),
+    textured,
+    found,
+    reduction,
   };
 }
 
@@ -57,7 +74,7 @@ export const widestPx = ({ across, reduction }) =>
 export function noiseOf(view) {
   const all = [];
   for (let number = 0; number < NOISE_STRIPS; number++) {
-    const top = Math.trunc(Math.fround(number * Math.max(view.height - BLOCK_PX, 0) / (NOISE_STRIPS - 1)));
+    const top = Math.trunc(Math.fround((number * Math.max(view.height - BLOCK_PX, 0)) / (NOISE_STRIPS - 1)));
     const strip = luminance(view, 1, top, Math.min(top + BLOCK_PX, view.height));
     const cross = secondDifferences(strip);
     for (const place of placesOf(strip)) all.push(noiseAt(cross, place));
@@ -66,7 +83,9 @@ export function noiseOf(view) {
 }
 
 function luminance({ width, height, data }, reduction, first = 0, last = height) {
-  const grey = new Float32Array(width * (last - first)), size = width * height, start = width * first;
+  const grey = new Float32Array(width * (last - first)),
+    size = width * height,
+    start = width * first;
   for (let i = 0; i < grey.length; i++) {
     const at = start + i;
     grey[i] = 0.299 * data[at] + 0.587 * data[size + at] + 0.114 * data[2 * size + at];
@@ -81,19 +100,28 @@ function less(a, b) {
 // Twice the mean over a square, of those pixels that exist.
 function blurred({ width, height, data }, side) {
   let plane = data;
-  for (let pass = 0; pass < 2; pass++) plane = boxed(boxed(plane, width, height, side, 1, width), height, width, side, width, 1);
+  for (let pass = 0; pass < 2; pass++)
+    plane = boxed(boxed(plane, width, height, side, 1, width), height, width, side, width, 1);
   return { width, height, data: plane };
 }
 
 // The mean along lines of `length` pixels that lie `step` apart; the lines lie `apart`.
 function boxed(plane, length, lines, side, step, apart) {
-  const result = new Float32Array(plane.length), reach = side >> 1;
+  const result = new Float32Array(plane.length),
+    reach = side >> 1;
   for (let line = 0; line < lines; line++) {
     const start = line * apart;
-    let total = 0, count = 0;
+    let total = 0,
+      count = 0;
     for (let i = -reach; i < length; i++) {
-      if (i + reach < length) { total += plane[start + (i + reach) * step]; count += 1; }
-      if (i - reach - 1 >= 0) { total -= plane[start + (i - reach - 1) * step]; count -= 1; }
+      if (i + reach < length) {
+        total += plane[start + (i + reach) * step];
+        count += 1;
+      }
+      if (i - reach - 1 >= 0) {
+        total -= plane[start + (i - reach - 1) * step];
+        count -= 1;
+      }
       if (i >= 0) result[start + i * step] = total / count;
     }
   }
@@ -138,15 +166,20 @@ function noiseGain() {
 
 // (1, -2, 1) across both axes, without a sign; beyond the edge lies the edge.
 function secondDifferences({ width, height, data }) {
-  const rows = new Float32Array(data.length), cross = new Float32Array(data.length);
+  const rows = new Float32Array(data.length),
+    cross = new Float32Array(data.length);
   for (let y = 0; y < height; y++) {
-    const above = Math.max(y - 1, 0) * width, here = y * width, below = Math.min(y + 1, height - 1) * width;
-    for (let x = 0; x < width; x++) rows[here + x] = (data[below + x] - data[here + x]) - (data[here + x] - data[above + x]);
+    const above = Math.max(y - 1, 0) * width,
+      here = y * width,
+      below = Math.min(y + 1, height - 1) * width;
+    for (let x = 0; x < width; x++)
+      rows[here + x] = data[below + x] - data[here + x] - (data[here + x] - data[above + x]);
   }
   for (let y = 0; y < height; y++) {
     for (let x = 0, i = y * width; x < width; x++, i++) {
-      const before = rows[x ? i - 1 : i], after = rows[x < width - 1 ? i + 1 : i];
-      cross[i] = Math.abs((after - rows[i]) - (rows[i] - before));
+      const before = rows[x ? i - 1 : i],
+        after = rows[x < width - 1 ? i + 1 : i];
+      cross[i] = Math.abs(after - rows[i] - (rows[i] - before));
     }
   }
   return { width, height, data: cross };
@@ -158,16 +191,23 @@ const noiseAt = (cross, place) => median(cut(cross, place)) / (NORMAL_MEDIAN * C
 function peakOf(surface, scale) {
   let index = 0;
   for (let i = 1; i < surface.length; i++) if (surface[i] > surface[index]) index = i;
-  const top = Math.floor(index / SPAN), side = index % SPAN;
+  const top = Math.floor(index / SPAN),
+    side = index % SPAN;
   const isInside = top > 0 && top < SPAN - 1 && side > 0 && side < SPAN - 1;
-  const row = Math.min(Math.max(top, 1), SPAN - 2), column = Math.min(Math.max(side, 1), SPAN - 2);
+  const row = Math.min(Math.max(top, 1), SPAN - 2),
+    column = Math.min(Math.max(side, 1), SPAN - 2);
   const at = (y, x) => scale * surface[(row + y) * SPAN + column + x];
-  const middle = at(0, 0), above = at(-1, 0), below = at(1, 0), before = at(0, -1), after = at(0, 1);
+  const middle = at(0, 0),
+    above = at(-1, 0),
+    below = at(1, 0),
+    before = at(0, -1),
+    after = at(0, 1);
   const bends = [2 * middle - above - below, 2 * middle - before - after];
   return {
-    across: column - REACH_PX + 0.5 * (after - before) / Math.max(bends[1], 1e-6),
-    down: row - REACH_PX + 0.5 * (below - above) / Math.max(bends[0], 1e-6),
-    bends, isFound: isInside && scale * surface[index] > MIN_CORRELATION,
+    across: column - REACH_PX + (0.5 * (after - before)) / Math.max(bends[1], 1e-6),
+    down: row - REACH_PX + (0.5 * (below - above)) / Math.max(bends[0], 1e-6),
+    bends,
+    isFound: isInside && scale * surface[index] > MIN_CORRELATION,
   };
 }
 
@@ -175,7 +215,8 @@ function peakOf(surface, scale) {
 function finenessOf({ across, down, row, column, common }, fines) {
   if (Math.hypot(across, down) <= MOVED_PX) return 0;
   const surface = correlate(...fines.map((fine) => windowed(fine, { row, column })));
-  const y = roundEven(down) + REACH_PX, x = roundEven(across) + REACH_PX;
+  const y = roundEven(down) + REACH_PX,
+    x = roundEven(across) + REACH_PX;
   let peak = -Infinity;
   for (let r = Math.max(0, y - 1); r <= Math.min(SPAN - 1, y + 1); r++) {
     for (let c = Math.max(0, x - 1); c <= Math.min(SPAN - 1, x + 1); c++) peak = Math.max(peak, surface[r * SPAN + c]);

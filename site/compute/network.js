@@ -3,7 +3,8 @@
 import { around, planBands } from "./bands.js";
 import { blank, rowsOf } from "./picture.js";
 
-const MB = 1e6, GB = 1e9;
+const MB = 1e6,
+  GB = 1e9;
 // Of memory, in bytes: what should suffice, and what is used where it does not.
 export const LIMITS = { desktop: [1 * GB, 2 * GB], phone: [400 * MB, 1 * GB] };
 const ENGINE_BYTES = 90 * MB; // the engine with the weights
@@ -24,7 +25,8 @@ export class Network {
 
   // The sharp picture of two views, not clipped. `tell(done, total)` is called between bands, and may throw to stop.
   async run(left, right, limits, tell = async () => {}) {
-    const { width, height } = left, { size_multiple: multiple, receptive_radius_px: reach } = this.manifest;
+    const { width, height } = left,
+      { size_multiple: multiple, receptive_radius_px: reach } = this.manifest;
     const held = 4 * (left.data.byteLength + 6 * MB);
     const bands = planBands(width, height, this.manifest, ENGINE_BYTES + held, limits);
     const picture = blank(width, height);

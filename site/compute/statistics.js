@@ -9,7 +9,9 @@ export function median(values) {
 // Between two values, linear.
 export function quantile(values, share) {
   const sorted = Float64Array.from(values).sort();
-  const place = share * (sorted.length - 1), low = Math.floor(place), high = Math.min(low + 1, sorted.length - 1);
+  const place = share * (sorted.length - 1),
+    low = Math.floor(place),
+    high = Math.min(low + 1, sorted.length - 1);
   return sorted[low] + (place - low) * (sorted[high] - sorted[low]);
 }
 
@@ -29,7 +31,8 @@ export function deviation(values) {
 
 // Halves go to the even neighbour.
 export function roundEven(value) {
-  const floor = Math.floor(value), rest = value - floor;
+  const floor = Math.floor(value),
+    rest = value - floor;
   return rest > 0.5 || (rest === 0.5 && floor % 2) ? floor + 1 : floor;
 }
 

@@ -4,7 +4,9 @@ import { MIN_BLOCKS, MOVED_SHARE, checkBrightness, checkDirections, leaning } fr
 import { MOVED_PX, matchBlocks } from "./matching.js";
 import { mean, quantile } from "./statistics.js";
 
-const MIN_COARSE_BLOCKS = 6, MIN_FOUND = 0.5, STILL_PX = 0.1;
+const MIN_COARSE_BLOCKS = 6,
+  MIN_FOUND = 0.5,
+  STILL_PX = 0.1;
 
 // The worst first.
 const VERDICTS = {
@@ -23,9 +25,14 @@ const EITHER = "a dual-pixel pair; it is unclear which view is left";
 const IN_FOCUS = "everything in focus, or one view twice";
 
 const areFew = ({ textured, found }, least) => textured >= least && found < MIN_FOUND * textured;
-const spreadOf = (values, times) => values.length
-  ? { low_px: times * quantile(values, 0.1), middle_px: times * quantile(values, 0.5), high_px: times * quantile(values, 0.9) }
-  : null;
+const spreadOf = (values, times) =>
+  values.length
+    ? {
+        low_px: times * quantile(values, 0.1),
+        middle_px: times * quantile(values, 0.5),
+        high_px: times * quantile(values, 0.9),
+      }
+    : null;
 
 export class Inspection {
   constructor(matches, behind, inFront, brightnessRatio, odd) {
@@ -34,7 +41,9 @@ export class Inspection {
     this.down = spreadOf(matches.down, matches.reduction);
   }
 
-  get isKnown() { return "strange" in this.odd || this.matches.across.length >= MIN_BLOCKS; }
+  get isKnown() {
+    return "strange" in this.odd || this.matches.across.length >= MIN_BLOCKS;
+  }
 
   // "left, right", "swapped" or "unknown"
   get order() {
@@ -62,20 +71,25 @@ export class Inspection {
 
 export function inspectViews(left, right) {
   let matches = matchBlocks(left, right);
-  if (areFew(matches, MIN_BLOCKS)) { // widely blurred views share little but coarse detail
+  if (areFew(matches, MIN_BLOCKS)) {
+    // widely blurred views share little but coarse detail
     const coarser = matchBlocks(left, right, 2);
     if (coarser.textured >= MIN_COARSE_BLOCKS && !areFew(coarser, MIN_COARSE_BLOCKS)) matches = coarser;
   }
-  let behind = 0, inFront = 0;
+  let behind = 0,
+    inFront = 0;
   matches.across.forEach((x, i) => {
     if (!(Math.abs(x) > MOVED_PX && Math.abs(x) > Math.abs(matches.down[i]))) return;
-    if (x > 0) behind += 1; else inFront += 1;
+    if (x > 0) behind += 1;
+    else inFront += 1;
   });
-  const a = mean(left.data), b = mean(right.data);
+  const a = mean(left.data),
+    b = mean(right.data);
   const odd = checkBrightness(a, b);
   if (areFew(matches, MIN_BLOCKS)) {
-    odd.strange = "Hardly any detail of one view is found near the same place in the other: they may be of different "
-      + "photographs, shifted far, or mirrored; give the two views of one photograph, unaltered.";
+    odd.strange =
+      "Hardly any detail of one view is found near the same place in the other: they may be of different " +
+      "photographs, shifted far, or mirrored; give the two views of one photograph, unaltered.";
   } else if (matches.across.length >= MIN_BLOCKS) {
     Object.assign(odd, checkDirections(matches, behind, inFront));
   }

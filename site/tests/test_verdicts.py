@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from made_textures import natural_texture
-from site_pairs import CHANGES, Pair, assert_same, bundled, found_by_package, found_by_page
 from torch import Tensor
 
 from dualpix.simulation.simulate import CAMERAS, simulate_from_depth
+from made_textures import natural_texture
+from site_pairs import CHANGES, Pair, assert_same, bundled, found_by_package, found_by_page
 
 NODE = shutil.which("node")
 HEIGHT, WIDTH = 288, 352

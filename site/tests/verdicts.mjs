@@ -24,10 +24,22 @@ const found = JSON.parse(readFileSync(`${folder}/pairs.json`, "utf8")).map(({ wi
   const matched2 = matchBrightness(laid.left, laid.right);
   const drawn = disparityPicture(laid.left, laid.found);
   return {
-    verdict: laid.found.verdict, odd: laid.found.odd, order: laid.found.order, turns: laid.turns, notes: laid.notes,
-    across: [...across], down: [...down], textured, found: matched, reduction,
-    behind: laid.found.behind, in_front: laid.found.inFront, ratio: laid.found.brightnessRatio,
-    noise: noiseOf(laid.left), scale_px: scalePx(laid.found), matched: matched2.note,
+    verdict: laid.found.verdict,
+    odd: laid.found.odd,
+    order: laid.found.order,
+    turns: laid.turns,
+    notes: laid.notes,
+    across: [...across],
+    down: [...down],
+    textured,
+    found: matched,
+    reduction,
+    behind: laid.found.behind,
+    in_front: laid.found.inFront,
+    ratio: laid.found.brightnessRatio,
+    noise: noiseOf(laid.left),
+    scale_px: scalePx(laid.found),
+    matched: matched2.note,
     mean: matched2.right.data.reduce((sum, value) => sum + value, 0) / matched2.right.data.length,
     drawn: [...drawn.data.filter((_, i) => i % 997 === 0)],
   };

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import nn
@@ -67,7 +67,7 @@ def write_manifest(file: Path, name: str, opened: Checkpoint, graph: Graph, fact
         "bytes_per_px": _bytes_per_px(graph),
         "trained_px": trained_px(opened.recipe),
     }
-    manifest["check"] = _check(cast(nn.Module, opened.network))
+    manifest["check"] = _check(opened.network)
     write_whole(file.with_suffix(".json"), (json.dumps(manifest) + "\n").encode())
 
 
