@@ -10,7 +10,7 @@ PYTHON ?= $(firstword $(foreach p,python3.11 python3 python3.12 python3.13 pytho
 # PyTorch comes first and pinned: its builds are large, and a looser wish could fetch a second one.
 TORCH ?= $(shell grep '^torch==' constraints.txt)
 
-.PHONY: help demo test coverage check docs learn learn-status learn-stop setup clean release-check
+.PHONY: help demo test coverage check docs site site-test learn learn-status learn-stop setup clean release-check
 
 help:
 	@echo "make demo    set up, then deblur the bundled pair: pictures in demo/"
@@ -18,6 +18,8 @@ help:
 	@echo "make check   only lint and types"
 	@echo "make coverage   the tests again, and which lines they reach; less than 90 % is a failure"
 	@echo "make docs    set up, then build the documentation: docs/_build/html/index.html"
+	@echo "make site    the documentation and the page that computes in the browser, as one static folder: site/_build (needs Node)"
+	@echo "make site-test   try that page in Chromium, with and without a network (needs Node, Chromium and its driver)"
 	@echo "make learn   set up, then train in the background without end, or go on with it: docs/train.md"
 	@echo "make learn-status   what that has come to;  make learn-stop   end it, with everything kept"
 	@echo "make release-check   build wheel and source archive, and try the wheel in a clean environment"
@@ -42,6 +44,16 @@ check: setup
 
 docs: setup
 	$(BIN)/python -m sphinx -W --keep-going -q docs docs/_build/html
+
+# Packages without their scripts, and without a lock file: every one is pinned in package.json.
+site: docs
+	cd site && npm install --no-package-lock --ignore-scripts --no-audit --no-fund --silent
+	cd site && npm run --silent vendor
+	$(BIN)/python site/build.py
+
+site-test: site
+	cd site && npm test
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest site/tests
 
 learn: setup
 	@$(BIN)/python benchmarks/learn.py start
@@ -70,4 +82,4 @@ release-check: setup
 	$(BIN)/python benchmarks/release_check.py dist
 
 clean:
-	rm -rf $(VENV) docs/_build
+	rm -rf $(VENV) docs/_build site/_build site/_network site/vendor site/node_modules

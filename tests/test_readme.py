@@ -45,6 +45,7 @@ NOT_RUN = {
     "pip install -e '.[openvino]'": "needs a package index; the extra is checked",
     "dualpix export --to onnx -o net.onnx": "takes a minute; tests/inference/test_export.py exports a small network",
     "dualpix export --to torch -o net.pt2": "the same",
+    "dualpix export --to web -o page.onnx": "the same",
     "dualpix web --open": "serves until it is stopped; tests/web does that",
     "python examples/draw_simulator.py docs/images": "tests/test_docs_site.py draws into another folder",
     "python benchmarks/table1_counts.py --write docs/table1.md": "tests/networks/test_counting_page.py compares",

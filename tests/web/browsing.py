@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,10 @@ ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 class Browser:
     """A session of headless Chromium; `find` takes CSS selectors."""
 
-    def __init__(self, port: int, folder: Path, dark: bool, size: tuple[int, int]) -> None:
+    def __init__(self, port: int, folder: Path, dark: bool, size: tuple[int, int], more: Sequence[str] = ()) -> None:
         self._port, self._session = port, ""
         arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
-        arguments += [f"--window-size={size[0]},{size[1]}", *(["--force-dark-mode"] if dark else [])]
+        arguments += [f"--window-size={size[0]},{size[1]}", *(["--force-dark-mode"] if dark else []), *more]
         options = {"args": arguments, "prefs": {"download.default_directory": str(folder)}}
         wishes = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"}}
         made = self.call("POST", "/session", {"capabilities": {"alwaysMatch": wishes}})
@@ -118,15 +118,17 @@ class Browser:
 
 
 @contextmanager
-def browsing(driver: str, folder: Path, dark: bool = False, size: tuple[int, int] = (1280, 900)) -> Iterator[Browser]:
-    """Start the driver and a browser; downloads go into `folder`."""
+def browsing(
+    driver: str, folder: Path, dark: bool = False, size: tuple[int, int] = (1280, 900), more: Sequence[str] = ()
+) -> Iterator[Browser]:
+    """Start the driver and a browser; downloads go into `folder`, `more` are options of Chromium."""
     with subprocess.Popen([driver, "--port=0"], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         try:
             port = next(
                 int(found[1]) for line in process.stdout if (found := re.search(r"successfully on port (\d+)", line))
             )
-            browser = Browser(port, folder, dark, size)
+            browser = Browser(port, folder, dark, size, more)
             try:
                 yield browser
             finally:

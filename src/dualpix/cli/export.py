@@ -12,7 +12,7 @@ def export(
     weights: Annotated[
         str | None, typer.Argument(metavar="[WEIGHTS]", help="Shipped weights, or a .safetensors file of your own.")
     ] = None,
-    to: Annotated[str, typer.Option("--to", metavar="FORM", help="onnx, openvino or torch.")] = "onnx",
+    to: Annotated[str, typer.Option("--to", metavar="FORM", help="onnx, openvino, torch or web.")] = "onnx",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="FILE", help="Without it, named after the weights.")
     ] = None,
@@ -23,7 +23,7 @@ def export(
     ] = None,
     overwrite: Overwrite = False,
 ) -> None:
-    """Write a network as a file for ONNX Runtime, OpenVINO or PyTorch, and compare it with the original.
+    """Write a network as a file for ONNX Runtime, OpenVINO, PyTorch or browsers, and compare it with the original.
 
     Takes views of any height and width under their names. The file says in its metadata which network it holds, how
     that was trained and what it scored, and can be given to --weights (torch's cannot).
@@ -32,6 +32,7 @@ def export(
     Examples:
       dualpix export --to onnx -o net.onnx
       dualpix export run/best.safetensors --to openvino --int8 -o net.xml
+      dualpix export --to web -o net.onnx
     """
     from dualpix.inference.export import export as run
     from dualpix.weights import checkpoint

@@ -1,4 +1,4 @@
-"""Export a network to a file that other programs run: ONNX, OpenVINO, or a program of PyTorch.
+"""Export a network to a file that other programs run: ONNX, OpenVINO, a program of PyTorch, or ONNX for browsers.
 
 What is written is opened again and compared with the network on pictures of odd sizes; only what agrees is left there.
 """
@@ -16,7 +16,14 @@ from dualpix import __version__, networks
 from dualpix.errors import CheckpointError, MachineError, PictureError, option
 from dualpix.inference.deblur import open_network
 from dualpix.inference.engines import onnx, openvino, pytorch
-from dualpix.inference.engines.conversion import onnx_bytes, openvino_model, program_bytes, round_to_8_bits
+from dualpix.inference.engines.conversion import (
+    onnx_bytes,
+    openvino_model,
+    program_bytes,
+    round_to_8_bits,
+    web_bytes,
+)
+from dualpix.inference.web_manifest import require_bands, write_manifest
 from dualpix.io.writing import make_folder
 from dualpix.machine.files import write_whole
 from dualpix.machine.modes import settled
@@ -31,13 +38,16 @@ from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import Checkpoint
 from dualpix.weights.exported import Exported, exported_of, mark, package
 
-SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2"}
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "torch": ".pt2", "web": ".onnx"}
 """From each form to the ending of its files."""
+
+COMPANIONS = {"openvino": ".bin", "web": ".json"}
+"""The ending of the second file of a form that has two."""
 
 SIZES = ((75, 118), (97, 61), (33, 160))
 """Height and width of the pictures by which a file is compared with the network."""
 
-MOST = {"fp32": 1e-4, "int8": 0.1}
+MOST = {"fp32": 1e-4, "fp16": 1e-3, "int8": 0.1}
 """The greatest difference that is accepted. In 8 bits, single pixels of the test pictures (noise) can err much."""
 
 PAIRS, PAIR_PX = 6, 256
@@ -74,7 +84,8 @@ def export(
     """Write a network as a file for another program, after comparing its output with the network's own.
 
     The file takes views as 1 x 3 x H x W in [0, 1] under their names, of any height and width, and gives `sharp`, not
-    clipped.
+    clipped. For "web", weights are stored in 16 bits, and a `.json` beside the file says how to run it in bands
+    (`dualpix.inference.web_manifest`).
 
     Args:
         weights: As `deblur` takes them, but no file that was exported already.
@@ -104,10 +115,12 @@ def export(
     network = open_network(opened)
     if exported_of(network) is not None:
         raise CheckpointError(f"{opened.path} was exported already; give the .safetensors file it came from.")
+    if to == "web":
+        require_bands(cast(nn.Module, network))
     graph = graph_of(cast(nn.Module, network))
     if int8:
         round_to_8_bits(graph, _pairs(graph, photos))
-    facts = facts_of(opened, "int8" if int8 else "fp32")
+    facts = facts_of(opened, "int8" if int8 else "fp16" if to == "web" else "fp32")
     make_folder(path.parent)
     # Under another name until it is known to be right.
     trial = path.with_name(f".dualpix-{secrets.token_hex(8)}{suffix}")
@@ -119,15 +132,16 @@ def export(
                 f"{path} was not written: its output would differ by {difference:.2g} from that of the network, more "
                 f"than the {MOST[facts['precision']]:g} allowed; try another version of the engine."
             )
-        for file in (trial.with_suffix(".bin"), trial):
-            if file.exists():
-                file.replace(path.with_suffix(file.suffix))
+        if to == "web":
+            write_manifest(trial, path.name, opened, graph, facts | {"difference": difference})
+        for file in _files(trial, to):
+            file.replace(path.with_suffix(file.suffix))
     except OSError as error:
         raise PictureError(
             f"{path} cannot be written: {error.strerror or error}; make room there, or choose another place."
         ) from error
     finally:
-        for file in (trial, trial.with_suffix(".bin")):
+        for file in _files(trial, to):
             file.unlink(missing_ok=True)
     return Export(path, difference, SIZES, facts)
 
@@ -154,11 +168,17 @@ def _pairs(graph: Graph, photos: Sequence[str | Path]) -> list[list[Tensor]]:
     return [[cast(Tensor, sample[view]) for view in graph.spec.views] for sample in (samples[i] for i in range(PAIRS))]
 
 
+def _files(path: Path, to: str) -> list[Path]:
+    """The files that a form consists of, the one that is opened last."""
+    return [*([path.with_suffix(COMPANIONS[to])] if to in COMPANIONS else []), path]
+
+
 def _write(path: Path, to: str, graph: Graph, facts: Mapping[str, Any]) -> None:
     if to == "openvino":
         openvino.save(package("openvino", "openvino"), openvino_model(graph, facts), path)
     else:
-        write_whole(path, onnx_bytes(graph, facts) if to == "onnx" else program_bytes(graph, facts))
+        made_by = {"onnx": onnx_bytes, "torch": program_bytes, "web": web_bytes}[to]
+        write_whole(path, made_by(graph, facts))
 
 
 def _compare(path: Path, to: str, opened: Checkpoint, precision: str) -> float:
@@ -176,7 +196,8 @@ def _compare(path: Path, to: str, opened: Checkpoint, precision: str) -> float:
         with without_numbers():
             shape = networks.create(opened.name, **opened.arguments)
         mark(shape, Exported(path, precision))
-        run = (onnx.OnnxRunner if to == "onnx" else openvino.OpenvinoRunner)(cast(Network, shape), precision, "cpu")
+        runner = openvino.OpenvinoRunner if to == "openvino" else onnx.OnnxRunner
+        run = runner(cast(Network, shape), precision, "cpu")
     generator = torch.Generator().manual_seed(0)
     worst = 0.0
     for height, width in SIZES:

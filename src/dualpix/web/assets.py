@@ -1,7 +1,7 @@
 """The page's own files, filled in: for the server, and for whoever builds a static page of them."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from importlib import resources
 
 from dualpix.io.formats import FORMATS, names_of_formats
@@ -21,17 +21,18 @@ SAMPLE = ("left.png", "right.png")
 """The pair of the package that a visitor can try, below `sample/`."""
 
 
-def page_files(back_end: str = "server") -> Iterator[tuple[str, str, bytes]]:
+def page_files(back_end: str = "server", instead: Mapping[str, str] | None = None) -> Iterator[tuple[str, str, bytes]]:
     """All files of the page, which finds them beside one another in any folder.
 
     Args:
         back_end: Which module of the page computes: `page/backend.js` loads it by this name.
+        instead: What stands for placeholders of the page where the back end reads other files than this package does.
 
     Yields:
         Path below the page's address, MIME type, and content.
     """
     for file in sorted((resources.files("dualpix.web") / "page").iterdir(), key=lambda file: file.name):
-        yield file.name, kind_of(file.name), content_of(file.name, back_end)
+        yield file.name, kind_of(file.name), content_of(file.name, back_end, instead)
     for name in SAMPLE:
         yield f"sample/{name}", kind_of(name), (resources.files("dualpix") / "demo_pair" / name).read_bytes()
 
@@ -41,7 +42,7 @@ def kind_of(name: str) -> str:
     return KINDS["." + name.rpartition(".")[2]]
 
 
-def content_of(name: str, back_end: str = "server") -> bytes:
+def content_of(name: str, back_end: str = "server", instead: Mapping[str, str] | None = None) -> bytes:
     """Return a file of the page, with its placeholders for the known picture formats and the back end filled in."""
     content = (resources.files("dualpix.web") / "page" / name).read_text(encoding="utf-8")
     starts = (json.dumps("^(?:" + kind.start.pattern.decode("ascii") + ")") for kind in FORMATS.values())
@@ -54,6 +55,6 @@ def content_of(name: str, back_end: str = "server") -> bytes:
         "formats": names_of_formats(),
         "starts of pictures": ", ".join(f'new RegExp({start}, "s")' for start in starts),
     }
-    for words, instead in filled.items():
-        content = content.replace("{{" + words + "}}", instead)
+    for words, filling in (filled | dict(instead or {})).items():
+        content = content.replace("{{" + words + "}}", filling)
     return content.encode()

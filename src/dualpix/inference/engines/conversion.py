@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.export import Dim, ExportedProgram
@@ -16,6 +17,9 @@ from dualpix.errors import MachineError, reason_of
 from dualpix.networks.export import FEW, Graph
 from dualpix.networks.export.rounding import round_layers
 from dualpix.weights.exported import KEY, package
+
+LEAST_HALVED = 64
+"""Numbers of a weight from which on storing it in 16 bits saves anything; constants of formulas have fewer."""
 
 
 def openvino_model(graph: Graph, facts: Mapping[str, Any]) -> Any:
@@ -73,6 +77,28 @@ def onnx_bytes(graph: Graph, facts: Mapping[str, Any]) -> bytes:
     entry = proto.metadata_props.add()
     entry.key, entry.value = KEY, json.dumps(facts, sort_keys=True)
     content: bytes = proto.SerializeToString()
+    return content
+
+
+def web_bytes(graph: Graph, facts: Mapping[str, Any]) -> bytes:
+    """Return the contents of an .onnx file whose weights are stored in 16 bits, half the size, and computed with in 32.
+
+    Engines undo the rounding once, when they open the file.
+    """
+    onnx = package("onnx", "onnx")
+    model = onnx.load_from_string(onnx_bytes(graph, facts))
+    casts = []
+    for weight in model.graph.initializer:
+        values = onnx.numpy_helper.to_array(weight)
+        if values.dtype != np.float32 or values.size < LEAST_HALVED:
+            continue
+        name, stored = weight.name, f"{weight.name}_fp16"
+        weight.CopyFrom(onnx.numpy_helper.from_array(values.astype(np.float16), stored))
+        casts.append(onnx.helper.make_node("Cast", [stored], [name], to=onnx.TensorProto.FLOAT))
+    nodes = [*casts, *model.graph.node]
+    del model.graph.node[:], model.graph.value_info[:]
+    model.graph.node.extend(nodes)
+    content: bytes = model.SerializeToString()
     return content
 
 

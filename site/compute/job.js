@@ -1,0 +1,134 @@
+// One pair, from files to a file: what `dualpix deblur` and `dualpix inspect` do, in their order.
+
+import { decode, encode, outputOf } from "../files/index.js";
+import { matchBrightness } from "./brightness.js";
+import { disparityPicture, scalePx } from "./drawing.js";
+import { watch } from "./guard.js";
+import { noiseOf } from "./matching.js";
+import { blank, meanView, pooled, turned } from "./picture.js";
+import { summarise, wideBlur } from "./summary.js";
+import { layAlongRows } from "./turning.js";
+
+const THUMB_PX = 720;
+const KINDS = { png: "png", tif: "tiff", jpg: "jpeg" };
+const UNSEEN = "so that rows stay sensor rows"; // ends notes that do not matter here, since pictures are shown upright
+
+export class Job {
+  // `files`: [left, right], or one that holds both. Throws PictureError or PairError.
+  static async open(files, layout) {
+    const { left, right, ...about } = await decode(files, { layout: layout ?? null });
+    const views = [left, right].map((levels) => planar(levels, about));
+    return new Job(views, about);
+  }
+
+  constructor(views, about) {
+    Object.assign(this, { views, about, isSwapped: false, result: null });
+    this.inspect();
+  }
+
+  // Compares the views, and lays them along the rows.
+  inspect() {
+    this.laid = layAlongRows(...this.views, this.isSwapped);
+    this.result = null;
+    const { found, turns, left, notes } = this.laid;
+    this.check = {
+      verdict: found.verdict,
+      odd: found.odd,
+      order: found.order,
+      width: left.width,
+      height: left.height,
+      quarter_turns: turns,
+      scale_px: scalePx(found),
+      brightness_ratio: found.brightnessRatio,
+      disparity: found.across,
+      vertical_disparity: found.down,
+      blocks: {
+        textured: found.matches.textured,
+        found: found.matches.found,
+        trusted: found.matches.across.length,
+        behind: found.behind,
+        in_front: found.inFront,
+      },
+      camera: { focus_m: null, f_number: null, focal_mm: null, sensor_mm: null },
+    };
+    this.notes = [...this.about.notes, ...notes].filter((note) => !note.includes(UNSEEN));
+  }
+
+  swap() {
+    this.isSwapped = !this.isSwapped;
+    this.inspect();
+  }
+
+  // `tell(done, total)` is called between bands and may throw to stop.
+  async deblur(network, limits, tell) {
+    const { left, right, note } = matchBrightness(this.laid.left, this.laid.right);
+    const { picture, bands } = await network.run(left, right, limits, tell);
+    const { comparison, notes } = watch(picture, meanView(left, right));
+    const { matches } = this.laid.found;
+    const changed = summarise(comparison, noiseOf(left), matches, network.manifest.trained_px);
+    const rows = bands[0][1] - bands[0][0];
+    this.result = turned(picture, -this.laid.turns);
+    return {
+      plan: `${bands.length > 1 ? `${bands.length} bands of ${rows} rows` : "whole"}, fp32, ${network.told}`,
+      report: `Computed by ${network.told}. ${changed}`,
+      notes: [...network.notes, ...(note ? [note] : []), ...wideBlur(matches), ...notes],
+    };
+  }
+
+  // The mean of the views as they lie in their files.
+  get before() {
+    return meanView(...this.views);
+  }
+
+  // A file that a browser shows: "left", "right", "disparity", "before" or "preview".
+  async picture(name) {
+    const { icc = null, orientation } = { ...this.about.metadata, orientation: this.about.orientation };
+    if (name === "disparity") {
+      const drawn = turned(disparityPicture(this.laid.left, this.laid.found), -this.laid.turns);
+      return encoded(await this.encode(drawn, "png", 8, { orientation }, false));
+    }
+    const shown = { before: () => this.before, preview: () => this.result };
+    const picture = name in shown ? shown[name]() : reduced(turned(this.laid[name], -this.laid.turns));
+    return encoded(await this.encode(picture, "jpeg", 8, { icc, orientation }, this.about.grey));
+  }
+
+  // The result as a file to keep, mixed with the mean of the views if `strength` is below 1.
+  async save({ format, depth, strength = 1 }, software) {
+    const chosen = strength === 1 ? software : `${software}, strength ${strength.toFixed(2)}`;
+    const picture = strength === 1 ? this.result : blend(this.before, this.result, strength);
+    const given = outputOf(this.about, { levels: picture.data, planar: true, depth, software: chosen });
+    return { ...encoded(await encode(given, KINDS[format])), ending: `sharp.${format}` };
+  }
+
+  encode({ width, height, data }, format, depth, metadata, grey) {
+    return encode({ levels: data, planar: true, width, height, depth, grey, metadata }, format);
+  }
+}
+
+const encoded = ({ bytes, mime }) => ({ bytes, mime });
+
+// H x W x 3 levels as a picture in memory.
+function planar(levels, { width, height, white }) {
+  const picture = blank(width, height),
+    size = width * height;
+  for (let i = 0; i < size; i++) {
+    for (let channel = 0; channel < 3; channel++) picture.data[channel * size + i] = levels[3 * i + channel] / white;
+  }
+  return picture;
+}
+
+function reduced(picture) {
+  const by = Math.max(1, Math.ceil(Math.max(picture.width, picture.height) / THUMB_PX)),
+    size = picture.width * picture.height;
+  const planes = [0, 1, 2].map((channel) =>
+    pooled(picture.data.subarray(channel * size, (channel + 1) * size), picture.width, picture.height, by),
+  );
+  const small = blank(planes[0].width, planes[0].height);
+  planes.forEach((plane, channel) => small.data.set(plane.data, channel * plane.data.length));
+  return small;
+}
+
+function blend(taken, picture, strength) {
+  for (let i = 0; i < taken.data.length; i++) taken.data[i] += strength * (picture.data[i] - taken.data[i]);
+  return taken;
+}

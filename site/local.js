@@ -1,0 +1,218 @@
+// The back end that computes in the browser itself: nothing leaves the machine. See `backend.js`.
+
+import { isolate } from "./isolating.js";
+import { Problem } from "./problems.js";
+
+const isPhone =
+  navigator.userAgentData?.mobile ??
+  (/Mobi|Android|iPhone|iPad/.test(navigator.userAgent) ||
+    (/Mac/.test(navigator.userAgent) && navigator.maxTouchPoints > 1));
+const LOST =
+  "The part of the page that computes has ended, probably for lack of memory; load the page again, and close other" +
+  " tabs or make both views smaller.";
+const NO_PLANES = "The disparity of single pixels is not computed in the browser.";
+const BUSY = "The page is still computing; wait for it, or stop it.";
+
+// What the address may ask for: `?memory=800` (megabytes that computing may take), `?engine=wasm` (no GPU) and
+// `?threads=1`.
+function asked() {
+  const given = new URLSearchParams(location.search),
+    engine = given.get("engine");
+  const [memory, threads] = ["memory", "threads"].map((name) => {
+    const text = given.get(name);
+    if (text === null || /^[1-9]\d*$/.test(text)) return text && Number(text);
+    throw new Problem(
+      `${name} in the address cannot be ${text}; give a whole number, such as ?memory=800 or ?threads=2.`,
+    );
+  });
+  if (engine !== null && !["webgpu", "wasm"].includes(engine)) {
+    throw new Problem(`There is no engine ${engine}; give ?engine=webgpu or ?engine=wasm in the address, or neither.`);
+  }
+  return { memory: memory && 1e6 * memory, threads, engine, isPhone };
+}
+
+// The worker, asked by messages.
+class Worked {
+  #asked = new Map();
+  #count = 0;
+
+  constructor() {
+    this.worker = new Worker("worker.js", { type: "module" });
+    this.worker.addEventListener("message", ({ data }) => this.#hear(data));
+    this.worker.addEventListener("error", (event) => {
+      for (const { fail } of this.#asked.values())
+        fail(new Problem(event.message ? `${LOST} (${event.message})` : LOST));
+      this.#asked.clear();
+    });
+  }
+
+  ask(call, given, told = () => {}) {
+    return new Promise((done, fail) => {
+      const id = ++this.#count;
+      this.#asked.set(id, { done, fail, told });
+      this.worker.postMessage({ call, id, given });
+    });
+  }
+
+  #hear({ id, told, done, failed }) {
+    const asked = this.#asked.get(id);
+    if (!asked) return;
+    if (told) return asked.told(told);
+    this.#asked.delete(id);
+    if (!failed) return asked.done(done);
+    const error = failed.sentence ? new Problem(failed.sentence) : new Error(failed.mistake);
+    asked.fail(Object.assign(error, { isStopped: failed.isStopped }));
+  }
+}
+
+class Local {
+  features = {
+    where: "Everything stays on this device: the page computes here, without a server.",
+    formats: ["png-16", "tif-16", "jpg-8"],
+    resumes: false,
+    parts: false,
+    masks: false,
+    maps: [],
+    metres: false,
+    refocus: false,
+  };
+
+  #worked = new Worked();
+  #job = null;
+  #pictures = new Map(); // addresses, by name
+  #ids = 0;
+
+  constructor(options) {
+    this.options = options;
+    this.#worked.ask("prepare", options).catch(() => {}); // told when it is needed
+    addEventListener("beforeunload", (event) => {
+      const state = this.#job?.state;
+      if (state === "running" || (state === "done" && !this.#job.fetched)) event.preventDefault();
+    });
+  }
+
+  async limits() {
+    return { body_bytes: null, megapixels: 200, kept_s: null };
+  }
+
+  async begin(files, layout, onProgress) {
+    onProgress(1);
+    this.#drop();
+    this.#job = {
+      id: `pair-${++this.#ids}`,
+      state: "checking",
+      stopping: false,
+      version: 0,
+      swap: false,
+      bands_done: 0,
+      bands: 0,
+      seconds: 0,
+      check: null,
+      notes: [],
+      plan: null,
+      report: null,
+      refocus: null,
+      planes: false,
+      mask: 0,
+      fetched: false,
+      problem: null,
+    };
+    this.#compare("open", { files, layout });
+    return { ...this.#job };
+  }
+
+  async state(id) {
+    if (this.#job?.id !== id) throw new Problem("These pictures are no longer here; choose them again.");
+    if (this.#job.since) this.#job.seconds = (performance.now() - this.#job.since) / 1000;
+    return { ...this.#job };
+  }
+
+  async command(job, verb) {
+    const mine = this.#job;
+    mine.fetched = job.fetched;
+    if (verb === "stop") this.#stop(mine);
+    else if (mine.state === "running" || mine.state === "checking") throw new Problem(BUSY, true);
+    else if (verb === "start") this.#deblur(mine);
+    else {
+      Object.assign(mine, { state: "checking", swap: !mine.swap, plan: null, report: null, fetched: false });
+      this.#compare("swap");
+    }
+    return this.state(mine.id);
+  }
+
+  async picture(job, name) {
+    if (name === "planes") throw new Problem(NO_PLANES);
+    const key = `${name} ${job.version}`;
+    if (!this.#pictures.has(key)) {
+      const { bytes, mime } = await this.#worked.ask("picture", { name });
+      this.#pictures.set(key, URL.createObjectURL(new Blob([bytes], { type: mime })));
+    }
+    return this.#pictures.get(key);
+  }
+
+  async save(job, kind, { format, depth, strength }) {
+    const wish = { format, depth: Number(depth), strength: Number(strength ?? 1) };
+    const { bytes, mime, ending } = await this.#worked.ask("save", { wish });
+    this.#job.fetched = true;
+    return { blob: new Blob([bytes], { type: mime }), ending };
+  }
+
+  forget(job) {
+    if (this.#job?.id !== job.id) return;
+    if (this.#job.state === "running") this.#worked.ask("stop");
+    this.#drop();
+    this.#job = null;
+    this.#worked.ask("forget").catch(() => {});
+  }
+
+  async #compare(call, given) {
+    const mine = this.#job;
+    await this.#attempt(mine, async () => {
+      const { check, notes } = await this.#worked.ask(call, given);
+      this.#drop();
+      Object.assign(mine, { state: "ready", stopping: false, check, notes, version: mine.version + 1 });
+    });
+  }
+
+  async #deblur(mine) {
+    Object.assign(mine, { state: "running", problem: null, bands_done: 0, bands: 0, since: performance.now() });
+    await this.#attempt(mine, async () => {
+      const { notes, ...told } = await this.#worked.ask("deblur", this.options, (news) => Object.assign(mine, news));
+      Object.assign(mine, told, {
+        state: "done",
+        stopping: false,
+        fetched: false,
+        version: mine.version + 1,
+        notes: [...new Set([...mine.notes, ...notes])],
+      });
+    });
+    mine.seconds = (performance.now() - mine.since) / 1000;
+    mine.since = null;
+  }
+
+  #stop(mine) {
+    mine.stopping = ["running", "checking"].includes(mine.state);
+    if (mine.state === "running") this.#worked.ask("stop");
+  }
+
+  async #attempt(mine, act) {
+    try {
+      await act();
+    } catch (error) {
+      mine.stopping = false;
+      if (error.isStopped) mine.state = "ready";
+      else Object.assign(mine, { state: "failed", problem: error });
+    }
+  }
+
+  #drop() {
+    for (const address of this.#pictures.values()) URL.revokeObjectURL(address);
+    this.#pictures.clear();
+  }
+}
+
+export async function open() {
+  const options = asked();
+  await isolate();
+  return new Local(options);
+}

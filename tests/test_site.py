@@ -1,0 +1,83 @@
+"""What the page computes in the browser, as far as it can be tried without packages and a browser: in Node."""
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from dualpix.errors import MachineError
+from dualpix.inference import planning
+from site_pairs import CHANGES, assert_same, bundled, found_by_package, found_by_page
+
+ROOT = Path(__file__).parents[1]
+SITE = ROOT / "site"
+NODE = shutil.which("node")
+needs_node = pytest.mark.skipif(NODE is None, reason="needs Node: apt-get install nodejs")
+
+FEW = ("as it is", "swapped", "upright", "coded twice", "moved down", "mirrored", "much darker", "flat")
+BANDS = """
+const { around, chooseBands, split } = await import(process.argv[1]);
+const asked = JSON.parse(process.argv[2]);
+console.log(JSON.stringify(asked.map(([height, multiple, reach, fixed, row, limit, comfort]) => {
+  const bands = chooseBands(height, multiple, reach, { fixed, row }, limit, comfort);
+  return bands && bands.map((band) => [band, around(band, height, multiple, reach)]);
+})));
+"""
+
+
+@needs_node
+def test_verdicts_are_those_of_the_package(tmp_path: Path) -> None:
+    """The other kinds of pairs, and more of each, are tried by `make site-test`."""
+    left, right = (bundled(name)[:, :320, :384].contiguous() for name in ("left", "right"))
+    pairs = [CHANGES[kind](left, right) for kind in FEW]
+    for pair, theirs in zip(pairs, found_by_page(str(NODE), pairs, tmp_path), strict=True):
+        assert_same(found_by_package(pair), theirs)
+
+
+@needs_node
+def test_bands_are_those_of_the_package() -> None:
+    asked = [
+        (height, multiple, reach, 10**8, row, limit, comfort)
+        for height in (16, 100, 1120, 3000)
+        for multiple, reach in ((16, 146), (8, 12))
+        for row in (10**5, 10**6)
+        for limit, comfort in ((2 * 10**8, 2 * 10**8), (10**9, 10**9), (10**9, 3 * 10**8), (10**10, 10**9))
+    ]
+    call = [str(NODE), "--input-type=module", "-e", BANDS, str(SITE / "compute" / "bands.js"), json.dumps(asked)]
+    found = json.loads(subprocess.run(call, capture_output=True, text=True, check=True, timeout=60).stdout)
+    assert len(found) == len(asked) and None in found
+    for one, theirs in zip(asked, found, strict=True):
+        height, multiple, reach, fixed, row, limit, comfort = one
+        try:
+            bands = planning.choose_bands(height, multiple, reach, planning.Cost(fixed, row), limit, comfort)
+        except MachineError:
+            assert theirs is None
+            continue
+        assert theirs == [[list(band), list(planning.around(band, height, multiple, reach))] for band in bands]
+
+
+def test_packages_are_pinned_and_told_on_the_page() -> None:
+    """Every package has one exact version, which the page of licences names."""
+    packages = json.loads((SITE / "package.json").read_text())["dependencies"]
+    about = (SITE / "about.html").read_text() + (SITE / "files" / "licences.json").read_text()
+    for name, version in packages.items():
+        assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+        assert f"{name} {version}" in about
+    assert not [*SITE.glob("package-lock.json"), *SITE.glob("npm-shrinkwrap.json")]
+
+
+def test_what_the_page_computes_by_asks_no_other_host() -> None:
+    for path in (*SITE.glob("*.js"), *SITE.glob("*.html"), *(SITE / "compute").glob("*.js")):
+        shown = re.sub(r'<a href="https://[^"]+"', "", path.read_text())
+        assert not re.findall(r"https?://", shown), path
+
+
+def test_sentences_to_people_are_the_same_words() -> None:
+    """Of verdicts, which other pages explain."""
+    from dualpix.pairs.verdict import EITHER, GOOD, IN_FOCUS, UNKNOWN, VERDICTS
+
+    script = (SITE / "compute" / "verdict.js").read_text()
+    assert all(f'"{words}"' in script for words in (*VERDICTS.values(), EITHER, GOOD, IN_FOCUS, UNKNOWN))
