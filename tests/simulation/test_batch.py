@@ -50,9 +50,9 @@ def test_a_batch_holds_the_samples_of_its_indices(simulated: Simulated) -> None:
 @each_setting
 def test_the_device_is_never_asked_for_a_value(simulated: Simulated) -> None:
     batches = BatchSimulator(simulated, META)
-    pictures = batches.render(batches.draw(range(24)), SHOWN)
+    pictures = batches.render(batches.draw([0, 1, 2]), SHOWN)
     assert set(pictures) == set(SHOWN)
-    assert all(picture.device.type == "meta" and len(picture) == 24 for picture in pictures.values())
+    assert all(picture.device.type == "meta" and len(picture) == 3 for picture in pictures.values())
 
 
 def test_what_is_decided_can_be_sent_to_another_process() -> None:

@@ -16,14 +16,12 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from dualpix.simulation.canvases import Stack, composite_together, render_together, stacked
+from dualpix.simulation.canvases import composite_together, render_together, stacked
 from dualpix.simulation.kernels import stopped_down
-from dualpix.simulation.painting import Canvas, moved, numbers
+from dualpix.simulation.painting import CPU, Canvas, inverse, moved, numbers
 from dualpix.simulation.render import Layer
 from dualpix.simulation.samples import CODED, MARGIN_PX, Shot, Simulated
 from dualpix.simulation.sensor import encode, quantise, shaded, with_noise
-
-CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class BatchSimulator:
         for name in CODED:
             if name in pictures:
                 pictures[name] = self._coded(shots, pictures[name])
-        back = moved(torch.tensor(sorted(range(len(order)), key=order.__getitem__)), self.device)
+        back = moved(inverse(order), self.device)
         depth = self.simulated.depth
         return {
             name: (picture if name == "blur_px" else quantise(picture, depth)).index_select(0, back)
@@ -120,7 +118,7 @@ class BatchSimulator:
         return [Layer(x.colour[:, inner, inner], x.alpha[inner, inner], x.blur_px[inner, inner]) for x in layers]
 
     def _each(self, values: Sequence[float]) -> Tensor:
-        """One number for each shot, B x 1 x 1 x 1 x 1."""
+        """Numbers on the device, N x 1 x 1 x 1 x 1."""
         return numbers(values, self.device)[:, None, None, None, None]
 
     def _noised(self, shots: Sequence[Shot], views: Tensor) -> Tensor:
