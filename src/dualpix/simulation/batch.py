@@ -5,8 +5,8 @@
     pictures = batches.render(shots)     # on the device, B x 3 x H x W each
 
 A shot is that of `simulated.sample` with the same index: its pictures differ by rounding, before coding by less than
-1e-4 of white. On the device coding is the one of `block_coding`, which costs as much as real coding does but chooses
-otherwise; and noise is drawn there, if it is asked for.
+1e-4 of white. On a device other than the CPU coding is that of `block_coding`: as much is lost as by the codecs, but
+not bit by bit the same.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,6 +16,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from dualpix.simulation.block_coding import coded_together
 from dualpix.simulation.canvases import composite_together, render_together, stacked
 from dualpix.simulation.kernels import stopped_down
 from dualpix.simulation.painting import CPU, Canvas, inverse, moved, numbers
@@ -33,6 +34,7 @@ class BatchSimulator:
         device: Where pictures are computed.
         together: At most so many samples at once; memory grows with it, by some 100 MB for each at 256 px.
         noise_on_device: Whether noise is drawn on the device: quicker, and another one than on the CPU.
+        model_coding: Whether coding is that of `block_coding` on the CPU too.
 
     Example:
         >>> batches = BatchSimulator(Simulated([], size=32, count=8), CPU)
@@ -45,6 +47,7 @@ class BatchSimulator:
     device: torch.device = field(default=CPU)
     together: int = 64
     noise_on_device: bool = False
+    model_coding: bool = False
 
     @cached_property
     def canvas(self) -> Canvas:
@@ -79,9 +82,7 @@ class BatchSimulator:
         order = sorted(range(len(shots)), key=lambda number: -len(ranges[number]))
         shots, ranges = [shots[number] for number in order], [ranges[number] for number in order]
         pictures = self._exposed(shots, ranges, names)
-        for name in CODED:
-            if name in pictures:
-                pictures[name] = self._coded(shots, pictures[name])
+        pictures |= {name: self._coded(shots, pictures[name]) for name in CODED if name in pictures}
         back = moved(inverse(order), self.device)
         depth = self.simulated.depth
         return {
@@ -150,7 +151,7 @@ class BatchSimulator:
 
     def _coded(self, shots: Sequence[Shot], pictures: Tensor) -> Tensor:
         """Each picture through the coding of its shot, if it has one."""
-        coded = [
-            shot.coding(picture) if shot.coding else picture for shot, picture in zip(shots, pictures, strict=True)
-        ]
-        return torch.stack(coded)
+        codings = [shot.coding for shot in shots]
+        if self.device.type != "cpu" or self.model_coding:
+            return coded_together(pictures, codings)
+        return torch.stack([coding(one) if coding else one for coding, one in zip(codings, pictures, strict=True)])
