@@ -36,11 +36,12 @@ SETTINGS = {
 each_setting = pytest.mark.parametrize("simulated", SETTINGS.values(), ids=SETTINGS)
 
 
+@pytest.mark.parametrize("whole", [True, False], ids=["canvases", "windows"])
 @each_setting
-def test_a_batch_holds_the_samples_of_its_indices(simulated: Simulated) -> None:
+def test_a_batch_holds_the_samples_of_its_indices(simulated: Simulated, whole: bool) -> None:
     """Of several lenses, with one to five layers, in an order of their own."""
     indices = [5, 0, 2 * SHOTS_PER_LENS, 3, 40, 1]
-    batches = BatchSimulator(simulated, together=4)
+    batches = BatchSimulator(simulated, together=4, whole_canvases=whole)
     together = batches.render(batches.draw(indices), SHOWN)
     for place, index in enumerate(indices):
         alone = simulated.sample(index, SHOWN)

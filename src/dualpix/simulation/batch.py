@@ -21,7 +21,7 @@ from dualpix.simulation.canvases import composite_together, render_together, sta
 from dualpix.simulation.kernels import stopped_down
 from dualpix.simulation.painting import CPU, Canvas, inverse, moved, numbers
 from dualpix.simulation.render import Layer
-from dualpix.simulation.samples import CODED, MARGIN_PX, Shot, Simulated
+from dualpix.simulation.samples import CODED, MARGIN_PX, Shot, Simulated, expose
 from dualpix.simulation.sensor import encode, quantise, shaded, with_noise
 
 
@@ -35,6 +35,8 @@ class BatchSimulator:
         together: At most so many samples at once; memory grows with it, by some 100 MB for each at 256 px.
         noise_on_device: Whether noise is drawn on the device: quicker, and another one than on the CPU.
         model_coding: Whether coding is that of `block_coding` on the CPU too.
+        whole_canvases: Whether all layers are rendered together, each whole, or one by one in small windows; None
+            decides by what is quicker: windows on the CPU, else canvases.
 
     Example:
         >>> batches = BatchSimulator(Simulated([], size=32, count=8), CPU)
@@ -48,6 +50,7 @@ class BatchSimulator:
     together: int = 64
     noise_on_device: bool = False
     model_coding: bool = False
+    whole_canvases: bool | None = None
 
     @cached_property
     def canvas(self) -> Canvas:
@@ -81,7 +84,7 @@ class BatchSimulator:
         ranges = [shot.scene.blur_ranges(MARGIN_PX - shot.margin) for shot in shots]
         order = sorted(range(len(shots)), key=lambda number: -len(ranges[number]))
         shots, ranges = [shots[number] for number in order], [ranges[number] for number in order]
-        pictures = self._exposed(shots, ranges, names)
+        pictures = self._exposed(shots, ranges, names) if self.on_canvases else self._one_by_one(shots, names)
         pictures |= {name: self._coded(shots, pictures[name]) for name in CODED if name in pictures}
         back = moved(inverse(order), self.device)
         depth = self.simulated.depth
@@ -89,6 +92,19 @@ class BatchSimulator:
             name: (picture if name == "blur_px" else quantise(picture, depth)).index_select(0, back)
             for name, picture in pictures.items()
         }
+
+    @property
+    def on_canvases(self) -> bool:
+        """Whether all layers are rendered together, on whole canvases."""
+        return self.device.type != "cpu" if self.whole_canvases is None else self.whole_canvases
+
+    def _one_by_one(self, shots: Sequence[Shot], names: Collection[str]) -> dict[str, Tensor]:
+        aperture = self.simulated.sharp_aperture
+        samples = [
+            expose(self._painted(shot, shot.margin), shot.lens, shot.margin, shot.sensor, aperture, shot.seed, names)
+            for shot in shots
+        ]
+        return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
     def _exposed(
         self, shots: Sequence[Shot], ranges: Sequence[Sequence[tuple[float, float]]], names: Collection[str]

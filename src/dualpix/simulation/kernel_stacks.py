@@ -6,7 +6,6 @@ the device for no value. Tests compare both ways.
 
 import math
 from collections.abc import Sequence
-from functools import lru_cache
 from itertools import groupby
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor
 from dualpix.simulation.kernels import (
     Lens,
     changes_with_blur,
-    inside,
+    positions,
     reach_px,
     samples_for,
     softness_px,
@@ -67,7 +66,7 @@ class _Pupils:
 
     def __init__(self, lens: Lens, samples: int, blur: Tensor) -> None:
         self.lens, self.blur = lens, blur
-        self.u, self.w = (moved(axis, blur.device) for axis in _positions(lens.blades, lens.clip, samples))
+        self.u, self.w = (moved(axis, blur.device) for axis in positions(lens.blades, lens.clip, samples))
         u, w = self.u, self.w
         q = torch.hypot(u, w).clamp_min(1e-9) ** (2 * lens.rim_order)
         rise, changing = 2 * q / (1 + q), blur if changes_with_blur(lens) else 0 * blur
@@ -137,14 +136,6 @@ def _splats(lens: Lens, pupils: _Pupils, left: Tensor, right: Tensor, reach: int
             index = ((top_edge + dy) * size + left_edge + dx).long().clamp(0, size**2 - 1) + first
             out.index_add_(1, index.flatten(), (views * (wx * wy)).flatten(1))
     return out.view(2, count, size, size).transpose(0, 1)
-
-
-@lru_cache(maxsize=64)
-def _positions(blades: int, clip: tuple[float, float], samples: int) -> tuple[Tensor, Tensor]:
-    axis = (torch.arange(samples, dtype=torch.float64) + 0.5) * (2 / samples) - 1
-    w, u = torch.meshgrid(axis, axis, indexing="ij")
-    keep = inside(blades, clip, u, w)
-    return u[keep], w[keep]
 
 
 def _softened(stack: Tensor, sigmas_px: Tensor, own_reach: Tensor) -> Tensor:
