@@ -1,8 +1,6 @@
 """A network that learns: weights in the working precision, float32 masters, optimiser and running mean."""
 
 import copy
-import inspect
-import json
 import math
 import os
 import zlib
@@ -15,7 +13,7 @@ from torch import Tensor, nn
 
 from dualpix.errors import RecipeError
 from dualpix.inference.planning import bf16_gain, choose_device, choose_precision
-from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS, create
+from dualpix.networks import DEFOCUS_ESTIMATORS, create
 from dualpix.networks.spec import spec_of
 from dualpix.tables import pick
 from dualpix.training.clock import Clock
@@ -26,9 +24,8 @@ from dualpix.training.optimisers import create_optimiser
 from dualpix.training.processes import Processes
 from dualpix.training.recipes import Recipe
 from dualpix.training.schedules import rate_at
+from dualpix.training.starting import all_arguments, find_teacher, load_weights
 from dualpix.training.state import number, part, tensors_like
-from dualpix.weights import checkpoint
-from dualpix.weights.exported import exported_of
 
 MOST_FAILURES = 20
 """Steps in a row without a usable gradient after which a run is given up."""
@@ -75,10 +72,11 @@ class Learner:
         self.network.to(dtype)
         self.means = [master.detach().clone() for master in self.masters]
         self.optimiser = create_optimiser(recipe, self.masters)
-        self.teacher = _find_teacher(recipe, self.device)
+        self.teacher = find_teacher(recipe, self.device)
         self.objective = self._find_objective()
         self.step = 0
         self.failures = 0
+        self.shares = (0.0, 0.0)
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -97,14 +95,14 @@ class Learner:
         Raises `RecipeError` if they are of another network or of other arguments or exported, `CheckpointError` if they
         cannot be read.
         """
-        found = _load("start", weights)
+        found = load_weights("start", weights)
         recipe = self.recipe
         if found.name != recipe.network:
             raise RecipeError(
                 f"start={weights} is of the network {found.name!r}, but the recipe's is {recipe.network!r};"
                 " choose weights of the same network."
             )
-        wanted, given = (_all_arguments(recipe.network, one) for one in (recipe.arguments, found.arguments))
+        wanted, given = (all_arguments(recipe.network, one) for one in (recipe.arguments, found.arguments))
         if wanted != given:
             differing = [f"{key}={given.get(key)}" for key in given | wanted if given.get(key) != wanted.get(key)]
             raise RecipeError(
@@ -114,8 +112,13 @@ class Learner:
         first = [parameter.to(self.device) for parameter in found.network.parameters()]
         self._take(first, first, list(found.network.buffers()))
 
-    def learn(self, batch: Batch, processes: Processes, stop: bool = False) -> tuple[float, bool]:
+    def learn(
+        self, batch: Batch, processes: Processes, stop: bool = False, share: float | None = None
+    ) -> tuple[float, bool]:
         """One step; returns the loss, a mean over all processes, and whether any of them wants to stop.
+
+        share: of the time that is over, where the run ends by the clock; all processes take the mean of theirs, which
+        `shares` keeps beside that of the step before.
 
         A step whose loss or gradient is not finite leaves the weights as they are. Raises `RecipeError` after
         `MOST_FAILURES` of them in a row.
@@ -124,9 +127,9 @@ class Learner:
             loss = self._gradients(batch, processes.rank)
         with self.clock.on("sharing"):
             gradients = [master.grad for master in self.masters if master.grad is not None]
-            loss, wish = processes.average(gradients, loss, float(stop))
+            loss, wish, agreed = processes.average(gradients, loss, float(stop), share or 0.0)
         with self.clock.on("updating"):
-            loss = self._update(loss, processes)
+            loss = self._update(loss, processes, None if share is None else agreed)
         if self.failures == MOST_FAILURES:
             raise RecipeError(
                 f"The loss or its gradient has not been a number for {MOST_FAILURES} steps in a row, up to step"
@@ -134,17 +137,19 @@ class Learner:
             )
         return loss, wish > 0
 
-    def _update(self, loss: float, processes: Processes) -> float:
+    def _update(self, loss: float, processes: Processes, share: float | None) -> float:
         """Move the weights, and return the loss; NaN if they have stayed as they are."""
         norm = nn.utils.clip_grad_norm_(self.masters, self.recipe.grad_clip or math.inf)
         if math.isfinite(loss) and bool(torch.isfinite(norm)):
-            self.optimiser.step(rate_at(self.recipe, self.step), processes)
+            self.optimiser.step(rate_at(self.recipe, self.step, share), processes)
             self._spread()
             self.failures = 0
         else:
             loss = math.nan
             self.failures += 1
         self.step += 1
+        if share is not None:
+            self.shares = (self.shares[1] or share, share)
         return loss
 
     def _gradients(self, batch: Batch, rank: int) -> float:
@@ -252,6 +257,7 @@ class Learner:
         return {
             "step": self.step,
             "failures": self.failures,
+            "shares": list(self.shares),
             "masters": [master.detach() for master in self.masters],
             "means": self.means,
             "optimiser": self.optimiser.state_dict(),
@@ -265,13 +271,14 @@ class Learner:
         """
         step = int(number(part(state, "step"), "step", 0, most))
         failures = int(number(state.get("failures", 0), "failures", 0, MOST_FAILURES))
+        before, now = (number(share, "share of the time", 0) for share in state.get("shares", self.shares))
         masters = tensors_like(part(state, "masters"), self.masters, "weights")
         means = tensors_like(part(state, "means"), self.means, "running means")
         own = list(self.network.buffers())
         buffers = tensors_like(state.get("buffers", own), own, "buffers")
         self.optimiser.load_state_dict(part(state, "optimiser"), step)
         self._take(masters, means, buffers)
-        self.step, self.failures = step, failures
+        self.step, self.failures, self.shares = step, failures, (before, now)
 
     def _take(self, masters: list[Tensor], means: list[Tensor], buffers: list[Tensor]) -> None:
         with torch.no_grad():
@@ -298,44 +305,6 @@ def _create(recipe: Recipe) -> nn.Module:
         if crop % multiple:
             raise RecipeError(f"crop={crop} does not fit: {recipe.network!r} needs a multiple of {multiple}.")
     return network
-
-
-def _find_teacher(recipe: Recipe, device: torch.device) -> Any:
-    """Return the recipe's teacher, which does not learn, or None.
-
-    Raises `RecipeError` for one that makes no pictures or was exported, or for a recipe whose crops it cannot take.
-    """
-    if not recipe.teacher:
-        return None
-    found = _load("teacher", recipe.teacher)
-    if found.name in DEFOCUS_ESTIMATORS or recipe.network in DEFOCUS_ESTIMATORS:
-        raise RecipeError(
-            f"teacher={recipe.teacher} is of {found.name!r} and the recipe's network is {recipe.network!r}: a network"
-            " that maps blur neither teaches nor is taught; choose weights and a recipe of networks that undo it."
-        )
-    multiple = spec_of(found.network).size_multiple
-    for _, crop in sizes(recipe):
-        if crop % multiple:
-            raise RecipeError(f"crop={crop} does not fit: the teacher, {found.name!r}, needs a multiple of {multiple}.")
-    return found.network.to(device).to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
-
-
-def _load(field: str, weights: str) -> checkpoint.Checkpoint:
-    found = checkpoint.load(weights)
-    if exported := exported_of(found.network):
-        raise RecipeError(
-            f"{field}={weights} is a file for the engine {exported.engine}, which training does not use; give the"
-            " weights it was exported from."
-        )
-    return found
-
-
-def _all_arguments(network: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """With the defaults of those that are left out, and as JSON keeps them."""
-    call = inspect.signature((NETWORKS | DEFOCUS_ESTIMATORS)[network]).bind(**arguments)
-    call.apply_defaults()
-    plain: dict[str, Any] = json.loads(json.dumps(call.arguments))
-    return plain
 
 
 def _device() -> torch.device:
