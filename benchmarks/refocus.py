@@ -26,6 +26,7 @@ from dualpix.inference.options import DeblurOptions
 from dualpix.io.writing import to_levels
 from dualpix.simulation.kernels import Lens
 from dualpix.simulation.light import Light, draw_lens
+from dualpix.simulation.painting import Canvas
 from dualpix.simulation.photos import read_photos
 from dualpix.simulation.refocus import refocus_light
 from dualpix.simulation.render import Layer, margin_px, render
@@ -53,7 +54,7 @@ class Scene:
 def draw(photos: list[Tensor], seed: int) -> Scene:
     rng = np.random.default_rng([seed, 0])
     lens = draw_lens(rng, Light(one_sided=0))
-    layers = draw_scene(rng, photos, SIZE + 2 * MARGIN, Tone(), OBJECTS, lens.rho)
+    layers = draw_scene(rng, photos, SIZE + 2 * MARGIN, OBJECTS, lens.rho).paint(Tone(), Canvas(photos))
     pair = expose(layers, lens, MARGIN, Sensor())
     return Scene(layers, lens, {name: x if name == "blur_px" else quantise(x, 16) for name, x in pair.items()})
 

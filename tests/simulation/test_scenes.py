@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from dualpix.simulation.kernels import Lens
-from dualpix.simulation.render import margin_px, render
+from dualpix.simulation.painting import Canvas
+from dualpix.simulation.render import Layer, margin_px, render
 from dualpix.simulation.scenes import DISPARITIES_PX, Layout, draw_scene
 from dualpix.simulation.sensor import Tone
 
@@ -15,7 +16,12 @@ PLAIN = Layout(balanced=0.0, native=0.0, landscapes=0.0, rough=0.0)
 
 
 def scene(seed: int, layout: Layout | None = None, rho: float = 0.4) -> list:
-    return draw_scene(np.random.default_rng(seed), [], SIZE, Tone(0.3), layout, rho)
+    return draw_scene(np.random.default_rng(seed), [], SIZE, layout, rho).paint(Tone(0.3), Canvas())
+
+
+def shown(rng: np.random.Generator, photo: torch.Tensor, layout: Layout) -> Layer:
+    """The background of a scene of one photograph."""
+    return draw_scene(rng, [photo], SIZE, layout).paint(Tone(), Canvas([photo]))[0]
 
 
 def test_scenes_are_lawful() -> None:
@@ -61,7 +67,7 @@ def test_single_surfaces_and_photographs_come_as_often_as_asked_for() -> None:
     red[0] = 255
     layouts = [replace(PLAIN, single=1.0, photos=share) for share in (0.0, 1.0)]
     rngs = [np.random.default_rng(seed) for seed in range(10)]
-    none, all_red = ([draw_scene(rng, [red], SIZE, Tone(), layout)[0].colour for rng in rngs] for layout in layouts)
+    none, all_red = ([shown(rng, red, layout).colour for rng in rngs] for layout in layouts)
     assert all(float(colour[1:].max()) == 0 for colour in all_red)
     assert not any(float(colour[1:].max()) == 0 for colour in none)
 
@@ -70,10 +76,7 @@ def test_surfaces_are_as_dark_as_asked_for_and_else_the_same() -> None:
     grey = torch.full((3, 100, 100), 128, dtype=torch.uint8)
     layouts = [replace(PLAIN, single=1.0, photos=1.0, shade=shade) for shade in (0.0, 2.0)]
     light = float(Tone().decode(torch.tensor(128 / 255)))
-    lit, dark = (
-        [draw_scene(np.random.default_rng(seed), [grey], SIZE, Tone(), layout)[0] for seed in range(60)]
-        for layout in layouts
-    )
+    lit, dark = ([shown(np.random.default_rng(seed), grey, layout) for seed in range(60)] for layout in layouts)
     share = np.array([float(layer.colour.median()) / light for layer in dark])
     assert all(0.999 <= float(layer.colour.median()) / light <= 1.106 for layer in lit)
     assert np.exp(-2) <= share.min() < 0.2 and 0.8 < share.max() <= 1.106 and 0.3 < np.median(share) < 0.5

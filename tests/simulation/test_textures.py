@@ -8,14 +8,16 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from dualpix.simulation.textures import LETTERS, SHAPES, TEXTURES, letters, noise, photo
+from dualpix.simulation.painting import Canvas, Painting
+from dualpix.simulation.shapes import LETTERS, SHAPES, letters, noise
+from dualpix.simulation.textures import TEXTURES, photo
 
-Drawn = Callable[[np.random.Generator, int], Tensor]
+Drawn = Callable[[np.random.Generator, int], Painting]
 everything = pytest.mark.parametrize("draw", (TEXTURES | SHAPES).values(), ids=TEXTURES | SHAPES)
 
 
 def drawn(draw: Drawn, count: int = 8, size: int = 96) -> list[Tensor]:
-    return [draw(np.random.default_rng(seed), size) for seed in range(count)]
+    return [draw(np.random.default_rng(seed), size)(Canvas()) for seed in range(count)]
 
 
 @everything
@@ -58,13 +60,13 @@ def test_letters_are_printed_as_pillow_prints_whole_lines(size: int, seed: int) 
         ImageDraw.Draw(sheet).text((0, line * height * 1.25), word, fill=255, font=font)
     if rng.random() < 0.4:
         sheet = sheet.rotate(float(rng.uniform(-30, 30)), Image.Resampling.BILINEAR)
-    printed = letters(np.random.default_rng(seed), size)
+    printed = letters(np.random.default_rng(seed), size)(Canvas())
     assert np.array_equal(printed.numpy() * 255, np.asarray(sheet, dtype=np.float32))
 
 
 @pytest.mark.parametrize("power", [0.8, 1.6])
 def test_noise_falls_off_as_it_is_told(power: float) -> None:
-    fields = [noise(np.random.default_rng(seed), 128, power).double().numpy() for seed in range(6)]
+    fields = [noise(np.random.default_rng(seed), 128, power)(Canvas()).double().numpy() for seed in range(6)]
     assert np.std(fields[0]) == pytest.approx(1, abs=1e-3)
     amplitude = np.sqrt(np.mean([np.abs(np.fft.fft2(field)) ** 2 for field in fields], axis=0))
     frequency = np.hypot(np.fft.fftfreq(128)[:, None], np.fft.fftfreq(128)[None])
@@ -77,7 +79,7 @@ def test_noise_falls_off_as_it_is_told(power: float) -> None:
 def test_photographs_are_cut_to_size_even_if_they_are_smaller(size: int) -> None:
     source = torch.randint(0, 256, (3, 64, 90), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     for seed in range(12):
-        crop = photo(np.random.default_rng(seed), [source], size)
+        crop = photo(np.random.default_rng(seed), [source], size)(Canvas([source]))
         assert crop.shape == (3, size, size)
         assert float(crop.min()) >= 0 and float(crop.max()) <= 1.001
 
@@ -85,5 +87,5 @@ def test_photographs_are_cut_to_size_even_if_they_are_smaller(size: int) -> None
 def test_a_photograph_prefers_the_part_with_detail() -> None:
     half = torch.full((3, 64, 256), 128, dtype=torch.uint8)
     half[..., 128:] = torch.randint(0, 256, (3, 64, 128), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    detail = [float(photo(np.random.default_rng(seed), [half], 32).std()) for seed in range(60)]
+    detail = [float(photo(np.random.default_rng(seed), [half], 32)(Canvas([half])).std()) for seed in range(60)]
     assert np.mean([one > 0.04 for one in detail]) > 0.7

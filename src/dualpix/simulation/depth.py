@@ -5,6 +5,7 @@ missing, or mixed at edges, is taken from its surroundings; surfaces continue be
 colours.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -93,23 +94,42 @@ def layers_from_blur(colour: Tensor, blur_px: Tensor) -> list[Layer]:
     Returns:
         Layers from back to front.
     """
-    cuts = [float(blur_px.max()), *reversed(cuts_between_jumps(blur_px)), -torch.inf]
-    bands = [(blur_px > low) & (blur_px <= high) for high, low in pairwise(cuts)]
+    return layers_between(colour, blur_px, cuts_between_jumps(blur_px), int(blur_px.abs().max()) + 2)
+
+
+def bands_of(blur_px: Tensor, cuts: Sequence[float]) -> list[Tensor]:
+    """Where a blur map lies between two cuts, H x W of bool, from the largest blur to the least."""
+    ends = [torch.inf, *reversed(cuts), -torch.inf]
+    return [(blur_px > low) & (blur_px <= high) for high, low in pairwise(ends)]
+
+
+def layers_between(colour: Tensor, blur_px: Tensor, cuts: Sequence[float], by_px: int) -> list[Layer]:
+    """Cut a picture into layers at given values of its blur, on any device.
+
+    Args:
+        colour: The picture in linear light, 3 x H x W.
+        blur_px: Its signed blur radius in pixels, H x W.
+        cuts: The values, in rising order.
+        by_px: How far surfaces go on behind nearer ones.
+
+    Returns:
+        Layers from back to front.
+    """
     layers: list[Layer] = []
     farther = torch.zeros_like(blur_px, dtype=torch.bool)
-    for band in bands:
-        farther |= band
-        layers.append(_layer(colour, blur_px, band, farther, opaque=not layers))
+    for band in bands_of(blur_px, cuts):
+        farther = farther | band
+        layers.append(_layer(colour, blur_px, band, farther, 0 if not layers else by_px))
     return layers
 
 
-def _layer(colour: Tensor, blur_px: Tensor, band: Tensor, not_nearer: Tensor, opaque: bool) -> Layer:
-    """The visible part of one band of blur, continued behind nearer bands."""
+def _layer(colour: Tensor, blur_px: Tensor, band: Tensor, not_nearer: Tensor, by_px: int) -> Layer:
+    """The visible part of one band of blur, continued behind nearer bands, or opaque everywhere for `by_px` of 0."""
     # Pixels at an edge mix the colours of both sides, so the continuation starts one pixel further in.
     sure = -F.max_pool2d(-band[None].float(), 3, stride=1, padding=1)[0]
-    sure = sure if bool(sure.any()) else band.float()
+    sure = torch.where(sure.any(), sure, band.float())
     made_up = push_pull(torch.cat([colour, blur_px[None]]), sure)
-    alpha = torch.ones_like(blur_px) if opaque else _continued(band, not_nearer, int(blur_px.abs().max()) + 2)
+    alpha = _continued(band, not_nearer, by_px) if by_px else torch.ones_like(blur_px)
     return Layer(torch.where(band, colour, made_up[:3]), alpha, torch.where(band, blur_px, made_up[3]))
 
 
@@ -118,11 +138,16 @@ def _continued(band: Tensor, not_nearer: Tensor, by_px: int) -> Tensor:
     grown, rest = band, not_nearer & ~band
     for _ in range(by_px):
         free = ~(grown | rest)
-        if not bool(free.any()):
+        if _is_known(free) and not bool(free.any()):
             break
         more, less = (_grown_by_one(part) & free for part in (grown, rest))
         grown, rest = grown | (more & ~less), rest | less
     return grown.float()
+
+
+def _is_known(values: Tensor) -> bool:
+    """Whether looking at values costs nothing; another device would have to finish all it was asked for before."""
+    return values.device.type == "cpu"
 
 
 def _grown_by_one(mask: Tensor) -> Tensor:
@@ -163,7 +188,7 @@ def push_pull(values: Tensor, known: Tensor) -> Tensor:
         known: Weight of each pixel, H x W in [0, 1]; 0 where it is unknown.
     """
     weight = known.to(values.dtype)[None]
-    if bool((weight == 1).all()) or weight.numel() == 1:
+    if weight.numel() == 1 or (_is_known(weight) and bool((weight == 1).all())):
         return values * (weight > 0)
     coarse = F.avg_pool2d(torch.cat([values * weight, weight])[None], 2, ceil_mode=True)[0]
     averages = coarse[:-1] / coarse[-1].clamp_min(1e-9)

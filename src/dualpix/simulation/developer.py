@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from dualpix.simulation.painting import moved
+
 
 @dataclass(frozen=True)
 class Developer:
@@ -24,10 +26,16 @@ class Developer:
     local_tone: float = 0.0
     seed: int = 0
 
+    @property
+    def changes(self) -> bool:
+        """Whether it does anything."""
+        return bool(self.local_tone or self.sharpening)
+
     def develop(self, pictures: Tensor) -> Tensor:
         """Develop pictures alike: N x 3 x H x W display values in [0, 1]."""
         if self.local_tone:
             grid = torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(self.seed))
+            grid = moved(grid, pictures.device)
             field = F.interpolate(grid * self.local_tone, pictures.shape[-2:], mode="bicubic", align_corners=True)
             pictures = pictures.clamp(0, 1) ** torch.exp2(field)
         if self.sharpening:
@@ -43,7 +51,7 @@ def smooth(pictures: Tensor, sigma_px: float) -> Tensor:
         sigma_px: Standard deviation in pixels.
     """
     half = max(1, int(3 * sigma_px + 0.5))
-    x = torch.arange(-half, half + 1, dtype=pictures.dtype)
+    x = torch.arange(-half, half + 1, dtype=pictures.dtype, device=pictures.device)
     weights = torch.exp(-0.5 * (x / sigma_px) ** 2)
     weights = (weights / weights.sum())[None, None]
     padded = F.pad(pictures.flatten(0, 1)[:, None], (half,) * 4, mode="replicate")

@@ -103,24 +103,30 @@ def pupil(lens: Lens, samples: int = 96, blur_px: float = 0.0) -> tuple[Tensor, 
 
 
 def _opening(lens: Lens, u: Tensor, w: Tensor, blur_px: float) -> Tensor:
-    radius = torch.hypot(u, w)
-    inside = radius <= 1
-    if lens.blades:
-        step = 2 * math.pi / lens.blades
-        angle = torch.atan2(w, u)
-        inside &= radius * torch.cos((angle + step / 2) % step - step / 2) <= 0.5 + 0.5 * torch.cos(
-            torch.tensor(step / 2)
-        )
-    if lens.clip != (0.0, 0.0):
-        inside &= torch.hypot(u - lens.clip[0], w - lens.clip[1]) <= 1.15
-    q = radius.clamp_min(1e-9) ** (2 * lens.rim_order)
+    q = torch.hypot(u, w).clamp_min(1e-9) ** (2 * lens.rim_order)
     rise = 2 * q / (1 + q)
     rim = max(-0.9, min(0.9, lens.rim + lens.rim_growth * blur_px / 10)) if lens.rim_growth else lens.rim
-    opening = inside * (1 - rim * (1 - rise) if rim >= 0 else 1 + rim * rise)
-    return opening * _tilts(lens.shade, u, w).exp() if any(lens.shade) else opening
+    opening = inside(lens.blades, lens.clip, u, w) * (1 - rim * (1 - rise) if rim >= 0 else 1 + rim * rise)
+    return opening * tilts(lens.shade, u, w).exp() if any(lens.shade) else opening
 
 
-def _tilts(amounts: tuple[float, float, float], u: Tensor, w: Tensor) -> Tensor:
+def inside(blades: int, clip: tuple[float, float], u: Tensor, w: Tensor) -> Tensor:
+    """Whether points of the pupil lie within the opening (see `Lens`)."""
+    radius = torch.hypot(u, w)
+    there = radius <= 1
+    if blades:
+        step = 2 * math.pi / blades
+        angle = torch.atan2(w, u)
+        there &= radius * torch.cos((angle + step / 2) % step - step / 2) <= 0.5 + 0.5 * torch.cos(
+            torch.tensor(step / 2)
+        )
+    if clip != (0.0, 0.0):
+        there &= torch.hypot(u - clip[0], w - clip[1]) <= 1.15
+    return there
+
+
+def tilts(amounts: tuple[float, float, float], u: Tensor, w: Tensor) -> Tensor:
+    """Gradients over the pupil: along w, upright and diagonal."""
     return amounts[0] * w + amounts[1] * (u * u - w * w) + amounts[2] * 2 * u * w
 
 
@@ -128,7 +134,7 @@ def _one_sided(lens: Lens, u: Tensor, w: Tensor, weight: Tensor, blur_px: float)
     """Weights of the mean of both views, and g, with a dividing edge as wide as rho requires."""
     assert lens.side is not None
     line = u + lens.side * max(0.25, 1 - max(0.0, abs(blur_px) - 8) / 14)
-    tilt = _tilts(lens.uneven, u, w)
+    tilt = tilts(lens.uneven, u, w)
 
     def views_of(width: float) -> tuple[Tensor, Tensor]:
         left, right = (weight * torch.sigmoid(sign * (4 * line / width + tilt)) for sign in (-1, 1))
@@ -215,10 +221,11 @@ def reach_px(lens: Lens, blur_px: float) -> int:
     """Radius of the kernel's support in whole pixels, for a signed blur radius."""
     spherical, *others = (abs(amount) for amount in lens.aberrations)
     farthest = abs(blur_px) * (1 + abs(lens.decentre)) + spherical + 2 * sum(others)
-    return int(farthest + 3 * _softness(lens, blur_px) + 2)
+    return int(farthest + 3 * softness_px(lens, blur_px) + 2)
 
 
-def _softness(lens: Lens, blur_px: float) -> float:
+def softness_px(lens: Lens, blur_px: float) -> float:
+    """Standard deviation in pixels of the Gaussian that softens the kernel."""
     return float((lens.softness_px**2 + (lens.softness_rel * blur_px) ** 2) ** 0.5)
 
 
@@ -238,9 +245,9 @@ def kernels(lens: Lens, blur_px: float, reach: int | None = None) -> Tensor:
         not change them in place.
     """
     reach = reach_px(lens, blur_px) if reach is None else reach
-    u, w, weight, g = pupil(lens, _samples(blur_px), blur_px if _changes(lens) else 0.0)
+    u, w, weight, g = pupil(lens, samples_for(blur_px), blur_px if changes_with_blur(lens) else 0.0)
     size = 2 * reach + 1
-    aside, down = _transverse(lens, u, w)
+    aside, down = transverse(lens, u, w)
     x, y = reach + blur_px * (u + lens.decentre) + aside, reach + blur_px * w + down
     left_edge, top_edge = x.floor(), y.floor()
     views = torch.stack([weight * (1 - g), weight * (1 + g)])
@@ -249,15 +256,15 @@ def kernels(lens: Lens, blur_px: float, reach: int | None = None) -> Tensor:
         for dy, wy in ((0, 1 - (y - top_edge)), (1, y - top_edge)):
             index = ((top_edge + dy) * size + left_edge + dx).long().clamp(0, size * size - 1)
             out.index_add_(1, index, views * (wx * wy))
-    return _soften(out.view(2, size, size), _softness(lens, blur_px))
+    return _soften(out.view(2, size, size), softness_px(lens, blur_px))
 
 
-def _changes(lens: Lens) -> bool:
+def changes_with_blur(lens: Lens) -> bool:
     """Whether the pupil depends on the blur."""
     return bool(lens.side or lens.rim_growth)
 
 
-def _transverse(lens: Lens, u: Tensor, w: Tensor) -> tuple[Tensor | float, Tensor | float]:
+def transverse(lens: Lens, u: Tensor, w: Tensor) -> tuple[Tensor | float, Tensor | float]:
     """Transverse ray aberration at (u, w), in pixels along u and w (Welford, Aberrations of Optical Systems, 1986).
 
     Spherical aberration is balanced by defocus and coma by a shift, so that the picture stays where it is.
@@ -271,7 +278,7 @@ def _transverse(lens: Lens, u: Tensor, w: Tensor) -> tuple[Tensor | float, Tenso
     return radial * u + aside, radial * w + down
 
 
-def _samples(blur_px: float) -> int:
+def samples_for(blur_px: float) -> int:
     """At least four pupil samples for each pixel of the kernel, rounded up so that few different pupils are cached."""
     return 32 * max(1, -(-int(8 * abs(blur_px)) // 32))
 

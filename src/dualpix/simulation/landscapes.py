@@ -6,13 +6,15 @@ measurements.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualpix.simulation.depth import harden, layers_from_blur
+from dualpix.simulation.depth import bands_of, cuts_between_jumps, harden, layers_between
+from dualpix.simulation.painting import Canvas
 from dualpix.simulation.render import Layer
 from dualpix.simulation.sensor import Tone
 
@@ -22,14 +24,76 @@ LEAST_RANGE = 0.02
 MOST_DISPARITY_PX = 8.0
 
 
-def with_depth(photos: Sequence[Tensor]) -> list[Tensor]:
-    """Those of the photographs that have a map of inverse depth as their fourth plane."""
-    return [photo for photo in photos if len(photo) == 4]
+def with_depth(photos: Sequence[Tensor]) -> list[int]:
+    """The numbers of those photographs that have a map of inverse depth as their fourth plane."""
+    return [number for number, photo in enumerate(photos) if photo.shape[0] == 4]
+
+
+@dataclass(frozen=True)
+class View:
+    """A square crop of a photograph, brought to `size` pixels.
+
+    Attributes:
+        number: Of the photograph.
+        top: First row.
+        left: First column.
+        side: Rows and columns taken.
+        mirrored: Whether left and right are exchanged.
+        size: Side of the result in pixels.
+    """
+
+    number: int
+    top: int
+    left: int
+    side: int
+    mirrored: bool
+    size: int
+
+    def of(self, photos: Sequence[Tensor], planes: slice) -> Tensor:
+        """Those planes of the crop in [0, 1], where the photographs are."""
+        crop = photos[self.number][planes, self.top : self.top + self.side, self.left : self.left + self.side]
+        crop = crop.float()[None] / 255
+        if self.side != self.size:
+            crop = F.interpolate(crop, (self.size, self.size), mode="bilinear", antialias=True)
+        return crop[0].flip(2) if self.mirrored else crop[0]
+
+
+@dataclass(frozen=True)
+class Landscape:
+    """A photograph cut into layers by its blur, which is computed on the CPU: where it is cut depends on it.
+
+    Attributes:
+        view: What is seen of the photograph.
+        gain: Factor of its linear light.
+        blur_px: Signed blur radius in pixels, N x N.
+        cuts: See `depth.cuts_between_jumps`.
+    """
+
+    view: View
+    gain: float
+    blur_px: Tensor
+    cuts: Sequence[float]
+
+    def paint(self, tone: Tone, canvas: Canvas) -> list[Layer]:
+        """See `scenes.PlannedScene`."""
+        colour = tone.decode(self.view.of(canvas.photos, slice(3))) * self.gain
+        most = float(self.blur_px.abs().max())
+        return layers_between(colour, canvas.take(self.blur_px), self.cuts, int(most) + 2)
+
+    def blur_ranges(self, inset: int = 0) -> list[tuple[float, float]]:
+        """See `scenes.PlannedScene`. Hidden parts are within what is seen of their layer, so the inset does not matter."""
+        bands = [self.blur_px[band] for band in bands_of(self.blur_px, self.cuts)]
+        return [(float(band.min()), float(band.max())) for band in bands]
 
 
 def draw_landscape(
-    rng: np.random.Generator, photos: Sequence[Tensor], size: int, tone: Tone, rho: float, most_blur_px: float
-) -> list[Layer]:
+    rng: np.random.Generator,
+    photos: Sequence[Tensor],
+    mapped: Sequence[int],
+    size: int,
+    rho: float,
+    most_blur_px: float,
+) -> Landscape:
     """Draw a random scene from one photograph with a map of inverse depth.
 
     The focus is set to the depth of a random pixel. The largest disparity (`rho` times the blur) is drawn from 0.5 to
@@ -37,24 +101,20 @@ def draw_landscape(
 
     Args:
         rng: Source of randomness.
-        photos: uint8, 4 x H x W, the last plane inverse depth.
+        photos: uint8, 3 or 4 x H x W, the fourth plane inverse depth.
+        mapped: The numbers of those with inverse depth.
         size: Side of the scene in pixels.
-        tone: The photographs' display encoding.
         rho: The lens's disparity per blur radius.
         most_blur_px: The largest blur radius.
-
-    Returns:
-        Layers from back to front.
     """
-    source = photos[int(rng.integers(len(photos)))]
-    side = int(min(size * float(rng.choice([1.0, 1.4, 2.0])), *source.shape[1:]))
-    top, left = (int(rng.integers(length - side + 1)) for length in source.shape[1:])
-    crop = source[:, top : top + side, left : left + side].float()[None] / 255
-    if side != size:
-        crop = F.interpolate(crop, (size, size), mode="bilinear", antialias=True)
-    crop = crop[0].flip(2) if rng.random() < 0.5 else crop[0]
-    colour = tone.decode(crop[:3]) * float(np.exp(rng.uniform(-0.5, 0.1)))
-    return layers_from_blur(colour, harden(_focus(rng, crop[3], rho, most_blur_px)))
+    number = mapped[int(rng.integers(len(mapped)))]
+    shape = photos[number].shape[1:]
+    side = int(min(size * float(rng.choice([1.0, 1.4, 2.0])), *shape))
+    top, left = (int(rng.integers(length - side + 1)) for length in shape)
+    view = View(number, top, left, side, rng.random() < 0.5, size)
+    gain = float(np.exp(rng.uniform(-0.5, 0.1)))
+    blur_px = harden(_focus(rng, view.of(photos, slice(3, 4))[0], rho, most_blur_px))
+    return Landscape(view, gain, blur_px, cuts_between_jumps(blur_px))
 
 
 def _focus(rng: np.random.Generator, inverse_depth: Tensor, rho: float, most_blur_px: float) -> Tensor:

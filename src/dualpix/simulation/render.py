@@ -264,7 +264,11 @@ def _scattered(thing: _Thing, part: _Part) -> Tensor:
 
 def slice_radii(blur_px: Tensor) -> list[float]:
     """The signed blur radii at which a blur map (H x W, pixels) is cut into slices; one if it is nearly constant."""
-    low, high = float(blur_px.min()), float(blur_px.max())
+    return nodes_of(float(blur_px.min()), float(blur_px.max()))
+
+
+def nodes_of(low: float, high: float) -> list[float]:
+    """The same for blur between these two values."""
     return [round((low + high) / 2, 2)] if high - low < 0.05 else nodes_between(low, high)
 
 

@@ -12,16 +12,19 @@ from torch import Tensor
 from dualpix.errors import DataError
 from dualpix.io.reading import MIN_SIDE_PX
 from dualpix.simulation.coding import as_h264, as_jpeg, as_vp8, video_library
-from dualpix.simulation.kernels import Lens, stopped_down
+from dualpix.simulation.kernels import Lens, reach_px, stopped_down
 from dualpix.simulation.light import MOST_CONTRAST, Light, draw_lens, draw_sensor
-from dualpix.simulation.render import Layer, composite, margin_px, render
-from dualpix.simulation.scenes import Layout, draw_scene
+from dualpix.simulation.painting import Canvas
+from dualpix.simulation.render import Layer, composite, render
+from dualpix.simulation.scenes import Layout, PlannedScene, draw_scene
 from dualpix.simulation.sensor import Sensor, Tone, quantise
 
 Coding = Callable[[Tensor], Tensor]
 
 DRAWING = 5  # to be increased whenever a change makes the same settings, seed and index give other pictures
+MARGIN_PX = 48  # how far scenes extend beyond the picture
 SHOWN = ("left", "right", "center", "sharp", "blur_px")  # the pictures and maps of a sample
+CODED = ("left", "right", "center")
 SHOTS_PER_LENS = 16  # kernels are cached for each lens; a new lens for every scene would spend most time on kernels
 
 
@@ -30,6 +33,29 @@ def check_request(count: int, size: int, seed: int) -> None:
     if count < 1 or size < MIN_SIDE_PX or seed < 0:
         wanted = f"1 pair or more of {MIN_SIDE_PX} px or more, and a seed from 0"
         raise DataError(f"{count} pairs of {size} px with the seed {seed} cannot be made; give {wanted}.")
+
+
+@dataclass(frozen=True)
+class Shot:
+    """All that is decided about a sample before a picture is computed; it can be sent to another process.
+
+    Attributes:
+        name: Of the sample.
+        lens: The shape of the point-spread functions.
+        scene: The scene, `MARGIN_PX` wider than the sample on each side.
+        margin: How much of that its blur needs.
+        sensor: Noise, tone curve and developer.
+        seed: Of the noise.
+        coding: The lossy coding that the views have been through, if any.
+    """
+
+    name: str
+    lens: Lens
+    scene: PlannedScene
+    margin: int
+    sensor: Sensor
+    seed: int
+    coding: Coding | None
 
 
 @dataclass(frozen=True)
@@ -94,24 +120,30 @@ class Simulated:
         Raises:
             IndexError: There is no such sample.
         """
+        shot = self.shot(index)
+        sample = expose(self._layers(shot), shot.lens, shot.margin, shot.sensor, self.sharp_aperture, shot.seed, names)
+        if shot.coding:
+            sample |= {view: shot.coding(sample[view]) for view in CODED if view in sample}
+        pictures = {name: quantise(x, self.depth) for name, x in sample.items() if name != "blur_px"}
+        return {**sample, **pictures, "name": shot.name}
+
+    def shot(self, index: int) -> Shot:
+        """Decide everything about a sample, without computing any picture.
+
+        Raises:
+            IndexError: There is no such sample.
+        """
         if not 0 <= index < self.count:
             raise IndexError(f"sample {index} of {self.count}")
         lens = self.lens(index)
         rng = np.random.default_rng([self.seed, index, 0])
         tone = Tone(contrast=float(rng.uniform(0, MOST_CONTRAST)))
-        layers = self._scene(rng, lens, tone)
-        margin = (layers[0].alpha.shape[-1] - self.size) // 2
-        sample = expose(
-            layers,
-            lens,
-            margin,
-            draw_sensor(rng, tone, self.light),
-            self.sharp_aperture,
-            int(rng.integers(2**31)),
-            names,
-        )
-        finished = self._store(rng, sample)
-        return {**finished, "name": self.name(index)}
+        scene = draw_scene(rng, self.photos, self.size + 2 * MARGIN_PX, self.layout, lens.rho)
+        farthest = max(abs(end) for ends in scene.blur_ranges() for end in ends)
+        margin = min(MARGIN_PX, reach_px(lens, farthest))
+        sensor, seed = draw_sensor(rng, tone, self.light), int(rng.integers(2**31))
+        coding = draw_coding(rng, self.codecs) if rng.random() < self.compressed else None
+        return Shot(self.name(index), lens, scene, margin, sensor, seed, coding)
 
     def name(self, index: int) -> str:
         """The name of a sample: its seed and index."""
@@ -121,20 +153,11 @@ class Simulated:
         """The lens of a sample; its `rho` times the sample's `blur_px` is the disparity in pixels."""
         return _lens(self.seed, index // SHOTS_PER_LENS, self.light)
 
-    def _scene(self, rng: np.random.Generator, lens: Lens, tone: Tone) -> list[Layer]:
-        """Layers with margins just wide enough for their own blur."""
-        margin = 48
-        layers = draw_scene(rng, self.photos, self.size + 2 * margin, tone, self.layout, lens.rho)
-        spare = margin - min(margin, margin_px(lens, layers))
-        inner = slice(spare, self.size + 2 * margin - spare)
+    def _layers(self, shot: Shot) -> list[Layer]:
+        """The layers of a scene with margins just wide enough for their own blur."""
+        inner = slice(MARGIN_PX - shot.margin, self.size + MARGIN_PX + shot.margin)
+        layers = shot.scene.paint(shot.sensor.tone, Canvas(self.photos))
         return [Layer(x.colour[:, inner, inner], x.alpha[inner, inner], x.blur_px[inner, inner]) for x in layers]
-
-    def _store(self, rng: np.random.Generator, sample: dict[str, Tensor]) -> dict[str, Tensor]:
-        if rng.random() < self.compressed:
-            code = draw_coding(rng, self.codecs)
-            sample |= {view: code(sample[view]) for view in ("left", "right", "center") if view in sample}
-        pictures = {name: quantise(x, self.depth) for name, x in sample.items() if name != "blur_px"}
-        return sample | pictures
 
 
 @lru_cache(maxsize=16)

@@ -1,5 +1,6 @@
 """From light to the values of a file: shading, noise, tone curve and quantisation."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from dualpix.simulation.developer import Developer, smooth
+from dualpix.simulation.painting import moved
 
 
 @dataclass(frozen=True)
@@ -31,21 +33,26 @@ class Tone:
 
     def encode(self, linear: Tensor) -> Tensor:
         """Encode linear light of any shape, clipped to [0, 1], as display values in [0, 1]."""
-        x = linear.clamp(0, 1)
-        # Logarithm and exponential are faster than a power; where the linear part applies it is the smaller one.
-        v = x.clamp_min(0.0031308).log_().mul_(1 / 2.4).exp_().mul_(1.055).sub_(0.055)
-        v = torch.minimum(v, x.mul_(12.92), out=v)
-        if self.contrast == 0:
-            return v
-        return v.mul(-2).add_(3).mul_(v).sub_(1).mul_(self.contrast).add_(1).mul_(v)
+        return encode(linear, self.contrast)
 
     def decode(self, display: Tensor) -> Tensor:
         """Decode display values in [0, 1] to linear light, the inverse of `encode` to 1e-4."""
-        table, steps = decoding(self.contrast)
+        table, steps = (moved(each, display.device) for each in decoding(self.contrast))
         place = display.clamp(0, 1).mul_(len(table) - 1)
         below = place.int().clamp_max_(len(table) - 2)
         start, step = (x.index_select(0, below.flatten()).view_as(place) for x in (table, steps))
         return torch.addcmul(start, step, place.sub_(below))
+
+
+def encode(linear: Tensor, contrast: float | Tensor) -> Tensor:
+    """Encode linear light as `Tone.encode` does, with one contrast or several that broadcast against `linear`."""
+    x = linear.clamp(0, 1)
+    # Logarithm and exponential are faster than a power; where the linear part applies it is the smaller one.
+    v = x.clamp_min(0.0031308).log_().mul_(1 / 2.4).exp_().mul_(1.055).sub_(0.055)
+    v = torch.minimum(v, x.mul_(12.92), out=v)
+    if isinstance(contrast, float) and contrast == 0:
+        return v
+    return v.mul(-2).add_(3).mul_(v).sub_(1).mul_(contrast).add_(1).mul_(v)
 
 
 @lru_cache(maxsize=64)
@@ -86,21 +93,46 @@ class Sensor:
 
         Args:
             views: 2 x 3 x H x W in linear light.
-            generator: Of the noise.
+            generator: Of the noise, which is drawn on the generator's device.
 
         Returns:
             The same shape; the mean of both views is the combined view.
         """
-        x = torch.linspace(-1, 1, views.shape[-1])
-        exposed = torch.stack([views[0] * (1 - self.shading * x), views[1] * (1 + self.shading * x)])
-        if self.shot == 0 and self.read == 0:
+        exposed = shaded(views, self.shading)
+        if not self.noisy:
             return exposed
-        deviation = (self.shot * exposed.clamp_min(0) + self.read**2).sqrt()
-        noise = torch.randn(exposed.shape, generator=generator)
+        return with_noise(exposed, self.shot, self.read, self.noise(views.shape, views.device, generator))
+
+    @property
+    def noisy(self) -> bool:
+        """Whether there is any noise."""
+        return self.shot > 0 or self.read > 0
+
+    def noise(self, shape: Sequence[int], device: torch.device, generator: torch.Generator | None = None) -> Tensor:
+        """Noise of standard deviation 1, smoothed as demosaicing does, on a device; drawn on the generator's."""
+        drawn_on = generator.device if generator else device
+        noise = moved(torch.randn(*shape, generator=generator, device=drawn_on), device)
         if self.grain_px:
             noise = smooth(noise, self.grain_px)
             noise = noise / noise.std().clamp_min(1e-6)
-        return exposed + deviation * noise
+        return noise
+
+
+def shaded(views: Tensor, shading: float | Tensor) -> Tensor:
+    """Multiply the left view by 1 - m x and the right one by 1 + m x, x from -1 to 1 over the width.
+
+    Args:
+        views: ... x 2 x 3 x H x W.
+        shading: m, a number, or several that broadcast against ... x 3 x H x W.
+    """
+    x = torch.linspace(-1, 1, views.shape[-1], device=views.device)
+    left, right = views.unbind(-4)
+    return torch.stack([left * (1 - shading * x), right * (1 + shading * x)], -4)
+
+
+def with_noise(light: Tensor, shot: float | Tensor, read: float | Tensor, noise: Tensor) -> Tensor:
+    """Add noise of standard deviation 1, scaled to the variance shot x + read^2 at the light x; all broadcast."""
+    return light + (shot * light.clamp_min(0) + read**2).sqrt() * noise
 
 
 def quantise(picture: Tensor, depth: int) -> Tensor:
