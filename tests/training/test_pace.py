@@ -46,7 +46,7 @@ def test_a_run_ends_in_its_minutes_with_the_schedule_complete(quick: Make, photo
     lines = lines_of(run)
     reports = [line for line in lines if "loss" in line]
     highest, last = max(line["rate"] for line in reports), reports[-1]
-    assert highest == quick().learning_rate and last["rate"] < 0.1 * highest and last["hours_left"] == 0
+    assert highest == quick().learning_rate and last["rate"] < 0.35 * highest and last["hours_left"] == 0
     assert last["step"] >= LEAST_STEPS
     kept = torch.load(run / "last.pt", weights_only=True)
     assert kept["learner"]["step"] == checkpoint.read_card(run / "last.safetensors")["extra"]["step"] == last["step"]
@@ -76,7 +76,7 @@ def test_killed_it_goes_on_with_the_time_it_had_left(
     assert (run / "last.pt").exists() and (run / "last.safetensors").exists() and lines_of(run)
     train(recipe, run, photos=[photos])
     last = [line for line in lines_of(run) if "loss" in line][-1]
-    assert last["hours"] * 60 <= 0.4 and last["rate"] < 0.1 * recipe.learning_rate
+    assert last["hours"] * 60 <= 0.4 and last["rate"] < 0.35 * recipe.learning_rate
 
 
 class Ticking:

@@ -16,7 +16,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from dualpix.simulation.canvases import Stack, composite_together, render_together, stacked
+from dualpix.simulation.canvases import composite_together, render_together, stacked
 from dualpix.simulation.kernels import stopped_down
 from dualpix.simulation.painting import Canvas, moved, numbers
 from dualpix.simulation.render import Layer

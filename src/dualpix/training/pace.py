@@ -83,6 +83,7 @@ class ByClock:
         self.recipe, self.spent_s, self.processes = recipe, spent_s, processes
         self.whole_s = 60 * recipe.minutes
         self.validating_s, self.saving_s, self.mark = 0.0, 0.0, 0
+        self.first: tuple[int, float] | None = None  # step and share, from which the mean time of a step is counted
 
     def share(self) -> float:
         """See `Pace`."""
@@ -100,7 +101,9 @@ class ByClock:
                 step_s = (now - before) * (self.whole_s - self._reserve_s())
                 needed = self.spent_s() + LEAST_STEPS * step_s + MARGIN * self._reserve_s()
                 raise self._too_short(f"a step takes {step_s:.1f} s", needed)
-        over = now > 0 and 2 * now - before >= 1
+        self.first = self.first or (learner.step - 1, before)
+        step, share = self.first
+        over = now > 0 and now + (now - share) / max(1, learner.step - step) >= 1
         if over and learner.step < LEAST_STEPS:
             raise self._too_short(f"there was time for {learner.step}", self.spent_s() * LEAST_STEPS / learner.step)
         return over
