@@ -20,7 +20,8 @@ from dualpix.machine import limits
 from dualpix.machine.modes import settled
 from dualpix.tables import pick
 from dualpix.training.checking import check_pairs
-from dualpix.training.feed import CropSource, Feed, pool_of, scenes_at, size_at, sizes
+from dualpix.training.device_feed import DeviceFeed
+from dualpix.training.feed import CropSource, Feed, Moving, pool_of, scenes_at, size_at, sizes
 from dualpix.training.launching import hang_up, launch
 from dualpix.training.learner import Learner
 from dualpix.training.memory import keep_freed_memory
@@ -37,6 +38,7 @@ from dualpix.training.tracking import Tracking
 __all__ = ["launch", "train"]
 
 REPORT_EVERY = 20
+REPORT_EVERY_ON_DEVICE = 50  # each report makes the host wait for the device
 MOST_LEFT_BEHIND = 10_000  # 6 GB at 256 px
 
 
@@ -56,6 +58,7 @@ def train(
     track: str = "",
     rendered_first: bool = False,
     spent_s: float = 0.0,
+    compiled: bool = False,
 ) -> Path:
     """Train `recipe` (a `Recipe` or a name in RECIPES) in the run folder `folder`; the same call again resumes.
 
@@ -82,6 +85,8 @@ def train(
         rendered_first: Render the whole first pool of simulated scenes before the first step, so that runs that share
             it can be compared by the clock; by default scenes are rendered as steps ask for them.
         spent_s: Seconds that the caller has taken already, which count for a recipe's `minutes`.
+        compiled: Let PyTorch compile the network, which takes up to minutes before the first step and makes each step
+            quicker on a GPU; where that fails, a note says why and it runs as it is.
         track: "tensorboard", "wandb" or "mlflow": keep losses, learning rate, speed and validations in that tracker
             too, inside the run folder. One that fails is told once and left out.
 
@@ -121,13 +126,15 @@ def train(
         processes.wait()
         places = {"photos": photos, "depths": depths, "data": data, "validation": validation}
         run.begin(learner, known, surroundings(places), begun)
+        if compiled and (why := learner.compile((len(processes.share(recipe.batch)), recipe.crop))):
+            run.log({"note": f"The network could not be compiled ({why}); it learns as it is."})
         processes.agree(learner.step, f"the step that {run.folder} holds")
         with (
-            closing(Feed(source, recipe, learner.names, processes.share)) as feed,
+            closing(_feed(source, learner, processes)) as feed,
             _stop_on_signal() as stop,
             _ahead(source, learner, processes) as reach,
         ):
-            if rendered_first:
+            if rendered_first and isinstance(feed, Feed):
                 _fill(source, learner.step, processes, run, stop)
             forget = partial(_forget, source, processes, left_behind)
             _loop(learner, feed, validator, run, _Ending(stop, is_last), reach, forget)
@@ -147,7 +154,7 @@ class _Ending:
 
 def _loop(
     learner: Learner,
-    feed: Feed,
+    feed: Feed | DeviceFeed,
     validator: Validator,
     run: RunFolder,
     ends: _Ending,
@@ -177,7 +184,7 @@ def _loop(
         reach(learner.step)
         run.count(loss, *size)
         ending, marked = pace.is_over(learner), pace.is_due(learner)
-        due = learner.step % REPORT_EVERY == 0
+        due = learner.step % (REPORT_EVERY if learner.waits else REPORT_EVERY_ON_DEVICE) == 0
         if due or stopping or ending:
             rate = rate_at(recipe, learner.step - 1, None if share is None else learner.shares[1])
             run.report_progress(learner.step, rate, early=not due, seconds_left=0.0 if ending else pace.seconds_left())
@@ -240,11 +247,19 @@ def _stop_on_signal() -> Iterator[list[bool]]:
             signal.signal(number, handler)
 
 
+def _feed(source: CropSource, learner: Learner, processes: Processes) -> Feed | DeviceFeed:
+    """Simulated crops are made where the network learns, if that is not the CPU."""
+    if isinstance(source, Moving) and learner.device.type != "cpu":
+        return DeviceFeed(source.scenes.simulated, learner.recipe, learner.names, processes.share, learner.device)
+    return Feed(source, learner.recipe, learner.names, processes.share)
+
+
 @contextmanager
 def _ahead(source: CropSource, learner: Learner, processes: Processes) -> Iterator[Callable[[int], None]]:
     """Render simulated scenes ahead, from the first process only; yields what to call with the step reached."""
     pool = pool_of(source)
-    if pool is None or not processes.first:
+    on_device = isinstance(source, Moving) and learner.device.type != "cpu"
+    if pool is None or not processes.first or on_device:
         yield lambda step: None
         return
     remove_leftovers(pool.scenes.folder.parent)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from dualpix.errors import CheckpointError
 from dualpix.machine.files import write_whole
@@ -40,7 +41,7 @@ class RunFolder:
     def __init__(self, folder: Path, recipe: Recipe, processes: Processes, report: Listener | None) -> None:
         self.folder, self.processes, self.listener = folder, processes, report
         self.best, self.last = folder / "best.safetensors", folder / "last.safetensors"
-        self.losses: list[float] = []
+        self.losses: list[float | Tensor] = []
         self.clock = Clock()
         self.pictures, self.pixels, self.validating_s = 0, 0, 0.0
         self.spent, self.best_score = 0.0, -math.inf
@@ -106,7 +107,7 @@ class RunFolder:
         if begun and self.lines is not None and (told := begun(line)):
             self.log({"note": told})
 
-    def count(self, loss: float, batch: int, crop: int) -> None:
+    def count(self, loss: float | Tensor, batch: int, crop: int) -> None:
         """A step was taken, on `batch` crops with a side of `crop`."""
         self.losses.append(loss)
         self.pictures += batch
@@ -121,7 +122,8 @@ class RunFolder:
         """
         if not self.losses:
             return
-        finite = [loss for loss in self.losses if math.isfinite(loss)]
+        self._read_losses()
+        finite = [float(loss) for loss in self.losses if math.isfinite(loss)]
         seconds = self.clock.read()
         stepping, total = sum(seconds[part] for part in STEPPING), sum(seconds.values())
         left = self.recipe.steps - step
@@ -167,8 +169,16 @@ class RunFolder:
             with self.clock.on("keeping"):
                 self._save_state(learner)
 
+    def _read_losses(self) -> None:
+        """Bring to the host, all at once, what lies on a device."""
+        there = [loss for loss in self.losses if isinstance(loss, Tensor)]
+        if there:
+            read = iter(torch.stack(there).tolist())
+            self.losses = [next(read) if isinstance(loss, Tensor) else loss for loss in self.losses]
+
     def _save_state(self, learner: Learner) -> None:
         """Killed between the files, a run has a state that is ahead of its weights; `begin` looks at that."""
+        self._read_losses()
         state = {
             "learner": learner.state(),
             "spent": self.hours() * 3600,
