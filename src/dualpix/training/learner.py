@@ -43,7 +43,12 @@ class Learner:
     """
 
     def __init__(
-        self, recipe: Recipe, clock: Clock | None = None, processes: Processes | None = None, precision: str = ""
+        self,
+        recipe: Recipe,
+        clock: Clock | None = None,
+        processes: Processes | None = None,
+        precision: str = "",
+        device: torch.device | None = None,
     ) -> None:
         """Make the network, its optimiser and, where the recipe names one, its teacher.
 
@@ -53,13 +58,14 @@ class Learner:
             processes: Those that train together, which all have to learn in the same precision.
             precision: That in which a resumed run has learnt so far, "fp32" or "bf16"; it stays where the recipe leaves
                 the choice open.
+            device: Where to learn; by default the GPU, if there is one.
 
         Raises:
             RecipeError: A network, its arguments, a loss or a crop does not fit.
         """
         self.recipe, self.clock = recipe, clock or Clock()
         network = _create(recipe)
-        self.device = own_device()
+        self.device = device or own_device()
         adds_input = spec_of(network).tells_correction
         # Gradients need the range of fp32, which fp16 has not.
         wanted = precision if precision and recipe.precision == "auto" else recipe.precision
@@ -244,7 +250,7 @@ class Learner:
         In bf16, a picture that passes through unchanged would lose its low bits, so only the correction is computed
         where the network offers it.
         """
-        call = self.compiled or self._forward
+        call = self._forward if self.compiled is None else self.compiled
         if not self._has_copies:
             return call(*views)
         low = [view.to(torch.bfloat16) for view in views]

@@ -57,6 +57,20 @@ RECIPES["cpu"] = Recipe(
 # photograph's row is flatter than over a training crop's. 20,000 steps take about 12 hours.
 RECIPES["mccnet"] = replace(RECIPES["cpu"], network="mccnet", arguments={"max_disparity": 24})
 
+# The same for one modern GPU in minutes, which ends by the clock: scenes are simulated where the network learns.
+RECIPES["gpu"] = replace(
+    RECIPES["cpu"],
+    minutes=8.0,
+    batch=64,
+    crop=192,
+    pool=2048,
+    fresh=16.0,
+    codecs=("jpeg",),
+    loss="mix-ssim",
+    warmup_steps=100,
+    ema_decay=0.998,
+)
+
 # Shows that everything works, nothing more: 12 steps, seconds on any machine.
 RECIPES["tiny"] = Recipe(
     arguments={"widths": [8, 12, 16, 16], "depths": [1, 1, 1, 1, 1, 1, 1], "max_disparity": 4},
