@@ -10,7 +10,7 @@ import torch
 from dualpix.errors import DataError
 from dualpix.simulation.samples import Simulated
 from dualpix.simulation.store import Rendered
-from dualpix.training.feed import Feed, Fixed, Mixed, Moving, pool_of, size_at
+from dualpix.training.feed import Feed, Fixed, Mixed, Moving, pool_of, scenes_at, size_at
 from dualpix.training.processes import Processes
 from dualpix.training.recipes import Recipe
 
@@ -98,6 +98,18 @@ def test_the_pool_moves_on(quick: Make) -> None:
     assert [source.window(step) for step in (0, 1, 2, 100)] == [(0, 5), (0, 5), (1, 6), (50, 55)]
     assert {n for step in (0, 1) for n in numbers(feed.batch(step))} <= set(range(5))
     assert {n for step in (100, 101) for n in numbers(feed.batch(step))} <= set(range(50, 55))
+
+
+@pytest.mark.parametrize("simulated", [0.0, 0.5])
+def test_the_scenes_of_a_step_are_known_before_any_is_rendered(quick: Make, simulated: float) -> None:
+    """So that other processes can render them in time."""
+    recipe = quick(batch=8, pool=50, fresh=0.5, simulated=simulated, seed=3)
+    moving, real = Moving(Numbered(), recipe), Fixed([Numbered()[999]])
+    feed = Feed(Mixed(moving, real, simulated) if simulated else moving, recipe, NAMES)
+    with closing(feed):
+        for step in (0, 7, 40):
+            drawn = [number for number in numbers(feed.batch(step)) if number != 999]
+            assert scenes_at(recipe, step) == list(dict.fromkeys(drawn)) and drawn
 
 
 def geometry(batch: dict[str, torch.Tensor]) -> list[int]:

@@ -35,6 +35,7 @@ VALUES = {"rate": 2e-3, "average": 0.5, "clip": 0.3, "taught": 0.25, "late_steps
 def former_dict(recipe: Recipe) -> dict[str, Any]:
     """What version 0.1.0 wrote of a recipe."""
     settings = to_dict(recipe)
+    del settings["minutes"]  # which came later
     settings["momentum"], settings["second_momentum"] = settings.pop("betas")
     return settings | {old: settings.pop(new) for old, new in FORMER.items() if new != "betas"}
 

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,12 @@ from dualpix.machine.files import LEFTOVERS
 from dualpix.simulation.samples import Simulated
 from dualpix.simulation.store import Rendered
 from dualpix.training import rendering_ahead
+from dualpix.training.feed import scenes_at
+from dualpix.training.recipes import Recipe
 from dualpix.training.rendering_ahead import AHEAD, RenderingAhead, remove_leftovers
+
+RECIPE = Recipe(scene=128, batch=2, pool=40, fresh=1.0)
+ORDER = partial(scenes_at, RECIPE)
 
 
 def scenes(folder: Path) -> Rendered:
@@ -39,26 +45,30 @@ def numbers(folder: Path) -> list[int]:
     return sorted(int(path.stem) for path in folder.glob("*.npy"))
 
 
-def test_it_renders_as_far_ahead_as_it_should(tmp_path: Path) -> None:
-    with RenderingAhead(scenes(tmp_path), start=2, end=2 + AHEAD + 5) as ahead:
-        process = ahead.process
-        wait_for(lambda: scenes(tmp_path).has(2 + AHEAD - 1))
-        time.sleep(0.5)
-        assert numbers(tmp_path) == list(range(2, 2 + AHEAD)), "nothing before the start, nothing too far"
-        for end in range(3, 12):
-            ahead.reach(end)
-        wait_for(lambda: scenes(tmp_path).has(2 + AHEAD + 4))
-        wait_for(lambda: process.poll() is not None)
-        assert process.returncode == 0
-    assert numbers(tmp_path) == list(range(2, 2 + AHEAD + 5)) and not list(tmp_path.glob(LEFTOVERS))
-    kept, fresh = scenes(tmp_path)[70], scenes(tmp_path / "here")[70]
+@pytest.mark.parametrize("count", [1, 3])
+def test_it_renders_as_far_ahead_as_it_should(tmp_path: Path, count: int) -> None:
+    def of_steps(first: int, last: int) -> list[int]:
+        return sorted({number for step in range(first, last + 1) for number in ORDER(step)})
+
+    with RenderingAhead(scenes(tmp_path), ORDER, 2, 2 + AHEAD + 6, count) as ahead:
+        processes = ahead.processes
+        wait_for(lambda: numbers(tmp_path) == of_steps(3, 2 + AHEAD))
+        time.sleep(0.3)
+        assert numbers(tmp_path) == of_steps(3, 2 + AHEAD), "those of the steps to come, and nothing too far"
+        for step in range(3, 12):
+            ahead.reach(step)
+        wait_for(lambda: all(process.poll() is not None for process in processes))
+        assert {process.returncode for process in processes} == {0}
+    assert numbers(tmp_path) == of_steps(3, 2 + AHEAD + 5) and not list(tmp_path.glob(LEFTOVERS))
+    some = numbers(tmp_path)[20]
+    kept, fresh = scenes(tmp_path)[some], scenes(tmp_path / "here")[some]
     assert all((kept[name] == fresh[name]).all() for name in ("left", "right", "sharp"))
 
 
 def test_it_ends_in_the_middle_of_its_work(tmp_path: Path) -> None:
-    with RenderingAhead(scenes(tmp_path), start=0, end=10**6) as ahead:
+    with RenderingAhead(scenes(tmp_path), ORDER, 0, 10**6) as ahead:
         wait_for(lambda: len(numbers(tmp_path)) > 2)
-    assert ahead.process.returncode == 0 and not list(tmp_path.glob(LEFTOVERS))
+    assert ahead.processes[0].returncode == 0 and not list(tmp_path.glob(LEFTOVERS))
 
 
 PROGRAM = """
@@ -67,9 +77,13 @@ from pathlib import Path
 from dualpix.simulation.store import Rendered
 from dualpix.simulation.samples import Simulated
 from dualpix.training.rendering_ahead import RenderingAhead
+from functools import partial
+from dualpix.training.feed import scenes_at
+from dualpix.training.recipes import Recipe
 scenes = Rendered(Simulated([], size=16, count=10**6, depth=8), Path(sys.argv[1]))
-with RenderingAhead(scenes, 0, 10**6) as ahead:
-    print(ahead.process.pid, flush=True)
+order = partial(scenes_at, Recipe(scene=128, batch=2, pool=40, fresh=1.0))
+with RenderingAhead(scenes, order, 0, 10**6) as ahead:
+    print(ahead.processes[0].pid, flush=True)
     time.sleep(600)
 """
 

@@ -157,7 +157,7 @@ def test_stopped_before_the_first_step_it_is_interrupted(
         signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        train(quick(pool=60), tmp_path / "run", photos=[photos], report=interrupt)
+        train(quick(pool=60), tmp_path / "run", photos=[photos], report=interrupt, rendered_first=True)
     assert not (tmp_path / "run" / "last.pt").exists() and len(list(tmp_path.rglob("*px-*/*.npy"))) == 50
 
 

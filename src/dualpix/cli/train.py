@@ -1,5 +1,7 @@
 """`dualpix train`: a network, by a recipe."""
 
+import math
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,6 +32,10 @@ def train(
     depths: Depths = None,
     data: Data = None,
     validation: Validation = None,
+    minutes: Annotated[
+        float | None,
+        typer.Option(metavar="M", help="End after M minutes with the schedule complete, in place of `steps`."),
+    ] = None,
     processes: Annotated[
         int | None, typer.Option(min=1, metavar="N", help="Processes that share the work.", show_default="1")
     ] = None,
@@ -54,8 +60,10 @@ def train(
       dualpix train tiny --photos photos -o run
       dualpix train cpu learning_rate=3e-4 'arguments={"max_disparity": 12}' --photos photos -o run
       dualpix train cpu --processes 2 --photos photos -o run
+      dualpix train cpu --minutes 30 --photos photos -o run
       dualpix train --again run -o repeated
     """
+    began = time.monotonic()  # before PyTorch is loaded, which belongs to the minutes too
     options: list[tuple[str, str | Path]] = [("-o", output), *(("--photos", folder) for folder in photos or ())]
     options += [(name, given) for name, given in (("--depths", depths), ("--data", data)) if given]
     options += [("--validation", folder) for folder in validation or ()]
@@ -63,6 +71,8 @@ def train(
     if again is not None:
         if recipe is not None:
             raise typer.BadParameter("a run is repeated by its own recipe; leave RECIPE out", param_hint="RECIPE")
+        if minutes is not None:
+            raise typer.BadParameter("a run is repeated up to its last step; leave it out", param_hint="--minutes")
         given = {"photos": photos or (), "depths": depths, "data": data, "validation": validation or ()}
         _repeat(again, output, given, processes, options, track)
         return
@@ -73,16 +83,19 @@ def train(
     from dualpix.training.recipes import current_changes, find_recipe
 
     fields = current_changes(recipe, changes_in(changes or []), lambda hint: say(f"Note: {hint}"))
+    if minutes is not None:
+        fields |= {"minutes": _minutes(minutes, fields)}
     chosen = find_recipe(recipe, fields)
     if (processes or 1) > 1:
         words = [f"{field}={value}" for field, value in fields.items()]
         words = [recipe, *words, *(str(word) for option in options for word in option)]
         raise typer.Exit(launch(processes or 1, ["train", *words]))
-    reached = [0]
+    reached, left = [0], [0.0]
 
     def report(line: dict[str, Any]) -> None:
         reached[0] = line.get("step", line.get("resumed_at_step", reached[0]))
-        show(in_words(line, chosen.steps))
+        left[0] = line.get("hours_left", left[0])
+        show(in_words(line, 0 if chosen.minutes else chosen.steps))
 
     best = run(
         chosen,
@@ -93,9 +106,11 @@ def train(
         validation=validation or (),
         report=report,
         track=track,
+        spent_s=time.monotonic() - began,
     )
-    if 0 < reached[0] < chosen.steps:
-        say(f"Stopped after step {reached[0]} of {chosen.steps}; the same command resumes.")
+    if reached[0] > 0 and (left[0] > 0 if chosen.minutes else reached[0] < chosen.steps):
+        whole = f", {60 * left[0]:.2g} minutes before the end" if chosen.minutes else f" of {chosen.steps}"
+        say(f"Stopped after step {reached[0]}{whole}; the same command resumes.")
         raise typer.Exit(130)
     if reached[0]:  # 0 in all but the first of several processes.
         show(f"{best}: ready for `dualpix deblur --weights`")
@@ -131,6 +146,16 @@ def _repeat(
         raise typer.Exit(130)
 
 
+def _minutes(minutes: float, fields: dict[str, str]) -> str:
+    given = [field for field in ("steps", "minutes") if field in fields]
+    if given:
+        why = f"{given[0]}={fields[given[0]]} says when the run ends too; give one of the two"
+        raise typer.BadParameter(why, param_hint="--minutes")
+    if not 0 < minutes < math.inf:
+        raise typer.BadParameter(f"{minutes:g} minutes are no time to learn; give more than 0", param_hint="--minutes")
+    return f"{minutes:g}"
+
+
 def changes_in(texts: list[str]) -> dict[str, str]:
     """From field to text, of words such as `steps=100`."""
     pairs = [text.partition("=") for text in texts]
@@ -141,7 +166,7 @@ def changes_in(texts: list[str]) -> dict[str, str]:
 
 
 def in_words(line: dict[str, Any], steps: int) -> str:
-    """A line of the training log, for people."""
+    """A line of the training log, for people; steps: that the run takes, 0 if it ends by the clock."""
     from dualpix.training.clock import PARTS
 
     if "validation" in line:
@@ -151,7 +176,8 @@ def in_words(line: dict[str, Any], steps: int) -> str:
         loss = "none" if line["loss"] is None else f"{line['loss']:.5f}"
         shares = ", ".join(f"{part} {100 * line[part]:.0f} %" for part in PARTS if line[part] >= 0.005)
         speed = f"{line['pictures_per_s']:.1f} crops/s ({shares}), {60 * line['hours_left']:.0f} min left"
-        return f"step {line['step']} of {steps}: loss {loss}, {speed}"
+        of = f" of {steps}" if steps else ""
+        return f"step {line['step']}{of}: loss {loss}, {speed}"
     if "note" in line:
         return f"Note: {line['note']}"
     return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in line.items())

@@ -60,8 +60,10 @@ def make_plan(
         )
     else:
         limit = int(planning.FREE_SHARE * planning.free_bytes(runner.device)) + planning.PROCESS_BYTES
+        # Comfort is for the other programs of the machine, which use no memory of a GPU.
+        comfort = limit if runner.device.type == "cuda" else planning.COMFORT_BYTES
         bands = planning.choose_bands(
-            height, runner.spec.size_multiple, runner.spec.receptive_radius_px, cost, limit, planning.COMFORT_BYTES
+            height, runner.spec.size_multiple, runner.spec.receptive_radius_px, cost, limit, comfort
         )
     contexts = [planning.around(band, height, runner.spec.size_multiple, reach) for band in bands]
     tallest = max(last - first for first, last in contexts)

@@ -1,4 +1,4 @@
-"""Folders of ordinary photographs, read in the form that the simulator uses."""
+"""Folders and packs of ordinary photographs, read in the form that the simulator uses."""
 
 import hashlib
 import io
@@ -17,11 +17,13 @@ from dualpix.errors import DataError
 from dualpix.io import read_picture
 from dualpix.machine.files import write_whole
 from dualpix.pairs.sample import check_folder, list_pictures
+from dualpix.simulation.pack import PackedPhoto, is_pack, photos_in
 
 SMALLEST_PX = 64
 DECODING = 1  # to be increased whenever a change makes the same file give other pixels
 
 Tell = Callable[[str], None]
+Photo = Path | PackedPhoto
 
 
 class Photos(Sequence[Tensor]):
@@ -61,7 +63,7 @@ def read_photos(
     """Read all pictures directly inside some folders.
 
     Args:
-        folders: The folders.
+        folders: The folders; a file that `dualpix pack` made counts as one.
         smallest_px: Pictures with a shorter side than this are left out.
         tell: Given one sentence about the pictures left out.
 
@@ -90,7 +92,7 @@ def share_photos(
     A file's name is a digest of the photograph's content, so a photograph that has changed is decoded again.
 
     Args:
-        folders: The folders.
+        folders: The folders; a file that `dualpix pack` made counts as one.
         store: Where the decoded files are kept.
         smallest_px: Pictures with a shorter side than this are left out.
         depths: A folder with maps of inverse depth: `FOLDER/NAME.png` for the photograph NAME of a folder called
@@ -110,16 +112,21 @@ def share_photos(
     return Photos([shared.files[number] for number in large])
 
 
-def _list(folders: Sequence[str | Path]) -> list[Path]:
-    return [path for folder in folders for path in list_pictures(check_folder(folder))]
+def _list(folders: Sequence[str | Path]) -> list[Photo]:
+    found: list[Photo] = []
+    for folder in folders:
+        found += photos_in(folder) if is_pack(folder) else list_pictures(check_folder(folder))
+    return found
 
 
-def _decode(path: Path) -> Tensor:
+def _decode(path: Photo) -> Tensor:
+    if isinstance(path, PackedPhoto):
+        return path.decode()
     return (read_picture(path).pixels * 255).round().to(torch.uint8)
 
 
 def _large(
-    paths: Sequence[Path], sides: Sequence[int], folders: Sequence[str | Path], smallest_px: int, tell: Tell | None
+    paths: Sequence[Photo], sides: Sequence[int], folders: Sequence[str | Path], smallest_px: int, tell: Tell | None
 ) -> list[int]:
     """The indices of those that are large enough; `tell` is given a sentence about the others."""
     large = [number for number, side in enumerate(sides) if side >= smallest_px]
@@ -132,14 +139,14 @@ def _large(
     return large
 
 
-def _depth_of(photo: Path, depths: Path | None) -> Path | None:
-    if depths is None:
+def _depth_of(photo: Photo, depths: Path | None) -> Path | None:
+    if depths is None or isinstance(photo, PackedPhoto):
         return None
     found = depths / Path(os.path.realpath(photo)).parent.name / f"{photo.stem}.png"
     return found if found.exists() else None
 
 
-def _keep(path: Path, store: Path, depth: Path | None) -> Path:
+def _keep(path: Photo, store: Path, depth: Path | None) -> Path:
     """The file in `store` with the decoded photograph, written if it is not there yet."""
     digest = hashlib.blake2b(path.read_bytes(), digest_size=16, salt=b"%d" % DECODING)
     if depth is not None:

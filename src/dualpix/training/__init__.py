@@ -5,7 +5,9 @@ matplotlib is installed), last.pt (state to resume from), best.safetensors and l
 """
 
 import signal
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
@@ -14,14 +16,17 @@ from typing import Any
 
 import torch
 
+from dualpix.machine import limits
 from dualpix.machine.modes import settled
 from dualpix.tables import pick
 from dualpix.training.checking import check_pairs
-from dualpix.training.feed import CropSource, Feed, pool_of, size_at, sizes
+from dualpix.training.device_feed import DeviceFeed
+from dualpix.training.feed import CropSource, Feed, Moving, pool_of, scenes_at, size_at, sizes
 from dualpix.training.launching import hang_up, launch
 from dualpix.training.learner import Learner
 from dualpix.training.memory import keep_freed_memory
 from dualpix.training.origin import origin, surroundings
+from dualpix.training.pace import ByClock, BySteps
 from dualpix.training.processes import Processes, join
 from dualpix.training.recipes import RECIPES, Recipe
 from dualpix.training.rendering_ahead import RenderingAhead, remove_leftovers
@@ -33,6 +38,7 @@ from dualpix.training.tracking import Tracking
 __all__ = ["launch", "train"]
 
 REPORT_EVERY = 20
+REPORT_EVERY_ON_DEVICE = 50  # each report makes the host wait for the device
 MOST_LEFT_BEHIND = 10_000  # 6 GB at 256 px
 
 
@@ -50,6 +56,9 @@ def train(
     begun: Begun | None = None,
     is_last: Callable[[int], bool] | None = None,
     track: str = "",
+    rendered_first: bool = False,
+    spent_s: float = 0.0,
+    compiled: bool = False,
 ) -> Path:
     """Train `recipe` (a `Recipe` or a name in RECIPES) in the run folder `folder`; the same call again resumes.
 
@@ -73,6 +82,11 @@ def train(
             that it returns becomes a note in the log.
         is_last: Called with the number of a step before it is taken. True ends the run after it, with a validation and
             everything saved; the same call without it goes on.
+        rendered_first: Render the whole first pool of simulated scenes before the first step, so that runs that share
+            it can be compared by the clock; by default scenes are rendered as steps ask for them.
+        spent_s: Seconds that the caller has taken already, which count for a recipe's `minutes`.
+        compiled: Let PyTorch compile the network, which takes up to minutes before the first step and makes each step
+            quicker on a GPU; where that fails, a note says why and it runs as it is.
         track: "tensorboard", "wandb" or "mlflow": keep losses, learning rate, speed and validations in that tracker
             too, inside the run folder. One that fails is told once and left out.
 
@@ -97,6 +111,7 @@ def train(
         closing(RunFolder(Path(folder), recipe, processes, tracking.hear)) as run,
         closing(tracking),
     ):
+        run.began -= spent_s
         tracking.note = lambda text: run.log({"note": text})
         for batch, _ in sizes(recipe):
             processes.share(batch)
@@ -111,16 +126,18 @@ def train(
         processes.wait()
         places = {"photos": photos, "depths": depths, "data": data, "validation": validation}
         run.begin(learner, known, surroundings(places), begun)
+        if compiled and (why := learner.compile((len(processes.share(recipe.batch)), recipe.crop))):
+            run.log({"note": f"The network could not be compiled ({why}); it learns as it is."})
         processes.agree(learner.step, f"the step that {run.folder} holds")
         with (
-            closing(Feed(source, recipe, learner.names, processes.share)) as feed,
+            closing(_feed(source, learner, processes)) as feed,
             _stop_on_signal() as stop,
-            _ahead(source, learner.step, recipe, processes) as reach,
+            _ahead(source, learner, processes) as reach,
         ):
-            _fill(source, learner.step, processes, run, stop)
+            if rendered_first and isinstance(feed, Feed):
+                _fill(source, learner.step, processes, run, stop)
             forget = partial(_forget, source, processes, left_behind)
-            ends = _Ending(stop, is_last)
-            _loop(learner, feed, validator, run, processes, ends, reach, forget)
+            _loop(learner, feed, validator, run, _Ending(stop, is_last), reach, forget)
     return run.best if run.best.exists() else run.last
 
 
@@ -137,38 +154,72 @@ class _Ending:
 
 def _loop(
     learner: Learner,
-    feed: Feed,
+    feed: Feed | DeviceFeed,
     validator: Validator,
     run: RunFolder,
-    processes: Processes,
     ends: _Ending,
     reach: Callable[[int], None],
     forget: Callable[[int], None],
 ) -> None:
-    recipe = learner.recipe
+    recipe, processes = learner.recipe, run.processes
     stopping = False
+    pace: BySteps | ByClock = BySteps(recipe)
+    if recipe.minutes:
+        pace = clock = ByClock(recipe, run.seconds, processes)
+        if not clock.is_over(learner):
+            validator = _prepare(clock, learner, validator, run)
     if recipe.start and learner.step == 0:
         run.validate(learner, validator)
-    while learner.step < recipe.steps and not stopping:
+        if isinstance(pace, ByClock):
+            pace.validated(run.validating_s)
+    while not pace.is_over(learner) and not stopping:
         try:
             with run.clock.on("feeding"):
                 batch = feed.batch(learner.step)
         except Exception:  # such as that of a file that has gone since it was looked at
             run.save(learner)
             raise
-        rate, size = rate_at(recipe, learner.step), size_at(recipe, learner.step)
-        loss, stopping = learner.learn(batch, processes, ends(learner.step + 1))
+        share, size = pace.share(), size_at(recipe, learner.step)
+        loss, stopping = learner.learn(batch, processes, ends(learner.step + 1), share)
         reach(learner.step)
         run.count(loss, *size)
-        ending = learner.step == recipe.steps
-        due = learner.step % REPORT_EVERY == 0
+        ending, marked = pace.is_over(learner), pace.is_due(learner)
+        due = learner.step % (REPORT_EVERY if learner.waits else REPORT_EVERY_ON_DEVICE) == 0
         if due or stopping or ending:
-            run.report_progress(learner.step, rate, early=not due)
-        if learner.step % recipe.validate_every == 0 or ending or (stopping and processes.any(ends.reached)):
+            rate = rate_at(recipe, learner.step - 1, None if share is None else learner.shares[1])
+            run.report_progress(learner.step, rate, early=not due, seconds_left=0.0 if ending else pace.seconds_left())
+        if isinstance(pace, ByClock) and (ending or marked or stopping):
+            _keep_by_clock(pace, learner, validator, run, ending or marked)
+            forget(learner.step)
+            continue
+        if marked or ending or (stopping and processes.any(ends.reached)):
             run.validate(learner, validator)
         if run.is_time() or stopping or ending:
             run.save(learner)
             forget(learner.step)
+
+
+def _prepare(pace: ByClock, learner: Learner, validator: Validator, run: RunFolder) -> Validator:
+    """Find out what a validation and a checkpoint cost, so that from here on there always is one."""
+    every: Any = getattr(validator, "samples", ())
+    validator, run.tried = pace.prepared(learner, validator, run.tried)
+    if run.tried and run.tried < len(every):
+        run.log({"note": f"Validated on {run.tried} of {len(every)} pictures, which the time is enough for."})
+    began = time.perf_counter()
+    run.save(learner)
+    pace.kept(time.perf_counter() - began)
+    return validator
+
+
+def _keep_by_clock(pace: ByClock, learner: Learner, validator: Validator, run: RunFolder, validates: bool) -> None:
+    """Weights and state first, then what they are worth, if there is time for it."""
+    began = time.perf_counter()
+    run.save(learner)
+    pace.kept(time.perf_counter() - began)
+    if validates and pace.has_time_to_validate():
+        run.validate(learner, validator)
+        pace.validated(run.validating_s)
+        run.save(learner)  # once more, for the best score is part of the state
 
 
 @contextmanager
@@ -196,20 +247,31 @@ def _stop_on_signal() -> Iterator[list[bool]]:
             signal.signal(number, handler)
 
 
+def _feed(source: CropSource, learner: Learner, processes: Processes) -> Feed | DeviceFeed:
+    """Simulated crops are made where the network learns, if that is not the CPU."""
+    if isinstance(source, Moving) and learner.device.type != "cpu":
+        return DeviceFeed(source.scenes.simulated, learner.recipe, learner.names, processes.share, learner.device)
+    return Feed(source, learner.recipe, learner.names, processes.share)
+
+
 @contextmanager
-def _ahead(source: CropSource, step: int, recipe: Recipe, processes: Processes) -> Iterator[Callable[[int], None]]:
+def _ahead(source: CropSource, learner: Learner, processes: Processes) -> Iterator[Callable[[int], None]]:
     """Render simulated scenes ahead, from the first process only; yields what to call with the step reached."""
     pool = pool_of(source)
-    if pool is None or not processes.first:
+    on_device = isinstance(source, Moving) and learner.device.type != "cpu"
+    if pool is None or not processes.first or on_device:
         yield lambda step: None
         return
     remove_leftovers(pool.scenes.folder.parent)
-    start, end = pool.window(step)[1], pool.window(recipe.steps)[1]
+    recipe, start = learner.recipe, learner.step
+    end = sys.maxsize if recipe.minutes else recipe.steps
     if start >= end:
         yield lambda step: None
         return
-    with RenderingAhead(pool.scenes, start, end) as ahead:
-        yield lambda step: ahead.reach(pool.window(step)[1])
+    # Beside a GPU the other cores have nothing else to do.
+    count = 1 if learner.device.type == "cpu" else max(1, limits.cores() - 1)
+    with RenderingAhead(pool.scenes, partial(scenes_at, recipe), start, end, count) as ahead:
+        yield ahead.reach
 
 
 def _checking(run: RunFolder, done: int, total: int) -> None:

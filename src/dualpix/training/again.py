@@ -155,6 +155,11 @@ def find_repeatable(run: str | Path, folder: str | Path, **given: Any) -> Repeat
             f"{run} began at step {past.starts[0]['began_at_step']} with the state of another run, which is gone;"
             " repeat one that began at step 0."
         )
+    if past.recipe.minutes:
+        raise RecipeError(
+            f"{run} ended by the clock, after {past.recipe.minutes:g} minutes, so its rates are not those of any other"
+            " run; repeat one that ended by its steps."
+        )
     step, weights = _last(past)
     return Repeatable(past, _recipe(past), step, weights, _places(past, given))
 

@@ -55,12 +55,12 @@ def smooth(values: Sequence[float], reach: int) -> list[float]:
 
 def draw(lines: Sequence[dict[str, Any]]) -> bytes | None:
     """The curve as a PNG file; None if there is nothing to draw yet, or no matplotlib."""
+    losses, scores = points(lines)
+    if not losses:
+        return None
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        return None
-    losses, scores = points(lines)
-    if not losses:
         return None
     figure = Figure(figsize=(8, 4.5), dpi=100, layout="constrained")
     left = figure.subplots()

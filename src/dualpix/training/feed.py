@@ -39,17 +39,28 @@ class Moving:
 
     slow = False
 
-    def __init__(self, scenes: Rendered, recipe: Recipe) -> None:
-        self.scenes, self.pool, self.fresh = scenes, recipe.pool, recipe.fresh
+    def __init__(self, scenes: Rendered | None, recipe: Recipe) -> None:
+        """scenes: None where it is asked for numbers only."""
+        self.kept, self.pool, self.fresh = scenes, recipe.pool, recipe.fresh
+
+    @property
+    def scenes(self) -> Rendered:
+        """The scenes, by their numbers."""
+        assert self.kept is not None
+        return self.kept
 
     def window(self, step: int) -> tuple[int, int]:
         """The first scene of the pool at this step, and the first that is not yet in it."""
         oldest = int(step * self.fresh)
         return oldest, oldest + self.pool
 
+    def number(self, step: int, generator: torch.Generator) -> int:
+        """That of the scene which `draw` takes."""
+        return int(torch.randint(*self.window(step), (), generator=generator))
+
     def draw(self, step: int, generator: torch.Generator) -> Sample:
         """See `CropSource`."""
-        return self.scenes[int(torch.randint(*self.window(step), (), generator=generator))]
+        return self.scenes[self.number(step, generator)]
 
 
 class Fixed:
@@ -75,8 +86,29 @@ class Mixed:
 
     def draw(self, step: int, generator: torch.Generator) -> Sample:
         """See `CropSource`."""
-        source = self.simulated if float(torch.rand((), generator=generator)) < self.share else self.real
+        source = self.simulated if _is_simulated(self.share, generator) else self.real
         return source.draw(step, generator)
+
+
+def _is_simulated(share: float, generator: torch.Generator) -> bool:
+    return float(torch.rand((), generator=generator)) < share
+
+
+def scenes_at(recipe: Recipe, step: int) -> list[int]:
+    """The numbers of the simulated scenes that the crops of a step are cut from, in their order, each once."""
+    pool, numbers = Moving(None, recipe), []
+    for k in range(size_at(recipe, step)[0]):
+        generator = generator_of(recipe, step, k)
+        if not recipe.simulated or _is_simulated(recipe.simulated, generator):
+            numbers.append(pool.number(step, generator))
+    return list(dict.fromkeys(numbers))
+
+
+def generator_of(recipe: Recipe, step: int, k: int) -> torch.Generator:
+    """What decides all that is random in crop `k` of a step."""
+    # The generator takes 32 bits; seeds are spread over them, and 0 leaves the count as it is.
+    count = (step * MOST_CROPS + k) ^ (recipe.seed * 0x9E3779B1)
+    return torch.Generator().manual_seed(count & 0xFFFFFFFF)
 
 
 def pool_of(source: CropSource) -> Moving | None:
@@ -142,9 +174,7 @@ class Feed:
         return self.share(size_at(self.recipe, step)[0])
 
     def _crop(self, step: int, k: int) -> Sample:
-        # The generator takes 32 bits; seeds are spread over them, and 0 leaves the count as it is.
-        count = (step * MOST_CROPS + k) ^ (self.recipe.seed * 0x9E3779B1)
-        generator = torch.Generator().manual_seed(count & 0xFFFFFFFF)
+        generator = generator_of(self.recipe, step, k)
         sample = self.source.draw(step, generator)
         if "center" in self.names and "center" not in sample:
             sample = {**sample, "center": mean_view(sample["left"], sample["right"])}

@@ -1,10 +1,7 @@
 """A network that learns: weights in the working precision, float32 masters, optimiser and running mean."""
 
 import copy
-import inspect
-import json
 import math
-import os
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,21 +11,25 @@ import torch
 from torch import Tensor, nn
 
 from dualpix.errors import RecipeError
-from dualpix.inference.planning import bf16_gain, choose_device, choose_precision
-from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS, create
+from dualpix.inference.planning import bf16_gain, choose_precision
+from dualpix.networks import DEFOCUS_ESTIMATORS, create
 from dualpix.networks.spec import spec_of
+from dualpix.simulation.painting import moved
 from dualpix.tables import pick
 from dualpix.training.clock import Clock
+from dualpix.training.compiling import compiled
 from dualpix.training.feed import Batch, sizes
 from dualpix.training.losses import LOSSES
 from dualpix.training.objectives import OBJECTIVES, Objective
 from dualpix.training.optimisers import create_optimiser
-from dualpix.training.processes import Processes
+from dualpix.training.processes import Processes, own_device
 from dualpix.training.recipes import Recipe
 from dualpix.training.schedules import rate_at
+from dualpix.training.starting import all_arguments, find_teacher, load_weights
 from dualpix.training.state import number, part, tensors_like
-from dualpix.weights import checkpoint
-from dualpix.weights.exported import exported_of
+
+LOOK_EVERY = 50
+"""Steps between two looks at what a device has counted: each makes the host wait for it."""
 
 MOST_FAILURES = 20
 """Steps in a row without a usable gradient after which a run is given up."""
@@ -42,7 +43,12 @@ class Learner:
     """
 
     def __init__(
-        self, recipe: Recipe, clock: Clock | None = None, processes: Processes | None = None, precision: str = ""
+        self,
+        recipe: Recipe,
+        clock: Clock | None = None,
+        processes: Processes | None = None,
+        precision: str = "",
+        device: torch.device | None = None,
     ) -> None:
         """Make the network, its optimiser and, where the recipe names one, its teacher.
 
@@ -52,13 +58,14 @@ class Learner:
             processes: Those that train together, which all have to learn in the same precision.
             precision: That in which a resumed run has learnt so far, "fp32" or "bf16"; it stays where the recipe leaves
                 the choice open.
+            device: Where to learn; by default the GPU, if there is one.
 
         Raises:
             RecipeError: A network, its arguments, a loss or a crop does not fit.
         """
         self.recipe, self.clock = recipe, clock or Clock()
         network = _create(recipe)
-        self.device = _device()
+        self.device = device or own_device()
         adds_input = spec_of(network).tells_correction
         # Gradients need the range of fp32, which fp16 has not.
         wanted = precision if precision and recipe.precision == "auto" else recipe.precision
@@ -75,10 +82,15 @@ class Learner:
         self.network.to(dtype)
         self.means = [master.detach().clone() for master in self.masters]
         self.optimiser = create_optimiser(recipe, self.masters)
-        self.teacher = _find_teacher(recipe, self.device)
+        self.teacher = find_teacher(recipe, self.device)
         self.objective = self._find_objective()
         self.step = 0
         self.failures = 0
+        self.shares = (0.0, 0.0)
+        # On a CPU the loss of a step is there when the step is; elsewhere to look at it is to wait.
+        self.waits = self.device.type == "cpu"
+        self.lost = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.compiled: Callable[..., Tensor] | None = None
 
     @property
     def views(self) -> tuple[str, ...]:
@@ -97,14 +109,14 @@ class Learner:
         Raises `RecipeError` if they are of another network or of other arguments or exported, `CheckpointError` if they
         cannot be read.
         """
-        found = _load("start", weights)
+        found = load_weights("start", weights)
         recipe = self.recipe
         if found.name != recipe.network:
             raise RecipeError(
                 f"start={weights} is of the network {found.name!r}, but the recipe's is {recipe.network!r};"
                 " choose weights of the same network."
             )
-        wanted, given = (_all_arguments(recipe.network, one) for one in (recipe.arguments, found.arguments))
+        wanted, given = (all_arguments(recipe.network, one) for one in (recipe.arguments, found.arguments))
         if wanted != given:
             differing = [f"{key}={given.get(key)}" for key in given | wanted if given.get(key) != wanted.get(key)]
             raise RecipeError(
@@ -114,51 +126,72 @@ class Learner:
         first = [parameter.to(self.device) for parameter in found.network.parameters()]
         self._take(first, first, list(found.network.buffers()))
 
-    def learn(self, batch: Batch, processes: Processes, stop: bool = False) -> tuple[float, bool]:
+    def learn(
+        self, batch: Batch, processes: Processes, stop: bool = False, share: float | None = None
+    ) -> tuple[float | Tensor, bool]:
         """One step; returns the loss, a mean over all processes, and whether any of them wants to stop.
 
+        The loss is a number, or on a device a tensor there, which nobody has waited for.
+
+        share: of the time that is over, where the run ends by the clock; all processes take the mean of theirs, which
+        `shares` keeps beside that of the step before.
+
         A step whose loss or gradient is not finite leaves the weights as they are. Raises `RecipeError` after
-        `MOST_FAILURES` of them in a row.
+        `MOST_FAILURES` of them in a row, or up to `LOOK_EVERY` on a device.
         """
         with self.clock.on("computing"):
             loss = self._gradients(batch, processes.rank)
         with self.clock.on("sharing"):
             gradients = [master.grad for master in self.masters if master.grad is not None]
-            loss, wish = processes.average(gradients, loss, float(stop))
+            loss, wish, agreed = processes.average(gradients, loss, float(stop), share or 0.0)
         with self.clock.on("updating"):
-            loss = self._update(loss, processes)
-        if self.failures == MOST_FAILURES:
+            loss = self._update(loss, processes, None if share is None else agreed)
+        if self.failures >= MOST_FAILURES:
             raise RecipeError(
                 f"The loss or its gradient has not been a number for {MOST_FAILURES} steps in a row, up to step"
                 f" {self.step}; start a new run with a lower learning_rate, or with precision=fp32."
             )
         return loss, wish > 0
 
-    def _update(self, loss: float, processes: Processes) -> float:
+    def _update(self, loss: float | Tensor, processes: Processes, share: float | None) -> float | Tensor:
         """Move the weights, and return the loss; NaN if they have stayed as they are."""
         norm = nn.utils.clip_grad_norm_(self.masters, self.recipe.grad_clip or math.inf)
-        if math.isfinite(loss) and bool(torch.isfinite(norm)):
-            self.optimiser.step(rate_at(self.recipe, self.step), processes)
+        rate = rate_at(self.recipe, self.step, share)
+        if isinstance(loss, Tensor):
+            loss = self._update_on_device(loss, norm, rate, processes)
+        elif math.isfinite(loss) and bool(torch.isfinite(norm)):
+            self.optimiser.step(rate, processes)
             self._spread()
             self.failures = 0
         else:
             loss = math.nan
             self.failures += 1
         self.step += 1
+        if share is not None:
+            self.shares = (self.shares[1] or share, share)
         return loss
 
-    def _gradients(self, batch: Batch, rank: int) -> float:
-        moved = {name: pictures.to(self.device) for name, pictures in batch.items()}
+    def _update_on_device(self, loss: Tensor, norm: Tensor, rate: float, processes: Processes) -> Tensor:
+        usable = torch.isfinite(loss) & torch.isfinite(norm)
+        self.optimiser.step(rate, processes, usable)
+        self._spread()
+        self.lost = torch.where(usable, 0, self.lost + 1)
+        if (self.step + 1) % LOOK_EVERY == 0:
+            self.failures = int(self.lost)
+        return torch.where(usable, loss, math.nan)
+
+    def _gradients(self, batch: Batch, rank: int) -> float | Tensor:
+        there = {name: moved(pictures, self.device) for name, pictures in batch.items()}
         if self.teacher:
-            moved["sharp"] = moved["sharp"].lerp(self._teach(self.teacher, moved), self.recipe.distillation)
+            there["sharp"] = there["sharp"].lerp(self._teach(self.teacher, there), self.recipe.distillation)
         with self._chance(rank):
-            loss = self.objective.compute(self.network, moved)
+            loss = self.objective.compute(self.network, there)
         self.network.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if self._has_copies:
             for master, working in zip(self.masters, self.network.parameters(), strict=True):
                 master.grad = None if working.grad is None else working.grad.float()
-        return loss.item()
+        return loss.item() if self.waits else loss.detach()
 
     @torch.inference_mode()
     def _teach(self, teacher: Any, batch: Mapping[str, Tensor]) -> Tensor:
@@ -217,15 +250,34 @@ class Learner:
         In bf16, a picture that passes through unchanged would lose its low bits, so only the correction is computed
         where the network offers it.
         """
+        call = self._forward if self.compiled is None else self.compiled
         if not self._has_copies:
-            output: Tensor = self.network(*views)
-            return output
+            return call(*views)
         low = [view.to(torch.bfloat16) for view in views]
         if not spec_of(self.network).tells_correction:
-            output = self.network(*low).float()
-            return output
-        output = sum(views) / len(views) + self.network.correction(*low).float()
+            return call(*low).float()
+        output: Tensor = sum(views) / len(views) + call(*low).float()
         return output
+
+    @property
+    def _forward(self) -> Callable[..., Tensor]:
+        """What `_run` asks of the network."""
+        corrects = self._has_copies and spec_of(self.network).tells_correction
+        call: Any = self.network.correction if corrects else self.network
+        forward: Callable[..., Tensor] = call
+        return forward
+
+    def compile(self, size: tuple[int, int], backend: str = "inductor") -> str:
+        """Let PyTorch compile the network for `size`, crops and their side.
+
+        Returns why it stays as it is, "" if it is compiled. Weights and state are the same either way.
+        """
+        (batch, crop), dtype = size, torch.bfloat16 if self._has_copies else torch.float32
+        black = torch.zeros(batch, 3, crop, crop, device=self.device, dtype=dtype)
+        views = [black.contiguous(memory_format=torch.channels_last) for _ in self.views]
+        self.compiled, why = compiled(self._forward, views, backend)
+        self.network.zero_grad()
+        return why
 
     @property
     def _has_copies(self) -> bool:
@@ -252,6 +304,7 @@ class Learner:
         return {
             "step": self.step,
             "failures": self.failures,
+            "shares": list(self.shares),
             "masters": [master.detach() for master in self.masters],
             "means": self.means,
             "optimiser": self.optimiser.state_dict(),
@@ -265,13 +318,14 @@ class Learner:
         """
         step = int(number(part(state, "step"), "step", 0, most))
         failures = int(number(state.get("failures", 0), "failures", 0, MOST_FAILURES))
+        before, now = (number(share, "share of the time", 0) for share in state.get("shares", self.shares))
         masters = tensors_like(part(state, "masters"), self.masters, "weights")
         means = tensors_like(part(state, "means"), self.means, "running means")
         own = list(self.network.buffers())
         buffers = tensors_like(state.get("buffers", own), own, "buffers")
         self.optimiser.load_state_dict(part(state, "optimiser"), step)
         self._take(masters, means, buffers)
-        self.step, self.failures = step, failures
+        self.step, self.failures, self.shares = step, failures, (before, now)
 
     def _take(self, masters: list[Tensor], means: list[Tensor], buffers: list[Tensor]) -> None:
         with torch.no_grad():
@@ -298,49 +352,3 @@ def _create(recipe: Recipe) -> nn.Module:
         if crop % multiple:
             raise RecipeError(f"crop={crop} does not fit: {recipe.network!r} needs a multiple of {multiple}.")
     return network
-
-
-def _find_teacher(recipe: Recipe, device: torch.device) -> Any:
-    """Return the recipe's teacher, which does not learn, or None.
-
-    Raises `RecipeError` for one that makes no pictures or was exported, or for a recipe whose crops it cannot take.
-    """
-    if not recipe.teacher:
-        return None
-    found = _load("teacher", recipe.teacher)
-    if found.name in DEFOCUS_ESTIMATORS or recipe.network in DEFOCUS_ESTIMATORS:
-        raise RecipeError(
-            f"teacher={recipe.teacher} is of {found.name!r} and the recipe's network is {recipe.network!r}: a network"
-            " that maps blur neither teaches nor is taught; choose weights and a recipe of networks that undo it."
-        )
-    multiple = spec_of(found.network).size_multiple
-    for _, crop in sizes(recipe):
-        if crop % multiple:
-            raise RecipeError(f"crop={crop} does not fit: the teacher, {found.name!r}, needs a multiple of {multiple}.")
-    return found.network.to(device).to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
-
-
-def _load(field: str, weights: str) -> checkpoint.Checkpoint:
-    found = checkpoint.load(weights)
-    if exported := exported_of(found.network):
-        raise RecipeError(
-            f"{field}={weights} is a file for the engine {exported.engine}, which training does not use; give the"
-            " weights it was exported from."
-        )
-    return found
-
-
-def _all_arguments(network: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """With the defaults of those that are left out, and as JSON keeps them."""
-    call = inspect.signature((NETWORKS | DEFOCUS_ESTIMATORS)[network]).bind(**arguments)
-    call.apply_defaults()
-    plain: dict[str, Any] = json.loads(json.dumps(call.arguments))
-    return plain
-
-
-def _device() -> torch.device:
-    """The processor, or this process's own of the machine's GPUs."""
-    device = choose_device("auto")
-    if device.type == "cuda":
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
-    return device

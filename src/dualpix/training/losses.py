@@ -8,6 +8,7 @@ The paper (MCCNet, section 3.5) trains with "mix": Charbonnier and MS-SSIM with 
 
 import math
 from collections.abc import Callable
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
@@ -48,7 +49,7 @@ def ms_ssim(output: Tensor, target: Tensor) -> Tensor:
     """
     _check(output, target)
     scales = _scales_that_fit(min(output.shape[-2:]))
-    weights = torch.tensor(WANG_WEIGHTS[:scales], device=output.device)
+    weights = _constant(WANG_WEIGHTS[:scales], output.device)
     with torch.autocast(output.device.type, enabled=False):
         x, y = output.float(), target.float()
         similarities = []
@@ -104,7 +105,7 @@ def mix_ssim_calm(output: Tensor, target: Tensor) -> Tensor:
 
 def _nearest(output: Tensor, target: Tensor) -> Tensor:
     """For each window of 16 pixels the best of `target` as it is and half a pixel to the four sides."""
-    half = torch.tensor([3.0, -25.0, 150.0, 150.0, -25.0, 3.0], device=target.device) / 256  # Lagrange, order 5
+    half = _constant((3.0, -25.0, 150.0, 150.0, -25.0, 3.0), target.device) / 256  # Lagrange, order 5
     shifted = [target]
     with torch.autocast(target.device.type, enabled=False):
         for first in (2, 3):
@@ -190,6 +191,13 @@ LOSSES: Table[Callable[[Tensor, Tensor], Tensor]] = Table(
 )
 
 
+@lru_cache(maxsize=64)
+def _constant(values: tuple[float, ...], device: torch.device) -> Tensor:
+    """Numbers on a device: brought there once, since the host waits for a copy of ordinary memory."""
+    with torch.inference_mode(False):
+        return torch.tensor(values, device=device)
+
+
 def _check(output: Tensor, target: Tensor) -> None:
     if output.shape != target.shape or output.ndim != 4:
         raise ValueError(
@@ -207,7 +215,7 @@ def _sobel(picture: Tensor, side: int) -> Tensor:
     smooth = [math.comb(side - 1, k) for k in range(side)]
     narrow = [0, 0, *(math.comb(side - 3, k) for k in range(side - 2)), 0, 0]
     slope = [narrow[k] - narrow[k + 2] for k in range(side)]
-    rows, columns = torch.tensor([smooth, slope], dtype=picture.dtype, device=picture.device)
+    rows, columns = (_constant(tuple(map(float, one)), picture.device).to(picture.dtype) for one in (smooth, slope))
     across, down = SOBEL_ACROSS * torch.outer(rows, columns), SOBEL_DOWN * torch.outer(columns, rows)
     planes = picture.flatten(0, 1)[:, None]  # BC 1 H W
     return F.conv2d(planes, torch.stack([across, down])[:, None])

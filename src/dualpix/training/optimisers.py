@@ -5,7 +5,7 @@ orthogonal matrix, so that every direction moves alike, the rare ones too. From 
 half the steps that AdamW needs (results/muon.md).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import torch
@@ -37,8 +37,11 @@ OTHERS = 0.4
 class Optimiser(Protocol):
     """What a learner asks of one."""
 
-    def step(self, rate: float, processes: Processes) -> None:
-        """Move the weights by their `grad` at that learning rate; all of the processes meet here."""
+    def step(self, rate: float, processes: Processes, usable: Tensor | None = None) -> None:
+        """Move the weights by their `grad` at that learning rate; all of the processes meet here.
+
+        usable: On a device, whether they move at all; None if they do.
+        """
 
     def state_dict(self) -> dict[str, Any]:
         """What `load_state_dict` needs."""
@@ -67,11 +70,11 @@ class Plain:
     def __init__(self, optimiser: torch.optim.Optimizer) -> None:
         self.optimiser = optimiser
 
-    def step(self, rate: float, processes: Processes) -> None:
+    def step(self, rate: float, processes: Processes, usable: Tensor | None = None) -> None:
         """See `Optimiser`."""
         for group in self.optimiser.param_groups:
             group["lr"] = rate
-        self.optimiser.step()
+        _step(self.optimiser, usable)
 
     def state_dict(self) -> dict[str, Any]:
         """See `Optimiser`."""
@@ -98,21 +101,32 @@ class Muon:
         self.work = [_work(matrix) for matrix in self.matrices]
 
     @torch.no_grad()
-    def step(self, rate: float, processes: Processes) -> None:
+    def step(self, rate: float, processes: Processes, usable: Tensor | None = None) -> None:
         """See `Optimiser`."""
         self.adam.param_groups[0]["lr"] = OTHERS * rate
-        self.adam.step()
+        _step(self.adam, usable)
         learning = [number for number, matrix in enumerate(self.matrices) if matrix.grad is not None]
         matrices, means = [self.matrices[k] for k in learning], [self.means[k] for k in learning]
         gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
+        if usable is not None:  # the mean of a mean and itself is what it was
+            gradients = [torch.where(usable, one, mean) for one, mean in zip(gradients, means, strict=True)]
         torch._foreach_lerp_(means, gradients, 1 - self.momentum)
         moves = [torch.empty_like(matrix) for matrix in matrices]
         owners = share_out([self.work[k] for k in learning], processes.count)
-        for gradient, mean, move, owner in zip(gradients, means, moves, owners, strict=True):
-            if owner == processes.rank:
-                move.copy_(orthogonal(gradient.lerp(mean, self.momentum)))
+        own = [number for number, owner in enumerate(owners) if owner == processes.rank]
+        for number, made in zip(own, self._orthogonal(gradients, means, own), strict=True):
+            moves[number].copy_(made)
         processes.exchange(moves, owners)
+        if usable is not None:
+            moves = [torch.where(usable, move, 0.0) for move in moves]
         torch._foreach_add_(matrices, moves, alpha=-rate)
+
+    def _orthogonal(self, gradients: list[Tensor], means: list[Tensor], own: Sequence[int]) -> Iterator[Tensor]:
+        """The moves of the matrices `own`: one by one on a CPU, all of one shape together elsewhere."""
+        ahead = (gradients[number].lerp(means[number], self.momentum) for number in own)
+        if not own or gradients[own[0]].device.type == "cpu":
+            return map(orthogonal, ahead)
+        return iter(orthogonal_together(list(ahead)))
 
     def state_dict(self) -> dict[str, Any]:
         """See `Optimiser`."""
@@ -133,6 +147,28 @@ def orthogonal(gradient: Tensor) -> Tensor:
     return move if gradient.ndim == 2 else move.movedim(-1, 1)
 
 
+def orthogonal_together(gradients: Sequence[Tensor], dtype: torch.dtype = torch.bfloat16) -> list[Tensor]:
+    """`orthogonal` of each, all parts of one shape in one batch, computed in `dtype`."""
+    rows = [gradient if gradient.ndim == 2 else gradient.movedim(1, -1) for gradient in gradients]
+    parts = [_parts(one.reshape(len(one), -1)) for one in rows]
+    flat = [piece for some in parts for piece in some]
+    made: dict[int, Tensor] = {}
+    for shape in dict.fromkeys(piece.shape for piece in flat):
+        places = [place for place, piece in enumerate(flat) if piece.shape == shape]
+        moves = _newton_schulz(torch.stack([flat[place] for place in places]).to(dtype))
+        made.update(zip(places, moves.to(flat[0].dtype), strict=True))
+    ready = iter(made[place] for place in range(len(flat)))
+    wholes = [torch.cat([next(ready) for _ in some]).view(one.shape) for some, one in zip(parts, rows, strict=True)]
+    return [whole if whole.ndim == 2 else whole.movedim(-1, 1) for whole in wholes]
+
+
+def _step(optimiser: torch.optim.Optimizer, usable: Tensor | None) -> None:
+    """A step of a fused optimiser, which itself looks on the device at whether the gradients can be used."""
+    if usable is not None:
+        optimiser.found_inf = (~usable).float()  # type: ignore[attr-defined]
+    optimiser.step()
+
+
 def _parts(matrix: Tensor) -> list[Tensor]:
     if min(matrix.shape) <= LARGEST:
         return [matrix]
@@ -140,19 +176,21 @@ def _parts(matrix: Tensor) -> list[Tensor]:
 
 
 def _newton_schulz(matrix: Tensor) -> Tensor:
-    tall = matrix.shape[0] > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)
-    x = _through_square(x) if x.shape[1] >= WIDE * x.shape[0] else _round_by_round(x)
-    move = x.mul_(0.2 * max(x.shape) ** 0.5)
-    return move.T if tall else move
+    """Of a matrix, or of a batch of them."""
+    tall = matrix.shape[-2] > matrix.shape[-1]
+    x = matrix.mT if tall else matrix
+    x = x / (x.norm() if x.ndim == 2 else x.norm(dim=(1, 2), keepdim=True)).add(1e-7)
+    x = _through_square(x) if x.shape[-1] >= WIDE * x.shape[-2] else _round_by_round(x)
+    move = x.mul_(0.2 * max(x.shape[-2:]) ** 0.5)
+    return move.mT if tall else move
 
 
 def _round_by_round(x: Tensor) -> Tensor:
     first, third, fifth = NEWTON_SCHULZ
+    add_product = torch.addmm if x.ndim == 2 else torch.baddbmm
     for _ in range(ROUNDS):
-        square = x @ x.T
-        x = torch.addmm(x, torch.addmm(square, square, square, beta=third, alpha=fifth), x, beta=first)
+        square = x @ x.mT
+        x = add_product(x, add_product(square, square, square, beta=third, alpha=fifth), x, beta=first)
     return x
 
 
@@ -163,10 +201,11 @@ def _through_square(x: Tensor) -> Tensor:
     need only the small square.
     """
     first, third, fifth = NEWTON_SCHULZ
-    square, product = x @ x.T, None
+    add_product = torch.addmm if x.ndim == 2 else torch.baddbmm
+    square, product = x @ x.mT, None
     for number in range(ROUNDS):
-        factor = torch.addmm(square, square, square, beta=third, alpha=fifth)
-        factor.diagonal().add_(first)
+        factor = add_product(square, square, square, beta=third, alpha=fifth)
+        factor.diagonal(dim1=-2, dim2=-1).add_(first)
         product = factor if product is None else factor @ product
         if number < ROUNDS - 1:
             square = factor @ square @ factor

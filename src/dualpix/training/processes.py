@@ -1,8 +1,8 @@
 """Several processes that train one network: each takes its share of every batch, and gradients are averaged.
 
 Started by `launch` or torchrun, which set the environment these functions read; alone, they do nothing. What is shared
-lies in the memory of the processor, also where a GPU computes: it is little, once a step. On one machine all write to
-memory they share, if the system lets them; between machines gloo carries it.
+lies in the memory of the processor, or of the GPUs that compute. On one machine all processors write to memory they
+share, if the system lets them; between machines gloo carries it, and between GPUs NCCL, in one message a step.
 """
 
 import os
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import reduce
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 import torch.distributed as dist
@@ -20,6 +20,7 @@ from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
 from dualpix.errors import CheckpointError, MachineError, RecipeError, option, reason_of, shortened
+from dualpix.inference.planning import choose_device
 from dualpix.machine import limits, threads
 from dualpix.training.shared_memory import SharedMemory, share_memory
 
@@ -53,8 +54,10 @@ class Processes:
         share = batch // self.count
         return range(self.rank * share, (self.rank + 1) * share)
 
-    def average(self, tensors: Sequence[Tensor], *numbers: float) -> list[float]:
+    def average(self, tensors: Sequence[Tensor], *numbers: Any) -> list[Any]:
         """Replace every tensor by its mean over all processes, and return the means of the numbers; all in float32.
+
+        Of one process alone, numbers are returned as they are, also tensors of one number.
 
         Tensors have to lie alike in all processes. Raises `MachineError` if another process has ended.
         """
@@ -91,7 +94,7 @@ class Processes:
 
     def any(self, flag: bool) -> bool:
         """Whether `flag` is set in any process; all meet here."""
-        return self.average([], float(flag))[0] > 0
+        return bool(self.average([], float(flag))[0] > 0)
 
     def wait(self) -> None:
         """All meet here."""
@@ -104,7 +107,10 @@ class Processes:
             raise CheckpointError(f"The {self.count} processes differ in {what}; give all of them the same folder.")
 
     def _average_by_message(self, tensors: Sequence[Tensor], numbers: Sequence[float]) -> list[float]:
-        message = torch.cat([*(tensor.reshape(-1).cpu() for tensor in tensors), torch.tensor([*numbers, 0.0])])
+        # One message, so that a device is waited for once; NCCL averages it there.
+        told = torch.tensor([*(float(number) for number in numbers), 0.0])
+        message = torch.cat([tensor.reshape(-1) for tensor in tensors]).to(carrier_of(tensors)) if tensors else told
+        message = torch.cat([message, told.to(message.device)]) if tensors else message
         self._meet(lambda: dist.all_reduce(message))
         *means, averaged = torch.split(message.div_(self.count), [*(t.numel() for t in tensors), len(numbers) + 1])
         for tensor, mean in zip(tensors, means, strict=True):
@@ -114,7 +120,7 @@ class Processes:
     def _broadcast(self, tensors: Sequence[Tensor], rank: int) -> None:
         if not tensors:
             return
-        message = torch.cat([tensor.reshape(-1).cpu() for tensor in tensors])
+        message = torch.cat([tensor.reshape(-1) for tensor in tensors]).to(carrier_of(tensors))
         self._meet(lambda: dist.broadcast(message, rank))
         for tensor, told in zip(tensors, torch.split(message, [t.numel() for t in tensors]), strict=True):
             tensor.copy_(told.view_as(tensor))
@@ -122,7 +128,7 @@ class Processes:
     def _next_page(self, like: Sequence[Tensor]) -> list[list[Tensor]] | None:
         """Room in memory that all share, by rank, for tensors like these; None where it has to be messages."""
         size = sum(tensor.numel() for tensor in like)
-        if not self.together or not size:
+        if not self.together or not size or like[0].device.type != "cpu":
             return None
         if self.memory is None or self.memory.size < size:
             self.memory = self._meet(lambda: share_memory(self.rank, self.count, size))
@@ -136,6 +142,12 @@ class Processes:
             raise MachineError(
                 f"Another of the {self.count} processes has ended, so this one cannot go on; its own message says why."
             ) from error
+
+
+def carrier_of(tensors: Sequence[Tensor]) -> torch.device:
+    """Where messages about tensors are carried from: their own GPU where NCCL is at hand, else the CPU."""
+    device = tensors[0].device if tensors else torch.device("cpu")
+    return device if device.type == "cuda" and dist.is_nccl_available() else torch.device("cpu")
 
 
 @contextmanager
@@ -182,7 +194,8 @@ def _meet_all(rank: int, count: int) -> None:
         socket.getaddrinfo(host or None, port)
         store, _, _ = next(rendezvous("env://", rank, count, timeout=JOINING))
         store.set_timeout(PATIENCE)
-        dist.init_process_group("gloo", store=store, rank=rank, world_size=count, timeout=PATIENCE)
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
+        dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
     except (OSError, ValueError, RuntimeError) as error:
         raise MachineError(
             f"The {count} processes could not meet at {shortened(host, 80)!r}, port {port} ({reason_of(error)});"
@@ -193,3 +206,11 @@ def _meet_all(rank: int, count: int) -> None:
 def _copy(tensors: Sequence[Tensor], places: Sequence[Tensor]) -> None:
     for tensor, place in zip(tensors, places, strict=True):
         place.copy_(tensor)
+
+
+def own_device() -> torch.device:
+    """Return the processor, or this process's own of the machine's GPUs."""
+    device = choose_device("auto")
+    if device.type == "cuda":
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) % torch.cuda.device_count())
+    return device

@@ -1,4 +1,4 @@
-"""A low-priority process that renders the scenes a training run will ask for next, so that no step waits for one."""
+"""Low-priority processes that render the scenes a training run will ask for next, in the order of its steps."""
 
 import os
 import pickle
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, NoReturn
@@ -18,58 +19,66 @@ from dualpix.machine.files import LEFTOVERS
 from dualpix.machine.priority import lower_priority
 from dualpix.simulation.store import Rendered
 
-AHEAD = 64  # scenes kept ready beyond the pool
+AHEAD = 64  # steps whose scenes are kept ready
 STALE_S = 3600.0
 # GNU's allocator would hand every large buffer back and have it emptied again for the next: a tenth of the time.
 KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 
 
-class RenderingAhead:
-    """A context in which another process keeps `scenes` rendered up to `AHEAD` scenes beyond where `reach` says.
+Order = Callable[[int], Sequence[int]]
+"""From a step to the numbers of the scenes that it asks for, such as `partial(feed.scenes_at, recipe)`."""
 
-    The scenes below `start` are there already; none from `end` on is wanted. A plain process, not one of
+
+class RenderingAhead:
+    """A context in which other processes render the scenes of the next `AHEAD` steps after the one `reach` has told.
+
+    What that step itself asks for it has, or renders. None is wanted from step `end` on. A plain process, not one of
     `multiprocessing`: that would run the user's own script again, and hold an open file for every photograph. It
     learns what to do from its stdin, and ends when that does, however the training ends.
     """
 
-    def __init__(self, scenes: Rendered, start: int, end: int) -> None:
-        self.scenes, self.start, self.end = scenes, start, end
-        self.wanted: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+    def __init__(self, scenes: Rendered, order: Order, start: int, end: int, count: int = 1) -> None:
+        """count: of the processes; each takes its share of every step's scenes."""
+        self.scenes, self.order, self.start, self.end, self.count = scenes, order, start, end, count
+        self.processes: list[subprocess.Popen[bytes]] = []
+        self.reached: list[queue.SimpleQueue[int | None]] = [queue.SimpleQueue() for _ in range(count)]
 
-    def reach(self, end: int) -> None:
-        """Scenes below `end` are in use."""
-        self.wanted.put(end)
+    def reach(self, step: int) -> None:
+        """The training has come to `step`."""
+        for told in self.reached:
+            told.put(step)
 
     def __enter__(self) -> "RenderingAhead":
         places = os.pathsep.join(place or os.getcwd() for place in sys.path)
         warnings = [f"-W{option}" for option in sys.warnoptions]
         program = "from dualpix.training.rendering_ahead import main; main()"
-        self.process = subprocess.Popen(
-            [sys.executable, *warnings, "-c", program],
-            stdin=subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": places} | KEEPING,
-            start_new_session=True,  # a Ctrl-C is not meant for it
-        )
-        threading.Thread(target=self._tell, daemon=True).start()
+        for place in range(self.count):
+            process = subprocess.Popen(
+                [sys.executable, *warnings, "-c", program],
+                stdin=subprocess.PIPE,
+                env=os.environ | {"PYTHONPATH": places} | KEEPING,
+                start_new_session=True,  # a Ctrl-C is not meant for it
+            )
+            self.processes.append(process)
+            threading.Thread(target=self._tell, args=(process, place), daemon=True).start()
         return self
 
     def __exit__(self, *raised: object) -> None:
-        self.wanted.put(None)
-        self.process.terminate()
-        self.process.wait()
+        for process, told in zip(self.processes, self.reached, strict=True):
+            told.put(None)
+            process.terminate()
+        for process in self.processes:
+            process.wait()
 
-    def _tell(self) -> None:
+    def _tell(self, process: "subprocess.Popen[bytes]", place: int) -> None:
         """In a thread, because a pipe makes its writer wait for the reader."""
-        assert self.process.stdin is not None
-        with suppress(BrokenPipeError), self.process.stdin as pipe:
-            pickle.dump((self.scenes, self.start, self.end), pipe)
-            told = self.start
+        assert process.stdin is not None
+        with suppress(BrokenPipeError), process.stdin as pipe:
+            pickle.dump((self.scenes, self.order, self.start, self.end, place, self.count), pipe)
             pipe.flush()
-            while (wanted := self.wanted.get()) is not None:
-                if wanted != told:
-                    pipe.write(b"%d\n" % wanted)
-                    pipe.flush()
-                    told = wanted
+            while (step := self.reached[place].get()) is not None:
+                pipe.write(b"%d\n" % step)
+                pipe.flush()
 
 
 def remove_leftovers(folder: Path) -> None:
@@ -82,26 +91,32 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def main() -> None:
-    """The other process: reads the scenes, then one number after another, from stdin."""
+    """The other process: reads what to do, then one step after another, from stdin."""
     signal.signal(signal.SIGTERM, _leave)
     torch.set_num_threads(1)
     lower_priority(5)
-    scenes, start, end = pickle.load(sys.stdin.buffer)
+    scenes, order, start, end, place, count = pickle.load(sys.stdin.buffer)
     reached: list[int | None] = [start]
     threading.Thread(target=_listen, args=(sys.stdin.buffer, reached), daemon=True).start()
     with suppress(SystemExit):
-        _render(scenes, start, end, reached)
+        for number in _ahead_of(reached, order, start, end):
+            if number % count == place and not scenes.has(number):
+                scenes.render(number)
     os._exit(0)  # an orderly end would wait for the thread that reads stdin
 
 
-def _render(scenes: Rendered, done: int, end: int, reached: list[int | None]) -> None:
-    while (wanted := reached[0]) is not None and done < end:
-        if done >= wanted + AHEAD:
+def _ahead_of(reached: list[int | None], order: Order, start: int, end: int) -> Iterator[int]:
+    """The scenes of the steps after the one reached, for as long as there is one to come."""
+    step = start + 1
+    while (now := reached[0]) is not None and step < end:
+        if step > now + AHEAD:
             time.sleep(0.1)
             continue
-        if not scenes.has(done):
-            scenes.render(done)
-        done += 1
+        for number in order(step):
+            if reached[0] is None:
+                return
+            yield number
+        step = max(step, now) + 1
 
 
 def _listen(pipe: BinaryIO, reached: list[int | None]) -> None:

@@ -5,15 +5,16 @@ import math
 import os
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from dualpix.errors import CheckpointError, DualpixError, RecipeError, shortened
-from dualpix.machine.files import parse_json, write_whole
+from dualpix.errors import CheckpointError
+from dualpix.machine.files import write_whole
+from dualpix.training.agreement import agreed
 from dualpix.training.clock import STEPPING, Clock
 from dualpix.training.curve import draw, read_log
 from dualpix.training.feed import sizes
@@ -21,17 +22,13 @@ from dualpix.training.learner import Learner
 from dualpix.training.log import Log
 from dualpix.training.origin import changes
 from dualpix.training.processes import Processes
-from dualpix.training.recipes import Recipe, from_dict, to_dict
+from dualpix.training.recipes import Recipe, to_dict
 from dualpix.training.sources import Validator, score_of
 from dualpix.training.state import number, pack, part, unpack
 from dualpix.weights import checkpoint
 
 Listener = Callable[[dict[str, Any]], None]
 Begun = Callable[[dict[str, Any]], str]
-FREE_TO_CHANGE = {"steps", "decay_steps", "final_steps", "final_batch", "final_crop"}
-FREE_TO_CHANGE |= {"ema_decay", "validate_every", "keep_minutes"}
-"""Fields that a resumed run may change: before the last steps, which some of them govern, none alters a step that has
-been taken, except `steps` of a cosine; the running mean is beside the steps, and none depends on it."""
 
 
 class RunFolder:
@@ -44,19 +41,19 @@ class RunFolder:
     def __init__(self, folder: Path, recipe: Recipe, processes: Processes, report: Listener | None) -> None:
         self.folder, self.processes, self.listener = folder, processes, report
         self.best, self.last = folder / "best.safetensors", folder / "last.safetensors"
-        self.losses: list[float] = []
+        self.losses: list[float | Tensor] = []
         self.clock = Clock()
         self.pictures, self.pixels, self.validating_s = 0, 0, 0.0
         self.spent, self.best_score = 0.0, -math.inf
         self.saved = self.began = time.monotonic()
         self.origin: Mapping[str, Any] = {}
         self.has_begun = False
-        self.most_steps = recipe.steps
+        self.tried = 0  # pictures of a validation, where the time decides how many; 0 if it does not
         self.lines = Log(folder / "log.jsonl") if processes.first else None
         try:
             processes.wait()
             self.resuming = (folder / "last.pt").exists()
-            self.recipe = self._agreed(recipe)
+            self.recipe, self.most_steps = agreed(folder, recipe) if self.resuming else (recipe, recipe.steps)
             self.state = self._read() if self.resuming else {}
         except BaseException:
             self.close()
@@ -110,25 +107,29 @@ class RunFolder:
         if begun and self.lines is not None and (told := begun(line)):
             self.log({"note": told})
 
-    def count(self, loss: float, batch: int, crop: int) -> None:
+    def count(self, loss: float | Tensor, batch: int, crop: int) -> None:
         """A step was taken, on `batch` crops with a side of `crop`."""
         self.losses.append(loss)
         self.pictures += batch
         self.pixels += batch * crop**2
 
-    def report_progress(self, step: int, rate: float, early: bool = False) -> None:
+    def report_progress(self, step: int, rate: float, early: bool = False, seconds_left: float | None = None) -> None:
         """Mean loss, speed, how the time divides, and the time left, since the last report.
+
+        seconds_left: Until the run ends, where that is known; otherwise it is estimated from the steps left.
 
         The losses of an `early` report, before a stop, count in the next one too: as if there had been no stop.
         """
         if not self.losses:
             return
-        finite = [loss for loss in self.losses if math.isfinite(loss)]
+        self._read_losses()
+        finite = [float(loss) for loss in self.losses if math.isfinite(loss)]
         seconds = self.clock.read()
         stepping, total = sum(seconds[part] for part in STEPPING), sum(seconds.values())
         left = self.recipe.steps - step
-        seconds_left = _pixels_left(self.recipe, step) * stepping / max(1, self.pixels)
-        seconds_left += left // self.recipe.validate_every * self.validating_s
+        if seconds_left is None:
+            seconds_left = _pixels_left(self.recipe, step) * stepping / max(1, self.pixels)
+            seconds_left += left // self.recipe.validate_every * self.validating_s
         line = {
             "step": step,
             "loss": round(math.fsum(finite) / len(finite), 6) if finite else None,
@@ -168,13 +169,23 @@ class RunFolder:
             with self.clock.on("keeping"):
                 self._save_state(learner)
 
+    def _read_losses(self) -> None:
+        """Bring to the host, all at once, what lies on a device."""
+        there = [loss for loss in self.losses if isinstance(loss, Tensor)]
+        if there:
+            read = iter(torch.stack(there).tolist())
+            self.losses = [next(read) if isinstance(loss, Tensor) else loss for loss in self.losses]
+
     def _save_state(self, learner: Learner) -> None:
         """Killed between the files, a run has a state that is ahead of its weights; `begin` looks at that."""
+        self._read_losses()
         state = {
             "learner": learner.state(),
             "spent": self.hours() * 3600,
             "best_score": self.best_score,
             "losses": self.losses,
+            "minutes": self.recipe.minutes,
+            "tried": self.tried,
             "precision": learner.precision,
             "origin": dict(self.origin),
         }
@@ -190,7 +201,11 @@ class RunFolder:
 
     def hours(self) -> float:
         """Hours that the run has taken, over all its resumptions."""
-        return (self.spent + time.monotonic() - self.began) / 3600
+        return self.seconds() / 3600
+
+    def seconds(self) -> float:
+        """The same in seconds."""
+        return self.spent + time.monotonic() - self.began
 
     def log(self, line: dict[str, Any]) -> None:
         """Add a line to the log, and tell the listener."""
@@ -239,6 +254,9 @@ class RunFolder:
             raise _unusable(path, error) from error
         self.spent, self.best_score = self.state["spent"], self.state["best_score"]
         self.losses = list(self.state.get("losses", []))
+        self.tried = int(number(self.state.get("tried", 0), "number of pictures", 0))
+        if self.state.get("minutes", 0.0) != self.recipe.minutes:
+            learner.shares = (0.0, 0.0)
         self.state = {}  # as large as the network several times over
 
     def _has_weights_of(self, step: int) -> bool:
@@ -247,32 +265,6 @@ class RunFolder:
             return bool(checkpoint.load(self.last).extra.get("step") == step)
         except CheckpointError:
             return False
-
-    def _agreed(self, recipe: Recipe) -> Recipe:
-        """The recipe, once it is known to be that of the run in the folder; where that one started stays true."""
-        path = self.folder / "recipe.json"
-        if not path.exists() or not self.resuming:
-            return recipe
-        try:
-            own = _read_recipe(path)
-            self.most_steps = max(own.steps, recipe.steps)
-            recipe = replace(recipe, start=own.start)
-            before, now = (json.loads(json.dumps(to_dict(r))) for r in (own, recipe))
-        except OSError as error:
-            raise RecipeError(f"{path} cannot be read: {error.strerror or error}.") from error
-        except (ValueError, TypeError, DualpixError) as error:
-            raise RecipeError(
-                f"{path} is damaged or of another version of dualpix; name another run folder to start anew."
-            ) from error
-        free = FREE_TO_CHANGE - ({"steps"} if recipe.schedule == "cosine" else set())
-        changed = [f"{name} {before[name]} -> {now[name]}" for name in now if now[name] != before[name]]
-        changed = [change for change in changed if change.split()[0] not in free]
-        if changed:
-            raise RecipeError(
-                f"{self.folder} holds a run with another recipe ({shortened(', '.join(changed))}); name another run"
-                " folder, or take the same recipe to resume."
-            )
-        return recipe
 
     def _circumstances(self, learner: Learner) -> dict[str, Any]:
         return {
@@ -316,10 +308,6 @@ def _pixels_left(recipe: Recipe, step: int) -> int:
     left = max(0, recipe.steps - step)
     final_left = min(left, recipe.final_steps)
     return (left - final_left) * early + final_left * final
-
-
-def _read_recipe(path: Path) -> Recipe:
-    return from_dict(parse_json(path.read_text()))
 
 
 def _write(path: Path, content: bytes | memoryview) -> None:

@@ -105,7 +105,7 @@ def _learn(
         return had_now() >= minutes
 
     try:
-        train(recipe, folder / name, report=report, is_last=is_last, **given)
+        train(recipe, folder / name, report=report, is_last=is_last, rendered_first=True, **given)
     finally:
         if began:
             now = had_now()

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dualpix.networks.layers import correlation
-from dualpix.networks.layers.correlation import correlate_rows, log_attention
+from dualpix.networks.layers.correlation import FORMS, correlate_rows, form_of, log_attention
 
 
 def dense(
@@ -41,15 +42,18 @@ def maps(width: int, channels: tuple[int, int, int] = (8, 8, 5), rows: int = 3, 
         (333, 333, 70, None),
     ],
 )
-@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(("form", "channels_last"), [("", False), ("", True), *((name, True) for name in FORMS)])
 def test_equals_the_dense_softmax(
-    full_width: int, width: int, max_disparity: int | None, scale: float | None, channels_last: bool
+    full_width: int, width: int, max_disparity: int | None, scale: float | None, channels_last: bool, form: str
 ) -> None:
-    """Chunked against dense, forward and gradient."""
+    """Every form against dense, forward and gradient."""
+    if form == "rows" and max_disparity is not None and max_disparity < width - 1:
+        pytest.skip("this form is for whole rows")
     inputs = maps(full_width)
     layout = torch.channels_last if channels_last else torch.contiguous_format
     laid = [picture.contiguous(memory_format=layout) for picture in inputs]
-    got, wanted = correlate_rows(*laid, max_disparity, width, scale), dense(*inputs, max_disparity, width, scale)
+    got = correlate_rows(*laid, max_disparity, width, scale, form)
+    wanted = dense(*inputs, max_disparity, width, scale)
     weight = torch.randn_like(wanted)
     torch.testing.assert_close(got, wanted, rtol=0, atol=1e-5)
     for g, w in zip(torch.autograd.grad(got, inputs, weight), torch.autograd.grad(wanted, inputs, weight), strict=True):
@@ -65,6 +69,34 @@ def test_however_it_is_cut(columns: int, scores: int, monkeypatch: pytest.Monkey
     torch.testing.assert_close(got, wanted, rtol=0, atol=1e-5)
     for g, w in zip(torch.autograd.grad(got.sum(), inputs), torch.autograd.grad(wanted.sum(), inputs), strict=True):
         torch.testing.assert_close(g, w, rtol=0, atol=1e-5)
+
+
+def test_the_device_and_the_size_choose_the_form() -> None:
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert form_of(cpu, 500, 500) == form_of(cpu, 12, 500) == "blocks"
+    assert form_of(gpu, 500, 500) == form_of(gpu, 499, 500) == "rows" and form_of(gpu, 12, 500) == "band"
+
+
+def test_a_form_for_devices_is_few_operations() -> None:
+    """However large the picture: a GPU waits for each."""
+
+    class Counting(TorchDispatchMode):
+        count = 0
+
+        def __torch_dispatch__(
+            self, func: object, types: object, args: tuple = (), kwargs: dict | None = None
+        ) -> object:
+            self.count += 1
+            return func(*args, **(kwargs or {}))
+
+    def count(width: int, reach: int | None) -> int:
+        three = [torch.zeros(4, 8, 64, width, device="meta", requires_grad=True) for _ in range(3)]
+        with Counting() as counting:
+            correlate_rows(*three, reach).sum().backward()
+        return counting.count
+
+    for reach in (None, 12):
+        assert count(1024, reach) == count(64 if reach else 512, reach) < 150, reach
 
 
 def test_gradients_are_those_of_finite_differences() -> None:

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualpix.networks.export.correlation import correlate_pixels
 from dualpix.networks.export.rounding import Convolution, Rounding, pointwise
 from dualpix.networks.layers import blocks
+from dualpix.networks.layers.banded import correlate_pixels
 from dualpix.networks.mccnet import model as mccnet
 from dualpix.networks.mccnet_fast import model as mccnet_fast
 

@@ -3,12 +3,17 @@
 out(i) = sum_j softmax_j(scale * query(i) . key(j)) value(j), with j in the same row and, if there is a window,
 |i - j| <= max_disparity (the paper's 3.2, and "parallax attention" of Wang et al., TPAMI 2022, on which it rests).
 
-The scores of all rows together, S (B H W W), are never held: they are made a few rows and one block of columns at a
-time, and made again in the backward pass, so memory is linear in the width, and with a window time is too. Small
-pieces also stay in the cache, which makes this faster on a CPU than keeping S.
+It has three forms, which compute the same; `form_of` says which one is taken.
+
+* blocks, on a CPU: the scores of all rows together, S (B H W W), are never held. They are made a few rows and one block
+  of columns at a time, and made again in the backward pass, so memory is linear in the width, and with a window time
+  is too. Small pieces also stay in the cache, which makes this faster on a CPU than keeping S.
+* rows, elsewhere, for whole rows: PyTorch's scaled dot-product attention, which holds no S on a GPU either.
+* band, elsewhere, with a window: `banded`, a dozen operations whatever the size. A GPU waits for each operation that is
+  handed to it, and blocks are thousands.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,6 +21,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from dualpix.networks.layers.banded import correlate_pixels
 
 COLUMNS = 64  # columns of queries that share one matrix product; wider blocks waste work outside the window
 SCORES = 2**19  # scores held at a time: 2 MB in float32, about one core's cache
@@ -28,12 +35,14 @@ def correlate_rows(
     max_disparity: int | None = None,
     width: int | None = None,
     scale: float | None = None,
+    form: str = "",
 ) -> Tensor:
     """Gather `value` (B V H W) for every pixel of `query` (B C H W) by its likeness to `key` (B C H W) along the row.
 
     max_disparity: columns either side that a pixel may look at; None for the whole row.
     width: number of valid columns; the others are padding, which nobody looks at and where the result is zero.
     scale: factor on the scores before the softmax; None for 1 / sqrt(C), as in scaled dot-product attention.
+    form: a name in FORMS; "" for the one that suits the device. "rows" is for whole rows alone.
 
     Returns B V H W in `query`'s type; without copies, if all three lie channels-last in memory. Raises ValueError if
     the shapes do not fit each other or `max_disparity` or `width` is out of range.
@@ -43,10 +52,41 @@ def correlate_rows(
     width = full_width if width is None else width
     scale = channels**-0.5 if scale is None else scale
     rows = [_as_rows(picture[..., :width], query.dtype) for picture in (query, key, value)]
+    reach = width if max_disparity is None else max_disparity
     with nullcontext() if query.is_meta else torch.autocast(query.device.type, enabled=False):
-        gathered: Tensor = _Correlate.apply(*rows, width if max_disparity is None else max_disparity, scale)  # type: ignore[no-untyped-call]
+        gathered = FORMS[form or form_of(query.device, reach, width)](rows[0], rows[1], rows[2], reach, scale)
     gathered = gathered.view(batch, height, width, -1).permute(0, 3, 1, 2)
     return F.pad(gathered, (0, full_width - width)) if width < full_width else gathered
+
+
+def form_of(device: torch.device, reach: int, width: int) -> str:
+    """The name in FORMS of the form that suits a device, for rows of `width` columns of which `reach` are looked at."""
+    if device.type == "cpu":
+        return "blocks"
+    return "rows" if reach >= width - 1 else "band"
+
+
+def _in_blocks(query: Tensor, key: Tensor, value: Tensor, reach: int, scale: float) -> Tensor:
+    gathered: Tensor = _Correlate.apply(query, key, value, reach, scale)  # type: ignore[no-untyped-call]
+    return gathered
+
+
+def _in_rows(query: Tensor, key: Tensor, value: Tensor, reach: int, scale: float) -> Tensor:
+    one_head = [maps[:, None] for maps in (query, key, value)]  # each row by itself
+    return F.scaled_dot_product_attention(one_head[0], one_head[1], one_head[2], scale=scale)[:, 0]
+
+
+def _in_a_band(query: Tensor, key: Tensor, value: Tensor, reach: int, scale: float) -> Tensor:
+    width = query.shape[1]
+    return correlate_pixels(query[None] * scale, key[None], value[None], min(reach, width - 1), width)[0]
+
+
+FORMS: dict[str, Callable[[Tensor, Tensor, Tensor, int, float], Tensor]] = {
+    "blocks": _in_blocks,
+    "rows": _in_rows,
+    "band": _in_a_band,
+}
+"""From R W C, R W C, R W V, the columns either side that a pixel sees, and the factor on scores to R W V."""
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""The correlation along rows as a few operations on whole tensors, which other engines than PyTorch can take over.
+"""The correlation along rows as a few operations on whole tensors: for GPUs, and for other engines than PyTorch.
 
 The same sum as `networks.layers.correlation.correlate_rows`. Rows are cut into blocks of columns; the keys that a block
 may see are its own and those of both neighbours that are within reach, so that scores exist for few pixels that may not

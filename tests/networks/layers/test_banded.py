@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from dualpix.networks.export.correlation import COLUMNS, correlate_pixels
+from dualpix.networks.layers.banded import COLUMNS, correlate_pixels
 from dualpix.networks.layers.correlation import correlate_rows
 
 

@@ -1,0 +1,54 @@
+"""Weights that a training begins with or learns from."""
+
+import inspect
+import json
+from typing import Any
+
+import torch
+
+from dualpix.errors import RecipeError
+from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS
+from dualpix.networks.spec import spec_of
+from dualpix.training.feed import sizes
+from dualpix.training.recipes import Recipe
+from dualpix.weights import checkpoint
+from dualpix.weights.exported import exported_of
+
+
+def find_teacher(recipe: Recipe, device: torch.device) -> Any:
+    """Return the recipe's teacher, which does not learn, or None.
+
+    Raises `RecipeError` for one that makes no pictures or was exported, or for a recipe whose crops it cannot take.
+    """
+    if not recipe.teacher:
+        return None
+    found = load_weights("teacher", recipe.teacher)
+    if found.name in DEFOCUS_ESTIMATORS or recipe.network in DEFOCUS_ESTIMATORS:
+        raise RecipeError(
+            f"teacher={recipe.teacher} is of {found.name!r} and the recipe's network is {recipe.network!r}: a network"
+            " that maps blur neither teaches nor is taught; choose weights and a recipe of networks that undo it."
+        )
+    multiple = spec_of(found.network).size_multiple
+    for _, crop in sizes(recipe):
+        if crop % multiple:
+            raise RecipeError(f"crop={crop} does not fit: the teacher, {found.name!r}, needs a multiple of {multiple}.")
+    return found.network.to(device).to(memory_format=torch.channels_last).requires_grad_(False)  # type: ignore[call-overload]
+
+
+def load_weights(field: str, weights: str) -> checkpoint.Checkpoint:
+    """Weights by name or file, for a recipe's `field`; raises `RecipeError` for those of another engine."""
+    found = checkpoint.load(weights)
+    if exported := exported_of(found.network):
+        raise RecipeError(
+            f"{field}={weights} is a file for the engine {exported.engine}, which training does not use; give the"
+            " weights it was exported from."
+        )
+    return found
+
+
+def all_arguments(network: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """With the defaults of those that are left out, and as JSON keeps them."""
+    call = inspect.signature((NETWORKS | DEFOCUS_ESTIMATORS)[network]).bind(**arguments)
+    call.apply_defaults()
+    plain: dict[str, Any] = json.loads(json.dumps(call.arguments))
+    return plain
