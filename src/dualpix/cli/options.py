@@ -1,11 +1,16 @@
 """Options that mean the same in every command."""
 
-from pathlib import Path
-from typing import Annotated
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dualpix.cli.telling import say
+
+if TYPE_CHECKING:
+    from dualpix.machine.storage import Location as Place
+else:
+    Place = PurePath  # a path of this disk or a URL: typer takes no union, and only the parser makes one
 
 Weights = Annotated[
     str | None,
