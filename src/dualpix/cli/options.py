@@ -1,16 +1,19 @@
 """Options that mean the same in every command."""
 
 from pathlib import Path, PurePath
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from dualpix.cli.telling import say
 
 if TYPE_CHECKING:
-    from dualpix.machine.storage import Location as Place
+    from dualpix.machine.storage import Location
+
+    Place: TypeAlias = Location
 else:
-    Place = PurePath  # a path of this disk or a URL: typer takes no union, and only the parser makes one
+    # Typer takes no union and shows the name of a class; what there is only the parser makes.
+    Place = type("path or URL", (PurePath,), {})
 
 Weights = Annotated[
     str | None,

@@ -8,7 +8,7 @@ import typer
 from dualpix.cli.options import Place
 from dualpix.cli.telling import Status, say
 from dualpix.errors import PictureError
-from dualpix.machine.storage import Location, as_location
+from dualpix.machine.storage import Location, Url, as_location
 
 if TYPE_CHECKING:
     from dualpix.inference.deblur import Deblurred
@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from dualpix.weights.checkpoint import Checkpoint
 
 LeftView = Annotated[
-    Place, typer.Argument(metavar="LEFT", parser=as_location, help="The left view, or a file that holds both.")
+    Place,
+    typer.Argument(
+        metavar="LEFT",
+        parser=as_location,
+        help="The left view, or a file that holds both.",
+    ),
 ]
 RightView = Annotated[
     Place | None,
@@ -52,7 +57,10 @@ def read(
 ) -> tuple["Views", "Inherited"]:
     """The pair, and what the picture at `path` inherits from it."""
     from dualpix.inference.pipeline import load_pair
+    from dualpix.io.writing import refuse_existing
 
+    if isinstance(path, Url) and not overwrite:
+        refuse_existing(path)
     with Status() as status:
         status.tell("reading")
         return load_pair(path, left, right, opened, options, overwrite=overwrite)

@@ -20,7 +20,7 @@ from dualpix.io.metadata import Metadata
 from dualpix.io.staging import as_place
 from dualpix.machine.files import require_writable, write_together
 from dualpix.machine.modes import settled
-from dualpix.machine.storage import Location, Mark, Url, mark_of, remove_object, write_object
+from dualpix.machine.storage import Location, Mark, Url, exists, mark_of, remove_object, told_as, write_object
 
 
 @settled()
@@ -265,6 +265,13 @@ def to_levels(pixels: Tensor, depth: int, grey: bool = False) -> NDArray[Any]:
         rounded = (strip * (2**depth - 1)).round().permute(1, 2, 0).cpu().numpy()
         levels[first : first + STRIP_ROWS] = rounded[:, :, 0] if grey else rounded
     return levels
+
+
+def refuse_existing(path: Location) -> None:
+    """Raise PictureError if there is a file or an object already; for an object elsewhere that is a request."""
+    with told_as(PictureError):
+        if exists(path):
+            raise _exists(path)
 
 
 def write_encoded(files: Sequence[tuple[Location, bytes]], overwrite: bool) -> dict[Location, Mark]:
