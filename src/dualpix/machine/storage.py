@@ -351,7 +351,7 @@ def _final(error: Exception, url: Url) -> Exception | None:
     if type(error).__name__ in NO_CREDENTIALS:
         return PermissionError(errno.EACCES, f"no credentials that its service takes were found ({reason})", str(url))
     if isinstance(error, FileNotFoundError):
-        bucket = "bucket" in reason.lower()
+        bucket = "specified bucket" in reason
         return FileNotFoundError(errno.ENOENT, "there is no such bucket" if bucket else "it does not exist", str(url))
     if isinstance(error, PermissionError):
         return PermissionError(errno.EACCES, f"its service does not allow it ({reason})", str(url))
