@@ -9,21 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from object_store import Server, rclone, serving
 
 from dualpix.errors import DualpixError, MachineError, PictureError
 from dualpix.machine import storage
-from dualpix.machine.storage import (
-    Marks,
-    Url,
-    as_location,
-    is_dir,
-    list_objects,
-    mark_of,
-    read_object,
-    remove_object,
-    write_object,
-)
+from dualpix.machine.storage import Marks, is_dir, list_objects, mark_of, read_object, remove_object, write_object
+from dualpix.machine.urls import Url, as_location
+from object_store import Server, rclone, serving
 
 fsspec = pytest.importorskip("fsspec")
 

@@ -57,7 +57,7 @@ from dualpix.cli.options import (
 )
 from dualpix.cli.single import Depth, LeftView, Output, RightView, StripMetadata
 from dualpix.cli.telling import say
-from dualpix.machine.storage import as_location
+from dualpix.machine.urls import as_location
 
 
 def deblur(

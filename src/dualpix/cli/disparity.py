@@ -29,7 +29,7 @@ from dualpix.cli.optics import (
 from dualpix.cli.options import Device, Layout, Memory, Overwrite, Place, Swap, Turn, Weights
 from dualpix.cli.single import LeftView, RightView
 from dualpix.cli.telling import Status, say
-from dualpix.machine.storage import as_location
+from dualpix.machine.urls import as_location
 
 
 def disparity(

@@ -14,7 +14,8 @@ from dualpix.cli.options import Place
 from dualpix.cli.telling import say
 from dualpix.errors import PictureError
 from dualpix.machine.files import legible
-from dualpix.machine.storage import Location, as_location, is_dir, same_name, told_as
+from dualpix.machine.storage import is_dir, same_name, told_as
+from dualpix.machine.urls import Location, as_location
 
 if TYPE_CHECKING:
     from dualpix.inference import batch

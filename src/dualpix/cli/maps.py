@@ -6,7 +6,7 @@ import typer
 
 from dualpix.cli.options import Place
 from dualpix.cli.telling import say
-from dualpix.machine.storage import as_location
+from dualpix.machine.urls import as_location
 
 if TYPE_CHECKING:
     from dualpix.inference.maps import FoundMaps, Maps

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from dualpix.machine.storage import Location
+from dualpix.machine.urls import Location
 
 FocusDistance = Annotated[
     float | None,

@@ -8,7 +8,7 @@ import typer
 from dualpix.cli.telling import say
 
 if TYPE_CHECKING:
-    from dualpix.machine.storage import Location
+    from dualpix.machine.urls import Location
 
     Place: TypeAlias = Location
 else:

@@ -21,7 +21,8 @@ from dualpix.cli.folders import (
 )
 from dualpix.cli.options import Device, Force, Layout, Memory, NoGuard, Overwrite, Precision, Scale, Swap, Turn, Weights
 from dualpix.cli.single import Depth, LeftView, Output, RightView, StripMetadata
-from dualpix.machine.storage import as_location, same_name
+from dualpix.machine.storage import same_name
+from dualpix.machine.urls import as_location
 
 if TYPE_CHECKING:
     from dualpix.inference.all_in_focus import AllInFocus

@@ -8,7 +8,7 @@ import typer
 from dualpix.cli.options import Place
 from dualpix.cli.telling import Status, say
 from dualpix.errors import PictureError
-from dualpix.machine.storage import Location, Url, as_location
+from dualpix.machine.urls import Location, Url, as_location
 
 if TYPE_CHECKING:
     from dualpix.inference.deblur import Deblurred

@@ -17,7 +17,7 @@ from dualpix.inference.pyramid import find_disparity
 from dualpix.inference.registration import register
 from dualpix.io import Metadata, PictureLike, write_picture
 from dualpix.machine.modes import settled
-from dualpix.machine.storage import Location
+from dualpix.machine.urls import Location
 from dualpix.pairs import lay_along_rows, require_pair, restore_orientation
 from dualpix.pairs.brightness import match_brightness
 

@@ -28,7 +28,8 @@ from dualpix.inference.options import DeblurOptions
 from dualpix.io import Metadata, check_output
 from dualpix.io.formats import OUTPUTS
 from dualpix.io.writing import encode_picture
-from dualpix.machine.storage import Location, as_location, exists, is_dir, same_name
+from dualpix.machine.storage import exists, is_dir, same_name
+from dualpix.machine.urls import Location, as_location
 from dualpix.pairs import Views, restore_orientation
 
 ENDINGS = {

@@ -12,7 +12,7 @@ from dualpix.io import Metadata
 from dualpix.io.floats import encode_floats
 from dualpix.io.staging import as_place
 from dualpix.io.writing import encode_picture, write_encoded
-from dualpix.machine.storage import Location
+from dualpix.machine.urls import Location
 
 FLOAT_SUFFIXES, LEVEL_SUFFIXES = (".tif", ".tiff"), (".png",)
 FARTHEST_MM = 65535

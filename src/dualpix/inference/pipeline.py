@@ -17,7 +17,7 @@ from dualpix.inference.options import DeblurOptions
 from dualpix.io import Metadata, check_output, write_picture
 from dualpix.io.formats import OUTPUTS, advice
 from dualpix.io.writing import as_stored, encode_picture, make_folder
-from dualpix.machine.storage import Location, Url, as_location
+from dualpix.machine.urls import Location, Url, as_location
 from dualpix.pairs import Views, open_views
 from dualpix.pairs.names import common_name
 from dualpix.weights.checkpoint import Checkpoint

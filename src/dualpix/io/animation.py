@@ -11,7 +11,7 @@ from dualpix.errors import PictureError
 from dualpix.io.metadata import Metadata
 from dualpix.io.opening import as_path
 from dualpix.io.writing import check_output, to_levels, upright, write_encoded
-from dualpix.machine.storage import Location
+from dualpix.machine.urls import Location
 
 SUFFIX, QUALITY = ".webp", 80
 

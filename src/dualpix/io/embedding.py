@@ -9,7 +9,7 @@ from dualpix.io.metadata import Metadata, fits_channels
 from dualpix.io.profiles import is_srgb
 from dualpix.io.texts import named
 from dualpix.io.updating import updated
-from dualpix.machine.storage import Location
+from dualpix.machine.urls import Location
 
 
 def check_metadata(path: Location, metadata: Metadata) -> None:

@@ -7,7 +7,7 @@ from dualpix.io.formats import ENDINGS, OUTPUTS, format_of
 from dualpix.io.headers import stranger
 from dualpix.io.opening import start_of
 from dualpix.io.reading import suffix_of
-from dualpix.machine.storage import Location, Url
+from dualpix.machine.urls import Location, Url
 
 SHORT_MARKS = {"BMP": ".bmp", "PBM": ".pbm", "PAM": ".pam"}  # known by two letters, which may also begin a text file
 NO_PICTURES = {"PDF"}

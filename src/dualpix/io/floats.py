@@ -11,7 +11,7 @@ from dualpix.io.embedding import embed, select
 from dualpix.io.formats.tiff import TIFF
 from dualpix.io.metadata import Metadata
 from dualpix.io.writing import as_stored, check_output
-from dualpix.machine.storage import Location
+from dualpix.machine.urls import Location
 
 
 def encode_floats(path: Location, plane: Tensor, metadata: Metadata | None = None, *, overwrite: bool = False) -> bytes:

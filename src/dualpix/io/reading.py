@@ -23,7 +23,7 @@ from dualpix.io.opening import Header, as_path
 from dualpix.io.several import count_in_words, other_sizes_in, pictures_in
 from dualpix.io.staging import as_place, local_copies
 from dualpix.machine.modes import settled
-from dualpix.machine.storage import Location
+from dualpix.machine.urls import Location
 
 # Damage is reported once, by a PictureError, and not in the decoder's log as well.
 for name in ("tifffile", "imagecodecs"):
@@ -66,7 +66,7 @@ def read_picture(path: str | Location, limit_megapixels: float = LIMIT_MEGAPIXEL
     an ICC profile (which are turned into one).
 
     Args:
-        path: The file, of this disk or by URL (see `machine.storage`).
+        path: The file, of this disk or by URL (see `machine.urls`).
         limit_megapixels: The largest picture that is decoded, in millions of pixels.
 
     Returns:

@@ -8,7 +8,8 @@ from typing import Any
 
 from dualpix.errors import DualpixError, PictureError, reason_of
 from dualpix.io.opening import as_path
-from dualpix.machine.storage import Location, Url, as_location, read_object
+from dualpix.machine.storage import read_object
+from dualpix.machine.urls import Location, Url, as_location
 
 
 def as_place(thing: Any) -> Location:

@@ -20,7 +20,8 @@ from dualpix.io.metadata import Metadata
 from dualpix.io.staging import as_place
 from dualpix.machine.files import require_writable, write_together
 from dualpix.machine.modes import settled
-from dualpix.machine.storage import Location, Mark, Url, exists, mark_of, remove_object, told_as, write_object
+from dualpix.machine.storage import Mark, exists, mark_of, remove_object, told_as, write_object
+from dualpix.machine.urls import Location, Url
 
 
 @settled()

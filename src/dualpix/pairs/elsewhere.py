@@ -6,7 +6,8 @@ from contextlib import ExitStack
 from pathlib import Path, PurePosixPath
 
 from dualpix.errors import PairError
-from dualpix.machine.storage import Location, Url, list_objects
+from dualpix.machine.storage import list_objects
+from dualpix.machine.urls import Location, Url
 from dualpix.pairs.pairing import Found
 
 Find = Callable[[Sequence[Path], Collection[Path]], list[Found]]

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from dualpix.errors import PairError, option, told
 from dualpix.io.endings import is_picture, unreadable_kind
-from dualpix.machine.storage import Location
+from dualpix.machine.urls import Location
 from dualpix.pairs.names import (
     LETTERS,
     folder_side,

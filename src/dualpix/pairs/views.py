@@ -13,7 +13,7 @@ from dualpix.io.metadata import Metadata
 from dualpix.io.reading import LIMIT_MEGAPIXELS, MIN_SIDE_PX, Picture, read_picture
 from dualpix.io.staging import local_copies
 from dualpix.machine.modes import settled
-from dualpix.machine.storage import Location
+from dualpix.machine.urls import Location
 from dualpix.pairs.names import folder_side, letter_side, mark_files, name_within, nearest_rule, split_name
 
 

@@ -17,7 +17,8 @@ from dualpix.inference.selective import mask_for
 from dualpix.io import PictureLike
 from dualpix.io.endings import output_ending
 from dualpix.io.formats import OUTPUTS
-from dualpix.machine.storage import Location, Url, as_location, exists, is_dir, same_name, told_as
+from dualpix.machine.storage import exists, is_dir, same_name, told_as
+from dualpix.machine.urls import Location, Url, as_location
 from dualpix.pairs.elsewhere import find_elsewhere
 from dualpix.pairs.pairing import Found, find_tree, find_two
 

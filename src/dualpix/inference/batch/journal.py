@@ -18,7 +18,8 @@ from typing import IO, Any, NamedTuple, TypeAlias
 
 from dualpix.errors import PictureError, option
 from dualpix.machine.files import glimpses, is_free, parse_json, remove_leftovers
-from dualpix.machine.storage import Location, Mark, Url, list_objects, mark_of, read_object
+from dualpix.machine.storage import Mark, list_objects, mark_of, read_object
+from dualpix.machine.urls import Location, Url
 
 NAME = "dualpix-journal"
 LOOK_BYTES = 2**16

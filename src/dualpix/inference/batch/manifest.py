@@ -16,7 +16,8 @@ from typing import Any, BinaryIO
 from dualpix.errors import PairError, option, shortened
 from dualpix.io.formats import OUTPUTS
 from dualpix.machine.files import parse_json
-from dualpix.machine.storage import Location, Url, as_location, read_object
+from dualpix.machine.storage import read_object
+from dualpix.machine.urls import Location, Url, as_location
 from dualpix.pairs.pairing import Found
 from dualpix.pairs.views import name_of
 

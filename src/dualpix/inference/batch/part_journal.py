@@ -16,7 +16,8 @@ from typing import Any, TypeAlias
 
 from dualpix.errors import PictureError, option
 from dualpix.inference.batch.journal import NAME, Journal, JournalError
-from dualpix.machine.storage import Location, Url, write_object
+from dualpix.machine.storage import write_object
+from dualpix.machine.urls import Location, Url
 
 AHEAD = 64
 EVERY_S = 2.0

@@ -16,7 +16,8 @@ from dualpix.errors import MachineError, PictureError, how_to_install
 from dualpix.inference.batch.running import Outcome
 from dualpix.io.writing import make_folder
 from dualpix.machine.files import name_in_any_locale, write_whole
-from dualpix.machine.storage import Location, Url, as_location, told_as, write_object
+from dualpix.machine.storage import told_as, write_object
+from dualpix.machine.urls import Location, Url, as_location
 
 COLUMNS: dict[str, str] = {
     "id": "string",

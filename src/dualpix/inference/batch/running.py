@@ -23,7 +23,8 @@ from dualpix.io import check_output
 from dualpix.io.writing import make_folder, write_encoded
 from dualpix.machine.files import name_in_any_locale
 from dualpix.machine.modes import settled
-from dualpix.machine.storage import Location, Mark
+from dualpix.machine.storage import Mark
+from dualpix.machine.urls import Location
 from dualpix.pairs import Views
 
 

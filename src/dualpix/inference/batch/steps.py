@@ -15,7 +15,8 @@ from dualpix.inference.deblur import open_network
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.selective import check_network
 from dualpix.machine.files import name_in_any_locale
-from dualpix.machine.storage import Location, Marks, Url, told_as
+from dualpix.machine.storage import Marks, told_as
+from dualpix.machine.urls import Location, Url
 from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import Checkpoint
 

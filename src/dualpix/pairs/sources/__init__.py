@@ -13,7 +13,7 @@ from dualpix.io.opening import start_of
 from dualpix.io.reading import LIMIT_MEGAPIXELS, suffix_of
 from dualpix.io.staging import local_copies
 from dualpix.machine.modes import settled
-from dualpix.machine.storage import Location
+from dualpix.machine.urls import Location
 from dualpix.pairs.sources.camera_raw import RAW
 from dualpix.pairs.sources.multi_picture import TWO_PICTURES
 from dualpix.pairs.sources.npz import NPZ
