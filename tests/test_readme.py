@@ -37,12 +37,18 @@ Command = Callable[..., tuple[int, str, str]]
 # Every command on a page that does not run here, and why. All others do.
 HOURS = "trains for hours; its recipe and fields are checked"
 SETS_UP = "sets up an environment, or is this test run"
+IN_A_BUCKET = "needs a bucket; tests/inference/batch/test_running_elsewhere.py has one"
 NOT_RUN = {
     "make demo": SETS_UP,
     "make test": SETS_UP,
     "pip install -e '.[raw]'": "needs a package index; the extra is checked",
     "pip install -e '.[web]'": "needs a package index; the extra is checked",
     "pip install -e '.[openvino]'": "needs a package index; the extra is checked",
+    "pip install -e '.[cloud]'": "needs a package index; the extra is checked",
+    "dualpix deblur s3://photos/pairs -o s3://photos/sharp --resume": IN_A_BUCKET,
+    "dualpix deblur s3://photos/list.jsonl -o sharp --report s3://photos/report": IN_A_BUCKET,
+    "dualpix deblur left.png right.png -o s3://photos/sharp.png": IN_A_BUCKET,
+    "python examples/query_report.py report": "tests/inference/batch/test_report_parts.py asks it",
     "dualpix export --to onnx -o net.onnx": "takes a minute; tests/inference/test_export.py exports a small network",
     "dualpix export --to torch -o net.pt2": "the same",
     "dualpix export --to web -o page.onnx": "the same",

@@ -1,7 +1,5 @@
 """`dualpix deblur`: a pair, or a folder of pairs."""
 
-from pathlib import Path
-
 import typer
 
 from dualpix import __version__
@@ -15,6 +13,7 @@ from dualpix.cli.folders import (
     Many,
     Part,
     ReportFile,
+    ReportParts,
     Resume,
     deblur_many,
 )
@@ -58,6 +57,7 @@ from dualpix.cli.options import (
 )
 from dualpix.cli.single import Depth, LeftView, Output, RightView, StripMetadata
 from dualpix.cli.telling import say
+from dualpix.machine.urls import as_location
 
 
 def deblur(
@@ -88,6 +88,7 @@ def deblur(
     exclude: Exclude = None,
     resume: Resume = False,
     report: ReportFile = None,
+    parts: ReportParts = None,
     shard: Part = None,
     suffix: Format = None,
     allow_outside: AllowOutside = False,
@@ -110,6 +111,8 @@ def deblur(
     LEFT may also be a folder of pairs, or that of the left views, with that of the right ones as RIGHT, a pattern in
     quotes such as 'trip/*_L.tif', or a list of pairs (.csv, .jsonl). OUT is then a folder.
 
+    Every file and folder may be a URL: s3://BUCKET/FOLDER, gs://, az://, sftp://HOST/FOLDER.
+
     Views are PNG, TIFF, JPEG, WebP, JPEG XL, AVIF, HEIF, PGM or PPM files; `dualpix extract --help` says what files
     may hold both.
 
@@ -120,7 +123,7 @@ def deblur(
       dualpix deblur pairs -o sharp --resume
     """
     single.check_output_and_depth(output, depth)
-    many = Many(dry_run, include, exclude, resume, report, shard, allow_outside)
+    many = Many(dry_run, include, exclude, resume, report, shard, allow_outside, parts)
     given = GivenOptics(focus_distance, f_number, focal_length, pixel_pitch, sensor_width, rho, rho_fall)
     given.check(metres)
     is_many = many.check(left, right, suffix)
@@ -157,7 +160,7 @@ def deblur(
     )
     maps.check_options(options)
     if is_many:
-        deblur_many(left, right, Path(output), weights, options, many, overwrite, suffix, maps)
+        deblur_many(left, right, as_location(output), weights, options, many, overwrite, suffix, maps)
         return
     from dualpix.inference.pipeline import name_output
     from dualpix.pairs import usual_suffix

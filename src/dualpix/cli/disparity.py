@@ -1,6 +1,5 @@
 """`dualpix disparity`: the maps of a pair, or of a folder of pairs, without deblurring."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -27,24 +26,30 @@ from dualpix.cli.optics import (
     RhoFall,
     SensorWidth,
 )
-from dualpix.cli.options import Device, Layout, Memory, Overwrite, Swap, Turn, Weights
+from dualpix.cli.options import Device, Layout, Memory, Overwrite, Place, Swap, Turn, Weights
+from dualpix.cli.single import LeftView, RightView
 from dualpix.cli.telling import Status, say
+from dualpix.machine.urls import as_location
 
 
 def disparity(
-    left: Annotated[Path, typer.Argument(metavar="LEFT", help="The left view, or a file that holds both.")],
-    right: Annotated[Path | None, typer.Argument(metavar="RIGHT", help="The right view, or the folder of all.")] = None,
+    left: LeftView,
+    right: RightView = None,
     output: Annotated[
-        Path | None,
+        Place | None,
         typer.Option(
             "--output",
             "-o",
             metavar="OUT",
+            parser=as_location,
             help="The disparity, 16-bit PNG or TIFF: 32768 + 512 x pixels; or a folder.",
         ),
     ] = None,
     picture: Annotated[
-        Path | None, typer.Option(metavar="OUT", help="Paint it: red behind the focus, blue in front, dark unsure.")
+        Place | None,
+        typer.Option(
+            metavar="OUT", parser=as_location, help="Paint it: red behind the focus, blue in front, dark unsure."
+        ),
     ] = None,
     confidence: ConfidenceFile = None,
     depth_mask: DepthMaskFile = None,

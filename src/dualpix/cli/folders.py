@@ -1,7 +1,6 @@
 """`dualpix deblur` for many pairs: its options, and its reports."""
 
 import json
-import os
 import re
 import sys
 import time
@@ -11,11 +10,15 @@ from typing import IO, TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from dualpix.cli.options import Place
 from dualpix.cli.telling import say
 from dualpix.errors import PictureError
 from dualpix.machine.files import legible
+from dualpix.machine.storage import is_dir, same_name, told_as
+from dualpix.machine.urls import Location, as_location
 
 if TYPE_CHECKING:
+    from dualpix.inference import batch
     from dualpix.inference.batch import Maps, Outcome, PairJob, Shard, Step
     from dualpix.inference.options import DeblurOptions
 
@@ -39,8 +42,18 @@ AllowOutside = Annotated[
 ]
 
 
+ReportParts = Annotated[
+    Place | None,
+    typer.Option(
+        "--report",
+        metavar="FOLDER",
+        parser=as_location,
+        help="Folders: a row for each pair in parts, JSON Lines; Parquet if it ends in .parquet.",
+    ),
+]
+
 OPTIONS = {"dry_run": "--dry-run", "include": "--include", "exclude": "--exclude", "resume": "--resume",
-           "report": "--json", "shard": "--shard", "allow_outside": "--allow-outside"}  # fmt: skip
+           "report": "--json", "parts": "--report", "shard": "--shard", "allow_outside": "--allow-outside"}  # fmt: skip
 
 
 class Many(NamedTuple):
@@ -53,13 +66,17 @@ class Many(NamedTuple):
     report: Path | None
     shard: str | None
     allow_outside: bool
+    parts: Location | None = None
 
-    def check(self, source: Path, right: Path | None, suffix: str | None) -> bool:
+    def check(self, source: Location, right: Location | None, suffix: str | None) -> bool:
         """Return whether `source` holds many pairs; raise a usage error if the options do not fit that."""
         from dualpix.inference.batch.manifest import SUFFIXES, is_pattern
 
-        many = source.is_dir() or source.suffix.lower() in SUFFIXES or is_pattern(source)
-        if many and right is not None and not (source.is_dir() and right.is_dir()):
+        with told_as(PictureError):
+            is_folder = is_dir(source)
+            many = is_folder or source.suffix.lower() in SUFFIXES or is_pattern(source)
+            two = right is not None and is_folder and is_dir(right)
+        if many and right is not None and not two:
             what = "a folder, a pattern or a manifest holds both views; give only one, or the folders of both views"
             raise typer.BadParameter(what, param_hint="RIGHT")
         given = [OPTIONS[name] for name, value in self._asdict().items() if value]
@@ -67,21 +84,22 @@ class Many(NamedTuple):
         if not many and given:
             what = f"only for a folder, a pattern or a manifest (.jsonl, .csv), and {source} is none of these"
             raise typer.BadParameter(what, param_hint=", ".join(given))
-        if many and source.suffix.lower() in SUFFIXES and not source.is_dir() and (self.include or self.exclude):
+        if many and source.suffix.lower() in SUFFIXES and not is_folder and (self.include or self.exclude):
             raise typer.BadParameter("--include and --exclude are for folders", param_hint="LEFT")
-        if many and self.allow_outside and (source.is_dir() or source.suffix.lower() not in SUFFIXES):
+        if many and self.allow_outside and (is_folder or source.suffix.lower() not in SUFFIXES):
             raise typer.BadParameter(
                 "is for manifests; a folder or pattern names its own files", param_hint="--allow-outside"
             )
-        if self.dry_run and self.report is not None:
-            raise typer.BadParameter("makes nothing to report on; leave out --json", param_hint="--dry-run")
+        if self.dry_run and (self.report is not None or self.parts is not None):
+            report = "--json" if self.parts is None else "--report"
+            raise typer.BadParameter(f"makes nothing to report on; leave out {report}", param_hint="--dry-run")
         return many
 
 
 def deblur_many(
-    source: Path,
-    right: Path | None,
-    output: Path | None,
+    source: Location,
+    right: Location | None,
+    output: Location | None,
     weights: str | None,
     options: "DeblurOptions",
     many: Many,
@@ -118,7 +136,8 @@ def deblur_many(
     with ExitStack() as files:
         again = many.resume or overwrite
         report = None if many.report is None else files.enter_context(_open_report(many.report, jobs, again))
-        tally = _Tally(len(jobs), report, what)
+        parts = None if many.parts is None else files.enter_context(batch.ReportParts(many.parts, part or (1, 1)))
+        tally = _Tally(len(jobs), report, what, parts)
         try:
             batch.run_jobs(jobs, opened, options, tally.add, shard=part, resume=many.resume, overwrite=overwrite)
         finally:
@@ -140,7 +159,7 @@ def _shard(text: str | None) -> "Shard | None":
     return Shard(int(match[1]), int(match[2]))
 
 
-def _list(output: Path, what: str, steps: "list[Step]") -> None:
+def _list(output: Location, what: str, steps: "list[Step]") -> None:
     for step in steps:
         if step.action == "fail":
             say(f"dualpix: {step.why}")
@@ -165,8 +184,8 @@ def _list(output: Path, what: str, steps: "list[Step]") -> None:
 def _open_report(path: Path, jobs: "list[PairJob]", again: bool) -> IO[str]:
     if path.exists() and not again:
         raise PictureError(f"{path} exists already; choose another name, or give --overwrite.")
-    taken = {os.path.realpath(file) for job in jobs for file in (*job.inputs, *job.outputs)}
-    if os.path.realpath(path) in taken:
+    taken = {same_name(file) for job in jobs for file in (*job.inputs, *job.outputs)}
+    if same_name(path) in taken:
         raise PictureError(f"{path} is one of the pictures; choose another name for the report.")
     return path.open("w", encoding="utf-8")
 
@@ -174,8 +193,8 @@ def _open_report(path: Path, jobs: "list[PairJob]", again: bool) -> IO[str]:
 class _Tally:
     """Counts outcomes and reports them: each to the report file, failures to stderr, the time left to a terminal."""
 
-    def __init__(self, total: int, report: IO[str] | None, what: str) -> None:
-        self.total, self.report, self.what = total, report, what
+    def __init__(self, total: int, report: IO[str] | None, what: str, parts: "batch.ReportParts | None" = None) -> None:
+        self.total, self.report, self.what, self.parts = total, report, what, parts
         self.counts = {"made": 0, "kept": 0, "failed": 0}
         self.noted, self.known = 0, 0
         self.began = self.first = time.monotonic()
@@ -189,6 +208,8 @@ class _Tally:
         if self.report is not None:
             self.report.write(json.dumps(outcome.as_json()) + "\n")
             self.report.flush()
+        if self.parts is not None:
+            self.parts.add(outcome)
         if not outcome.worked:
             self.known += 1
             self.first = time.monotonic()

@@ -1,50 +1,67 @@
 """The maps that `dualpix deblur` and `dualpix disparity` write: their options, and what is said of them."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dualpix.cli.options import Place
 from dualpix.cli.telling import say
+from dualpix.machine.urls import as_location
 
 if TYPE_CHECKING:
     from dualpix.inference.maps import FoundMaps, Maps
     from dualpix.io import Metadata
 
 DisparityFile = Annotated[
-    Path | None,
+    Place | None,
     typer.Option(
         "--disparity",
         metavar="OUT",
+        parser=as_location,
         help="Also write the disparity, 16-bit PNG or TIFF: 32768 + 512 x pixels. Folders: a folder.",
     ),
 ]
 DisparityPicture = Annotated[
-    Path | None,
+    Place | None,
     typer.Option(
         "--disparity-picture",
         metavar="OUT",
+        parser=as_location,
         help="The same in colours: red behind the focus, blue in front, dark unsure.",
     ),
 ]
 ConfidenceFile = Annotated[
-    Path | None, typer.Option("--confidence", metavar="OUT", help="Also write its confidence, 16-bit PNG or TIFF.")
+    Place | None,
+    typer.Option(
+        "--confidence", metavar="OUT", parser=as_location, help="Also write its confidence, 16-bit PNG or TIFF."
+    ),
 ]
 DepthMaskFile = Annotated[
-    Path | None,
+    Place | None,
     typer.Option(
-        "--depth-mask", metavar="OUT", help="Also write a depth mask for editors: near white, 16 bits of grey."
+        "--depth-mask",
+        metavar="OUT",
+        parser=as_location,
+        help="Also write a depth mask for editors: near white, 16 bits of grey.",
     ),
 ]
 MetresFile = Annotated[
-    Path | None,
+    Place | None,
     typer.Option(
-        "--metres", metavar="OUT", help="Also write the depth: TIFF of floating-point metres, or PNG of millimetres."
+        "--metres",
+        metavar="OUT",
+        parser=as_location,
+        help="Also write the depth: TIFF of floating-point metres, or PNG of millimetres.",
     ),
 ]
 MaskOut = Annotated[
-    Path | None,
-    typer.Option("--mask-out", metavar="OUT", help="Also write the mask used: white is sharp, black as taken."),
+    Place | None,
+    typer.Option(
+        "--mask-out",
+        metavar="OUT",
+        parser=as_location,
+        help="Also write the mask used: white is sharp, black as taken.",
+    ),
 ]
 
 

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from dualpix.machine.urls import Location
+
 FocusDistance = Annotated[
     float | None,
     typer.Option("--focus-distance", metavar="M", help="For metres: the distance in focus, or inf; else from EXIF."),
@@ -50,7 +52,7 @@ class GivenOptics:
     rho: str | None = None
     rho_fall: float | None = None
 
-    def check(self, metres: Path | None) -> None:
+    def check(self, metres: Location | None) -> None:
         """Refuse optics that are of no use, since no metres are asked for."""
         if metres is None and self != GivenOptics():
             raise typer.BadParameter("give lens, focus and rho together with --metres OUT", param_hint="--metres")

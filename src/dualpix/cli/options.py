@@ -1,11 +1,19 @@
 """Options that mean the same in every command."""
 
-from pathlib import Path
-from typing import Annotated
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from dualpix.cli.telling import say
+
+if TYPE_CHECKING:
+    from dualpix.machine.urls import Location
+
+    Place: TypeAlias = Location
+else:
+    # Typer takes no union and shows the name of a class; what there is only the parser makes.
+    Place = type("path or URL", (PurePath,), {})
 
 Weights = Annotated[
     str | None,

@@ -1,6 +1,5 @@
 """`dualpix refocus`: a pair, or a folder of pairs, with another plane in focus and another aperture."""
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +21,8 @@ from dualpix.cli.folders import (
 )
 from dualpix.cli.options import Device, Force, Layout, Memory, NoGuard, Overwrite, Precision, Scale, Swap, Turn, Weights
 from dualpix.cli.single import Depth, LeftView, Output, RightView, StripMetadata
+from dualpix.machine.storage import same_name
+from dualpix.machine.urls import as_location
 
 if TYPE_CHECKING:
     from dualpix.inference.all_in_focus import AllInFocus
@@ -133,11 +134,11 @@ def refocus(
     opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
     finder_of(opened)
     if is_many:
-        deblur_many(left, right, Path(output), weights, options, many, overwrite, suffix)
+        deblur_many(left, right, as_location(output), weights, options, many, overwrite, suffix)
         return
     path = name_output(output, left, right, usual_suffix(left, layout))
     if sweep is not None:
-        if os.path.realpath(sweep) == os.path.realpath(path):
+        if same_name(sweep) == same_name(path):
             raise typer.BadParameter("give every file a name of its own", param_hint="--sweep")
         check_animation(sweep, overwrite, [file for file in (left, right, path) if file is not None])
     pair, inherited = single.read(path, left, right, opened, options, overwrite)

@@ -1,13 +1,14 @@
 """One pair, from its files to the picture's: what `dualpix deblur` and `dualpix refocus` share."""
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from dualpix.cli.options import Place
 from dualpix.cli.telling import Status, say
 from dualpix.errors import PictureError
+from dualpix.machine.urls import Location, Url, as_location
 
 if TYPE_CHECKING:
     from dualpix.inference.deblur import Deblurred
@@ -16,8 +17,18 @@ if TYPE_CHECKING:
     from dualpix.pairs import Views
     from dualpix.weights.checkpoint import Checkpoint
 
-LeftView = Annotated[Path, typer.Argument(metavar="LEFT", help="The left view, or a file that holds both.")]
-RightView = Annotated[Path | None, typer.Argument(metavar="RIGHT", help="The right view, or the folder of all.")]
+LeftView = Annotated[
+    Place,
+    typer.Argument(
+        metavar="LEFT",
+        parser=as_location,
+        help="The left view, or a file that holds both.",
+    ),
+]
+RightView = Annotated[
+    Place | None,
+    typer.Argument(metavar="RIGHT", parser=as_location, help="The right view, or the folder of all."),
+]
 Output = Annotated[
     str,  # a path would lose the slash at its end
     typer.Option(
@@ -37,18 +48,26 @@ def check_output_and_depth(output: str, depth: int | None) -> None:
 
 
 def read(
-    path: Path, left: Path, right: Path | None, opened: "Checkpoint", options: "DeblurOptions", overwrite: bool
+    path: Location,
+    left: Location,
+    right: Location | None,
+    opened: "Checkpoint",
+    options: "DeblurOptions",
+    overwrite: bool,
 ) -> tuple["Views", "Inherited"]:
     """The pair, and what the picture at `path` inherits from it."""
     from dualpix.inference.pipeline import load_pair
+    from dualpix.io.writing import refuse_existing
 
+    if isinstance(path, Url) and not overwrite:
+        refuse_existing(path)
     with Status() as status:
         status.tell("reading")
         return load_pair(path, left, right, opened, options, overwrite=overwrite)
 
 
 def make(
-    path: Path,
+    path: Location,
     pair: "Views",
     inherited: "Inherited",
     opened: "Checkpoint",

@@ -24,6 +24,7 @@ from dualpix.inference.planning import Plan
 from dualpix.inference.pyramid import run_scales
 from dualpix.inference.summary import RunReport, summarise
 from dualpix.io import PictureLike, as_picture
+from dualpix.io.staging import as_place
 from dualpix.machine import threads
 from dualpix.machine.modes import settled
 from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS, Network
@@ -237,7 +238,7 @@ def _is_finite(picture: Tensor) -> bool:
 def as_sample(left: PictureLike, right: PictureLike) -> Sample:
     """Read, or convert to float32 RGB 3 x H x W in [0, 1], the two views. Raises `PictureError` or `PairError`."""
     if isinstance(left, str | PathLike) and isinstance(right, str | PathLike):
-        return dict(read_pair(Path(left), Path(right)))
+        return dict(read_pair(as_place(left), as_place(right)))
     a, b = as_picture(left, "left view"), as_picture(right, "right view")
     if a.kind != b.kind and "file" not in (a.kind, b.kind):
         raise PairError(f"The views have different types, {a.kind} and {b.kind}; give both in the same type.")

@@ -17,6 +17,7 @@ from dualpix.inference.pyramid import find_disparity
 from dualpix.inference.registration import register
 from dualpix.io import Metadata, PictureLike, write_picture
 from dualpix.machine.modes import settled
+from dualpix.machine.urls import Location
 from dualpix.pairs import lay_along_rows, require_pair, restore_orientation
 from dualpix.pairs.brightness import match_brightness
 
@@ -154,7 +155,7 @@ def write_confidence(
     _write_grey(path, confidence, metadata, overwrite)
 
 
-def check_map(path: str | Path) -> None:
+def check_map(path: str | Location) -> None:
     """Raise `PictureError` for a file whose format cannot hold grey levels of 16 bits without loss."""
     if Path(path).suffix.lower() not in MAP_SUFFIXES:
         raise PictureError(f"{path} cannot hold a map of 16 bits; end its name in one of: {', '.join(MAP_SUFFIXES)}.")

@@ -3,10 +3,9 @@
 `Maps` says which are wanted and where. `find_maps` finds them, `encode_maps` makes files of them.
 """
 
-import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from torch import Tensor
 
@@ -29,6 +28,8 @@ from dualpix.inference.options import DeblurOptions
 from dualpix.io import Metadata, check_output
 from dualpix.io.formats import OUTPUTS
 from dualpix.io.writing import encode_picture
+from dualpix.machine.storage import exists, is_dir, same_name
+from dualpix.machine.urls import Location, as_location
 from dualpix.pairs import Views, restore_orientation
 
 ENDINGS = {
@@ -46,8 +47,8 @@ ENDINGS = {
 class Maps:
     """Which maps are written: for one pair the file of each, for many a folder of each.
 
-    In a folder a map has the name of its picture: `maps/trip/a.tif` beside `sharp/trip/a.png`. The mask and the
-    disparity in colours are PNG files, all others TIFF files.
+    Files and folders are of this disk or URLs. In a folder a map has the name of its picture: `maps/trip/a.tif` beside
+    `sharp/trip/a.png`. The mask and the disparity in colours are PNG files, all others TIFF files.
 
     Args:
         disparity: 16-bit levels, 32768 + 512 x pixels.
@@ -59,18 +60,18 @@ class Maps:
         optics: what is known of the optics, as keywords of `Optics.of`; the rest is read from each pair's EXIF block.
     """
 
-    disparity: Path | None = None
-    disparity_picture: Path | None = None
-    confidence: Path | None = None
-    depth_mask: Path | None = None
-    metres: Path | None = None
-    mask_out: Path | None = None
+    disparity: Location | None = None
+    disparity_picture: Location | None = None
+    confidence: Location | None = None
+    depth_mask: Location | None = None
+    metres: Location | None = None
+    mask_out: Location | None = None
     optics: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
-    def places(self) -> dict[str, Path]:
+    def places(self) -> dict[str, Location]:
         """Files or folders of the maps that are wanted, by kind."""
-        return {kind: Path(place) for kind in ENDINGS if (place := getattr(self, kind)) is not None}
+        return {kind: as_location(place) for kind in ENDINGS if (place := getattr(self, kind)) is not None}
 
     @property
     def need_disparity(self) -> bool:
@@ -104,7 +105,7 @@ class Maps:
             )
         check_given(self.optics)
 
-    def check_files(self, inputs: Collection[str | Path], overwrite: bool, output: Path | None = None) -> None:
+    def check_files(self, inputs: Collection[str | Location], overwrite: bool, output: Location | None = None) -> None:
         """Find out before any work whether the files can be written, beside `output`.
 
         Raises:
@@ -120,19 +121,19 @@ class Maps:
             elif kind not in ("disparity_picture", "mask_out"):
                 check_map(path)
 
-    def check_folders(self, taken: Iterable[Path]) -> None:
+    def check_folders(self, taken: Iterable[Location]) -> None:
         """Find out before any work whether these can be folders of maps, beside those `taken` already.
 
         Raises:
             PictureError: One is a file, or is another's folder.
         """
-        known = {os.path.realpath(folder) for folder in taken}
+        known = {same_name(folder) for folder in taken}
         for folder in self.places.values():
-            if not folder.is_dir() and (folder.exists() or folder.suffix.lower() in OUTPUTS):
+            if not is_dir(folder) and (exists(folder) or folder.suffix.lower() in OUTPUTS):
                 raise PictureError(
                     f"{folder} is a file, or named like one; for many pairs, give a folder for the maps."
                 )
-            if (real := os.path.realpath(folder)) in known:
+            if (real := same_name(folder)) in known:
                 raise PictureError(
                     f"{folder} is a folder for something else already; give the maps of each kind a folder of their"
                     " own."
@@ -154,11 +155,11 @@ def with_ending(place: str, ending: str) -> str:
     return PurePosixPath(place).with_suffix(ending).as_posix()
 
 
-def _twice(paths: list[Path]) -> Path | None:
+def _twice(paths: list[Location]) -> Location | None:
     """The first that was there before, by whatever name."""
     seen: set[str] = set()
     for path in paths:
-        real = os.path.realpath(path)
+        real = same_name(path)
         if real in seen:
             return path
         seen.add(real)
@@ -246,7 +247,7 @@ def lay_maps(
 class MapFile:
     """A finished map: its file, the bytes to write there, and what they mean, in words."""
 
-    path: Path
+    path: Location
     data: bytes
     meaning: str
 
@@ -263,7 +264,7 @@ def encode_maps(maps: Maps, made: FoundMaps, metadata: Metadata, *, overwrite: b
     return {kind: _encoded(kind, path, made, metadata, overwrite) for kind, path in maps.places.items()}
 
 
-def _encoded(kind: str, path: Path, made: FoundMaps, metadata: Metadata, overwrite: bool) -> MapFile:
+def _encoded(kind: str, path: Location, made: FoundMaps, metadata: Metadata, overwrite: bool) -> MapFile:
     pixels, formula, told = _content(kind, path, made)
     software = metadata.software and f"{metadata.software}; {formula}" if formula else metadata.software
     plain = Metadata(orientation=metadata.orientation, software=software)
@@ -276,7 +277,7 @@ def _encoded(kind: str, path: Path, made: FoundMaps, metadata: Metadata, overwri
     return MapFile(path, data, f"{formula}; {told}" if formula and told else formula or told)
 
 
-def _content(kind: str, path: Path, made: FoundMaps) -> tuple[Tensor, str, str]:
+def _content(kind: str, path: Location, made: FoundMaps) -> tuple[Tensor, str, str]:
     """Levels or numbers of a map, 1 or 3 x H x W, what they mean, and what else there is to say of it."""
     if kind == "mask_out":
         assert made.mask is not None

@@ -10,8 +10,9 @@ from dualpix.inference.disparity import Disparity
 from dualpix.inference.optics import ERROR_PX, Optics
 from dualpix.io import Metadata
 from dualpix.io.floats import encode_floats
-from dualpix.io.opening import as_path
+from dualpix.io.staging import as_place
 from dualpix.io.writing import encode_picture, write_encoded
+from dualpix.machine.urls import Location
 
 FLOAT_SUFFIXES, LEVEL_SUFFIXES = (".tif", ".tiff"), (".png",)
 FARTHEST_MM = 65535
@@ -19,7 +20,7 @@ IN_FLOATS, IN_LEVELS = "metres, inf beyond infinity", "millimetres = level, 6553
 
 
 def write_metres(
-    path: str | Path, depth_m: Tensor, metadata: Metadata | None = None, *, overwrite: bool = False
+    path: str | Location, depth_m: Tensor, metadata: Metadata | None = None, *, overwrite: bool = False
 ) -> None:
     """Write distances: into a TIFF as metres in 32-bit floats, into a PNG as millimetres in 16 bits.
 
@@ -34,11 +35,13 @@ def write_metres(
     Raises:
         PictureError: Another ending, or the file cannot be written.
     """
-    path = as_path(path)
+    path = as_place(path)
     write_encoded([(path, encode_metres(path, depth_m, metadata, overwrite=overwrite))], overwrite)
 
 
-def encode_metres(path: Path, depth_m: Tensor, metadata: Metadata | None = None, *, overwrite: bool = False) -> bytes:
+def encode_metres(
+    path: Location, depth_m: Tensor, metadata: Metadata | None = None, *, overwrite: bool = False
+) -> bytes:
     """The bytes that `write_metres` writes there."""
     check_metres(path)
     if is_in_floats(path):
@@ -48,7 +51,7 @@ def encode_metres(path: Path, depth_m: Tensor, metadata: Metadata | None = None,
     return encode_picture(path, plane, 16, overwrite, metadata or Metadata(), grey=True)[0]
 
 
-def check_metres(path: str | Path) -> None:
+def check_metres(path: str | Location) -> None:
     """Refuse a file that cannot hold a depth.
 
     Raises:
@@ -61,12 +64,12 @@ def check_metres(path: str | Path) -> None:
         )
 
 
-def is_in_floats(path: str | Path) -> bool:
+def is_in_floats(path: str | Location) -> bool:
     """Whether `write_metres` writes metres as floats there, and not whole millimetres."""
     return Path(path).suffix.lower() in FLOAT_SUFFIXES
 
 
-def meaning_of(path: str | Path) -> str:
+def meaning_of(path: str | Location) -> str:
     """What the numbers in a file of `write_metres` mean."""
     return IN_FLOATS if is_in_floats(path) else IN_LEVELS
 

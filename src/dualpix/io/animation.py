@@ -11,11 +11,12 @@ from dualpix.errors import PictureError
 from dualpix.io.metadata import Metadata
 from dualpix.io.opening import as_path
 from dualpix.io.writing import check_output, to_levels, upright, write_encoded
+from dualpix.machine.urls import Location
 
 SUFFIX, QUALITY = ".webp", 80
 
 
-def check_animation(path: str | Path, overwrite: bool = False, inputs: Iterable[str | Path] = ()) -> None:
+def check_animation(path: str | Path, overwrite: bool = False, inputs: Iterable[str | Location] = ()) -> None:
     """Find out, before any work is done, whether `path` can be written. Raises PictureError as `check_output` does."""
     if as_path(path).suffix.lower() != SUFFIX:
         raise PictureError(f"{path} cannot hold a moving picture here; end its name in {SUFFIX}.")

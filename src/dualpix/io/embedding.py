@@ -1,7 +1,6 @@
 """Put metadata into a picture file that is already encoded, as far as its format has a place for it."""
 
 from dataclasses import replace
-from pathlib import Path
 
 from dualpix.errors import PictureError, option
 from dualpix.io.formats import FORMAT_OF, OUTPUTS, advice
@@ -10,9 +9,10 @@ from dualpix.io.metadata import Metadata, fits_channels
 from dualpix.io.profiles import is_srgb
 from dualpix.io.texts import named
 from dualpix.io.updating import updated
+from dualpix.machine.urls import Location
 
 
-def check_metadata(path: Path, metadata: Metadata) -> None:
+def check_metadata(path: Location, metadata: Metadata) -> None:
     """Check, before any work, that a file of this ending can keep the colours of a picture with this metadata.
 
     Raises:

@@ -7,6 +7,7 @@ from dualpix.io.formats import ENDINGS, OUTPUTS, format_of
 from dualpix.io.headers import stranger
 from dualpix.io.opening import start_of
 from dualpix.io.reading import suffix_of
+from dualpix.machine.urls import Location, Url
 
 SHORT_MARKS = {"BMP": ".bmp", "PBM": ".pbm", "PAM": ".pam"}  # known by two letters, which may also begin a text file
 NO_PICTURES = {"PDF"}
@@ -26,10 +27,15 @@ def unreadable_kind(path: Path) -> str | None:
     )
 
 
-def output_ending(path: Path) -> str:
-    """The ending for a result made from `path`: its own if it can be written, else its format's usual one, or .tif."""
+def output_ending(path: Location) -> str:
+    """The ending for a result made from `path`: its own if it can be written, else its format's usual one, or .tif.
+
+    For a file elsewhere, which is not read only for that, the second is .tif too.
+    """
     if path.suffix.lower() in OUTPUTS:
         return path.suffix
+    if isinstance(path, Url):
+        return OTHERWISE
     try:
         return written_ending(suffix_of(path))
     except PictureError:

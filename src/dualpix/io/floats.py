@@ -1,7 +1,6 @@
 """Write numbers that are no levels of a picture, infinity among them: a TIFF of one channel of 32-bit floats."""
 
 from io import BytesIO
-from pathlib import Path
 
 import numpy as np
 import tifffile
@@ -12,9 +11,10 @@ from dualpix.io.embedding import embed, select
 from dualpix.io.formats.tiff import TIFF
 from dualpix.io.metadata import Metadata
 from dualpix.io.writing import as_stored, check_output
+from dualpix.machine.urls import Location
 
 
-def encode_floats(path: Path, plane: Tensor, metadata: Metadata | None = None, *, overwrite: bool = False) -> bytes:
+def encode_floats(path: Location, plane: Tensor, metadata: Metadata | None = None, *, overwrite: bool = False) -> bytes:
     """A plane as it is, as a TIFF compressed by Deflate without a predictor, which most programs read.
 
     Args:

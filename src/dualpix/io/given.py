@@ -1,7 +1,6 @@
 """Pictures as Python callers give them: paths, NumPy arrays, PyTorch tensors or Pillow images."""
 
 import os
-from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from dualpix.errors import PictureError
 from dualpix.io.reading import read_picture
+from dualpix.io.staging import as_place
 
 PictureLike: TypeAlias = str | os.PathLike[str] | np.ndarray[Any, Any] | Tensor | Image.Image
 
@@ -38,8 +38,8 @@ def as_picture(picture: PictureLike, name: str = "picture") -> Given:
     """Convert anything that may stand for a picture, or read it if it is a path.
 
     Args:
-        picture: A path, or an array, a tensor or a Pillow image of H x W x 3, 3 x H x W or H x W (grey); uint8, uint16,
-            or floats, which are neither scaled nor clipped. Transparency of a Pillow image is dropped.
+        picture: A path or a URL, or an array, a tensor or a Pillow image of H x W x 3, 3 x H x W or H x W (grey);
+            uint8, uint16, or floats, which are neither scaled nor clipped. Transparency of a Pillow image is dropped.
         name: What error messages call it, such as "left view".
 
     Returns:
@@ -55,7 +55,7 @@ def as_picture(picture: PictureLike, name: str = "picture") -> Given:
         (torch.Size([3, 20, 30]), True, 1.0)
     """
     if isinstance(picture, str | os.PathLike):
-        read = read_picture(Path(picture))
+        read = read_picture(as_place(picture))
         return Given(read.pixels, read.grey, "file")
     if isinstance(picture, Image.Image):
         picture = _of_pillow(picture, name)

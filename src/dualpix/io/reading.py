@@ -21,7 +21,9 @@ from dualpix.io.headers import peek
 from dualpix.io.metadata import Metadata, read_metadata
 from dualpix.io.opening import Header, as_path
 from dualpix.io.several import count_in_words, other_sizes_in, pictures_in
+from dualpix.io.staging import as_place, local_copies
 from dualpix.machine.modes import settled
+from dualpix.machine.urls import Location
 
 # Damage is reported once, by a PictureError, and not in the decoder's log as well.
 for name in ("tifffile", "imagecodecs"):
@@ -37,7 +39,7 @@ class Picture:
     """A picture as read. Rows stay the rows of the file, whatever its orientation tag says: disparity runs along them.
 
     Attributes:
-        path: The file.
+        path: The file, or its URL.
         pixels: float32, 3 x H x W in [0, 1], display-encoded.
         depth: 8 or 16 bits per channel in the file (16 for floating-point files).
         grey: Whether the file has one channel, which is repeated in `pixels`.
@@ -46,7 +48,7 @@ class Picture:
         format: "PNG", "TIFF" or another name in FORMATS.
     """
 
-    path: Path
+    path: Location
     pixels: Tensor = field(repr=False)
     depth: int
     grey: bool = False
@@ -56,7 +58,7 @@ class Picture:
 
 
 @settled()
-def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> Picture:
+def read_picture(path: str | Location, limit_megapixels: float = LIMIT_MEGAPIXELS) -> Picture:
     """Read a picture file of any format in FORMATS, recognised by its content; of a file with many pictures, the first.
 
     Grey is repeated into three channels and alpha is dropped. `Picture.notes` mentions both, and whatever looks odd:
@@ -64,7 +66,7 @@ def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -
     an ICC profile (which are turned into one).
 
     Args:
-        path: The file.
+        path: The file, of this disk or by URL (see `machine.urls`).
         limit_megapixels: The largest picture that is decoded, in millions of pixels.
 
     Returns:
@@ -86,14 +88,14 @@ def read_picture(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -
         >>> picture.format, picture.depth, picture.pixels.shape
         ('PNG', 8, torch.Size([3, 16, 24]))
     """
-    path = as_path(path)
-    with _opened(path) as file:
-        picture = _read(path, file, limit_megapixels)
+    with local_copies(path) as (local,), _opened(local) as file:
+        picture = _read(local, file, limit_megapixels)
         count, others = len(pictures_in(file)), other_sizes_in(file)
+    path = as_place(path)
     notes = [f"{path.name} holds {count_in_words(count)} pictures of one size: the first is used."] if count > 1 else []
     if others:
         notes.append(f"{path.name} holds further pictures, which are left out: {', '.join(others[:4])} pixels.")
-    return replace(picture, notes=(*picture.notes, *notes))
+    return replace(picture, path=path, notes=(*picture.notes, *notes))
 
 
 def read_pictures(path: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> list[Picture]:

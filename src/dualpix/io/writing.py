@@ -17,14 +17,16 @@ from dualpix.io.embedding import byte_order, check_metadata, embed, select
 from dualpix.io.formats import FORMAT_OF, OUTPUTS, advice
 from dualpix.io.given import PictureLike, as_picture
 from dualpix.io.metadata import Metadata
-from dualpix.io.opening import as_path
+from dualpix.io.staging import as_place
 from dualpix.machine.files import require_writable, write_together
 from dualpix.machine.modes import settled
+from dualpix.machine.storage import Mark, exists, mark_of, remove_object, told_as, write_object
+from dualpix.machine.urls import Location, Url
 
 
 @settled()
 def write_picture(
-    path: str | Path,
+    path: str | Location,
     pixels: PictureLike,
     depth: int = 16,
     overwrite: bool = False,
@@ -39,7 +41,7 @@ def write_picture(
     upright instead.
 
     Args:
-        path: The file to write.
+        path: The file to write, of this disk or by URL.
         pixels: An array, a tensor or a Pillow image, 3 x H x W, H x W x 3, or H x W (written as grey): uint8, uint16,
             or floats, which are clipped to [0, 1]. Or the path of a picture file.
         depth: 8 or 16 bits per channel.
@@ -67,11 +69,11 @@ def write_picture(
     with memory_told():
         given = as_picture(pixels)
         grey = grey or (given.grey and not isinstance(pixels, str | os.PathLike))
-        return write_pictures([as_path(path)], [given.pixels], depth, overwrite, metadata, grey)
+        return write_pictures([as_place(path)], [given.pixels], depth, overwrite, metadata, grey)
 
 
 def write_pictures(
-    paths: Sequence[Path],
+    paths: Sequence[Location],
     pictures: Sequence[Tensor],
     depth: int = 16,
     overwrite: bool = False,
@@ -101,7 +103,7 @@ def write_pictures(
 
 
 def encode_picture(
-    path: Path, pixels: Tensor, depth: int, overwrite: bool, metadata: Metadata, grey: bool
+    path: Location, pixels: Tensor, depth: int, overwrite: bool, metadata: Metadata, grey: bool
 ) -> tuple[bytes, list[str]]:
     """The bytes that `write_picture` would write there, and what it returns."""
     if depth not in (8, 16):
@@ -123,7 +125,7 @@ def encode_picture(
     return embed(output.encode(levels, byte_order(metadata.exif)), suffix, metadata), notes
 
 
-def as_stored(path: Path, pixels: Tensor, metadata: Metadata) -> tuple[Tensor, Metadata]:
+def as_stored(path: Location, pixels: Tensor, metadata: Metadata) -> tuple[Tensor, Metadata]:
     """A picture C x H x W and its metadata as the file holds them: upright if the format has no orientation."""
     if OUTPUTS[path.suffix.lower()].takes_orientation and not metadata.is_bare:
         return pixels, metadata
@@ -150,13 +152,15 @@ def upright(pixels: Tensor, orientation: int) -> Tensor:
 
 
 def check_output(
-    path: str | Path,
+    path: str | Location,
     overwrite: bool = False,
-    inputs: Iterable[str | Path] = (),
+    inputs: Iterable[str | Location] = (),
     metadata: Metadata | None = None,
     grey: bool = True,
 ) -> None:
     """Check, before any work is done, whether a file can be written. Leaves nothing behind.
+
+    Whether an object elsewhere exists is seen only when it is written, since asking costs time and money.
 
     Args:
         path: The file to write.
@@ -169,7 +173,7 @@ def check_output(
         PictureError: The ending is unknown, or its format cannot hold the colours; the path is a folder, a device,
             one of the `inputs`, or an existing file without `overwrite`; or its folder is missing or not writable.
     """
-    path = as_path(path)
+    path = as_place(path)
     suffix = path.suffix.lower()
     if suffix not in OUTPUTS:
         raise PictureError(f"{path} has no known picture extension; end it in one of: {', '.join(OUTPUTS)}.")
@@ -178,6 +182,9 @@ def check_output(
         raise PictureError(f"{path} was not written: {only}; choose {FORMAT_OF[suffix].usual_ending(channels=3)}.")
     if metadata:
         check_metadata(path, metadata)
+    if isinstance(path, Url):
+        refuse_overwriting_inputs(path, inputs)
+        return
     if os.path.isdir(path):
         raise PictureError(f"{path} is a folder; give the name of a file to write.")
     if os.path.exists(path) and not os.path.isfile(path):
@@ -188,11 +195,18 @@ def check_output(
     _check_folder(path)
 
 
-def refuse_overwriting_inputs(output: str | Path, inputs: Iterable[str | Path]) -> None:
+def refuse_overwriting_inputs(output: str | Location, inputs: Iterable[str | Location]) -> None:
     """Raise PictureError if `output` is one of the `inputs`, even by another name (a link, other letter case)."""
     for given in inputs:
-        if os.path.exists(output) and os.path.exists(given) and os.path.samefile(output, given):
-            raise PictureError(f"{output} is one of the inputs ({given}) and would be lost; choose another name.")
+        if isinstance(output, Url) or isinstance(given, Url):
+            if str(output) == str(given):
+                raise _lost(output, given)
+        elif os.path.exists(output) and os.path.exists(given) and os.path.samefile(output, given):
+            raise _lost(output, given)
+
+
+def _lost(output: str | Location, given: str | Location) -> PictureError:
+    return PictureError(f"{output} is one of the inputs ({given}) and would be lost; choose another name.")
 
 
 def _check_folder(path: Path) -> None:
@@ -218,11 +232,11 @@ def _check_folder(path: Path) -> None:
         raise _unwritable(path, error) from error
 
 
-def _exists(path: Path) -> PictureError:
+def _exists(path: Location) -> PictureError:
     return PictureError(f"{path} exists already; choose another name, or give {option('overwrite')}.")
 
 
-def _unwritable(path: Path, error: Exception) -> PictureError:
+def _unwritable(path: Location, error: Exception) -> PictureError:
     reason = getattr(error, "strerror", None) or error
     return PictureError(f"{path} cannot be written: {reason}; choose another place or name.")
 
@@ -254,8 +268,42 @@ def to_levels(pixels: Tensor, depth: int, grey: bool = False) -> NDArray[Any]:
     return levels
 
 
-def write_encoded(files: Sequence[tuple[Path, bytes]], overwrite: bool) -> None:
-    """Write the bytes of finished files: all of them or none. Raises `PictureError` if the disk refuses one."""
+def refuse_existing(path: Location) -> None:
+    """Raise PictureError if there is a file or an object already; for an object elsewhere that is a request."""
+    with told_as(PictureError):
+        if exists(path):
+            raise _exists(path)
+
+
+def write_encoded(files: Sequence[tuple[Location, bytes]], overwrite: bool) -> dict[Location, Mark]:
+    """Write the bytes of finished files: all of them or none; objects after files of this disk, the first one last.
+
+    Returns:
+        The marks of objects elsewhere.
+
+    Raises:
+        PictureError: The disk or a server refuses one.
+    """
+    _write_here([(path, data) for path, data in files if isinstance(path, Path)], overwrite)
+    marks: dict[Location, Mark] = {}
+    new: list[Url] = []
+    try:
+        for url, data in reversed([(path, data) for path, data in files if isinstance(path, Url)]):
+            there = mark_of(url)
+            if there and not overwrite:
+                raise _exists(url)
+            new += [] if there else [url]
+            marks[url] = write_object(url, data)
+    except BaseException as error:
+        for url in new[:-1]:
+            remove_object(url)
+        if isinstance(error, OSError):
+            raise _unwritable(url, error) from error
+        raise
+    return marks
+
+
+def _write_here(files: Sequence[tuple[Path, bytes]], overwrite: bool) -> None:
     try:
         write_together(files, overwrite)
     except FileExistsError as error:  # another program wrote it in the meantime

@@ -9,7 +9,10 @@ import re
 from collections.abc import Collection, Iterable
 from difflib import SequenceMatcher
 from itertools import pairwise, takewhile
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import TypeVar
+
+P = TypeVar("P", bound=PurePath)
 
 SIDE = r"(?P<side>l|r|left|right)"
 SURE_MARK = re.compile(rf"(?P<name>.+)[_-]{SIDE}", re.IGNORECASE)
@@ -35,7 +38,7 @@ SHOWN, LOOKED_AT = 3, 1000
 ALIKE = 0.7  # share of the letters that two names have in common
 
 
-def split_name(path: Path) -> tuple[str, str]:
+def split_name(path: PurePath) -> tuple[str, str]:
     """A file's name without extension and strict mark, and the side of that mark: "l", "r" or "" for none.
 
     Example:
@@ -47,7 +50,7 @@ def split_name(path: Path) -> tuple[str, str]:
     return (match["name"], _letter(match)) if match else (path.stem, "")
 
 
-def mark_files(paths: Iterable[Path], both_views: Collection[str] = ()) -> dict[Path, tuple[str, str]]:
+def mark_files(paths: Iterable[P], both_views: Collection[str] = ()) -> dict[P, tuple[str, str]]:
     """Name and side of each file of one folder.
 
     Args:
@@ -61,7 +64,7 @@ def mark_files(paths: Iterable[Path], both_views: Collection[str] = ()) -> dict[
     if any(side for _, side in marked.values()):
         return marked
     for mark in FILE_MARKS:
-        found: dict[tuple[str, str], dict[str, list[Path]]] = {}
+        found: dict[tuple[str, str], dict[str, list[P]]] = {}
         for path in (path for path, (_, side) in marked.items() if not side and path.suffix.lower() not in both_views):
             if match := mark.fullmatch(_bare(path)):
                 ending = path.suffix.lower() if _bare(path) == path.stem else ""
@@ -122,7 +125,7 @@ def letter_side(folder: Path, siblings: Iterable[str], files: Iterable[Path]) ->
     return "" if marked or not names & beside else "l" if folder.name.lower() == "a" else "r"
 
 
-def common_name(left: Path, right: Path | None) -> str:
+def common_name(left: PurePath, right: PurePath | None) -> str:
     """The name of the photograph that two views show: what their names share by a rule, or else the left one's."""
     if right is not None and left.parent == right.parent:
         names = mark_files([left, right])
@@ -166,7 +169,7 @@ def _example(folder: Path, seen: list[Path]) -> str:
     return f" (if {one} and {other} are two views: {start}_L{one.suffix} and {start}_R{other.suffix})"
 
 
-def _bare(path: Path) -> str:
+def _bare(path: PurePath) -> str:
     """The name without extension; where a file has no extension, its side may look like one (`a.left`)."""
     return path.name if path.suffix[1:].lower() in OTHER else path.stem
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from dualpix.errors import PairError, option, told
 from dualpix.io.endings import is_picture, unreadable_kind
+from dualpix.machine.urls import Location
 from dualpix.pairs.names import (
     LETTERS,
     folder_side,
@@ -40,8 +41,8 @@ class Found(NamedTuple):
     """
 
     place: Path
-    left: Path
-    right: Path | None
+    left: Location
+    right: Location | None
     problem: str = ""
     suffix: str = ""
 

@@ -10,9 +10,10 @@ from torch import Tensor
 from dualpix.errors import PairError
 from dualpix.io.endings import is_picture
 from dualpix.io.metadata import Metadata
-from dualpix.io.opening import as_path
 from dualpix.io.reading import LIMIT_MEGAPIXELS, MIN_SIDE_PX, Picture, read_picture
+from dualpix.io.staging import local_copies
 from dualpix.machine.modes import settled
+from dualpix.machine.urls import Location
 from dualpix.pairs.names import folder_side, letter_side, mark_files, name_within, nearest_rule, split_name
 
 
@@ -39,13 +40,13 @@ class Pair(TypedDict):
 
 
 @settled()
-def read_pair(left: str | Path, right: str | Path, limit_megapixels: float = LIMIT_MEGAPIXELS) -> Pair:
+def read_pair(left: str | Location, right: str | Location, limit_megapixels: float = LIMIT_MEGAPIXELS) -> Pair:
     """Read the two views of one photograph from two files.
 
     Only what is impossible is refused here; what looks odd is found by `inspect_views`.
 
     Args:
-        left: File of the left view.
+        left: File of the left view, of this disk or by URL.
         right: File of the right view.
         limit_megapixels: The largest picture that is decoded, in millions of pixels.
 
@@ -67,11 +68,11 @@ def read_pair(left: str | Path, right: str | Path, limit_megapixels: float = LIM
         >>> pair["name"], pair["left"].shape, pair["depth"]
         ('garden', torch.Size([3, 24, 32]), 16)
     """
-    left, right = as_path(left), as_path(right)
-    if left.exists() and right.exists() and left.samefile(right):
-        raise PairError(f"{left} was given as both views; give the left and the right view of one photograph.")
-    a, b = read_picture(left, limit_megapixels), read_picture(right, limit_megapixels)
-    return pair_of(a, b, f"{left} and {right}", name_of(left))
+    with local_copies(left, right) as (one, other):
+        if one.exists() and other.exists() and one.samefile(other):
+            raise PairError(f"{left} was given as both views; give the left and the right view of one photograph.")
+        a, b = read_picture(one, limit_megapixels), read_picture(other, limit_megapixels)
+        return pair_of(a, b, f"{left} and {right}", name_of(one))
 
 
 def pair_of(left: Picture, right: Picture, names: str, name: str) -> Pair:

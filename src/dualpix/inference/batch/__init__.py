@@ -8,6 +8,7 @@ where it was.
 
 from dualpix.inference.batch.jobs import PairJob, Shard, list_jobs
 from dualpix.inference.batch.journal import JournalError
+from dualpix.inference.batch.report_parts import ReportParts
 from dualpix.inference.batch.running import Outcome, run_jobs
 from dualpix.inference.batch.steps import Step, open_weights, plan_jobs
 from dualpix.inference.maps import Maps
@@ -17,6 +18,7 @@ __all__ = [
     "Maps",
     "Outcome",
     "PairJob",
+    "ReportParts",
     "Shard",
     "Step",
     "list_jobs",

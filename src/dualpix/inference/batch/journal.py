@@ -2,21 +2,24 @@
 
 Lines are only ever appended to `dualpix-journal.jsonl`. A picture is `started` before its file appears and `made` after
 that, and both lines are on the disk before work goes on; a line that was cut short is ignored. Every shard has a
-journal of its own, since appending is not atomic on network disks; all of them are read.
+journal of its own, since appending is not atomic on network disks; all of them are read. An object store cannot append:
+there a run writes its lines in parts (`part_journal.py`).
 """
 
 import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, TypeAlias
 
 from dualpix.errors import PictureError, option
 from dualpix.machine.files import glimpses, is_free, parse_json, remove_leftovers
+from dualpix.machine.storage import Mark, list_objects, mark_of, read_object
+from dualpix.machine.urls import Location, Url
 
 NAME = "dualpix-journal"
 LOOK_BYTES = 2**16
@@ -34,8 +37,14 @@ class Stamp(NamedTuple):
     mtime_ns: int
 
 
-def stamp(path: Path) -> Stamp | None:
-    """Return the stamp of a file; None if there is no such file."""
+Seen: TypeAlias = Stamp | Mark
+"""By what one sees that a file, or an object elsewhere, has not changed."""
+
+
+def stamp(path: Location) -> Seen | None:
+    """Return the stamp of a file, or the mark of an object elsewhere; None if there is no such file."""
+    if isinstance(path, Url):
+        return mark_of(path)
     try:
         status = path.stat()
     except (OSError, ValueError):
@@ -43,8 +52,13 @@ def stamp(path: Path) -> Stamp | None:
     return Stamp(status.st_size, status.st_mtime_ns)
 
 
-def fingerprint(path: Path) -> str | None:
-    """Return a hash of a file's beginning, middle and end, which differ where stamps do not; None without file."""
+def fingerprint(path: Location) -> str | None:
+    """Return a hash of a file's beginning, middle and end, which differ where stamps do not; None without file.
+
+    None for an object elsewhere too, whose mark is its service's own checksum where it has one.
+    """
+    if isinstance(path, Url):
+        return None
     try:
         with path.open("rb") as file:
             return hashlib.sha256(b"".join(glimpses(file, LOOK_BYTES))).hexdigest()
@@ -62,23 +76,33 @@ class History:
         started: Whether it was begun, and neither finished nor given up.
     """
 
-    made: set[tuple[str, Stamp]] = field(default_factory=set)
-    maps: set[tuple[str, str, Stamp]] = field(default_factory=set)
+    made: set[tuple[str, Seen]] = field(default_factory=set)
+    maps: set[tuple[str, str, Seen]] = field(default_factory=set)
     started: bool = False
 
 
-def read_journals(folder: Path) -> dict[str, History]:
+def read_journals(folder: Location) -> dict[str, History]:
     """Return the history of every output, by its path inside `folder`; damaged lines are ignored."""
     histories: dict[str, History] = {}
-    for path in sorted(folder.glob(f"{NAME}*.jsonl")):
+    for lines in _journals(folder):
         going: set[str] = set()
-        with path.open("rb") as file:
-            for line in file:
-                with suppress(ValueError):
-                    _add(parse_json(line), histories, going)
+        for line in lines:
+            with suppress(ValueError):
+                _add(parse_json(line), histories, going)
         for output in going:
             histories.setdefault(output, History()).started = True
     return histories
+
+
+def _journals(folder: Location) -> Iterator[Iterable[bytes]]:
+    """The lines of each journal; all parts of all runs elsewhere are one, in the order of time."""
+    if isinstance(folder, Url):
+        parts = sorted(url for url in list_objects(folder / NAME) if url.suffix == ".jsonl")
+        yield (line for url in parts for line in read_object(url).splitlines())
+        return
+    for path in sorted(folder.glob(f"{NAME}*.jsonl")):
+        with path.open("rb") as file:
+            yield file
 
 
 def _add(entry: Any, histories: dict[str, History], going: set[str]) -> None:
@@ -101,7 +125,7 @@ def _add(entry: Any, histories: dict[str, History], going: set[str]) -> None:
             raise ValueError("no line of a journal")
 
 
-def _maps(written: Any) -> set[tuple[str, str, Stamp]]:
+def _maps(written: Any) -> set[tuple[str, str, Seen]]:
     """Kind, signature and stamp of the maps that a line names."""
     found = set()
     for kind, made in written.items() if isinstance(written, dict) else ():
@@ -111,8 +135,10 @@ def _maps(written: Any) -> set[tuple[str, str, Stamp]]:
     return found
 
 
-def _stamp(file: Any) -> Stamp:
+def _stamp(file: Any) -> Seen:
     match file:
+        case [int(size), str(tag)]:
+            return Mark(size, tag)
         case [size, mtime_ns] if type(size) is type(mtime_ns) is int:  # JSON's true is not a size
             return Stamp(size, mtime_ns)
     raise ValueError("no stamp of a file")
@@ -161,6 +187,9 @@ class Journal:
         if is_free(own) is False or not _share(common):
             raise busy
         return own
+
+    def expect(self, outputs: Sequence[str]) -> None:
+        """Take note of what will be started; of use only to journals in parts."""
 
     def append(self, entry: dict[str, Any]) -> None:
         """Add a line; it is on the disk when this returns.

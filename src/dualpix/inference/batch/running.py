@@ -1,5 +1,7 @@
 """Do the work on a folder: while one picture is computed, the next one is read and the last one written."""
 
+import hashlib
+import json
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,8 +11,9 @@ from typing import Any, Literal
 
 from dualpix.errors import DualpixError, option, ran_out_of_memory, reason_of, told
 from dualpix.inference.batch.jobs import PairJob, Shard
-from dualpix.inference.batch.journal import Journal, stamp
-from dualpix.inference.batch.steps import Step, Weights, plan_jobs, sign, sign_map
+from dualpix.inference.batch.journal import Seen, stamp
+from dualpix.inference.batch.part_journal import AnyJournal, open_journal
+from dualpix.inference.batch.steps import Step, Weights, look_at_inputs, plan_jobs, sign, sign_map
 from dualpix.inference.deblur import Deblurred
 from dualpix.inference.maps import FoundMaps, Maps, encode_maps, find_maps
 from dualpix.inference.optics import Optics
@@ -20,6 +23,8 @@ from dualpix.io import check_output
 from dualpix.io.writing import make_folder, write_encoded
 from dualpix.machine.files import name_in_any_locale
 from dualpix.machine.modes import settled
+from dualpix.machine.storage import Mark
+from dualpix.machine.urls import Location
 from dualpix.pairs import Views
 
 
@@ -93,9 +98,11 @@ def run_jobs(
     plan_jobs(jobs, weights, options, resume=resume, overwrite=overwrite)
     if not jobs:
         return
-    with Journal(jobs[0].folder, shard or Shard(), {path.parent for job in jobs for path in job.outputs}) as journal:
-        for folder in {path.parent for path in jobs[0].maps.places.values()}:
-            make_folder(folder)
+    folders = {path.parent for job in jobs for path in job.outputs if isinstance(path, Path)}
+    with open_journal(jobs[0].folder, shard or Shard(), folders) as journal:
+        for path in jobs[0].maps.places.values():
+            if isinstance(path, Path):
+                make_folder(path.parent)
         # Again, since another run may have ended only now.
         steps = plan_jobs(jobs, weights, options, resume=resume, overwrite=overwrite)
         for step in steps:
@@ -104,7 +111,9 @@ def run_jobs(
             elif step.action == "keep":
                 report(Outcome(step.job, "kept", worked=False))
         bench = _Bench(weights, options, journal)
-        _work([step for step in steps if step.action in ("make", "redo", "map")], bench, report)
+        to_do = [step for step in steps if step.action in ("make", "redo", "map")]
+        journal.expect([name_in_any_locale(step.job.place) for step in to_do])
+        _work(to_do, bench, report)
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,7 @@ class _Made:
     """A picture on its way: what was read and computed so far, or why that failed."""
 
     signature: str = ""
+    inputs_sha256: str = ""
     views: Views | None = None
     inherited: Inherited | None = None
     optics: Optics | None = None
@@ -155,16 +165,19 @@ class _Bench:
     An error concerns that picture alone; only a journal that cannot be written ends everything.
     """
 
-    def __init__(self, weights: Weights, options: DeblurOptions, journal: Journal) -> None:
+    def __init__(self, weights: Weights, options: DeblurOptions, journal: AnyJournal) -> None:
         self.weights, self.options, self.journal = weights, options, journal
 
     def read(self, step: Step) -> _Made:
         start = time.perf_counter()
         job, again = step.job, step.action != "make"
-        signature = sign(job, self.weights, self.options)  # before reading, so that later changes are seen
+        signature = ""
         try:
+            inputs = look_at_inputs(job)  # before reading, so that later changes are seen
+            signature = sign(job, self.weights, self.options, inputs)
             for path in job.outputs:
-                path.parent.mkdir(parents=True, exist_ok=True)
+                if isinstance(path, Path):
+                    path.parent.mkdir(parents=True, exist_ok=True)
             for path in job.maps.places.values():
                 check_output(path, again, job.inputs)
             opened = self.weights.opened
@@ -172,7 +185,8 @@ class _Bench:
             optics = job.maps.optics_of(views)
         except Exception as error:
             return _Made(signature, error=_sentence(error))
-        return _Made(signature, views, inherited, optics, seconds={"read": time.perf_counter() - start})
+        sha256 = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
+        return _Made(signature, sha256, views, inherited, optics, seconds={"read": time.perf_counter() - start})
 
     def compute(self, step: Step, made: _Made) -> _Made:
         if made.views is None:
@@ -198,24 +212,28 @@ class _Bench:
         if made.inherited is not None and not made.error:
             self.journal.append({"state": "started", **entry})
             try:
-                outcome = self._write(step, made, made.inherited)
+                outcome, marks = self._write(step, made, made.inherited)
                 seconds = {**made.seconds, "write": time.perf_counter() - start}
                 outcome.details["seconds"] = {name: round(value, 4) for name, value in seconds.items()}
-                entry |= _written(step, made.signature)
+                entry |= _written(step, made.signature, marks)
             except Exception as error:
                 outcome = Outcome(job, "failed", _sentence(error))
         self.journal.append({**outcome.as_json(), **entry})
         return outcome
 
     @settled()
-    def _write(self, step: Step, made: _Made, inherited: Inherited) -> Outcome:
-        """Write the picture and its maps: all of them or none."""
+    def _write(self, step: Step, made: _Made, inherited: Inherited) -> tuple[Outcome, dict[Location, Mark]]:
+        """Write the picture and its maps: all of them or none. The outcome, and the marks of objects elsewhere."""
         again, done, output = step.action != "make", made.done, step.job.output
         files = encode_maps(_maps(step), made.maps, inherited.metadata, overwrite=again)
         data, lost = (None, []) if done is None else encode_result(output, done.picture, inherited, overwrite=again)
         together = [(file.path, file.data) for file in files.values()]
-        write_encoded([*([(output, data)] if data is not None else []), *together], again)
-        details: dict[str, Any] = {"weights": self.weights.opened.path.stem, "weights_sha256": self.weights.sha256}
+        marks = write_encoded([*([(output, data)] if data is not None else []), *together], again)
+        details: dict[str, Any] = {
+            "inputs_sha256": made.inputs_sha256,
+            "weights": self.weights.opened.path.stem,
+            "weights_sha256": self.weights.sha256,
+        }
         warnings = [*([] if done is None else done.warnings), *lost, *made.maps.warnings]
         if done is not None:
             details = _details(output, done, inherited) | details
@@ -224,7 +242,7 @@ class _Bench:
                 warnings += [str(done.report)] if done.report.advice else []
         if files:
             details["maps"] = {kind: name_in_any_locale(str(file.path)) for kind, file in files.items()}
-        return Outcome(step.job, "made", warnings=tuple(dict.fromkeys(warnings)), details=details)
+        return Outcome(step.job, "made", warnings=tuple(dict.fromkeys(warnings)), details=details), marks
 
 
 def _is_sharp(step: Step) -> bool:
@@ -237,15 +255,19 @@ def _maps(step: Step) -> Maps:
     return step.job.maps.without("mask_out") if step.action == "map" else step.job.maps
 
 
-def _written(step: Step, signature: str) -> dict[str, Any]:
+def _written(step: Step, signature: str, marks: dict[Location, Mark]) -> dict[str, Any]:
     """What the journal keeps of the files that were written."""
+
+    def seen(path: Location) -> Seen | None:
+        return marks.get(path) or stamp(path)
+
     places = _maps(step).places
-    maps = {kind: {"signature": sign_map(step.job, kind, signature), "file": stamp(places[kind])} for kind in places}
-    own = {"state": "mapped"} if step.action == "map" else {"file": stamp(step.job.output)}
+    maps = {kind: {"signature": sign_map(step.job, kind, signature), "file": seen(places[kind])} for kind in places}
+    own = {"state": "mapped"} if step.action == "map" else {"file": seen(step.job.output)}
     return own | ({"written_maps": maps} if maps else {})
 
 
-def _details(output: Path, done: Deblurred, inherited: Inherited) -> dict[str, Any]:
+def _details(output: Location, done: Deblurred, inherited: Inherited) -> dict[str, Any]:
     width, height = size_in_file(output, done.picture, inherited)
     return {
         "width": width,

@@ -2,22 +2,27 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
 
 from dualpix.errors import PictureError, option, told
 from dualpix.inference.batch.jobs import PairJob
-from dualpix.inference.batch.journal import History, Stamp, fingerprint, read_journals, stamp
+from dualpix.inference.batch.journal import History, Seen, fingerprint, read_journals, stamp
 from dualpix.inference.deblur import open_network
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.selective import check_network
 from dualpix.machine.files import name_in_any_locale
+from dualpix.machine.storage import Marks, told_as
+from dualpix.machine.urls import Location, Url
 from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import Checkpoint
 
 MAPS_ONLY = "maps only"
+
+Look: TypeAlias = Callable[[Location], Seen | None]
 
 State = Literal["absent", "holds", "changed", "foreign"]
 
@@ -67,27 +72,34 @@ def plan_jobs(
 
     Raises:
         CheckpointError: The weights do not give what the options or the maps need.
-        PictureError: Outputs exist and neither is given.
+        PictureError: Outputs exist and neither is given, or a server does not answer.
     """
     check_network(open_network(weights.opened), options)
     for job in jobs[:1]:
         job.maps.check_network(weights.opened)
-    histories = read_journals(jobs[0].folder) if jobs and resume else {}
-    steps = [
-        _decide(job, histories.get(name_in_any_locale(job.place), History()), weights, options, resume, overwrite)
-        for job in jobs
-    ]
+    with told_as(PictureError):
+        histories = read_journals(jobs[0].folder) if jobs and resume else {}
+        look = _looking(jobs, resume)
+        decide = partial(_decide, weights=weights, options=options, resume=resume, overwrite=overwrite, look=look)
+        steps = [decide(job, histories.get(name_in_any_locale(job.place), History())) for job in jobs]
     there = [step.job for step in steps if step.action == "fail" and not step.why]
     if there:
-        raise PictureError(_already(there, len(jobs)))
+        raise PictureError(_already(there, len(jobs), look))
     return steps
 
 
-def _already(there: list[PairJob], total: int) -> str:
-    job = next((job for job in there if stamp(job.output)), None)
+def _looking(jobs: Sequence[PairJob], resume: bool) -> Look:
+    """`stamp`, with the folders of objects listed once: a request for each object would take hours for a million."""
+    paths = (path for job in jobs for path in (*job.outputs, *(job.inputs if resume else ())))
+    marks = Marks(path for path in paths if isinstance(path, Url))
+    return lambda path: marks.of(path) if isinstance(path, Url) else stamp(path)
+
+
+def _already(there: list[PairJob], total: int, look: Look) -> str:
+    job = next((job for job in there if look(job.output)), None)
     if job is None:
         return (
-            f"{next(path for path in there[0].outputs if stamp(path))} exists already; give {option('resume')} to go on"
+            f"{next(path for path in there[0].outputs if look(path))} exists already; give {option('resume')} to go on"
             f" with an earlier run, {option('overwrite')} to make all again, or another folder."
         )
     return (
@@ -97,15 +109,21 @@ def _already(there: list[PairJob], total: int) -> str:
 
 
 def _decide(
-    job: PairJob, history: History, weights: Weights, options: DeblurOptions, resume: bool, overwrite: bool
+    job: PairJob,
+    history: History,
+    weights: Weights,
+    options: DeblurOptions,
+    resume: bool,
+    overwrite: bool,
+    look: Look,
 ) -> Step:
     if job.problem:
         return Step(job, "fail", job.problem)
-    if not any(stamp(path) for path in job.outputs):
+    if not any(look(path) for path in job.outputs):
         return Step(job, "make")
     if not resume:
         return Step(job, "redo", "all is to be replaced") if overwrite else Step(job, "fail")
-    states = _states(job, history, weights, options)
+    states = _states(job, history, weights, options, look)
     if set(states.values()) == {"holds"}:
         return Step(job, "keep")
     foreign = [path for path, state in states.items() if state == "foreign"]
@@ -121,20 +139,21 @@ def _decide(
     return Step(job, "redo", "all is to be replaced" if foreign else "not all of it is there")
 
 
-def _states(job: PairJob, history: History, weights: Weights, options: DeblurOptions) -> dict[Path | None, State]:
+def _states(
+    job: PairJob, history: History, weights: Weights, options: DeblurOptions, look: Look
+) -> dict[Location | None, State]:
     """Whether each file of a job is there, and what the journals know of it."""
-    signature = sign(job, weights, options)
-    states: dict[Path | None, State] = {}
+    signature = sign(job, weights, options, look_at_inputs(job, look))
+    states: dict[Location | None, State] = {}
     if job.sharp:
-        states[job.output] = _state(job.output, signature, history.made)
+        states[job.output] = _state(look(job.output), signature, history.made)
     for kind, path in job.maps.places.items():
         made = {(signed, file) for other, signed, file in history.maps if other == kind}
-        states[path] = _state(path, sign_map(job, kind, signature), made)
+        states[path] = _state(look(path), sign_map(job, kind, signature), made)
     return states
 
 
-def _state(path: Path, signature: str, made: set[tuple[str, Stamp]]) -> State:
-    there = stamp(path)
+def _state(there: Seen | None, signature: str, made: set[tuple[str, Seen]]) -> State:
     if there is None:
         return "absent"
     if (signature, there) in made:
@@ -142,9 +161,17 @@ def _state(path: Path, signature: str, made: set[tuple[str, Stamp]]) -> State:
     return "changed" if any(there == file for _, file in made) else "foreign"
 
 
-def sign(job: PairJob, weights: Weights, options: DeblurOptions) -> str:
+Inputs: TypeAlias = list[tuple[str, Seen | None, str | None]]
+"""Name of each input, and by what one sees that it has not changed."""
+
+
+def look_at_inputs(job: PairJob, look: Look = stamp) -> Inputs:
+    """By what one sees that the inputs of a job have not changed. Raises OSError if a server does not answer."""
+    return [(name_in_any_locale(path.name), look(path), fingerprint(path)) for path in job.inputs]
+
+
+def sign(job: PairJob, weights: Weights, options: DeblurOptions, inputs: Inputs) -> str:
     """A hash of all that a finished picture depends on."""
-    inputs = [(name_in_any_locale(path.name), stamp(path), fingerprint(path)) for path in job.inputs]
     known = [inputs, weights.sha256, options.shaping(), *([] if job.sharp else [MAPS_ONLY])]
     return hashlib.sha256(json.dumps(known).encode()).hexdigest()
 

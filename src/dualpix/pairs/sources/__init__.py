@@ -9,9 +9,11 @@ from typing import cast
 
 from dualpix.errors import PairError, PictureError, option
 from dualpix.io.endings import OTHERWISE, written_ending
-from dualpix.io.opening import as_path, start_of
+from dualpix.io.opening import start_of
 from dualpix.io.reading import LIMIT_MEGAPIXELS, suffix_of
+from dualpix.io.staging import local_copies
 from dualpix.machine.modes import settled
+from dualpix.machine.urls import Location
 from dualpix.pairs.sources.camera_raw import RAW
 from dualpix.pairs.sources.multi_picture import TWO_PICTURES
 from dualpix.pairs.sources.npz import NPZ
@@ -45,8 +47,8 @@ BOTH_VIEWS = {ending for kind in SOURCES.values() for ending in kind.endings}
 
 @settled()
 def open_views(
-    left: str | Path,
-    right: str | Path | None = None,
+    left: str | Location,
+    right: str | Location | None = None,
     *,
     layout: str | None = None,
     swap: bool = False,
@@ -57,7 +59,7 @@ def open_views(
     """Read the two views of a photograph from two files, or from the one file that holds both.
 
     Args:
-        left: The left view, or the file with both views.
+        left: The left view, or the file with both views: of this disk, or by URL.
         right: The right view; None if `left` holds both.
         layout: What kind of file `left` is, a name in SOURCES. None recognises all of them but "side-by-side" and
             "top-bottom", which look like ordinary pictures.
@@ -87,28 +89,34 @@ def open_views(
         >>> views["name"], views["left"].shape, views["depth"]
         ('garden', torch.Size([3, 24, 32]), 8)
     """
-    left, right = as_path(left), None if right is None else as_path(right)
+    with local_copies(*([left] if right is None else [left, right])) as files:
+        views = _read(files[0], files[1] if right is not None else None, layout, limit_megapixels, recover_highlights)
+    return cast(Views, lay_along_rows(views, turn, swap))
+
+
+def _read(
+    left: Path, right: Path | None, layout: str | None, limit_megapixels: float, recover_highlights: bool
+) -> Views:
     if right is not None and layout is not None:
         raise PairError(
             f"{left} and {right} are two files, to which the layout {layout!r} does not apply; give one file, or leave "
             "the layout out."
         )
     if recover_highlights:
-        views = _recovering(left, right, layout)(left, limit_megapixels)
-    elif right is None:
-        views = _source_of(left, layout).read(left, limit_megapixels)
-    elif all(is_pixel(path, start_of(path)) for path in (left, right)):
-        views = read_pixel_pair(left, right, limit_megapixels)
-    else:
-        views = views_of(read_pair(left, right, limit_megapixels))
-    return cast(Views, lay_along_rows(views, turn, swap))
+        return _recovering(left, right, layout)(left, limit_megapixels)
+    if right is None:
+        return _source_of(left, layout).read(left, limit_megapixels)
+    if all(is_pixel(path, start_of(path)) for path in (left, right)):
+        return read_pixel_pair(left, right, limit_megapixels)
+    return views_of(read_pair(left, right, limit_megapixels))
 
 
-def usual_suffix(left: str | Path, layout: str | None = None) -> str:
+def usual_suffix(left: str | Location, layout: str | None = None) -> str:
     """The usual extension for pictures made from a file with these views: its own if it can be written, else .tif."""
-    kind = layout or _recognise(Path(left))
-    is_picture = kind not in SOURCES or SOURCES[kind].is_picture
-    return written_ending(suffix_of(left)) if is_picture else OTHERWISE
+    with local_copies(left) as (path,):
+        kind = layout or _recognise(path)
+        is_picture = kind not in SOURCES or SOURCES[kind].is_picture
+        return written_ending(suffix_of(path)) if is_picture else OTHERWISE
 
 
 def _source_of(path: Path, layout: str | None) -> Source:
