@@ -185,8 +185,9 @@ def test_damage_ends_in_one_sentence(tmp_path: Path, name: str) -> None:
             read(tmp_path, content.replace(words, b"free"))
     with pytest.raises(PictureError, match="is an animation"):
         read(tmp_path, content + b"\0\0\0\x08moov")
-    with pytest.raises(PictureError, match=r"a way that cannot be read \('j2k1'\); save it as"):
-        read(tmp_path, content.replace(b"av01", b"j2k1").replace(b"hvc1", b"j2k1"))
+    for words, told in ((b"j2k1", "j2k1"), (b"j\0k\n", r"j\\x00k\\n")):
+        with pytest.raises(PictureError, match=rf"a way that cannot be read \('{told}'\); save it as"):
+            read(tmp_path, content.replace(b"av01", words).replace(b"hvc1", words))
 
 
 def test_without_its_package_heif_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

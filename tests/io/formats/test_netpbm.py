@@ -3,7 +3,9 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from dualpix.errors import PictureError
 from dualpix.io import read_picture
 
 
@@ -32,3 +34,10 @@ def test_lines_that_end_as_in_texts_of_windows(tmp_path: Path, make) -> None:
     assert picture.notes == () and np.abs(picture.pixels.numpy().transpose(1, 2, 0) - levels / 255).max() < 1e-6
     path.write_bytes(b"P6\r\n48 40\r\n255\r" + levels.tobytes())  # the first sample may be anything
     assert np.abs(read_picture(path).pixels.numpy().transpose(1, 2, 0) - levels / 255).max() < 1e-6
+
+
+def test_a_size_that_no_file_has_is_told_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "a.pgm"
+    path.write_bytes(b"P5 2147483647 2147483647 65535\n\0\0")
+    with pytest.raises(PictureError, match=r"declares 2147483647 x 2147483647 pixels"):
+        read_picture(path)

@@ -91,8 +91,8 @@ def load_checked(file: BinaryIO, header: Header, codec: bytes) -> bytes:
             for part in parts_of(index, item)[item.kind == b"grid" :]:
                 left -= sum(length for _, length in part.extents)
                 if part.kind != codec:
-                    kind = part.kind.decode("ascii", "replace")
-                    refuse(file, f"stores its picture in a way that cannot be read ('{kind}'); save it as PNG or TIFF")
+                    kind = ascii(part.kind.decode("latin-1"))  # four bytes, of which any may be no letter
+                    refuse(file, f"stores its picture in a way that cannot be read ({kind}); save it as PNG or TIFF")
                 if left < 0 or not _is_as_told(part, content_of(data, part)):
                     raise ValueError("other sizes than in the index")
             if _area(item) > _area(index.picture):

@@ -28,8 +28,9 @@ def peek_netpbm(file: BinaryIO) -> Header:
     if kind in (2, 3):
         return replace(header, notes=(NO_END,) if _last_byte(file).isdigit() else ())
     end = end_of_samples(file, header)
-    file.seek(end)
     behind = length_of(file) - end
+    if behind > 0:  # an offset far behind the end may be more than the system can seek to
+        file.seek(end)
     is_odd = behind > 0 and not file.read(2).startswith(MARKS)  # otherwise the next picture follows
     return replace(header, notes=(f"holds {behind} bytes after its samples: they are ignored.",) if is_odd else ())
 
