@@ -83,7 +83,7 @@ def test_openvino_never_says_bf16_of_a_picture_in_fp32(
     """Whatever OpenVINO says of the processor, what it says of the compiled network counts."""
     found = pytest.importorskip("openvino", reason="the extra dualpix[openvino] is not installed")
     able = "BF16" in found.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-    monkeypatch.setattr(engines.openvino, "_has_bf16", lambda core: says)
+    monkeypatch.setattr(engines.openvino, "has_bf16", lambda core: says)
     if says and able:
         assert deblur_pair(pair(37, 53), network, engine="openvino", precision="bf16").plan.precision == "bf16"
     else:
