@@ -188,7 +188,7 @@ def test_what_processors_are_known_to_lack(
     machine: str, flags: str | None, lacks: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     facts = {"Features": "asimd"} if flags is None else {"flags": flags}
-    monkeypatch.setattr(rates, "_facts", lambda: facts)
+    monkeypatch.setattr(rates, "processor_facts", lambda: facts)
     monkeypatch.setattr(rates.platform, "machine", lambda: machine)
     monkeypatch.setattr(rates, "has_bf16", lambda: False)
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_fp16_supported", lambda: False)

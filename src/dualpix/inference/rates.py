@@ -128,7 +128,7 @@ def emulates(precision: str) -> bool:
 
 def lacks_vnni() -> bool:
     """Whether this processor, of the x86 family, is known to multiply integers of 8 bits without VNNI (or AMX)."""
-    flags = _facts().get("flags", "")
+    flags = processor_facts().get("flags", "")
     return bool(flags) and "vnni" not in flags
 
 
@@ -185,14 +185,14 @@ def _circumstances(about: dict[str, Any]) -> dict[str, Any]:
 
 def processor() -> str:
     """Return the model of the processor, and a hash of the list of its features."""
-    facts = _facts()
+    facts = processor_facts()
     if not facts:
         return f"{platform.machine()} {platform.processor()}"
     model = " ".join(facts.get(name, "") for name in ("model name", "cpu family", "model", "stepping"))
     return f"{model} {hashlib.sha256(facts.get('flags', '').encode()).hexdigest()[:16]}"
 
 
-def _facts() -> dict[str, str]:
+def processor_facts() -> dict[str, str]:
     """What Linux says of the first processor; nothing elsewhere."""
     try:
         lines = Path("/proc/cpuinfo").read_text().split("\n\n")[0].splitlines()

@@ -53,7 +53,7 @@ def _core() -> Any:
     """
     core = package("openvino", "openvino").Core()
     with _without_limits_of_onednn():
-        _has_bf16(core)  # The question is where OpenVINO reads the limits, once.
+        has_bf16(core)  # The question is where OpenVINO reads the limits, once.
     return core
 
 
@@ -93,7 +93,7 @@ class OpenvinoRunner:
         self.openvino = package("openvino", "openvino")
         self.device = torch.device("cpu")
         self._core = _core()
-        self.precision = precision_of(network, precision, _has_bf16(self._core))
+        self.precision = precision_of(network, precision, has_bf16(self._core))
         self.spec = spec_of(cast(nn.Module, network))
         self._guard = EngineGuard("OpenVINO", network)
         self._shape = graph_of(cast(nn.Module, network)).to("meta")
@@ -118,7 +118,7 @@ class OpenvinoRunner:
         while len(self._compiled) >= MOST_SHAPES:
             del self._compiled[next(iter(self._compiled))]
         # Layers that are not in 8 bits can be in 16 if features are normalised; in other networks errors grew tenfold.
-        is_normalised = isinstance(self._shape.network, mccnet_fast.MCCNetFast) and _has_bf16(self._core)
+        is_normalised = isinstance(self._shape.network, mccnet_fast.MCCNetFast) and has_bf16(self._core)
         is_half = self.precision == "bf16" or (self.precision == "int8" and is_normalised)
         run = self._compile_in("bf16" if is_half else "f32", height, width)
         # OpenVINO takes the precision as a hint, and passes over it in silence where the processor lacks that.
@@ -228,8 +228,8 @@ def _overflows(model: Any) -> bool:
     return any(len(data) and np.abs(data.astype(np.int16)).max() > WEIGHT_LEVELS for data in in_8_bits)
 
 
-def precision_of(network: Network, asked: str, has_bf16: bool) -> str:
-    """Return the precision in which a network is run, on a processor that has or lacks bf16 as OpenVINO sees it.
+def precision_of(network: Network, asked: str, has_it: bool) -> str:
+    """Return the precision in which a network is run, on a processor in which OpenVINO has bf16 or not (`has_it`).
 
     Raises:
         MachineError: It cannot be run in what was asked for.
@@ -246,11 +246,12 @@ def precision_of(network: Network, asked: str, has_bf16: bool) -> str:
         raise MachineError(f"{exported.path} holds no 8-bit weights; export it with {option('int8')}.")
     if asked == "auto":
         # What PyTorch gains by bf16, which was measured, says nothing about this engine.
-        return "bf16" if has_bf16 and planning.has_tiles() and not rates.switched_off() else "fp32"
-    if asked == "bf16" and not has_bf16:
+        return "bf16" if has_it and planning.has_tiles() and not rates.switched_off() else "fp32"
+    if asked == "bf16" and not has_it:
         raise MachineError(_NO_BF16)
     return asked
 
 
-def _has_bf16(core: Any) -> bool:
+def has_bf16(core: Any) -> bool:
+    """Whether OpenVINO says that it computes in bf16 on this processor."""
     return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")

@@ -13,6 +13,7 @@ from dualpix.errors import MachineError, option
 from dualpix.networks.export import layers
 from dualpix.networks.export.rounding import Convolution, pointwise
 from dualpix.networks.layers import blocks
+from dualpix.networks.layers.tracing import is_exporting
 from dualpix.networks.mccnet import model as mccnet
 from dualpix.networks.mccnet_fast import model as mccnet_fast
 from dualpix.networks.spec import spec_of
@@ -56,7 +57,7 @@ def _opaque(count: int) -> int:
     Otherwise that reasons for minutes about all sizes that depend on it, and forbids those that the sample does not
     have.
     """
-    if not torch.compiler.is_exporting():
+    if not is_exporting():
         return count
     hidden = torch.full((1,), count, dtype=torch.int64).item()
     torch._check(hidden >= 1)  # type: ignore[no-untyped-call]

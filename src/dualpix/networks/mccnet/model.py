@@ -43,6 +43,7 @@ from torch.nn import functional as F
 from dualpix.networks.arguments import Channels, Disparity, Slope
 from dualpix.networks.layers.blocks import Merge, Upsampling, convolution, he_initialise, leaky_pair
 from dualpix.networks.layers.correlation import correlate_rows, log_attention
+from dualpix.networks.layers.tracing import is_exporting
 from dualpix.networks.spec import NetworkSpec
 
 
@@ -151,7 +152,7 @@ class MCCNet(nn.Module):
     def _predict(self, left: Tensor, right: Tensor, width: int | None) -> Tensor:
         width = left.shape[-1] if width is None else width
         padding = (left.shape[-1] - width) // self.spec.size_multiple * self.spec.size_multiple
-        if not torch.compiler.is_exporting() and padding > 0:  # Graphs fill up to `size_multiple` at most.
+        if not is_exporting() and padding > 0:  # Graphs fill up to `size_multiple` at most.
             return F.pad(self._predict(left[..., :-padding], right[..., :-padding], width), (0, padding))
 
         views = torch.cat([left, right], dim=0 if self.correlation else 1)  # 2B 3 H W, or B 6 H W
