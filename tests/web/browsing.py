@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
@@ -22,13 +23,14 @@ class Browser:
         arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--hide-scrollbars"]
         arguments += [f"--window-size={size[0]},{size[1]}", *(["--force-dark-mode"] if dark else []), *more]
         options = {"args": arguments, "prefs": {"download.default_directory": str(folder)}}
-        wishes = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL"}}
+        wishes = {"goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"}}
         made = self.call("POST", "/session", {"capabilities": {"alwaysMatch": wishes}})
         self._session = f"/session/{made['sessionId']}"
         emulated = {"features": [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]}
         self.devtools("Emulation.setEmulatedMedia", emulated)
         phone = {"width": size[0], "height": size[1], "deviceScaleFactor": 1, "mobile": size[0] < 500}
         self.devtools("Emulation.setDeviceMetricsOverride", phone)
+        self.devtools("Emulation.setTouchEmulationEnabled", {"enabled": size[0] < 500})
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=120)
@@ -86,6 +88,30 @@ class Browser:
     def complaints(self) -> list[str]:
         """What the browser's console holds of warnings and errors, such as broken security rules."""
         return [entry["message"] for entry in self.call("POST", "/se/log", {"type": "browser"})]
+
+    def hosts(self) -> set[str]:
+        """All hosts that the page asked for anything since it was opened, by the browser's own network log."""
+        events = [
+            json.loads(entry["message"])["message"] for entry in self.call("POST", "/se/log", {"type": "performance"})
+        ]
+        sent = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+        return {urlsplit(address).netloc for address in sent if not address.startswith(("blob:", "data:", "chrome"))}
+
+    def touch(self, *steps: list[tuple[float, float]]) -> None:
+        """Fingers put down at the points of the first step, moved to those of the next ones, and taken away."""
+        for number, points in enumerate(steps):
+            fingers = [{"x": x, "y": y, "id": finger} for finger, (x, y) in enumerate(points)]
+            kind = "touchMove" if number else "touchStart"
+            self.devtools("Input.dispatchTouchEvent", {"type": kind, "touchPoints": fingers})
+        self.devtools("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+
+    def press(self, key: str, is_held: bool = False) -> None:
+        """Press a key wherever the focus is, and let it go unless it is held."""
+        steps = [{"type": "keyDown", "value": key}, *([] if is_held else [{"type": "keyUp", "value": key}])]
+        self.call("POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": steps}]})
+
+    def let_go(self) -> None:
+        self.call("DELETE", "/actions")
 
     def close(self) -> None:
         self.call("DELETE", "")

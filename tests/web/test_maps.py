@@ -1,6 +1,9 @@
 """Maps beside a result, distances, and masks of the user's own: files are the command line's, mistakes are told."""
 
 import base64
+import json
+import shutil
+import subprocess
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -13,9 +16,11 @@ import torch
 from asking import KIND, Client, Reply, multipart, pair_of, png
 from PIL import Image
 
+from dualpix.web.assets import page_files
 from dualpix.web.maps import FARTHEST_MM, coded_mm
 
 Command = Callable[..., tuple[int, str, str]]
+NODE = shutil.which("node")
 LENS = {"focus-distance": "2.1", "f-number": "1.8", "focal-length": "50", "sensor-width": "36", "rho": "0.4"}
 QUERY = "&".join(f"{name.replace('-', '_')}={value}" for name, value in LENS.items())
 KEEP = "-0.5..0.5"
@@ -89,6 +94,26 @@ def test_distances_to_look_at_keep_infinity() -> None:
     assert levels.shape == (3, 500, 300)
     millimetres = np.tensordot([65536, 256, 1], levels, 1)
     assert (millimetres[:, :150] == 70123).all() and (millimetres[:, 150:] == FARTHEST_MM).all()
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node")
+def test_the_page_reads_distances_as_they_were_coded(tmp_path: Path) -> None:
+    depth_m = torch.tensor([[[0.4321, 3.14159, 250.4, 16000.0, torch.inf, 0.0015]]], dtype=torch.float64)
+    levels = np.concatenate([np.round(255 * coded_mm(depth_m).numpy()), np.full((1, 1, 6), 255)])
+    for path, _, content in page_files():
+        if path.endswith(".js"):
+            (tmp_path / path.replace(".js", ".mjs")).write_text(content.decode().replace('.js"', '.mjs"'))
+    (tmp_path / "asking.mjs").write_text("""
+import { decodeMetres, distanceName } from "./distances.mjs";
+const metres = decodeMetres(JSON.parse(process.argv[2]));
+console.log(JSON.stringify([...metres].map((one) => [one, distanceName(one)])));
+""")
+    asked = json.dumps(levels.transpose(1, 2, 0).astype(int).flatten().tolist())
+    line = [str(NODE), "asking.mjs", asked]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
+    numbers, names = zip(*json.loads(done.stdout), strict=True)
+    assert numbers == (0.432, 3.142, 250.4, 16000.0, None, 0.002)  # JSON has no infinity
+    assert names == ("43 cm", "3.14 m", "250 m", "16000 m", "beyond what can be told", "0 cm")
 
 
 @pytest.mark.parametrize(

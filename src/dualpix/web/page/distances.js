@@ -64,17 +64,18 @@ export class Distances {
     hush();
     part("measure").disabled = true;
     this.#tell(null, "Measuring");
-    let map = null, words = "";
+    let map = null, words = "", remarks = "";
     try {
       const { told, notes, picture } = await backend.distances(job, this.optics);
       const { bytes, width, height } = await pixelsIn(picture);
       map = { width, height, metres: decodeMetres(bytes) };
-      words = [`${told.charAt(0).toUpperCase()}${told.slice(1)}.`, ...notes].join(" ");
+      words = `${told.charAt(0).toUpperCase()}${told.slice(1)}.`;
+      remarks = notes.join(" ");
     } catch (error) {
       if (turn === this.session.turn) complain(sentenceOf(error));
     }
     part("measure").disabled = false;
-    if (turn === this.session.turn) this.#tell(map, words);
+    if (turn === this.session.turn) this.#tell(map, words, remarks);
   }
 
   read(event) {
@@ -86,9 +87,10 @@ export class Distances {
     part("reading").textContent = distanceName(metres[row * width + column]);
   }
 
-  #tell(map, words) {
+  #tell(map, words, remarks = "") {
     this.#map = map;
     part("measured").textContent = words;
+    part("measurednotes").textContent = remarks;
     part("measuring").hidden = !map;
     part("reading").hidden = true;
   }

@@ -69,6 +69,7 @@ export class Intake {
     const name = files[0].name.replace(MARK, "").replace(/\.[^.]*$/, "") || "picture";
     this.cleared(endingFor(files[0]));
     show("pair");
+    part("verdict").focus();
     say("Reading the files");
     await this.session.begin(files, layout, name, (share) => bar(share, share < 1 ? "Uploading" : "Reading the views"));
   }

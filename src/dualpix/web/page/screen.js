@@ -7,6 +7,7 @@ const SECTIONS = ["welcome", "question", "pair", "result"];
 export const isShown = (id) => !part(id).hidden;
 
 export function show(id) {
+  if (!isShown(id)) scrollTo(0, 0);
   for (const other of SECTIONS) part(other).hidden = other !== id;
   part("again").hidden = id === "welcome";
 }

@@ -25,6 +25,7 @@ export class Viewer {
       picture.style.width = `${this.size.width}px`;
       picture.style.height = `${this.size.height}px`;
     }
+    this.stage.style.setProperty("--aspect", this.size.width / this.size.height);
     this.stage.classList.remove("empty");
     this.fit();
   }
