@@ -124,6 +124,7 @@ GUARDS |= {
     "test_private_members",
     "test_fuzz",
     "test_site",
+    "test_site_files",
 }
 
 

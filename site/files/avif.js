@@ -151,7 +151,8 @@ function* further(file) {
   for (const [number, item] of index.items) {
     const isPart = item.uses.has('thmb') || item.uses.has('auxl') || tiles.has(number);
     const isPicture = propertyOf(item, 'ispe') && item.kind !== 'tmap' && !item.hidden && !isPart;
-    if (number !== index.primary && isPicture) yield { name: file.name, bytes: withPrimary(file.bytes, index.place, number) };
+    if (number === index.primary || !isPicture) continue;
+    yield { name: file.name, bytes: withPrimary(file.bytes, index.place, number) };
   }
 }
 

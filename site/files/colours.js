@@ -12,7 +12,8 @@ const CURVE_STEPS = 4096;
 
 /** Adds a profile to the metadata where the file states its colour space in another way; gives notes on it, too. */
 export function tellColours(header, metadata, kind, file) {
-  const told = safely(() => kind.tellColours?.(file, header, metadata) ?? (metadata.icc ? null : toldByTags(header, metadata)));
+  const byTags = () => (metadata.icc ? null : toldByTags(header, metadata));
+  const told = safely(() => kind.tellColours?.(file, header, metadata) ?? byTags());
   const notes = [];
   let known = metadata;
   if (told) {

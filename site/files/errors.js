@@ -23,10 +23,12 @@ export class TooLongError extends DamageError {
 /**
  * @param {{name: string}} file
  * @param {string} what what is wrong with it and what to do, to follow its name
+ * @param {unknown} cause the error that it became known by
  * @returns {never}
  */
-export function refuse(file, what) {
-  throw new PictureError(`${file.name} ${what}.`.replace(/[\x00-\x1f\x7f]/g, '?')); // a damaged file may name its parts
+export function refuse(file, what, cause) {
+  const sentence = `${file.name} ${what}.`.replace(/[\x00-\x1f\x7f]/g, '?'); // a damaged file may name its parts
+  throw new PictureError(sentence, { cause });
 }
 
 /** For a file that ends before its pixels do. */

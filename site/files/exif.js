@@ -59,7 +59,8 @@ export function slice(block, offset, count) {
 }
 
 /** How long the parts of a directory are, which BigTIFF has longer. */
-export const measures = (block) => (block.big ? { counter: 8, entry: 20, field: 12 } : { counter: 2, entry: 12, field: 8 });
+export const measures = ({ big }) =>
+  big ? { counter: 8, entry: 20, field: 12 } : { counter: 2, entry: 12, field: 8 };
 
 /** How many entries the directory at `offset` has. */
 export function countEntries(block, offset) {
@@ -217,7 +218,8 @@ export function amend(stream, changes, leftOut = new Set()) {
   const begin = stream.length + padding.length;
   const behindAt = begin + 2 + 12 * (fields.size + changes.size) + 4;
   const made = pack(changes, little, behindAt - 2 - 12 * changes.size - 4);
-  [...changes.keys()].sort((a, b) => a - b).forEach((tag, i) => fields.set(tag, made.subarray(2 + 12 * i, 14 + 12 * i)));
+  const added = [...changes.keys()].sort((a, b) => a - b);
+  added.forEach((tag, i) => fields.set(tag, made.subarray(2 + 12 * i, 14 + 12 * i)));
   const sorted = [...fields].sort(([a], [b]) => a - b).map(([, field]) => field);
   const rest = made.subarray(2 + 12 * changes.size + 4);
   const head = joined(stream.subarray(0, 4), packed(little, 'I', begin));

@@ -51,8 +51,8 @@ function matrixOf(white, primaries) {
  *
  * @param {number[]} white chromaticity x and y of the white point (CIE 1931)
  * @param {number[]} primaries chromaticities x and y of red, green and blue
- * @param {number | Float64Array | null} curve from an encoded value to linear light: an exponent, or light in [0, 1] for
- *   evenly spaced values; null for the curve of sRGB
+ * @param {number | Float64Array | null} curve from an encoded value to linear light: an exponent, or light in [0, 1]
+ *   for evenly spaced values; null for the curve of sRGB
  * @param {boolean} grey whether it is for grey pictures rather than RGB
  * @returns {Uint8Array | null} null where the numbers describe no possible colour space
  */

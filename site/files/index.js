@@ -15,7 +15,8 @@
  *   Pair:
  *     left, right   H x W x 3 levels, interleaved RGB, rows from the top as they lie in the file (orientation is not
  *                   applied, so that rows stay rows of the sensor): Uint8Array, Uint16Array, or Float32Array in [0, 1]
- *                   for floating-point files and for PGM, PPM whose white is neither 255 nor 65535.
+ *                   for floating-point files, PGM and PPM whose white is neither 255 nor 65535, 10 and 12 bits of
+ *                   AVIF, and the files of Google's app for Pixel phones (TIME_left.pgm, TIME_right.pgm).
  *     white         255, 65535 or 1: a level divided by it is the value in [0, 1], display-encoded, that networks take.
  *     width, height in pixels, as stored.
  *     depth         8 or 16, bits of the result.
@@ -41,17 +42,17 @@
  *     metadata      as in Pair; null or left out for a bare picture. Profile, EXIF, XMP, IPTC, texts and density are
  *                   carried; size, thumbnail and the like are brought up to date, as on the command line.
  *     software      written as EXIF's Software, if given.
- *   format          'png', 'tiff' or 'jpeg' (quality 95, 4:4:4); `formatFor(pair)` is what the command line would choose.
+ *   format          'png', 'tiff' or 'jpeg' (quality 95, 4:4:4); `formatFor(pair)` is what the command line chooses.
  *   notes           a sentence for each part of the metadata that is left out.
  *   A picture of which only the orientation is known (no metadata else) is turned upright.
  *
- * outputOf(pair, { levels, planar, depth, software, strip }) -> a picture for `encode` that takes over from `pair` what a
- *   result does; `strip` leaves out all metadata and turns it upright.
+ * outputOf(pair, { levels, planar, depth, software, strip }) -> a picture for `encode` that takes over from `pair` what
+ *   a result does; `strip` leaves out all metadata and turns it upright.
  *
  * ACCEPT         for a file dialog; STEPS, COMMANDS: how to get two views out of a Canon Dual Pixel RAW, for the page.
  *
- * Everything that a photographer can put right throws PictureError or PairError, whose message is one sentence that says
- * what was given, what is accepted and what to do. Declared sizes are checked before anything is decoded.
+ * Everything that a photographer can put right throws PictureError or PairError, whose message is one sentence: what
+ * was given, what is accepted and what to do. Declared sizes are checked before anything is decoded.
  */
 
 export { PairError, PictureError } from './errors.js';

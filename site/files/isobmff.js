@@ -39,7 +39,8 @@ export function* boxes(data) {
 
 /**
  * The items of a file, by number, that of the picture to be shown, and where that number stands and how many bytes it
- * takes: {items, primary, picture, place}. An item has a `kind`, `mime`, `extents` ([at, length] in the file), `properties` ([{kind, body}]) and `uses` (numbers by kind of reference).
+ * takes: {items, primary, picture, place}. An item has a `kind`, `mime`, `extents` ([at, length] in the file),
+ * `properties` ([{kind, body}]) and `uses` (numbers by kind of reference).
  */
 export function indexOf(file) {
   const [begin, meta] = metaOf(file);

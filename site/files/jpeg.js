@@ -1,4 +1,4 @@
-/** JPEG: segments up to the scans (ITU-T T.81), in which programs keep metadata; an index of further pictures (.mpo). */
+/** JPEG: segments up to the scans (ITU-T T.81), in which programs keep metadata; an index of more pictures (.mpo). */
 
 import { LARGEST_BLOCK, checkLength, exactly, joined, latin1, ofLatin1, ofText, packed, startsWith, viewOf,
   without } from './bytes.js';
@@ -62,7 +62,8 @@ function readHeader(file) {
     if (OTHER_FRAMES.includes(segment.code)) refuse(file, 'is a lossless or hierarchical JPEG; save it as PNG or TIFF');
     if (FRAMES.includes(segment.code) && !header) {
       const view = viewOf(exactly(file, segment.at, 6));
-      const [bits, height, width, channels] = [view.getUint8(0), view.getUint16(1), view.getUint16(3), view.getUint8(5)];
+      const [bits, channels] = [view.getUint8(0), view.getUint8(5)];
+      const [height, width] = [view.getUint16(1), view.getUint16(3)];
       if (bits !== 8 || (channels !== 1 && channels !== 3)) {
         const what = channels === 4 ? 'in CMYK' : `of ${channels} channels of ${bits} bits`;
         refuse(file, `is a JPEG ${what}; save it as 8-bit RGB or as PNG`);
@@ -232,5 +233,6 @@ export const JPEG = {
   decode,
   readBlocks,
   further,
-  output: { ending: '.jpg', encode, embed, bits: [8], longestSide: LONGEST_SIDE_PX, takesDensity: true, takesText, fit },
+  output: { ending: '.jpg', encode, embed, bits: [8], longestSide: LONGEST_SIDE_PX, takesDensity: true, takesText,
+    fit },
 };

@@ -86,7 +86,10 @@ function layoutOf(data) {
     const restarts = [];
     const marker = nextMarker(data, at, scan ? restarts : null);
     if (!marker) return { ...layout, scans: [] };
-    if (scan) layout.scans.push({ begin: at, end: marker.begin, blocks: blocksOf(layout.frame, scan), interval, restarts });
+    if (scan) {
+      const blocks = blocksOf(layout.frame, scan);
+      layout.scans.push({ begin: at, end: marker.begin, blocks, interval, restarts });
+    }
     if (marker.code === END) return layout;
     const begin = marker.end + 2;
     const length = begin <= data.length ? (data[marker.end] << 8) | data[marker.end + 1] : 0;

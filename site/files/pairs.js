@@ -2,14 +2,15 @@
 
 import { same } from './bytes.js';
 import { PairError } from './errors.js';
+import { developed, isPixel } from './pixel_phone.js';
 import { LIMIT_MEGAPIXELS, MIN_SIDE_PX, countInWords, opened, picturesIn, read, readPicture } from './reading.js';
 
 const MARK = /^(.+)[_-](?:l|r|left|right)$/i;
 export const LAYOUTS = ['side-by-side', 'top-bottom'];
 
 /** Reads a pair; what it takes and gives is told in index.js. */
-export async function decode(files, { layout = null, limitMegapixels = LIMIT_MEGAPIXELS } = {}) {
-  const given = [...files];
+export async function decode(things, { layout = null, limitMegapixels = LIMIT_MEGAPIXELS } = {}) {
+  const given = [...things];
   if (given.length < 1 || given.length > 2) {
     throw new PairError(`${given.length} files were given; give the two views of one photograph, or one file of both.`);
   }
@@ -23,9 +24,11 @@ export async function decode(files, { layout = null, limitMegapixels = LIMIT_MEG
         'file, or leave the layout out.',
     );
   }
-  const left = await readPicture(given[0], { limitMegapixels });
-  const right = await readPicture(given[1], { limitMegapixels });
-  return pairOf(left, right, `${left.name} and ${right.name}`, nameOf(left.name));
+  const files = [await opened(given[0]), await opened(given[1])];
+  const left = await readPicture(files[0], { limitMegapixels });
+  const right = await readPicture(files[1], { limitMegapixels });
+  const pair = pairOf(left, right, `${left.name} and ${right.name}`, nameOf(left.name));
+  return files.every(isPixel) ? developed(pair) : pair;
 }
 
 /** A file's name without ending and side mark. */
@@ -42,8 +45,8 @@ async function ofOne(file, layout, limitMegapixels) {
   if (pictures.length === 2) return twoOf(file, pictures, limitMegapixels);
   if (pictures.length > 2) {
     throw new PairError(
-      `${file.name} holds ${countInWords(pictures.length)} pictures of one size, not two views; give two files, or say ` +
-        'how both lie in it.',
+      `${file.name} holds ${countInWords(pictures.length)} pictures of one size, not two views; give two files, or ` +
+        'say how both lie in it.',
     );
   }
   await readPicture(file, { limitMegapixels }); // says what is wrong with a file that is no picture at all

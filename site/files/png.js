@@ -1,6 +1,7 @@
 /** PNG: its header and pixels (PNG specification, third edition), unpacked no further than the header declares. */
 
-import { checkLength, deflated, exactly, inflated, joined, ofLatin1, packed, same, startsWith, viewOf } from './bytes.js';
+import { checkLength, deflated, exactly, inflated, joined, ofLatin1, packed, same, startsWith,
+  viewOf } from './bytes.js';
 import { DamageError, TooLongError, refuse, refuseCutShort } from './errors.js';
 import { MARK, chunk, chunks, contentOf, factsOf } from './png_chunks.js';
 import { embed, readBlocks, takesText, tellColours } from './png_metadata.js';

@@ -68,7 +68,8 @@ function paeth(raw, begin, length, step, above) {
 function spread(raw, begin, bits, levels, { row, samples, columns, across }) {
   const count = columns * samples;
   const isWhole = across === 1;
-  const place = (i) => (isWhole ? row * samples + i : (row + Math.floor(i / samples) * across) * samples + (i % samples));
+  const apart = (i) => (row + Math.floor(i / samples) * across) * samples + (i % samples);
+  const place = isWhole ? (i) => row * samples + i : apart;
   if (bits === 8 && isWhole) {
     levels.set(raw.subarray(begin, begin + count), row * samples);
   } else if (bits === 8) {

@@ -18,8 +18,9 @@ export async function opened(thing) {
   if (thing.size > LARGEST_FILE) refuse({ name }, 'is larger than 2 GB; export it again');
   try {
     return { name, bytes: new Uint8Array(await thing.arrayBuffer()) };
-  } catch {
-    throw new PictureError(`${name} cannot be read: it was moved or changed, or does not fit into memory; choose it again.`);
+  } catch (error) {
+    const what = 'cannot be read: it was moved or changed, or does not fit into memory; choose it again';
+    return refuse({ name }, what, error);
   }
 }
 
@@ -109,7 +110,7 @@ async function decodeSafely(kind, file, header) {
     if (error instanceof PictureError) throw error;
     if (isMemory(error)) refuse(file, `(${header.width} x ${header.height} pixels) does not fit into memory`);
     const reason = error instanceof DamageError ? error.message : 'its decoder fails';
-    throw new PictureError(`${file.name} is damaged or cut short (${reason}); copy or export it again.`, { cause: error });
+    return refuse(file, `is damaged or cut short (${reason}); copy or export it again`, error);
   }
   if (decoded.levels.length !== header.width * header.height * decoded.channels) {
     refuse(file, 'is damaged: its pixels are not what its header declares; copy or export it again');

@@ -187,11 +187,13 @@ async function encode({ levels, width, height, channels, depth, little }) {
   }
   const numbers = (...values) => ({ kind: blocks.LONG, value: packed(little, 'I'.repeat(values.length), ...values) });
   const shorts = (...values) => ({ kind: blocks.SHORT, value: packed(little, 'H'.repeat(values.length), ...values) });
+  const lengths = strips.filter((_, i) => i % 2 === 0).map((strip) => strip.length);
   const one = { kind: blocks.RATIONAL, value: packed(little, 'II', 1, 1) };
   const directory = new Map([
-    [256, numbers(width)], [257, numbers(height)], [258, shorts(...Array(channels).fill(depth))], [259, shorts(DEFLATE)],
-    [262, shorts(channels === 1 ? GREY : RGB)], [STRIP_OFFSETS, numbers(...offsetsOf(strips))], [277, shorts(channels)],
-    [278, numbers(rows)], [STRIP_LENGTHS, numbers(...strips.filter((_, i) => i % 2 === 0).map((strip) => strip.length))],
+    [256, numbers(width)], [257, numbers(height)], [258, shorts(...Array(channels).fill(depth))],
+    [259, shorts(DEFLATE)], [262, shorts(channels === 1 ? GREY : RGB)], [277, shorts(channels)],
+    [STRIP_OFFSETS, numbers(...offsetsOf(strips))],
+    [278, numbers(rows)], [STRIP_LENGTHS, numbers(...lengths)],
     [282, one], [283, one], [296, shorts(1)], [284, shorts(1)], [317, shorts(HORIZONTAL)],
   ]);
   const at = 8 + strips.reduce((sum, strip) => sum + strip.length, 0);

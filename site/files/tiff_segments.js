@@ -99,7 +99,8 @@ export function samplesOf(bytes, columns, samples, { bits, isFloat, little, pred
   const size = bits / 8;
   let isLittle = little;
   if (predictor === FLOATING) {
-    for (let at = 0; at < bytes.length; at += row * size) undoFloating(bytes.subarray(at, at + row * size), samples, size);
+    const whole = row * size;
+    for (let at = 0; at < bytes.length; at += whole) undoFloating(bytes.subarray(at, at + whole), samples, size);
     isLittle = false;
   }
   const numbers = isFloat ? floatsOf(bytes, bits, isLittle) : bits === 16 ? shortsOf(bytes, isLittle) : bytes;
@@ -116,7 +117,9 @@ function undoFloating(row, samples, size) {
   for (let i = samples; i < row.length; i++) row[i] += row[i - samples];
   const planes = row.slice();
   const count = row.length / size;
-  for (let i = 0; i < count; i++) for (let plane = 0; plane < size; plane++) row[i * size + plane] = planes[plane * count + i];
+  for (let i = 0; i < count; i++) {
+    for (let plane = 0; plane < size; plane++) row[i * size + plane] = planes[plane * count + i];
+  }
 }
 
 function shortsOf(bytes, little) {

@@ -16,7 +16,8 @@ const [GOOGLE, APPLE] = ['http://ns.google.com/photos/', 'http://ns.apple.com/']
 // XMP namespaces that only describe what is attached to the picture in its file: gain maps, depth maps, films, sounds.
 const ATTACHMENTS = [
   'http://ns.adobe.com/hdr-gain-map/',
-  ...['1.0/container/', 'dd/1.0/', '1.0/depthmap/', '1.0/image/', '1.0/audio/', '1.0/focus/'].map((end) => GOOGLE + end),
+  ...['1.0/container/', 'dd/1.0/', '1.0/depthmap/', '1.0/image/', '1.0/audio/', '1.0/focus/'].map(
+    (end) => GOOGLE + end),
   ...['HDRGainMap/', 'HDRToneMap/', 'depthData/', 'depthBlurEffect/', 'pixeldatainfo/', 'portraitEffectsMatte/',
     'semanticSegmentationMatte/'].map((end) => APPLE + end),
 ];
@@ -29,7 +30,8 @@ const STORED = ['BitsPerSample', 'Compression', 'PhotometricInterpretation', 'Sa
 // The same as tags of EXIF's main directory, which are needed in TIFF files only.
 const STORED_TAGS = [258, 259, 262, 273, 277, 278, 279, 284, 530];
 
-const NO_ATTACHMENTS = 'XMP described a gain map, a depth map, a film or a sound in the file, which is not carried over';
+const NO_ATTACHMENTS =
+  'XMP described a gain map, a depth map, a film or a sound in the file, which is not carried over';
 const NO_THUMBNAIL = 'The thumbnail showed the blurred view: it is left out.';
 
 const isAttachment = (name) =>

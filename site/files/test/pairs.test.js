@@ -12,7 +12,8 @@ for (const [name, told] of Object.entries(expected('pairs'))) {
     if (told.error) {
       await assert.rejects(decode(files, { layout: told.layout }), (error) => {
         assert.ok(error instanceof PairError || error instanceof PictureError, error.stack);
-        assert.ok(error.message.endsWith('.') && told.files.some((file) => error.message.includes(file)), error.message);
+        assert.ok(told.files.some((file) => error.message.includes(file)), error.message);
+        assert.ok(error.message.endsWith('.'), error.message);
         return true;
       });
       return;
@@ -21,7 +22,9 @@ for (const [name, told] of Object.entries(expected('pairs'))) {
     for (const what of ['name', 'depth', 'grey']) assert.equal(pair[what], told[what], what);
     assert.deepEqual(pair.notes, told.notes);
     for (const side of ['left', 'right']) {
-      assert.equal(differences(pair[side], pair.white, valuesOf(`pairs/${name}/${side}`)).count, 0, side);
+      const { count, largest } = differences(pair[side], pair.white, valuesOf(`pairs/${name}/${side}`));
+      if (name.startsWith('pixel')) assert.ok(largest < 1e-5, `${largest}`); // a curve, by other libraries
+      else assert.equal(count, 0, side);
     }
   });
 }
@@ -36,7 +39,8 @@ test('no file, three files, and a layout that there is not', { skip }, async () 
 test('a planar result of floats is written as its levels are, without metadata upright', { skip }, async () => {
   const pair = await decode(['garden_L.png', 'garden_R.png'].map((name) => fileOf(name, 'pairs/two-png')));
   const count = pair.width * pair.height;
-  const planar = Float32Array.from({ length: 3 * count }, (_, i) => pair.left[3 * (i % count) + Math.floor(i / count)] / 65535);
+  const at = (i) => 3 * (i % count) + Math.floor(i / count);
+  const planar = Float32Array.from({ length: 3 * count }, (_, i) => pair.left[at(i)] / 65535);
   const result = outputOf({ ...pair, orientation: 6 }, { levels: planar, planar: true, strip: true });
   const file = await encode(result, formatFor(pair));
   assert.equal(file.ending, '.png');

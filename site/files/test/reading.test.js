@@ -1,4 +1,4 @@
-/** Every kind of file gives what `dualpix.io` reads from it in Python: the same levels, metadata, notes and refusals. */
+/** Every kind of file gives what `dualpix.io` reads from it in Python: the same levels, metadata and notes. */
 
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';

@@ -12,7 +12,8 @@ import { PictureError, encode, readPicture } from '../index.js';
 const [folder, out] = process.argv.slice(2);
 const LEFT_OUT = /^tiff-|\.(f32|json)$/; // many that differ only in how their pixels lie in the file
 const notes = {};
-for (const name of readdirSync(folder).filter((one) => !LEFT_OUT.test(one))) {
+const files = readdirSync(folder, { withFileTypes: true }).filter((one) => one.isFile() && !LEFT_OUT.test(one.name));
+for (const { name } of files) {
   try {
     const picture = await readPicture({ name, bytes: new Uint8Array(readFileSync(join(folder, name))) });
     for (const format of ['png', 'tiff', 'jpeg']) {

@@ -9,10 +9,10 @@ import imagecodecs
 import numpy as np
 import tifffile
 from PIL import Image
-from picture_files import by_pillow, png, smooth, tiff, tiff_by_library
 
 from dualpix.errors import DualpixError
 from dualpix.pairs import open_views
+from picture_files import by_pillow, png, smooth, tiff, tiff_by_library
 
 
 def adobe_rgb() -> bytes:
@@ -29,6 +29,12 @@ def stacked(*levels: np.ndarray, order: str = "<", **options: Any) -> bytes:
     return buffer.getvalue()
 
 
+def pixel_phone(levels: np.ndarray, seed: int = 0) -> bytes:
+    """As Google's app writes a view: grey, with a header in one line."""
+    grey = levels[:, :, 0] ^ np.uint16(seed)
+    return b"P5 %d %d 65535 " % grey.shape[::-1] + grey.astype(">u2").tobytes()
+
+
 def pairs() -> dict[str, tuple[dict[str, bytes], str | None]]:
     """Files that are, or are not, the two views of one photograph, and the layout they are read with."""
     a, b, c = (smooth(np.uint16) // (1 + share) for share in range(3))
@@ -39,7 +45,13 @@ def pairs() -> dict[str, tuple[dict[str, bytes], str | None]]:
     ppm = [b"P6 48 40 255\n" + levels.tobytes() for levels in (a8, b8)]
     turned = tiff(b, tags={274: 6})
     profiled = tiff_by_library(b, iccprofile=adobe_rgb())
+    phone = {side: pixel_phone(levels) for side, levels in (("left", a), ("right", b))}
     return {
+        "pixel": ({f"2020_{side}.pgm": content for side, content in phone.items()}, None),
+        "pixel-flat": (
+            {f"2020_{side}.pgm": pixel_phone(c[:18], seed) for seed, side in enumerate(("left", "right"))},
+            None,
+        ),
         "two-png": ({"garden_L.png": png(a), "garden_R.png": png(b)}, None),
         "two-tiff": ({"a-left.tif": tiff(a), "a-right.tif": turned}, None),
         "two-mixed": ({"a.tif": tiff(a), "b.png": png(b)}, None),

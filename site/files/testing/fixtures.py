@@ -2,9 +2,9 @@
 
     python site/files/testing/fixtures.py FOLDER [NUMBER]
 
-FOLDER gets the files, `expected.json` with what `dualpix.io` says of each, and their levels as `NAME.f32`; FOLDER/broken
-gets files that were broken at random, of which nothing is known but that reading them must end well: as many of each kind
-as a second argument says.
+FOLDER gets the files, `expected.json` with what `dualpix.io` says of each, and their levels as `NAME.f32`.
+FOLDER/broken gets files that were broken at random, of which nothing is known but that reading them must end well: as
+many of each kind as a second argument says. FOLDER/pairs gets what `fixture_pairs.py` makes.
 """
 
 import hashlib
@@ -20,20 +20,19 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
-import tifffile
 from PIL import Image, ImageCms
 
 ROOT = Path(__file__).parents[3]
 sys.path += [str(ROOT / "tests"), str(ROOT / "benchmarks"), str(Path(__file__).parent)]
 
-from camera_exif import exif, focus_range, ratio, short  # noqa: E402
-from fuzzing.files import FILES  # noqa: E402
-from fuzzing.mutations import mutate  # noqa: E402
 from fixture_pairs import adobe_rgb, write_pairs  # noqa: E402
-from picture_files import by_pillow, chunk, every_kind, png, smooth, tiff, tiff_by_library  # noqa: E402
 
+from camera_exif import exif, focus_range, ratio, short  # noqa: E402
 from dualpix.errors import DualpixError  # noqa: E402
 from dualpix.io import read_picture  # noqa: E402
+from fuzzing.files import FILES  # noqa: E402
+from fuzzing.mutations import mutate  # noqa: E402
+from picture_files import by_pillow, chunk, every_kind, png, smooth, tiff, tiff_by_library  # noqa: E402
 
 XMP = b"""<?xpacket begin='' id='W5M0MpCehiHzreSzNTczkc9d'?><x:xmpmeta xmlns:x="adobe:ns:meta/">
 <rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""
@@ -78,7 +77,9 @@ def adam7(levels: np.ndarray) -> bytes:
         part = levels[top::down, left::across]
         raw = part.astype(part.dtype.newbyteorder(">")).reshape(len(part), -1).view(np.uint8).astype(int)
         rows += b"".join(filtered(raw, y, step, y % 5) for y in range(len(raw)))
-    head = struct.pack(">IIBBBBB", width, height, 8 * levels.dtype.itemsize, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 1)
+    head = struct.pack(
+        ">IIBBBBB", width, height, 8 * levels.dtype.itemsize, {1: 0, 2: 4, 3: 2, 4: 6}[channels], 0, 0, 1
+    )
     body = zlib.compress(rows)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", body) + chunk(b"IEND", b"")
 
@@ -112,7 +113,9 @@ def tiffs() -> dict[str, bytes]:
         made[f"tiff-{name}{'-planes' if planes else ''}.tif"] = tiff_by_library(levels, **options)
     big = {"bigtiff": True, "compression": "lzw", "predictor": True, "byteorder": ">"}
     made["tiff-big.tif"] = tiff_by_library(smooth(np.uint16), **big)
-    made["tiff-grey-alpha.tif"] = tiff_by_library(smooth(np.uint16)[:, :, :2].copy(), photometric="minisblack", extrasamples=[2], planarconfig="contig")
+    made["tiff-grey-alpha.tif"] = tiff_by_library(
+        smooth(np.uint16)[:, :, :2].copy(), photometric="minisblack", extrasamples=[2], planarconfig="contig"
+    )
     for kind in (np.float16, np.float32, np.float64):
         levels = (smooth(np.uint16) / 65535).astype(kind)
         made[f"tiff-{np.dtype(kind).name}.tif"] = tiff_by_library(levels)
@@ -166,8 +169,15 @@ def noted() -> dict[str, bytes]:
         made[f"camera-{name}.webp"] = by_pillow(levels, "WEBP", exif=block, icc_profile=srgb(), xmp=XMP)
         extra = chunk(b"eXIf", block) + chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP)
         extra += chunk(b"tEXt", b"Title\0A title") + chunk(b"iTXt", b"Author\0\0\0de\0Autor\0" + "Größe".encode())
-        made[f"camera-{name}.png"] = png(smooth(np.uint16), extra + chunk(b"pHYs", struct.pack(">IIB", 11811, 11811, 1)))
-        tags: dict[str, Any] = {"byteorder": order, "resolution": (240, 240), "resolutionunit": 2, "iccprofile": adobe_rgb()}
+        made[f"camera-{name}.png"] = png(
+            smooth(np.uint16), extra + chunk(b"pHYs", struct.pack(">IIB", 11811, 11811, 1))
+        )
+        tags: dict[str, Any] = {
+            "byteorder": order,
+            "resolution": (240, 240),
+            "resolutionunit": 2,
+            "iccprofile": adobe_rgb(),
+        }
         extras = [(700, 1, len(XMP), XMP, True), (34377, 7, len(RESOURCES), RESOURCES, True)]
         extras += [(271, 2, 6, "Canon", True), (274, 3, 1, 8, True), (315, 2, 4, "Ann", True)]
         made[f"camera-{name}.tif"] = tiff_by_library(smooth(np.uint16), extratags=extras, **tags)
@@ -203,8 +213,13 @@ def avifs() -> dict[str, bytes]:
         made[f"avif-{bits}.avif"] = bytes(imagecodecs.avif_encode(levels, level=95, bitspersample=bits))
     made["avif-grey.avif"] = bytes(imagecodecs.avif_encode(smooth()[:, :, 0].copy(), level=95))
     clear = Image.fromarray(np.dstack([smooth(), smooth()[:, :, :1]]))
-    for name, picture, more in (("noted", Image.fromarray(smooth()), {"icc_profile": adobe_rgb(), "xmp": XMP}),
-                                ("420", Image.fromarray(smooth()), {"subsampling": "4:2:0"}), ("clear", clear, {})):  # fmt: skip
+    whole = Image.fromarray(smooth())
+    kinds: dict[str, tuple[Image.Image, dict[str, Any]]] = {
+        "noted": (whole, {"icc_profile": adobe_rgb(), "xmp": XMP}),
+        "420": (whole, {"subsampling": "4:2:0"}),
+        "clear": (clear, {}),
+    }
+    for name, (picture, more) in kinds.items():
         buffer = io.BytesIO()
         picture.save(buffer, "AVIF", exif=camera_exif(), **more)
         made[f"avif-{name}.avif"] = buffer.getvalue()
@@ -238,15 +253,21 @@ def damaged() -> dict[str, bytes]:
         made[f"absurd-{side}.png"] = png(deep)[:8] + chunk(b"IHDR", head) + png(deep)[33:]
         made[f"absurd-{side}.tif"] = tiff(deep, tags={256: side, 257: side})
         made[f"absurd-{side}.pgm"] = b"P5 %d %d 65535\n" % (side, side) + bytes(99)
-    head = struct.pack(">IIBBBBB", 10000, 19000, 16, 2, 0, 0, 0)
-    made["empty-190.png"] = png(deep)[:8] + chunk(b"IHDR", head) + png(deep)[33:]
-    zeros = zlib.compress(bytes(2**28), 9)
+    head = struct.pack(">IIBBBBB", 8000, 8000, 16, 2, 0, 0, 0)
+    made["empty-64.png"] = png(deep)[:8] + chunk(b"IHDR", head) + png(deep)[33:]
+    zeros = zlib.compress(bytes(2**26))
     made["bomb.png"] = png(deep)[:33] + chunk(b"IDAT", zeros) + chunk(b"IEND", b"")
     made["bomb-profile.png"] = png(deep, chunk(b"iCCP", b"x\0\0" + zeros))
     made["bomb.tif"] = tiff(deep, tags={259: 8})[: -deep.nbytes] + zeros
     made["small.png"], made["empty.png"] = png(smooth(height=12, width=200)), b""
-    for name, content in {"psd": b"8BPS\0\1" + bytes(40), "gif": b"GIF89a" + bytes(40), "bmp": b"BM" + bytes(60),
-                          "mp4": b"\0\0\0\x20ftypisom" + bytes(40), "txt": b"These are words, not a picture.\n"}.items():  # fmt: skip
+    strangers = {
+        "psd": b"8BPS\0\1" + bytes(40),
+        "gif": b"GIF89a" + bytes(40),
+        "bmp": b"BM" + bytes(60),
+        "mp4": b"\0\0\0\x20ftypisom" + bytes(40),
+        "txt": b"These are words, not a picture.\n",
+    }
+    for name, content in strangers.items():
         made[f"stranger.{name}"] = content
     return made
 
@@ -284,7 +305,7 @@ def break_files(folder: Path, number: int) -> None:
             (folder / f"{kind}-{count}{file.ending}").write_bytes(broken)
 
 
-def main(folder: Path, number: int = 12) -> None:
+def main(folder: Path, number: int = 5) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     expected = {}
     for name, content in files().items():
