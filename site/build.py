@@ -65,7 +65,9 @@ def build() -> None:
         raise SystemExit("The packages of the page are missing; run: make site (it needs Node and, once, a network).")
     shutil.rmtree(OUT, ignore_errors=True)
     if DOCS.is_dir():
-        shutil.copytree(DOCS, OUT)
+        shutil.copytree(DOCS, OUT, ignore=shutil.ignore_patterns(".*"))
+    OUT.mkdir(exist_ok=True)
+    (OUT / ".nojekyll").touch()  # or GitHub's pages leave out folders that begin with an underscore
     for path, _, content in page_files("local", READ_HERE):
         write(path, _page(content) if path == "index.html" else content)
     copy_scripts()
