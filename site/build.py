@@ -45,9 +45,8 @@ HEAD = f"""<meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <link rel="manifest" href="manifest.webmanifest">
 <link rel="apple-touch-icon" href="icon-192.png">
 </head>"""
-FOOT = """<footer class="fine"><a href="../index.html">Documentation</a> ·
-<a href="about.html">About and licences</a></footer>
-</body>"""
+FOOT = """<p class="fine"><a href="../index.html">Documentation</a> · <a href="about.html">About and licences</a></p>
+</main>"""
 
 READ_HERE = {
     "pictures": ".png,.tif,.tiff,.jpg,.jpeg,.webp,.avif,.pgm,.ppm,.pnm",
@@ -83,7 +82,7 @@ def write(path: str, content: bytes) -> None:
 
 
 def _page(content: bytes) -> bytes:
-    return content.decode().replace("</head>", HEAD).replace("</body>", FOOT).encode()
+    return content.decode().replace("</head>", HEAD).replace("</main>", FOOT).encode()
 
 
 def copy_scripts() -> None:
