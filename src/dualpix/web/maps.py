@@ -19,7 +19,7 @@ from dualpix.inference.options import DeblurOptions
 from dualpix.io import Metadata, write_picture
 from dualpix.pairs import Views, restore_orientation
 from dualpix.pairs.turning import lay_like
-from dualpix.web.planes import PICTURE_PX, Part, matte_of
+from dualpix.web.planes import PICTURE_PX, SharpPart, matte_of
 from dualpix.weights.checkpoint import Checkpoint
 
 FOUND, REFINED = "found.npy", "refined.npy"
@@ -31,7 +31,7 @@ OpticsGiven = Mapping[str, float | None]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class WantedMap:
     """A map that is asked for.
 
     Args:
@@ -44,11 +44,11 @@ class Wanted:
     kind: str
     suffix: str
     optics: OpticsGiven = field(default_factory=dict)
-    part: Part | None = None
+    part: SharpPart | None = None
 
 
 def make_map(
-    folder: Path, path: Path, picture: Tensor, views: Views, metadata: Metadata, wanted: Wanted,
+    folder: Path, path: Path, picture: Tensor, views: Views, metadata: Metadata, wanted: WantedMap,
     checkpoint: Checkpoint, options: DeblurOptions,
 ) -> None:  # fmt: skip
     """Write a map into the file `path`.

@@ -11,8 +11,8 @@ from dualpix.inference.kept import parse_kept
 from dualpix.inference.optics import check_given
 from dualpix.web.http_errors import HttpError
 from dualpix.web.job import DONE, Job
-from dualpix.web.maps import KINDS, OpticsGiven, Wanted
-from dualpix.web.planes import PLANES, Part
+from dualpix.web.maps import KINDS, OpticsGiven, WantedMap
+from dualpix.web.planes import PLANES, SharpPart
 from dualpix.web.refocusing import Focus, Refocusable
 
 DOWNLOADS = {"png": ".png", "tif": ".tif", "jpg": ".jpg"}
@@ -44,7 +44,7 @@ def file_of(query: Mapping[str, str]) -> tuple[str, int, float]:
     raise HttpError(400, "The strength must be a number from 0, as taken, to 1, all of the result.")
 
 
-def part_of(query: Mapping[str, str], job: Job) -> Part | None:
+def part_of(query: Mapping[str, str], job: Job) -> SharpPart | None:
     """Return what part alone is to be sharp, if that is asked for.
 
     Raises:
@@ -56,7 +56,7 @@ def part_of(query: Mapping[str, str], job: Job) -> Part | None:
     if mask is not None:
         if job.mask is None or mask != str(job.masks):
             raise HttpError(409, "There is no such mask; send one first, and give its number.")
-        return Part(mask=job.mask)
+        return SharpPart(mask=job.mask)
     if keep is None:
         return None
     try:
@@ -65,7 +65,7 @@ def part_of(query: Mapping[str, str], job: Job) -> Part | None:
         raise HttpError(400, str(error)) from None
     if job.state == DONE and not (job.upload.folder / PLANES).exists():
         raise HttpError(409, "These weights give no disparity, so no part of the picture can be chosen by it.")
-    return Part(keep[:LONGEST])
+    return SharpPart(keep[:LONGEST])
 
 
 def optics_of(query: Mapping[str, str]) -> OpticsGiven:
@@ -79,7 +79,7 @@ def optics_of(query: Mapping[str, str]) -> OpticsGiven:
     return given
 
 
-def map_of(kind: str, query: Mapping[str, str], job: Job) -> Wanted:
+def map_of(kind: str, query: Mapping[str, str], job: Job) -> WantedMap:
     """Return which map a request asks for.
 
     Raises:
@@ -96,7 +96,7 @@ def map_of(kind: str, query: Mapping[str, str], job: Job) -> Wanted:
     part = part_of(query, job) if kind == "mask" else None
     if kind == "mask" and part is None:
         raise HttpError(400, "There is a mask only where a part is made sharp; give keep or mask.")
-    return Wanted(KINDS[kind], suffix, optics_of(query) if kind == "metres" else {}, part)
+    return WantedMap(KINDS[kind], suffix, optics_of(query) if kind == "metres" else {}, part)
 
 
 def _field_name(name: str, value: str | None) -> str:

@@ -29,8 +29,8 @@ from dualpix.pairs import Views, inspection_of, open_views, restore_orientation
 from dualpix.pairs.inspect import Inspected, disparity_picture, scale_px
 from dualpix.pairs.sample import mean_view
 from dualpix.pairs.sources import BOTH_VIEWS
-from dualpix.web.maps import OpticsGiven, Wanted, make_map, show_distances
-from dualpix.web.planes import Part, keep_blur, keep_planes
+from dualpix.web.maps import OpticsGiven, WantedMap, make_map, show_distances
+from dualpix.web.planes import SharpPart, keep_blur, keep_planes
 from dualpix.web.refocusing import SCENE, Focus, Refocusable, find_scene, refocused, sweep
 from dualpix.weights.checkpoint import Checkpoint
 
@@ -177,7 +177,7 @@ def deblur(
 
 
 def render(
-    upload: Upload, checked: Checked, suffix: str, depth: int, strength: float, part: Part | None = None
+    upload: Upload, checked: Checked, suffix: str, depth: int, strength: float, part: SharpPart | None = None
 ) -> Path:
     """Write the result as a picture file, and return its path.
 
@@ -197,7 +197,7 @@ def render(
 
 
 def render_map(
-    upload: Upload, checked: Checked, wanted: Wanted, checkpoint: Checkpoint, options: DeblurOptions
+    upload: Upload, checked: Checked, wanted: WantedMap, checkpoint: Checkpoint, options: DeblurOptions
 ) -> Path:
     """Write a map beside the result, and return its path. Raises as `make_map` does."""
     path, views = _new_path(upload, wanted.suffix), upload.open()

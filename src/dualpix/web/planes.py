@@ -25,7 +25,7 @@ ZERO_LEVEL, LEVELS_PER_PX = 32768, 512
 
 
 @dataclass(frozen=True)
-class Part:
+class SharpPart:
     """What is made sharp where not everything is: one of both is given.
 
     Args:
@@ -71,7 +71,7 @@ def planes_of(folder: Path) -> Planes | None:
     return Planes(both[:1], both[1:])
 
 
-def keep_blur(folder: Path, picture: Tensor, views: Views, part: Part) -> Tensor:
+def keep_blur(folder: Path, picture: Tensor, views: Views, part: SharpPart) -> Tensor:
     """The result `picture`, lying as the files do, with only `part` sharp: as `deblur(keep_blur=..., mask=...)` has it.
 
     Raises as `matte_of` does.
@@ -81,7 +81,7 @@ def keep_blur(folder: Path, picture: Tensor, views: Views, part: Part) -> Tensor
     return restore_orientation(selective.join(sharp, views["left"], views["right"], matte, planes_of(folder)), views)
 
 
-def matte_of(folder: Path, sharp: Tensor, views: Views, part: Part) -> Tensor:
+def matte_of(folder: Path, sharp: Tensor, views: Views, part: SharpPart) -> Tensor:
     """What is made sharp, 1 H W along the rows; `sharp` is the result, 3 H W, along the rows too.
 
     Raises:
