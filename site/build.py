@@ -45,9 +45,8 @@ HEAD = f"""<meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <link rel="manifest" href="manifest.webmanifest">
 <link rel="apple-touch-icon" href="icon-192.png">
 </head>"""
-FOOT = """<footer class="fine"><a href="../index.html">Documentation</a> ·
-<a href="about.html">About and licences</a></footer>
-</body>"""
+FOOT = """<p class="fine"><a href="../index.html">Documentation</a> · <a href="about.html">About and licences</a></p>
+</main>"""
 
 READ_HERE = {
     "pictures": ".png,.tif,.tiff,.jpg,.jpeg,.webp,.avif,.pgm,.ppm,.pnm",
@@ -65,7 +64,9 @@ def build() -> None:
         raise SystemExit("The packages of the page are missing; run: make site (it needs Node and, once, a network).")
     shutil.rmtree(OUT, ignore_errors=True)
     if DOCS.is_dir():
-        shutil.copytree(DOCS, OUT)
+        shutil.copytree(DOCS, OUT, ignore=shutil.ignore_patterns(".*"))
+    OUT.mkdir(exist_ok=True)
+    (OUT / ".nojekyll").touch()  # or GitHub's pages leave out folders that begin with an underscore
     for path, _, content in page_files("local", READ_HERE):
         write(path, _page(content) if path == "index.html" else content)
     copy_scripts()
@@ -81,7 +82,7 @@ def write(path: str, content: bytes) -> None:
 
 
 def _page(content: bytes) -> bytes:
-    return content.decode().replace("</head>", HEAD).replace("</body>", FOOT).encode()
+    return content.decode().replace("</head>", HEAD).replace("</main>", FOOT).encode()
 
 
 def copy_scripts() -> None:

@@ -3,6 +3,7 @@
 import { ComputeError } from "./errors.js";
 
 const MOST_EXTRA = 0.25;
+const MOST_ROWS = 3; // times the picture's: where bands are so low that more are computed, more memory is better
 const roundUp = (number, multiple) => Math.ceil(number / multiple) * multiple;
 
 // `height` rows in bands [first, last + 1] of `rows` rows, rounded up to a multiple of `multiple`.
@@ -40,14 +41,15 @@ export function chooseBands(height, multiple, reach, cost, limit, comfort) {
   return chosen;
 }
 
-// Bands for a picture within the first of `limits` that suffices; a ComputeError if none does.
+// Bands for a picture within the first of `limits`, in bytes, that suffices without computing most rows many times; a ComputeError if none does.
 export function planBands(width, height, manifest, fixed, limits) {
   const { size_multiple: multiple, receptive_radius_px: reach, bytes_per_px: each } = manifest;
   const cost = { fixed, row: each * roundUp(width, multiple) };
-  for (const limit of limits) {
-    const bands = chooseBands(height, multiple, reach, cost, limit, limit);
-    if (bands) return bands;
-  }
+  const found = limits.map((limit) => chooseBands(height, multiple, reach, cost, limit, limit)).filter(Boolean);
+  const computed = (bands) =>
+    bands.map((band) => around(band, height, multiple, reach)).reduce((rows, [first, last]) => rows + last - first, 0);
+  const chosen = found.find((bands) => computed(bands) <= MOST_ROWS * height) ?? found.at(-1);
+  if (chosen) return chosen;
   const most = (Math.max(...limits) / 1e9).toFixed(1);
   throw new ComputeError(
     `This picture of ${width} × ${height} pixels needs more than the ${most} GB of memory that a page may` +

@@ -6,7 +6,7 @@ import { blank, rowsOf } from "./picture.js";
 const MB = 1e6,
   GB = 1e9;
 // Of memory, in bytes: what should suffice, and what is used where it does not.
-export const LIMITS = { desktop: [1 * GB, 2 * GB], phone: [400 * MB, 1 * GB] };
+export const LIMITS = { desktop: [1 * GB, 2 * GB, 3 * GB], phone: [400 * MB, 1 * GB, 1.5 * GB] };
 const ENGINE_BYTES = 90 * MB; // the engine with the weights
 
 export class Network {
