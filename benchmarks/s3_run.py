@@ -129,7 +129,7 @@ def main() -> None:
                 times["bucket"].append(run(BUCKET / "pairs", BUCKET / f"out{turn}", opened))
             for where, taken in times.items():
                 clock, cpu = (min(pair[at] for pair in taken) / asked.pairs for at in (0, 1))
-                print(f"{where}: {1000 * clock:.1f} ms a pair, {1000 * cpu:.1f} ms of processor")
+                print(f"{where}: {1000 * clock:.1f} ms a pair, {1000 * cpu:.1f} ms of processor", flush=True)
             print("a pair:", {kind: round(count / 2 / asked.pairs, 2) for kind, count in sorted(found.items())})
             print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB", flush=True)
             right = {path.name: path.read_bytes() for path in (folder / "first").glob("*.png")}
