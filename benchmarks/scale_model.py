@@ -95,7 +95,8 @@ def table(count: float, prices: argparse.Namespace) -> None:
         line = (
             f"{count:.0e} x {megapixels} MP: {hours:.3g} core hours, {terabytes:.3g} TB moved, {count * PUTS:.3g} PUT,"
         )
-        line += f" {asked:.3g} GET and HEAD, {count * (LISTS + 3 / LISTED):.3g} LIST; lists of jobs {count * JOB_BYTES / 1e9:.3g} GB"
+        line += f" {asked:.3g} GET and HEAD, {count * (LISTS + 3 / LISTED):.3g} LIST;"
+        line += f" lists of jobs {count * JOB_BYTES / 1e9:.3g} GB"
         known = (prices.core_hour, prices.put, prices.get, prices.gigabyte)
         if None not in known:
             cost = hours * known[0] + count * (PUTS + LISTS + 3 / LISTED) * known[1] + asked * known[2]
