@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from dualpix import __version__
 from dualpix.inference import batch
 from dualpix.inference.options import DeblurOptions
 from dualpix.machine.storage import list_objects, read_object, write_object
@@ -47,7 +48,7 @@ def upload(folder: Path, url: Url) -> None:
 
 def run(source: object, output: object, opened: Any) -> tuple[float, float]:
     """Seconds by the clock and of the processor."""
-    options = DeblurOptions()
+    options = DeblurOptions(engine="torch", precision="fp32", software=f"dualpix {__version__}")
     clock, cpu = time.perf_counter(), time.process_time()
     jobs = batch.list_jobs(source, output, options)  # type: ignore[arg-type]
     batch.run_jobs(jobs, opened, options, lambda outcome: None)
@@ -93,6 +94,7 @@ def watch(url: Url, right: set[bytes], over: threading.Event) -> list[str]:
 def interrupted(server: Server, output: Url, count: int, away_s: float) -> int:
     """Kill the run at a third, start it again, take the server away at two thirds; its exit code."""
     words = [sys.executable, "-m", "dualpix", "deblur", f"{BUCKET}/pairs", "-o", str(output), "--resume"]
+    words += ["--engine", "torch", "--precision", "fp32"]
     process = subprocess.Popen(words)
     while len(list_objects(output)) < count // 3:
         time.sleep(0.2)
@@ -129,7 +131,7 @@ def main() -> None:
                 times["bucket"].append(run(BUCKET / "pairs", BUCKET / f"out{turn}", opened))
             for where, taken in times.items():
                 clock, cpu = (min(pair[at] for pair in taken) / asked.pairs for at in (0, 1))
-                print(f"{where}: {1000 * clock:.1f} ms a pair, {1000 * cpu:.1f} ms of processor")
+                print(f"{where}: {1000 * clock:.1f} ms a pair, {1000 * cpu:.1f} ms of processor", flush=True)
             print("a pair:", {kind: round(count / 2 / asked.pairs, 2) for kind, count in sorted(found.items())})
             print(f"peak memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6:.2f} GB", flush=True)
             right = {path.name: path.read_bytes() for path in (folder / "first").glob("*.png")}

@@ -19,8 +19,8 @@ FILES_S_A_MEGAPIXEL = 0.29
 """Reading and writing 16-bit TIFF: (2.59 + 5.99) s for 30 megapixels, by the clock of a busy machine."""
 START_S = 6.0
 """From a command to its first pair: imports, weights, planning; on a busy machine."""
-GETS, HEADS, PUTS = 2, 6, 1.05
-"""Requests a pair: both views; their marks twice, the result's before and after; the result, and the journal's share."""
+GETS, HEADS, PUTS, LISTS = 2, 9.5, 2.02, 1.4
+"""Requests a pair, where pairs take longer than the two seconds after which a journal is put."""
 LISTED = 1000
 """Objects in an answer to a listing."""
 JOB_BYTES = 2100
@@ -95,12 +95,11 @@ def table(count: float, prices: argparse.Namespace) -> None:
         line = (
             f"{count:.0e} x {megapixels} MP: {hours:.3g} core hours, {terabytes:.3g} TB moved, {count * PUTS:.3g} PUT,"
         )
-        line += (
-            f" {asked:.3g} GET and HEAD, {3 * count / LISTED:.3g} LIST; lists of jobs {count * JOB_BYTES / 1e9:.3g} GB"
-        )
+        line += f" {asked:.3g} GET and HEAD, {count * (LISTS + 3 / LISTED):.3g} LIST;"
+        line += f" lists of jobs {count * JOB_BYTES / 1e9:.3g} GB"
         known = (prices.core_hour, prices.put, prices.get, prices.gigabyte)
         if None not in known:
-            cost = hours * known[0] + (count * PUTS + 3 * count / LISTED) * known[1] + asked * known[2]
+            cost = hours * known[0] + count * (PUTS + LISTS + 3 / LISTED) * known[1] + asked * known[2]
             line += f"; costs {cost + terabytes * 1000 * known[3]:.4g}"
         print(line)
 

@@ -38,7 +38,7 @@ class Server:
     def start(self) -> None:
         program = rclone()
         assert program is not None
-        words = ["--addr", self.address, "--dir-cache-time", "0"]
+        words = ["--addr", self.address]
         words += ["--auth-key", f"{KEYS['AWS_ACCESS_KEY_ID']},{KEYS['AWS_SECRET_ACCESS_KEY']}"]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         environment = {**os.environ, "RCLONE_CONFIG": os.devnull}

@@ -143,7 +143,7 @@ def list_objects(folder: Url, deep: bool = True) -> dict[Url, Mark]:
         except FileNotFoundError:
             found = {}
         if not found and path and not system.exists(path.split("/")[0]) and folder.scheme in ("s3", "gs", "gcs"):
-            raise FileNotFoundError(errno.ENOENT, f"there is no bucket {path.split('/')[0]}", str(folder))
+            raise FileNotFoundError("the specified bucket does not exist")
         return {name.removeprefix(path).lstrip("/") or ".": info for name, info in found.items()}
 
     return {
