@@ -24,7 +24,7 @@ from dualpix.cli import (
     train,
     web,
 )
-from dualpix.cli.app import app
+from dualpix.cli.app import Command, app
 from dualpix.machine import threads
 
 __all__ = ["app", "main"]
@@ -51,7 +51,7 @@ COMMANDS = (
 """In the order of the help."""
 
 for command in COMMANDS:
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
 def main() -> None:

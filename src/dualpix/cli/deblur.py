@@ -13,9 +13,12 @@ from dualpix.cli.folders import (
     Format,
     Include,
     Many,
+    OnRay,
     Part,
     ReportFile,
     Resume,
+    WorkerCpus,
+    WorkerGpus,
     deblur_many,
 )
 from dualpix.cli.maps import (
@@ -104,6 +107,9 @@ def deblur(
     sensor_width: SensorWidth = None,
     rho: Rho = None,
     rho_fall: RhoFall = None,
+    ray: OnRay = None,
+    worker_cpus: WorkerCpus = None,
+    worker_gpus: WorkerGpus = None,
 ) -> None:
     """Deblur a pair: two views in, one sharp picture out; or a folder of pairs, or all that a list names.
 
@@ -120,7 +126,9 @@ def deblur(
       dualpix deblur pairs -o sharp --resume
     """
     single.check_output_and_depth(output, depth)
-    many = Many(dry_run, include, exclude, resume, report, shard, allow_outside)
+    many = Many(
+        dry_run, include, exclude, resume, report, shard, allow_outside, ray, worker_cpus, worker_gpus
+    )
     given = GivenOptics(focus_distance, f_number, focal_length, pixel_pitch, sensor_width, rho, rho_fall)
     given.check(metres)
     is_many = many.check(left, right, suffix)

@@ -6,6 +6,7 @@ import re
 import sys
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, NamedTuple
 
@@ -17,6 +18,7 @@ from dualpix.machine.files import legible
 
 if TYPE_CHECKING:
     from dualpix.inference.batch import Maps, Outcome, PairJob, Shard, Step
+    from dualpix.inference.batch.running import Work
     from dualpix.inference.options import DeblurOptions
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Folders: only list the pairs and what they would become.")]
@@ -34,13 +36,28 @@ Part = Annotated[str | None, typer.Option("--shard", metavar="I/N", help="Folder
 Format = Annotated[
     str | None, typer.Option("--format", metavar="EXT", help="Folders: tif, png, ...; without it, that of the views.")
 ]
+OnRay = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="[ADDRESS]",
+        help="Folders: on a Ray cluster: HOST:PORT of its head, auto for this machine's, nothing for this machine alone.",
+    ),
+]
+WorkerCpus = Annotated[
+    float | None, typer.Option(metavar="N", help="--ray: cores, and threads, of each worker. Without it, 1.")
+]
+WorkerGpus = Annotated[
+    float | None, typer.Option(metavar="N", help="--ray: GPUs of each worker, such as 0.5. Without it, 1 if there are any.")
+]
 AllowOutside = Annotated[
     bool, typer.Option("--allow-outside", help="Manifests: inputs may lie outside of the manifest's folder.")
 ]
 
 
 OPTIONS = {"dry_run": "--dry-run", "include": "--include", "exclude": "--exclude", "resume": "--resume",
-           "report": "--json", "shard": "--shard", "allow_outside": "--allow-outside"}  # fmt: skip
+           "report": "--json", "shard": "--shard", "allow_outside": "--allow-outside", "ray": "--ray",
+           "worker_cpus": "--worker-cpus", "worker_gpus": "--worker-gpus"}  # fmt: skip
 
 
 class Many(NamedTuple):
@@ -53,6 +70,9 @@ class Many(NamedTuple):
     report: Path | None
     shard: str | None
     allow_outside: bool
+    ray: str | None = None
+    worker_cpus: float | None = None
+    worker_gpus: float | None = None
 
     def check(self, source: Path, right: Path | None, suffix: str | None) -> bool:
         """Return whether `source` holds many pairs; raise a usage error if the options do not fit that."""
@@ -62,7 +82,7 @@ class Many(NamedTuple):
         if many and right is not None and not (source.is_dir() and right.is_dir()):
             what = "a folder, a pattern or a manifest holds both views; give only one, or the folders of both views"
             raise typer.BadParameter(what, param_hint="RIGHT")
-        given = [OPTIONS[name] for name, value in self._asdict().items() if value]
+        given = [OPTIONS[name] for name, value in self._asdict().items() if value or (value == 0 and value is not False)]
         given += ["--format"] if suffix is not None else []
         if not many and given:
             what = f"only for a folder, a pattern or a manifest (.jsonl, .csv), and {source} is none of these"
@@ -75,7 +95,16 @@ class Many(NamedTuple):
             )
         if self.dry_run and self.report is not None:
             raise typer.BadParameter("makes nothing to report on; leave out --json", param_hint="--dry-run")
+        self._check_ray()
         return many
+
+    def _check_ray(self) -> None:
+        if self.ray is None:
+            for name in ("worker_cpus", "worker_gpus"):
+                if getattr(self, name) is not None:
+                    raise typer.BadParameter("is for --ray; give that too", param_hint=OPTIONS[name])
+        elif self.shard is not None:
+            raise typer.BadParameter("a cluster shares the work itself; leave out --shard", param_hint="--ray")
 
 
 def deblur_many(
@@ -109,7 +138,8 @@ def deblur_many(
         maps=maps,
         sharp=output is not None,
     )
-    what = "maps of {} pairs" if output is None else "{} pictures"
+    is_sharp = output is not None
+    what = "{} pictures" if is_sharp else "maps of {} pairs"
     output = output or next(iter(maps.places.values() if maps else ()))
     opened = batch.open_weights(weights)
     if many.dry_run:
@@ -119,8 +149,19 @@ def deblur_many(
         again = many.resume or overwrite
         report = None if many.report is None else files.enter_context(_open_report(many.report, jobs, again))
         tally = _Tally(len(jobs), report, what)
+        work: Work | None = None
+        if many.ray is not None:
+            from dualpix.inference.batch import on_ray
+
+            cluster = files.enter_context(on_ray.Cluster(many.ray, many.worker_cpus, many.worker_gpus))
+            worker = batch.Deblur(
+                weights, folder=output, sha256=opened.sha256, maps=maps, sharp=is_sharp, options=options
+            )
+            work = partial(cluster.work, worker)
         try:
-            batch.run_jobs(jobs, opened, options, tally.add, shard=part, resume=many.resume, overwrite=overwrite)
+            batch.run_jobs(
+                jobs, opened, options, tally.add, shard=part, resume=many.resume, overwrite=overwrite, work=work
+            )
         finally:
             tally.wipe()
             if tally.counts["made"] or not sys.exc_info()[0]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -52,7 +52,13 @@ def open_weights(path_or_name: str | Path | None = None) -> Weights:
 
 
 def plan_jobs(
-    jobs: Sequence[PairJob], weights: Weights, options: DeblurOptions, *, resume: bool = False, overwrite: bool = False
+    jobs: Sequence[PairJob],
+    weights: Weights,
+    options: DeblurOptions,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    histories: Mapping[str, History] | None = None,
 ) -> list[Step]:
     """Return what is to be done for each job, without writing anything.
 
@@ -64,6 +70,7 @@ def plan_jobs(
             are the same, and the files are as they were left; make everything else. Where only maps are missing, the
             picture stays.
         overwrite: Replace files that no run has made.
+        histories: What the journals say, where that was read before.
 
     Raises:
         CheckpointError: The weights do not give what the options or the maps need.
@@ -72,7 +79,8 @@ def plan_jobs(
     check_network(open_network(weights.opened), options)
     for job in jobs[:1]:
         job.maps.check_network(weights.opened)
-    histories = read_journals(jobs[0].folder) if jobs and resume else {}
+    if histories is None:
+        histories = read_journals(jobs[0].folder) if jobs and resume else {}
     steps = [
         _decide(job, histories.get(name_in_any_locale(job.place), History()), weights, options, resume, overwrite)
         for job in jobs
