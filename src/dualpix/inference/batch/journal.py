@@ -24,6 +24,9 @@ WORKERS = f"{NAME}-worker-"
 
 LOOK_BYTES = 2**16
 MOST_TRIES = 20
+ENDING_S = 15.0
+"""Seconds in which the workers of a run that ended, or was killed, should have ended too."""
+
 
 
 class JournalError(PictureError):
@@ -167,12 +170,11 @@ class Journal:
 
     def _hold(self, common: IO[bytes]) -> bool | None:
         """`is_free`; the workers of a run that was killed end a moment after it, and are waited for."""
-        free = is_free(common)
-        for _ in range(MOST_TRIES):
-            if free is not False or not any(self.folder.glob(f"{WORKERS}*")):
+        until = time.monotonic() + ENDING_S
+        while (free := is_free(common)) is False and any(self.folder.glob(f"{WORKERS}*")):
+            if time.monotonic() > until:
                 break
             time.sleep(0.1)
-            free = is_free(common)
         return free
 
     def share(self) -> None:

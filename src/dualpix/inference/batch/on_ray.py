@@ -6,6 +6,7 @@ again and gives their rows to others. Nothing of dualpix imports Ray unless this
 """
 
 import json
+import logging
 import os
 import socket
 import warnings
@@ -86,12 +87,17 @@ class Cluster:
         elif self.address != AUTO:
             _check_answer(self.address)
         try:
-            ray.init(**where, log_to_driver=False, logging_level="ERROR")
+            with _without_chatter():
+                ray.init(**where, log_to_driver=False, logging_level="ERROR")
         except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
             raise MachineError(_why_not(self.address, error)) from error
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Leave the cluster, which then ends the workers; nothing if this was left before."""
         import ray
 
         ray.shutdown()
@@ -113,9 +119,12 @@ class Cluster:
         worker.threads = max(1, round(share.cpus)) if worker.threads is None else worker.threads
         journal.share()
         _check_nodes(worker, nodes, steps[0].job)
-        with _as_sentences():
-            for job, line in _outcomes(worker, steps, share, count):
-                report(told_again(job, line))
+        try:
+            with _as_sentences():
+                for job, line in _outcomes(worker, steps, share, count):
+                    report(told_again(job, line))
+        finally:
+            self.leave()  # so that the workers' journals are free
 
     def _share(self, worker: Deblur, nodes: Sequence[dict[str, Any]]) -> Share:
         options = worker.options
@@ -137,9 +146,23 @@ def _import_ray() -> Any:
             warnings.simplefilter("ignore")  # of Ray's own code; ours are shown
             import ray
             import ray.data
+        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # which importing it has set otherwise
     except ImportError as error:
         raise MachineError(f"{option('ray', None)} needs Ray ({reason_of(error)}); {how_to_install('ray')}.") from error
     return ray
+
+
+@contextmanager
+def _without_chatter() -> Iterator[None]:
+    """Ray's part in C++ writes to the standard error of this process as it starts; what matters is raised."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _check_answer(address: str) -> None:
