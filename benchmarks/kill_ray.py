@@ -33,7 +33,7 @@ NARROW = {"widths": [4, 4, 4, 4, 4]}
 PORT = 6479
 WAIT_S = 300
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
-QUIET = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "1", "PYTHONWARNINGS": "ignore"}
+QUIET = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "PYTHONWARNINGS": "ignore"}
 
 
 def lay_out(folder: Path, count: int) -> None:
@@ -118,12 +118,9 @@ class Nodes:
 
     def _start(self, number: int) -> "subprocess.Popen[bytes]":
         own = [f"--node-ip-address={self.network.address(number)}", "--num-cpus=1", "--object-store-memory=80000000"]
-        role = ["--head", f"--port={PORT}", "--include-dashboard=false"] if number == 0 else [f"--address={self.address}"]
+        role = ["--head", f"--port={PORT}", "--include-dashboard=false", f"--temp-dir={self.home / 'ray'}"] if number == 0 else [f"--address={self.address}"]
         log = (self.home / f"node{number}.log").open("wb")
-        command = [*self.network.inside(number), *RAY, "start", "--block", "--disable-usage-stats", *role, *own]
-        command.remove("--disable-usage-stats") if number else None
-        if number == 0:
-            command.append(f"--temp-dir={self.home / 'ray'}")
+        command = [*self.network.inside(number), *RAY, "start", "--block", *role, *own]
         node = subprocess.Popen(command, stdout=log, stderr=log, env=QUIET, start_new_session=True)
         wait_until(lambda: b"Ray runtime started" in (self.home / f"node{number}.log").read_bytes(), node)
         return node

@@ -84,8 +84,10 @@ class Cluster:
         where: dict[str, Any] = {"address": self.address}
         if self.address == LOCAL:
             where |= {"num_cpus": limits.cores(), "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
-        elif self.address != AUTO:
-            _check_answer(self.address)
+        else:
+            _bring_token()
+            if self.address != AUTO:
+                _check_answer(self.address)
         try:
             with _without_chatter():
                 ray.init(**where, log_to_driver=False, logging_level="ERROR")
@@ -165,6 +167,13 @@ def _without_chatter() -> Iterator[None]:
         os.close(kept)
 
 
+def _bring_token() -> None:
+    """Show the cluster this user's token, if there is one, as `ray start` asks for it where there is one."""
+    there = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
+    if there or Path("~/.ray/auth_token").expanduser().exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
+
+
 def _check_answer(address: str) -> None:
     """Raise MachineError if no gRPC server is at HOST:PORT, which Ray would wait for for minutes."""
     host, _, port = address.rpartition(":")
@@ -194,6 +203,11 @@ def _why_not(address: str, error: Exception) -> str:
     told = " ".join(str(error).split())
     if "Version mismatch" in told:
         return f"The Ray cluster at {address} runs other versions than this process: {shortened(told, 400)}."
+    if any("auth" in type(cause).__name__.lower() for cause in _causes(error)):
+        return (
+            f"The Ray cluster at {address} asks for a token, and this process has none or another; put that of its head,"
+            " ~/.ray/auth_token, at the same place here."
+        )
     return _nothing_at(address, reason_of(error))
 
 
