@@ -118,7 +118,11 @@ class Nodes:
 
     def _start(self, number: int) -> "subprocess.Popen[bytes]":
         own = [f"--node-ip-address={self.network.address(number)}", "--num-cpus=1", "--object-store-memory=80000000"]
-        role = ["--head", f"--port={PORT}", "--include-dashboard=false", f"--temp-dir={self.home / 'ray'}"] if number == 0 else [f"--address={self.address}"]
+        role = (
+            ["--head", f"--port={PORT}", "--include-dashboard=false", f"--temp-dir={self.home / 'ray'}"]
+            if number == 0
+            else [f"--address={self.address}"]
+        )
         log = (self.home / f"node{number}.log").open("wb")
         command = [*self.network.inside(number), *RAY, "start", "--block", *role, *own]
         node = subprocess.Popen(command, stdout=log, stderr=log, env=QUIET, start_new_session=True)
@@ -208,7 +212,9 @@ def differences(home: Path, count: int) -> list[str]:
     report = home / "second.jsonl"
     lines = [json.loads(line) for line in report.read_text().splitlines()] if report.exists() else []
     told = [line["output"] for line in lines if line["state"] in ("made", "kept")]
-    wrong += [] if len(told) == len(set(told)) == count else [f"the report tells of {len(set(told))} in {len(told)} lines"]
+    wrong += (
+        [] if len(told) == len(set(told)) == count else [f"the report tells of {len(set(told))} in {len(told)} lines"]
+    )
     known = [json.loads(line) for line in journals["out"].splitlines()]
     signed = {line["output"]: line["signature"] for line in known if line["state"] == "made"}
     mine = [json.loads(line) for line in journals["local"].splitlines()]

@@ -6,7 +6,7 @@ Needs `daft`. Every process of Daft's calls the same worker with columns.
 import os
 import sys
 
-os.environ["DAFT_ANALYTICS_ENABLED"] = os.environ["DO_NOT_TRACK"] = "0"
+os.environ["DAFT_ANALYTICS_ENABLED"] = "0"  # read when it is imported
 os.environ["SCARF_NO_ANALYTICS"] = os.environ["DO_NOT_TRACK"] = "true"
 
 import daft

@@ -26,7 +26,9 @@ def main(source: str, target: str, weights: str | None = None) -> int:
             yield pandas.DataFrame(worker(dict(frame)))
 
     batch.gather_journals(target)
-    spark = SparkSession.builder.appName("dualpix").config("spark.sql.execution.arrow.maxRecordsPerBatch", 16).getOrCreate()
+    spark = (
+        SparkSession.builder.appName("dualpix").config("spark.sql.execution.arrow.maxRecordsPerBatch", 16).getOrCreate()
+    )
     frame = spark.createDataFrame(rows, "id string, left string, right string, output string")
     done = frame.repartition(max(1, len(rows) // 16)).mapInPandas(deblur, SCHEMA).collect()
     spark.stop()

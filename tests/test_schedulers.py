@@ -93,7 +93,9 @@ def test_a_kubernetes_job(shared: Path) -> None:
 def test_every_part_is_done_once(tmp_path: Path, count: int, first: int) -> None:
     """With a command that only says how it was called."""
     said = tmp_path / "dualpix"
-    said.write_text('#!/bin/sh\nfor word; do last="$word"; [ "${before:-}" = --shard ] && echo "$word"; before="$word"; done\n')
+    said.write_text(
+        '#!/bin/sh\nfor word; do last="$word"; [ "${before:-}" = --shard ] && echo "$word"; before="$word"; done\n'
+    )
     said.chmod(0o755)
     path, more = f"{tmp_path}{os.pathsep}{os.environ['PATH']}", {"PAIRS": "p", "TARGET": "t", "COMPLETIONS": str(count)}
     container = job()["spec"]["template"]["spec"]["containers"][0]

@@ -126,9 +126,7 @@ def deblur(
       dualpix deblur pairs -o sharp --resume
     """
     single.check_output_and_depth(output, depth)
-    many = Many(
-        dry_run, include, exclude, resume, report, shard, allow_outside, ray, worker_cpus, worker_gpus
-    )
+    many = Many(dry_run, include, exclude, resume, report, shard, allow_outside, ray, worker_cpus, worker_gpus)
     given = GivenOptics(focus_distance, f_number, focal_length, pixel_pitch, sensor_width, rho, rho_fall)
     given.check(metres)
     is_many = many.check(left, right, suffix)

@@ -41,14 +41,15 @@ OnRay = Annotated[
     typer.Option(
         "--ray",
         metavar="[ADDRESS]",
-        help="Folders: on a Ray cluster: HOST:PORT of its head, auto for this machine's, nothing for this machine alone.",
+        help="Folders: on a Ray cluster, by HOST:PORT of its head, or auto; without ADDRESS on this machine's cores.",
     ),
 ]
 WorkerCpus = Annotated[
     float | None, typer.Option(metavar="N", help="--ray: cores, and threads, of each worker. Without it, 1.")
 ]
 WorkerGpus = Annotated[
-    float | None, typer.Option(metavar="N", help="--ray: GPUs of each worker, such as 0.5. Without it, 1 if there are any.")
+    float | None,
+    typer.Option(metavar="N", help="--ray: GPUs of each worker, such as 0.5. Without it, 1 if there are any."),
 ]
 AllowOutside = Annotated[
     bool, typer.Option("--allow-outside", help="Manifests: inputs may lie outside of the manifest's folder.")
@@ -82,7 +83,9 @@ class Many(NamedTuple):
         if many and right is not None and not (source.is_dir() and right.is_dir()):
             what = "a folder, a pattern or a manifest holds both views; give only one, or the folders of both views"
             raise typer.BadParameter(what, param_hint="RIGHT")
-        given = [OPTIONS[name] for name, value in self._asdict().items() if value or (value == 0 and value is not False)]
+        given = [
+            OPTIONS[name] for name, value in self._asdict().items() if value or (value == 0 and value is not False)
+        ]
         given += ["--format"] if suffix is not None else []
         if not many and given:
             what = f"only for a folder, a pattern or a manifest (.jsonl, .csv), and {source} is none of these"

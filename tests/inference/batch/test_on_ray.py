@@ -59,7 +59,9 @@ def test_a_cluster_makes_what_one_process_makes(home: Path, make_pairs: Pairs, p
     }
     assert found["out"] == found["whole"] and len(found["out"]) == 3
     assert [path.name for path in Path("out").glob("*.jsonl")] == ["dualpix-journal.jsonl"]
-    reports = {target: [json.loads(line) for line in open(f"{target}.jsonl")] for target in ended}
+    reports = {
+        target: [json.loads(line) for line in Path(f"{target}.jsonl").read_text().splitlines()] for target in ended
+    }
     for lines in reports.values():
         for line in lines:
             line["output"] = line["output"].partition("/")[2]
@@ -114,7 +116,9 @@ def test_a_node_says_why_it_cannot_take_part(home: Path, make_pairs: Pairs) -> N
         return look_around(version, str(home), journal, inputs, file, weights)
 
     assert ask() == ""
-    assert ask(version="0.9.0") == f"it has dualpix {__version__}, and not 0.9.0; install the same version on every node."
+    assert (
+        ask(version="0.9.0") == f"it has dualpix {__version__}, and not 0.9.0; install the same version on every node."
+    )
     assert "there is no " in ask(journal="out/none.jsonl") and "all nodes share" in ask(journal="out/none.jsonl")
     assert "none.safetensors" in ask(file="none.safetensors")
     assert "another file" in ask(file="other.safetensors")

@@ -50,7 +50,7 @@ def write_lost(folder: Path, name: str, *lines: dict[str, Any]) -> None:
 def worker(home: Path, make_pairs: Pairs, monkeypatch: pytest.MonkeyPatch) -> Deblur:
     monkeypatch.setattr("dualpix.inference.batch.journal.ENDING_S", 0.2)
     make_pairs(home / "pairs", *NAMES)
-    return pickle.loads(pickle.dumps(Deblur("w.safetensors", folder="out", threads=1, software="dualpix 1.0.0")))  # type: ignore[no-any-return]
+    return pickle.loads(pickle.dumps(Deblur("w.safetensors", folder="out", threads=1)))  # type: ignore[no-any-return]
 
 
 def test_rows_become_what_a_folder_becomes(worker: Deblur, home: Path, dualpix: Command) -> None:

@@ -28,7 +28,6 @@ ENDING_S = 15.0
 """Seconds in which the workers of a run that ended, or was killed, should have ended too."""
 
 
-
 class JournalError(PictureError):
     """The journal cannot be written, so that going on would be useless."""
 

@@ -6,28 +6,21 @@ again and gives their rows to others. Nothing of dualpix imports Ray unless this
 """
 
 import json
-import logging
 import os
-import socket
-import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dualpix import __version__
-from dualpix.errors import DualpixError, MachineError, how_to_install, option, reason_of, shortened
+from dualpix.errors import DualpixError, MachineError, option, reason_of, shortened
 from dualpix.inference.batch.jobs import PairJob
 from dualpix.inference.batch.journal import NAME, Journal
+from dualpix.inference.batch.ray_connection import LOCAL, causes, connect
 from dualpix.inference.batch.running import Report
 from dualpix.inference.batch.steps import Step, open_weights
 from dualpix.inference.batch.worker import Deblur, told_again
 from dualpix.inference.planning import COMFORT_BYTES, parse_memory
-from dualpix.machine import limits
-
-LOCAL, AUTO = "local", "auto"
-OBJECT_STORE_BYTES = 200 * 2**20
-"""What Ray keeps rows in, on this machine alone; they hold paths and numbers."""
 
 BATCH_BYTES, MOST_ROWS, MOST_BATCHES = 64e6, 32, 10_000
 """A batch has as many pairs as their files hold so many bytes: one of large pictures, but no more rows than that."""
@@ -36,16 +29,6 @@ LOOK_AT = 100
 """Pairs of whose files the sizes are looked at."""
 
 PATIENCE_S = 120
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # reports to nobody
-    "RAY_BACKEND_LOG_LEVEL": "fatal",
-    "RAY_DEDUP_LOGS": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
-}
-"""Settings of Ray that are made unless the user did; the first one in any case."""
-
-HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # RFC 9113, 3.4, and empty SETTINGS
 
 
 class Share(NamedTuple):
@@ -80,19 +63,7 @@ class Cluster:
             )
 
     def __enter__(self) -> "Cluster":
-        ray = _import_ray()
-        where: dict[str, Any] = {"address": self.address}
-        if self.address == LOCAL:
-            where |= {"num_cpus": limits.cores(), "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
-        else:
-            _bring_token()
-            if self.address != AUTO:
-                _check_answer(self.address)
-        try:
-            with _without_chatter():
-                ray.init(**where, log_to_driver=False, logging_level="ERROR")
-        except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
-            raise MachineError(_why_not(self.address, error)) from error
+        connect(self.address)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -113,7 +84,8 @@ class Cluster:
         """
         import ray
 
-        nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+        known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        nodes = [node for node in known if node["Alive"] and node["Resources"].get("CPU")]
         share = self._share(worker, nodes)
         count = sum(_places(node, share) for node in nodes)
         if not count:
@@ -137,78 +109,6 @@ class Cluster:
             wanted = str(options.device).startswith(("auto", "cuda"))
             gpus = float(wanted and any(node["Resources"].get("GPU") for node in nodes))
         return Share(self.cpus or 1, gpus, min(memory, largest))
-
-
-def _import_ray() -> Any:
-    for name, value in QUIET.items():
-        os.environ.setdefault(name, value)
-    os.environ["RAY_USAGE_STATS_ENABLED"] = QUIET["RAY_USAGE_STATS_ENABLED"]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of Ray's own code; ours are shown
-            import ray
-            import ray.data
-        logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # which importing it has set otherwise
-    except ImportError as error:
-        raise MachineError(f"{option('ray', None)} needs Ray ({reason_of(error)}); {how_to_install('ray')}.") from error
-    return ray
-
-
-@contextmanager
-def _without_chatter() -> Iterator[None]:
-    """Ray's part in C++ writes to the standard error of this process as it starts; what matters is raised."""
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-
-
-def _bring_token() -> None:
-    """Show the cluster this user's token, if there is one, as `ray start` asks for it where there is one."""
-    there = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
-    if there or Path("~/.ray/auth_token").expanduser().exists():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
-
-
-def _check_answer(address: str) -> None:
-    """Raise MachineError if no gRPC server is at HOST:PORT, which Ray would wait for for minutes."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or "/" in host:
-        raise MachineError(
-            f"{address} is not the address of a Ray cluster; give HOST:PORT of its head, such as 10.0.0.1:6379,"
-            f" {AUTO} for that of this machine, or nothing for this machine alone."
-        )
-    try:
-        with socket.create_connection((host.strip("[]"), int(port)), timeout=5) as connection:
-            connection.sendall(HTTP2_HELLO)
-            answer = connection.recv(9)
-    except (OSError, OverflowError) as error:
-        raise MachineError(_nothing_at(address, reason_of(error))) from error
-    if answer[3:4] != b"\4":  # the first frame of a server must be SETTINGS
-        raise MachineError(_nothing_at(address, "something else answers"))
-
-
-def _nothing_at(address: str, reason: str) -> str:
-    return (
-        f"There is no Ray cluster at {address} ({reason}); start one there with `ray start --head`, or give"
-        f" {option('ray', None)} no address to use this machine alone."
-    )
-
-
-def _why_not(address: str, error: Exception) -> str:
-    told = " ".join(str(error).split())
-    if "Version mismatch" in told:
-        return f"The Ray cluster at {address} runs other versions than this process: {shortened(told, 400)}."
-    if any("auth" in type(cause).__name__.lower() for cause in _causes(error)):
-        return (
-            f"The Ray cluster at {address} asks for a token, and this process has none or another; put that of its head,"
-            " ~/.ray/auth_token, at the same place here."
-        )
-    return _nothing_at(address, reason_of(error))
 
 
 def _places(node: dict[str, Any], share: Share) -> int:
@@ -260,8 +160,8 @@ def _cannot_start(name: str, error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = next((line for line in reversed(lines) if "Error" in line), lines[0] if lines else type(error).__name__)
     return (
-        f"The node {name} cannot run dualpix {__version__} ({shortened(reason, 200)}); install the same version, with the"
-        " extra `ray`, on every node."
+        f"The node {name} cannot run dualpix {__version__} ({shortened(reason, 200)}); install the same version,"
+        " with the extra `ray`, on every node."
     )
 
 
@@ -328,7 +228,10 @@ def _outcomes(
         num_gpus=share.gpus,
         memory=share.memory,
         compute=ray.data.ActorPoolStrategy(
-            min_size=1, max_size=count, initial_size=min(count, -(-len(steps) // batch)), max_tasks_in_flight_per_actor=2
+            min_size=1,
+            max_size=count,
+            initial_size=min(count, -(-len(steps) // batch)),
+            max_tasks_in_flight_per_actor=2,
         ),
     )
     for done in made.iter_batches(batch_size=None, prefetch_batches=0):
@@ -368,13 +271,7 @@ def _as_sentences() -> Iterator[None]:
     try:
         yield
     except ray.exceptions.RayError as error:
-        for cause in _causes(error):
+        for cause in causes(error):
             if isinstance(cause, DualpixError):
                 raise cause from error
         raise MachineError(f"The work on the cluster ended: {reason_of(error)}; {option('resume')} goes on.") from error
-
-
-def _causes(error: BaseException | None) -> Iterable[BaseException]:
-    while error is not None:
-        yield error
-        error = getattr(error, "cause", None) or error.__cause__

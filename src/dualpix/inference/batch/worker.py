@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Unpack
 
+from dualpix import __version__
 from dualpix.errors import CheckpointError, current_spelling, option, spelled_as, told
 from dualpix.inference.batch.jobs import PairJob, with_mask
 from dualpix.inference.batch.journal import History, read_journals
@@ -81,7 +82,7 @@ class Deblur:
     ) -> None:
         self.weights, self.folder, self.overwrite, self.threads = weights, Path(folder), overwrite, threads
         self.sha256, self.maps, self.sharp = sha256, maps or Maps(), sharp
-        self.options = options_of(options, keywords)
+        self.options = options_of(options or DeblurOptions(software=f"dualpix {__version__}"), keywords)
         self.maps.check_options(self.options)
         self._spelling = current_spelling()
         self._token = os.urandom(16)
@@ -180,9 +181,10 @@ class _Loaded:
             found: dict[str, Outcome] = {}
             to_do: list[Step] = []
             for step in self._plan(jobs, actions):
-                if step.action in ("fail", "keep"):
-                    state = "failed" if step.action == "fail" else "kept"
-                    found[step.job.place] = Outcome(step.job, state, step.why, worked=False)
+                if step.action == "fail":
+                    found[step.job.place] = Outcome(step.job, "failed", step.why, worked=False)
+                elif step.action == "keep":
+                    found[step.job.place] = Outcome(step.job, "kept", worked=False)
                 else:
                     to_do.append(step)
             self._work(to_do, found)
