@@ -7,7 +7,7 @@ again and gives their rows to others. Nothing of dualpix imports Ray unless this
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +16,7 @@ from dualpix import __version__
 from dualpix.errors import DualpixError, MachineError, option, reason_of, shortened
 from dualpix.inference.batch.jobs import PairJob
 from dualpix.inference.batch.journal import NAME, Journal
-from dualpix.inference.batch.ray_connection import LOCAL, causes, connect
+from dualpix.inference.batch.ray_connection import LOCAL, causes, connect, proxies, restore_proxies
 from dualpix.inference.batch.running import Report
 from dualpix.inference.batch.steps import Step, open_weights
 from dualpix.inference.batch.worker import Deblur, told_again
@@ -197,7 +197,8 @@ def look_around(
 class _Actor:
     """A `Deblur` in a process of Ray's that is its own."""
 
-    def __init__(self, worker: Deblur, folder: str) -> None:
+    def __init__(self, worker: Deblur, folder: str, proxies: Mapping[str, str]) -> None:
+        restore_proxies(proxies)
         os.chdir(folder)  # so that relative paths mean the same as where the work was given out
         self.worker = worker
 
@@ -222,7 +223,7 @@ def _outcomes(
     )
     made = rows.map_batches(
         _Actor,
-        fn_constructor_args=(worker, os.getcwd()),
+        fn_constructor_args=(worker, os.getcwd(), proxies()),
         batch_size=batch,
         num_cpus=share.cpus,
         num_gpus=share.gpus,

@@ -4,7 +4,7 @@ import logging
 import os
 import socket
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,10 @@ QUIET = {
 }
 """Settings of Ray that are made unless the user did; the first one in any case."""
 
+PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+NO_PROXY = "http://127.0.0.1:9"
+"""An address of this machine where nothing answers."""
+
 HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # RFC 9113, 3.4, and empty SETTINGS
 
 
@@ -32,7 +36,10 @@ def connect(address: str) -> None:
     """Connect this process to the cluster at `address`; see `on_ray.Cluster`, also for what is raised."""
     ray = _import_ray()
     where: dict[str, Any] = {"address": address}
+    kept = proxies()
     if address == LOCAL:
+        # Ray asks the services of three clouds where it runs, even if it is to report nothing.
+        os.environ.update(dict.fromkeys(PROXIES, NO_PROXY))
         where |= {"num_cpus": limits.cores(), "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
     else:
         _bring_token()
@@ -43,6 +50,21 @@ def connect(address: str) -> None:
             ray.init(**where, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
         raise MachineError(_why_not(address, error)) from error
+    finally:
+        restore_proxies(kept)
+
+
+def restore_proxies(kept: Mapping[str, str]) -> None:
+    """Give this process, if `connect` took its proxies, those back."""
+    for name in PROXIES:
+        if os.environ.get(name) == NO_PROXY:
+            del os.environ[name]
+            os.environ.update({name: kept[name]} if name in kept else {})
+
+
+def proxies() -> dict[str, str]:
+    """Those of this process."""
+    return {name: os.environ[name] for name in PROXIES if name in os.environ}
 
 
 def _import_ray() -> Any:
