@@ -12,6 +12,7 @@ PUBLIC = [
     "Checkpoint",
     "CheckpointError",
     "DataError",
+    "Deblur",
     "DeblurOptions",
     "DualpixError",
     "LOSSES",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # For type checkers and editors; `_HOMES` says the same to Py
     from dualpix.errors import RecipeError as RecipeError
     from dualpix.evaluation import evaluate as evaluate
     from dualpix.evaluation.metrics import METRICS as METRICS
+    from dualpix.inference.batch.worker import Deblur as Deblur
     from dualpix.inference.deblur import deblur as deblur
     from dualpix.inference.disparity import disparity as disparity
     from dualpix.inference.optics import Optics as Optics
@@ -53,6 +54,7 @@ _HOMES = {
     "Checkpoint": "weights.checkpoint",
     "CheckpointError": "errors",
     "DataError": "errors",
+    "Deblur": "inference.batch.worker",
     "DeblurOptions": "inference.options",
     "DualpixError": "errors",
     "LOSSES": "training.losses",

@@ -75,8 +75,13 @@ def told(text: str) -> str:
     return spelled(text, _spelling)
 
 
+def current_spelling() -> Spelling | None:
+    """How errors write options now; None as Python has them."""
+    return _spelling
+
+
 @contextmanager
-def spelled_as(spelling: Spelling) -> Iterator[None]:
+def spelled_as(spelling: Spelling | None) -> Iterator[None]:
     """While this context is active, errors write options by `spelling`; otherwise as Python has them."""
     global _spelling
     before, _spelling = _spelling, spelling

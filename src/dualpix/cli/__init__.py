@@ -25,7 +25,7 @@ from dualpix.cli import (
     train,
     web,
 )
-from dualpix.cli.app import app
+from dualpix.cli.app import Command, app
 from dualpix.machine import threads
 
 __all__ = ["app", "main"]
@@ -53,7 +53,7 @@ COMMANDS = (
 """In the order of the help."""
 
 for command in COMMANDS:
-    app.command()(command)
+    app.command(cls=Command)(command)
 
 
 def main() -> None:

@@ -1,10 +1,11 @@
 """The application: how errors are shown, and what `dualpix` alone prints."""
 
 import os
+import re
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from dualpix import __version__
 from dualpix.cli.telling import say
@@ -42,6 +43,24 @@ class Commands(TyperGroup):
                 raise
             say(f"dualpix: {message}")
             raise SystemExit(1) from error
+
+
+class Command(TyperCommand):
+    """A sub-command, some of whose options may stand without their value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> Any:
+        """Give such an option its usual value where the next word is none."""
+        words = args[: args.index("--")] if "--" in args else args
+        for number, word in reversed([*enumerate(words)]):
+            if word in BARE:
+                usual, value = BARE[word]
+                if number + 1 == len(words) or not value.fullmatch(words[number + 1]):
+                    args = [*args[:number], f"{word}={usual}", *args[number + 1 :]]
+        return super().parse_args(ctx, args)
+
+
+BARE = {"--ray": ("local", re.compile(r"auto|local|[^/\\]*:\d+|ray://.*"))}
+"""Options that may stand alone: what they mean then, and what the next word looks like if it is theirs."""
 
 
 def _check_current_folder() -> None:

@@ -11,10 +11,13 @@ from dualpix.cli.folders import (
     Format,
     Include,
     Many,
+    OnRay,
     Part,
     ReportFile,
     ReportParts,
     Resume,
+    WorkerCpus,
+    WorkerGpus,
     deblur_many,
 )
 from dualpix.cli.maps import (
@@ -105,6 +108,9 @@ def deblur(
     sensor_width: SensorWidth = None,
     rho: Rho = None,
     rho_fall: RhoFall = None,
+    ray: OnRay = None,
+    worker_cpus: WorkerCpus = None,
+    worker_gpus: WorkerGpus = None,
 ) -> None:
     """Deblur a pair: two views in, one sharp picture out; or a folder of pairs, or all that a list names.
 
@@ -123,7 +129,7 @@ def deblur(
       dualpix deblur pairs -o sharp --resume
     """
     single.check_output_and_depth(output, depth)
-    many = Many(dry_run, include, exclude, resume, report, shard, allow_outside, parts)
+    many = Many(dry_run, include, exclude, resume, report, shard, allow_outside, parts, ray, worker_cpus, worker_gpus)
     given = GivenOptics(focus_distance, f_number, focal_length, pixel_pitch, sensor_width, rho, rho_fall)
     given.check(metres)
     is_many = many.check(left, right, suffix)

@@ -5,6 +5,7 @@ import re
 import sys
 import time
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Annotated, NamedTuple
 
@@ -20,6 +21,7 @@ from dualpix.machine.urls import Location, as_location
 if TYPE_CHECKING:
     from dualpix.inference import batch
     from dualpix.inference.batch import Maps, Outcome, PairJob, Shard, Step
+    from dualpix.inference.batch.running import Work
     from dualpix.inference.options import DeblurOptions
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Folders: only list the pairs and what they would become.")]
@@ -37,6 +39,21 @@ Part = Annotated[str | None, typer.Option("--shard", metavar="I/N", help="Folder
 Format = Annotated[
     str | None, typer.Option("--format", metavar="EXT", help="Folders: tif, png, ...; without it, that of the views.")
 ]
+OnRay = Annotated[
+    str | None,
+    typer.Option(
+        "--ray",
+        metavar="[ADDRESS]",
+        help="Folders: on a Ray cluster, by HOST:PORT of its head, or auto; without ADDRESS on this machine's cores.",
+    ),
+]
+WorkerCpus = Annotated[
+    float | None, typer.Option(metavar="N", help="--ray: cores, and threads, of each worker. Without it, 1.")
+]
+WorkerGpus = Annotated[
+    float | None,
+    typer.Option(metavar="N", help="--ray: GPUs of each worker, such as 0.5. Without it, 1 if there are any."),
+]
 AllowOutside = Annotated[
     bool, typer.Option("--allow-outside", help="Manifests: inputs may lie outside of the manifest's folder.")
 ]
@@ -53,7 +70,8 @@ ReportParts = Annotated[
 ]
 
 OPTIONS = {"dry_run": "--dry-run", "include": "--include", "exclude": "--exclude", "resume": "--resume",
-           "report": "--json", "parts": "--report", "shard": "--shard", "allow_outside": "--allow-outside"}  # fmt: skip
+           "report": "--json", "parts": "--report", "shard": "--shard", "allow_outside": "--allow-outside",
+           "ray": "--ray", "worker_cpus": "--worker-cpus", "worker_gpus": "--worker-gpus"}  # fmt: skip
 
 
 class Many(NamedTuple):
@@ -67,6 +85,9 @@ class Many(NamedTuple):
     shard: str | None
     allow_outside: bool
     parts: Location | None = None
+    ray: str | None = None
+    worker_cpus: float | None = None
+    worker_gpus: float | None = None
 
     def check(self, source: Location, right: Location | None, suffix: str | None) -> bool:
         """Return whether `source` holds many pairs; raise a usage error if the options do not fit that."""
@@ -79,7 +100,9 @@ class Many(NamedTuple):
         if many and right is not None and not two:
             what = "a folder, a pattern or a manifest holds both views; give only one, or the folders of both views"
             raise typer.BadParameter(what, param_hint="RIGHT")
-        given = [OPTIONS[name] for name, value in self._asdict().items() if value]
+        given = [
+            OPTIONS[name] for name, value in self._asdict().items() if value or (value == 0 and value is not False)
+        ]
         given += ["--format"] if suffix is not None else []
         if not many and given:
             what = f"only for a folder, a pattern or a manifest (.jsonl, .csv), and {source} is none of these"
@@ -93,7 +116,16 @@ class Many(NamedTuple):
         if self.dry_run and (self.report is not None or self.parts is not None):
             report = "--json" if self.parts is None else "--report"
             raise typer.BadParameter(f"makes nothing to report on; leave out {report}", param_hint="--dry-run")
+        self._check_ray()
         return many
+
+    def _check_ray(self) -> None:
+        if self.ray is None:
+            for name in ("worker_cpus", "worker_gpus"):
+                if getattr(self, name) is not None:
+                    raise typer.BadParameter("is for --ray; give that too", param_hint=OPTIONS[name])
+        elif self.shard is not None:
+            raise typer.BadParameter("a cluster shares the work itself; leave out --shard", param_hint="--ray")
 
 
 def deblur_many(
@@ -127,7 +159,8 @@ def deblur_many(
         maps=maps,
         sharp=output is not None,
     )
-    what = "maps of {} pairs" if output is None else "{} pictures"
+    is_sharp = output is not None
+    what = "{} pictures" if is_sharp else "maps of {} pairs"
     output = output or next(iter(maps.places.values() if maps else ()))
     opened = batch.open_weights(weights)
     if many.dry_run:
@@ -138,8 +171,19 @@ def deblur_many(
         report = None if many.report is None else files.enter_context(_open_report(many.report, jobs, again))
         parts = None if many.parts is None else files.enter_context(batch.ReportParts(many.parts, part or (1, 1)))
         tally = _Tally(len(jobs), report, what, parts)
+        work: Work | None = None
+        if many.ray is not None:
+            from dualpix.inference.batch import on_ray
+
+            cluster = files.enter_context(on_ray.Cluster(many.ray, many.worker_cpus, many.worker_gpus))
+            worker = batch.Deblur(
+                weights, folder=output, sha256=opened.sha256, maps=maps, sharp=is_sharp, options=options
+            )
+            work = partial(cluster.work, worker)
         try:
-            batch.run_jobs(jobs, opened, options, tally.add, shard=part, resume=many.resume, overwrite=overwrite)
+            batch.run_jobs(
+                jobs, opened, options, tally.add, shard=part, resume=many.resume, overwrite=overwrite, work=work
+            )
         finally:
             tally.wipe()
             if tally.counts["made"] or not sys.exc_info()[0]:

@@ -157,7 +157,7 @@ def _spread(stack: Stack, lenses: Sequence[Lens], aperture: float, whole: bool) 
         spectrum = torch.fft.rfft2(parts, s=(length, length))
         kernel = spectra.index_select(0, moved(torch.tensor(turn.kernels), device))
         total[:count].addcmul_(spectrum[:, None], kernel[:, :, None])
-    seen = torch.fft.irfft2(total, s=(length, length))[..., :size, :size]
+    seen: Tensor = torch.fft.irfft2(total, s=(length, length))[..., :size, :size]
     back = moved(inverse(order), device)
     return seen.index_select(0, back)
 
@@ -208,4 +208,5 @@ def _spectra(
         pairs = pairs.mean(1, keepdim=True)
     padded = F.pad(pairs, (0, length - pairs.shape[-1]) * 2).roll((-reach, -reach), (2, 3))
     back = moved(inverse(order), device)
-    return torch.fft.rfft2(padded).index_select(0, back)
+    spectra: Tensor = torch.fft.rfft2(padded)
+    return spectra.index_select(0, back)

@@ -11,9 +11,12 @@ from dualpix.inference.batch.journal import JournalError
 from dualpix.inference.batch.report_parts import ReportParts
 from dualpix.inference.batch.running import Outcome, run_jobs
 from dualpix.inference.batch.steps import Step, open_weights, plan_jobs
+from dualpix.inference.batch.worker import Deblur
+from dualpix.inference.batch.worker_journals import gather_journals
 from dualpix.inference.maps import Maps
 
 __all__ = [
+    "Deblur",
     "JournalError",
     "Maps",
     "Outcome",
@@ -21,6 +24,7 @@ __all__ = [
     "ReportParts",
     "Shard",
     "Step",
+    "gather_journals",
     "list_jobs",
     "open_weights",
     "plan_jobs",

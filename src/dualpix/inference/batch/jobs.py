@@ -131,7 +131,7 @@ def list_jobs(
             found = find_elsewhere([source], leave_out, find)
         else:
             found = read_manifest(source, allow_outside)
-    jobs = [_masked(_job(one, output, suffix, options.depth), options.mask) for one in found]
+    jobs = [with_mask(_job(one, output, suffix, options.depth), options.mask) for one in found]
     if not sharp:
         ending = ENDINGS[_first_of(maps)[0]]
         jobs = [replace(job, place=with_ending(job.place, ending), sharp=False) for job in jobs]
@@ -208,7 +208,7 @@ def _job(found: Found, folder: Location, suffix: str, depth: int | None) -> Pair
     return job
 
 
-def _masked(job: PairJob, masks: PictureLike | None) -> PairJob:
+def with_mask(job: PairJob, masks: PictureLike | None) -> PairJob:
     """The job with its mask, from the folder of all."""
     if masks is None:
         return job

@@ -22,8 +22,13 @@ from dualpix.machine.storage import Mark, list_objects, mark_of, read_object
 from dualpix.machine.urls import Location, Url
 
 NAME = "dualpix-journal"
+WORKERS = f"{NAME}-worker-"
+"""How the names begin of the journals of processes that share one run (`worker_journals.py`)."""
+
 LOOK_BYTES = 2**16
 MOST_TRIES = 20
+ENDING_S = 15.0
+"""Seconds in which the workers of a run that ended, or was killed, should have ended too."""
 
 
 class JournalError(PictureError):
@@ -160,7 +165,7 @@ class Journal:
     """
 
     def __init__(self, folder: Path, shard: tuple[int, int], folders: Iterable[Path]) -> None:
-        self.folder = folder
+        self.folder, self.shard = folder, shard
         try:
             with ExitStack() as files:
                 folder.mkdir(parents=True, exist_ok=True)
@@ -176,7 +181,7 @@ class Journal:
             f" the work ({option('shard', None)})."
         )
         common = files.enter_context((self.folder / f"{NAME}.jsonl").open("ab+"))
-        if is_free(common) is not False:
+        if self._hold(common) is not False:
             for place in folders:
                 remove_leftovers(place)
         elif shard == (1, 1):
@@ -184,12 +189,32 @@ class Journal:
         if shard == (1, 1):
             return common
         own = files.enter_context((self.folder / f"{NAME}-{shard[0]}-of-{shard[1]}.jsonl").open("ab+"))
-        if is_free(own) is False or not _share(common):
+        if is_free(own) is False or not hold_together(common):
             raise busy
         return own
 
     def expect(self, outputs: Sequence[str]) -> None:
         """Take note of what will be started; of use only to journals in parts."""
+
+    def _hold(self, common: IO[bytes]) -> bool | None:
+        """`is_free`; the workers of a run that was killed end a moment after it, and are waited for."""
+        until = time.monotonic() + ENDING_S
+        while (free := is_free(common)) is False and any(self.folder.glob(f"{WORKERS}*")):
+            if time.monotonic() > until:
+                break
+            time.sleep(0.1)
+        return free
+
+    def share(self) -> None:
+        """Let workers write journals of their own (`WorkerJournal`) from now on."""
+        is_free(self._file, shared=True)
+
+    def regain(self) -> bool:
+        """Whether no worker writes any more, after waiting a moment for them to end; none can begin then."""
+        if self._hold(self._file):
+            return True
+        self.share()
+        return False
 
     def append(self, entry: dict[str, Any]) -> None:
         """Add a line; it is on the disk when this returns.
@@ -197,11 +222,16 @@ class Journal:
         Raises:
             JournalError: It cannot be written.
         """
-        line = json.dumps(entry).encode() + b"\n"
+        self.append_lines([json.dumps(entry).encode() + b"\n"])
+
+    def append_lines(self, lines: Iterable[bytes], *, sync: bool = True) -> None:
+        """Add whole lines; unless `sync` is off, they are on the disk when this returns. Raises as `append` does."""
         try:
-            while line:
-                line = line[os.write(self._file.fileno(), line) :]
-            os.fsync(self._file.fileno())
+            for line in lines:
+                while line:
+                    line = line[os.write(self._file.fileno(), line) :]
+            if sync:
+                os.fsync(self._file.fileno())
         except OSError as error:
             reason = error.strerror or error
             raise JournalError(
@@ -228,7 +258,7 @@ def _end_line(file: IO[bytes]) -> None:
             file.flush()
 
 
-def _share(file: IO[bytes]) -> bool:
+def hold_together(file: IO[bytes]) -> bool:
     """Whether we now share the file with other shards; one that is starting holds it alone for a moment."""
     for _ in range(MOST_TRIES):
         if is_free(file, shared=True) is not False:

@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 from dualpix.errors import DualpixError, option, ran_out_of_memory, reason_of, told
 from dualpix.inference.batch.jobs import PairJob, Shard
-from dualpix.inference.batch.journal import Seen, stamp
+from dualpix.inference.batch.journal import Journal, Seen, stamp
 from dualpix.inference.batch.part_journal import AnyJournal, open_journal
 from dualpix.inference.batch.steps import Step, Weights, look_at_inputs, plan_jobs, sign, sign_map
+from dualpix.inference.batch.worker_journals import gather, shared_folder
 from dualpix.inference.deblur import Deblurred
 from dualpix.inference.maps import FoundMaps, Maps, encode_maps, find_maps
 from dualpix.inference.optics import Optics
@@ -64,6 +65,8 @@ class Outcome:
 
 
 Report = Callable[[Outcome], None]
+Work = Callable[[Sequence[Step], Journal, Report], None]
+"""Who does the steps of a run, keeps a journal of them, and reports each."""
 
 
 def run_jobs(
@@ -75,6 +78,7 @@ def run_jobs(
     shard: Shard | None = None,
     resume: bool = False,
     overwrite: bool = False,
+    work: Work | None = None,
 ) -> None:
     """Make what `plan_jobs` says.
 
@@ -90,6 +94,7 @@ def run_jobs(
         shard: Which part of the work `jobs` are.
         resume: As in `plan_jobs`.
         overwrite: As in `plan_jobs`.
+        work: Who does it, such as `on_ray.Cluster.work`, for results of this disk; None for this process.
 
     Raises:
         PictureError: As `plan_jobs` does, and if the folder cannot be used or another run is at work in it.
@@ -98,11 +103,13 @@ def run_jobs(
     plan_jobs(jobs, weights, options, resume=resume, overwrite=overwrite)
     if not jobs:
         return
+    if work is not None:
+        shared_folder(jobs[0].folder)
     folders = {path.parent for job in jobs for path in job.outputs if isinstance(path, Path)}
     with open_journal(jobs[0].folder, shard or Shard(), folders) as journal:
-        for path in jobs[0].maps.places.values():
-            if isinstance(path, Path):
-                make_folder(path.parent)
+        for folder in {path.parent for path in jobs[0].maps.places.values() if isinstance(path, Path)}:
+            make_folder(folder)
+        gather(journal)
         # Again, since another run may have ended only now.
         steps = plan_jobs(jobs, weights, options, resume=resume, overwrite=overwrite)
         for step in steps:
@@ -110,14 +117,19 @@ def run_jobs(
                 report(Outcome(step.job, "failed", step.why, worked=False))
             elif step.action == "keep":
                 report(Outcome(step.job, "kept", worked=False))
-        bench = _Bench(weights, options, journal)
         to_do = [step for step in steps if step.action in ("make", "redo", "map")]
         journal.expect([name_in_any_locale(step.job.place) for step in to_do])
-        _work(to_do, bench, report)
+        try:
+            if work is None or not isinstance(journal, Journal):
+                work_through(to_do, Bench(weights, options, journal), report)
+            elif to_do:
+                work(to_do, journal, report)
+        finally:
+            gather(journal)
 
 
 @dataclass(frozen=True)
-class _Made:
+class Made:
     """A picture on its way: what was read and computed so far, or why that failed."""
 
     signature: str = ""
@@ -131,9 +143,10 @@ class _Made:
     error: str = ""
 
 
-def _work(steps: Sequence[Step], bench: "_Bench", report: Report) -> None:
+def work_through(steps: Sequence[Step], bench: "Bench", report: Report) -> None:
+    """Do all steps: while one picture is computed, the next one is read and the last one written."""
     overlap = bench.options.memory is None
-    ahead: list[Future[_Made]] = []
+    ahead: list[Future[Made]] = []
     behind: list[Future[Outcome]] = []
 
     def settle() -> None:
@@ -159,7 +172,7 @@ def _work(steps: Sequence[Step], bench: "_Bench", report: Report) -> None:
             settle()
 
 
-class _Bench:
+class Bench:
     """What is done to one picture: read, computed and finished, each in a thread of its own.
 
     An error concerns that picture alone; only a journal that cannot be written ends everything.
@@ -168,7 +181,8 @@ class _Bench:
     def __init__(self, weights: Weights, options: DeblurOptions, journal: AnyJournal) -> None:
         self.weights, self.options, self.journal = weights, options, journal
 
-    def read(self, step: Step) -> _Made:
+    def read(self, step: Step) -> Made:
+        """Read the views of a step, and find out whether its files can be written."""
         start = time.perf_counter()
         job, again = step.job, step.action != "make"
         signature = ""
@@ -184,11 +198,12 @@ class _Bench:
             views, inherited = load_pair(job.output, job.left, job.right, opened, self.options, overwrite=again)
             optics = job.maps.optics_of(views)
         except Exception as error:
-            return _Made(signature, error=_sentence(error))
+            return Made(signature, error=_sentence(error))
         sha256 = hashlib.sha256(json.dumps(inputs).encode()).hexdigest()
-        return _Made(signature, sha256, views, inherited, optics, seconds={"read": time.perf_counter() - start})
+        return Made(signature, sha256, views, inherited, optics, seconds={"read": time.perf_counter() - start})
 
-    def compute(self, step: Step, made: _Made) -> _Made:
+    def compute(self, step: Step, made: Made) -> Made:
+        """Compute the picture and its maps."""
         if made.views is None:
             return made
         start, seconds, opened, done = time.perf_counter(), dict(made.seconds), self.weights.opened, None
@@ -201,11 +216,12 @@ class _Bench:
             if step.job.maps:
                 seconds["maps"] = time.perf_counter() - start - seconds.get("deblur", 0)
         except Exception as error:
-            return _Made(made.signature, error=_sentence(error))
+            return Made(made.signature, error=_sentence(error))
         # The views are not needed any more; only what was made of them is to be written.
         return replace(made, views=None, done=done, maps=maps, seconds=seconds)
 
-    def finish(self, step: Step, made: _Made) -> Outcome:
+    def finish(self, step: Step, made: Made) -> Outcome:
+        """Write what was made, with the lines of the journal around it; say what became of it."""
         job, start = step.job, time.perf_counter()
         entry: dict[str, Any] = {"output": name_in_any_locale(job.place), "signature": made.signature}
         outcome = Outcome(job, "failed", made.error)
@@ -222,7 +238,7 @@ class _Bench:
         return outcome
 
     @settled()
-    def _write(self, step: Step, made: _Made, inherited: Inherited) -> tuple[Outcome, dict[Location, Mark]]:
+    def _write(self, step: Step, made: Made, inherited: Inherited) -> tuple[Outcome, dict[Location, Mark]]:
         """Write the picture and its maps: all of them or none. The outcome, and the marks of objects elsewhere."""
         again, done, output = step.action != "make", made.done, step.job.output
         files = encode_maps(_maps(step), made.maps, inherited.metadata, overwrite=again)

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -57,7 +57,13 @@ def open_weights(path_or_name: str | Path | None = None) -> Weights:
 
 
 def plan_jobs(
-    jobs: Sequence[PairJob], weights: Weights, options: DeblurOptions, *, resume: bool = False, overwrite: bool = False
+    jobs: Sequence[PairJob],
+    weights: Weights,
+    options: DeblurOptions,
+    *,
+    resume: bool = False,
+    overwrite: bool = False,
+    histories: Mapping[str, History] | None = None,
 ) -> list[Step]:
     """Return what is to be done for each job, without writing anything.
 
@@ -69,6 +75,7 @@ def plan_jobs(
             are the same, and the files are as they were left; make everything else. Where only maps are missing, the
             picture stays.
         overwrite: Replace files that no run has made.
+        histories: What the journals say, where that was read before.
 
     Raises:
         CheckpointError: The weights do not give what the options or the maps need.
@@ -78,7 +85,8 @@ def plan_jobs(
     for job in jobs[:1]:
         job.maps.check_network(weights.opened)
     with told_as(PictureError):
-        histories = read_journals(jobs[0].folder) if jobs and resume else {}
+        if histories is None:
+            histories = read_journals(jobs[0].folder) if jobs and resume else {}
         look = _looking(jobs, resume)
         decide = partial(_decide, weights=weights, options=options, resume=resume, overwrite=overwrite, look=look)
         steps = [decide(job, histories.get(name_in_any_locale(job.place), History())) for job in jobs]

@@ -1,0 +1,258 @@
+"""Kill a worker, a node and the driver of a run on a Ray cluster, resume it, and compare with a run in one process.
+
+    python benchmarks/kill_ray.py [--rounds N] [--pairs N] [--seed N] [--one-address]
+
+A cluster of three nodes, processes of their own, each with its address in a network namespace of its own (as root on
+Linux; with --one-address, or elsewhere, they share this machine's). `kill -9` falls at random moments: first on one
+worker, then on all processes of a node that is not the head, then on the driver. After `--resume` on what is left of
+the cluster the target must hold every picture once, bytes equal to those of the run in one process, and nothing else
+but the journal; and the reports must tell of every pair. Prints what differs, and ends with code 1 if anything does.
+"""
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+
+from dualpix import create
+from dualpix.weights import checkpoint
+
+NARROW = {"widths": [4, 4, 4, 4, 4]}
+PORT = 6479
+WAIT_S = 300
+RAY = [sys.executable, "-m", "ray.scripts.scripts"]
+QUIET = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "PYTHONWARNINGS": "ignore"}
+
+
+def lay_out(folder: Path, count: int) -> None:
+    """A narrow network, and as many pairs of 48 x 48 pixels, each different."""
+    torch.manual_seed(0)
+    checkpoint.save(folder / "w.safetensors", create("dpdnet", **NARROW), "dpdnet", NARROW)
+    for number in range(count):
+        texture = np.random.default_rng(number).integers(0, 256, (12, 14, 3), dtype=np.uint8)
+        texture = texture.repeat(4, 0).repeat(4, 1)
+        place = folder / "pairs" / str(number % 3)
+        place.mkdir(parents=True, exist_ok=True)
+        for side, first in (("L", 4), ("R", 2)):
+            Image.fromarray(texture[:, first : first + 48]).save(place / f"{number:05}_{side}.png")
+
+
+def run(*words: str) -> None:
+    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
+
+
+def children(pid: int) -> list[int]:
+    """A process and all that it started, itself first."""
+    try:
+        inner = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [pid, *(one for child in inner for one in children(int(child)))]
+
+
+def kill(pids: list[int]) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+
+
+class Network:
+    """Three addresses: of namespaces that a bridge joins, or all this machine's."""
+
+    def __init__(self, apart: bool) -> None:
+        self.apart, self.mark = apart, f"dp{os.getpid() % 10000}"
+        if not apart:
+            return
+        run("ip", "link", "add", f"{self.mark}br", "type", "bridge")
+        run("ip", "link", "set", f"{self.mark}br", "up")
+        run("ip", "addr", "add", f"{self.address(253)}/24", "dev", f"{self.mark}br")
+        for number in range(3):
+            name, inside = f"{self.mark}n{number}", f"{self.mark}v{number}"
+            run("ip", "netns", "add", name)
+            run("ip", "link", "add", inside, "type", "veth", "peer", "name", f"{inside}p")
+            run("ip", "link", "set", inside, "netns", name)
+            run("ip", "link", "set", f"{inside}p", "master", f"{self.mark}br", "up")
+            for words in (["addr", "add", f"{self.address(number)}/24", "dev", inside], ["link", "set", inside, "up"]):
+                run("ip", "-n", name, *words)
+            run("ip", "-n", name, "link", "set", "lo", "up")
+            run("ip", "-n", name, "route", "add", "default", "via", self.address(253))  # by which Ray finds its address
+
+    def address(self, number: int) -> str:
+        return f"10.77.5.{number + 1}" if self.apart else "127.0.0.1"
+
+    def inside(self, number: int) -> list[str]:
+        return ["ip", "netns", "exec", f"{self.mark}n{number}"] if self.apart else []
+
+    def close(self) -> None:
+        if not self.apart:
+            return
+        for number in range(3):
+            run("ip", "netns", "del", f"{self.mark}n{number}")
+        run("ip", "link", "del", f"{self.mark}br")
+
+
+class Nodes:
+    """A Ray cluster of three nodes with a core each; the first is the head."""
+
+    def __init__(self, network: Network, home: Path) -> None:
+        self.network, self.home = network, home
+        self.nodes = [self._start(number) for number in range(3)]
+
+    @property
+    def address(self) -> str:
+        return f"{self.network.address(0)}:{PORT}"
+
+    def _start(self, number: int) -> "subprocess.Popen[bytes]":
+        own = [f"--node-ip-address={self.network.address(number)}", "--num-cpus=1", "--object-store-memory=80000000"]
+        role = (
+            ["--head", f"--port={PORT}", "--include-dashboard=false", f"--temp-dir={self.home / 'ray'}"]
+            if number == 0
+            else [f"--address={self.address}"]
+        )
+        log = (self.home / f"node{number}.log").open("wb")
+        command = [*self.network.inside(number), *RAY, "start", "--block", *role, *own]
+        node = subprocess.Popen(command, stdout=log, stderr=log, env=QUIET, start_new_session=True)
+        wait_until(lambda: b"Ray runtime started" in (self.home / f"node{number}.log").read_bytes(), node)
+        return node
+
+    def workers(self) -> list[int]:
+        found = [pid for node in self.nodes for pid in children(node.pid)]
+        return [pid for pid in found if b"_Actor" in title(pid)]
+
+    def kill_node(self, number: int) -> None:
+        kill(children(self.nodes[number].pid))
+
+    def close(self) -> None:
+        for node in reversed(self.nodes):
+            kill(children(node.pid))
+            node.wait()
+
+
+def title(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
+def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[bytes]") -> bool:
+    """False if the process ended before."""
+    until = time.monotonic() + WAIT_S
+    while not condition():
+        if process.poll() is not None:
+            return False
+        if time.monotonic() > until:
+            sys.exit(f"Nothing happened for {WAIT_S} s: {process.args}")
+        time.sleep(0.01)
+    return True
+
+
+def made(target: Path) -> int:
+    return sum(path.read_bytes().count(b'"state": "made"') for path in target.glob("dualpix-journal*.jsonl"))
+
+
+def start(nodes: Nodes, home: Path, *more: str) -> "subprocess.Popen[bytes]":
+    words = ["deblur", "pairs", "-o", "out", "-w", "w.safetensors", "--ray", nodes.address, *more]
+    return subprocess.Popen(
+        [*nodes.network.inside(0), sys.executable, "-m", "dualpix", *words],
+        cwd=home, env=QUIET, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+
+
+def interrupted(nodes: Nodes, home: Path, count: int, dice: random.Random) -> list[str]:
+    """Run, kill, resume; what was done, and what the driver said in the end."""
+    moments = sorted(dice.sample(range(2, count * 3 // 4), 3))
+    driver, done = start(nodes, home, "--json", "first.jsonl"), []
+    for moment, what in zip(moments, ("worker", "node", "driver"), strict=True):
+        if not wait_until(lambda moment=moment: made(home / "out") >= moment, driver):  # type: ignore[misc]
+            said = driver.communicate()[0].decode()
+            return [*done, f"ended before the {what} could be killed: {said}"]
+        if what == "worker":
+            kill([dice.choice(nodes.workers())])
+        elif what == "node":
+            nodes.kill_node(dice.choice((1, 2)))
+        else:
+            kill(children(driver.pid))
+        done.append(f"{what} killed at {made(home / 'out')}")
+    driver.wait()
+    again = start(nodes, home, "--resume", "--json", "second.jsonl")
+    try:
+        said = again.communicate(timeout=WAIT_S)[0].decode().strip()
+    except subprocess.TimeoutExpired:
+        kill(children(again.pid))
+        said = "did not end"
+    return [*done, f"then code {again.returncode}: {said}"]
+
+
+def differences(home: Path, count: int) -> list[str]:
+    """How the target differs from that of a run in one process, and what reports and journal lack."""
+    pictures = {
+        name: {path.relative_to(home / name): path.read_bytes() for path in (home / name).rglob("*") if path.is_file()}
+        for name in ("local", "out")
+    }
+    journals = {name: found.pop(Path("dualpix-journal.jsonl"), b"") for name, found in pictures.items()}
+    local, out = pictures["local"], pictures["out"]
+    wrong = [f"{path} is missing" for path in local.keys() - out.keys()]
+    wrong += [f"{path} should not be there" for path in out.keys() - local.keys()]
+    wrong += [f"{path} differs" for path in local.keys() & out.keys() if local[path] != out[path]]
+    report = home / "second.jsonl"
+    lines = [json.loads(line) for line in report.read_text().splitlines()] if report.exists() else []
+    told = [line["output"] for line in lines if line["state"] in ("made", "kept")]
+    wrong += (
+        [] if len(told) == len(set(told)) == count else [f"the report tells of {len(set(told))} in {len(told)} lines"]
+    )
+    known = [json.loads(line) for line in journals["out"].splitlines()]
+    signed = {line["output"]: line["signature"] for line in known if line["state"] == "made"}
+    mine = [json.loads(line) for line in journals["local"].splitlines()]
+    wrong += [] if signed == {line["output"]: line["signature"] for line in mine} else ["the journal differs"]
+    return wrong
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=10)
+    parser.add_argument("--pairs", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--one-address", action="store_true", help="no network namespaces")
+    asked = parser.parse_args()
+    apart = not asked.one_address and sys.platform == "linux" and os.geteuid() == 0 and bool(shutil.which("ip"))
+    home, bad = Path(tempfile.mkdtemp(prefix="kr-")), 0
+    network = Network(apart)
+    print(f"three nodes at {', '.join(network.address(number) for number in range(3))}", flush=True)
+    try:
+        lay_out(home, asked.pairs)
+        local = [sys.executable, "-m", "dualpix", "deblur", "pairs", "-o", "local", "-w", "w.safetensors"]
+        subprocess.run(local, cwd=home, check=True, stdout=subprocess.DEVNULL)
+        for number in range(asked.rounds):
+            shutil.rmtree(home / "out", ignore_errors=True)
+            nodes, began = Nodes(network, home), time.monotonic()
+            try:
+                done = interrupted(nodes, home, asked.pairs, random.Random(f"{asked.seed} {number}"))
+            finally:
+                nodes.close()
+            found = differences(home, asked.pairs)
+            bad += bool(found)
+            seconds = time.monotonic() - began
+            print(f"{number}: {'; '.join(done)}; {'; '.join(found[:5]) or 'the same'} ({seconds:.0f} s)", flush=True)
+    finally:
+        network.close()
+        shutil.rmtree(home, ignore_errors=True)
+    sys.exit(f"{bad} of {asked.rounds} rounds ended otherwise" if bad else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,283 @@
+"""The work on many pairs, spread over a Ray cluster or all cores of this machine by Ray Data.
+
+The driver lists and plans as a run in one process does; rows of paths go to workers (`worker.py`), each of which loads
+the weights once, and rows of what became of them come back. Ray limits how many rows are under way, starts lost workers
+again and gives their rows to others. Nothing of dualpix imports Ray unless this is used.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dualpix import __version__
+from dualpix.errors import DualpixError, MachineError, option, reason_of, shortened
+from dualpix.inference.batch.jobs import PairJob
+from dualpix.inference.batch.journal import NAME, Journal
+from dualpix.inference.batch.ray_connection import LOCAL, causes, connect, proxies, restore_proxies
+from dualpix.inference.batch.running import Report
+from dualpix.inference.batch.steps import Step, open_weights
+from dualpix.inference.batch.worker import Deblur, told_again
+from dualpix.inference.planning import COMFORT_BYTES, parse_memory
+from dualpix.machine.storage import mark_of
+from dualpix.machine.urls import Location, Url
+
+BATCH_BYTES, MOST_ROWS, MOST_BATCHES = 64e6, 32, 10_000
+"""A batch has as many pairs as their files hold so many bytes: one of large pictures, but no more rows than that."""
+
+LOOK_AT = 100
+"""Pairs of whose files the sizes are looked at."""
+
+PATIENCE_S = 120
+
+
+class Share(NamedTuple):
+    """What one worker takes of a node: cores, which are its threads too, GPUs, and bytes of memory."""
+
+    cpus: float
+    gpus: float
+    memory: int
+
+
+class Cluster:
+    """A Ray cluster that this process is connected to; a context, which leaves it, and ends one that it started.
+
+    Args:
+        address: "local" starts Ray on this machine, for this run alone; "auto" finds the cluster that this machine
+            belongs to; or HOST:PORT of its head.
+        cpus: Cores, and threads, of each worker; None for 1, which makes the most pictures a second as long as their
+            memory is there (results/scale.md).
+        gpus: GPUs of each worker, such as 0.5 for two to a card; None for 1 where there are any and the device allows.
+
+    Raises:
+        MachineError: Ray is not installed, no cluster is there, it runs other versions, or nothing of it is large
+            enough for one worker.
+    """
+
+    def __init__(self, address: str = LOCAL, cpus: float | None = None, gpus: float | None = None) -> None:
+        self.address, self.cpus, self.gpus = address, cpus, gpus
+        if (cpus is not None and not cpus > 0) or (gpus is not None and gpus < 0):
+            raise MachineError(
+                f"A worker cannot take {cpus} cores and {gpus} GPUs; give {option('worker-cpus', 1)} or more, and"
+                f" {option('worker-gpus', 0)} or more."
+            )
+
+    def __enter__(self) -> "Cluster":
+        connect(self.address)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.leave()
+
+    def leave(self) -> None:
+        """Leave the cluster, which then ends the workers; nothing if this was left before."""
+        import ray
+
+        ray.shutdown()
+
+    def work(self, worker: Deblur, steps: Sequence[Step], journal: Journal, report: Report) -> None:
+        """Do the steps, which are not none; for `run_jobs`, with `worker` given before.
+
+        Raises:
+            MachineError: A node cannot take part, or the cluster ended.
+            DualpixError: What concerns all pairs, such as weights that cannot be used.
+        """
+        import ray
+
+        known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+        nodes = [node for node in known if node["Alive"] and node["Resources"].get("CPU")]
+        share = self._share(worker, nodes)
+        count = sum(_places(node, share) for node in nodes)
+        if not count:
+            raise MachineError(_too_small(share, nodes))
+        worker.threads = max(1, round(share.cpus)) if worker.threads is None else worker.threads
+        journal.share()
+        _check_nodes(worker, nodes, steps[0].job)
+        try:
+            with _as_sentences():
+                for job, line in _outcomes(worker, steps, share, count):
+                    report(told_again(job, line))
+        finally:
+            self.leave()  # so that the workers' journals are free
+
+    def _share(self, worker: Deblur, nodes: Sequence[dict[str, Any]]) -> Share:
+        options = worker.options
+        memory = COMFORT_BYTES if options.memory is None else parse_memory(options.memory)
+        largest = max((int(node["Resources"].get("memory", 0)) for node in nodes), default=0)
+        gpus = self.gpus
+        if gpus is None:
+            wanted = str(options.device).startswith(("auto", "cuda"))
+            gpus = float(wanted and any(node["Resources"].get("GPU") for node in nodes))
+        return Share(self.cpus or 1, gpus, min(memory, largest))
+
+
+def _places(node: dict[str, Any], share: Share) -> int:
+    """How many workers fit a node."""
+    has = node["Resources"]
+    fits = [has.get(name, 0) // needs for name, needs in _resources(share).items() if needs]
+    return int(min(fits))
+
+
+def _resources(share: Share) -> dict[str, float]:
+    return {"CPU": share.cpus, "GPU": share.gpus, "memory": share.memory}
+
+
+def _too_small(share: Share, nodes: Sequence[dict[str, Any]]) -> str:
+    most = max((node["Resources"].get("CPU", 0) for node in nodes), default=0)
+    gpus = max((node["Resources"].get("GPU", 0) for node in nodes), default=0)
+    return (
+        f"No node of the cluster has the {share.cpus:g} cores and {share.gpus:g} GPUs that a worker takes; the largest"
+        f" has {most:g} cores and {gpus:g} GPUs: give smaller {option('worker-cpus', None)} or"
+        f" {option('worker-gpus', None)}."
+    )
+
+
+def _check_nodes(worker: Deblur, nodes: Sequence[dict[str, Any]], first: PairJob) -> None:
+    """Raise MachineError, before any work, if a node cannot take part."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    looking = ray.remote(num_cpus=0, max_retries=1)(look_around)
+    asked = {}
+    for node in nodes:
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        journal = worker.folder / f"{NAME}.jsonl"
+        asked[node["NodeManagerAddress"], node["NodeID"]] = looking.options(scheduling_strategy=there).remote(
+            __version__, os.getcwd(), str(journal), [str(path) for path in first.inputs], worker.weights, worker.sha256
+        )
+    for (name, _), answer in asked.items():
+        try:
+            problem = ray.get(answer, timeout=PATIENCE_S)
+        except ray.exceptions.GetTimeoutError as error:
+            raise MachineError(f"The node {name} did not answer within {PATIENCE_S} s; take it out.") from error
+        except ray.exceptions.RayError as error:
+            raise MachineError(_cannot_start(name, error)) from error
+        if problem:
+            raise MachineError(f"The node {name} cannot take part: {problem}")
+
+
+def _cannot_start(name: str, error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = next((line for line in reversed(lines) if "Error" in line), lines[0] if lines else type(error).__name__)
+    return (
+        f"The node {name} cannot run dualpix {__version__} ({shortened(reason, 200)}); install the same version,"
+        " with the extra `ray`, on every node."
+    )
+
+
+def look_around(
+    version: str, folder: str, journal: str, inputs: Sequence[str], weights: str | Path | None, sha256: str | None
+) -> str:
+    """Return why this process, on a node of a cluster, cannot take part; empty if it can.
+
+    Args:
+        version: Of dualpix, where the work is given out.
+        folder: The current one there, from which relative paths start.
+        journal: That of the run.
+        inputs: Some.
+        weights: As `Deblur` has them.
+        sha256: Of their file.
+    """
+    if version != __version__:
+        return f"it has dualpix {__version__}, and not {version}; install the same version on every node."
+    with suppress(OSError):
+        os.chdir(folder)
+    for path in (journal, *inputs):
+        if not os.path.exists(path):
+            return f"there is no {os.path.join(folder, path)}; give paths on a disk that all nodes share."
+    try:
+        there = open_weights(weights).sha256
+    except DualpixError as error:
+        return str(error)
+    if there != sha256:
+        return f"the weights {weights} are another file there; copy the same one to every node."
+    return ""
+
+
+class _Actor:
+    """A `Deblur` in a process of Ray's that is its own."""
+
+    def __init__(self, worker: Deblur, folder: str, proxies: Mapping[str, str]) -> None:
+        restore_proxies(proxies)
+        os.chdir(folder)  # so that relative paths mean the same as where the work was given out
+        self.worker = worker
+
+    def __call__(self, rows: dict[str, Any]) -> dict[str, list[Any]]:
+        made = self.worker({name: values.tolist() for name, values in rows.items()})
+        return {name: made[name] for name in ("id", "report")}
+
+
+def _outcomes(
+    worker: Deblur, steps: Sequence[Step], share: Share, count: int
+) -> Iterator[tuple[PairJob, dict[str, Any]]]:
+    """Each job with the line of its report, as they are done."""
+    import ray
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = context.print_on_execution_start = False
+    batch = _rows_of_a_batch(steps, count)
+    jobs = {str(number): step.job for number, step in enumerate(steps)}
+    rows = ray.data.from_items(
+        [_row(number, step) for number, step in enumerate(steps)],
+        override_num_blocks=max(1, min(MOST_BATCHES, -(-len(steps) // batch))),
+    )
+    made = rows.map_batches(
+        _Actor,
+        fn_constructor_args=(worker, os.getcwd(), proxies()),
+        batch_size=batch,
+        num_cpus=share.cpus,
+        num_gpus=share.gpus,
+        memory=share.memory,
+        compute=ray.data.ActorPoolStrategy(
+            min_size=1,
+            max_size=count,
+            initial_size=min(count, -(-len(steps) // batch)),
+            max_tasks_in_flight_per_actor=2,
+        ),
+    )
+    for done in made.iter_batches(batch_size=None, prefetch_batches=0):
+        for number, line in zip(done["id"], done["report"], strict=True):
+            if (job := jobs.pop(number, None)) is not None:
+                yield job, json.loads(line)
+    if jobs:
+        raise MachineError(f"Ray lost {len(jobs)} pairs; {option('resume')} goes on.")
+
+
+def _row(number: int, step: Step) -> dict[str, str]:
+    job = step.job
+    right = "" if job.right is None else str(job.right)
+    return {"id": str(number), "left": str(job.left), "right": right, "output": job.place, "action": step.action}
+
+
+def _rows_of_a_batch(steps: Sequence[Step], workers: int) -> int:
+    """As many as hold BATCH_BYTES, so that little is lost with a worker; and enough batches for all workers."""
+    seen = steps[:: max(1, len(steps) // LOOK_AT)]
+    sizes = [sum(_size(path) for path in step.job.inputs) for step in seen]
+    fits = BATCH_BYTES / max(1, sum(sizes) / len(sizes))
+    return max(1, min(int(fits), MOST_ROWS, -(-len(steps) // (4 * workers))))
+
+
+def _size(path: Location) -> int:
+    try:
+        if isinstance(path, Url):
+            mark = mark_of(path)
+            return 0 if mark is None else mark.size
+        return path.stat().st_size
+    except OSError:  # which the worker will report
+        return 0
+
+
+@contextmanager
+def _as_sentences() -> Iterator[None]:
+    """What ends the whole work, as one sentence."""
+    import ray
+
+    try:
+        yield
+    except ray.exceptions.RayError as error:
+        for cause in causes(error):
+            if isinstance(cause, DualpixError):
+                raise cause from error
+        raise MachineError(f"The work on the cluster ended: {reason_of(error)}; {option('resume')} goes on.") from error

@@ -1,0 +1,133 @@
+"""`dualpix deblur FOLDER --ray`: the same as without, and what is told before any work."""
+
+import json
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from dualpix import __version__
+from dualpix.inference import batch
+from dualpix.inference.batch.on_ray import look_around
+
+pytest.importorskip("ray", reason="the extra `ray` is not installed")
+
+Command = Callable[..., tuple[int, str, str]]
+Pairs = Callable[..., None]
+WORDS = ("deblur", "pairs", "-o", "out", "-w", "w.safetensors")
+KILLING = Path(__file__).parents[3] / "benchmarks" / "kill_ray.py"
+
+
+@pytest.fixture
+def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Whoever asks for something outside, through the proxy that the environment names, is written down here."""
+    asked: list[str] = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def listen() -> None:
+            while True:
+                try:
+                    with server.accept()[0] as connection:
+                        asked.append(connection.recv(200).decode(errors="replace"))
+                except OSError:
+                    return
+
+        threading.Thread(target=listen, daemon=True).start()
+        for name in ("http_proxy", "https_proxy"):
+            monkeypatch.setenv(name, f"http://127.0.0.1:{server.getsockname()[1]}")
+        yield asked
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_cluster_makes_what_one_process_makes(home: Path, make_pairs: Pairs, proxy: list[str]) -> None:
+    """In a process of its own, as a user runs it."""
+    make_pairs(home / "pairs", "a", "b", "x/c", "ü y/d")
+    (home / "pairs" / "b_R.png").write_bytes(b"")
+    ended = {}
+    for target, more in (("whole", ()), ("out", ("--ray", "--worker-cpus", "1"))):
+        words = ["deblur", "pairs", "-o", target, "-w", "w.safetensors", "--json", f"{target}.jsonl", *more]
+        done = subprocess.run([sys.executable, "-m", "dualpix", *words], capture_output=True, text=True, timeout=500)
+        ended[target] = done.returncode, done.stderr, done.stdout.split(" in ")[0].replace(target, "")
+    assert ended["out"] == ended["whole"] and ended["out"][0] == 1
+    found = {
+        target: {str(path.relative_to(target)): path.read_bytes() for path in Path(target).rglob("*.png")}
+        for target in ended
+    }
+    assert found["out"] == found["whole"] and len(found["out"]) == 3
+    assert [path.name for path in Path("out").glob("*.jsonl")] == ["dualpix-journal.jsonl"]
+    reports = {
+        target: [json.loads(line) for line in Path(f"{target}.jsonl").read_text().splitlines()] for target in ended
+    }
+    for lines in reports.values():
+        for line in lines:
+            line["output"] = line["output"].partition("/")[2]
+            line.pop("seconds", None)
+        lines.sort(key=lambda line: line["output"])
+    assert reports["out"] == reports["whole"]
+    assert proxy == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        ([*WORDS, "--ray", "10.0.0.1"], 1, "10.0.0.1"),
+        ([*WORDS, "--ray", "ray://head:10001"], 1, "HOST:PORT"),
+        ([*WORDS, "--ray", "--shard", "1/2"], 2, "--shard"),
+        ([*WORDS, "--worker-cpus", "2"], 2, "--ray"),
+        ([*WORDS, "--ray", "--worker-cpus", "0"], 1, "--worker-cpus 1"),
+        (["deblur", "pairs/a_L.png", "pairs/a_R.png", "-o", "out.png", "--ray"], 2, "only for a folder"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_bad_usage_is_told_before_any_work(
+    dualpix: Command, home: Path, make_pairs: Pairs, words: list[str], code: int, says: str
+) -> None:
+    make_pairs(home / "pairs", "a")
+    found, out, err = dualpix(*words)
+    assert found == code and says in out + err
+    assert not (home / "out").exists()
+
+
+@pytest.mark.parametrize("answer", [None, b"HTTP/1.1 400 Bad Request\r\n"])
+def test_an_address_without_a_cluster_is_told(
+    dualpix: Command, home: Path, make_pairs: Pairs, answer: bytes | None
+) -> None:
+    make_pairs(home / "pairs", "a")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        if answer is None:
+            server.close()
+        else:
+            threading.Thread(target=lambda: server.accept()[0].sendall(answer), daemon=True).start()
+        code, _, err = dualpix(*WORDS, "--ray", address)
+    assert code == 1 and err.count("\n") == 1 and f"no Ray cluster at {address} (" in err and "ray start --head" in err
+    assert not (home / "out").exists()
+
+
+def test_a_node_says_why_it_cannot_take_part(home: Path, make_pairs: Pairs) -> None:
+    make_pairs(home / "pairs", "a")
+    weights, inputs = batch.open_weights("w.safetensors").sha256, ["pairs/a_L.png", "pairs/a_R.png"]
+
+    def ask(version: str = __version__, journal: str = "w.safetensors", file: str = "w.safetensors") -> str:
+        return look_around(version, str(home), journal, inputs, file, weights)
+
+    assert ask() == ""
+    assert (
+        ask(version="0.9.0") == f"it has dualpix {__version__}, and not 0.9.0; install the same version on every node."
+    )
+    assert "there is no " in ask(journal="out/none.jsonl") and "all nodes share" in ask(journal="out/none.jsonl")
+    assert "none.safetensors" in ask(file="none.safetensors")
+    assert "another file" in ask(file="other.safetensors")
+    inputs.append("pairs/b_L.png")
+    assert "pairs/b_L.png" in ask()
+
+
+@pytest.mark.slow
+def test_workers_nodes_and_drivers_can_be_killed() -> None:
+    command = [sys.executable, str(KILLING), "--rounds", "1", "--pairs", "240"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
