@@ -52,6 +52,8 @@ NOT_RUN = {
     "dualpix export --to onnx -o net.onnx": "takes a minute; tests/inference/test_export.py exports a small network",
     "dualpix export --to torch -o net.pt2": "the same",
     "dualpix export --to web -o page.onnx": "the same",
+    "make site": "needs Node and a package index; `make site-test` tries what it builds",
+    "python3 -m http.server 8000 --directory site/_build": "serves until it is stopped; site/tests does that",
     "dualpix web --open": "serves until it is stopped; tests/web does that",
     "python examples/draw_simulator.py docs/images": "tests/test_docs_site.py draws into another folder",
     "python benchmarks/table1_counts.py --write docs/table1.md": "tests/networks/test_counting_page.py compares",
