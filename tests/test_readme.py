@@ -48,7 +48,6 @@ NOT_RUN = {
     "dualpix deblur s3://photos/pairs -o s3://photos/sharp --resume": IN_A_BUCKET,
     "dualpix deblur s3://photos/list.jsonl -o sharp --report s3://photos/report": IN_A_BUCKET,
     "dualpix deblur left.png right.png -o s3://photos/sharp.png": IN_A_BUCKET,
-    "python examples/query_report.py report": "tests/inference/batch/test_report_parts.py asks it",
     "dualpix export --to onnx -o net.onnx": "takes a minute; tests/inference/test_export.py exports a small network",
     "dualpix export --to torch -o net.pt2": "the same",
     "dualpix export --to web -o page.onnx": "the same",
