@@ -239,6 +239,8 @@ def main() -> None:
         subprocess.run(local, cwd=home, check=True, stdout=subprocess.DEVNULL)
         for number in range(asked.rounds):
             shutil.rmtree(home / "out", ignore_errors=True)
+            for report in home.glob("*.jsonl"):
+                report.unlink()
             nodes, began = Nodes(network, home), time.monotonic()
             try:
                 done = interrupted(nodes, home, asked.pairs, random.Random(f"{asked.seed} {number}"))

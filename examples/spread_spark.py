@@ -26,6 +26,7 @@ def main(source: str, target: str, weights: str | None = None) -> int:
             yield pandas.DataFrame(worker(dict(frame)))
 
     batch.gather_journals(target)
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     spark = (
         SparkSession.builder.appName("dualpix").config("spark.sql.execution.arrow.maxRecordsPerBatch", 16).getOrCreate()
     )

@@ -114,6 +114,7 @@ def test_no_two_classes_have_one_name() -> None:
 GUARDS = {"test_rows", "test_surface", "test_imports", "test_readme", "test_packaging", "networks/test_contract"}
 GUARDS |= {
     "test_schedulers",
+    "test_spreading",
     "test_docs_site",
     "test_examples",
     "test_manual",

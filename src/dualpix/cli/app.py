@@ -59,7 +59,7 @@ class Command(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-BARE = {"--ray": ("local", re.compile(r"auto|local|[^/\\]*:\d+|ray://.*"))}
+BARE = {"--ray": ("local", re.compile(r"auto|local|[^/\\]*:\d+|\d+(\.\d+){3}|ray://.*"))}
 """Options that may stand alone: what they mean then, and what the next word looks like if it is theirs."""
 
 

@@ -43,6 +43,7 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         server.shutdown(socket.SHUT_RDWR)
 
 
+@pytest.mark.slow
 def test_a_cluster_makes_what_one_process_makes(home: Path, make_pairs: Pairs, proxy: list[str]) -> None:
     """In a process of its own, as a user runs it."""
     make_pairs(home / "pairs", "a", "b", "x/c", "ü y/d")
@@ -99,10 +100,16 @@ def test_an_address_without_a_cluster_is_told(
     make_pairs(home / "pairs", "a")
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"127.0.0.1:{server.getsockname()[1]}"
+
+        def reply() -> None:
+            with server.accept()[0] as connection:
+                connection.sendall(answer or b"")
+                connection.recv(100)
+
         if answer is None:
             server.close()
         else:
-            threading.Thread(target=lambda: server.accept()[0].sendall(answer), daemon=True).start()
+            threading.Thread(target=reply, daemon=True).start()
         code, _, err = dualpix(*WORDS, "--ray", address)
     assert code == 1 and err.count("\n") == 1 and f"no Ray cluster at {address} (" in err and "ray start --head" in err
     assert not (home / "out").exists()
