@@ -57,9 +57,8 @@ def main() -> None:
     parser.add_argument("--pictures", type=int, default=6)
     asked = parser.parse_args()
     seen = pictures(asked.photos, asked.pictures)
-    print(
-        "| coding | real, dB | model, dB | scatter, dB | model against real, dB | spectrum, dB |\n|---|---|---|---|---|---|"
-    )
+    print("| coding | real, dB | model, dB | scatter, dB | model against real, dB | spectrum, dB |")
+    print("|---|---:|---:|---:|---:|---|")
     for coding in CODINGS:
         real = torch.stack([coding(picture) for picture in seen])
         model = coded_together(seen, [coding] * len(seen))
