@@ -34,8 +34,8 @@ PAIR_PX = 128
 PROFILED = 64  # scenes, in a row, which no other part of this has seen: kernels are remembered
 
 PARTS = {
-    "scenes drawn": ("scenes.py", "draw_scene"),
-    "of these, photographs and patterns": ("scenes.py", "_texture"),
+    "decided: scene, lens, sensor, coding": ("samples.py", "shot"),
+    "layers painted": ("samples.py", "_layers"),
     "of these, tones decoded": ("sensor.py", "decode"),
     "layers seen through the lens, both apertures": ("render.py", "render"),
     "of this, kernels": ("spreading.py", "trimmed"),
@@ -43,7 +43,7 @@ PARTS = {
     "of this, convolution, by transforms": ("spreading.py", "_by_transforms"),
     "noise and shading": ("sensor.py", "expose"),
     "tones encoded": ("sensor.py", "encode"),
-    "lossy coding and rounding": ("simulated.py", "_store"),
+    "lossy coding": ("coding.py", "__call__"),
 }
 
 

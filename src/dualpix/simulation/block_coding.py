@@ -136,7 +136,7 @@ def _blocks(planes: Tensor, side: int) -> tuple[Tensor, Sequence[int]]:
     height, width = planes.shape[-2:]
     padded = F.pad(planes, (0, -width % side, 0, -height % side), mode="replicate")
     rows, columns = padded.shape[-2] // side, padded.shape[-1] // side
-    return padded.unflatten(-1, (columns, side)).unflatten(-3, (rows, side)).transpose(-3, -2), (height, width)
+    return padded.reshape(*planes.shape[:-2], rows, side, columns, side).transpose(-3, -2), (height, width)
 
 
 def _joined(blocks: Tensor, size: Sequence[int]) -> Tensor:

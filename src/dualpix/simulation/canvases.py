@@ -25,17 +25,17 @@ WHOLE_SHARE = 1e9
 
 @dataclass(frozen=True)
 class Stack:
-    """The layers of several scenes, as one tensor for each of their parts; all are S x S.
+    """The layers of several scenes, as one tensor for each of their parts; all are of one size.
 
     Attributes:
         scenes: For each rank, from the back on, the layers of that rank: those of scene 0, 1, 2 and so on, as indices.
             Scenes come in falling order of their number of layers, so that every rank's scenes are the first ones.
         ranges: The least and the largest signed blur of each layer in pixels.
         lenses: For each layer, the number of its lens.
-        colour: In linear light, T x 3 x S x S.
-        alpha: Opacity, T x 1 x S x S.
-        blur_px: Signed blur radius, T x 1 x S x S.
-        margin: Pixels of S to be cut off at each side.
+        colour: In linear light, T x 3 x H x W.
+        alpha: Opacity, T x 1 x H x W.
+        blur_px: Signed blur radius, T x 1 x H x W.
+        margin: Pixels to be cut off at each side.
     """
 
     scenes: Sequence[Sequence[int]]
@@ -49,8 +49,8 @@ class Stack:
     @property
     def inner(self) -> tuple[slice, slice]:
         """Rows and columns without the margin."""
-        ends = slice(self.margin, self.alpha.shape[-1] - self.margin)
-        return ends, ends
+        height, width = self.alpha.shape[-2:]
+        return slice(self.margin, height - self.margin), slice(self.margin, width - self.margin)
 
     def ranked(self, parts: Tensor, rank: int) -> Tensor:
         """Those of T things that belong to layers of that rank."""
@@ -137,27 +137,27 @@ class _Turn:
 
 
 def _spread(stack: Stack, lenses: Sequence[Lens], aperture: float, whole: bool) -> Tensor:
-    """Light and coverage of every layer, T x 2 x 4 x S x S, or T x 1 x 4 x S x S."""
-    device, size = stack.alpha.device, stack.alpha.shape[-1]
+    """Light and coverage of every layer, T x 2 x 4 x H x W, or T x 1 x 4 x H x W."""
+    device, (height, width) = stack.alpha.device, stack.alpha.shape[-2:]
     nodes = [nodes_of(low * aperture, high * aperture) for low, high in stack.ranges]
     order = sorted(range(len(nodes)), key=lambda slot: -len(nodes[slot]))
     chosen = moved(torch.tensor(order), device)
     turns, wanted = _turns([nodes[slot] for slot in order], [stack.lenses[slot] for slot in order])
     reach = max(reach_px(lenses[lens], radius) for lens, radius in wanted)
-    length = fast_size(size + max(0, reach - stack.margin))
-    spectra = _spectra(wanted, lenses, reach, length, whole, device)
+    size = fast_size(height + max(0, reach - stack.margin)), fast_size(width + max(0, reach - stack.margin))
+    spectra = _spectra(wanted, lenses, reach, size, whole, device)
     alpha, blur_px = (part.index_select(0, chosen) for part in (stack.alpha, stack.blur_px * aperture))
     light = torch.cat([stack.colour.index_select(0, chosen) * alpha, alpha], 1)
-    total = torch.zeros(len(order), spectra.shape[1], 4, length, length // 2 + 1, dtype=spectra.dtype, device=device)
+    total = torch.zeros(len(order), spectra.shape[1], 4, *spectra.shape[2:], dtype=spectra.dtype, device=device)
     for turn in turns:
         count = len(turn.kernels)
         parts = light[:count]
         if any(after - before < WHOLE_SHARE for before, _, after in turn.nodes):
             parts = parts * _shares(blur_px[:count], turn.nodes)
-        spectrum = torch.fft.rfft2(parts, s=(length, length))
+        spectrum = torch.fft.rfft2(parts, s=size)
         kernel = spectra.index_select(0, moved(torch.tensor(turn.kernels), device))
         total[:count].addcmul_(spectrum[:, None], kernel[:, :, None])
-    seen: Tensor = torch.fft.irfft2(total, s=(length, length))[..., :size, :size]
+    seen: Tensor = torch.fft.irfft2(total, s=size)[..., :height, :width]
     back = moved(inverse(order), device)
     return seen.index_select(0, back)
 
@@ -193,11 +193,11 @@ def _spectra(
     wanted: Sequence[tuple[int, float]],
     lenses: Sequence[Lens],
     reach: int,
-    length: int,
+    size: tuple[int, int],
     whole: bool,
     device: torch.device,
 ) -> Tensor:
-    """Transforms of kernels whose centre is the first pixel, N x 2 x L x (L / 2 + 1), or N x 1 x ... if `whole`."""
+    """Transforms of kernels whose centre is the first pixel, N x 2 x H x (W / 2 + 1), or N x 1 x ... if `whole`."""
     by_lens: dict[int, list[int]] = {}
     for place, (lens, _) in enumerate(wanted):
         by_lens.setdefault(lens, []).append(place)
@@ -206,7 +206,8 @@ def _spectra(
     pairs = torch.cat(stacks)
     if whole:
         pairs = pairs.mean(1, keepdim=True)
-    padded = F.pad(pairs, (0, length - pairs.shape[-1]) * 2).roll((-reach, -reach), (2, 3))
+    across, down = (length - pairs.shape[-1] for length in reversed(size))
+    padded = F.pad(pairs, (0, across, 0, down)).roll((-reach, -reach), (2, 3))
     back = moved(inverse(order), device)
     spectra: Tensor = torch.fft.rfft2(padded)
     return spectra.index_select(0, back)

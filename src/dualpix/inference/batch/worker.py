@@ -94,9 +94,9 @@ class Deblur:
         """Deblur a batch.
 
         Args:
-            columns: Equally long, such as lists, arrays or a data frame. `left` and `right` are paths or URLs of the views,
-                the second empty or None where the first holds both; `output` is where the picture lies in the folder,
-                with an ending; `id` is whatever you know the pair by. Other columns are ignored.
+            columns: Equally long, such as lists, arrays or a data frame. `left` and `right` are paths or URLs of the
+                views, the second empty or None where the first holds both; `output` is where the picture lies in the
+                folder, with an ending; `id` is whatever you know the pair by. Other columns are ignored.
 
         Returns:
             Columns of the same length and order: `id`; `output`, the path of the picture; `state` (made, kept, failed);
