@@ -5,8 +5,8 @@
     pictures = batches.render(shots)     # on the device, B x 3 x H x W each
 
 A shot is that of `simulated.sample` with the same index: its pictures differ by rounding, before coding by less than
-1e-4 of white. On the device coding is the one of `block_coding`, which costs as much as real coding does but chooses
-otherwise; and noise is drawn there, if it is asked for.
+1e-4 of white. On a device other than the CPU coding is that of `block_coding`: as much is lost as by the codecs, but
+not bit by bit the same.
 """
 
 from collections.abc import Collection, Sequence
@@ -16,14 +16,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from dualpix.simulation.block_coding import coded_together
 from dualpix.simulation.canvases import composite_together, render_together, stacked
 from dualpix.simulation.kernels import stopped_down
-from dualpix.simulation.painting import Canvas, moved, numbers
+from dualpix.simulation.painting import CPU, Canvas, inverse, moved, numbers
 from dualpix.simulation.render import Layer
-from dualpix.simulation.samples import CODED, MARGIN_PX, Shot, Simulated
+from dualpix.simulation.samples import CODED, MARGIN_PX, Shot, Simulated, expose
 from dualpix.simulation.sensor import encode, quantise, shaded, with_noise
-
-CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,9 @@ class BatchSimulator:
         device: Where pictures are computed.
         together: At most so many samples at once; memory grows with it, by some 100 MB for each at 256 px.
         noise_on_device: Whether noise is drawn on the device: quicker, and another one than on the CPU.
+        model_coding: Whether coding is that of `block_coding` on the CPU too.
+        whole_canvases: Whether all layers are rendered together, each whole, or one by one in small windows; None
+            decides by what is quicker: windows on the CPU, else canvases.
 
     Example:
         >>> batches = BatchSimulator(Simulated([], size=32, count=8), CPU)
@@ -47,6 +49,8 @@ class BatchSimulator:
     device: torch.device = field(default=CPU)
     together: int = 64
     noise_on_device: bool = False
+    model_coding: bool = False
+    whole_canvases: bool | None = None
 
     @cached_property
     def canvas(self) -> Canvas:
@@ -80,16 +84,27 @@ class BatchSimulator:
         ranges = [shot.scene.blur_ranges(MARGIN_PX - shot.margin) for shot in shots]
         order = sorted(range(len(shots)), key=lambda number: -len(ranges[number]))
         shots, ranges = [shots[number] for number in order], [ranges[number] for number in order]
-        pictures = self._exposed(shots, ranges, names)
-        for name in CODED:
-            if name in pictures:
-                pictures[name] = self._coded(shots, pictures[name])
-        back = moved(torch.tensor(sorted(range(len(order)), key=order.__getitem__)), self.device)
+        pictures = self._exposed(shots, ranges, names) if self.on_canvases else self._one_by_one(shots, names)
+        pictures |= {name: self._coded(shots, pictures[name]) for name in CODED if name in pictures}
+        back = moved(inverse(order), self.device)
         depth = self.simulated.depth
         return {
             name: (picture if name == "blur_px" else quantise(picture, depth)).index_select(0, back)
             for name, picture in pictures.items()
         }
+
+    @property
+    def on_canvases(self) -> bool:
+        """Whether all layers are rendered together, on whole canvases."""
+        return self.device.type != "cpu" if self.whole_canvases is None else self.whole_canvases
+
+    def _one_by_one(self, shots: Sequence[Shot], names: Collection[str]) -> dict[str, Tensor]:
+        aperture = self.simulated.sharp_aperture
+        samples = [
+            expose(self._painted(shot, shot.margin), shot.lens, shot.margin, shot.sensor, aperture, shot.seed, names)
+            for shot in shots
+        ]
+        return {name: torch.stack([sample[name] for sample in samples]) for name in samples[0]}
 
     def _exposed(
         self, shots: Sequence[Shot], ranges: Sequence[Sequence[tuple[float, float]]], names: Collection[str]
@@ -120,7 +135,7 @@ class BatchSimulator:
         return [Layer(x.colour[:, inner, inner], x.alpha[inner, inner], x.blur_px[inner, inner]) for x in layers]
 
     def _each(self, values: Sequence[float]) -> Tensor:
-        """One number for each shot, B x 1 x 1 x 1 x 1."""
+        """Numbers on the device, N x 1 x 1 x 1 x 1."""
         return numbers(values, self.device)[:, None, None, None, None]
 
     def _noised(self, shots: Sequence[Shot], views: Tensor) -> Tensor:
@@ -152,7 +167,7 @@ class BatchSimulator:
 
     def _coded(self, shots: Sequence[Shot], pictures: Tensor) -> Tensor:
         """Each picture through the coding of its shot, if it has one."""
-        coded = [
-            shot.coding(picture) if shot.coding else picture for shot, picture in zip(shots, pictures, strict=True)
-        ]
-        return torch.stack(coded)
+        codings = [shot.coding for shot in shots]
+        if self.device.type != "cpu" or self.model_coding:
+            return coded_together(pictures, codings)
+        return torch.stack([coding(one) if coding else one for coding, one in zip(codings, pictures, strict=True)])

@@ -1,9 +1,9 @@
 """Render many scenes at once, on any device: one batched transform for all layers of all scenes at a time.
 
-`render.render` divides each layer into small windows, which suits a processor's caches. Here every layer keeps its whole
-canvas, so that all have one size, and what a layer needs of a blur radius is computed together for all layers: the
-first radius of each, then the second of each, and so on. Which radii a layer needs is known beforehand from the range of
-its blur; no value is asked for on the way. Tests compare the two.
+`render.render` divides each layer into small windows, which suits a processor's caches. Here every layer keeps its
+whole canvas, so that all have one size, and what a layer needs of a blur radius is computed together for all layers:
+the first radius of each, then the second of each, and so on. Which radii a layer needs is known beforehand from the
+range of its blur; no value is asked for on the way. Tests compare the two.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from dualpix.simulation.kernel_stacks import kernel_stack
 from dualpix.simulation.kernels import Lens, reach_px
-from dualpix.simulation.painting import moved, numbers
+from dualpix.simulation.painting import inverse, moved, numbers
 from dualpix.simulation.render import Layer, nodes_of
 from dualpix.simulation.spreading import fast_size
 
@@ -158,7 +158,7 @@ def _spread(stack: Stack, lenses: Sequence[Lens], aperture: float, whole: bool) 
         kernel = spectra.index_select(0, moved(torch.tensor(turn.kernels), device))
         total[:count].addcmul_(spectrum[:, None], kernel[:, :, None])
     seen = torch.fft.irfft2(total, s=(length, length))[..., :size, :size]
-    back = moved(torch.tensor(sorted(range(len(order)), key=order.__getitem__)), device)
+    back = moved(inverse(order), device)
     return seen.index_select(0, back)
 
 
@@ -207,5 +207,5 @@ def _spectra(
     if whole:
         pairs = pairs.mean(1, keepdim=True)
     padded = F.pad(pairs, (0, length - pairs.shape[-1]) * 2).roll((-reach, -reach), (2, 3))
-    back = moved(torch.tensor(sorted(range(len(order)), key=order.__getitem__)), device)
+    back = moved(inverse(order), device)
     return torch.fft.rfft2(padded).index_select(0, back)

@@ -1,6 +1,7 @@
 """Lossy coding that the pictures people use have been through; each function takes and gives 3 x H x W in [0, 1]."""
 
 import importlib
+from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
@@ -11,8 +12,31 @@ from torch import Tensor
 
 from dualpix.errors import MachineError, how_to_install
 
+Subsampling = Literal["444", "420"]
 
-def as_jpeg(picture: Tensor, quality: int, subsampling: Literal["444", "420"]) -> Tensor:
+
+@dataclass(frozen=True)
+class Coding:
+    """One lossy coding; called with a picture, 3 x H x W in [0, 1], it gives what is left of it.
+
+    Attributes:
+        codec: "jpeg", "vp8" or "h264".
+        quality: See `as_jpeg` and `as_vp8`; the rate factor of `as_h264`.
+        subsampling: See `as_jpeg`; video always has "420".
+    """
+
+    codec: Literal["jpeg", "vp8", "h264"]
+    quality: int
+    subsampling: Subsampling = "420"
+
+    def __call__(self, picture: Tensor) -> Tensor:
+        """Encode and decode, by the codec itself."""
+        if self.codec == "jpeg":
+            return as_jpeg(picture, self.quality, self.subsampling)
+        return as_vp8(picture, self.quality) if self.codec == "vp8" else as_h264(picture, self.quality)
+
+
+def as_jpeg(picture: Tensor, quality: int, subsampling: Subsampling) -> Tensor:
     """Encode a picture as JPEG and decode it again.
 
     Args:

@@ -1,5 +1,7 @@
 """What a raw converter does after the blur, to all pictures of a pair alike: sharpening, and local brightening."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -51,9 +53,17 @@ def smooth(pictures: Tensor, sigma_px: float) -> Tensor:
         sigma_px: Standard deviation in pixels.
     """
     half = max(1, int(3 * sigma_px + 0.5))
-    x = torch.arange(-half, half + 1, dtype=pictures.dtype, device=pictures.device)
-    weights = torch.exp(-0.5 * (x / sigma_px) ** 2)
-    weights = (weights / weights.sum())[None, None]
-    padded = F.pad(pictures.flatten(0, 1)[:, None], (half,) * 4, mode="replicate")
-    across = F.conv2d(padded, weights[..., None, :])
-    return F.conv2d(across, weights[..., None]).view(pictures.shape)
+    weights = [math.exp(-0.5 * (x / sigma_px) ** 2) for x in range(-half, half + 1)]
+    weights = [weight / sum(weights) for weight in weights]
+    # Sums of shifted pictures: libraries are slow at convolutions of one channel, and some round them to ten bits.
+    padded = F.pad(pictures, (half,) * 4, mode="replicate")
+    return _weighted(_weighted(padded, weights, -1), weights, -2)
+
+
+def _weighted(pictures: Tensor, weights: Sequence[float], axis: int) -> Tensor:
+    """Sum so many shifted copies of pictures, along one axis, which becomes shorter."""
+    length = pictures.shape[axis] - len(weights) + 1
+    total = pictures.narrow(axis, 0, length) * weights[0]
+    for start, weight in enumerate(weights[1:], 1):
+        total.add_(pictures.narrow(axis, start, length), alpha=weight)
+    return total

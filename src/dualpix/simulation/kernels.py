@@ -90,11 +90,8 @@ def pupil(lens: Lens, samples: int = 96, blur_px: float = 0.0) -> tuple[Tensor, 
     Raises:
         ValueError: The shape cannot have such a large `rho`.
     """
-    axis = (torch.arange(samples, dtype=torch.float64) + 0.5) * (2 / samples) - 1
-    w, u = torch.meshgrid(axis, axis, indexing="ij")
-    weight = _opening(lens, u, w, blur_px)
-    keep = weight > 0
-    u, w, weight = u[keep], w[keep], weight[keep] / weight.sum()
+    u, w = positions(lens.blades, lens.clip, samples)
+    weight = _transmission(lens, samples, blur_px)
     if lens.side is not None:
         weight, g = _one_sided(lens, u, w, weight, blur_px)
     else:
@@ -102,16 +99,32 @@ def pupil(lens: Lens, samples: int = 96, blur_px: float = 0.0) -> tuple[Tensor, 
     return u.float(), w.float(), weight.float(), g.float()
 
 
-def _opening(lens: Lens, u: Tensor, w: Tensor, blur_px: float) -> Tensor:
-    q = torch.hypot(u, w).clamp_min(1e-9) ** (2 * lens.rim_order)
-    rise = 2 * q / (1 + q)
+@lru_cache(maxsize=64)
+def positions(blades: int, clip: tuple[float, float], samples: int) -> tuple[Tensor, Tensor]:
+    """The samples u and w, flat, that lie within an opening (see `Lens`), `samples` along the pupil's diameter."""
+    axis = (torch.arange(samples, dtype=torch.float64) + 0.5) * (2 / samples) - 1
+    w, u = torch.meshgrid(axis, axis, indexing="ij")
+    keep = _inside(blades, clip, u, w)
+    return u[keep], w[keep]
+
+
+def _transmission(lens: Lens, samples: int, blur_px: float) -> Tensor:
+    """Weights of the samples, of sum 1."""
+    rise, shade = _unblurred(lens, samples)
     rim = max(-0.9, min(0.9, lens.rim + lens.rim_growth * blur_px / 10)) if lens.rim_growth else lens.rim
-    opening = inside(lens.blades, lens.clip, u, w) * (1 - rim * (1 - rise) if rim >= 0 else 1 + rim * rise)
-    return opening * tilts(lens.shade, u, w).exp() if any(lens.shade) else opening
+    opening = (1 - rim * (1 - rise) if rim >= 0 else 1 + rim * rise) * shade
+    return opening / opening.sum()
 
 
-def inside(blades: int, clip: tuple[float, float], u: Tensor, w: Tensor) -> Tensor:
-    """Whether points of the pupil lie within the opening (see `Lens`)."""
+@lru_cache(maxsize=64)
+def _unblurred(lens: Lens, samples: int) -> tuple[Tensor, Tensor]:
+    """What does not depend on the blur: how far each sample belongs to the rim, and the gradients."""
+    u, w = positions(lens.blades, lens.clip, samples)
+    q = torch.hypot(u, w).clamp_min(1e-9) ** (2 * lens.rim_order)
+    return 2 * q / (1 + q), tilts(lens.shade, u, w).exp()
+
+
+def _inside(blades: int, clip: tuple[float, float], u: Tensor, w: Tensor) -> Tensor:
     radius = torch.hypot(u, w)
     there = radius <= 1
     if blades:
@@ -136,19 +149,16 @@ def _one_sided(lens: Lens, u: Tensor, w: Tensor, weight: Tensor, blur_px: float)
     line = u + lens.side * max(0.25, 1 - max(0.0, abs(blur_px) - 8) / 14)
     tilt = tilts(lens.uneven, u, w)
 
-    def views_of(width: float) -> tuple[Tensor, Tensor]:
-        left, right = (weight * torch.sigmoid(sign * (4 * line / width + tilt)) for sign in (-1, 1))
-        return left / left.sum(), right / right.sum()
+    def views_of(log_sharpness: float) -> tuple[Tensor, Tensor]:
+        seen = torch.sigmoid(line * (4 * math.exp(log_sharpness)) + tilt).mul_(weight)
+        left = weight - seen
+        return left / left.sum(), seen / seen.sum()
 
-    def rho_of(width: float) -> float:
-        left, right = views_of(width)
-        return float((u * (right - left)).sum())
+    def rho_of(log_sharpness: float) -> float:
+        left, right = views_of(log_sharpness)
+        return float(torch.dot(u, right) - torch.dot(u, left))
 
-    low, high = 1e-2, 1e3
-    if rho_of(low) < lens.rho:
-        raise ValueError(f"rho={lens.rho} is more than this pupil allows ({rho_of(low):.3f}); choose a smaller rho")
-    sharpness = _root(lambda log: rho_of(math.exp(-log)) - lens.rho, -math.log(high), -math.log(low))
-    left, right = views_of(math.exp(-sharpness))
+    left, right = views_of(_root(rho_of, lens.rho, -math.log(1e3), -math.log(1e-2)))
     both = left + right
     return both / 2, (right - left) / both
 
@@ -181,26 +191,27 @@ def _split(lens: Lens, u: Tensor, weight: Tensor) -> Tensor:
     def rho_of(gain: float) -> float:
         return float(2 * (weight * u * g_of(gain)).sum())
 
-    low, high = 0.0, 1e4
-    if rho_of(high) < lens.rho:
-        raise ValueError(f"rho={lens.rho} is more than this pupil allows ({rho_of(high):.3f}); choose a smaller rho")
-    reached = 2.0
-    while reached < high and rho_of(reached) < lens.rho:
+    low, reached, most = 0.0, 2.0, 1e4
+    while reached < most and rho_of(reached) < lens.rho:
         low, reached = reached, 2 * reached
-    high = min(reached, high)
-    return g_of(_root(lambda gain: rho_of(gain) - lens.rho, low, high))
+    return g_of(_root(rho_of, lens.rho, low, min(reached, most)))
 
 
-def _root(rising: Callable[[float], float], low: float, high: float) -> float:
-    """The zero of a rising function that is negative at `low` and not at `high`, to 1e-10.
+def _root(rho_of: Callable[[float], float], rho: float, low: float, high: float) -> float:
+    """Where a rising function, less than `rho` at `low`, is `rho`, to 1e-10.
 
     Illinois variant of regula falsi (Dowell and Jarratt, BIT 1971): each evaluation goes over the whole pupil, and
     bisection would need dozens.
+
+    Raises:
+        ValueError: It is less than `rho` at `high` too.
     """
-    at_low, at_high, moved = rising(low), rising(high), 0
+    at_low, at_high, moved = rho_of(low) - rho, rho_of(high) - rho, 0
+    if at_high < 0:
+        raise ValueError(f"rho={rho} is more than this pupil allows ({at_high + rho:.3f}); choose a smaller rho")
     for _ in range(60):
         middle = (low * at_high - high * at_low) / (at_high - at_low) if at_high > at_low else (low + high) / 2
-        value = rising(middle)
+        value = rho_of(middle) - rho
         if abs(value) < 1e-10:
             return middle
         if value < 0:

@@ -81,7 +81,7 @@ class Landscape:
         return layers_between(colour, canvas.take(self.blur_px), self.cuts, int(most) + 2)
 
     def blur_ranges(self, inset: int = 0) -> list[tuple[float, float]]:
-        """See `scenes.PlannedScene`. Hidden parts are within what is seen of their layer, so the inset does not matter."""
+        """See `scenes.PlannedScene`; hidden parts are within what is seen of their layer, so no inset matters."""
         bands = [self.blur_px[band] for band in bands_of(self.blur_px, self.cuts)]
         return [(float(band.min()), float(band.max())) for band in bands]
 

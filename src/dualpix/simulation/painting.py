@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+CPU = torch.device("cpu")
+
 
 @dataclass(frozen=True)
 class Canvas:
@@ -25,7 +27,7 @@ class Canvas:
     """
 
     photos: Sequence[Tensor] = ()
-    device: torch.device = torch.device("cpu")
+    device: torch.device = CPU
 
     @property
     def on_cpu(self) -> bool:
@@ -53,3 +55,8 @@ def moved(values: Tensor, device: torch.device) -> Tensor:
 def numbers(values: Sequence[float], device: torch.device) -> Tensor:
     """A list of numbers as a float32 tensor on a device, without waiting."""
     return moved(torch.tensor(values, dtype=torch.float32), device)
+
+
+def inverse(order: Sequence[int]) -> Tensor:
+    """The permutation that undoes `order`, on the CPU."""
+    return torch.tensor(sorted(range(len(order)), key=order.__getitem__))

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache, partial
-from typing import Literal
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -11,15 +10,13 @@ from torch import Tensor
 
 from dualpix.errors import DataError
 from dualpix.io.reading import MIN_SIDE_PX
-from dualpix.simulation.coding import as_h264, as_jpeg, as_vp8, video_library
+from dualpix.simulation.coding import Coding, Subsampling, video_library
 from dualpix.simulation.kernels import Lens, reach_px, stopped_down
 from dualpix.simulation.light import MOST_CONTRAST, Light, draw_lens, draw_sensor
 from dualpix.simulation.painting import Canvas
 from dualpix.simulation.render import Layer, composite, render
 from dualpix.simulation.scenes import Layout, PlannedScene, draw_scene
 from dualpix.simulation.sensor import Sensor, Tone, quantise
-
-Coding = Callable[[Tensor], Tensor]
 
 DRAWING = 5  # to be increased whenever a change makes the same settings, seed and index give other pictures
 MARGIN_PX = 48  # how far scenes extend beyond the picture
@@ -173,16 +170,16 @@ def draw_coding(rng: np.random.Generator, codecs: Sequence[str]) -> Coding:
 
 
 def _draw_jpeg(rng: np.random.Generator) -> Coding:
-    subsampling: Literal["444", "420"] = "444" if rng.random() < 0.5 else "420"
-    return partial(as_jpeg, quality=int(rng.integers(75, 98)), subsampling=subsampling)
+    subsampling: Subsampling = "444" if rng.random() < 0.5 else "420"
+    return Coding("jpeg", int(rng.integers(75, 98)), subsampling)
 
 
 def _draw_vp8(rng: np.random.Generator) -> Coding:
-    return partial(as_vp8, quality=int(rng.integers(60, 98)))
+    return Coding("vp8", int(rng.integers(60, 98)))
 
 
 def _draw_h264(rng: np.random.Generator) -> Coding:
-    return partial(as_h264, rate_factor=int(rng.integers(8, 23)))
+    return Coding("h264", int(rng.integers(8, 23)))
 
 
 # Ranges around what fits the DPDD previews: a rate factor of 16, or VP8 at quality 83 (results/real-errors.md).
