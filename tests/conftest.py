@@ -24,9 +24,11 @@ Views = Callable[..., tuple[np.ndarray, np.ndarray]]
 Command = Callable[..., tuple[int, str, str]]
 SMALL = {"fusion": False, "extraction": False}
 
-# Shells start what runs in the background deaf to Ctrl-C, and so would be all processes that the tests start.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Shells start what runs in the background deaf to Ctrl-C, and nohup deaf to a closed terminal; and so would be all
+# processes that the tests start.
+for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, handler)
 
 
 def pytest_configure() -> None:

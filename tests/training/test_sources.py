@@ -256,8 +256,8 @@ class Mean(Echo):
         return (left + right) / 2 + 0 * self.only
 
 
-def by_heart(quick: Make, **changes: object) -> Recipe:
-    return quick(steps=160, batch=4, learning_rate=1e-2, warmup_steps=10, decay_steps=60, grad_clip=1.0, **changes)
+def by_heart(quick: Make, steps: int = 160, **changes: object) -> Recipe:
+    return quick(steps=steps, batch=4, learning_rate=1e-2, warmup_steps=10, decay_steps=60, grad_clip=1.0, **changes)
 
 
 def test_real_pairs_are_learnt_by_heart(quick: Make, photos: Path, tmp_path: Path) -> None:
@@ -280,7 +280,7 @@ def test_real_pairs_are_learnt_by_heart(quick: Make, photos: Path, tmp_path: Pat
 
 def test_simulated_scenes_are_learnt_by_heart(quick: Make, photos: Path, tmp_path: Path) -> None:
     """Two scenes with blur to take away, which not every seed's are."""
-    recipe = by_heart(quick, pool=2, compressed=0.0, seed=2)
+    recipe = by_heart(quick, steps=280, pool=2, compressed=0.0, seed=2)
     told: list[dict] = []
     weights = train(recipe, tmp_path / "run", photos=[photos], report=told.append)
     losses = [line["loss"] for line in told if "loss" in line]
