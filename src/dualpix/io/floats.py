@@ -4,7 +4,6 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import tifffile
 from torch import Tensor
 
 from dualpix.errors import PictureError
@@ -12,6 +11,7 @@ from dualpix.io.embedding import embed, select
 from dualpix.io.formats.tiff import TIFF
 from dualpix.io.metadata import Metadata
 from dualpix.io.writing import as_stored, check_output
+from dualpix.machine.later import tifffile
 
 
 def encode_floats(path: Path, plane: Tensor, metadata: Metadata | None = None, *, overwrite: bool = False) -> bytes:
