@@ -101,7 +101,8 @@ class Session:
                 self.say(json.dumps(rows))
             else:
                 self.learn(run, minutes, size, photos)
-            self.facts["finished"][run.name] = datetime.now(UTC).date().isoformat()
+            how = "finished" if minutes >= LEAST_SHARE * run.minutes else "shortened"
+            self.facts.setdefault(how, {})[run.name] = datetime.now(UTC).date().isoformat()
         except (DualpixError, RuntimeError, MemoryError, OSError) as error:
             self.facts.setdefault("trouble", {})[run.name] = f"{type(error).__name__}: {error}"
             self.say(f"{run.name} ended: {error}")

@@ -141,6 +141,7 @@ class ByClock:
     def validated(self, seconds: float) -> None:
         """A validation took so long."""
         self.validating_s = seconds
+        self.mark = max(self.mark, int(self.share() * MARKS))  # it may itself have passed the next one
 
     def has_time_to_validate(self) -> bool:
         """Whether a validation, and what it writes, still fits."""
