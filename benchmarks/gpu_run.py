@@ -36,7 +36,7 @@ HOME = Path(__file__).resolve().parents[1]
 QUEUE = HOME / "benchmarks" / "gpu_queue.toml"
 AGREEING_S, SPEED_S, SPARE_S = 20.0, 40.0, 6.0
 LEAST_SHARE = 0.5
-"""Of its minutes, what a run must be able to have for it to be begun."""
+"""Of its minutes, what a run after the first must be able to have for it to be begun."""
 
 COMPILED_MINUTES = 3.0
 """Shorter runs would spend their time on the compiler."""
@@ -84,7 +84,7 @@ class Session:
             if run.done or run.name in self.facts["finished"]:
                 continue
             minutes = min(run.minutes, self.left_s() / 60)
-            if minutes < LEAST_SHARE * run.minutes:
+            if minutes <= 0 or (self.runs and minutes < LEAST_SHARE * run.minutes):
                 self.say(f"{run.name} wants {run.minutes:g} minutes, {max(0.0, minutes):.1f} are left")
                 break
             self.take(run, minutes, chosen, photos)
@@ -101,7 +101,8 @@ class Session:
                 self.say(json.dumps(rows))
             else:
                 self.learn(run, minutes, size, photos)
-            self.facts["finished"][run.name] = datetime.now(UTC).date().isoformat()
+            how = "finished" if minutes >= LEAST_SHARE * run.minutes else "shortened"
+            self.facts.setdefault(how, {})[run.name] = datetime.now(UTC).date().isoformat()
         except (DualpixError, RuntimeError, MemoryError, OSError) as error:
             self.facts.setdefault("trouble", {})[run.name] = f"{type(error).__name__}: {error}"
             self.say(f"{run.name} ended: {error}")

@@ -119,6 +119,8 @@ GUARDS |= {
     "test_examples",
     "test_manual",
     "test_troubleshooting",
+    "test_gpu_run",
+    "training/test_few_needs",
     "test_judge",
     "test_learn",
     "test_privacy",

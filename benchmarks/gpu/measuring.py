@@ -2,6 +2,7 @@
 
 import time
 from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -31,9 +32,7 @@ def synchronise(device: torch.device) -> None:
 
 def agreement(recipe: Recipe, photos: Photos, device: torch.device) -> dict[str, Any]:
     """Scenes and three steps in fp32, on the CPU and on the device."""
-    plain = Recipe(
-        **{**recipe.__dict__, "compressed": 0.0, "precision": "fp32", "batch": 2, "minutes": 0.0, "start": ""}
-    )
+    plain = replace(recipe, compressed=0.0, precision="fp32", batch=2, minutes=0.0, start="")
     simulated = scenes_of(plain, photos, 10**9, plain.seed)
     pictures = []
     for place in (torch.device("cpu"), device):
@@ -82,9 +81,8 @@ def speeds(
 def _speed(
     recipe: Recipe, photos: Photos, device: torch.device, batch: int, crop: int, seconds: float
 ) -> dict[str, Any] | None:
-    changes = {"batch": batch, "crop": crop, "scene": max(recipe.scene, crop), "start": "", "final_steps": 0}
-    changes |= {"pool": max(64, batch), "fresh": batch / 4}
-    one = Recipe(**{**recipe.__dict__, **changes})
+    room = {"pool": max(64, batch), "scene": max(recipe.scene, crop)}
+    one = replace(recipe, batch=batch, crop=crop, start="", fresh=batch / 4, **room)
     try:
         learner = Learner(one, device=device)
         with closing(DeviceFeed(scenes_of(one, photos, 10**9, 0), one, learner.names, device=device)) as feed:

@@ -73,6 +73,7 @@ def test_matrices_of_one_shape_are_orthogonalised_together() -> None:
         assert torch.cosine_similarity(one.flatten(), low.flatten(), dim=0) > 0.99
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of PyTorch's compiler, about PyTorch
 def test_a_compiled_network_learns_the_same(quick: Make) -> None:
     plain, made = Learner(quick()), Learner(quick())
     assert made.compile((2, 32), backend="eager") == "" and made.compiled is not None

@@ -21,7 +21,8 @@ def pack(
 ) -> None:
     """Put the sharp photographs of some folders into one small file.
 
-    They are reduced until neither their coding nor their blur shows, and those that stay blurred are left out. Every command takes the file in place of a folder of photographs.
+    They are reduced until neither their coding nor their blur shows, and those that stay blurred are left out. Every
+    command takes the file in place of a folder of photographs.
 
     \b
     Examples:

@@ -3,7 +3,6 @@
 from io import BytesIO
 
 import numpy as np
-import tifffile
 from torch import Tensor
 
 from dualpix.errors import PictureError
@@ -11,6 +10,7 @@ from dualpix.io.embedding import embed, select
 from dualpix.io.formats.tiff import TIFF
 from dualpix.io.metadata import Metadata
 from dualpix.io.writing import as_stored, check_output
+from dualpix.machine.later import tifffile
 from dualpix.machine.urls import Location
 
 

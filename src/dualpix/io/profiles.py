@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
 from dualpix.io.curve import encode_srgb
+from dualpix.machine.later import imagecodecs
 
 TOLERANCE = 0.01  # share of white that a profile may differ from sRGB; gamma 2.2 differs by 0.018, Adobe RGB by 0.5
 RELATIVE_COLORIMETRIC = 1

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Literal
 
-import imagecodecs
 import numpy as np
 import torch
 from torch import Tensor
 
 from dualpix.errors import MachineError, how_to_install
+from dualpix.machine.later import imagecodecs
 
 Subsampling = Literal["444", "420"]
 

@@ -28,7 +28,7 @@ FORMAT, VERSION = "dualpix-pack", 1
 LIST = "pack.json"
 MOST_BYTES = 28_000_000
 QUALITY = 92
-"""Of the JPEG files: what they lose is a fifth of what a scene's own noise hides."""
+"""Of the JPEG files."""
 
 REDUCTIONS = (1, 2, 3, 4, 6, 8)
 LOSSLESS = (".png", ".tif", ".tiff", ".ppm", ".bmp")
@@ -251,7 +251,7 @@ def _coded(photo: Tensor, most_pixels: float) -> bytes:
         size = (max(1, round(scale * picture.width)), max(1, round(scale * picture.height)))
         picture = picture.resize(size, Image.Resampling.BOX)
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=QUALITY, subsampling="4:4:4", optimize=True)
+    picture.save(file, "JPEG", quality=QUALITY, subsampling="4:4:4")
     return file.getvalue()
 
 

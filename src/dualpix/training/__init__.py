@@ -189,6 +189,8 @@ def _loop(
             rate = rate_at(recipe, learner.step - 1, None if share is None else learner.shares[1])
             run.report_progress(learner.step, rate, early=not due, seconds_left=0.0 if ending else pace.seconds_left())
         if isinstance(pace, ByClock) and (ending or marked or stopping):
+            if ending:  # what the state says too, however a resumed run guesses the time of a step
+                learner.shares = (learner.shares[0], max(1.0, learner.shares[1]))
             _keep_by_clock(pace, learner, validator, run, ending or marked)
             forget(learner.step)
             continue

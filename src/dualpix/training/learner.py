@@ -25,7 +25,7 @@ from dualpix.training.optimisers import create_optimiser
 from dualpix.training.processes import Processes, own_device
 from dualpix.training.recipes import Recipe
 from dualpix.training.schedules import rate_at
-from dualpix.training.starting import all_arguments, find_teacher, load_weights
+from dualpix.training.starting import find_teacher, weights_to_start_from
 from dualpix.training.state import number, part, tensors_like
 
 LOOK_EVERY = 50
@@ -109,20 +109,7 @@ class Learner:
         Raises `RecipeError` if they are of another network or of other arguments or exported, `CheckpointError` if they
         cannot be read.
         """
-        found = load_weights("start", weights)
-        recipe = self.recipe
-        if found.name != recipe.network:
-            raise RecipeError(
-                f"start={weights} is of the network {found.name!r}, but the recipe's is {recipe.network!r};"
-                " choose weights of the same network."
-            )
-        wanted, given = (all_arguments(recipe.network, one) for one in (recipe.arguments, found.arguments))
-        if wanted != given:
-            differing = [f"{key}={given.get(key)}" for key in given | wanted if given.get(key) != wanted.get(key)]
-            raise RecipeError(
-                f"start={weights} was trained with other arguments than the recipe's ({', '.join(differing)}); give the"
-                " recipe the same, or choose other weights."
-            )
+        found = weights_to_start_from(self.recipe, weights)
         first = [parameter.to(self.device) for parameter in found.network.parameters()]
         self._take(first, first, list(found.network.buffers()))
 

@@ -103,7 +103,7 @@ class ByClock:
                 raise self._too_short(f"a step takes {step_s:.1f} s", needed)
         self.first = self.first or (learner.step - 1, before)
         step, share = self.first
-        over = now > 0 and now + (now - share) / max(1, learner.step - step) >= 1
+        over = now >= 1 or (now > 0 and now + (now - share) / max(1, learner.step - step) >= 1)
         if over and learner.step < LEAST_STEPS:
             raise self._too_short(f"there was time for {learner.step}", self.spent_s() * LEAST_STEPS / learner.step)
         return over
@@ -141,6 +141,7 @@ class ByClock:
     def validated(self, seconds: float) -> None:
         """A validation took so long."""
         self.validating_s = seconds
+        self.mark = max(self.mark, int(self.share() * MARKS))  # it may itself have passed the next one
 
     def has_time_to_validate(self) -> bool:
         """Whether a validation, and what it writes, still fits."""

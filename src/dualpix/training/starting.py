@@ -52,3 +52,21 @@ def all_arguments(network: str, arguments: dict[str, Any]) -> dict[str, Any]:
     call.apply_defaults()
     plain: dict[str, Any] = json.loads(json.dumps(call.arguments))
     return plain
+
+
+def weights_to_start_from(recipe: Recipe, weights: str) -> checkpoint.Checkpoint:
+    """Weights, by name or file, of the recipe's network with its arguments; raises `RecipeError` for any others."""
+    found = load_weights("start", weights)
+    if found.name != recipe.network:
+        raise RecipeError(
+            f"start={weights} is of the network {found.name!r}, but the recipe's is {recipe.network!r};"
+            " choose weights of the same network."
+        )
+    wanted, given = (all_arguments(recipe.network, one) for one in (recipe.arguments, found.arguments))
+    if wanted != given:
+        differing = [f"{key}={given.get(key)}" for key in given | wanted if given.get(key) != wanted.get(key)]
+        raise RecipeError(
+            f"start={weights} was trained with other arguments than the recipe's ({', '.join(differing)}); give the"
+            " recipe the same, or choose other weights."
+        )
+    return found

@@ -3,7 +3,6 @@
 import re
 from typing import Any, BinaryIO
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,6 +10,7 @@ from dualpix.io.formats import isobmff
 from dualpix.io.formats.isobmff_index import index_of
 from dualpix.io.formats.record import Format
 from dualpix.io.opening import Header, refuse
+from dualpix.machine.later import imagecodecs
 
 
 def _read_header(file: BinaryIO) -> Header:

@@ -8,7 +8,6 @@ from dataclasses import replace
 from io import BytesIO
 from typing import Any, BinaryIO, NamedTuple
 
-import imagecodecs
 from numpy.typing import NDArray
 
 from dualpix.io import exif as blocks
@@ -19,6 +18,7 @@ from dualpix.io.metadata import GAIN_MAP, INCH_CM, Found, Metadata, counts_of, p
 from dualpix.io.opening import Header, Part, exactly, load, refuse, refuse_cut_short, section
 from dualpix.io.texts import COMMENT, LARGEST_BYTES, Text, of_comment
 from dualpix.io.updating import updated
+from dualpix.machine.later import imagecodecs
 
 QUALITY = 95
 LONGEST_SIDE_PX = 65500  # the encoder's limit

@@ -4,9 +4,10 @@ import re
 import struct
 from typing import Any, NamedTuple
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
+
+from dualpix.machine.later import imagecodecs
 
 # What the decoder supports: sequential and progressive, with Huffman or arithmetic coding.
 FRAMES = {0xC0, 0xC1, 0xC2, 0xC9, 0xCA}

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Any, BinaryIO
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,6 +15,7 @@ from dualpix.io.formats.record import Format, Order, Output
 from dualpix.io.metadata import CREDENTIALS, GAIN_MAP, Found, Metadata, sealed
 from dualpix.io.opening import Header, Part, exactly, load, refuse
 from dualpix.io.texts import LARGEST_BYTES, TooLongError
+from dualpix.machine.later import imagecodecs
 
 BARE, BOXED = b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"
 SRGB_WHITE, SRGB_PRIMARIES, SRGB_TRANSFER, LINEAR_TRANSFER = 1, 1, 13, 8

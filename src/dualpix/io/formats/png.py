@@ -6,7 +6,6 @@ import zlib
 from collections.abc import Callable
 from typing import Any, BinaryIO
 
-import imagecodecs
 from numpy.typing import NDArray
 
 from dualpix.io import exif as blocks
@@ -19,6 +18,7 @@ from dualpix.io.metadata import CREDENTIALS, INCH_M, Found, Metadata, counts_of,
 from dualpix.io.opening import Header, exactly, load, refuse, refuse_cut_short
 from dualpix.io.profiles import D65, SRGB_PRIMARIES
 from dualpix.io.texts import LARGEST_BYTES, Text, TooLongError, inflate
+from dualpix.machine.later import imagecodecs
 
 CHANNELS = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
 BITS = {0: (1, 2, 4, 8, 16), 3: (1, 2, 4, 8)}  # of grey and of indices; all others have 8 or 16

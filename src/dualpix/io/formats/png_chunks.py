@@ -7,11 +7,11 @@ from contextlib import suppress
 from itertools import groupby
 from typing import Any, BinaryIO, NamedTuple
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
 from dualpix.io.opening import Header, Part, refuse
+from dualpix.machine.later import imagecodecs
 
 MARK = b"\x89PNG\r\n\x1a\n"
 GREY, PALETTE = 0, 3

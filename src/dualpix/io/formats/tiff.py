@@ -9,7 +9,6 @@ from math import prod
 from typing import Any, BinaryIO
 
 import numpy as np
-import tifffile
 from numpy.typing import NDArray
 
 from dualpix.io import exif as blocks
@@ -20,6 +19,7 @@ from dualpix.io.formats.jpeg_scans import decode_jpeg
 from dualpix.io.formats.record import Format, Order, Output
 from dualpix.io.metadata import CREDENTIALS, Found, Metadata, per_inch
 from dualpix.io.opening import Header, Part, exactly, length_of, refuse, refuse_cut_short, section
+from dualpix.machine.later import tifffile
 
 ICC_TAG, XMP_TAG, IPTC_TAG, PHOTOSHOP_TAG, CREDENTIALS_TAG, STRIP_OFFSETS = 34675, 700, 33723, 34377, 52545, 273
 # The TIFF tags that decide whether and how the first page is read, with their defaults.

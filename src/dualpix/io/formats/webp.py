@@ -4,7 +4,6 @@ import re
 import struct
 from typing import Any, BinaryIO
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +12,7 @@ from dualpix.io.formats.record import Format, Order, Output
 from dualpix.io.metadata import CREDENTIALS, Found, Metadata
 from dualpix.io.opening import Header, exactly, load, refuse, refuse_cut_short
 from dualpix.io.texts import LARGEST_BYTES, TooLongError
+from dualpix.machine.later import imagecodecs
 
 
 def _read_header(file: BinaryIO) -> Header:
