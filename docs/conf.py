@@ -15,8 +15,8 @@ html_theme = "furo"
 html_title = f"dualpix {release}"
 html_copy_source = False
 html_static_path = ["_static"]
+html_favicon = "../src/dualpix/web/page/icon.svg"
 
-myst_enable_extensions = ["attrs_block"]
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # a page may go from its title to a heading of the third level
 default_role = "code"
