@@ -14,6 +14,8 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = f"dualpix {release}"
 html_copy_source = False
+html_static_path = ["_static"]
+html_favicon = "../src/dualpix/web/page/icon.svg"
 
 myst_heading_anchors = 3
 suppress_warnings = ["myst.header"]  # a page may go from its title to a heading of the third level
@@ -43,6 +45,14 @@ def list_arguments(app: Any, what: str, name: str, thing: Any, options: Any, lin
     lines[:] = shown
 
 
+def enliven(app: Any, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    """The picture of the front page is one to slide over, and no other page loads what that needs."""
+    if pagename == app.config.root_doc:
+        app.add_js_file("compare.js", loading_method="defer")
+        app.add_css_file("compare.css")
+
+
 def setup(app: Any) -> None:
+    app.connect("html-page-context", enliven)
     app.connect("source-read", offer_files)
     app.connect("autodoc-process-docstring", list_arguments)

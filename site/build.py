@@ -8,6 +8,7 @@ import gzip
 import hashlib
 import html
 import json
+import re
 import shutil
 import sys
 from collections.abc import Iterator
@@ -33,6 +34,9 @@ ENGINES = (
 )
 """The scripts of ONNX Runtime that the page knows, and what each loads."""
 
+TRY = re.compile(r'href="browser\.html"(?=>(<[^>]*>)*Try your own<)')
+"""The link of the documentation's front page that leads to the app where there is one."""
+
 ON_DEMAND = ("engine/", "network/")
 """Folders of files so large that they are kept once they are used, and not before."""
 
@@ -45,7 +49,7 @@ HEAD = f"""<meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <link rel="manifest" href="manifest.webmanifest">
 <link rel="apple-touch-icon" href="icon-192.png">
 </head>"""
-FOOT = """<p class="fine"><a href="../index.html">Documentation</a> · <a href="about.html">About and licences</a></p>
+FOOT = """<p class="fine foot"><a href="../index.html">Documentation</a> · <a href="about.html">About and licences</a></p>
 </main>"""
 
 READ_HERE = {
@@ -65,6 +69,7 @@ def build() -> None:
     shutil.rmtree(OUT, ignore_errors=True)
     if DOCS.is_dir():
         shutil.copytree(DOCS, OUT, ignore=shutil.ignore_patterns(".*"))
+        (OUT / "index.html").write_text(leading_to_app((OUT / "index.html").read_text()))
     OUT.mkdir(exist_ok=True)
     (OUT / ".nojekyll").touch()  # or GitHub's pages leave out folders that begin with an underscore
     for path, _, content in page_files("local", READ_HERE):
@@ -83,6 +88,14 @@ def write(path: str, content: bytes) -> None:
 
 def _page(content: bytes) -> bytes:
     return content.decode().replace("</head>", HEAD).replace("</main>", FOOT).encode()
+
+
+def leading_to_app(front: str) -> str:
+    """The documentation's front page, whose visitors try a pair of their own at once."""
+    changed, links = TRY.subn('href="app/"', front)
+    if links != 1:
+        raise SystemExit(f"The documentation's front page has {links} links to try a pair of one's own; expected one.")
+    return changed
 
 
 def copy_scripts() -> None:

@@ -10,6 +10,8 @@ const isPhone =
 const LOST =
   "The part of the page that computes has ended, probably for lack of memory; load the page again, and close other" +
   " tabs or make both views smaller.";
+const TIGHT = "The memory did not suffice at first; smaller bands were computed instead.";
+const SHARES = [1, 1 / 2, 1 / 4]; // of the memory that may be used, tried one after the other where it does not suffice
 const NO_PLANES = "The disparity of single pixels is not computed in the browser.";
 const BUSY = "The page is still computing; wait for it, or stop it.";
 
@@ -31,26 +33,52 @@ function asked() {
   return { memory: memory && 1e6 * memory, threads, engine, isPhone };
 }
 
-// The worker, asked by messages.
+// The worker, asked by messages. It holds one pair, which is lost when it ends.
 class Worked {
   #asked = new Map();
   #count = 0;
+  #worker = null;
+  holds = null; // which pair that is
 
-  constructor() {
-    this.worker = new Worker("worker.js", { type: "module" });
-    this.worker.addEventListener("message", ({ data }) => this.#hear(data));
-    this.worker.addEventListener("error", (event) => {
-      for (const { fail } of this.#asked.values())
-        fail(new Problem(event.message ? `${LOST} (${event.message})` : LOST));
-      this.#asked.clear();
+  constructor(options) {
+    this.options = options;
+    this.#prepare();
+  }
+
+  #prepare() {
+    this.ask("prepare", this.options).catch(() => {}); // told when it is needed
+  }
+
+  #start() {
+    this.#worker = new Worker("worker.js", { type: "module" });
+    this.#worker.addEventListener("message", ({ data }) => this.#hear(data));
+    this.#worker.addEventListener("error", (event) => {
+      const lost = new Problem(event.message ? `${LOST} (${event.message})` : LOST);
+      this.#end(Object.assign(lost, { isOutOfMemory: true }));
     });
+  }
+
+  // Whatever it does ends at once, and its memory is free.
+  restart() {
+    this.#end(Object.assign(new Problem("This was stopped."), { isStopped: true }));
+    this.#prepare();
+  }
+
+  #end(error) {
+    const waiting = [...this.#asked.values()];
+    this.#asked.clear();
+    this.holds = null;
+    this.#worker?.terminate();
+    this.#worker = null; // a new one is started when it is asked
+    for (const { fail } of waiting) fail(error);
   }
 
   ask(call, given, told = () => {}) {
     return new Promise((done, fail) => {
       const id = ++this.#count;
       this.#asked.set(id, { done, fail, told });
-      this.worker.postMessage({ call, id, given });
+      if (!this.#worker) this.#start();
+      this.#worker.postMessage({ call, id, given });
     });
   }
 
@@ -61,7 +89,7 @@ class Worked {
     this.#asked.delete(id);
     if (!failed) return asked.done(done);
     const error = failed.sentence ? new Problem(failed.sentence) : new Error(failed.mistake);
-    asked.fail(Object.assign(error, { isStopped: failed.isStopped }));
+    asked.fail(Object.assign(error, { isOutOfMemory: failed.isOutOfMemory }));
   }
 }
 
@@ -77,14 +105,15 @@ class Local {
     refocus: false,
   };
 
-  #worked = new Worked();
+  #worked;
+  #holding = null; // what the worker is being given
   #job = null;
   #pictures = new Map(); // addresses, by name
   #ids = 0;
 
   constructor(options) {
     this.options = options;
-    this.#worked.ask("prepare", options).catch(() => {}); // told when it is needed
+    this.#worked = new Worked(options);
     addEventListener("beforeunload", (event) => {
       const state = this.#job?.state;
       if (state === "running" || (state === "done" && !this.#job.fetched)) event.preventDefault();
@@ -100,6 +129,7 @@ class Local {
     this.#drop();
     this.#job = {
       id: `pair-${++this.#ids}`,
+      given: { files, layout },
       state: "checking",
       stopping: false,
       version: 0,
@@ -117,7 +147,7 @@ class Local {
       fetched: false,
       problem: null,
     };
-    this.#compare("open", { files, layout });
+    this.#compare(this.#job);
     return { ...this.#job };
   }
 
@@ -135,7 +165,7 @@ class Local {
     else if (verb === "start") this.#deblur(mine);
     else {
       Object.assign(mine, { state: "checking", swap: !mine.swap, plan: null, report: null, fetched: false });
-      this.#compare("swap");
+      this.#compare(mine);
     }
     return this.state(mine.id);
   }
@@ -144,7 +174,7 @@ class Local {
     if (name === "planes") throw new Problem(NO_PLANES);
     const key = `${name} ${job.version}`;
     if (!this.#pictures.has(key)) {
-      const { bytes, mime } = await this.#worked.ask("picture", { name });
+      const { bytes, mime } = await this.#drawn(name);
       this.#pictures.set(key, URL.createObjectURL(new Blob([bytes], { type: mime })));
     }
     return this.#pictures.get(key);
@@ -159,28 +189,60 @@ class Local {
 
   forget(job) {
     if (this.#job?.id !== job.id) return;
-    if (this.#job.state === "running") this.#worked.ask("stop");
     this.#drop();
+    if (["running", "checking"].includes(this.#job.state)) this.#worked.restart();
     this.#job = null;
+    this.#worked.holds = null;
     this.#worked.ask("forget").catch(() => {});
   }
 
-  async #compare(call, given) {
-    const mine = this.#job;
+  async #compare(mine) {
     await this.#attempt(mine, async () => {
-      const { check, notes } = await this.#worked.ask(call, given);
-      this.#drop();
-      Object.assign(mine, { state: "ready", stopping: false, check, notes, version: mine.version + 1 });
+      await this.#hold(mine);
+      mine.state = "ready";
     });
+  }
+
+  // The worker has this pair, in this order.
+  async #hold(mine) {
+    const key = held(mine);
+    if (this.#holding?.key !== key) this.#holding = { key, done: this.#give(mine) };
+    try {
+      await this.#holding.done;
+    } finally {
+      if (this.#holding?.key === key) this.#holding = null;
+    }
+  }
+
+  async #give(mine) {
+    if (this.#worked.holds === held(mine)) return;
+    const isSame = this.#worked.holds === held({ ...mine, swap: !mine.swap });
+    const { check, notes } = await (isSame
+      ? this.#worked.ask("swap")
+      : this.#worked.ask("open", { ...mine.given, isSwapped: mine.swap }));
+    this.#worked.holds = held(mine);
+    if (mine.shown === held(mine)) return; // the same once more, after the worker was ended
+    this.#drop();
+    Object.assign(mine, { check, notes, version: mine.version + 1, shown: held(mine) });
+  }
+
+  // A picture of what the worker holds; of the pair itself also if the worker was ended meanwhile.
+  async #drawn(name) {
+    try {
+      return await this.#worked.ask("picture", { name });
+    } catch (error) {
+      if (!error.isStopped || !this.#job) throw error;
+      await this.#hold(this.#job);
+      return this.#worked.ask("picture", { name });
+    }
   }
 
   async #deblur(mine) {
     Object.assign(mine, { state: "running", problem: null, bands_done: 0, bands: 0, since: performance.now() });
     await this.#attempt(mine, async () => {
-      const { notes, ...told } = await this.#worked.ask("deblur", this.options, (news) => Object.assign(mine, news));
+      const { notes, ...told } = await this.#computed(mine);
       Object.assign(mine, told, {
         state: "done",
-        stopping: false,
         fetched: false,
         version: mine.version + 1,
         notes: [...new Set([...mine.notes, ...notes])],
@@ -190,16 +252,33 @@ class Local {
     mine.since = null;
   }
 
+  // In a worker whose memory does not suffice little is left to go on with, so the next try has a new one.
+  async #computed(mine) {
+    let failed = null;
+    for (const share of SHARES) {
+      try {
+        await this.#hold(mine);
+        const done = await this.#worked.ask("deblur", { options: this.options, share }, (news) => Object.assign(mine, news));
+        return failed ? { ...done, notes: [...done.notes, TIGHT] } : done;
+      } catch (error) {
+        if (error.isStopped) throw error;
+        failed ??= error; // what comes later may say only that the bands cannot be smaller
+        if (!error.isOutOfMemory) break;
+        this.#worked.restart();
+        Object.assign(mine, { bands_done: 0, bands: 0 });
+      }
+    }
+    throw failed;
+  }
+
   #stop(mine) {
-    mine.stopping = ["running", "checking"].includes(mine.state);
-    if (mine.state === "running") this.#worked.ask("stop");
+    if (["running", "checking"].includes(mine.state)) this.#worked.restart();
   }
 
   async #attempt(mine, act) {
     try {
       await act();
     } catch (error) {
-      mine.stopping = false;
       if (error.isStopped) mine.state = "ready";
       else Object.assign(mine, { state: "failed", problem: error });
     }
@@ -210,6 +289,9 @@ class Local {
     this.#pictures.clear();
   }
 }
+
+// Which pair, and in which order.
+const held = ({ id, swap }) => `${id} ${swap}`;
 
 export async function open() {
   const options = asked();

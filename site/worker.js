@@ -2,15 +2,12 @@
 // or { id, failed } with a sentence or a mistake, and { id, told } meanwhile.
 
 import { startNetwork } from "./compute/engine.js";
-import { sentenceOf } from "./compute/errors.js";
+import { isOutOfMemory, sentenceOf } from "./compute/errors.js";
 import { Job } from "./compute/job.js";
 import { LIMITS } from "./compute/network.js";
 
 let network = null; // a promise
 let job = null;
-let isStopped = false;
-
-const pause = () => new Promise((done) => setTimeout(done, 0)); // lets messages in
 
 function networkOf(options) {
   network ??= startNetwork(options).catch((error) => {
@@ -26,26 +23,20 @@ const CALLS = {
   async prepare(options) {
     return (await networkOf(options)).told;
   },
-  async open({ files, layout }) {
+  async open({ files, layout, isSwapped }) {
     job = null; // its memory is needed
-    job = await Job.open(files, layout);
+    job = await Job.open(files, layout, isSwapped);
     return shown();
   },
   async swap() {
     job.swap();
     return shown();
   },
-  async deblur(options, tell) {
-    isStopped = false;
+  // `share` of the memory that may be used otherwise.
+  async deblur({ options, share }, tell) {
     const limits = options.memory ? [options.memory] : LIMITS[options.isPhone ? "phone" : "desktop"];
-    return job.deblur(await networkOf(options), limits, async (bands_done, bands) => {
-      tell({ bands_done, bands });
-      await pause();
-      if (isStopped) throw new Stopped();
-    });
-  },
-  async stop() {
-    isStopped = true;
+    const network = await networkOf(options);
+    return job.deblur(network, limits.map((limit) => share * limit), async (bands_done, bands) => tell({ bands_done, bands }));
   },
   async picture({ name }) {
     return job.picture(name);
@@ -59,19 +50,17 @@ const CALLS = {
   },
 };
 
-class Stopped extends Error {}
-
 self.addEventListener("message", async ({ data: { call, id, given } }) => {
   try {
     const done = await CALLS[call](given, (told) => postMessage({ id, told }));
     postMessage({ id, done }, done?.bytes ? [done.bytes.buffer] : []);
   } catch (error) {
     const failed = {
-      isStopped: error instanceof Stopped,
+      isOutOfMemory: isOutOfMemory(error),
       sentence: sentenceOf(error),
       mistake: `${error?.message ?? error}`,
     };
-    if (!failed.sentence && !failed.isStopped) console.error(error);
+    if (!failed.sentence) console.error(error);
     postMessage({ id, failed });
   }
 });

@@ -15,14 +15,14 @@ const UNSEEN = "so that rows stay sensor rows"; // ends notes that do not matter
 
 export class Job {
   // `files`: [left, right], or one that holds both. Throws PictureError or PairError.
-  static async open(files, layout) {
+  static async open(files, layout, isSwapped) {
     const { left, right, ...about } = await decode(files, { layout: layout ?? null });
     const views = [left, right].map((levels) => planar(levels, about));
-    return new Job(views, about);
+    return new Job(views, about, isSwapped);
   }
 
-  constructor(views, about) {
-    Object.assign(this, { views, about, isSwapped: false, result: null });
+  constructor(views, about, isSwapped) {
+    Object.assign(this, { views, about, isSwapped, result: null });
     this.inspect();
   }
 
