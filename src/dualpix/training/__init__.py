@@ -99,7 +99,8 @@ def train(
             on there.
         DataError: The data cannot be used.
         CheckpointError: `last.pt` or the weights of `start` or `teacher` cannot be used.
-        MachineError: Another of several processes has ended, or the tracker is not installed.
+        MachineError: Another of several processes has ended, the tracker is not installed, or the memory is too small
+            for one crop.
         KeyboardInterrupt: The run was stopped before its first step.
     """
     recipe = pick(RECIPES, recipe, "recipe") if isinstance(recipe, str) else recipe
@@ -179,8 +180,10 @@ def _loop(
         except Exception:  # such as that of a file that has gone since it was looked at
             run.save(learner)
             raise
-        share, size = pace.share(), size_at(recipe, learner.step)
+        share, size, parts = pace.share(), size_at(recipe, learner.step), learner.parts
         loss, stopping = learner.learn(batch, processes, ends(learner.step + 1), share)
+        if learner.parts > parts:
+            run.log({"note": f"The memory is too small for a batch at once; it is computed in {learner.parts} parts."})
         reach(learner.step)
         run.count(loss, *size)
         ending, marked = pace.is_over(learner), pace.is_due(learner)
