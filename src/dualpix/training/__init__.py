@@ -40,6 +40,7 @@ __all__ = ["launch", "train"]
 REPORT_EVERY = 20
 REPORT_EVERY_ON_DEVICE = 50  # each report makes the host wait for the device
 MOST_LEFT_BEHIND = 10_000  # 6 GB at 256 px
+DRAWING_S = 2.0  # that a curve may take, the first of a process most
 
 
 @settled()
@@ -219,12 +220,14 @@ def _prepare(pace: ByClock, learner: Learner, validator: Validator, run: RunFold
 def _keep_by_clock(pace: ByClock, learner: Learner, validator: Validator, run: RunFolder, validates: bool) -> None:
     """Weights and state first, then what they are worth, if there is time for it."""
     began = time.perf_counter()
-    run.save(learner)
+    run.save(learner, draws=False)
     pace.kept(time.perf_counter() - began)
     if validates and pace.has_time_to_validate():
-        run.validate(learner, validator)
+        run.validate(learner, validator)  # which draws the curve
         pace.validated(run.validating_s)
-        run.save(learner)  # once more, for the best score is part of the state
+        run.save(learner, draws=False)  # once more, for the best score is part of the state
+    elif pace.seconds_left() > DRAWING_S:
+        run.draw()
 
 
 @contextmanager
