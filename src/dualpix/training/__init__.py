@@ -212,7 +212,7 @@ def _prepare(pace: ByClock, learner: Learner, validator: Validator, run: RunFold
     if run.tried and run.tried < len(every):
         run.log({"note": f"Validated on {run.tried} of {len(every)} pictures, which the time is enough for."})
     began = time.perf_counter()
-    run.save(learner)
+    run.save(learner, draws=False)
     pace.kept(time.perf_counter() - began)
     return validator
 
