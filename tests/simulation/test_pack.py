@@ -68,6 +68,16 @@ def test_blur_is_told_from_sharpness() -> None:
     assert sharpest(torch.full((3, 600, 600), 0.5))[1] == 0, "nothing to see is not sharp"
 
 
+def test_a_background_far_out_of_focus_counts_against_a_photograph() -> None:
+    sharp, blurred = photograph(6), photograph(6).filter(ImageFilter.GaussianBlur(6.0))
+    shares = []
+    for part in (0.25, 0.75):
+        shallow = sharp.copy()
+        shallow.paste(blurred.crop((0, 0, 560, round(560 * part))))
+        shares.append(sharp_share(torch.from_numpy(np.array(shallow)).permute(2, 0, 1) / 255))
+    assert shares == pytest.approx([0.75, 0.25], abs=0.08)
+
+
 def test_what_is_too_much_is_made_smaller(folder: Path, tmp_path: Path) -> None:
     done = pack([folder], tmp_path / "small.pack", most_bytes=120_000)
     assert done.size_bytes <= 120_000 and len(done.kept) == 3

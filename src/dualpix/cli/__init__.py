@@ -3,6 +3,8 @@
 One file for each command, named as the command and its function are.
 """
 
+import gc
+
 from dualpix.cli import (
     calibrate,
     compare,
@@ -62,4 +64,8 @@ def main() -> None:
     telling.show_plugin_warnings()
     threads.prepare()
     threads.watch()
-    app(prog_name="dualpix")
+    try:
+        app(prog_name="dualpix")
+    finally:
+        # The interpreter's last look for what is unused takes a second or two with PyTorch, and frees what ends anyway.
+        gc.freeze()

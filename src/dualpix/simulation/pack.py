@@ -35,13 +35,14 @@ LOSSLESS = (".png", ".tif", ".tiff", ".ppm", ".bmp")
 SMALLEST_PX = 256
 LARGEST_PIXELS = 600_000
 TILE_PX = 32
-SHARP = 0.3
-"""Of a tile, the least share of the finest octave's contrast in that of the next; natural spectra have a half."""
+SHARP = (0.3, 0.12, 0.04)
+"""Of a tile, the least contrast of the finest octave as a share of that of the three next; natural spectra have a half,
+a quarter and an eighth. What is far out of focus has contrast in the coarsest of them alone."""
 
-SHARP_TILES = 0.6
-"""Of the tiles with texture, how many have to be sharp."""
+SHARP_TILES = 0.7
+"""Of the tiles with contrast, how many have to be sharp."""
 
-TEXTURE = 0.004
+CONTRAST = 0.008
 UNKNOWN = "not stated"
 
 
@@ -205,20 +206,26 @@ def sharpest(photo: Tensor, least: int = 2) -> tuple[Tensor, int]:
 
 
 def sharp_share(photo: Tensor) -> float:
-    """Of the tiles of a photograph, 3 x H x W in [0, 1], that have texture, the share that is sharp; 0 if none has."""
-    luma, octaves = photo.mean(0, keepdim=True)[None], []
+    """Of the tiles of a photograph, 3 x H x W in [0, 1], that have contrast, the share that is sharp; 0 if none has."""
+    finest, *coarser = _octaves(photo.mean(0, keepdim=True)[None])
+    lit = [octave > CONTRAST**2 for octave in coarser]
+    blurred = [there & (finest <= least * octave) for there, octave, least in zip(lit, coarser, SHARP, strict=True)]
+    some = torch.stack(lit).any(0)
+    sharp = some & ~torch.stack(blurred).any(0)
+    return float(sharp.sum() / some.sum()) if bool(some.any()) else 0.0
+
+
+def _octaves(luma: Tensor) -> list[Tensor]:
+    """The mean square contrast of tiles of TILE_PX, in the finest octave and those of `SHARP`."""
     window = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0]) / 16
-    for _ in range(2):
+    found = []
+    for octave in range(1 + len(SHARP)):
         padded = F.pad(luma, (2, 2, 2, 2), mode="replicate")
         smooth = F.conv2d(F.conv2d(padded, window.view(1, 1, 1, 5)), window.view(1, 1, 5, 1))
-        octaves.append((luma - smooth).square())
+        found.append(F.avg_pool2d((luma - smooth).square(), TILE_PX >> octave))
         luma = smooth[..., ::2, ::2]
-    first = F.avg_pool2d(octaves[0], TILE_PX)
-    second = F.avg_pool2d(octaves[1], TILE_PX // 2)[..., : first.shape[-2], : first.shape[-1]]
-    first = first[..., : second.shape[-2], : second.shape[-1]]
-    textured = second > TEXTURE**2
-    sharp = textured & (first > SHARP * second)
-    return float(sharp.sum() / textured.sum()) if bool(textured.any()) else 0.0
+    height, width = (min(tiles.shape[side] for tiles in found) for side in (-2, -1))
+    return [tiles[..., :height, :width] for tiles in found]
 
 
 def _fitting(sharp: Sequence[tuple[str, str, Tensor, int]], most_bytes: int) -> bytes:

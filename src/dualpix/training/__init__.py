@@ -40,6 +40,7 @@ __all__ = ["launch", "train"]
 REPORT_EVERY = 20
 REPORT_EVERY_ON_DEVICE = 50  # each report makes the host wait for the device
 MOST_LEFT_BEHIND = 10_000  # 6 GB at 256 px
+DRAWING_S = 2.0  # that a curve may take, the first of a process most
 
 
 @settled()
@@ -99,7 +100,8 @@ def train(
             on there.
         DataError: The data cannot be used.
         CheckpointError: `last.pt` or the weights of `start` or `teacher` cannot be used.
-        MachineError: Another of several processes has ended, or the tracker is not installed.
+        MachineError: Another of several processes has ended, the tracker is not installed, or the memory is too small
+            for one crop.
         KeyboardInterrupt: The run was stopped before its first step.
     """
     recipe = pick(RECIPES, recipe, "recipe") if isinstance(recipe, str) else recipe
@@ -179,8 +181,10 @@ def _loop(
         except Exception:  # such as that of a file that has gone since it was looked at
             run.save(learner)
             raise
-        share, size = pace.share(), size_at(recipe, learner.step)
+        share, size, parts = pace.share(), size_at(recipe, learner.step), learner.parts
         loss, stopping = learner.learn(batch, processes, ends(learner.step + 1), share)
+        if learner.parts > parts:
+            run.log({"note": f"The memory is too small for a batch at once; it is computed in {learner.parts} parts."})
         reach(learner.step)
         run.count(loss, *size)
         ending, marked = pace.is_over(learner), pace.is_due(learner)
@@ -208,7 +212,7 @@ def _prepare(pace: ByClock, learner: Learner, validator: Validator, run: RunFold
     if run.tried and run.tried < len(every):
         run.log({"note": f"Validated on {run.tried} of {len(every)} pictures, which the time is enough for."})
     began = time.perf_counter()
-    run.save(learner)
+    run.save(learner, draws=False)
     pace.kept(time.perf_counter() - began)
     return validator
 
@@ -216,12 +220,14 @@ def _prepare(pace: ByClock, learner: Learner, validator: Validator, run: RunFold
 def _keep_by_clock(pace: ByClock, learner: Learner, validator: Validator, run: RunFolder, validates: bool) -> None:
     """Weights and state first, then what they are worth, if there is time for it."""
     began = time.perf_counter()
-    run.save(learner)
+    run.save(learner, draws=False)
     pace.kept(time.perf_counter() - began)
     if validates and pace.has_time_to_validate():
-        run.validate(learner, validator)
+        run.validate(learner, validator)  # which draws the curve
         pace.validated(run.validating_s)
-        run.save(learner)  # once more, for the best score is part of the state
+        run.save(learner, draws=False)  # once more, for the best score is part of the state
+    elif pace.seconds_left() > DRAWING_S:
+        run.draw()
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from dualpix.training.feed import Batch, sizes
 from dualpix.training.losses import LOSSES
 from dualpix.training.objectives import OBJECTIVES, Objective
 from dualpix.training.optimisers import create_optimiser
+from dualpix.training.parts import sum_of_parts
 from dualpix.training.processes import Processes, own_device
 from dualpix.training.recipes import Recipe
 from dualpix.training.schedules import rate_at
@@ -87,6 +88,7 @@ class Learner:
         self.step = 0
         self.failures = 0
         self.shares = (0.0, 0.0)
+        self.parts = 1  # in which a batch is computed, for the memory's sake
         # On a CPU the loss of a step is there when the step is; elsewhere to look at it is to wait.
         self.waits = self.device.type == "cpu"
         self.lost = torch.zeros((), dtype=torch.int64, device=self.device)
@@ -124,7 +126,8 @@ class Learner:
         `shares` keeps beside that of the step before.
 
         A step whose loss or gradient is not finite leaves the weights as they are. Raises `RecipeError` after
-        `MOST_FAILURES` of them in a row, or up to `LOOK_EVERY` on a device.
+        `MOST_FAILURES` of them in a row, or up to `LOOK_EVERY` on a device; `MachineError` where the memory is too small
+        for one crop. For more than it holds, gradients are summed over `parts` of the batch.
         """
         with self.clock.on("computing"):
             loss = self._gradients(batch, processes.rank)
@@ -168,17 +171,23 @@ class Learner:
         return torch.where(usable, loss, math.nan)
 
     def _gradients(self, batch: Batch, rank: int) -> float | Tensor:
-        there = {name: moved(pictures, self.device) for name, pictures in batch.items()}
-        if self.teacher:
-            there["sharp"] = there["sharp"].lerp(self._teach(self.teacher, there), self.recipe.distillation)
         with self._chance(rank):
-            loss = self.objective.compute(self.network, there)
-        self.network.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+            loss, parts = sum_of_parts(self._add_gradients, self.network.zero_grad, batch, self.parts)
+        if parts > self.parts:
+            self.parts, self.compiled = parts, None
         if self._has_copies:
             for master, working in zip(self.masters, self.network.parameters(), strict=True):
                 master.grad = None if working.grad is None else working.grad.float()
-        return loss.item() if self.waits else loss.detach()
+        return loss.item() if self.waits else loss
+
+    def _add_gradients(self, batch: Batch, share: float) -> Tensor:
+        there = {name: moved(pictures, self.device) for name, pictures in batch.items()}
+        if self.teacher:
+            there["sharp"] = there["sharp"].lerp(self._teach(self.teacher, there), self.recipe.distillation)
+        loss = self.objective.compute(self.network, there)
+        loss = loss if share == 1 else loss * share
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
 
     @torch.inference_mode()
     def _teach(self, teacher: Any, batch: Mapping[str, Tensor]) -> Tensor:

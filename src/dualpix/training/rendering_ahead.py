@@ -21,6 +21,7 @@ from dualpix.simulation.store import Rendered
 
 AHEAD = 64  # steps whose scenes are kept ready
 STALE_S = 3600.0
+LEAVING_S = 1.0
 # GNU's allocator would hand every large buffer back and have it emptied again for the next: a tenth of the time.
 KEEPING = {"MALLOC_MMAP_THRESHOLD_": str(2**25), "MALLOC_TRIM_THRESHOLD_": str(2**30)}
 
@@ -67,8 +68,13 @@ class RenderingAhead:
         for process, told in zip(self.processes, self.reached, strict=True):
             told.put(None)
             process.terminate()
+        deadline = time.monotonic() + LEAVING_S
         for process in self.processes:
-            process.wait()
+            try:
+                process.wait(max(0.0, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:  # beside other work, one of low priority may not come to leave by itself
+                process.kill()
+                process.wait()
 
     def _tell(self, process: "subprocess.Popen[bytes]", place: int) -> None:
         """In a thread, because a pipe makes its writer wait for the reader."""

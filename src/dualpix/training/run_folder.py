@@ -157,17 +157,19 @@ class RunFolder:
             if better:
                 self.best_score = score_of(scores)
                 self._save_weights(self.best, learner, scores)
-            self._draw()
+            self.draw()
         self.processes.wait()
         self.validating_s = time.perf_counter() - began
         self.clock.seconds["validating"] += self.validating_s
 
-    def save(self, learner: Learner) -> None:
-        """Write the state to resume from, and the weights as they are."""
+    def save(self, learner: Learner, draws: bool = True) -> None:
+        """Write the state to resume from, the weights as they are, and if it `draws`, the curve."""
         self.saved = time.monotonic()
         if self.processes.first:
             with self.clock.on("keeping"):
                 self._save_state(learner)
+                if draws:
+                    self.draw()
 
     def _read_losses(self) -> None:
         """Bring to the host, all at once, what lies on a device."""
@@ -193,7 +195,6 @@ class RunFolder:
             self.lines.settle()
         _write(self.folder / "last.pt", pack(state))
         self._save_weights(self.last, learner, {})
-        self._draw()
 
     def is_time(self) -> bool:
         """Whether `keep_minutes` have passed since the last `save`."""
@@ -279,7 +280,7 @@ class RunFolder:
             **({"teacher": self.recipe.teacher} if self.recipe.teacher else {}),
         }
 
-    def _draw(self) -> None:
+    def draw(self) -> None:
         """A picture for people, which must not end a training, whatever is in the log or with matplotlib."""
         try:
             picture = draw(read_log(self.folder / "log.jsonl"))
