@@ -2,7 +2,10 @@
 
 import logging
 import os
+import signal
 import socket
+import sys
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -52,6 +55,28 @@ def connect(address: str) -> None:
         raise MachineError(_why_not(address, error)) from error
     finally:
         restore_proxies(kept)
+
+
+@contextmanager
+def ending_in_order() -> Iterator[None]:
+    """SIGTERM ends this process by SystemExit, while the context lasts, so that what Ray started ends with it."""
+    before = signal.getsignal(signal.SIGTERM)
+    end_in_order()
+    try:
+        yield
+    finally:
+        if _is_main():
+            signal.signal(signal.SIGTERM, before)
+
+
+def end_in_order() -> None:
+    """Let SIGTERM raise SystemExit, as Ctrl-C raises KeyboardInterrupt; only the main thread can ask for that."""
+    if _is_main():
+        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+
+
+def _is_main() -> bool:
+    return threading.current_thread() is threading.main_thread()
 
 
 def restore_proxies(kept: Mapping[str, str]) -> None:
