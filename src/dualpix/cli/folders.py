@@ -141,7 +141,7 @@ def deblur_many(
 ) -> None:
     """Deblur a folder, or two with a view each, or what a pattern or a manifest lists; without `output`, only map it.
 
-    Exit codes: 0 all is there, 1 something failed, 130 interrupted, 143 ended by SIGTERM.
+    Exit codes: 0 all is there, 1 something failed, 130 interrupted (on Ray 143 by SIGTERM too).
     """
     part = _shard(many.shard)
     from dualpix.inference import batch

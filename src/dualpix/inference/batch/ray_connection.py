@@ -59,24 +59,29 @@ def connect(address: str) -> None:
 
 @contextmanager
 def ending_in_order() -> Iterator[None]:
-    """SIGTERM ends this process by SystemExit, while the context lasts, so that what Ray started ends with it."""
-    before = signal.getsignal(signal.SIGTERM)
+    """SIGTERM or a terminal that is closed ends this process by SystemExit, so that what Ray started ends with it."""
+    before = {number: signal.getsignal(number) for number in _ending()}
     end_in_order()
     try:
         yield
     finally:
-        if _is_main():
-            signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def end_in_order() -> None:
-    """Let SIGTERM raise SystemExit, as Ctrl-C raises KeyboardInterrupt; only the main thread can ask for that."""
-    if _is_main():
-        signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    """Let those signals raise SystemExit, as Ctrl-C raises KeyboardInterrupt."""
+    for number in _ending():
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
-def _is_main() -> bool:
-    return threading.current_thread() is threading.main_thread()
+def _ending() -> list[signal.Signals]:
+    """SIGTERM, and SIGHUP if nohup does not ignore it; none in a thread that may not ask for signals."""
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    hang_up = getattr(signal, "SIGHUP", None)
+    hears = hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN
+    return [signal.SIGTERM, *([hang_up] if hears else [])]
 
 
 def restore_proxies(kept: Mapping[str, str]) -> None:
