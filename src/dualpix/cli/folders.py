@@ -141,7 +141,7 @@ def deblur_many(
 ) -> None:
     """Deblur a folder, or two with a view each, or what a pattern or a manifest lists; without `output`, only map it.
 
-    Exit codes: 0 all is there, 1 something failed, 130 interrupted.
+    Exit codes: 0 all is there, 1 something failed, 130 interrupted (on Ray 143 by SIGTERM too).
     """
     part = _shard(many.shard)
     from dualpix.inference import batch
@@ -163,6 +163,12 @@ def deblur_many(
     what = "{} pictures" if is_sharp else "maps of {} pairs"
     output = output or next(iter(maps.places.values() if maps else ()))
     opened = batch.open_weights(weights)
+    cluster = None
+    if many.ray is not None:
+        from dualpix.inference.batch import on_ray
+
+        cluster = on_ray.Cluster(many.ray, many.worker_cpus, many.worker_gpus)
+        worker = batch.Deblur(weights, folder=output, sha256=opened.sha256, maps=maps, sharp=is_sharp, options=options)
     if many.dry_run:
         _list(output, what, batch.plan_jobs(jobs, opened, options, resume=many.resume, overwrite=overwrite))
         return
@@ -172,14 +178,8 @@ def deblur_many(
         parts = None if many.parts is None else files.enter_context(batch.ReportParts(many.parts, part or (1, 1)))
         tally = _Tally(len(jobs), report, what, parts)
         work: Work | None = None
-        if many.ray is not None:
-            from dualpix.inference.batch import on_ray
-
-            cluster = files.enter_context(on_ray.Cluster(many.ray, many.worker_cpus, many.worker_gpus))
-            worker = batch.Deblur(
-                weights, folder=output, sha256=opened.sha256, maps=maps, sharp=is_sharp, options=options
-            )
-            work = partial(cluster.work, worker)
+        if cluster is not None:
+            work = partial(files.enter_context(cluster).work, worker)
         try:
             batch.run_jobs(
                 jobs, opened, options, tally.add, shard=part, resume=many.resume, overwrite=overwrite, work=work

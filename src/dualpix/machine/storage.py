@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from dualpix.errors import DualpixError, MachineError, PictureError, how_to_install, reason_of
+from dualpix.machine import ssh
 from dualpix.machine.urls import SERVICES, Location, Url, without_secrets
 
 T = TypeVar("T")
@@ -44,6 +45,9 @@ NO_CREDENTIALS = {
     "HttpError401",
 }
 """Errors of those packages that no waiting mends."""
+
+NO_KEY = "No authentication methods available"
+"""What paramiko says, as an error of any kind, where there is no key for a server."""
 
 MANY = 8
 """From how many wanted objects of one folder on the folder is listed instead of asking for each."""
@@ -230,11 +234,12 @@ def _system(url: Url) -> tuple[Any, Callable[[str], str]]:
     try:
         import fsspec
 
-        kind = fsspec.get_filesystem_class(url.scheme)
-        # What another process has just written counts, so nothing is remembered.
-        known = {"use_listings_cache": False, **kind._get_kwargs_from_urls(str(url))}
+        if url.scheme in RENAMING:
+            kind, known = ssh.file_system(), {}
+        else:  # what another process has just written counts, so nothing is remembered
+            kind, known = fsspec.get_filesystem_class(url.scheme), {"use_listings_cache": False}
         with _lock:
-            return kind(**known), kind._strip_protocol
+            return kind(**known, **kind._get_kwargs_from_urls(str(url))), kind._strip_protocol
     except ImportError as error:
         more = "" if package in ("fsspec", "s3fs") else f", and pip install {package}"
         raise MachineError(
@@ -257,6 +262,8 @@ def _ask(url: Url, what: Callable[[Any, str], T]) -> T:
             if wait_s is None:
                 why = f"its server does not answer ({without_secrets(reason_of(error))})"
                 raise ConnectionError(errno.EIO, why, str(url)) from error
+        if url.scheme in RENAMING:
+            ssh.file_system().clear_instance_cache()  # its connection may be one that is broken
         time.sleep(wait_s * random.uniform(0.8, 1.2))  # so that many workers do not all come back at once
     raise AssertionError  # the last round returns or raises
 
@@ -264,7 +271,7 @@ def _ask(url: Url, what: Callable[[Any, str], T]) -> T:
 def _final(error: Exception, url: Url) -> Exception | None:
     """What to raise if asking again is of no use; None if the server may only be away."""
     reason = without_secrets(reason_of(error))
-    if type(error).__name__ in NO_CREDENTIALS:
+    if type(error).__name__ in NO_CREDENTIALS or NO_KEY in reason:
         return PermissionError(errno.EACCES, f"no credentials that its service takes were found ({reason})", str(url))
     if isinstance(error, FileNotFoundError):
         bucket = "specified bucket" in reason
@@ -277,5 +284,7 @@ def _final(error: Exception, url: Url) -> Exception | None:
         return OSError(errno.EINVAL, reason, str(url)) if error.errno == errno.EINVAL else None
     if type(error).__name__ in ("ParamValidationError", "InvalidBucketName") or isinstance(error, ValueError):
         return OSError(errno.EINVAL, reason, str(url))
+    if isinstance(error, EOFError):
+        return None
     # What other packages raise may be a server's absence; a mistake of a program is one of Python's own classes.
     return error if type(error).__module__ == "builtins" else None

@@ -1,10 +1,12 @@
 """`dualpix deblur FOLDER --ray`: the same as without, and what is told before any work."""
 
 import json
+import signal
 import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -72,6 +74,56 @@ def test_a_cluster_makes_what_one_process_makes(home: Path, make_pairs: Pairs, p
     assert proxy == []
 
 
+def descendants(pid: int) -> set[int]:
+    """Processes that a process started, and those that these did."""
+    found = set()
+    for path in Path("/proc").glob(f"{pid}/task/*/children"):
+        for child in map(int, path.read_text().split()):
+            found |= {child} | descendants(child)
+    return found
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs the /proc of Linux")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_an_interrupted_run_ends_in_order(
+    dualpix: Command, home: Path, make_pairs: Pairs, number: signal.Signals, code: int
+) -> None:
+    make_pairs(home / "pairs", *(f"p{one:03}" for one in range(200)))
+    words = [*WORDS, "--json", "report.jsonl", "--ray"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "dualpix", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        while len(list((home / "out").glob("p*.png"))) < 10:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.05)
+        started = descendants(process.pid)
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    assert process.returncode == code and err == ("Stopped.\n" if number == signal.SIGINT else "")
+    until = time.monotonic() + 10
+    while (left := [*filter(is_alive, started)]) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert len(started) > 2 and not left
+    made = {path.name: path.read_bytes() for path in (home / "out").iterdir()}
+    journal = made.pop("dualpix-journal.jsonl")
+    assert all(name.startswith("p") for name in made) and 10 <= len(made) < 200
+    told = [json.loads(line) for line in (home / "report.jsonl").read_text().splitlines()]
+    assert sorted(Path(line["output"]).name for line in told) == sorted(made)
+    assert out.startswith(f"out: {len(made)} pictures made, {200 - len(made)} left to do (--resume)")
+    assert b'"tried"' not in journal
+    found, out, err = dualpix(*WORDS, "--resume")
+    assert found == 0 and f"{200 - len(made)} pictures made, {len(made)} were finished before" in out, err
+    assert all((home / "out" / name).read_bytes() == content for name, content in made.items())
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
@@ -80,6 +132,8 @@ def test_a_cluster_makes_what_one_process_makes(home: Path, make_pairs: Pairs, p
         ([*WORDS, "--ray", "--shard", "1/2"], 2, "--shard"),
         ([*WORDS, "--worker-cpus", "2"], 2, "--ray"),
         ([*WORDS, "--ray", "--worker-cpus", "0"], 1, "--worker-cpus 1"),
+        (["deblur", "pairs", "-o", "memory://b/out", "-w", "w.safetensors", "--ray"], 1, "memory://b/out lies in"),
+        ([*WORDS[:-2], "--ray", "--worker-cpus", "0", "--dry-run"], 1, "--worker-cpus 1"),
         (["deblur", "pairs/a_L.png", "pairs/a_R.png", "-o", "out.png", "--ray"], 2, "only for a folder"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -131,6 +185,8 @@ def test_a_node_says_why_it_cannot_take_part(home: Path, make_pairs: Pairs) -> N
     assert "another file" in ask(file="other.safetensors")
     inputs.append("pairs/b_L.png")
     assert "pairs/b_L.png" in ask()
+    inputs[:] = ["memory://none/b_L.png"]
+    assert ask().startswith("it does not find memory://none/b_L.png; ")
 
 
 @pytest.mark.slow

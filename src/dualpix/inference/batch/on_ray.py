@@ -8,21 +8,31 @@ again and gives their rows to others. Nothing of dualpix imports Ray unless this
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from dualpix import __version__
-from dualpix.errors import DualpixError, MachineError, option, reason_of, shortened
+from dualpix.errors import DualpixError, MachineError, PictureError, option, reason_of, shortened
 from dualpix.inference.batch.jobs import PairJob
 from dualpix.inference.batch.journal import NAME, Journal
-from dualpix.inference.batch.ray_connection import LOCAL, causes, connect, proxies, restore_proxies
+from dualpix.inference.batch.ray_connection import (
+    LOCAL,
+    causes,
+    connect,
+    end_in_order,
+    ending_in_order,
+    proxies,
+    restore_proxies,
+)
 from dualpix.inference.batch.running import Report
 from dualpix.inference.batch.steps import Step, open_weights
 from dualpix.inference.batch.worker import Deblur, told_again
+from dualpix.inference.batch.worker_journals import last_made
 from dualpix.inference.planning import COMFORT_BYTES, parse_memory
-from dualpix.machine.storage import mark_of
-from dualpix.machine.urls import Location, Url
+from dualpix.machine.files import name_in_any_locale
+from dualpix.machine.storage import exists, mark_of, told_as
+from dualpix.machine.urls import Location, Url, as_location
 
 BATCH_BYTES, MOST_ROWS, MOST_BATCHES = 64e6, 32, 10_000
 """A batch has as many pairs as their files hold so many bytes: one of large pictures, but no more rows than that."""
@@ -65,11 +75,16 @@ class Cluster:
             )
 
     def __enter__(self) -> "Cluster":
-        connect(self.address)
+        with ExitStack() as until_left:
+            until_left.enter_context(ending_in_order())
+            connect(self.address)
+            end_in_order()  # once more, since Ray has replaced it
+            until_left.callback(self.leave)
+            self._until_left = until_left.pop_all()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.leave()
+        self._until_left.close()
 
     def leave(self) -> None:
         """Leave the cluster, which then ends the workers; nothing if this was left before."""
@@ -95,12 +110,17 @@ class Cluster:
         worker.threads = max(1, round(share.cpus)) if worker.threads is None else worker.threads
         journal.share()
         _check_nodes(worker, nodes, steps[0].job)
+        untold = {name_in_any_locale(step.job.place): step.job for step in steps}
         try:
             with _as_sentences():
                 for job, line in _outcomes(worker, steps, share, count):
+                    del untold[name_in_any_locale(job.place)]
                     report(told_again(job, line))
         finally:
             self.leave()  # so that the workers' journals are free
+            if untold and journal.regain():  # batches that were cut off, some of whose pictures are there
+                for name, line in last_made(worker.folder, untold).items():
+                    report(told_again(untold[name], {**line, "state": "made"}))
 
     def _share(self, worker: Deblur, nodes: Sequence[dict[str, Any]]) -> Share:
         options = worker.options
@@ -145,7 +165,13 @@ def _check_nodes(worker: Deblur, nodes: Sequence[dict[str, Any]], first: PairJob
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         journal = worker.folder / f"{NAME}.jsonl"
         asked[node["NodeManagerAddress"], node["NodeID"]] = looking.options(scheduling_strategy=there).remote(
-            __version__, os.getcwd(), str(journal), [str(path) for path in first.inputs], worker.weights, worker.sha256
+            __version__,
+            os.getcwd(),
+            str(journal),
+            [str(path) for path in first.inputs],
+            worker.weights,
+            worker.sha256,
+            proxies(),
         )
     for (name, _), answer in asked.items():
         try:
@@ -168,7 +194,13 @@ def _cannot_start(name: str, error: Exception) -> str:
 
 
 def look_around(
-    version: str, folder: str, journal: str, inputs: Sequence[str], weights: str | Path | None, sha256: str | None
+    version: str,
+    folder: str,
+    journal: str,
+    inputs: Sequence[str],
+    weights: str | Path | None,
+    sha256: str | None,
+    proxies: Mapping[str, str] | None = None,
 ) -> str:
     """Return why this process, on a node of a cluster, cannot take part; empty if it can.
 
@@ -176,18 +208,24 @@ def look_around(
         version: Of dualpix, where the work is given out.
         folder: The current one there, from which relative paths start.
         journal: That of the run.
-        inputs: Some.
+        inputs: Some, paths or URLs.
         weights: As `Deblur` has them.
         sha256: Of their file.
+        proxies: Those of the process that gives out the work.
     """
+    restore_proxies(proxies or {})
     if version != __version__:
         return f"it has dualpix {__version__}, and not {version}; install the same version on every node."
     with suppress(OSError):
         os.chdir(folder)
-    for path in (journal, *inputs):
-        if not os.path.exists(path):
-            return f"there is no {os.path.join(folder, path)}; give paths on a disk that all nodes share."
     try:
+        for place in map(as_location, (journal, *inputs)):
+            with told_as(PictureError):
+                if exists(place):
+                    continue
+            if isinstance(place, Url):
+                return f"it does not find {place}; look whether it is still there, and asks the same service here."
+            return f"there is no {os.path.join(folder, place)}; give paths on a disk that all nodes share."
         there = open_weights(weights).sha256
     except DualpixError as error:
         return str(error)

@@ -2,7 +2,10 @@
 
 import logging
 import os
+import signal
 import socket
+import sys
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -52,6 +55,33 @@ def connect(address: str) -> None:
         raise MachineError(_why_not(address, error)) from error
     finally:
         restore_proxies(kept)
+
+
+@contextmanager
+def ending_in_order() -> Iterator[None]:
+    """SIGTERM or a terminal that is closed ends this process by SystemExit, so that what Ray started ends with it."""
+    before = {number: signal.getsignal(number) for number in _ending()}
+    end_in_order()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def end_in_order() -> None:
+    """Let those signals raise SystemExit, as Ctrl-C raises KeyboardInterrupt."""
+    for number in _ending():
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
+
+
+def _ending() -> list[signal.Signals]:
+    """SIGTERM, and SIGHUP if nohup does not ignore it; none in a thread that may not ask for signals."""
+    if threading.current_thread() is not threading.main_thread():
+        return []
+    hang_up = getattr(signal, "SIGHUP", None)
+    hears = hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN
+    return [signal.SIGTERM, *([hang_up] if hears else [])]
 
 
 def restore_proxies(kept: Mapping[str, str]) -> None:

@@ -22,7 +22,7 @@ from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import Inherited, deblur_views, encode_result, load_pair, size_in_file
 from dualpix.io import check_output
 from dualpix.io.writing import make_folder, write_encoded
-from dualpix.machine.files import name_in_any_locale
+from dualpix.machine.files import name_in_any_locale, remove_leftovers
 from dualpix.machine.modes import settled
 from dualpix.machine.storage import Mark
 from dualpix.machine.urls import Location
@@ -126,6 +126,9 @@ def run_jobs(
                 work(to_do, journal, report)
         finally:
             gather(journal)
+            if work is not None:
+                for folder in folders:  # workers are killed in whatever they do
+                    remove_leftovers(folder)
 
 
 @dataclass(frozen=True)
