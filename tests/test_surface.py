@@ -1,6 +1,7 @@
 """The public names of the package: what is listed here is what users may rely on, no more and no less."""
 
 import ast
+import inspect
 from importlib import import_module
 from pathlib import Path
 
@@ -96,3 +97,20 @@ def test_former_names_lead_to_the_current_ones(module: str, former: str, current
     with pytest.warns(DeprecationWarning, match=f"{former} is called {current} now"):
         assert getattr(found, former) is getattr(found, current)
     assert former not in dir(found)
+
+
+def test_the_keywords_of_train_are_frozen_and_documented() -> None:
+    keywords = [*inspect.signature(dualpix.train).parameters]
+    assert keywords == [
+        *("recipe", "folder", "photos", "depths", "data", "validation", "left_behind", "report", "begun"),
+        *("is_last", "track", "rendered_first", "spent_s", "compiled"),
+    ]
+    assert all(f"        {keyword}: " in (dualpix.train.__doc__ or "") for keyword in keywords[2:])
+
+
+@pytest.mark.parametrize("name", ["simulation.batch.BatchSimulator", "simulation.pack.pack"])
+def test_what_a_gpu_learns_from_is_in_the_reference(name: str) -> None:
+    module, _, thing = name.rpartition(".")
+    assert getattr(import_module(f"dualpix.{module}"), thing).__doc__
+    docs = Path(__file__).parents[1] / "docs"
+    assert f":: dualpix.{name}\n" in (docs / "reference.md").read_text()

@@ -134,8 +134,10 @@ def _inference(
 ) -> tuple[dict[str, Any], torch.Tensor | None]:
     row: dict[str, Any] = {"device": place.type, "precision": precision}
     try:
-        network = create("mccnet-fast")
-        torch.nn.init.normal_(network.head.weight, std=0.02)  # or all it adds is nothing
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # the same network in every precision
+            network = create("mccnet-fast")
+            torch.nn.init.normal_(network.head.weight, std=0.02)  # or all it adds is nothing
         runner = Runner(network, precision, place)
         if place.type == "cuda":
             torch.cuda.reset_peak_memory_stats(place)

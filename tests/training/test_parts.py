@@ -66,7 +66,7 @@ def test_a_run_goes_on_in_parts_and_says_so(
 def test_too_little_memory_for_one_crop_is_one_sentence(quick: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     learner = Learner(quick())
     refuse(monkeypatch, above=0)
-    with pytest.raises(MachineError, match=r"^The memory is too small to learn from one crop of 32 px; choose a smalle"):
+    with pytest.raises(MachineError, match=r"^The memory is too small to learn from one crop of 32 px"):
         learner.learn(batch_of(2), Processes())
 
 

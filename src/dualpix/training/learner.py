@@ -126,8 +126,8 @@ class Learner:
         `shares` keeps beside that of the step before.
 
         A step whose loss or gradient is not finite leaves the weights as they are. Raises `RecipeError` after
-        `MOST_FAILURES` of them in a row, or up to `LOOK_EVERY` on a device; `MachineError` where the memory is too small
-        for one crop. For more than it holds, gradients are summed over `parts` of the batch.
+        `MOST_FAILURES` of them in a row, or up to `LOOK_EVERY` on a device; `MachineError` where the memory is too
+        small for one crop. For more than it holds, gradients are summed over `parts` of the batch.
         """
         with self.clock.on("computing"):
             loss = self._gradients(batch, processes.rank)
