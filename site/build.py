@@ -49,7 +49,8 @@ HEAD = f"""<meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <link rel="manifest" href="manifest.webmanifest">
 <link rel="apple-touch-icon" href="icon-192.png">
 </head>"""
-FOOT = """<p class="fine foot"><a href="../index.html">Documentation</a> · <a href="about.html">About and licences</a></p>
+FOOT = """<p class="fine foot"><a href="../index.html">Documentation</a> ·
+<a href="about.html">About and licences</a></p>
 </main>"""
 
 READ_HERE = {
