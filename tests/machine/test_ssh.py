@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from dualpix.machine import ssh
 from dualpix.machine.storage import list_objects, mark_of, read_object, remove_object, write_object
 from dualpix.machine.urls import Url
 
@@ -37,6 +38,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[subproc
     (tmp_path / "settings").write_text("".join(f"{name} {value}\n" for name, value in settings.items()))
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    ssh.file_system().clear_instance_cache()
     os.makedirs("/run/sshd", exist_ok=True) if os.getuid() == 0 else None
     with subprocess.Popen([SSHD, "-D", "-e", "-f", str(tmp_path / "settings")], stderr=subprocess.DEVNULL) as process:
         for _ in range(100):
@@ -49,9 +51,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> "Iterator[subproc
         process.kill()
 
 
-def test_files_are_written_whole_listed_and_removed(
-    server: "subprocess.Popen[bytes]", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_files_are_written_whole_listed_and_removed(server: "subprocess.Popen[bytes]", tmp_path: Path) -> None:
     folder = Url(f"sftp://box{tmp_path}/shots")
     assert list_objects(folder) == {} and mark_of(folder / "a") is None
     first = write_object(folder / "ü y" / "a b.bin", b"123")

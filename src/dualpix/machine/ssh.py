@@ -18,7 +18,7 @@ def file_system() -> Any:
     import paramiko
     from fsspec.implementations.sftp import SFTPFileSystem
 
-    class OnlyKnown(paramiko.MissingHostKeyPolicy):
+    class OnlyKnown(paramiko.MissingHostKeyPolicy):  # type: ignore[misc]
         def missing_host_key(self, client: Any, hostname: str, key: Any) -> None:
             raise PermissionError(
                 errno.EACCES, f"{hostname} is none of the known hosts; connect once by `ssh`, which asks about its key"

@@ -57,8 +57,8 @@ class Cluster:
     Args:
         address: "local" starts Ray on this machine, for this run alone; "auto" finds the cluster that this machine
             belongs to; or HOST:PORT of its head.
-        cpus: Cores, and threads, of each worker; None for 1, which makes the most pictures a second as long as their
-            memory is there (results/scale.md).
+        cpus: Cores, and threads, of each worker; None for 1. That several networks in one thread each make more
+            pictures a second than one in several threads is an expectation that nobody has measured here.
         gpus: GPUs of each worker, such as 0.5 for two to a card; None for 1 where there are any and the device allows.
 
     Raises:
@@ -159,7 +159,7 @@ def _check_nodes(worker: Deblur, nodes: Sequence[dict[str, Any]], first: PairJob
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    looking = ray.remote(num_cpus=0, max_retries=1)(look_around)
+    looking: Any = ray.remote(num_cpus=0, max_retries=1)(look_around)
     asked = {}
     for node in nodes:
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)

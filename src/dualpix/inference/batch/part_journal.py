@@ -39,7 +39,8 @@ class PartJournal:
     """
 
     def __init__(self, folder: Url, shard: tuple[int, int]) -> None:
-        start = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        seconds, rest_ns = divmod(time.time_ns(), 10**9)  # two runs may begin in one second, and their order counts
+        start = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}{rest_ns // 1000:06d}Z"
         self._stem = folder / NAME / f"{start}-{secrets.token_hex(4)}-{shard[0]}-of-{shard[1]}"
         self.folder, self._number = folder, 0
         self._lines: list[bytes] = []

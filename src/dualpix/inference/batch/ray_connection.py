@@ -79,9 +79,9 @@ def _ending() -> list[signal.Signals]:
     """SIGTERM, and SIGHUP if nohup does not ignore it; none in a thread that may not ask for signals."""
     if threading.current_thread() is not threading.main_thread():
         return []
-    hang_up = getattr(signal, "SIGHUP", None)
+    hang_up: Any = getattr(signal, "SIGHUP", None)
     hears = hang_up is not None and signal.getsignal(hang_up) != signal.SIG_IGN
-    return [signal.SIGTERM, *([hang_up] if hears else [])]
+    return [signal.SIGTERM, hang_up] if hears else [signal.SIGTERM]
 
 
 def restore_proxies(kept: Mapping[str, str]) -> None:
