@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import dualpix as package
 from dualpix.errors import CheckpointError, DualpixError, MachineError, RecipeError
 from dualpix.inference.deblur import deblur_pair
 from dualpix.inference.disparity import disparity
-from dualpix.inference.export import MOST, SUFFIXES, export
+from dualpix.inference.export import MOST, SUFFIXES, export, facts_of
 from dualpix.io import write_picture
 from dualpix.networks import create
 from dualpix.weights import checkpoint
@@ -68,6 +69,11 @@ def check_card(card: dict[str, Any]) -> None:
     assert card["network"] == "mccnet-fast" and card["arguments"] == SMALL and card["recipe"] == {"steps": 3}
     assert card["scores"] == {"psnr": 20.5} and card["licence"] == "CC0" and card["precision"] == "fp32"
     assert card["version"] == package.__version__
+
+
+def test_shipped_weights_have_the_licence_of_the_package(opened: Checkpoint) -> None:
+    assert facts_of(checkpoint.load("mccnet-fast"), "fp32")["licence"] == "Apache-2.0"
+    assert facts_of(replace(opened, extra={}), "fp32")["licence"] == "unknown"
 
 
 def test_onnx_files_run_without_this_package(made: dict[str, Path], opened: Checkpoint) -> None:

@@ -47,6 +47,9 @@ COMPANIONS = {"openvino": ".bin", "web": ".json"}
 SIZES = ((75, 118), (97, 61), (33, 160))
 """Height and width of the pictures by which a file is compared with the network."""
 
+SHIPPED_LICENCE = "Apache-2.0"
+"""That of the weights inside this package, whose files do not say it; `weights/README.md` does."""
+
 MOST = {"fp32": 1e-4, "fp16": 1e-3, "int8": 0.1}
 """The greatest difference that is accepted. In 8 bits, single pixels of the test pictures (noise) can err much."""
 
@@ -155,10 +158,15 @@ def facts_of(opened: Checkpoint, precision: str) -> dict[str, Any]:
         "recipe": opened.recipe,
         "scores": opened.scores,
         "extra": opened.extra,
-        "licence": opened.extra.get("licence", "unknown"),
+        "licence": opened.extra.get("licence") or (SHIPPED_LICENCE if _is_shipped(opened) else "unknown"),
         "precision": precision,
         "version": __version__,
     }
+
+
+def _is_shipped(opened: Checkpoint) -> bool:
+    here = Path(checkpoint.__file__).parent
+    return opened.path in [here / name for name in checkpoint.WEIGHTS.values()]
 
 
 def _pairs(graph: Graph, photos: Sequence[str | Path]) -> list[list[Tensor]]:
