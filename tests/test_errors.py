@@ -63,7 +63,7 @@ def test_errors_name_options_that_there_are_and_spell_none_themselves() -> None:
             spelled += [
                 f"{path.name}: {word}"
                 for word in words
-                if isinstance(word, str) and FLAG.search(re.sub(r"`dualpix [^`]*`", "", word))
+                if isinstance(word, str) and FLAG.search(re.sub(r"`(?:dualpix|ray) [^`]*`", "", word))
             ]
     assert len(named) > 10 and {f"--{name}" for name in named} - flags() == {"--band-rows"}
     assert spelled == []

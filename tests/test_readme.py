@@ -38,6 +38,7 @@ Command = Callable[..., tuple[int, str, str]]
 HOURS = "trains for hours; its recipe and fields are checked"
 SETS_UP = "sets up an environment, or is this test run"
 IN_A_BUCKET = "needs a bucket; tests/inference/batch/test_running_elsewhere.py has one"
+ON_A_CLUSTER = "tests/inference/batch/test_on_ray.py runs on a cluster of its own"
 NOT_RUN = {
     "make demo": SETS_UP,
     "make test": SETS_UP,
@@ -45,6 +46,10 @@ NOT_RUN = {
     "pip install -e '.[web]'": "needs a package index; the extra is checked",
     "pip install -e '.[openvino]'": "needs a package index; the extra is checked",
     "pip install -e '.[cloud]'": "needs a package index; the extra is checked",
+    "pip install -e '.[ray]'": "needs a package index; the extra is checked",
+    "dualpix deblur pairs -o sharp --ray": ON_A_CLUSTER,
+    "dualpix deblur pairs -o sharp --ray auto --resume": ON_A_CLUSTER,
+    "dualpix deblur pairs -o sharp --ray 10.0.0.1:6379 --resume": ON_A_CLUSTER,
     "dualpix deblur s3://photos/pairs -o s3://photos/sharp --resume": IN_A_BUCKET,
     "dualpix deblur s3://photos/list.jsonl -o sharp --report s3://photos/report": IN_A_BUCKET,
     "dualpix deblur left.png right.png -o s3://photos/sharp.png": IN_A_BUCKET,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from dualpix.errors import DualpixError, RecipeError
 from dualpix.tables import pick
+from dualpix.training.agreement import FREE_TO_CHANGE
 from dualpix.training.recipes import RECIPES, Recipe, from_dict, to_dict
-from dualpix.training.run_folder import FREE_TO_CHANGE
 from learning.settings import Plan
 
 ENDLESS = 10**9

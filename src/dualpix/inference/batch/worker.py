@@ -44,9 +44,9 @@ class Deblur:
 
     Weights are loaded by the first call in a process, and once there, however often this is unpickled. What is written,
     under which names, and the lines of the journal are those of `dualpix deblur FOLDER`: every process writes a journal
-    of its own into the output folder, so that a picture that was finished is kept, whoever is killed, and
-    `dualpix deblur ... --resume` can go on as well. A pair that fails is a row, never an exception; a pair of which
-    three processes died in a row too.
+    of its own into the output folder, so that a picture that was finished is kept, whoever is killed, and a run of the
+    command that resumes can go on as well. A pair that fails is a row, never an exception; a pair of which three
+    processes died in a row too.
 
     Args:
         weights: A name or a file, which must be there wherever this is called; None takes the default ones.
@@ -101,7 +101,7 @@ class Deblur:
         Returns:
             Columns of the same length and order: `id`; `output`, the path of the picture; `state` (made, kept, failed);
             `seconds` of work; `weights_sha256`; `error`, a sentence, empty if nothing failed; and `report`, the line of
-            a report (`--json`) as text.
+            a report as text.
 
         Raises:
             CheckpointError: The weights cannot be used, which concerns all pairs.
