@@ -45,7 +45,11 @@ class Browser:
         return self.call("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def open(self, address: str) -> None:
+        """Go there; the page of the app loads what computes after the browser calls it loaded."""
         self.call("POST", "/url", {"url": address})
+        self.wait(
+            lambda: self.run("const { backend, ready } = document.documentElement.dataset; return !backend || ready")
+        )
 
     def find(self, selector: str) -> str:
         return str(self.call("POST", "/element", {"using": "css selector", "value": selector})[ELEMENT])

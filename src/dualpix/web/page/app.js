@@ -35,7 +35,7 @@ async function begin() {
   part("place").textContent = backend.features.where;
   listen({ session, pair, result, intake });
   backend.limits().then((limits) => { intake.limits = limits; }, () => {}); // without, the back end refuses by itself
-  session.resume(() => { pair.clear(); show("pair"); });
+  if (!intake.takeWaiting()) session.resume(() => { pair.clear(); show("pair"); });
 }
 
 function listen({ session, pair, result, intake }) {
@@ -61,4 +61,4 @@ function listen({ session, pair, result, intake }) {
   });
 }
 
-begin().catch((error) => complain(sentenceOf(error)));
+begin().catch((error) => complain(sentenceOf(error))).finally(() => { document.documentElement.dataset.ready = "yes"; });

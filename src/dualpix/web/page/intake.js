@@ -25,6 +25,14 @@ export class Intake {
     this.listen();
   }
 
+  // Takes what was chosen before anybody listened; whether there was something.
+  takeWaiting() {
+    const files = [...part("files").files];
+    part("files").value = "";
+    this.take(files);
+    return files.length > 0;
+  }
+
   listen() {
     addEventListener("dragover", (event) => {
       event.preventDefault();
