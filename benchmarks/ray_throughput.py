@@ -21,10 +21,9 @@ import torch
 
 from dualpix import create, write_picture
 from dualpix.weights import checkpoint
+from kill_ray import NARROW, QUIET, children
 
-NARROW = {"widths": [4, 4, 4, 4, 4]}
 LOOK_S = 0.5
-QUIET = {**os.environ, "PYTHONWARNINGS": "ignore"}
 
 
 class Look(NamedTuple):
@@ -54,14 +53,6 @@ def lay_out(folder: Path, count: int) -> None:
     for number in range(count):
         for side in "LR":
             os.link(folder / f"{side}.png", folder / "pairs" / f"{number:06}_{side}.png")
-
-
-def children(pid: int) -> list[int]:
-    try:
-        inner = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return []
-    return [pid, *(one for child in inner for one in children(int(child)))]
 
 
 def look(root: int, began: float) -> Look:

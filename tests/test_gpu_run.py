@@ -10,18 +10,16 @@ import time
 import zipfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from dualpix.networks import create
-from dualpix.simulation.pack import pack
 from dualpix.training.learner import Learner
 from dualpix.training.recipes import RECIPES
 from dualpix.training.state import pack as packed_state
 from dualpix.training.state import unpack
 from dualpix.weights import checkpoint
+from made_textures import pack_of_noise
 
 HOME = Path(__file__).parents[1]
 sys.path.insert(0, str(HOME / "benchmarks"))
@@ -33,12 +31,7 @@ QUEUE = HOME / "benchmarks" / "gpu_queue.toml"
 
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number in range(6):
-        noise = np.random.default_rng(number).integers(0, 255, (300, 300, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(folder / f"{number}.png")
-    return pack([folder], tmp_path / "photos.pack").file
+    return pack_of_noise(tmp_path, 6)
 
 
 def test_every_run_of_the_queue_has_a_recipe_and_a_network() -> None:

@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dualpix.simulation.pack import pack
+from made_textures import pack_of_noise
 
 PROGRAM = """
 import sys
@@ -33,15 +33,7 @@ print(sorted(score(checkpoint.load(weights).network, samples, "dpdd-8bit").mean(
 
 
 def test_training_and_evaluation_need_five_packages(tmp_path: Path) -> None:
-    import numpy as np
-    from PIL import Image
-
-    folder = tmp_path / "photos"
-    folder.mkdir()
-    for number in range(2):
-        noise = np.random.default_rng(number).integers(0, 255, (300, 300, 3), dtype=np.uint8)
-        Image.fromarray(noise).save(folder / f"{number}.png")
-    photos = pack([folder], tmp_path / "photos.pack").file
+    photos = pack_of_noise(tmp_path, 2)
     command = [sys.executable, "-W", "error", "-c", PROGRAM, str(photos), str(tmp_path / "run")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
