@@ -45,7 +45,7 @@ def augment(
     """
     sample = random_crop(sample, crop_px, generator)
     turns = (mirror, flip_vertical, exchange_views) if negate_depth else (mirror, flip_vertical)
-    for turn, chosen in zip(turns, torch.rand(len(turns), generator=generator) < 0.5, strict=True):
+    for turn, chosen in zip(turns, draw_turns(len(turns), generator), strict=True):
         sample = turn(sample) if chosen and (mirrors or turn is exchange_views) else sample
     return sample
 
@@ -67,10 +67,20 @@ def random_crop(sample: Sample, crop_px: int, generator: torch.Generator) -> Sam
             f"A crop of {crop_px} x {crop_px} does not fit into {sample.get('name', 'a picture')!r}, which is"
             f" {width} x {height} (width x height); ask for a smaller crop or leave the picture out."
         )
-    top = int(torch.randint(height - crop_px + 1, (), generator=generator))
-    left = int(torch.randint(width - crop_px + 1, (), generator=generator))
+    top, left = draw_window(height, width, crop_px, generator)
     # A clone, because a view of the window would keep the whole picture, and send it between processes.
     return _each(sample, lambda picture: picture[..., top : top + crop_px, left : left + crop_px].clone())
+
+
+def draw_window(height: int, width: int, crop_px: int, generator: torch.Generator) -> tuple[int, int]:
+    """Draw the first row and column of a square window in a picture of that size."""
+    top, left = (int(torch.randint(side - crop_px + 1, (), generator=generator)) for side in (height, width))
+    return top, left
+
+
+def draw_turns(count: int, generator: torch.Generator) -> list[bool]:
+    """Draw which of `count` mirrors or exchanges are taken, each with probability 1/2."""
+    return [bool(chosen) for chosen in torch.rand(count, generator=generator) < 0.5]
 
 
 def mirror(sample: Sample) -> Sample:

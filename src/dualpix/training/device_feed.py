@@ -11,6 +11,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from dualpix.pairs.flips import draw_turns, draw_window
 from dualpix.simulation.batch import BatchSimulator
 from dualpix.simulation.painting import moved
 from dualpix.simulation.samples import SHOTS_PER_LENS, Shot, Simulated
@@ -37,10 +38,10 @@ class Cut(NamedTuple):
 def cut_of(recipe: Recipe, step: int, k: int) -> Cut:
     """Crop `k` of a step, as `feed.Feed` draws it from the same numbers."""
     generator = generator_of(recipe, step, k)
-    number, room = Moving(None, recipe).number(step, generator), recipe.scene - size_at(recipe, step)[1] + 1
-    top, left = (int(torch.randint(room, (), generator=generator)) for _ in range(2))
-    mirror, flip = (bool(turn) and recipe.augment for turn in torch.rand(2, generator=generator) < 0.5)
-    negate = recipe.negate_depth and bool(torch.rand((), generator=generator) < 0.5)
+    number = Moving(None, recipe).number(step, generator)
+    top, left = draw_window(recipe.scene, recipe.scene, size_at(recipe, step)[1], generator)
+    mirror, flip = (turn and recipe.augment for turn in draw_turns(2, generator))
+    negate = recipe.negate_depth and draw_turns(1, generator)[0]
     return Cut(number, top, left, int(mirror), int(flip), int(mirror != negate), int(negate))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from dualpix.datasets import Sample, Samples, mean_view
 from dualpix.errors import DataError
 from dualpix.machine import limits
-from dualpix.pairs.flips import augment, exchange_views
+from dualpix.pairs.flips import augment, draw_turns, exchange_views
 from dualpix.simulation.store import Rendered
 from dualpix.training.recipes import Recipe
 
@@ -181,5 +181,5 @@ class Feed:
         if why := lack(sample, self.names):
             raise DataError(f"The pair {sample['name']!r} has {why}; take it out of the data.")
         crop = augment(sample, size_at(self.recipe, step)[1], generator, mirrors=self.recipe.augment)
-        swap = self.recipe.negate_depth and bool(torch.rand((), generator=generator) < 0.5)
+        swap = self.recipe.negate_depth and draw_turns(1, generator)[0]
         return exchange_views(crop) if swap else crop
