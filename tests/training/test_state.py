@@ -1,5 +1,8 @@
 """`last.pt`: what is in it, and that nothing of it is used that cannot be of this network."""
 
+import copy
+import hashlib
+import io
 import random
 import zipfile
 from collections.abc import Callable
@@ -15,7 +18,7 @@ from dualpix.training.learner import Learner
 from dualpix.training.processes import Processes
 from dualpix.training.recipes import Recipe
 from dualpix.training.run_folder import RunFolder
-from dualpix.training.state import pack, unpack
+from dualpix.training.state import SEAL, SEAL_BYTES, pack, unpack
 from same_state import same
 
 Make = Callable[..., Recipe]
@@ -92,6 +95,36 @@ def test_a_state_from_before_there_was_a_seal_is_taken_and_its_checksums_are_loo
     path.write_bytes(content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :])
     with pytest.raises(CheckpointError, match=r"last\.pt cannot be resumed from: it is damaged.*checksum.*delete it"):
         resume(run, recipe)
+
+
+@pytest.mark.parametrize("trick", ["inflates", "lies there twice"])
+def test_a_seal_does_not_vouch_for_what_the_parts_become(tmp_path: Path, trick: str) -> None:
+    """Fault 53's kind: who writes a file can seal it, too; 400 MB would come out of 400 KB."""
+    whole, packed = io.BytesIO(bytes(pack({"learner": torch.zeros(2**20)}))), io.BytesIO()
+    with zipfile.ZipFile(whole) as archive, zipfile.ZipFile(packed, "w") as other:
+        for entry in archive.infolist():
+            kind = zipfile.ZIP_DEFLATED if trick == "inflates" else zipfile.ZIP_STORED
+            other.writestr(entry.filename, archive.read(entry), kind)
+        if trick == "lies there twice":
+            largest = max(other.filelist, key=lambda entry: entry.file_size)
+            other.filelist.append(again := copy.copy(largest))
+            again.filename = "archive/data/9"
+    content = packed.getvalue()[:-2] + SEAL_BYTES.to_bytes(2, "little")
+    seal = SEAL + hashlib.blake2b(content, digest_size=16).hexdigest().encode()
+    (tmp_path / "last.pt").write_bytes(content + seal)
+    with pytest.raises(ValueError, match="damaged"):
+        unpack(tmp_path / "last.pt")
+
+
+def test_what_lay_on_another_device_is_brought_to_the_processor(tmp_path: Path) -> None:
+    """A run learnt on CUDA goes on where there is none: its archive says of each tensor where it lay."""
+    here, there = b"X\x03\x00\x00\x00cpu", b"X\x06\x00\x00\x00cuda:0"
+    whole = io.BytesIO(bytes(pack({"learner": torch.arange(5.0)})))
+    with zipfile.ZipFile(whole) as archive, zipfile.ZipFile(tmp_path / "last.pt", "w") as other:
+        for entry in archive.infolist():
+            other.writestr(entry.filename, archive.read(entry).replace(here, there))
+    assert there in (tmp_path / "last.pt").read_bytes()
+    assert same(unpack(tmp_path / "last.pt"), {"learner": torch.arange(5.0)})
 
 
 def first_moments(state: dict[str, Any]) -> dict[str, Any]:

@@ -69,19 +69,20 @@ def _check_seal(file: BinaryIO) -> None:
         raise ValueError("it is cut short")
     file.seek(size - SEAL_BYTES - END_BYTES)
     tail = file.read()
-    if tail[-SEAL_BYTES:].startswith(SEAL):
-        whole = tail[-SEAL_BYTES:] == _seal(file, size - SEAL_BYTES)
-    else:
-        whole = tail[-END_BYTES:].startswith(END) and _parts_are_whole(file)
-    if not whole:
+    is_sealed = tail[-SEAL_BYTES:].startswith(SEAL)
+    whole = tail[-SEAL_BYTES:] == _seal(file, size - SEAL_BYTES) if is_sealed else tail[-END_BYTES:].startswith(END)
+    if not (whole and _parts_are_whole(file, size, are_sealed=is_sealed)):
         raise ValueError("it is damaged, or another kind of file: its checksum is not that of its content")
 
 
-def _parts_are_whole(file: BinaryIO) -> bool:
+def _parts_are_whole(file: BinaryIO, size: int, are_sealed: bool) -> bool:
+    """Whether no part inflates, nor lies there twice, and each without a seal has its own checksum."""
     try:
         with zipfile.ZipFile(file) as archive:
-            stored = all(part.compress_type == zipfile.ZIP_STORED for part in archive.infolist())
-            return stored and archive.testzip() is None
+            parts = archive.infolist()
+            stored = all(part.compress_type == zipfile.ZIP_STORED for part in parts)
+            fits = sum(part.file_size for part in parts) <= size
+            return stored and fits and (are_sealed or archive.testzip() is None)
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError, OverflowError):
         return False
 
