@@ -136,3 +136,31 @@ def test_what_is_wrong_with_a_pack_is_one_sentence(packed: Path, tmp_path: Path)
     changed(packed, format="other")
     wrong("is no pack of photographs")
     assert str(PackedPhoto(packed, "0000.jpg")).endswith("photos.pack/0000.jpg")
+
+
+@pytest.mark.parametrize("member", ["pack.json", "0001.jpg"])
+@pytest.mark.parametrize("how", [zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2])
+def test_what_inflates_is_not_unpacked(packed: Path, member: str, how: int) -> None:
+    """Some kilobytes could become gigabytes; `pack` compresses nothing."""
+    with zipfile.ZipFile(packed) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(packed, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content + b" " * 10_000_000 * (name == member), how if name == member else None)
+    assert packed.stat().st_size < 1_000_000
+    with pytest.raises(DataError, match=f"is a damaged pack: {member} cannot be read"):
+        read_photos([packed])
+
+
+def test_a_photograph_that_declares_more_pixels_than_any_is_not_decoded(packed: Path) -> None:
+    """Of 65,500 x 65,500 pixels Pillow raises an error of its own, and of 10,000 x 10,000 it only warns."""
+    with zipfile.ZipFile(packed) as archive:
+        members = {name: bytearray(archive.read(name)) for name in archive.namelist()}
+    for side in (10_000, 65_500):
+        frame = members["0000.jpg"].index(b"\xff\xc0")
+        members["0000.jpg"][frame + 5 : frame + 9] = 2 * side.to_bytes(2, "big")
+        with zipfile.ZipFile(packed, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+        with pytest.raises(DataError, match=r"is a damaged pack: 0000\.jpg is no picture"):
+            read_photos([packed])

@@ -19,8 +19,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualpix.errors import DataError, DualpixError, option
+from dualpix.errors import DataError, DualpixError, PictureError, option, shortened
 from dualpix.io import read_picture
+from dualpix.io.formats.jpeg import JPEG
+from dualpix.io.opening import Part
 from dualpix.machine.files import parse_json, write_whole
 from dualpix.pairs.sample import check_folder, list_pictures
 
@@ -34,6 +36,9 @@ REDUCTIONS = (1, 2, 3, 4, 6, 8)
 LOSSLESS = (".png", ".tif", ".tiff", ".ppm", ".bmp")
 SMALLEST_PX = 256
 LARGEST_PIXELS = 600_000
+READ_PIXELS = 4 * LARGEST_PIXELS
+"""What declares more was not made by `pack`, and is not decoded."""
+
 TILE_PX = 32
 SHARP = (0.3, 0.12, 0.04)
 """Of a tile, the least contrast of the finest octave as a share of that of the three next; natural spectra have a half,
@@ -85,11 +90,17 @@ class PackedPhoto:
 
     def decode(self) -> Tensor:
         """uint8, 3 x H x W. Raises `DataError` if the pack is damaged."""
+        content = self.read_bytes()
         try:
-            with Image.open(io.BytesIO(self.read_bytes()), formats=["JPEG"]) as picture:
+            header = JPEG.read_header(Part(content, str(self))) if JPEG.start.match(content) else None
+            if header is None or header.width * header.height > READ_PIXELS:
+                raise ValueError
+            with Image.open(io.BytesIO(content), formats=["JPEG"]) as picture:
+                if picture.size != (header.width, header.height):
+                    raise ValueError
                 pixels = np.array(picture.convert("RGB"))
-        except (OSError, ValueError, SyntaxError) as error:
-            raise _damaged(self.pack, f"{self.name} is no picture") from error
+        except (OSError, ValueError, SyntaxError, PictureError) as error:
+            raise _damaged(self.pack, f"{shortened(self.name)} is no picture") from error
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
@@ -105,7 +116,7 @@ def photos_in(path: str | Path) -> list[PackedPhoto]:
         DataError: It is no pack, damaged, of another version, or empty.
     """
     listed = read_list(path)
-    return [PackedPhoto(Path(path), str(one["file"])) for one in listed]
+    return [PackedPhoto(Path(path), one["file"]) for one in listed]
 
 
 def read_list(path: str | Path) -> list[dict[str, Any]]:
@@ -120,16 +131,18 @@ def read_list(path: str | Path) -> list[dict[str, Any]]:
             raise DataError(f"{path} is no pack of photographs; give a folder, or a file that `dualpix pack` made.")
         if said.get("version") != VERSION:
             raise DataError(
-                f"{path} is a pack of version {said.get('version')!r}, and this is dualpix for version {VERSION}; make"
-                " it again with `dualpix pack`."
+                f"{path} is a pack of version {shortened(repr(said.get('version')), 40)}, and this is dualpix for"
+                f" version {VERSION}; make it again with `dualpix pack`."
             )
         listed = said.get("photos")
-        if not isinstance(listed, list) or not all(isinstance(one, dict) and one.get("file") for one in listed):
+        if not isinstance(listed, list) or not all(
+            isinstance(one, dict) and isinstance(one.get("file"), str) for one in listed
+        ):
             raise _damaged(path, f"its {LIST} lists no photographs")
         if not listed:
             raise DataError(f"{path} is a pack without photographs; make it again from more of them.")
-        if missing := {str(one["file"]) for one in listed} - set(archive.namelist()):
-            raise _damaged(path, f"{min(missing)} is missing")
+        if missing := {one["file"] for one in listed} - set(archive.namelist()):
+            raise _damaged(path, f"{shortened(min(missing))} is missing")
     return listed
 
 
@@ -265,17 +278,21 @@ def _coded(photo: Tensor, most_pixels: float) -> bytes:
 def _opened(path: Path) -> zipfile.ZipFile:
     try:
         return zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError) as error:
+    except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, OverflowError) as error:
         raise DataError(
             f"{path} is no pack of photographs, or a damaged one; give a folder, or a file that `dualpix pack` made."
         ) from error
 
 
 def _member(archive: zipfile.ZipFile, path: Path, name: str) -> bytes:
+    """The content of a file in a pack, which compresses nothing, so that none can become larger than the pack is."""
     try:
-        return archive.read(name)
-    except (zipfile.BadZipFile, KeyError, EOFError, ValueError, NotImplementedError, RuntimeError) as error:
-        raise _damaged(path, f"{name} cannot be read") from error
+        entry = archive.getinfo(name)
+        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+            raise ValueError
+        return archive.read(entry)
+    except (zipfile.BadZipFile, KeyError, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+        raise _damaged(path, f"{shortened(name)} cannot be read") from error
 
 
 def _damaged(path: Path, why: str) -> DataError:
