@@ -29,9 +29,10 @@ from dualpix.inference.batch.journal import Journal, read_journals
 from dualpix.inference.batch.manifest import read_manifest
 from dualpix.io import read_picture, suffix_of
 from dualpix.pairs import open_views
+from dualpix.simulation.pack import photos_in
 from dualpix.training import curve
 from dualpix.weights import checkpoint
-from fuzzing import trained
+from fuzzing import forms, trained
 from fuzzing.files import FILES
 from fuzzing.mutations import mutate
 
@@ -72,6 +73,8 @@ ANY: dict[str, Reader] = {
 READERS: dict[str, dict[str, Reader]] = {
     "picture": {**ANY, "side-by-side": _layout("side-by-side")},
     "views": {"open_views": ANY["open_views"], **ANY},
+    "pack": {"decode": lambda path: [photo.decode().shape for photo in photos_in(path)]},
+    "form": {"take_in": forms.take_in},
     "manifest": {"read_manifest": read_manifest},
     "journal": {"read_journals": lambda path: read_journals(path.parent), "Journal": _go_on},
     "log": {"read_log": _draw_log},

@@ -21,12 +21,14 @@ def fuzz() -> ModuleType:
 
 
 def test_every_broken_file_ends_in_a_result_or_in_one_sentence(fuzz: ModuleType, tmp_path: Path) -> None:
-    assert list(fuzz.try_files(list(fuzz.FILES), iter(range(9)), tmp_path)) == []
+    assert list(fuzz.try_files(list(fuzz.FILES), iter(range(1, 6)), tmp_path)) == []
 
 
 EXPECTED = {
     "picture": lambda pixels: pixels.shape in ((3, 24, 32), (3, 48, 64), (3, 60, 100)),
     "views": lambda views: {views["left"].shape, views["right"].shape} <= {(3, 24, 32), (3, 48, 64)},
+    "pack": lambda shapes: shapes == [(3, 24, 32)],
+    "form": lambda fields: fields == ["layout", "left", "right", "start"],
     "manifest": lambda found: [str(one.place) for one in found] == ["deep/a", "b", "c"],
     "journal": lambda histories: len(histories["a.png"].made) == 1 and not histories["a.png"].started,
     "log": lambda drawn: drawn.startswith(b"\x89PNG"),

@@ -3,6 +3,7 @@
 import io
 import json
 import struct
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from dualpix.io.formats.png_chunks import MARK, chunk
-from fuzzing import trained
+from fuzzing import forms, trained
 from fuzzing.canon import cr3
 
 Levels = NDArray[np.uint8] | NDArray[np.uint16]
@@ -164,6 +165,15 @@ def directory(tags: dict[int, tuple[Any, ...]], at: int, following: int) -> byte
     return struct.pack("<H", len(tags)) + fields + struct.pack("<I", following) + behind
 
 
+def pack() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr(zipfile.ZipInfo("0000.jpg"), by_pillow("JPEG"))
+        said = {"format": "dualpix-pack", "version": 1, "photos": [{"file": "0000.jpg", "licence": "CC0"}]}
+        archive.writestr(zipfile.ZipInfo("pack.json"), json.dumps(said))
+    return buffer.getvalue()
+
+
 def lines(*objects: dict[str, Any]) -> bytes:
     return b"".join(json.dumps(one).encode() + b"\n" for one in objects)
 
@@ -227,6 +237,8 @@ FILES: dict[str, Callable[[], File]] = {
     "dng": lambda: File(raw("dng"), ".dng", "views"),
     "cr2": lambda: File(raw("cr2"), ".cr2", "views"),
     "cr3": lambda: File(cr3(CAMERA + directory(CAMERA_TAGS, 8, 0)), ".cr3", "views"),
+    "pack": lambda: File(pack(), ".pack", "pack"),
+    "form": lambda: File(forms.form(), ".txt", "form"),
     "manifest": lambda: File(MANIFEST, ".jsonl", "manifest"),
     "journal": lambda: File(JOURNAL, ".jsonl", "journal"),
     "log": lambda: File(LOG, ".jsonl", "log"),
