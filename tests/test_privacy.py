@@ -69,17 +69,42 @@ with tempfile.TemporaryDirectory() as folder:
     read_picture(path)
 """
 
+# s3fs cannot be among these: urllib3, which it needs, makes a socket of its own to see whether there is IPv6.
+LIBRARIES = """
+from importlib import import_module, util
+def there(name): return util.find_spec(name) is not None
+if there("matplotlib"):
+    from matplotlib.figure import Figure
+    Figure().subplots().plot([1, 2])
+if there("h5py"): __import__("h5py").File("x.h5", "w").close()
+names = ["dualpix.classical.jnb", "dualpix.classical.ebdb", "dualpix.web.serving", "dualpix.weights.hub"]
+needs = dict(zip(names, ["scipy", "skimage", "starlette", "huggingface_hub"]))
+needs |= {name: name for name in ("rawpy", "av", "huggingface_hub", "fsspec", "pyarrow.parquet", "lpips")}
+for name, need in needs.items():
+    if there(need.partition(".")[0]): import_module(name)
+"""
+
+TRACKER = """
+import tempfile
+from pathlib import Path
+from dualpix.training.recipes import RECIPES
+from dualpix.training.tracking import Tracking
+with tempfile.TemporaryDirectory() as folder:
+    tracking = Tracking({name!r}, Path(folder), RECIPES["tiny"])
+    tracking.note = lambda told: exit(told)
+    tracking.hear({{"step": 1, "loss": 0.5}})
+    tracking.close()
+    assert list(Path(folder).rglob("*"))
+"""
+
 USES = {
     "torch": (DEBLUR.format(engine="torch"), "torch"),
     "openvino": (DEBLUR.format(engine="openvino"), "openvino"),
     "onnx": (ONNX, "onnxruntime"),
-    "plot": ("from matplotlib.figure import Figure; Figure().subplots().plot([1, 2])", "matplotlib"),
-    "foreign": ("import h5py; h5py.File('x.h5', 'w').close()", "h5py"),
-    "classic": ("import dualpix.classical.jnb, dualpix.classical.ebdb", "skimage"),
-    "raw": ("import rawpy", "rawpy"),
     "heif": (PICTURES, "pi_heif"),
-    "video": ("import av", "av"),
-    "web": ("import dualpix.web.serving", "starlette"),
+    "tensorboard": (TRACKER.format(name="tensorboard"), "tensorboard"),
+    "mlflow": (TRACKER.format(name="mlflow"), "mlflow"),
+    "libraries": (LIBRARIES, "torch"),
 }
 
 
