@@ -60,7 +60,7 @@ def test_a_symmetric_network_is_not_changed() -> None:
     once, mean = (run(pair(), Symmetric(), mirror=flag).picture for flag in (False, True))
     smooth = functional.avg_pool2d((pair()["left"] + pair()["right"]) / 2, 5, 1, 2)
     assert far(once, smooth) > 0.01, "or it would not matter whether the views are exchanged"
-    assert far(once, mean) < 1e-6
+    assert far(once, mean) < 1e-5
 
 
 @pytest.mark.parametrize(("turn", "axis"), ONE_FLIP)
@@ -70,7 +70,7 @@ def test_any_network_treats_mirrored_pairs_alike(turn, axis: int, rows: int | No
     turned = turn(sample)
     apart = far(run(turned, network).picture, run(sample, network).picture.flip(axis))
     alike = [run(one, network, mirror=True, band_rows=rows).picture for one in (turned, sample)]
-    assert apart > 1e-3 and far(alike[0], alike[1].flip(axis)) < 1e-6
+    assert apart > 1e-3 and far(alike[0], alike[1].flip(axis)) < 1e-5
 
 
 def test_it_is_the_mean_of_the_four() -> None:
@@ -80,7 +80,7 @@ def test_it_is_the_mean_of_the_four() -> None:
     for axes, source in (((), sample), ((-1,), swapped), ((-2,), sample), ((-2, -1), swapped)):
         lying = {key: thing.flip(axes) if isinstance(thing, Tensor) else thing for key, thing in source.items()}
         by_hand.append(run(lying, network).picture.flip(axes))
-    assert far(run(sample, network, mirror=True).picture, torch.stack(by_hand).mean(0)) < 1e-6
+    assert far(run(sample, network, mirror=True).picture, torch.stack(by_hand).mean(0)) < 1e-5
     assert min(far(by_hand[0], other) for other in by_hand[1:]) > 1e-3
 
 
@@ -88,7 +88,7 @@ def test_bands_equal_the_whole_picture() -> None:
     sample = pair(97, 38)
     whole, bands = (run(sample, Lopsided(), mirror=True, band_rows=rows) for rows in (97, 8))
     assert (len(whole.plan.bands), len(bands.plan.bands)) == (1, 13)
-    assert far(whole.picture, bands.picture) < 1e-6
+    assert far(whole.picture, bands.picture) < 1e-5
 
 
 def test_the_plan_knows_and_says_it() -> None:
