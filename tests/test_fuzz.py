@@ -1,4 +1,4 @@
-"""A slice of `benchmarks/fuzz.py`: some hundreds of broken files, and that the command sees what is wrong."""
+"""A slice of `benchmarks/fuzz.py`: three broken files of each kind, and that the command sees what is wrong."""
 
 import importlib
 from importlib.util import find_spec
@@ -21,7 +21,7 @@ def fuzz() -> ModuleType:
 
 
 def test_every_broken_file_ends_in_a_result_or_in_one_sentence(fuzz: ModuleType, tmp_path: Path) -> None:
-    assert list(fuzz.try_files(list(fuzz.FILES), iter(range(1, 6)), tmp_path)) == []
+    assert list(fuzz.try_files(list(fuzz.FILES), iter(range(1, 4)), tmp_path)) == []
 
 
 EXPECTED = {

@@ -123,6 +123,7 @@ GUARDS |= {
     "training/test_few_needs",
     "test_judge",
     "test_learn",
+    "test_docstrings",
     "test_privacy",
     "test_plugins",
     "test_private_members",
