@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from dualpix.io.decoded import MOST_GB
 from dualpix.machine import limits
 from dualpix.machine.modes import settled
 from dualpix.tables import pick
@@ -60,6 +61,7 @@ def train(
     rendered_first: bool = False,
     spent_s: float = 0.0,
     compiled: bool = False,
+    decoded_gb: float = MOST_GB,
 ) -> Path:
     """Train `recipe` (a `Recipe` or a name in RECIPES) in the run folder `folder`; the same call again resumes.
 
@@ -88,6 +90,8 @@ def train(
         spent_s: Seconds that the caller has taken already, which count for a recipe's `minutes`.
         compiled: Let PyTorch compile the network, which takes up to minutes before the first step and makes each step
             quicker on a GPU; where that fails, a note says why and it runs as it is.
+        decoded_gb: Of real pairs, GB that their decoded pictures may take in `scenes/pairs` beside the run's folder, so
+            that a crop costs no decoding; 0 to decode a pair for each crop. What there is no room for is decoded so.
         track: "tensorboard", "wandb" or "mlflow": keep losses, learning rate, speed and validations in that tracker
             too, inside the run folder. One that fails is told once and left out.
 
@@ -121,7 +125,7 @@ def train(
         if recipe.start and not run.resuming:
             learner.start_from(recipe.start)
         store, tell = run.folder.parent / "scenes", lambda note: run.tell({"note": note})
-        source, validator = open_sources(recipe, store, photos, data, validation, learner.names, depths, tell)
+        source, validator = open_sources(recipe, store, photos, data, validation, learner.names, depths, tell, decoded_gb)
         known = origin(source, validator)
         if processes.first and not run.knows(known["data"]):
             check_pairs(source, validator, recipe, learner.names, partial(_checking, run))
