@@ -73,6 +73,7 @@ class DecodedPictures:
         self.began = time.time()
         self.held: int | None = None  # bytes in the folder, once they have been counted
         self.open: dict[Path, Stored] = {}
+        self.used: set[Path] = set()  # clocks of disks may be behind, so times of files do not tell enough
         self.without_room: set[Path] = set()
         self.lock = threading.Lock()
 
@@ -85,6 +86,7 @@ class DecodedPictures:
             picture = read_picture(path)
             return Stored(picture.pixels, picture.grey)
         file = self.folder / f"{hashlib.blake2b(content, digest_size=16, salt=b'%d' % DECODING).hexdigest()}.npy"
+        self.used.add(file)
         found = _mapped(file) or self._decode(path, file)
         if path not in self.without_room:
             self.open[path] = found
@@ -119,7 +121,7 @@ class DecodedPictures:
         if self._is_room(needed):
             self.held += needed
             return True
-        files = [(path, path.stat()) for path in self.folder.glob("*.npy")]
+        files = [(path, path.stat()) for path in self.folder.glob("*.npy") if path not in self.used]
         for path, stat in sorted(files, key=lambda file: file[1].st_mtime):
             if stat.st_mtime >= self.began:
                 break
