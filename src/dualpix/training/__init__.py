@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -28,6 +28,7 @@ from dualpix.training.learner import Learner
 from dualpix.training.memory import keep_freed_memory
 from dualpix.training.origin import origin, surroundings
 from dualpix.training.pace import ByClock, BySteps
+from dualpix.training.prefetching import Prefetching
 from dualpix.training.processes import Processes, join
 from dualpix.training.recipes import RECIPES, Recipe
 from dualpix.training.rendering_ahead import RenderingAhead, remove_leftovers
@@ -37,6 +38,8 @@ from dualpix.training.sources import Data, Validator, open_sources
 from dualpix.training.tracking import Tracking
 
 __all__ = ["launch", "train"]
+
+AnyFeed: TypeAlias = Feed | DeviceFeed | Prefetching
 
 REPORT_EVERY = 20
 REPORT_EVERY_ON_DEVICE = 50  # each report makes the host wait for the device
@@ -140,7 +143,7 @@ def train(
             _stop_on_signal() as stop,
             _ahead(source, learner, processes) as reach,
         ):
-            if rendered_first and isinstance(feed, Feed):
+            if rendered_first and not isinstance(feed, DeviceFeed):
                 _fill(source, learner.step, processes, run, stop)
             forget = partial(_forget, source, processes, left_behind)
             _loop(learner, feed, validator, run, _Ending(stop, is_last), reach, forget)
@@ -160,7 +163,7 @@ class _Ending:
 
 def _loop(
     learner: Learner,
-    feed: Feed | DeviceFeed,
+    feed: AnyFeed,
     validator: Validator,
     run: RunFolder,
     ends: _Ending,
@@ -259,11 +262,12 @@ def _stop_on_signal() -> Iterator[list[bool]]:
             signal.signal(number, handler)
 
 
-def _feed(source: CropSource, learner: Learner, processes: Processes) -> Feed | DeviceFeed:
-    """Simulated crops are made where the network learns, if that is not the CPU."""
+def _feed(source: CropSource, learner: Learner, processes: Processes) -> AnyFeed:
+    """Simulated crops are made where the network learns, if that is not the CPU; real ones come there beside a step."""
     if isinstance(source, Moving) and learner.device.type != "cpu":
         return DeviceFeed(source.scenes.simulated, learner.recipe, learner.names, processes.share, learner.device)
-    return Feed(source, learner.recipe, learner.names, processes.share)
+    feed = Feed(source, learner.recipe, learner.names, processes.share)
+    return feed if learner.device.type == "cpu" else Prefetching(feed, learner.device)
 
 
 @contextmanager
