@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
+import torch
 from torch import Tensor, nn
 
 from dualpix.datasets import Dpdd, Sample, Samples, open_dataset
@@ -234,10 +235,16 @@ class DatasetValidator:
         """See `Validator`; raises `DataError` if no picture can be scored."""
         if self.maps:
             return {MAP_ERROR: _map_error(network, self.samples)}
-        scores = score(network, self.samples, PROTOCOL)
+        scores = score(network, self.samples, PROTOCOL, device=_compared_on(network))
         if not scores.pictures:
             raise DataError(f"No picture could be validated on: {next(iter(scores.failures.values()))}")
         return scores.mean()
+
+
+def _compared_on(network: nn.Module) -> torch.device:
+    """The GPU that a network lies on; the CPU for all others, which may have no float64."""
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    return device if device.type == "cuda" else torch.device("cpu")
 
 
 def _map_error(network: nn.Module, samples: Samples) -> float:
