@@ -22,6 +22,7 @@ from dualpix.machine.modes import settled
 from dualpix.tables import pick
 from dualpix.training.checking import check_pairs
 from dualpix.training.device_feed import DeviceFeed
+from dualpix.training.drawing_ahead import MOST as DRAWERS
 from dualpix.training.feed import CropSource, Feed, Moving, pool_of, scenes_at, size_at, sizes
 from dualpix.training.launching import hang_up, launch
 from dualpix.training.learner import Learner
@@ -265,7 +266,9 @@ def _stop_on_signal() -> Iterator[list[bool]]:
 def _feed(source: CropSource, learner: Learner, processes: Processes) -> AnyFeed:
     """Simulated crops are made where the network learns, if that is not the CPU; real ones come there beside a step."""
     if isinstance(source, Moving) and learner.device.type != "cpu":
-        return DeviceFeed(source.scenes.simulated, learner.recipe, learner.names, processes.share, learner.device)
+        drawers = max(0, min(DRAWERS, limits.cores() // (processes.count if processes.together else 1) - 1))
+        scenes = source.scenes.simulated
+        return DeviceFeed(scenes, learner.recipe, learner.names, processes.share, learner.device, drawers)
     feed = Feed(source, learner.recipe, learner.names, processes.share)
     return feed if learner.device.type == "cpu" else Prefetching(feed, learner.device)
 
