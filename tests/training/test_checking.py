@@ -1,6 +1,7 @@
 """Pairs that cannot be used are found before the first step, in folders and in data sets of the user's own."""
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from dualpix.datasets import Dpdd
 from dualpix.errors import DataError, PictureError
 from dualpix.training import train
 from dualpix.training.recipes import Recipe
+from dualpix.weights import checkpoint
 
 Make = Callable[..., Recipe]
 
@@ -58,16 +60,28 @@ def test_a_damaged_pair_to_be_tried_on_is_found_too(pairs: Path, tmp_path: Path,
         train(quick(), tmp_path / "run", data=pairs)
 
 
-def test_a_pair_that_goes_bad_on_the_way_loses_no_step(pairs: Path, tmp_path: Path, quick: Make) -> None:
-    def spoil(line: dict[str, Any]) -> None:
-        if line.get("step") == 2:
-            for path in (pairs / "inputL").iterdir():
-                path.write_bytes(b"gone")
+def spoiled(pairs: Path, line: dict[str, Any]) -> None:
+    if line.get("step") == 2:
+        for path in (pairs / "inputL").iterdir():
+            path.write_bytes(b"gone")
 
-    recipe = quick(steps=50, validate_every=2)
+
+def test_a_pair_that_goes_bad_on_the_way_loses_no_step(pairs: Path, tmp_path: Path, quick: Make) -> None:
+    recipe, spoil = quick(steps=50, validate_every=2), partial(spoiled, pairs)
     with pytest.raises(PictureError, match="is not a PNG"):
-        train(recipe, tmp_path / "run", data=pairs, report=spoil)
+        train(recipe, tmp_path / "run", data=pairs, report=spoil, decoded_gb=0)
     assert torch.load(tmp_path / "run" / "last.pt", weights_only=True)["learner"]["step"] >= 2
+
+
+def test_pairs_once_decoded_are_not_asked_for_again(pairs: Path, tmp_path: Path, quick: Make) -> None:
+    """The same weights, to the bit, as where every crop is decoded anew; and files that go bad are not missed."""
+    recipe, spoil = quick(steps=4, validate_every=2), partial(spoiled, pairs)
+    plain = train(recipe, tmp_path / "plain" / "run", data=pairs, decoded_gb=0)
+    assert not (tmp_path / "plain" / "scenes").exists()
+    kept = train(recipe, tmp_path / "kept" / "run", data=pairs, report=spoil)
+    one, two = (checkpoint.load(path.with_name("last.safetensors")).network.state_dict() for path in (plain, kept))
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert len(list((tmp_path / "kept" / "scenes" / "pairs").glob("*.npy"))) == 60
 
 
 class Own:

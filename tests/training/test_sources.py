@@ -8,9 +8,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch._subclasses.fake_tensor import FakeTensorMode
 
+from dualpix.datasets import Folder
 from dualpix.errors import DataError, RecipeError
-from dualpix.evaluation import score
+from dualpix.evaluation import blurred, score, scoring
+from dualpix.evaluation.results import Scores
 from dualpix.io import write_picture
 from dualpix.networks.spec import NetworkSpec
 from dualpix.simulation.photos import read_photos
@@ -90,7 +93,7 @@ def test_the_trial_shows_the_photographs_held_out(
     monkeypatch.setattr(sources, "VALIDATION_PICTURES", 24)
     kept: list[dict] = []
 
-    def keep(network: object, samples: object, protocol: str) -> object:
+    def keep(network: object, samples: object, protocol: str, device: object) -> object:
         kept.extend(samples[index] for index in range(len(samples)))
         raise DataError("enough")
 
@@ -319,3 +322,26 @@ def test_maps_of_depth_come_with_the_photographs(quick: Make, photos: Path, tmp_
     depth = source.scenes.simulated.photos[planes.index(4)][3].float()
     assert float(depth[-4:].mean() - depth[:4].mean()) > 150
     assert source.scenes.simulated[0]["left"].shape[0] == 3
+
+
+def test_pictures_are_compared_where_a_gpu_has_made_them(
+    quick: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a network of no values on a GPU that is not there; on anything else, whose float64 is doubtful, on the CPU."""
+    seen, nothing = list[str](), Scores("dpdd-8bit", failures={"one": "it is gone."})
+    monkeypatch.setattr(sources, "score", lambda *given, device: seen.append(device.type) or nothing)
+    _, validator = open_sources(quick(), tmp_path, data=write_scenes(tmp_path / "a", [10, 20]))
+    with FakeTensorMode():
+        weights = [torch.empty(2, device=device) for device in ("cpu", "cuda", "meta")]
+    for own in weights:
+        with pytest.raises(DataError, match="it is gone"):
+            validator(torch.nn.ParameterList([own]))
+    assert seen == ["cpu", "cuda", "cpu"]
+
+
+def test_a_device_is_where_pictures_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[str, str]] = []
+    compared = Folder(write_scenes(tmp_path / "a", [10, 20]))
+    monkeypatch.setattr(scoring, "measure", lambda x, y, *more: seen.append((x.device.type, y.device.type)) or {})
+    score(blurred, compared, device="meta")
+    assert seen[1:] == [("meta", "meta")] * 2, "the first tries the protocol"

@@ -10,12 +10,13 @@ numbers, which reproduces the authors' own lists in all three splits.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import ClassVar
 
 from dualpix.errors import DataError
-from dualpix.pairs.sample import Sample, bare_name, check_folder, list_pictures, read_sample
+from dualpix.io import read_picture
+from dualpix.pairs.sample import Reader, Sample, bare_name, check_folder, list_pictures, read_sample
 
 SPLITS = ("test", "val", "train")
 LAYOUTS = (
@@ -76,8 +77,12 @@ class Dpdd:
         return len(self.scenes)
 
     def __getitem__(self, index: int) -> Sample:
+        return self.read_sample(index)
+
+    def read_sample(self, index: int, names: Collection[str] | None = None, read: Reader = read_picture) -> Sample:
+        """See `pairs.sample.read_sample`."""
         paths = self.scenes[index]
-        return read_sample(bare_name(paths["left"]), paths)
+        return read_sample(bare_name(paths["left"]), paths, names, read)
 
 
 def _present(root: Path, layout: Mapping[str, str], split: str) -> dict[str, Path]:

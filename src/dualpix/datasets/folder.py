@@ -6,6 +6,7 @@ together by name, so nothing depends on the order of files. `blur/<name>.npy`, w
 signed blur radius in pixels, H x W.
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import ClassVar
 
@@ -14,9 +15,10 @@ import torch
 from torch import Tensor
 
 from dualpix.errors import DataError
+from dualpix.io import read_picture
 from dualpix.io.formats.npy import read_npy
 from dualpix.pairs.names import mark_files
-from dualpix.pairs.sample import Sample, check_folder, list_pictures, read_sample
+from dualpix.pairs.sample import Reader, Sample, check_folder, list_pictures, read_sample
 from dualpix.pairs.views import find_named_pairs, has_parallel_folders
 
 MARKS = {"center": "_C", "sharp": "_sharp"}
@@ -68,10 +70,16 @@ class Folder:
         return len(self.names)
 
     def __getitem__(self, index: int) -> Sample:
+        return self.read_sample(index)
+
+    def read_sample(self, index: int, names: Collection[str] | None = None, read: Reader = read_picture) -> Sample:
+        """See `pairs.sample.read_sample`; `names` may also hold `blur_px`, which needs `left`."""
         name = self.names[index]
-        sample = read_sample(name, self.scenes[name])
+        sample = read_sample(name, self.scenes[name], names, read)
         blur = self.root / "blur" / f"{name}.npy"
-        return {**sample, "blur_px": _read_blur(blur, sample["left"])} if blur.is_file() else sample
+        if not blur.is_file() or (names is not None and "blur_px" not in names):
+            return sample
+        return {**sample, "blur_px": _read_blur(blur, sample["left"])}
 
 
 def _read_blur(path: Path, like: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ def score(
     dataset: Samples,
     protocol: str = "dpdd-16bit",
     extra: Sequence[str] = (),
+    device: str | torch.device = "cpu",
 ) -> Scores:
     """Compare pictures with the sharp picture of every sample that has one.
 
@@ -30,6 +31,7 @@ def score(
         dataset: The samples.
         protocol: That of `evaluation.metrics.measure`.
         extra: That of `evaluation.metrics.measure`.
+        device: Where pictures are compared; it must know float64. Sums in another order differ by rounding.
 
     Raises:
         DataError: No sample has a sharp picture.
@@ -51,7 +53,8 @@ def score(
             continue
         name = sample["name"]
         try:
-            scores.pictures[name] = measure(checked(run(sample), sample), sample["sharp"], protocol, extra)
+            output, target = checked(run(sample), sample).to(device), sample["sharp"].to(device)
+            scores.pictures[name] = measure(output, target, protocol, extra)
         except Exception as error:
             scores.failures[name] = sentence(error)
     if isinstance(run, PicturesIn):

@@ -44,6 +44,13 @@ def augment(
         torch.Size([3, 32, 32])
     """
     sample = random_crop(sample, crop_px, generator)
+    return turn_at_random(sample, generator, negate_depth=negate_depth, mirrors=mirrors)
+
+
+def turn_at_random(
+    sample: Sample, generator: torch.Generator, *, negate_depth: bool = False, mirrors: bool = True
+) -> Sample:
+    """The second part of `augment`: the mirrors, without a crop."""
     turns = (mirror, flip_vertical, exchange_views) if negate_depth else (mirror, flip_vertical)
     for turn, chosen in zip(turns, draw_turns(len(turns), generator), strict=True):
         sample = turn(sample) if chosen and (mirrors or turn is exchange_views) else sample

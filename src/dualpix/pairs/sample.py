@@ -8,6 +8,7 @@ Example:
     (['center', 'left', 'name', 'right'], torch.Size([3, 32, 48]))
 """
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -64,31 +65,49 @@ def bare_name(path: Path) -> str:
     return split_name(path)[0]
 
 
-def read_sample(name: str, paths: dict[str, Path]) -> Sample:
+class Reader(Protocol):
+    """What reads one picture file; `pixels` are 3 x H x W, and all three planes of a `grey` picture are one."""
+
+    def __call__(self, path: Path, /) -> "ReadPicture": ...
+
+
+class ReadPicture(Protocol):
+    """What `read_sample` looks at in a picture."""
+
+    @property
+    def pixels(self) -> Tensor: ...
+    @property
+    def grey(self) -> bool: ...
+
+
+def read_sample(
+    name: str, paths: dict[str, Path], names: Collection[str] | None = None, read: Reader = read_picture
+) -> Sample:
     """Read the pictures of one scene.
 
     Args:
         name: Of the scene, for error messages and for the sample.
-        paths: The files of `left` and `right` and, if there are any, of `center` and `sharp`. A missing centre view
-            becomes the mean of the two views.
+        paths: The files of `left` and `right` and, if there are any, of `center` and `sharp`.
+        names: Of the pictures to be read. By default all are, and a missing centre view becomes the mean of the views.
+        read: What reads a file.
 
     Raises:
         PictureError: A file cannot be read.
         PairError: The pictures differ in size, or some are grey and others in colour.
     """
-    read = {key: read_picture(path) for key, path in paths.items()}
-    if grey := [str(paths[key]) for key, picture in read.items() if picture.grey]:
-        coloured = [str(paths[key]) for key, picture in read.items() if not picture.grey]
+    pictures_read = {key: read(path) for key, path in paths.items() if names is None or key in names}
+    if grey := [str(paths[key]) for key, picture in pictures_read.items() if picture.grey]:
+        coloured = [str(paths[key]) for key, picture in pictures_read.items() if not picture.grey]
         if coloured:
             raise PairError(
                 f"The pictures of {name!r} must all be grey or all in colour, but {' and '.join(grey)} has one channel"
                 f" and {' and '.join(coloured)} three; save them alike."
             )
-    pictures = {key: picture.pixels for key, picture in read.items()}
+    pictures = {key: picture.pixels for key, picture in pictures_read.items()}
     if len({picture.shape for picture in pictures.values()}) > 1:
         sizes = ", ".join(f"{paths[key]} is {p.shape[-1]} x {p.shape[-2]}" for key, p in pictures.items())
         raise PairError(f"The pictures of {name!r} must all have the same size, but {sizes} (width x height).")
-    if "center" not in pictures:
+    if names is None and "center" not in pictures:
         pictures["center"] = mean_view(pictures["left"], pictures["right"])
     return {**pictures, "name": name}
 

@@ -44,8 +44,8 @@ Painting = Callable[[Canvas], Tensor]
 
 
 def moved(values: Tensor, device: torch.device) -> Tensor:
-    """A tensor of the CPU on a device; the host does not wait for what that device computes meanwhile."""
-    if device.type == "cpu":
+    """A tensor of the CPU, or of the device already, on the device; the host does not wait for what that computes."""
+    if device.type in ("cpu", values.device.type):
         return values
     if device.type == "cuda":
         values = values.pin_memory()  # from ordinary memory the copy would wait for all that was asked for before

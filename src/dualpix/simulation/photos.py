@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import math
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +14,7 @@ from torch.nn import functional as F
 
 from dualpix.errors import DataError
 from dualpix.io import read_picture
+from dualpix.io.formats.npy import map_npy
 from dualpix.machine.files import write_whole
 from dualpix.pairs.sample import check_folder, list_pictures
 from dualpix.simulation.pack import PackedPhoto, is_pack, photos_in
@@ -195,12 +195,8 @@ def along_edges(coarse: Tensor, photo: Tensor, radius: int = 3, epsilon: float =
 
 
 def _map(file: Path) -> Tensor:
-    """Map a file into memory. PyTorch closes the file afterwards; NumPy would keep one open for each photograph."""
-    with file.open("rb") as opened:
-        np.lib.format.read_magic(opened)
-        shape, _, dtype = np.lib.format.read_array_header_1_0(opened)
-        start, size = opened.tell(), opened.seek(0, io.SEEK_END)
-    if dtype != np.uint8 or size != start + math.prod(shape):
+    """Map a photograph into memory. Raises OSError, or ValueError for a file that holds none."""
+    photo = map_npy(file)
+    if photo.dtype != torch.uint8 or photo.ndim != 3:
         raise ValueError(f"{file} does not hold a photograph")
-    whole = torch.from_file(str(file), shared=False, size=size, dtype=torch.uint8)
-    return whole[start:].view(shape)
+    return photo

@@ -12,21 +12,24 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
+from dualpix.io.decoded import MOST_GB
 from dualpix.machine import limits
 from dualpix.machine.modes import settled
 from dualpix.tables import pick
 from dualpix.training.checking import check_pairs
 from dualpix.training.device_feed import DeviceFeed
+from dualpix.training.drawing_ahead import MOST as DRAWERS
 from dualpix.training.feed import CropSource, Feed, Moving, pool_of, scenes_at, size_at, sizes
 from dualpix.training.launching import hang_up, launch
 from dualpix.training.learner import Learner
 from dualpix.training.memory import keep_freed_memory
 from dualpix.training.origin import origin, surroundings
 from dualpix.training.pace import ByClock, BySteps
+from dualpix.training.prefetching import Prefetching
 from dualpix.training.processes import Processes, join
 from dualpix.training.recipes import RECIPES, Recipe
 from dualpix.training.rendering_ahead import RenderingAhead, remove_leftovers
@@ -36,6 +39,8 @@ from dualpix.training.sources import Data, Validator, open_sources
 from dualpix.training.tracking import Tracking
 
 __all__ = ["launch", "train"]
+
+AnyFeed: TypeAlias = Feed | DeviceFeed | Prefetching
 
 REPORT_EVERY = 20
 REPORT_EVERY_ON_DEVICE = 50  # each report makes the host wait for the device
@@ -60,6 +65,7 @@ def train(
     rendered_first: bool = False,
     spent_s: float = 0.0,
     compiled: bool = False,
+    decoded_gb: float = MOST_GB,
 ) -> Path:
     """Train `recipe` (a `Recipe` or a name in RECIPES) in the run folder `folder`; the same call again resumes.
 
@@ -88,6 +94,8 @@ def train(
         spent_s: Seconds that the caller has taken already, which count for a recipe's `minutes`.
         compiled: Let PyTorch compile the network, which takes up to minutes before the first step and makes each step
             quicker on a GPU; where that fails, a note says why and it runs as it is.
+        decoded_gb: Of real pairs, GB that their decoded pictures may take in `scenes/pairs` beside the run's folder, so
+            that a crop costs no decoding; 0 to decode a pair for each crop. What there is no room for is decoded so.
         track: "tensorboard", "wandb" or "mlflow": keep losses, learning rate, speed and validations in that tracker
             too, inside the run folder. One that fails is told once and left out.
 
@@ -121,7 +129,7 @@ def train(
         if recipe.start and not run.resuming:
             learner.start_from(recipe.start)
         store, tell = run.folder.parent / "scenes", lambda note: run.tell({"note": note})
-        source, validator = open_sources(recipe, store, photos, data, validation, learner.names, depths, tell)
+        source, validator = open_sources(recipe, store, photos, data, validation, learner.names, depths, tell, decoded_gb)
         known = origin(source, validator)
         if processes.first and not run.knows(known["data"]):
             check_pairs(source, validator, recipe, learner.names, partial(_checking, run))
@@ -136,7 +144,7 @@ def train(
             _stop_on_signal() as stop,
             _ahead(source, learner, processes) as reach,
         ):
-            if rendered_first and isinstance(feed, Feed):
+            if rendered_first and not isinstance(feed, DeviceFeed):
                 _fill(source, learner.step, processes, run, stop)
             forget = partial(_forget, source, processes, left_behind)
             _loop(learner, feed, validator, run, _Ending(stop, is_last), reach, forget)
@@ -156,7 +164,7 @@ class _Ending:
 
 def _loop(
     learner: Learner,
-    feed: Feed | DeviceFeed,
+    feed: AnyFeed,
     validator: Validator,
     run: RunFolder,
     ends: _Ending,
@@ -255,11 +263,14 @@ def _stop_on_signal() -> Iterator[list[bool]]:
             signal.signal(number, handler)
 
 
-def _feed(source: CropSource, learner: Learner, processes: Processes) -> Feed | DeviceFeed:
-    """Simulated crops are made where the network learns, if that is not the CPU."""
+def _feed(source: CropSource, learner: Learner, processes: Processes) -> AnyFeed:
+    """Simulated crops are made where the network learns, if that is not the CPU; real ones come there beside a step."""
     if isinstance(source, Moving) and learner.device.type != "cpu":
-        return DeviceFeed(source.scenes.simulated, learner.recipe, learner.names, processes.share, learner.device)
-    return Feed(source, learner.recipe, learner.names, processes.share)
+        drawers = max(0, min(DRAWERS, limits.cores() // (processes.count if processes.together else 1) - 1))
+        scenes = source.scenes.simulated
+        return DeviceFeed(scenes, learner.recipe, learner.names, processes.share, learner.device, drawers)
+    feed = Feed(source, learner.recipe, learner.names, processes.share)
+    return feed if learner.device.type == "cpu" else Prefetching(feed, learner.device)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ the rounding of the simulator. The host only hands over what was drawn, and neve
 """
 
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from typing import NamedTuple
 
 import torch
@@ -15,6 +15,7 @@ from dualpix.pairs.flips import draw_turns, draw_window
 from dualpix.simulation.batch import BatchSimulator
 from dualpix.simulation.painting import moved
 from dualpix.simulation.samples import SHOTS_PER_LENS, Shot, Simulated
+from dualpix.training.drawing_ahead import DrawingAhead
 from dualpix.training.feed import Batch, Moving, generator_of, scenes_at, size_at
 from dualpix.training.recipes import Recipe
 
@@ -54,6 +55,7 @@ class DeviceFeed:
         names: Of the pictures and maps wanted.
         share: From the number of crops in a batch to those that are this process's.
         device: Where the network learns.
+        drawers: Processes that decide scenes; 0 for a thread.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class DeviceFeed:
         names: Sequence[str],
         share: Callable[[int], range] = range,
         device: torch.device | None = None,
+        drawers: int = 0,
     ) -> None:
         self.recipe, self.names, self.share = recipe, tuple(names), share
         self.device = device or torch.device("cpu")
@@ -70,7 +73,7 @@ class DeviceFeed:
         lenses = -(-recipe.pool // SHOTS_PER_LENS) + 2
         self.held = [-1] * lenses  # the lens whose scenes lie in each place
         self.kept: dict[str, Tensor] = {}
-        self.drawer = ThreadPoolExecutor(1)
+        self.drawer = DrawingAhead(simulated, drawers)
         self.drawn: dict[int, Future[list[Shot]]] = {}
 
     def batch(self, step: int) -> Batch:
@@ -83,8 +86,8 @@ class DeviceFeed:
         return self._cut([cut._replace(scene=self._place(cut.scene)) for cut in cuts], crop)
 
     def close(self) -> None:
-        """End the thread that draws."""
-        self.drawer.shutdown(cancel_futures=True)
+        """End whoever draws."""
+        self.drawer.close()
 
     def _lenses_at(self, step: int) -> list[int]:
         return list(dict.fromkeys(number // SHOTS_PER_LENS for number in scenes_at(self.recipe, step)))
@@ -96,7 +99,7 @@ class DeviceFeed:
         for lens in lenses:
             if self.held[lens % len(self.held)] != lens and lens not in self.drawn:
                 first = lens * SHOTS_PER_LENS
-                self.drawn[lens] = self.drawer.submit(self.simulator.draw, range(first, first + SHOTS_PER_LENS))
+                self.drawn[lens] = self.drawer.draw(range(first, first + SHOTS_PER_LENS))
 
     def _render(self, lenses: Sequence[int]) -> None:
         """See that all scenes of these lenses lie on the device."""

@@ -8,9 +8,11 @@ import torch
 from torch import Tensor
 
 from dualpix.datasets import Sample, Samples, mean_view
+from dualpix.datasets.decoded import stored
 from dualpix.errors import DataError
+from dualpix.io.decoded import in_unit_range
 from dualpix.machine import limits
-from dualpix.pairs.flips import augment, draw_turns, exchange_views
+from dualpix.pairs.flips import draw_turns, exchange_views, random_crop, turn_at_random
 from dualpix.simulation.store import Rendered
 from dualpix.training.recipes import Recipe
 
@@ -30,7 +32,7 @@ class CropSource(Protocol):
     slow: bool
 
     def draw(self, step: int, generator: torch.Generator) -> Sample:
-        """A picture to cut from at this step."""
+        """A picture to cut from at this step; its numbers may be those of `io.decoded.Stored`."""
         ...
 
 
@@ -73,7 +75,7 @@ class Fixed:
 
     def draw(self, step: int, generator: torch.Generator) -> Sample:
         """See `CropSource`."""
-        return self.samples[int(torch.randint(len(self.samples), (), generator=generator))]
+        return stored(self.samples, int(torch.randint(len(self.samples), (), generator=generator)))
 
 
 class Mixed:
@@ -176,10 +178,12 @@ class Feed:
     def _crop(self, step: int, k: int) -> Sample:
         generator = generator_of(self.recipe, step, k)
         sample = self.source.draw(step, generator)
-        if "center" in self.names and "center" not in sample:
-            sample = {**sample, "center": mean_view(sample["left"], sample["right"])}
         if why := lack(sample, self.names):
             raise DataError(f"The pair {sample['name']!r} has {why}; take it out of the data.")
-        crop = augment(sample, size_at(self.recipe, step)[1], generator, mirrors=self.recipe.augment)
+        crop = random_crop(sample, size_at(self.recipe, step)[1], generator)
+        crop = {name: in_unit_range(x) if isinstance(x, Tensor) else x for name, x in crop.items()}
+        if "center" in self.names and "center" not in crop:
+            crop["center"] = mean_view(crop["left"], crop["right"])
+        crop = turn_at_random(crop, generator, mirrors=self.recipe.augment)
         swap = self.recipe.negate_depth and draw_turns(1, generator)[0]
         return exchange_views(crop) if swap else crop

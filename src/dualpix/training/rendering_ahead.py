@@ -33,9 +33,8 @@ Order = Callable[[int], Sequence[int]]
 class RenderingAhead:
     """A context in which other processes render the scenes of the next `AHEAD` steps after the one `reach` has told.
 
-    What that step itself asks for it has, or renders. None is wanted from step `end` on. A plain process, not one of
-    `multiprocessing`: that would run the user's own script again, and hold an open file for every photograph. It
-    learns what to do from its stdin, and ends when that does, however the training ends.
+    What that step itself asks for it has, or renders. None is wanted from step `end` on. They end when their stdin
+    does, however the training ends.
     """
 
     def __init__(self, scenes: Rendered, order: Order, start: int, end: int, count: int = 1) -> None:
@@ -50,16 +49,8 @@ class RenderingAhead:
             told.put(step)
 
     def __enter__(self) -> "RenderingAhead":
-        places = os.pathsep.join(place or os.getcwd() for place in sys.path)
-        warnings = [f"-W{option}" for option in sys.warnoptions]
-        program = "from dualpix.training.rendering_ahead import main; main()"
         for place in range(self.count):
-            process = subprocess.Popen(
-                [sys.executable, *warnings, "-c", program],
-                stdin=subprocess.PIPE,
-                env=os.environ | {"PYTHONPATH": places} | KEEPING,
-                start_new_session=True,  # a Ctrl-C is not meant for it
-            )
+            process = start_python("from dualpix.training.rendering_ahead import main; main()")
             self.processes.append(process)
             threading.Thread(target=self._tell, args=(process, place), daemon=True).start()
         return self
@@ -85,6 +76,22 @@ class RenderingAhead:
             while (step := self.reached[place].get()) is not None:
                 pipe.write(b"%d\n" % step)
                 pipe.flush()
+
+
+def start_python(program: str, answers: bool = False) -> "subprocess.Popen[bytes]":
+    """Start another Python, which finds what this one finds, with a pipe to its stdin, and one from its stdout.
+
+    A plain process, not one of `multiprocessing`: that would run the user's own script again, and hold an open file for
+    every photograph. It reads what to do from its stdin, and has to end when that does.
+    """
+    places = os.pathsep.join(place or os.getcwd() for place in sys.path)
+    return subprocess.Popen(
+        [sys.executable, *(f"-W{option}" for option in sys.warnoptions), "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE if answers else None,
+        env=os.environ | {"PYTHONPATH": places} | KEEPING,
+        start_new_session=True,  # a Ctrl-C is not meant for it
+    )
 
 
 def remove_leftovers(folder: Path) -> None:

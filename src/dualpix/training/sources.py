@@ -7,13 +7,16 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar, cast
 
+import torch
 from torch import Tensor, nn
 
 from dualpix.datasets import Dpdd, Sample, Samples, open_dataset
+from dualpix.datasets.decoded import Decoded, FromFiles, stored
 from dualpix.errors import DataError, RecipeError
 from dualpix.evaluation import score
 from dualpix.evaluation.scoring import found
 from dualpix.inference.engines.pytorch import Runner
+from dualpix.io.decoded import MOST_GB, DecodedPictures
 from dualpix.networks import DEFOCUS_ESTIMATORS, Network
 from dualpix.simulation.landscapes import with_depth
 from dualpix.simulation.light import Light
@@ -27,7 +30,7 @@ from dualpix.training.recipes import Recipe
 VALIDATION_PICTURES = 24
 VALIDATION_SEED = 10**6
 PROTOCOL = "dpdd-8bit"
-PHOTOS = "photos"  # where in the store decoded photographs lie
+PHOTOS, PAIRS = "photos", "pairs"  # where in the store decoded photographs lie, and the pictures of real pairs
 
 Record = TypeVar("Record", Layout, Light)
 
@@ -60,18 +63,20 @@ def open_sources(
     names: Sequence[str] = ("left", "right", "sharp"),
     depths: str | Path | None = None,
     tell: Tell | None = None,
+    decoded_gb: float = MOST_GB,
 ) -> tuple[CropSource, Validator]:
     """Return where crops come from, and the validator on held-out pictures.
 
     Args:
         recipe: Says which of `photos` and `data` are needed.
-        store: The folder that keeps decoded photographs and rendered scenes.
+        store: The folder that keeps decoded photographs and pairs, and rendered scenes.
         photos: See `train`.
         data: See `train`.
         validation: See `train`.
         names: Of the pictures and maps that crops have to hold.
         depths: See `train`.
-        tell: Is given a sentence on photographs that are left out.
+        tell: Is given a sentence on photographs that are left out, and on pairs that there is no room to keep decoded.
+        decoded_gb: See `train`.
 
     Raises:
         DataError: `photos` and `data` are not what the recipe needs, more than one `validation` is given with `data`,
@@ -94,7 +99,8 @@ def open_sources(
         return _simulate(recipe, store, photos, folders, names, depths, tell)
     if len(validation) > 1:
         raise DataError(f"A data set of pairs is validated on one other; {len(validation)} were given.")
-    real, validator = _read(recipe, data, validation[0] if validation else None)
+    pictures = DecodedPictures(store / PAIRS, decoded_gb, tell)
+    real, validator = _read(recipe, data, validation[0] if validation else None, pictures, names)
     if not recipe.simulated:
         return real, validator
     return Mixed(_pool(recipe, store, _shared(photos, store, depths, tell), names), real, recipe.simulated), validator
@@ -172,16 +178,26 @@ def _like(value: Any, default: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _read(recipe: Recipe, data: Data, validation: Data | None) -> tuple[Fixed, Validator]:
+def _read(
+    recipe: Recipe, data: Data, validation: Data | None, pictures: DecodedPictures, names: Sequence[str]
+) -> tuple[Fixed, Validator]:
     pairs = _open(data, "train")
     held_out = _validation_split(data, pairs) if validation is None else _open(validation, "val")
+    truth = "blur_px" if recipe.network in DEFOCUS_ESTIMATORS else "sharp"
+    tried = _decoded(held_out or pairs, pictures, (*names, truth))
+    learnt = _decoded(pairs, pictures, names)
     if held_out is None:
         count = _tenth(len(pairs))
-        held_out = Subset(pairs, range(len(pairs) - count, len(pairs)))
-        pairs = Subset(pairs, range(max(1, len(pairs) - count)))
-    shown = min(VALIDATION_PICTURES, len(held_out))
-    shown_pairs = Subset(held_out, [number * len(held_out) // shown for number in range(shown)])
-    return Fixed(pairs), _validator(recipe, shown_pairs)
+        tried = Subset(tried, range(len(pairs) - count, len(pairs)))
+        learnt = Subset(learnt, range(max(1, len(pairs) - count)))
+    shown = min(VALIDATION_PICTURES, len(tried))
+    shown_pairs = Subset(tried, [number * len(tried) // shown for number in range(shown)])
+    return Fixed(learnt), _validator(recipe, shown_pairs)
+
+
+def _decoded(samples: Samples, pictures: DecodedPictures, names: Sequence[str]) -> Samples:
+    """A data set of files with its pictures kept decoded; another as it is."""
+    return Decoded(samples, pictures, names) if isinstance(samples, FromFiles) else samples
 
 
 def _open(data: Data, prefer: str) -> Samples:
@@ -219,10 +235,16 @@ class DatasetValidator:
         """See `Validator`; raises `DataError` if no picture can be scored."""
         if self.maps:
             return {MAP_ERROR: _map_error(network, self.samples)}
-        scores = score(network, self.samples, PROTOCOL)
+        scores = score(network, self.samples, PROTOCOL, device=_compared_on(network))
         if not scores.pictures:
             raise DataError(f"No picture could be validated on: {next(iter(scores.failures.values()))}")
         return scores.mean()
+
+
+def _compared_on(network: nn.Module) -> torch.device:
+    """The GPU that a network lies on; the CPU for all others, which may have no float64."""
+    device = next((parameter.device for parameter in network.parameters()), torch.device("cpu"))
+    return device if device.type == "cuda" else torch.device("cpu")
 
 
 def _map_error(network: nn.Module, samples: Samples) -> float:
@@ -269,3 +291,7 @@ class Subset:
 
     def __getitem__(self, index: int) -> Sample:
         return self.samples[self.numbers[index]]
+
+    def stored(self, index: int) -> Sample:
+        """See `datasets.decoded.stored`."""
+        return stored(self.samples, self.numbers[index])

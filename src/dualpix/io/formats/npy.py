@@ -10,10 +10,16 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 LONGEST_HEADER = 10_000
 """Bytes. NumPy has the same limit, but reads the whole header before it checks it."""
+
+
+MAPPED = {"|u1": torch.uint8, "<u2": torch.uint16, "<f4": torch.float32}
+"""Number types that `map_npy` knows, as NumPy writes them."""
 
 
 class ArrayLayout(NamedTuple):
@@ -71,3 +77,22 @@ def read_npy(path: Path) -> NDArray[Any]:
         if layout.size > os.fstat(file.fileno()).st_size - file.tell():
             raise ValueError("it is cut short")
         return as_array(file.read(layout.size), layout)
+
+
+def map_npy(path: Path) -> Tensor:
+    """Map the array of a .npy file into memory: its numbers are read when they are looked at. Do not write to it.
+
+    PyTorch closes the file afterwards; NumPy would keep one open for each array.
+
+    Raises:
+        OSError: The file cannot be opened.
+        ValueError: It is damaged or cut short, or its numbers are neither bytes, 16-bit words nor float32.
+    """
+    with path.open("rb") as file:
+        layout = read_layout(file)
+        start, size = file.tell(), os.fstat(file.fileno()).st_size
+    kind = MAPPED.get(layout.dtype.str)
+    if kind is None or layout.columns_first or size != start + layout.size:
+        raise ValueError("it does not hold what can be mapped")
+    whole = torch.from_file(str(path), shared=False, size=size, dtype=torch.uint8)
+    return whole[start:].view(kind).view(layout.shape)
