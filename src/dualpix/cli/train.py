@@ -1,6 +1,7 @@
 """`dualpix train`: a network, by a recipe."""
 
 import math
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -95,6 +96,8 @@ def train(
     if recipe is None:
         raise typer.BadParameter("name one, such as tiny or cpu", param_hint="RECIPE")
     _check_machines(nodes, rendezvous, processes)
+    if nodes:  # before PyTorch is loaded, or it warns where an address has no name
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from dualpix.training import launch
     from dualpix.training import train as run
     from dualpix.training.recipes import current_changes, find_recipe
