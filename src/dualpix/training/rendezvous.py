@@ -6,6 +6,7 @@ The machine whose address it is holds the store for as long as its command runs;
 import json
 import logging
 import socket
+import threading
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -122,8 +123,8 @@ class Rendezvous:
                 raise MachineError(self._why_closed()) from None
             except RendezvousTimeoutError:
                 raise MachineError(
-                    f"Fewer than {self.meeting.least} machines met at {self.meeting} within {JOINING_S} s; start the"
-                    " same command on the others, or let fewer be enough, as in"
+                    f"No training of at least {self.meeting.least} machines came about at {self.meeting} within"
+                    f" {JOINING_S} s; start the same command on the others, or let fewer be enough, as in"
                     f" {option('nodes', f'1:{self.meeting.most}')}."
                 ) from None
             except (RendezvousError, RuntimeError) as error:
@@ -178,13 +179,7 @@ class Rendezvous:
     def _connect(self) -> None:
         meeting = self.meeting
         _wait_for_answer(meeting)
-        try:
-            connection = TCPStore(
-                meeting.host, meeting.port, is_master=False, timeout=timedelta(seconds=ANSWER_S), wait_for_workers=False
-            )
-        except RuntimeError as error:
-            raise self._unanswered(reason_of(error)) from error
-        self.store: Store = PrefixStore(NAME, connection)
+        self.store: Store = PrefixStore(NAME, self._open())
         self.handler = DynamicRendezvousHandler.from_backend(
             NAME,
             self.store,
@@ -196,6 +191,26 @@ class Rendezvous:
             KEEP_ALIVE_S,
             MISSED,
         )
+
+    def _open(self) -> TCPStore:
+        """In a thread, because to a program that listens and says nothing PyTorch would listen for ever."""
+        found: list[TCPStore | RuntimeError] = []
+        place, patience = (self.meeting.host, self.meeting.port), timedelta(seconds=ANSWER_S)
+
+        def connect() -> None:
+            try:
+                found.append(TCPStore(*place, is_master=False, timeout=patience, wait_for_workers=False))
+            except RuntimeError as error:
+                found.append(error)
+
+        thread = threading.Thread(target=connect, daemon=True)
+        thread.start()
+        thread.join(ANSWER_S)
+        if not found:
+            raise self._unanswered(f"it has said nothing for {ANSWER_S} s")
+        if isinstance(found[0], RuntimeError):
+            raise self._unanswered(reason_of(found[0])) from found[0]
+        return found[0]
 
     def _join(self, own: Mapping[str, Any]) -> Round:
         info = self.handler.next_rendezvous()
