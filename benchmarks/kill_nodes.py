@@ -29,12 +29,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from hosts import Network, can_be_apart, children, kill
-from kill_train import differences, log_of, photos, what_was_learnt
-
 from dualpix.training import train
 from dualpix.training.nodes import step_of
 from dualpix.training.recipes import find_recipe
+from hosts import Network, can_be_apart, children, kill
+from kill_train import differences, log_of, photos, what_was_learnt
 
 PORT = 29477
 WAIT_S = 900
@@ -199,6 +198,7 @@ def main() -> None:
     if not can_be_apart():
         sys.exit("Network namespaces are made by root on Linux with the command ip; there are none here.")
     home, bad = (asked.folder or Path(tempfile.mkdtemp(prefix="kill-nodes-"))).resolve(), 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that nothing stays
     network = Network(2, True)
     hosts = Hosts(network, home, asked.steps)
     try:

@@ -98,9 +98,7 @@ def test_an_error_of_one_ends_all_and_is_told_everywhere(
     assert err.strip().endswith(": There are no photographs.") and err.startswith("dualpix: On ")
 
 
-def test_processes_that_are_lost_again_and_again_end_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processes_that_are_lost_again_and_again_end_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nodes, "MOST_FAILURES", 2)
     meeting, told = Meeting("127.0.0.1", free_port(), 1, 1), list[str]()
     with pytest.raises(MachineError, match="Processes were lost 2 times in a row before there was a new checkpoint"):
@@ -108,7 +106,9 @@ def test_processes_that_are_lost_again_and_again_end_it(
     assert sum("ended by signal 9" in line for line in told) == 2
 
 
-def test_a_checkpoint_that_has_gone_is_not_begun_anew(tmp_path: Path, quick: Callable[..., Recipe], photos: Path) -> None:
+def test_a_checkpoint_that_has_gone_is_not_begun_anew(
+    tmp_path: Path, quick: Callable[..., Recipe], photos: Path
+) -> None:
     """As where the machine is gone that holds the folder, and the others have none."""
     train(quick(steps=2), tmp_path / "run", photos=[photos])
     assert step_of(tmp_path / "run") == 2 and step_of(tmp_path) == -1

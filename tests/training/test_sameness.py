@@ -45,9 +45,7 @@ def test_versions_and_data_that_differ(quick: Callable[..., Recipe], monkeypatch
         require_same(told({"fingerprint of the photos": "34cd"}), {"fingerprint of the photos": "12ab"})
 
 
-def test_recipes_that_differ_are_told_by_field(
-    quick: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_recipes_that_differ_are_told_by_field(quick: Callable[..., Recipe], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DUALPIX_MACHINE", "beta")
     one, two = (facts_of(replace(quick(), seed=seed)) for seed in (1, 2))
     with pytest.raises(RecipeError, match=r"^The recipe on beta is not that on alpha \(seed 2 and 1\); give all the"):

@@ -50,7 +50,9 @@ def train(
     rendezvous: Annotated[
         str,
         typer.Option(
-            metavar="HOST:PORT", help="Where they meet: the address of one of them, and a free port.", show_default=False
+            metavar="HOST:PORT",
+            help="Where they meet: the address of one of them, and a free port.",
+            show_default=False,
         ),
     ] = "",
     track: Annotated[

@@ -1,4 +1,4 @@
-"""Train on several machines, each of which runs this: start processes, and start them again when a machine goes or comes.
+"""Train on several machines, each of which runs this: start processes, and again when a machine goes or comes.
 
 A round is what happens between two changes of who is there. It begins with a meeting (`rendezvous`), where each machine
 gets its place; its processes then find their way as those of torchrun do, by the environment. It ends when all

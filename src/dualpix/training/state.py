@@ -36,7 +36,9 @@ def pack(state: Mapping[str, Any]) -> memoryview:
 
 
 def unpack(place: Path | BinaryIO) -> dict[str, Any]:
-    """What `pack` wrote, into a file that has this path or is open; its tensors in the processor's memory, wherever they were computed.
+    """What `pack` wrote into the file at this path, or one that is open.
+
+    Its tensors are in the processor's memory, wherever they were computed.
 
     Raises ValueError that says what is wrong with the file, OSError if it cannot be read.
     """

@@ -26,7 +26,6 @@ ASLEEP_S = 15.0
 """A watch that has not looked for so long was asleep itself, as in a machine that was suspended, and begins anew."""
 
 
-
 class Watch:
     """When each of the others was last heard of, by the clock of this process alone."""
 
