@@ -32,9 +32,6 @@ LAST_CALL_S = 30
 ANSWER_S = 30
 """How long the store may take to answer."""
 
-KEEP_ALIVE_S, MISSED = 5, 3
-"""How often a machine shows that it is there, and how often it may fail to."""
-
 NAME = "dualpix"
 
 
@@ -188,8 +185,6 @@ class Rendezvous:
             meeting.most,
             self.address,
             RendezvousTimeout(timedelta(seconds=JOINING_S), timedelta(seconds=LAST_CALL_S)),
-            KEEP_ALIVE_S,
-            MISSED,
         )
 
     def _open(self) -> TCPStore:
