@@ -32,6 +32,9 @@ LAST_CALL_S = 30
 ANSWER_S = 30
 """How long the store may take to answer."""
 
+ANYWHERE = "192.0.2.1"
+"""An address that documents may use and nobody has (RFC 5737)."""
+
 NAME = "dualpix"
 
 
@@ -96,7 +99,7 @@ class Rendezvous:
         logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
         self.meeting, self.name = meeting, name
         self.address = _own_address(meeting)
-        self.held = self._hold() if _is_own(meeting.host, self.address) else None
+        self.held = self._hold() if _is_own(meeting.host) else None
         self._connect()
 
     def agree(self, facts: Mapping[str, str]) -> None:
@@ -253,10 +256,7 @@ def _wait_for_answer(meeting: Meeting) -> None:
 def _own_address(meeting: Meeting) -> str:
     """That by which this machine is seen from the meeting."""
     try:
-        family, kind, _, _, place = socket.getaddrinfo(meeting.host, meeting.port, type=socket.SOCK_DGRAM)[0]
-        with socket.socket(family, kind) as probe:
-            probe.connect(place)  # which sends nothing
-            return str(probe.getsockname()[0])
+        own = _seen_from(meeting.host, meeting.port)
     except socket.gaierror as error:
         raise MachineError(
             f"The name {meeting.host!r} leads to no machine ({reason_of(error)}); give the address of one that trains"
@@ -267,10 +267,27 @@ def _own_address(meeting: Meeting) -> str:
             f"There is no way from this machine to {meeting.host} ({error.strerror or reason_of(error)}); give an"
             f" address that all of them reach to {option('rendezvous', None)}."
         ) from error
+    if own.startswith("127.") and not meeting.host.startswith(("127.", "localhost")):
+        # Many systems lead a machine's own name to itself alone; the others see it by the address of its first way out.
+        with suppress(OSError):
+            return _seen_from(ANYWHERE, meeting.port)
+    return own
 
 
-def _is_own(host: str, own: str) -> bool:
-    return any(place[4][0] == own for place in socket.getaddrinfo(host, None))
+def _seen_from(host: str, port: int) -> str:
+    family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    with socket.socket(family, kind) as probe:
+        probe.connect(place)  # which sends nothing
+        return str(probe.getsockname()[0])
+
+
+def _is_own(host: str) -> bool:
+    """Whether an address of that name is one of this machine's: only those can be bound to."""
+    for family, kind, _, _, place in socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM):
+        with suppress(OSError), socket.socket(family, kind) as probe:
+            probe.bind(place)
+            return True
+    return False
 
 
 def _clean(text: bytes | str) -> str:
