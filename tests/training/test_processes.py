@@ -57,7 +57,7 @@ with join() as processes:
     found["weighed"] = processes.average(mean, processes.weigh(5, mean, crops.mean().item())) + mean[0].tolist()
     found["unweighed"] = processes.weigh(6, [], 0.5)
     found["gathered"] = [len(told) for told in processes.gather(b"abc"[: 3 * rank])]
-    found["given"] = bytes(processes.give([b"the first", b"the second says more"][rank])).decode()
+    found["given"] = processes.give([b"the first", b"the second says more"][rank]).decode()
     found["threads"] = torch.get_num_threads()
     processes.wait()
     if rank == 0:

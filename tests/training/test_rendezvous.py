@@ -100,7 +100,7 @@ def test_what_differs_is_told_before_anybody_is_disturbed(place: Callable[..., M
 
 
 def test_one_that_comes_later_is_seen_and_joins(place: Callable[..., Meeting], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendezvous, "LAST_CALL_S", 1)
+    monkeypatch.setattr(rendezvous, "LAST_CALL_S", 6)
     meeting = place(1, 2)
     one = Rendezvous(meeting, "a")
     assert [node["name"] for node in one.join(own("a", 0)).nodes] == ["a"]

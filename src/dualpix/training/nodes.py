@@ -62,7 +62,8 @@ def launch_on_nodes(
     name = f"{machine_name()} ({os.getpid()})" if meeting.host in ("127.0.0.1", "localhost") else machine_name()
     agent = _Agent([sys.executable, *program, *argv], processes, Path(folder), tell)
     with pass_on_signals(agent.running, agent.hear):
-        tell(f"Waiting at {meeting} for {meeting.least} machines.")
+        count = f"{meeting.least}" if meeting.least == meeting.most else f"{meeting.least} to {meeting.most}"
+        tell(f"Waiting at {meeting} for {count} machines, this one among them.")
         agent.rendezvous = rendezvous = Rendezvous(meeting, name)
         rendezvous.agree(facts)
         if processes == 0:

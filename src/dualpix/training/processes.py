@@ -145,17 +145,17 @@ class Processes:
         self._meet(lambda: dist.all_gather(found, message))
         return [bytes(one[: int(size)].numpy()) for one, size in zip(found, sizes, strict=True)]
 
-    def give(self, content: bytes | memoryview) -> bytes | memoryview:
+    def give(self, content: bytes | memoryview) -> bytes:
         """What the first process hands over here; what the others do is not looked at."""
         if self.count == 1:
-            return content
+            return bytes(content)
         size = torch.tensor([len(content)])
         self._meet(lambda: dist.broadcast(size, 0))
         message = torch.empty(int(size), dtype=torch.uint8)
         if self.first:
             message.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
         self._meet(lambda: dist.broadcast(message, 0))
-        return memoryview(message.numpy())
+        return message.numpy().tobytes()
 
     def agree(self, number: int, what: str) -> None:
         """Raises `CheckpointError` in every process unless all have the same number (exact up to 2^24)."""

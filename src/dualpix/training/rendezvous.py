@@ -32,6 +32,9 @@ LAST_CALL_S = 30
 ANSWER_S = 30
 """How long the store may take to answer."""
 
+PROBE_S = 5.0
+"""How long a connection may take."""
+
 ANYWHERE = "192.0.2.1"
 """An address that documents may use and nobody has (RFC 5737)."""
 
@@ -118,6 +121,8 @@ class Rendezvous:
         deadline = time.monotonic() + JOINING_S
         while True:
             try:
+                if not self._answers():
+                    self._connect()
                 return self._join(own)
             except RendezvousClosedError:
                 raise MachineError(self._why_closed()) from None
@@ -136,25 +141,28 @@ class Rendezvous:
     def others_wait(self) -> bool:
         """Whether a machine wants to come in."""
         try:
-            return self.handler.num_nodes_waiting() > 0
+            return self._answers() and self.handler.num_nodes_waiting() > 0
         except (RendezvousError, RuntimeError):
             return False  # those that are cut off from here are noticed by the processes themselves
 
     def close(self, reason: str = "") -> None:
         """Let nobody in any more; reason: a sentence for the others, if it is not that the training is over."""
         with suppress(RendezvousError, RuntimeError):
-            self.store.compare_set("closed", "", reason or " ")
-            self.handler.set_closed()
+            if self._answers():
+                self.store.compare_set("closed", "", reason or " ")
+                self.handler.set_closed()
 
     def leave(self, reason: str) -> None:
         """Tell the others why this machine does not come again."""
         with suppress(RuntimeError):
-            self.store.set(f"left {self.store.add('left', 1)}", reason)
+            if self._answers():
+                self.store.set(f"left {self.store.add('left', 1)}", reason)
 
     def left(self) -> list[str]:
         """Why machines have left, all so far."""
         with suppress(RuntimeError):
-            return [_clean(self.store.get(f"left {number + 1}")) for number in range(self.store.add("left", 0))]
+            count = self.store.add("left", 0) if self._answers() else 0
+            return [_clean(self.store.get(f"left {number + 1}")) for number in range(count)]
         return []
 
     def is_closed(self) -> bool:
@@ -164,11 +172,20 @@ class Rendezvous:
     def part(self, found: Round | None) -> None:
         """The machine that holds the store waits for the others of a round, which have something to read there."""
         with suppress(RuntimeError):
-            if found is not None:
-                self.store.set(f"done {found.number} {found.own}", "")
-            if found is not None and self.held is not None:
+            if found is None or not self._answers():
+                return
+            self.store.set(f"done {found.number} {found.own}", "")
+            if self.held is not None:
                 others = [f"done {found.number} {place}" for place in range(len(found.nodes))]
                 self.store.wait(others, timedelta(seconds=ANSWER_S))
+
+    def _answers(self) -> bool:
+        """Looked at before anything is asked: where a cable is cut, PyTorch would wait for a quarter of an hour."""
+        try:
+            socket.create_connection((self.meeting.host, self.meeting.port), PROBE_S).close()
+        except OSError:
+            return False
+        return True
 
     def _hold(self) -> TCPStore | None:
         try:
@@ -237,7 +254,7 @@ def _wait_for_answer(meeting: Meeting) -> None:
     deadline = time.monotonic() + JOINING_S
     while True:
         try:
-            socket.create_connection((meeting.host, meeting.port), 5.0).close()
+            socket.create_connection((meeting.host, meeting.port), PROBE_S).close()
             return
         except socket.gaierror as error:
             raise MachineError(

@@ -81,7 +81,7 @@ def sees_folder_of_the_first(processes: Processes, folder: Path) -> bool:
     """Whether what the first process writes into `folder` is there for this one too; all meet here."""
     if not processes.apart:
         return True
-    mark = bytes(processes.give(secrets.token_hex(8).encode())).decode()
+    mark = processes.give(secrets.token_hex(8).encode()).decode()
     path = folder / LEFTOVERS.replace("*", mark)
     if processes.first:
         path.touch()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-import torch.distributed as dist
+from torch.distributed import TCPStore
 
 from dualpix.training.launching import LOST
 
@@ -85,10 +85,10 @@ def _show_and_hear(watch: Watch, rank: int, names: list[str], over: threading.Ev
             store = None
 
 
-def _connect() -> dist.TCPStore:
+def _connect() -> TCPStore:
     """A connection of its own, since the main thread may wait for hours in its."""
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    return dist.TCPStore(host, port, is_master=False, timeout=timedelta(seconds=SILENCE_S / 2))
+    return TCPStore(host, port, is_master=False, timeout=timedelta(seconds=SILENCE_S / 2))
 
 
 def _look(watch: Watch, count: int, over: threading.Event) -> None:
