@@ -32,6 +32,7 @@ from pathlib import Path
 from dualpix.training import train
 from dualpix.training.nodes import step_of
 from dualpix.training.recipes import find_recipe
+from dualpix.training.state import unpack
 from hosts import Network, can_be_apart, children, kill
 from kill_train import differences, log_of, photos, what_was_learnt
 
@@ -164,7 +165,7 @@ def cut_host(hosts: Hosts, run: Path, dice: random.Random) -> tuple[str, list[st
     os.sched_setaffinity(0, {0})
     train(recipe, hosts.home / "copy", photos=[hosts.home / "photos"], is_last=lambda step: step == together)
     os.sched_setaffinity(0, range(os.cpu_count() or 1))
-    states = [what_was_learnt(hosts.home / name)["last.pt"]["learner"] for name in ("copy", "second")]
+    states = [unpack(hosts.home / name / "last.pt")["learner"] for name in ("copy", "second")]
     found += differences(*states, "alone")
     hosts.start("second", "2")
     found += hosts.finish() + compared(hosts.home / "second", run)

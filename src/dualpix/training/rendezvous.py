@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from torch.distributed import PrefixStore, Store, TCPStore
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]
 from torch.distributed.elastic.rendezvous import RendezvousClosedError, RendezvousError, RendezvousTimeoutError
 from torch.distributed.elastic.rendezvous.c10d_rendezvous_backend import C10dRendezvousBackend
 from torch.distributed.elastic.rendezvous.dynamic_rendezvous import DynamicRendezvousHandler, RendezvousTimeout
@@ -141,7 +141,7 @@ class Rendezvous:
     def others_wait(self) -> bool:
         """Whether a machine wants to come in."""
         try:
-            return self._answers() and self.handler.num_nodes_waiting() > 0
+            return self._answers() and bool(self.handler.num_nodes_waiting() > 0)
         except (RendezvousError, RuntimeError):
             return False  # those that are cut off from here are noticed by the processes themselves
 
@@ -167,7 +167,7 @@ class Rendezvous:
 
     def is_closed(self) -> bool:
         """Whether nobody is let in any more."""
-        return self.handler.is_closed()
+        return bool(self.handler.is_closed())
 
     def part(self, found: Round | None) -> None:
         """The machine that holds the store waits for the others of a round, which have something to read there."""
