@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from dualpix.errors import MachineError
-from dualpix.training import nodes, train
+from dualpix.networks import create
+from dualpix.training import nodes
 from dualpix.training.launching import free_port
 from dualpix.training.nodes import launch_on_nodes, step_of
-from dualpix.training.recipes import Recipe
 from dualpix.training.rendezvous import Meeting
 from dualpix.training.state import unpack
+from dualpix.weights import checkpoint
 from same_state import same
 
 OTHER = """
@@ -86,6 +87,7 @@ sys.exit(75 if round == 0 else 0)
     assert "Round 2: 3 processes on " in said
 
 
+@pytest.mark.slow
 def test_an_error_of_one_ends_all_and_is_told_everywhere(
     tmp_path: Path, other: Callable[..., subprocess.Popen]
 ) -> None:
@@ -106,11 +108,13 @@ def test_processes_that_are_lost_again_and_again_end_it(tmp_path: Path, monkeypa
     assert sum("ended by signal 9" in line for line in told) == 2
 
 
-def test_a_checkpoint_that_has_gone_is_not_begun_anew(
-    tmp_path: Path, quick: Callable[..., Recipe], photos: Path
-) -> None:
+def test_a_checkpoint_that_has_gone_is_not_begun_anew(tmp_path: Path) -> None:
     """As where the machine is gone that holds the folder, and the others have none."""
-    train(quick(steps=2), tmp_path / "run", photos=[photos])
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "last.pt").write_bytes(b"whatever")
+    network = create("dpdnet", widths=[4, 4, 4, 4, 4])
+    arguments = {"widths": [4, 4, 4, 4, 4]}
+    checkpoint.save(tmp_path / "run" / "last.safetensors", network, "dpdnet", arguments, extra={"step": 2})
     assert step_of(tmp_path / "run") == 2 and step_of(tmp_path) == -1
     meeting = Meeting("127.0.0.1", free_port(), 1, 1)
     code = f"import os; os.remove({str(tmp_path / 'run' / 'last.pt')!r}); os.kill(os.getpid(), 9)"
@@ -125,9 +129,7 @@ def test_signals_end_it_with_the_code_of_a_stop(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_training_on_two_machines_goes_on_bit_for_bit(
-    tmp_path: Path, quick: Callable[..., Recipe], photos: Path
-) -> None:
+def test_a_training_on_two_machines_goes_on_bit_for_bit(tmp_path: Path, photos: Path) -> None:
     """One is killed in the middle; batch 3 is 1 and 2 crops. Beside it the same, left alone."""
     states = []
     for name in ("disturbed", "whole"):

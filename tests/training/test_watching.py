@@ -7,6 +7,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from dualpix.training import launching, watching
 from dualpix.training.watching import Watch
 
@@ -54,6 +56,7 @@ def test_a_watch_that_was_asleep_itself_blames_nobody() -> None:
     assert watch.missing() == [1]
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_is_not_waited_for(tmp_path: Path) -> None:
     """Stopped, it closes no connection: as a machine that was cut off."""
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(launching.free_port()), "WORLD_SIZE": "2"}

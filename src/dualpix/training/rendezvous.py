@@ -5,6 +5,7 @@ The machine whose address it is holds the store for as long as its command runs;
 
 import json
 import logging
+import os
 import socket
 import threading
 import time
@@ -100,6 +101,8 @@ class Rendezvous:
 
     def __init__(self, meeting: Meeting, name: str) -> None:
         logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+        # Or PyTorch 2.13 tells one that comes later nothing of the first round's store, and it waits in vain.
+        os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
         self.meeting, self.name = meeting, name
         self.address = _own_address(meeting)
         self.held = self._hold() if _is_own(meeting.host) else None
