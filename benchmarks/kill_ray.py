@@ -14,7 +14,6 @@ import json
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -28,6 +27,7 @@ from PIL import Image
 
 from dualpix import create
 from dualpix.weights import checkpoint
+from hosts import Network, can_be_apart, children, kill
 
 NARROW = {"widths": [4, 4, 4, 4, 4]}
 PORT = 6479
@@ -47,62 +47,6 @@ def lay_out(folder: Path, count: int) -> None:
         place.mkdir(parents=True, exist_ok=True)
         for side, first in (("L", 4), ("R", 2)):
             Image.fromarray(texture[:, first : first + 48]).save(place / f"{number:05}_{side}.png")
-
-
-def run(*words: str) -> None:
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL)
-
-
-def children(pid: int) -> list[int]:
-    """A process and all that it started, itself first."""
-    try:
-        inner = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return []
-    return [pid, *(one for child in inner for one in children(int(child)))]
-
-
-def kill(pids: list[int]) -> None:
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-
-
-class Network:
-    """Three addresses: of namespaces that a bridge joins, or all this machine's."""
-
-    def __init__(self, apart: bool) -> None:
-        self.apart, self.mark = apart, f"dp{os.getpid() % 10000}"
-        if not apart:
-            return
-        run("ip", "link", "add", f"{self.mark}br", "type", "bridge")
-        run("ip", "link", "set", f"{self.mark}br", "up")
-        run("ip", "addr", "add", f"{self.address(253)}/24", "dev", f"{self.mark}br")
-        for number in range(3):
-            name, inside = f"{self.mark}n{number}", f"{self.mark}v{number}"
-            run("ip", "netns", "add", name)
-            run("ip", "link", "add", inside, "type", "veth", "peer", "name", f"{inside}p")
-            run("ip", "link", "set", inside, "netns", name)
-            run("ip", "link", "set", f"{inside}p", "master", f"{self.mark}br", "up")
-            for words in (["addr", "add", f"{self.address(number)}/24", "dev", inside], ["link", "set", inside, "up"]):
-                run("ip", "-n", name, *words)
-            run("ip", "-n", name, "link", "set", "lo", "up")
-            run("ip", "-n", name, "route", "add", "default", "via", self.address(253))  # by which Ray finds its address
-
-    def address(self, number: int) -> str:
-        return f"10.77.5.{number + 1}" if self.apart else "127.0.0.1"
-
-    def inside(self, number: int) -> list[str]:
-        return ["ip", "netns", "exec", f"{self.mark}n{number}"] if self.apart else []
-
-    def close(self) -> None:
-        if not self.apart:
-            return
-        for number in range(3):
-            run("ip", "netns", "del", f"{self.mark}n{number}")
-        run("ip", "link", "del", f"{self.mark}br")
 
 
 class Nodes:
@@ -229,9 +173,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--one-address", action="store_true", help="no network namespaces")
     asked = parser.parse_args()
-    apart = not asked.one_address and sys.platform == "linux" and os.geteuid() == 0 and bool(shutil.which("ip"))
     home, bad = Path(tempfile.mkdtemp(prefix="kr-")), 0
-    network = Network(apart)
+    network = Network(3, not asked.one_address and can_be_apart())
     print(f"three nodes at {', '.join(network.address(number) for number in range(3))}", flush=True)
     try:
         lay_out(home, asked.pairs)

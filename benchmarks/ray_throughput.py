@@ -21,7 +21,8 @@ import torch
 
 from dualpix import create, write_picture
 from dualpix.weights import checkpoint
-from kill_ray import NARROW, QUIET, children
+from hosts import children
+from kill_ray import NARROW, QUIET
 
 LOOK_S = 0.5
 

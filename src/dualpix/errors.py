@@ -96,7 +96,12 @@ class DualpixError(Exception):
 
     Messages can quote names from files, so control characters are removed and long messages shortened. A message can
     contain an `option`, which `str(error)` writes as the current entry point does (see `spelled_as`).
+
+    Attributes:
+        exit_code: What a command ends with that raises it.
     """
+
+    exit_code = 1
 
     def __init__(self, message: str) -> None:
         super().__init__(shortened(CONTROL.sub(" ", message), LONGEST_MESSAGE))

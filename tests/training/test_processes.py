@@ -51,7 +51,13 @@ with join() as processes:
     found["any"] = [processes.any(False), processes.any(rank == 1), processes.any(True)]
     found["same"] = attempt(lambda: processes.agree(7, "the step"))
     found["other"] = attempt(lambda: processes.agree(7 + rank, "the step"))
-    found["share"] = list(processes.share(6))
+    found["share"] = list(processes.share(5))
+    crops = torch.tensor([1.0, 2.0, 3.0, 5.0, 8.0])[found["share"]]
+    mean = [crops.mean().reshape(1)]
+    found["weighed"] = processes.average(mean, processes.weigh(5, mean, crops.mean().item())) + mean[0].tolist()
+    found["unweighed"] = processes.weigh(6, [], 0.5)
+    found["gathered"] = [len(told) for told in processes.gather(b"abc"[: 3 * rank])]
+    found["given"] = processes.give([b"the first", b"the second says more"][rank]).decode()
     found["threads"] = torch.get_num_threads()
     processes.wait()
     if rank == 0:
@@ -123,14 +129,16 @@ def test_what_processes_say_to_one_another(machines: str, tmp_path: Path, capfd:
     ended = first.pop("alone")
     assert (
         ended
-        == "MachineError: Another of the 2 processes has ended, so this one cannot go on; its own message says why."
+        == "ProcessLostError: Another of the 2 processes has ended, so this one cannot go on; its own message says why."
     )
-    assert (first.pop("share"), second.pop("share")) == ([0, 1, 2], [3, 4, 5])
+    assert (first.pop("share"), second.pop("share")) == ([0, 1], [2, 3, 4])
     assert first == second
     assert first["numbers"] == [1.0, 3.0] and first["tensors"] == [[[1.5] * 3] * 2, [5.0]]
     counted = [[[0.5] * 2] * 2, [[0.5] * 2] * 2], [[[0.5] * 2] * 2, [[1.5] * 2] * 2], [[[0.5] * 2] * 2, [[2.5] * 2] * 2]
     assert first["exchanged"] == [[[[10.0 + turn] * 3] * 2, list(counted)] for turn in range(3)]
     assert first["in memory"] == (machines == "together" and sys.platform == "linux")
+    assert first["weighed"] == pytest.approx([3.8, 3.8]) and first["unweighed"] == 0.5
+    assert first["gathered"] == [0, 3] and first["given"] == "the first"
     assert first["any"] == [False, True, True]
     assert first["same"] is None
     assert first["other"] == "CheckpointError: The 2 processes differ in the step; give all of them the same folder."
@@ -150,9 +158,16 @@ def test_alone_nothing_is_shared() -> None:
     assert torch.get_num_threads() == threads and not torch.distributed.is_initialized()
 
 
-def test_unequal_shares_are_refused() -> None:
-    with pytest.raises(RecipeError, match="batch=5 cannot be shared by 2 processes; choose a multiple"):
-        Processes(rank=0, count=2).share(5)
+def test_every_crop_is_somebody_s() -> None:
+    for batch, count in ((2, 2), (5, 2), (7, 4), (16, 3)):
+        shares = [Processes(rank, count).share(batch) for rank in range(count)]
+        assert [place for share in shares for place in share] == list(range(batch))
+        assert {len(share) for share in shares} <= {batch // count, batch // count + 1}
+
+
+def test_a_batch_smaller_than_the_processes_is_refused() -> None:
+    with pytest.raises(RecipeError, match="batch=5 cannot be shared by 6 processes; choose a larger batch, or fewer"):
+        Processes(rank=0, count=6).share(5)
 
 
 PLACE = {"WORLD_SIZE": "2", "RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "9"}

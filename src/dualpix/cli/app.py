@@ -17,21 +17,23 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; on Ctrl-C the exit code is 130."""
+        code = 1
         try:
             with spelled_as(as_flag):
                 _check_current_folder()
                 return super().invoke(ctx)
         except DualpixError as error:
-            message = error.spelled(as_flag)
+            message, code = error.spelled(as_flag), error.exit_code
         except KeyboardInterrupt:
-            say("Stopped.")
+            if os.environ.get("RANK", "0") == "0":  # the first of those that train together speaks for all
+                say("Stopped.")
             raise typer.Exit(130) from None
         except Exception as error:
             message = _sentence(error)
             if not message:
                 raise
         say(f"dualpix: {message}")
-        raise typer.Exit(1)
+        raise typer.Exit(code)
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
         """Report errors of printing the help too, which happens before a command is invoked."""

@@ -1,6 +1,7 @@
 """`dualpix train`: a network, by a recipe."""
 
 import math
+import os
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,8 +38,23 @@ def train(
         typer.Option(metavar="M", help="End after M minutes with the schedule complete, in place of `steps`."),
     ] = None,
     processes: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Processes that share the work.", show_default="1")
+        int | None,
+        typer.Option(min=0, metavar="N", help="Processes of this machine that share the work.", show_default="1"),
     ] = None,
+    nodes: Annotated[
+        str,
+        typer.Option(
+            metavar="N", help="Machines that share the work, 2 or 1:4 (at least 1, at most 4).", show_default=False
+        ),
+    ] = "",
+    rendezvous: Annotated[
+        str,
+        typer.Option(
+            metavar="HOST:PORT",
+            help="Where they meet: the address of one of them, and a free port.",
+            show_default=False,
+        ),
+    ] = "",
     track: Annotated[
         str,
         typer.Option(metavar="NAME", help="Also keep the curves in tensorboard, wandb or mlflow.", show_default=False),
@@ -60,6 +76,7 @@ def train(
       dualpix train tiny --photos photos -o run
       dualpix train cpu learning_rate=3e-4 'arguments={"max_disparity": 12}' --photos photos -o run
       dualpix train cpu --processes 2 --photos photos -o run
+      dualpix train cpu --nodes 2 --rendezvous 10.0.0.1:29400 --photos photos -o run
       dualpix train cpu --minutes 30 --photos photos -o run
       dualpix train --again run -o repeated
     """
@@ -73,11 +90,16 @@ def train(
             raise typer.BadParameter("a run is repeated by its own recipe; leave RECIPE out", param_hint="RECIPE")
         if minutes is not None:
             raise typer.BadParameter("a run is repeated up to its last step; leave it out", param_hint="--minutes")
+        if nodes or rendezvous:
+            raise typer.BadParameter("a run is repeated on one machine; leave it out", param_hint="--nodes")
         given = {"photos": photos or (), "depths": depths, "data": data, "validation": validation or ()}
         _repeat(again, output, given, processes, options, track)
         return
     if recipe is None:
         raise typer.BadParameter("name one, such as tiny or cpu", param_hint="RECIPE")
+    _check_machines(nodes, rendezvous, processes)
+    if nodes:  # before PyTorch is loaded, or it warns where an address has no name
+        os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     from dualpix.training import launch
     from dualpix.training import train as run
     from dualpix.training.recipes import current_changes, find_recipe
@@ -86,10 +108,12 @@ def train(
     if minutes is not None:
         fields |= {"minutes": _minutes(minutes, fields)}
     chosen = find_recipe(recipe, fields)
+    words = ["train", recipe, *(f"{field}={value}" for field, value in fields.items())]
+    words += [str(word) for option in options for word in option]
+    if nodes:
+        raise typer.Exit(_on_nodes(words, nodes, rendezvous, 1 if processes is None else processes, output, chosen))
     if (processes or 1) > 1:
-        words = [f"{field}={value}" for field, value in fields.items()]
-        words = [recipe, *words, *(str(word) for option in options for word in option)]
-        raise typer.Exit(launch(processes or 1, ["train", *words]))
+        raise typer.Exit(launch(processes or 1, words))
     reached, left = [0], [0.0]
 
     def report(line: dict[str, Any]) -> None:
@@ -144,6 +168,24 @@ def _repeat(
         show(str(done))
     if 0 < done.step < found.step:
         raise typer.Exit(130)
+
+
+def _check_machines(nodes: str, rendezvous: str, processes: int | None) -> None:
+    if bool(nodes) != bool(rendezvous):
+        missing = "--rendezvous" if nodes else "--nodes"
+        raise typer.BadParameter("machines that train together need both of the two", param_hint=missing)
+    if processes == 0 and not nodes:
+        raise typer.BadParameter("0 is for a machine that only holds the meeting of others", param_hint="--processes")
+
+
+def _on_nodes(words: list[str], nodes: str, rendezvous: str, processes: int, output: Path, recipe: Any) -> int:
+    from dualpix.training.nodes import launch_on_nodes
+    from dualpix.training.rendezvous import read_meeting
+    from dualpix.training.sameness import facts_of
+
+    facts = facts_of(recipe) | {"number of machines asked for": nodes}
+    meeting = read_meeting(nodes, rendezvous)
+    return launch_on_nodes(words, meeting, processes, output, facts, lambda note: say(f"Note: {note}"))
 
 
 def _minutes(minutes: float, fields: dict[str, str]) -> str:

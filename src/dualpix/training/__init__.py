@@ -34,6 +34,7 @@ from dualpix.training.processes import Processes, join
 from dualpix.training.recipes import RECIPES, Recipe
 from dualpix.training.rendering_ahead import RenderingAhead, remove_leftovers
 from dualpix.training.run_folder import Begun, Listener, RunFolder
+from dualpix.training.sameness import facts_of, require_same, sees_folder_of_the_first
 from dualpix.training.schedules import rate_at
 from dualpix.training.sources import Data, Validator, open_sources
 from dualpix.training.tracking import Tracking
@@ -105,19 +106,20 @@ def train(
 
     Raises:
         RecipeError: The recipe does not fit the network, its `start` or the run in the folder, or a training is going
-            on there.
+            on there; or it is not that of the other machines.
         DataError: The data cannot be used.
         CheckpointError: `last.pt` or the weights of `start` or `teacher` cannot be used.
-        MachineError: Another of several processes has ended, the tracker is not installed, or the memory is too small
-            for one crop.
-        KeyboardInterrupt: The run was stopped before its first step.
+        MachineError: Another of several processes has ended, or versions or data differ between machines; the tracker
+            is not installed, or the memory is too small for one crop.
+        KeyboardInterrupt: The run was stopped before its first step; in all but the first of several processes also if
+            it was stopped later.
     """
     recipe = pick(RECIPES, recipe, "recipe") if isinstance(recipe, str) else recipe
     keep_freed_memory()
     tracking = Tracking(track, Path(folder), recipe, report)
     with (
         torch.enable_grad(),
-        join() as processes,
+        _join(recipe) as processes,
         closing(RunFolder(Path(folder), recipe, processes, tracking.hear)) as run,
         closing(tracking),
     ):
@@ -131,6 +133,9 @@ def train(
         store, tell = run.folder.parent / "scenes", lambda note: run.tell({"note": note})
         source, validator = open_sources(recipe, store, photos, data, validation, learner.names, depths, tell, decoded_gb)
         known = origin(source, validator)
+        require_same(processes, {f"fingerprint of the {name}": value for name, value in known["data"].items()})
+        seen = sees_folder_of_the_first(processes, run.folder)
+        keeps_scenes = processes.first or (processes.place == 0 and not seen)
         if processes.first and not run.knows(known["data"]):
             check_pairs(source, validator, recipe, learner.names, partial(_checking, run))
         processes.wait()
@@ -142,13 +147,24 @@ def train(
         with (
             closing(_feed(source, learner, processes)) as feed,
             _stop_on_signal() as stop,
-            _ahead(source, learner, processes) as reach,
+            _ahead(source, learner, keeps_scenes) as reach,
         ):
             if rendered_first and not isinstance(feed, DeviceFeed):
                 _fill(source, learner.step, processes, run, stop)
-            forget = partial(_forget, source, processes, left_behind)
-            _loop(learner, feed, validator, run, _Ending(stop, is_last), reach, forget)
+            forget = partial(_forget, source, keeps_scenes, left_behind)
+            stopped = _loop(learner, feed, validator, run, _Ending(stop, is_last), reach, forget)
+            if stopped and not processes.first:  # what started them must not take this for the end of the training
+                raise KeyboardInterrupt
     return run.best if run.best.exists() else run.last
+
+
+@contextmanager
+def _join(recipe: Recipe) -> Iterator[Processes]:
+    """Meet the other processes, which have to be alike on all machines."""
+    with join() as processes:
+        if processes.apart:
+            require_same(processes, facts_of(recipe))
+        yield processes
 
 
 class _Ending:
@@ -170,7 +186,8 @@ def _loop(
     ends: _Ending,
     reach: Callable[[int], None],
     forget: Callable[[int], None],
-) -> None:
+) -> bool:
+    """Whether it was stopped before its end."""
     recipe, processes = learner.recipe, run.processes
     stopping = False
     pace: BySteps | ByClock = BySteps(recipe)
@@ -211,6 +228,7 @@ def _loop(
         if run.is_time() or stopping or ending:
             run.save(learner)
             forget(learner.step)
+    return stopping and not ends.reached and not pace.is_over(learner)
 
 
 def _prepare(pace: ByClock, learner: Learner, validator: Validator, run: RunFolder) -> Validator:
@@ -274,11 +292,11 @@ def _feed(source: CropSource, learner: Learner, processes: Processes) -> AnyFeed
 
 
 @contextmanager
-def _ahead(source: CropSource, learner: Learner, processes: Processes) -> Iterator[Callable[[int], None]]:
-    """Render simulated scenes ahead, from the first process only; yields what to call with the step reached."""
+def _ahead(source: CropSource, learner: Learner, keeps_scenes: bool) -> Iterator[Callable[[int], None]]:
+    """Render simulated scenes ahead, for all who see the folder; yields what to call with the step reached."""
     pool = pool_of(source)
     on_device = isinstance(source, Moving) and learner.device.type != "cpu"
-    if pool is None or not processes.first or on_device:
+    if pool is None or not keeps_scenes or on_device:
         yield lambda step: None
         return
     remove_leftovers(pool.scenes.folder.parent)
@@ -313,7 +331,7 @@ def _fill(source: CropSource, step: int, processes: Processes, run: RunFolder, s
         raise KeyboardInterrupt
 
 
-def _forget(source: CropSource, processes: Processes, left_behind: int, step: int) -> None:
+def _forget(source: CropSource, keeps_scenes: bool, left_behind: int, step: int) -> None:
     pool = pool_of(source)
-    if pool is not None and processes.first:
+    if pool is not None and keeps_scenes:
         pool.scenes.forget(before=pool.window(step)[0] - left_behind)

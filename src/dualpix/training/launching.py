@@ -11,10 +11,13 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 
 from dualpix.errors import MachineError
+
+LOST = 75
+"""What a process ends with that has lost another: EX_TEMPFAIL of sysexits.h, "try again"."""
 
 PATIENCE_S = 30.0
 """How long the others have to notice that one has failed, before they are ended too."""
@@ -29,17 +32,14 @@ def launch(count: int, argv: Sequence[str], program: Sequence[str] = ("-m", "dua
     What the first prints is seen as it comes; of the others only errors are, when all have ended. Signals are passed
     on. Raises `MachineError` if a process was ended from outside, as the system does when memory runs out.
     """
-    running: list[_Running] = []
-    with _pass_on_signals(running):
-        port = _free_port()
+    running: list[Running] = []
+    with pass_on_signals(running):
+        meeting: dict[str, object] = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
         for rank in range(count):
-            running.append(_Running([sys.executable, *program, *argv], rank, count, port))
-        _wait(running)
-    shown = running[0].text()
-    for failed in (one for one in running if one.process.returncode):
-        if failed.text() not in shown:
-            _show(failed.text())
-            shown += failed.text()
+            places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
+            running.append(Running([sys.executable, *program, *argv], places | meeting, heard=rank == 0))
+        wait_for(running)
+    show_errors(running)
     codes = [one.process.returncode for one in running]
     killed = [rank for rank, code in enumerate(codes) if code == -9 and not running[rank].ended_by_us]
     if killed:
@@ -47,7 +47,17 @@ def launch(count: int, argv: Sequence[str], program: Sequence[str] = ("-m", "dua
             f"Process {killed[0] + 1} of {count} was ended by the system, perhaps because memory ran out;"
             " use fewer processes, or a smaller batch or crop."
         )
-    return next((abs(code) for code in codes if code), 0)
+    causes = sorted((abs(code) for code in codes if code), key=lambda code: code == LOST)
+    return causes[0] if causes else 0
+
+
+def show_errors(running: Sequence["Running"]) -> None:
+    """Of those that have failed, apart from the first, which was heard as it spoke; each text once."""
+    shown = running[0].text()
+    for failed in sorted((one for one in running if one.process.returncode), key=lambda one: one.lost):
+        if failed.text() not in shown:
+            _show(failed.text())
+            shown += failed.text()
 
 
 def _show(text: str) -> None:
@@ -61,29 +71,40 @@ QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR"}
 """Or PyTorch warns, in lines of its own, where a machine's name leads to no address."""
 
 
-class _Running:
-    """One process, and the last lines of what it wrote to stderr. Its session is its own: signals come from us only."""
+class Running:
+    """One process, and the last lines of what it wrote to stderr. Its session is its own: signals come from us only.
 
-    def __init__(self, command: Sequence[str], rank: int, count: int, port: int) -> None:
-        places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
-        meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    environment: added to that of this process. heard: whether its lines are shown as they come. prints: whether its
+    standard output is; by default as its lines are.
+    """
+
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, object], heard: bool, prints: bool | None = None
+    ) -> None:
         self.lines: deque[str] = deque(maxlen=LINES_KEPT)
         self.ended_by_us = False
         self.process = subprocess.Popen(
             command,
-            env=QUIET | os.environ | {name: str(value) for name, value in (places | meeting).items()},
-            stdout=None if rank == 0 else subprocess.DEVNULL,
+            env=QUIET | os.environ | {name: str(value) for name, value in environment.items()},
+            stdout=None if (heard if prints is None else prints) else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
         )
-        self.reader = threading.Thread(target=self._read, args=(rank == 0,), daemon=True)
+        self.reader = threading.Thread(target=self._read, args=(heard,), daemon=True)
         self.reader.start()
 
+    @property
+    def lost(self) -> bool:
+        """Whether it ended because it had lost another one."""
+        return self.process.returncode == LOST
+
     def text(self) -> str:
+        """The last lines that it wrote to stderr."""
         return "".join(self.lines)
 
     def end(self) -> None:
+        """At once."""
         self.ended_by_us = True
         self.process.kill()
 
@@ -96,10 +117,11 @@ class _Running:
                     _show(line)
 
 
-def _wait(running: Sequence[_Running]) -> None:
-    """Until all have ended; once one has failed, the others have `PATIENCE_S` left."""
+def wait_for(running: Sequence[Running], look: Callable[[], None] = lambda: None) -> None:
+    """Until all have ended; once one has failed, the others have `PATIENCE_S` left. look: called in between."""
     deadline = float("inf")
     while any(one.process.poll() is None for one in running):
+        look()
         if deadline == float("inf") and any(one.process.poll() for one in running):
             deadline = time.monotonic() + PATIENCE_S
         if time.monotonic() > deadline:
@@ -111,8 +133,11 @@ def _wait(running: Sequence[_Running]) -> None:
 
 
 @contextmanager
-def _pass_on_signals(running: Sequence[_Running]) -> Iterator[None]:
+def pass_on_signals(running: Sequence[Running], hear: Callable[[int], None] = lambda number: None) -> Iterator[None]:
+    """While this context is active, signals that end a program go to those that run. hear: is told of every signal."""
+
     def pass_on(number: int, frame: object) -> None:
+        hear(number)
         for one in running:
             with suppress(ProcessLookupError):
                 one.process.send_signal(number)
@@ -132,8 +157,9 @@ def hang_up() -> list[signal.Signals]:
     return [number] if number is not None and signal.getsignal(number) != signal.SIG_IGN else []
 
 
-def _free_port() -> int:
+def free_port(address: str = "127.0.0.1") -> int:
+    """A port that nobody listens on now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((address, 0))
         port: int = probe.getsockname()[1]
         return port

@@ -18,7 +18,7 @@ from dualpix.simulation.painting import moved
 from dualpix.tables import pick
 from dualpix.training.clock import Clock
 from dualpix.training.compiling import compiled
-from dualpix.training.feed import Batch, sizes
+from dualpix.training.feed import Batch, size_at, sizes
 from dualpix.training.losses import LOSSES
 from dualpix.training.objectives import OBJECTIVES, Objective
 from dualpix.training.optimisers import create_optimiser
@@ -85,8 +85,7 @@ class Learner:
         self.optimiser = create_optimiser(recipe, self.masters)
         self.teacher = find_teacher(recipe, self.device)
         self.objective = self._find_objective()
-        self.step = 0
-        self.failures = 0
+        self.step = self.failures = 0
         self.shares = (0.0, 0.0)
         self.parts = 1  # in which a batch is computed, for the memory's sake
         # On a CPU the loss of a step is there when the step is; elsewhere to look at it is to wait.
@@ -133,6 +132,7 @@ class Learner:
             loss = self._gradients(batch, processes.rank)
         with self.clock.on("sharing"):
             gradients = [master.grad for master in self.masters if master.grad is not None]
+            loss = processes.weigh(size_at(self.recipe, self.step)[0], gradients, loss)
             loss, wish, agreed = processes.average(gradients, loss, float(stop), share or 0.0)
         with self.clock.on("updating"):
             loss = self._update(loss, processes, None if share is None else agreed)

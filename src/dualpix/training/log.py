@@ -5,6 +5,7 @@ The lock is on the file itself: who holds it may decide what the folder's run is
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -20,14 +21,16 @@ class Log:
     """An open log, locked. What had to be made for it, folders too, goes again if it is abandoned.
 
     Raises `RecipeError` if a training that is going on writes to it, OSError if it cannot be made.
+
+    patience_s: For how long that training may take to end.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience_s: float = 0.0) -> None:
         self.path = path
         self.made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
         self.new = not path.exists()
-        self.file = _lock(path)
+        self.file = _lock(path, patience_s)
         for unfinished in path.parent.glob(LEFTOVERS):  # of a run that was killed while it wrote
             unfinished.unlink(missing_ok=True)
 
@@ -75,11 +78,15 @@ class Log:
         self.file.close()
 
 
-def _lock(path: Path) -> BinaryIO:
+def _lock(path: Path, patience_s: float) -> BinaryIO:
+    deadline = time.monotonic() + patience_s
     while True:
         file = path.open("a+b")
         if is_free(file) is False:
             file.close()
+            if time.monotonic() < deadline:
+                time.sleep(0.5)
+                continue
             raise RecipeError(f"A training is going on in {path.parent}; name another run folder.")
         if _still_there(file, path):
             return file

@@ -30,7 +30,7 @@ def origin(source: CropSource, validator: Validator) -> dict[str, Any]:
     Returns:
         `version` and, in a checkout, `commit` of dualpix; the `command`; and `data`, see `data_of`.
     """
-    commit = _commit()
+    commit = commit_of_checkout()
     return {
         "version": str(import_module("dualpix").__version__),
         **({"commit": commit} if commit else {}),
@@ -117,7 +117,7 @@ def _processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def _commit() -> str:
+def commit_of_checkout() -> str:
     """Of the checkout that this package lies in, "-dirty" if its files differ from it; "" elsewhere."""
     root = PACKAGE.parents[1]
     if not (root / ".git").exists() or PACKAGE.parent.name != "src":

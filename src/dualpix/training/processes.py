@@ -8,7 +8,7 @@ share, if the system lets them; between machines gloo carries it, and between GP
 import os
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import reduce
@@ -22,7 +22,9 @@ from torch.distributed.rendezvous import rendezvous
 from dualpix.errors import CheckpointError, MachineError, RecipeError, option, reason_of, shortened
 from dualpix.inference.planning import choose_device
 from dualpix.machine import limits, threads
+from dualpix.training.launching import LOST
 from dualpix.training.shared_memory import SharedMemory, share_memory
+from dualpix.training.watching import watched
 
 PATIENCE = timedelta(hours=2)
 """How long the others wait for the first process, which validates alone. One that has ended is noticed at once."""
@@ -33,13 +35,23 @@ JOINING = timedelta(minutes=5)
 Result = TypeVar("Result")
 
 
+class ProcessLostError(MachineError):
+    """Another process has ended: what started this one may start all again, from the last checkpoint."""
+
+    exit_code = LOST
+
+
 @dataclass
 class Processes:
-    """Which of how many this one is. together: whether all are on one machine."""
+    """Which of how many this one is.
+
+    together: whether all are on one machine. place: which of those on its machine this one is.
+    """
 
     rank: int = 0
     count: int = 1
     together: bool = False
+    place: int = 0
     memory: SharedMemory | None = field(default=None, init=False)
 
     @property
@@ -47,12 +59,32 @@ class Processes:
         """Whether this is the one that writes and reports."""
         return self.rank == 0
 
+    @property
+    def apart(self) -> bool:
+        """Whether some may be on another machine."""
+        return self.count > 1 and not self.together
+
     def share(self, batch: int) -> range:
-        """The places in a batch that are this process's to fill. Raises `RecipeError` unless the shares are equal."""
-        if batch % self.count:
-            raise RecipeError(f"batch={batch} cannot be shared by {self.count} processes; choose a multiple.")
-        share = batch // self.count
-        return range(self.rank * share, (self.rank + 1) * share)
+        """The places in a batch that are this process's to fill, as many as others have or one less or more.
+
+        Raises `RecipeError` for a batch with fewer crops than there are processes.
+        """
+        if batch < self.count:
+            raise RecipeError(
+                f"batch={batch} cannot be shared by {self.count} processes; choose a larger batch, or fewer processes."
+            )
+        return range(self.rank * batch // self.count, (self.rank + 1) * batch // self.count)
+
+    def weigh(self, batch: int, tensors: Sequence[Tensor], number: Any) -> Any:
+        """Multiply means over this process's share of a batch so that `average` makes them means over the batch.
+
+        Returns the number times its weight; nothing changes where all shares are equal.
+        """
+        if batch % self.count == 0:
+            return number
+        weight = len(self.share(batch)) * self.count / batch
+        torch._foreach_mul_(list(tensors), weight)
+        return number * weight
 
     def average(self, tensors: Sequence[Tensor], *numbers: Any) -> list[Any]:
         """Replace every tensor by its mean over all processes, and return the means of the numbers; all in float32.
@@ -101,6 +133,30 @@ class Processes:
         if self.count > 1:
             self._meet(dist.barrier)
 
+    def gather(self, content: bytes) -> list[bytes]:
+        """What each process hands over here, by rank."""
+        if self.count == 1:
+            return [content]
+        sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.count)]
+        self._meet(lambda: dist.all_gather(sizes, torch.tensor([len(content)])))
+        message = torch.zeros(max(1, *(int(size) for size in sizes)), dtype=torch.uint8)
+        message[: len(content)] = torch.frombuffer(bytearray(content or b"\0"), dtype=torch.uint8)[: len(content)]
+        found = [torch.zeros_like(message) for _ in sizes]
+        self._meet(lambda: dist.all_gather(found, message))
+        return [bytes(one[: int(size)].numpy()) for one, size in zip(found, sizes, strict=True)]
+
+    def give(self, content: bytes | memoryview) -> bytes:
+        """What the first process hands over here; what the others do is not looked at."""
+        if self.count == 1:
+            return bytes(content)
+        size = torch.tensor([len(content)])
+        self._meet(lambda: dist.broadcast(size, 0))
+        message = torch.empty(int(size), dtype=torch.uint8)
+        if self.first:
+            message.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        self._meet(lambda: dist.broadcast(message, 0))
+        return message.numpy().tobytes()
+
     def agree(self, number: int, what: str) -> None:
         """Raises `CheckpointError` in every process unless all have the same number (exact up to 2^24)."""
         if self.any(self.average([], float(number))[0] != number):
@@ -139,7 +195,7 @@ class Processes:
         try:
             return meeting()
         except RuntimeError as error:
-            raise MachineError(
+            raise ProcessLostError(
                 f"Another of the {self.count} processes has ended, so this one cannot go on; its own message says why."
             ) from error
 
@@ -156,7 +212,7 @@ def join() -> Iterator[Processes]:
 
     Processes that each compute with one thread are quicker than one with as many threads: they wait for each other
     once a step, not within every operation. Raises `MachineError` for an environment that names no place among the
-    others, and where these do not come.
+    others, and where these do not come. Between machines each watches over the others (`watching`).
     """
     count = _number("WORLD_SIZE", 1)
     if count == 1:
@@ -169,7 +225,8 @@ def join() -> Iterator[Processes]:
     torch.set_num_threads(max(1, limits.cores() // (here or count)))
     _meet_all(rank, count)
     try:
-        yield Processes(rank, count, here == count)
+        with watched(rank, count) if here != count else nullcontext():
+            yield Processes(rank, count, here == count, _number("LOCAL_RANK", 0, 0, count - 1))
     finally:
         dist.destroy_process_group()
 
@@ -197,7 +254,9 @@ def _meet_all(rank: int, count: int) -> None:
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
         dist.init_process_group(backend, store=store, rank=rank, world_size=count, timeout=PATIENCE)
     except (OSError, ValueError, RuntimeError) as error:
-        raise MachineError(
+        # The others may have gone while this one waited for them.
+        kind = ProcessLostError if isinstance(error, RuntimeError) else MachineError
+        raise kind(
             f"The {count} processes could not meet at {shortened(host, 80)!r}, port {port} ({reason_of(error)});"
             f" {STARTED_BY.format(option('processes', None))}."
         ) from error

@@ -22,9 +22,11 @@ from dualpix.training.learner import Learner
 from dualpix.training.log import Log
 from dualpix.training.origin import changes
 from dualpix.training.processes import Processes
-from dualpix.training.recipes import Recipe, to_dict
+from dualpix.training.recipes import Recipe, from_dict, to_dict
+from dualpix.training.sameness import as_the_first_says
 from dualpix.training.sources import Validator, score_of
 from dualpix.training.state import number, pack, part, unpack
+from dualpix.training.watching import SILENCE_S
 from dualpix.weights import checkpoint
 
 Listener = Callable[[dict[str, Any]], None]
@@ -49,12 +51,17 @@ class RunFolder:
         self.origin: Mapping[str, Any] = {}
         self.has_begun = False
         self.tried = 0  # pictures of a validation, where the time decides how many; 0 if it does not
-        self.lines = Log(folder / "log.jsonl") if processes.first else None
+        # One that was cut off from the others may write for as long as it takes to notice.
+        patience_s = 2 * SILENCE_S if "TORCHELASTIC_RESTART_COUNT" in os.environ else 0.0
+        self.lines = Log(folder / "log.jsonl", patience_s) if processes.first else None
         try:
             processes.wait()
-            self.resuming = (folder / "last.pt").exists()
-            self.recipe, self.most_steps = agreed(folder, recipe) if self.resuming else (recipe, recipe.steps)
-            self.state = self._read() if self.resuming else {}
+            if processes.first or processes.together:
+                self.resuming = (folder / "last.pt").exists()
+                self.recipe, self.most_steps = agreed(folder, recipe) if self.resuming else (recipe, recipe.steps)
+                self.state = self._read() if self.resuming else {}
+            if processes.apart:
+                self._hear_of_the_first()
         except BaseException:
             self.close()
             raise
@@ -259,6 +266,15 @@ class RunFolder:
         if self.state.get("minutes", 0.0) != self.recipe.minutes:
             learner.shares = (0.0, 0.0)
         self.state = {}  # as large as the network several times over
+
+    def _hear_of_the_first(self) -> None:
+        """On several machines the first process alone reads the folder, which the others may not see."""
+        record: dict[str, Any] = {}
+        if self.processes.first:
+            record = {"recipe": json.dumps(to_dict(self.recipe)), "most_steps": self.most_steps, "state": self.state}
+        record = as_the_first_says(self.processes, record)
+        self.state, self.most_steps = record["state"], record["most_steps"]
+        self.recipe, self.resuming = from_dict(json.loads(record["recipe"])), bool(self.state)
 
     def _has_weights_of(self, step: int) -> bool:
         """Whether `last.safetensors` is whole and of that step; a killed run may have left it behind its state."""

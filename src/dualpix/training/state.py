@@ -35,12 +35,14 @@ def pack(state: Mapping[str, Any]) -> memoryview:
     return content.getbuffer()
 
 
-def unpack(path: Path) -> dict[str, Any]:
-    """What `pack` wrote, its tensors in the processor's memory, wherever they were computed.
+def unpack(place: Path | BinaryIO) -> dict[str, Any]:
+    """What `pack` wrote into the file at this path, or one that is open.
+
+    Its tensors are in the processor's memory, wherever they were computed.
 
     Raises ValueError that says what is wrong with the file, OSError if it cannot be read.
     """
-    with path.open("rb") as file:
+    with place.open("rb") if isinstance(place, Path) else place as file:
         _check_seal(file)
         file.seek(0)
         try:
