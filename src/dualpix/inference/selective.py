@@ -46,7 +46,7 @@ class Planes:
 
 
 def check_network(network: Network, options: DeblurOptions) -> None:
-    """Raise `CheckpointError` if the network gives no disparity, or runs on no part of a picture, and options ask it."""
+    """Raise `CheckpointError` if the network gives no disparity, or runs on no part of a picture, as options ask."""
     scales.check_network(network, options.scale)
     if options.only_blurred and spec_of(cast(nn.Module, network)).receptive_radius_px is None:
         raise CheckpointError(

@@ -55,9 +55,8 @@ class RunReport:
         """All of it for people, with options yet to be spelled."""
         changed = f"Changed {percent(self.changed)} of the picture"
         if self.skipped:
-            changed = (
-                f"Left {percent(self.skipped)} of the picture as it was taken, since it is sharp, and c{changed[1:]}"
-            )
+            left = f"Left {percent(self.skipped)} of the picture as it was taken, since it is sharp there"
+            changed = f"{left}, and changed {percent(self.changed)}"
         if self.disparity_px is None:
             return f"{changed}; too little detail to tell how far the views lie apart."
         apart = f"{changed}; the views lie up to {self.disparity_px:.1f} pixels apart"

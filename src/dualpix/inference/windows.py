@@ -74,7 +74,7 @@ def _run(
     views: Sample = {name: sample[name] for name in ("left", "right", "center") if name in sample}
     picture = mean_view(sample["left"], sample["right"])
     held_bytes += picture.nbytes + sum(view.nbytes for view in views.values())
-    plans, notes = [_nothing(runner, held_bytes)], []
+    plans, notes = [_nothing(runner, held_bytes)], list[str]()
     for number, window in enumerate(windows):
         rows, columns = slice(*window.rows_around), slice(*window.columns_around)
         part: Sample = {name: view[:, rows, columns] for name, view in views.items()}
