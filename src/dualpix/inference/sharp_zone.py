@@ -4,8 +4,8 @@ What is out of focus lies apart in the two views, along the rows, by some 0.4 pi
 where views that are moved by no more than `FOCUS_PX` explain all of the difference between them, nothing is blurred by
 more than 1.25 pixels of radius. Differences are looked at in blocks and at several sizes, since what is blurred widely
 differs by little from pixel to pixel, and noise by much. Along an edge that runs with the rows nothing differs however
-blurred it is; it counts as blurred. Where there is neither an edge nor a difference, there is nothing to sharpen. How
-the numbers were found, and what they cost, is in `results/only-blurred.md`.
+blurred it is; where there are no others, it counts as blurred. Where there is neither an edge nor a difference, there is
+nothing to sharpen. How the numbers were found, and what they cost, is in `results/only-blurred.md`.
 """
 
 from dataclasses import dataclass
@@ -110,8 +110,9 @@ def _exceeds(energies: Tensor, noise: float, focus_px: float, level: float) -> T
     unseen = OF_NOISE * 2 * (noise / steps).square() + level**2
     across, down = ((focus_px / steps).square() * energy for energy in (across, down))
     is_apart = difference > unseen + across
-    is_unknown = (down > unseen) & (across < unseen)
-    return (is_apart | is_unknown).any(0)
+    # One size at which a shift would be seen tells for all.
+    is_unknown = (down > unseen).any(0) & ~(across > unseen).any(0)
+    return is_apart.any(0) | is_unknown
 
 
 def _energies(left: Tensor, right: Tensor, by: int) -> Tensor:
