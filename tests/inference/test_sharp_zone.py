@@ -1,4 +1,4 @@
-"""What is in focus is found, and what is blurred is never taken for it; what is left out is the photograph, bit for bit."""
+"""What is in focus is found, and nothing blurred is taken for it; what is kept is the photograph, bit for bit."""
 
 import pytest
 import torch
@@ -17,12 +17,12 @@ def texture(height: int, width: int, seed: int = 0) -> Tensor:
     return (2 * functional.avg_pool2d(noise, 5, 1)[0] - 0.5).clamp(0, 1)
 
 
-def half_blurred(blur_px: float, noise: float = 0.0) -> tuple[Tensor, Tensor]:
-    """A pair by the renderer whose right half is blurred by so many pixels of radius."""
+def half_blurred(blur_px: float, noise: float = 0.0, turned: bool = False) -> tuple[Tensor, Tensor]:
+    """A pair by the renderer whose right half, or lower one if `turned`, is blurred by so many pixels of radius."""
     margin = 16
     light = texture(256 + 2 * margin, 384 + 2 * margin) ** 2.2
     cover = torch.zeros(light.shape[1:])
-    cover[:, : cover.shape[1] // 2] = 1
+    cover[: cover.shape[0] // 2 if turned else None, : None if turned else cover.shape[1] // 2] = 1
     behind = Layer(light, torch.ones_like(cover), torch.full_like(cover, blur_px))
     views = render([behind, Layer(light, cover, torch.zeros_like(cover))], Lens(), margin).clamp(0, 1) ** (1 / 2.2)
     views += noise * torch.randn(views.shape, generator=torch.Generator().manual_seed(1))

@@ -4,7 +4,7 @@ What is out of focus lies apart in the two views, along the rows, by some 0.4 pi
 where views that are moved by no more than `FOCUS_PX` explain all of the difference between them, nothing is blurred by
 more than 1.25 pixels of radius. Differences are looked at in blocks and at several sizes, since what is blurred widely
 differs by little from pixel to pixel, and noise by much. Along an edge that runs with the rows nothing differs however
-blurred it is; where there are no others, it counts as blurred. Where there is neither an edge nor a difference, there is
+blurred it is; where there are no others, it counts as blurred. Where there is neither edge nor difference, there is
 nothing to sharpen. How the numbers were found, and what they cost, is in `results/only-blurred.md`.
 """
 
