@@ -120,7 +120,7 @@ def test_a_network_of_whole_rows_runs_on_whole_rows() -> None:
     options = {"precision": "fp32", "guard": False}
     whole, part = (deblur_pair(sample, WholeRows(), only_blurred=only, **options) for only in (False, True))  # type: ignore[arg-type]
     inside = share_of(sample) == 1
-    assert part.plan.windows == 1 and 0.5 < part.plan.computed < 0.7
+    assert part.plan.windows == 1 and 0.5 < part.plan.computed < 0.8
     assert torch.equal(part.picture[:, inside], whole.picture[:, inside])
 
 
