@@ -64,7 +64,15 @@ def test_what_to_do_beyond_it(px: float, scales: tuple[int, ...], scale: str, te
     with spelled_as(as_flag):
         assert str(report).endswith(end)
     assert bool(report.advice) == (px > 9.6 and scales == (1,))
-    assert report.as_json() == {"changed": 0.0, "disparity_px": px, "trained_px": 9.6, "mixed_in": 0.0}
+    known = {"changed": 0.0, "disparity_px": px, "trained_px": 9.6, "mixed_in": 0.0}
+    assert report.as_json() == known | {"skipped": None, "computed": None}
+
+
+def test_what_was_left_out_is_said_first() -> None:
+    report = RunReport(0.41, 5.2, 9.6, skipped=0.284, computed=0.8)
+    assert str(report).startswith(
+        "Left 28 % of the picture as it was taken, since it is sharp there, and changed 41 %; the"
+    )
 
 
 def test_too_few_blocks_say_so() -> None:
@@ -84,7 +92,7 @@ def test_the_public_function_says_what_the_run_said() -> None:
         and done.report.disparity_px == pytest.approx(4, abs=0.1)
     )
     found = dualpix.report(left, right, done.picture, tiny())
-    assert found == replace(done.report, mixed_in=None)
+    assert found == replace(done.report, mixed_in=None, skipped=None, computed=None)
     assert dualpix.report(left, right, done.picture).trained_px == pytest.approx(9.6)
     with pytest.raises(PairError, match="The result is 195 x 128, but the views are 196 x 128"):
         dualpix.report(left, right, done.picture[:, :, 1:], tiny())

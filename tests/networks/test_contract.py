@@ -128,6 +128,25 @@ def test_no_row_sees_farther_than_it_says(name: str) -> None:
 
 @names
 @torch.no_grad()
+def test_no_column_sees_farther_than_it_says(name: str) -> None:
+    network = shaken(small(name)).double()
+    reach, multiple = network.spec.receptive_columns_px, network.spec.size_multiple
+    if reach is None:
+        pytest.skip("sees whole rows")
+    assert isinstance(reach, int) and isinstance(multiple, int)
+    middle = -(-(reach + 1) // multiple)
+    views = [view.double() for view in views_for(network, 1, 2 * middle + 1)]
+    before = network(*views)
+    for column in (middle * multiple, middle * multiple + multiple // 2, (middle + 1) * multiple - 1):
+        other = [view.clone() for view in views]
+        for view in other:
+            view[..., column] += 10.0
+        changed = (network(*other) != before).amax((0, 1, 2)).nonzero().flatten()
+        assert column - reach <= int(changed.min()) and int(changed.max()) <= column + reach
+
+
+@names
+@torch.no_grad()
 def test_the_valid_width_hides_the_padding_from_the_correlation(name: str) -> None:
     """What the padding holds, hundreds of columns away, changes nothing on the left."""
     network = shaken(small(name))

@@ -50,6 +50,7 @@ from dualpix.cli.options import (
     Memory,
     Mirror,
     NoGuard,
+    OnlyBlurred,
     Overwrite,
     Precision,
     Scale,
@@ -96,6 +97,7 @@ def deblur(
     suffix: Format = None,
     allow_outside: AllowOutside = False,
     no_guard: NoGuard = False,
+    only_blurred: OnlyBlurred = False,
     disparity: DisparityFile = None,
     disparity_picture: DisparityPicture = None,
     confidence: ConfidenceFile = None,
@@ -154,6 +156,7 @@ def deblur(
         turn=turn,
         software=f"dualpix {__version__}",
         guard=not no_guard,
+        only_blurred=only_blurred,
     )
     maps = Maps(
         disparity=disparity,

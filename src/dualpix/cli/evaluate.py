@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dualpix.cli.options import Device, Engine, Memory, Mirror, Overwrite, Precision, Scale, Turn
+from dualpix.cli.options import Device, Engine, Memory, Mirror, OnlyBlurred, Overwrite, Precision, Scale, Turn
 from dualpix.cli.telling import counter, say
 
 
@@ -37,6 +37,7 @@ def evaluate(
     mirror: Mirror = False,
     scale: Scale = "auto",
     turn: Turn = "auto",
+    only_blurred: OnlyBlurred = False,
 ) -> None:
     """Run, score and compare methods on pairs.
 
@@ -69,6 +70,7 @@ def evaluate(
             mirror=mirror,
             scale=scale,
             turn=turn,
+            only_blurred=only_blurred,
         ),
         peak_memory=peak_memory,
         overwrite=overwrite,

@@ -69,6 +69,10 @@ Turn = Annotated[
 NoGuard = Annotated[
     bool, typer.Option("--no-guard", help="Mix no views in where the result has what cannot come from them.")
 ]
+OnlyBlurred = Annotated[
+    bool,
+    typer.Option("--only-blurred", help="Leave what is sharp already as it was taken; compute the rest alone."),
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what exists.")]
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from dualpix.cli.options import Engine, Memory, NoGuard, Precision, Scale, Weights
+from dualpix.cli.options import Engine, Memory, NoGuard, OnlyBlurred, Precision, Scale, Weights
 from dualpix.cli.telling import say
 from dualpix.errors import MachineError, how_to_install
 
@@ -21,6 +21,7 @@ def web(
     precision: Precision = "auto",
     scale: Scale = "auto",
     no_guard: NoGuard = False,
+    only_blurred: OnlyBlurred = False,
     allow_host: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="Also answer to this name, of a server in front; repeatable."),
@@ -42,7 +43,14 @@ def web(
     """
     from dualpix.inference.options import DeblurOptions
 
-    options = DeblurOptions(memory=memory, engine=engine, precision=precision, scale=scale, guard=not no_guard)
+    options = DeblurOptions(
+        memory=memory,
+        engine=engine,
+        precision=precision,
+        scale=scale,
+        guard=not no_guard,
+        only_blurred=only_blurred,
+    )
     try:
         from dualpix.web.counters import write_log
         from dualpix.web.limits import limits_of

@@ -22,7 +22,9 @@ from dualpix.inference.guard import watch
 from dualpix.inference.options import DeblurOptions, Keywords, options_of
 from dualpix.inference.planning import Plan
 from dualpix.inference.pyramid import run_scales
+from dualpix.inference.sharp_zone import find_zone
 from dualpix.inference.summary import RunReport, summarise
+from dualpix.inference.windows import Once, run_where
 from dualpix.io import PictureLike, as_picture
 from dualpix.io.staging import as_place
 from dualpix.machine import threads
@@ -176,11 +178,15 @@ def _deblurred(
     warnings += told
     threads.follow()
     depth = _depth_for(options, sample, network, steps[0])
+    noise = noise_of(left)
+    zone = find_zone(left, right, noise) if options.only_blurred else None
 
     def run(runner: AnyRunner) -> Done:
-        once = partial(_run, runner, options)
+        once: Once = partial(_run, runner, options)
+        if zone is not None:
+            once = run_where(once, runner, zone)
         if steps == (1,):
-            return once(sample, progress)
+            return once(sample, progress=progress)
         return run_scales(once, network, sample, steps, options, progress)
 
     pixels = 0 if options.limits_memory else left[0].numel()  # PyTorch makes the most of little memory
@@ -189,19 +195,22 @@ def _deblurred(
         warnings.append(f"{runner.precision} gave NaN or infinity for this pair, so it was computed again in fp32.")
         picture, plan, notes = run(engines.start(network, runner.engine, "fp32", options.device))
     inputs = _pick_views(sample, runner.spec.views)
+    skipped = 0.0 if zone is None else zone.restore(picture, left, right)
     seen = watch(picture, inputs, sample["name"], plan.scales[0], options.guard)
     picture, mask = selective.apply(picture, given, mask, network, steps[0], options)
     picture = blend(picture, given["left"], given["right"], options.strength)
     is_whole = mask is None and options.strength == 1
     report = summarise(
         seen.comparison if is_whole else compare(picture, inputs, seen.comparison.block_px),
-        noise_of(left),
+        noise,
         found.matches,
         recipe_of(weights),
         plan.scales,
         scale=options.scale,
         tells_disparity=gives_disparity(network),
         mixed_in=seen.mixed_in,
+        skipped=skipped,
+        computed=plan.computed,
     )
     said = (*warnings, *notes, *seen.notes)
     if depth is None:

@@ -24,7 +24,7 @@ DEPTHS = (8, 16)
 
 SHAPING = ("precision", "device", "engine", "mirror", "depth", "strip_metadata", "layout", "swap")
 """Fields that the finished picture depends on, in the order in which the first journals had them."""
-LATER = ("turn", "scale", "strength", "keep_blur", "mask", "refocus", "guard")
+LATER = ("turn", "scale", "strength", "keep_blur", "mask", "refocus", "guard", "only_blurred")
 """Such fields that journals did not have from the beginning: only where they are not as usual."""
 
 
@@ -55,6 +55,8 @@ class DeblurOptions:
             instead of `keep_blur`. For folders, a folder of masks, named like the pictures that are made.
         refocus: give the sharp picture another plane in focus and another aperture; None leaves it sharp everywhere.
         guard: mix the views in where the result has colours, brightness or patterns that cannot come from them.
+        only_blurred: leave what is sharp already as it was taken (the mean of the views), and run the network on the
+            rest alone, which takes less time.
 
     Those that say how files are read and written, of no meaning where arrays come and go:
 
@@ -100,6 +102,7 @@ class DeblurOptions:
     mask: PictureLike | None = None
     refocus: Refocus | None = None
     guard: bool = True
+    only_blurred: bool = False
 
     def __post_init__(self) -> None:
         engines.check(self.engine, self.precision, self.device)
@@ -165,6 +168,7 @@ class Keywords(TypedDict, total=False):
     keep_blur: str | None
     mask: PictureLike | None
     guard: bool
+    only_blurred: bool
 
 
 def options_of(options: DeblurOptions | None, keywords: Keywords) -> DeblurOptions:

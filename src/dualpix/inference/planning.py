@@ -62,6 +62,8 @@ class Plan:
         scales: The reductions at which the picture is run, the coarsest first.
         emulated: Whether the processor has no instructions for the precision, so that PyTorch takes several times as
             long as in fp32.
+        windows: In how many rectangles of the picture it is run; None for all of the picture.
+        computed: Pixels that they compute, with what lies around them, as a share of the picture's.
     """
 
     bands: tuple[Band, ...]
@@ -74,6 +76,8 @@ class Plan:
     engine_gain: float | None = None
     scales: tuple[int, ...] = (1,)
     emulated: bool = False
+    windows: int | None = None
+    computed: float = 1.0
 
     @property
     def size(self) -> str:
@@ -82,8 +86,7 @@ class Plan:
         return f"bands of {last - first} rows" if len(self.bands) > 1 else f"all {last} rows at once"
 
     def __str__(self) -> str:
-        rows = self.bands[0][1] - self.bands[0][0]
-        how = "whole" if len(self.bands) == 1 else f"{len(self.bands)} bands of {rows} rows"
+        how = self._parts()
         how += ", mean of 4 mirrored" if self.mirror else ""
         others = " and ".join(f"1/{step}" for step in self.scales[:-1])
         how += f", joined with {others} of the size" if others else ""
@@ -94,6 +97,15 @@ class Plan:
         why += [f"emulated and slow: this processor has no {self.precision}"] if self.emulated else []
         measured = f" ({', '.join(why)})" if why else ""
         return f"{how}, {self.precision} on {self.device}{measured}, about {self.peak_bytes / 1e9:.1f} GB"
+
+    def _parts(self) -> str:
+        if self.windows == 0:
+            return "nothing computed"
+        if self.windows is not None:
+            what = "1 window" if self.windows == 1 else f"{self.windows} windows"
+            return f"{what} of {100 * self.computed:.0f} % of the pixels"
+        rows = self.bands[0][1] - self.bands[0][0]
+        return "whole" if len(self.bands) == 1 else f"{len(self.bands)} bands of {rows} rows"
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from dualpix.errors import PictureError, option
+from dualpix.errors import CheckpointError, PictureError, option
 from dualpix.inference import scales
 from dualpix.inference.compositing import BY, compose
 from dualpix.inference.finder import Finder, finder_for, gives_disparity
@@ -19,6 +20,7 @@ from dualpix.io import PictureLike, as_picture, read_picture
 from dualpix.io.endings import is_picture
 from dualpix.io.writing import upright
 from dualpix.networks import Network
+from dualpix.networks.spec import spec_of
 from dualpix.pairs.brightness import match_brightness
 from dualpix.pairs.sample import Sample
 from dualpix.pairs.turning import lay_like
@@ -44,8 +46,13 @@ class Planes:
 
 
 def check_network(network: Network, options: DeblurOptions) -> None:
-    """Raise `CheckpointError` if the options ask for disparities and the network gives none."""
+    """Raise `CheckpointError` if the network gives no disparity, or runs on no part of a picture, as options ask."""
     scales.check_network(network, options.scale)
+    if options.only_blurred and spec_of(cast(nn.Module, network)).receptive_radius_px is None:
+        raise CheckpointError(
+            f"{type(network).__name__} sees the whole picture, so it cannot be run on a part of it; leave"
+            f" {option('only-blurred')} out, or give the weights of another network, such as mccnet-fast."
+        )
     if options.keep_blur is not None or options.refocus is not None:
         finder_for(network)
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dualpix.errors import option, told
@@ -30,6 +30,9 @@ class RunReport:
         trained_px: The same of the widest blur that the weights were trained on, by their recipe; None if unknown.
         scales: The reductions at which the pair was run, the coarsest first.
         mixed_in: Share of the area in which the views were mixed in by the guard; None if unknown.
+        skipped: Share of the area that is the mean of the views and nothing else, since it is sharp already
+            (`only_blurred`); 0 where that was not asked for, None if unknown.
+        computed: Pixels that the network computed at full size, overlaps counted, as a share of the picture's.
         advice: What to do where the blur is wider than trained on, or empty.
     """
 
@@ -39,6 +42,8 @@ class RunReport:
     scales: tuple[int, ...] = (1,)
     mixed_in: float | None = None
     advice: str = ""
+    skipped: float | None = None
+    computed: float | None = None
 
     @property
     def is_beyond(self) -> bool:
@@ -49,6 +54,9 @@ class RunReport:
     def sentence(self) -> str:
         """All of it for people, with options yet to be spelled."""
         changed = f"Changed {percent(self.changed)} of the picture"
+        if self.skipped:
+            left = f"Left {percent(self.skipped)} of the picture as it was taken, since it is sharp there"
+            changed = f"{left}, and changed {percent(self.changed)}"
         if self.disparity_px is None:
             return f"{changed}; too little detail to tell how far the views lie apart."
         apart = f"{changed}; the views lie up to {self.disparity_px:.1f} pixels apart"
@@ -67,7 +75,7 @@ class RunReport:
     def as_json(self) -> dict[str, Any]:
         """The numbers as plain data."""
         rounded = {"changed": self.changed, "disparity_px": self.disparity_px, "trained_px": self.trained_px}
-        rounded["mixed_in"] = self.mixed_in
+        rounded |= {"mixed_in": self.mixed_in, "skipped": self.skipped, "computed": self.computed}
         return {name: None if value is None else round(value, 4) for name, value in rounded.items()}
 
 
@@ -81,6 +89,8 @@ def summarise(
     scale: str,
     tells_disparity: bool,
     mixed_in: float | None = None,
+    skipped: float | None = None,
+    computed: float | None = None,
 ) -> RunReport:
     """Put together what is known after a run.
 
@@ -93,10 +103,14 @@ def summarise(
         scale: What was asked for.
         tells_disparity: Whether the network can be run at several scales.
         mixed_in: Share of the area in which the views were mixed in.
+        skipped: As in `RunReport`.
+        computed: As in `RunReport`.
     """
     changed = float((found.change[0].sqrt() > max(2 * LEVEL, NOISE * noise)).float().mean())
     disparity_px = matches.widest_px if len(matches.across) >= LEAST_BLOCKS else None
-    known = RunReport(changed, disparity_px, trained_px(recipe), tuple(scales), mixed_in)
+    known = RunReport(
+        changed, disparity_px, trained_px(recipe), tuple(scales), mixed_in, skipped=skipped, computed=computed
+    )
     if not known.is_beyond or known.disparity_px is None or known.trained_px is None or known.scales != CHAINS[1]:
         return known
     if tells_disparity:
@@ -104,7 +118,7 @@ def summarise(
     else:
         times = math.ceil(known.disparity_px / known.trained_px)
         advice = f"reduce both views to 1/{times} of their size first"
-    return RunReport(changed, disparity_px, known.trained_px, known.scales, mixed_in, advice)
+    return replace(known, advice=advice)
 
 
 def trained_px(recipe: Mapping[str, Any]) -> float | None:

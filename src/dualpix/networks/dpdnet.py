@@ -39,7 +39,8 @@ class UNet(nn.Module):
 
     def __init__(self, views: tuple[str, ...], widths: Widths, up_kernel: int, dropout: float) -> None:
         super().__init__()
-        self.spec = NetworkSpec(views, size_multiple=16, receptive_radius_px=receptive_radius_px(bottom_convolutions=2))
+        radius_px = receptive_radius_px(bottom_convolutions=2)
+        self.spec = NetworkSpec(views, 16, radius_px, receptive_columns_px=radius_px)
         *skips, bottom = widths
         inputs = (3 * len(views), *skips)
         encoder = [pair(*channels) for channels in zip(inputs, skips, strict=False)]

@@ -100,6 +100,7 @@ class IFAN(nn.Module):
             receptive_radius_px=self._receptive_radius_px(),
             tells_correction=True,
             residual=True,
+            receptive_columns_px=self._receptive_radius_px(),
         )
 
     def forward(self, center: Tensor, left: Tensor | None = None, right: Tensor | None = None) -> Tensor:

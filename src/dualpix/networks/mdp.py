@@ -53,7 +53,7 @@ class MDP(nn.Module):
 
     # Rows that an output row may depend on: encoder 2 + 4 + 8 + 8; early decoders, at 1/16 to 1/4, 16 + 8 + 8; late
     # decoders 4 + 3; up-sampling, and the pixel below that its convolution sees, twice 8 + 4 + 2 + 1.
-    spec = NetworkSpec(views=("center",), size_multiple=16, receptive_radius_px=91)
+    spec = NetworkSpec(("center",), size_multiple=16, receptive_radius_px=91, receptive_columns_px=91)
 
     def __init__(self, *, width: Channels = 64, up_kernel: Kernel = 2) -> None:
         super().__init__()

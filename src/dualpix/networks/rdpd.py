@@ -95,7 +95,7 @@ class RDPD(nn.Module):
             raise ValueError(f"output must be one of {', '.join(LAST)}, not {output!r}")
         self.radius_map = radius_map
         radius_px = None if radius_map else receptive_radius_px(bottom_convolutions + 1)
-        self.spec = NetworkSpec(views=("left", "right"), size_multiple=16, receptive_radius_px=radius_px)
+        self.spec = NetworkSpec(("left", "right"), 16, radius_px, receptive_columns_px=radius_px)
         *skips, bottom = widths
         inputs, belows = (6 + radius_map, *skips), (bottom, *reversed(skips))
         self.encoder = nn.ModuleList(pair(*channels) for channels in zip(inputs, skips, strict=False))

@@ -17,6 +17,7 @@ class NetworkSpec:
         views: the named views that `forward` takes, in this order, of "left", "right" and "center".
         size_multiple: height and width must divide by it; the caller pads.
         receptive_radius_px: rows above and below an output pixel that it may depend on, None for the whole picture.
+        receptive_columns_px: columns left and right of an output pixel that it may depend on, None for the whole row.
         tells_correction: there is a method `correction(*views)`, what is to be added to the mean of the views; low
             precision then need not round the picture itself.
         residual: the network itself adds its input, so that the correction is small.
@@ -42,6 +43,7 @@ class NetworkSpec:
     takes_width: bool = False
     attention_radius_px: int | None = None
     steady_state_rows: int | None = None
+    receptive_columns_px: int | None = None
 
     def __post_init__(self) -> None:
         if not self.views or len(set(self.views)) < len(self.views):

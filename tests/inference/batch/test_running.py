@@ -56,7 +56,12 @@ def test_each_picture_is_what_it_would_be_alone(home: Path, make_pairs: Pairs) -
             assert np.abs(np.asarray(made) - 255.0 * alone.permute(1, 2, 0).numpy()).max() < 0.51
     report = outcomes["a.png"].as_json()
     assert json.loads(json.dumps(report)) == report
-    assert 0 <= report["changed"] <= 1 and report["mixed_in"] is not None and report["disparity_px"] is None
+    assert (
+        0 <= report["changed"] <= 1
+        and report["mixed_in"] is not None
+        and (report["skipped"], report["computed"]) == (0, 1)
+        and report["disparity_px"] is None
+    )
     assert report["weights_sha256"] == hashlib.sha256((home / "w.safetensors").read_bytes()).hexdigest()
     assert (report["width"], report["height"], report["depth"], report["bands"]) == (48, 48, 8, 1)
     assert report["seconds"].keys() == {"read", "deblur", "write"} and report["error"] is None

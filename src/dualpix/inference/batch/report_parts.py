@@ -40,6 +40,8 @@ COLUMNS: dict[str, str] = {
     "changed": "double",
     "disparity_px": "double",
     "mixed_in": "double",
+    "skipped": "double",
+    "computed": "double",
     "weights": "string",
     "weights_sha256": "string",
     "inputs_sha256": "string",

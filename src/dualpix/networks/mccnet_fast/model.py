@@ -75,6 +75,7 @@ class MCCNetFast(nn.Module):
             residual=True,
             takes_width=True,
             attention_radius_px=self._attention_radius_px(),
+            receptive_columns_px=self._receptive_radius_px() + 4 * max_disparity,
         )
 
     def _receptive_radius_px(self) -> int:
