@@ -39,8 +39,8 @@ MARGIN_PX = 4
 with confidence, a window's half beside it too.
 """
 
-LEAST_KEPT = 0.5  # of the mean, in focus without noise: networks sharpen even what is sharp, and seldom rightly
-SHARP_KEPT = 0.8  # of detail that is sharp at pixel level, which they were not trained on
+LEAST_KEPT = 0.25  # of the mean, in focus without noise: networks sharpen even what is sharp, and not always rightly
+SHARP_KEPT = 0.9  # of detail that is sharp at pixel level, which they were not trained on
 CALM, NOISY = 0.002, 0.006  # standard deviation of the noise; together with noise, networks remove fine detail
 SOFT, SHARP = 0.2, 0.5
 """Energy of the detail of 3 pixels over that of 9: what is in focus and as sharp as pixels can show it, or nearly so, is
@@ -113,6 +113,8 @@ def choose_for(
     steps = choose(matches, size) if largest is None else CHAINS[largest]
     if steps == CHAINS[1] or gives_disparity(network):
         return steps, ()
+    if matches.widest_px <= HOME_PX:
+        return CHAINS[1], ()
     return CHAINS[1], (
         f"The views lie up to {matches.widest_px:.0f} pixels apart, but {_name(network)} gives no disparity to join"
         " several scales by, so the pair was deblurred at full size alone, where blur this wide stays.",
