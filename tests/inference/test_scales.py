@@ -1,5 +1,6 @@
 """At which scales a pair is deblurred, and how they are joined."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,13 +31,22 @@ def _matches(disparity_px: float, reduction: int = 4, count: int = 40) -> Matche
     [(8.4, (1,)), (8.6, (3, 1)), (-25.0, (4, 1)), (38.0, (6, 3, 1)), (500.0, (12, 4, 1))],
 )
 def test_scales_are_chosen_by_the_disparity(disparity_px: float, steps: tuple[int, ...]) -> None:
-    assert scales.choose(_matches(disparity_px), (4480, 6720)) == steps
+    assert scales.choose(_matches(disparity_px), (1280, 1920)) == steps
+
+
+def test_a_large_picture_is_joined_however_near_its_views_lie() -> None:
+    assert scales.choose(_matches(0.1), (1999, 2000)) == (1,) and scales.choose(_matches(0.1), (2000, 2000)) == (3, 1)
 
 
 def test_scales_leave_enough_of_a_small_picture_and_of_one_that_tells_nothing() -> None:
     assert scales.choose(_matches(500.0), (300, 400)) == (3, 1)
     assert scales.choose(_matches(500.0), (256, 256)) == (1,)
     assert scales.choose(_matches(500.0, count=3), (4480, 6720)) == (1,)
+
+
+def test_a_displacement_that_only_larger_blocks_see_counts() -> None:
+    found = replace(_matches(18.0), farther_px=41.0)
+    assert found.widest_px == 41.0 and scales.choose(found, (4480, 6720)) == (6, 3, 1)
 
 
 class Blind(nn.Module):
@@ -61,11 +71,43 @@ def test_scales_may_be_given_and_what_cannot_be_followed_is_told() -> None:
         choose(exported, 0.0, "1/2")
 
 
-def test_what_is_surely_in_focus_keeps_its_pixels_the_more_so_under_noise() -> None:
+def test_what_is_surely_in_focus_keeps_its_pixels_the_more_so_if_sharp_or_noisy() -> None:
     disparity_px, confidence = torch.tensor([[0.4, -0.4, 1.0, 0.0]]), torch.tensor([[0.9, 0.8, 0.9, 0.4]])
-    kept = scales.share_of_views(disparity_px, confidence, 0.006)
-    assert kept.tolist() == [[1, 1, 0, 0]]
-    assert scales.share_of_views(disparity_px, confidence, 0.0).tolist() == [[0.5, 0.5, 0, 0]]
+
+    def kept(noise: float, fineness: float) -> list[list[float]]:
+        return scales.share_of_views(disparity_px, confidence, noise, torch.full((1, 4), fineness)).tolist()
+
+    assert kept(0.006, 0.1) == [[1, 1, 0, 0]] and kept(0.0, 0.1) == [[scales.LEAST_KEPT] * 2 + [0, 0]]
+    assert kept(0.0, 0.6) == [[pytest.approx(scales.SHARP_KEPT)] * 2 + [0, 0]]
+
+
+def test_a_finer_result_ends_before_wider_blur_begins() -> None:
+    """The network's window finds an edge's disparity beside the edge too."""
+    disparity_px = torch.zeros(1, 30, 30)
+    disparity_px[:, :, 15:] = 20.0
+    share = scales.share_of_finer(disparity_px, torch.ones(1, 30, 30))
+    assert torch.equal(share[0, 0], (torch.arange(30) < 15 - scales.MARGIN_PX).float())
+
+
+def test_fineness_tells_a_photograph_from_the_same_enlarged(monkeypatch: pytest.MonkeyPatch) -> None:
+    grain = torch.rand(3, 200, 230, generator=torch.Generator().manual_seed(0))
+    octaves = {by: F.interpolate(F.avg_pool2d(grain[None], by), (200, 230), mode="bicubic")[0] for by in (1, 2, 4, 8)}
+    photo = torch.stack([by * (octave - 0.5) for by, octave in octaves.items()]).sum(0)  # as much in each, as in nature
+    enlarged = F.interpolate(photo[None], (400, 460), mode="bicubic")[0]
+    sharp = scales.fineness_of((photo, photo), 4, 0.0)
+    soft = scales.fineness_of((enlarged, enlarged), 4, 0.0)
+    assert sharp.shape == (1, 50, 58) and soft.shape == (1, 100, 115)
+    assert sharp.quantile(0.1) > scales.SHARP and soft.median() < scales.SOFT
+    monkeypatch.setattr(scales, "ROWS", 24)
+    torch.testing.assert_close(scales.fineness_of((photo, photo), 4, 0.0), sharp)
+
+
+def test_noise_is_no_fine_detail() -> None:
+    flat, drawn = torch.full((3, 160, 160), 0.5), torch.Generator().manual_seed(0)
+    ramp = flat + 0.05 * torch.sin(torch.arange(160) / 3)
+    views = [ramp + 0.01 * torch.randn(1, 160, 160, generator=drawn) for _ in range(2)]
+    seen, told = (scales.fineness_of((views[0], views[1]), 4, noise).median() for noise in (0.0, 0.01))
+    assert told < 0.25 * seen
 
 
 @pytest.mark.parametrize("by", [2, 3])
@@ -115,5 +157,5 @@ def test_wide_blur_gains_from_a_smaller_scale_and_focus_keeps_its_pixels() -> No
         return float((picture - sharp)[..., 330:740].square().mean())
 
     assert error(several.picture) < 0.9 * error(one.picture)
-    kept = (several.picture - one.picture)[:, 64:-64, 64:180].square().mean().sqrt()
+    kept = (several.picture - (left + right) / 2)[:, 64:-64, 64:180].square().mean().sqrt()
     assert float(kept) < 10 ** (-45 / 20)

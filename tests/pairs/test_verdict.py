@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.nn import functional
 
 import dualpix
 from dualpix.io import read_picture
@@ -196,3 +197,20 @@ def test_wide_blur_through_unlike_halves_is_a_pair_still() -> None:
         assert inspect_views(left, right).matches.reduction == 2
         assert inspect_views(left, right).odd == {}
     assert list(inspect_views(pairs[0][0], pairs[1][1]).odd) == ["strange"]
+
+
+def test_larger_blocks_see_what_lies_beyond_the_reach_of_others() -> None:
+    """Half of the picture 6 px apart, the other half, of coarse detail alone, 24 px, twice as far as blocks look."""
+    drawn = torch.Generator().manual_seed(0)
+
+    def texture(px: int) -> torch.Tensor:
+        small = torch.rand(1, 3, 576 // px, 448 // px, generator=drawn)
+        return functional.interpolate(small, (576, 448), mode="bicubic", align_corners=False)[0].clamp(0, 1)
+
+    fine, coarse = texture(6), texture(32)
+    views = [torch.cat([fine[..., a : a + 400], coarse[..., b : b + 400]], 2) for a, b in ((6, 24), (0, 0))]
+    found = inspect_views(*views).matches
+    assert found.reduction == 1 and found.across.abs().max() < 12
+    assert found.farther_px == found.widest_px == pytest.approx(24, rel=0.1)
+    near = inspect_views(fine[..., 4:], fine[..., :-4]).matches
+    assert near.farther_px == 0 and near.widest_px == pytest.approx(4, rel=0.1)

@@ -29,7 +29,7 @@ def inspect(
       dualpix inspect left.png right.png --picture disparity.png
       dualpix inspect photo.CR3 --json
     """
-    from dualpix.inference.scales import choose
+    from dualpix.inference.scales import HOME_PX, choose
     from dualpix.pairs import restore_orientation
     from dualpix.pairs.inspect import inspect as run
     from dualpix.pairs.inspect import profile_of, scale_px
@@ -53,8 +53,10 @@ def inspect(
     steps = choose(found.matches, (height, width))
     if len(steps) > 1:
         others = " and ".join(f"1/{step}" for step in steps[:-1])
-        widest = f"up to {found.matches.widest_px:.0f} pixels apart, wider than networks undo at full size"
-        typer.echo(f"{'scale':16} {widest}; deblur joins it with {others} of the size")
+        why = f"up to {found.matches.widest_px:.0f} pixels apart, wider than networks undo at full size"
+        if found.matches.widest_px <= HOME_PX:
+            why = "a large picture, finer than networks know"
+        typer.echo(f"{'scale':16} {why}; deblur joins it with {others} of the size")
     if picture is not None:
         typer.echo(f"{'picture':16} {picture}, full colour at {scale_px(found):.1f} pixels")
     typer.echo(f"{'verdict':16} {found.verdict}")

@@ -14,7 +14,7 @@ from dualpix.inference.bands import Done, Progress, run_bands, run_fitting
 from dualpix.inference.engines.pytorch import Runner
 from dualpix.inference.finder import Finder
 from dualpix.inference.options import DeblurOptions
-from dualpix.inference.scales import join, reduce, share_of_finer, share_of_views
+from dualpix.inference.scales import fineness_of, join, reduce, share_of_finer, share_of_views
 from dualpix.networks import Network
 from dualpix.pairs.matching import noise_of
 from dualpix.pairs.sample import Sample, mean_view
@@ -60,12 +60,18 @@ def run_scales(
         if correction is not None:
             disparity_px, confidence = found[:1] * (coarsest / step), found[1:]
             share = share_of_finer(disparity_px, confidence)
-            kept = share_of_views(disparity_px, confidence, noise_of(left)) if step == 1 else None
+            kept = _kept((left, right), disparity_px, confidence, coarsest) if step == 1 else None
             join(picture, (left, right), correction, before // step, share, coarsest // step, kept)
         if step > 1:
             correction = picture.sub_(mean_view(left, right))
         del here, left, right  # otherwise they would stay in memory, uncounted, while the next scale is run
     return picture, replace(plan, scales=tuple(steps), peak_bytes=max(peaks)), all_notes
+
+
+def _kept(views: tuple[Tensor, Tensor], disparity_px: Tensor, confidence: Tensor, step: int) -> Tensor:
+    """The weight of the mean of the views in the final picture, `step` times smaller."""
+    noise = noise_of(views[0])
+    return share_of_views(disparity_px, confidence, noise, fineness_of(views, step, noise))
 
 
 def find_disparity(

@@ -24,7 +24,7 @@ HOME_PX = 8.5
 their recipe), which is 9.6 px of disparity, and get worse from about 8 px on.
 """
 
-COARSE_PX = 6.5
+COARSE_PX = 7.0
 """The most disparity that is left at the coarsest of several scales."""
 
 NEAR_PX, FAR_PX = 5.0, 8.0
@@ -34,13 +34,32 @@ UNSURE, SURE = 0.4, 0.8  # confidence of that disparity
 FOCUS_PX, BLURRED_PX = 0.5, 1.0
 """Of the disparity at full size: the mean of the views is kept up to the first, and not from the second on."""
 
-LEAST_KEPT = 0.5  # of the mean, in focus without noise: networks sharpen even what is sharp, and seldom rightly
+MARGIN_PX = 4
+"""Of the coarsest scale: so far from wider blur the finer result ends, since the disparity of an edge in focus is found,
+with confidence, a window's half beside it too.
+"""
+
+LEAST_KEPT = 0.25  # of the mean, in focus without noise: networks sharpen even what is sharp, and not always rightly
+SHARP_KEPT = 0.9  # of detail that is sharp at pixel level, which they were not trained on
 CALM, NOISY = 0.002, 0.006  # standard deviation of the noise; together with noise, networks remove fine detail
+SOFT, SHARP = 0.2, 0.5
+"""Energy of the detail of 3 pixels over that of 9: what is in focus and as sharp as pixels can show it, or nearly so, is
+kept to `SHARP_KEPT`. Photographs enlarged one and a half times have less than the first, those sharp at pixel level 0.3 to 1.5.
+"""
+
 CHAINS = {1: (1,), 2: (2, 1), 3: (3, 1), 4: (4, 1), 6: (6, 3, 1), 8: (8, 4, 1), 12: (12, 4, 1)}
 """By the largest reduction: the reductions at which a picture is deblurred, the coarsest first."""
 
 CHEAP = (3, 4, 6, 8, 12)
 """The largest reductions that "auto" chooses from: half the size would take a third more time, and gain no more."""
+
+LARGE_PIXELS = 4_000_000
+"""From here on a picture is joined from several scales even if its blur is narrow, for the sake of what is in focus:
+networks were trained on detail as previews of some two megapixels have it, and alter finer one.
+"""
+
+NARROW, WIDE, TOGETHER = 3, 9, 5  # sides of the squares that fineness is measured by
+FLAT = 0.002  # standard deviation of the detail below which there is nothing to keep
 
 LEAST_BLOCKS = 12
 LEAST_SIDE_PX = 96
@@ -75,7 +94,7 @@ def choose(matches: Matches, size: tuple[int, int]) -> tuple[int, ...]:
     """
     if len(matches.across) < LEAST_BLOCKS:
         return CHAINS[1]
-    if matches.widest_px <= HOME_PX:
+    if matches.widest_px <= HOME_PX and size[0] * size[1] < LARGE_PIXELS:
         return CHAINS[1]
     largest = max((most for most in CHEAP if min(size) >= LEAST_SIDE_PX * most), default=1)
     return CHAINS[min(largest, next((most for most in CHEAP if matches.widest_px <= most * COARSE_PX), max(CHEAP)))]
@@ -94,6 +113,8 @@ def choose_for(
     steps = choose(matches, size) if largest is None else CHAINS[largest]
     if steps == CHAINS[1] or gives_disparity(network):
         return steps, ()
+    if matches.widest_px <= HOME_PX:
+        return CHAINS[1], ()
     return CHAINS[1], (
         f"The views lie up to {matches.widest_px:.0f} pixels apart, but {_name(network)} gives no disparity to join"
         " several scales by, so the pair was deblurred at full size alone, where blur this wide stays.",
@@ -127,17 +148,48 @@ def reduce(picture: Tensor, by: int) -> Tensor:
 
 
 def share_of_finer(disparity_px: Tensor, confidence: Tensor) -> Tensor:
-    """Return the weight, 0 to 1, of the finer scale's own result, by its disparity and the confidence in that."""
-    return (1 - _step(disparity_px.abs(), NEAR_PX, FAR_PX)) * _step(confidence, UNSURE, SURE)
+    """Return the weight, 0 to 1, of the finer scale's own result, by its disparity and the confidence in that, 1 h w."""
+    share = (1 - _step(disparity_px.abs(), NEAR_PX, FAR_PX)) * _step(confidence, UNSURE, SURE)
+    return -F.max_pool2d(-share[None], 2 * MARGIN_PX + 1, 1, MARGIN_PX)[0]
 
 
-def share_of_views(disparity_px: Tensor, confidence: Tensor, noise: float) -> Tensor:
+def share_of_views(disparity_px: Tensor, confidence: Tensor, noise: float, fineness: Tensor) -> Tensor:
     """Return the weight, 0 to 1, of the mean of the views, by the disparity at full size and the confidence in that.
 
-    `noise` is the standard deviation of a view's noise.
+    Args:
+        disparity_px: At full size, 1 h w.
+        confidence: In that, 0 to 1.
+        noise: Standard deviation of a view's noise.
+        fineness: How sharp the views are, see `fineness_of`.
     """
-    most = LEAST_KEPT + (1 - LEAST_KEPT) * _step(torch.tensor(noise), CALM, NOISY)
+    most = LEAST_KEPT + (SHARP_KEPT - LEAST_KEPT) * _step(fineness, SOFT, SHARP)
+    most = most + (1 - most) * _step(torch.tensor(noise), CALM, NOISY)
     return most * (1 - _step(disparity_px.abs(), FOCUS_PX, BLURRED_PX)) * _step(confidence, UNSURE, SURE)
+
+
+def fineness_of(views: tuple[Tensor, Tensor], step: int, noise: float) -> Tensor:
+    """Return how sharp the mean of the views is: the energy of its finest detail over that of the next, 1 h w.
+
+    Args:
+        views: Left and right, 3 H W.
+        step: Side of the squares of pixels that h and w count; five by five of them are looked at together.
+        noise: Standard deviation of a view's noise, whose share of the finest detail is left out.
+    """
+    height, halo, found = views[0].shape[1], NARROW // 2 + WIDE // 2, []
+    rows = step * max(1, ROWS // step)
+    for first in range(0, height, rows):
+        top = max(0, first - halo)
+        grey = mean_view(*(view[:, top : first + rows + halo] for view in views)).mean(0, keepdim=True)
+        narrow = _smoothed(grey, NARROW)
+        fine, coarse = grey - narrow, narrow - _smoothed(narrow, WIDE)
+        here = slice(first - top, first - top + rows)
+        found.append(reduce(torch.cat([fine, coarse])[:, here].square(), step))
+    fine, coarse = _smoothed(torch.cat(found, 1), TOGETHER).split(1)
+    return (fine - noise**2 / 2).clamp(min=0) / coarse.clamp(min=FLAT**2)
+
+
+def _smoothed(values: Tensor, side: int) -> Tensor:
+    return F.avg_pool2d(values[None], side, 1, side // 2, count_include_pad=False)[0]
 
 
 def _step(values: Tensor, low: float, high: float) -> Tensor:

@@ -41,6 +41,7 @@ class Matches:
         found: How many of these the other view holds near the same place. Not all of them are trusted: along a straight
             or very soft edge every place matches.
         reduction: Factor by which the picture was reduced.
+        farther_px: What larger blocks show of displacements beyond the reach of these, see `widest_px`; 0 if nothing.
     """
 
     across: Tensor
@@ -51,11 +52,13 @@ class Matches:
     textured: int
     found: int
     reduction: int
+    farther_px: float = 0.0
 
     @property
     def widest_px(self) -> float:
         """The displacement along rows, in pixels of the views, that 98 % of the blocks stay within, either way."""
-        return float(self.across.abs().quantile(0.98)) * self.reduction if len(self.across) else 0.0
+        here = float(self.across.abs().quantile(0.98)) * self.reduction if len(self.across) else 0.0
+        return max(here, self.farther_px)
 
 
 def match_blocks(left: Tensor, right: Tensor, coarser: int = 1) -> Matches:

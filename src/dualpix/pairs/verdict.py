@@ -1,14 +1,17 @@
 """Decide whether two pictures are the views of one dual-pixel photograph, and which of them is the left one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from dualpix.pairs.checks import MIN_BLOCKS, MOVED_SHARE, check_brightness, check_directions, leaning
-from dualpix.pairs.matching import MOVED_PX, Matches, match_blocks
+from dualpix.pairs.matching import MOVED_PX, REACH_PX, Matches, match_blocks
 
 MIN_COARSE_BLOCKS = 6  # a picture of 256 px has nine of them at half size
 MIN_FOUND = 0.5  # of the textured blocks; real pairs have 0.95 to 1, shifted, mirrored or unrelated ones 0.35 or less
+FAR_SHARE = 0.4  # of the reach of blocks: seldom found beyond, since blur that wide leaves a block no detail
+FAR_BLOCKS = 0.02  # of all blocks
+FARTHER = 3  # times larger blocks look beyond that
 STILL_PX = 0.1  # of the reduced picture, about 800 wide
 
 # What may be wrong with a pair, the worst first, and the verdict if it is.
@@ -136,6 +139,7 @@ def inspect_views(left: Tensor, right: Tensor) -> Inspection:
         coarser = match_blocks(left, right, coarser=2)
         enough = coarser.textured >= MIN_COARSE_BLOCKS and not _are_few(coarser, MIN_COARSE_BLOCKS)
         matches = coarser if enough else matches
+    matches = _look_farther(left, right, matches)
     moved = (matches.across.abs() > MOVED_PX) & (matches.across.abs() > matches.down.abs())
     behind, in_front = int((moved & (matches.across > 0)).sum()), int((moved & (matches.across < 0)).sum())
     odd = check_brightness(left, right)
@@ -149,6 +153,17 @@ def inspect_views(left: Tensor, right: Tensor) -> Inspection:
     across, down = (_spread(values * matches.reduction) for values in (matches.across, matches.down))
     ratio = float(right.mean()) / max(float(left.mean()), 1e-6)
     return Inspection(matches, across, down, behind, in_front, ratio, odd)
+
+
+def _look_farther(left: Tensor, right: Tensor, matches: Matches) -> Matches:
+    """The same matches; where they lie almost as far apart as they are found, with what larger blocks see of it."""
+    far = matches.across.abs() > FAR_SHARE * REACH_PX
+    if len(far) < MIN_BLOCKS or far.float().mean() < FAR_BLOCKS:
+        return matches
+    larger = match_blocks(left, right, coarser=FARTHER)
+    if len(larger.across) < MIN_BLOCKS or _are_few(larger, MIN_COARSE_BLOCKS):
+        return matches
+    return replace(matches, farther_px=larger.widest_px)
 
 
 def _are_few(matches: Matches, least: int) -> bool:
