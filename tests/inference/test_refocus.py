@@ -1,6 +1,6 @@
 """Refocusing a pair: by the shipped weights, on views whose upper half lies behind the focus."""
 
-import dataclasses
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from torch import Tensor
 import dualpix
 from dualpix import networks
 from dualpix.errors import CheckpointError, MachineError, PictureError
+from dualpix.inference.all_in_focus import AllInFocus, bands_for
 from dualpix.inference.deblur import deblur_pair
 from dualpix.inference.focus import Refocus
 from dualpix.inference.options import DeblurOptions
@@ -59,8 +60,21 @@ def test_networks_without_disparity_are_refused(pair: Pair) -> None:
 
 def test_too_little_memory_is_told_before_the_work() -> None:
     views = torch.rand(2, 3, 900, 1200, generator=torch.Generator().manual_seed(0))
-    with pytest.raises(MachineError, match=r"1200 x 900 pixels takes about 0\.70 GB of memory, and 600MB may be used"):
+    with pytest.raises(MachineError, match=r"needs at least 0\.65 GB of memory and may use 0\.60 GB"):
         dualpix.refocus(*views, tiny(), memory="600MB", turn="none")
+
+
+def test_bands_follow_the_memory_and_change_nothing() -> None:
+    wide, tight = (bands_for(6000, 4000, memory, 100) for memory in (None, "2.9GB"))
+    assert tight[0][1] < wide[0][1] and tight[-1][1] == wide[-1][1] == 4000
+    with pytest.raises(MachineError, match="allow more"):
+        bands_for(6000, 4000, "2GB", 100)
+    picture = torch.rand(3, 600, 40, generator=torch.Generator().manual_seed(1))
+    disparity_px = torch.linspace(-0.5, 0.7, 600)[None, :, None].expand(1, 600, 40)
+    scene = AllInFocus(picture, disparity_px, 0.3, Refocus(aperture=2, highlights=4))
+    assert len(bands_for(40, 600, "490MB", 64)) > 3
+    made = [replace(scene, memory=memory).seen(scene.refocus) for memory in (None, "490MB")]
+    torch.testing.assert_close(made[1], made[0], atol=1e-5, rtol=0)
 
 
 def test_upright_views_give_the_picture_of_lying_ones_turned(pair: Pair) -> None:
@@ -81,5 +95,5 @@ def test_the_sweep_goes_from_the_farthest_to_the_nearest_and_back(pair: Pair) ->
     upper, lower = ([detail(frame, rows, 12) for frame in frames] for rows in (slice(4, 16), slice(32, 44)))
     assert np.argmax(upper) == 0 and np.argmax(lower) == 3
     assert torch.equal(frames[1], frames[5])
-    plain = dataclasses.replace(done.scene.refocus, aperture=0)
+    plain = replace(done.scene.refocus, aperture=0)
     assert torch.equal(done.scene.seen(plain), done.scene.picture)

@@ -86,6 +86,17 @@ def test_edges_are_those_that_a_lens_sees(behind: float, before: float, least: f
     assert decibels(made, true) > decibels(naive, true) + 1
 
 
+@pytest.mark.parametrize("rows", [48, 7])
+def test_bands_are_as_good_as_the_whole(rows: int) -> None:
+    """Slants, jumps both ways, and what is hidden behind them."""
+    light = texture(3, 200)
+    blur_px = torch.linspace(-12, 20, 200).expand(200, 200).clone()
+    blur_px[40:110, 50:120], blur_px[150:] = -14.0, 27.0
+    whole = refocus_light(light, blur_px, bands=[(0, 200)])
+    bands = [(first, min(first + rows, 200)) for first in range(0, 200, rows)]
+    torch.testing.assert_close(refocus_light(light, blur_px, bands=bands), whole, atol=2e-6, rtol=0)
+
+
 def test_small_clipped_lights_grow_and_skies_do_not() -> None:
     light = torch.full((3, 100, 100), 0.2)
     light[:, 60:63, 60:63] = 1

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import imagecodecs
 import numpy as np
@@ -16,6 +17,7 @@ import torch
 from asking import KIND, Client, Reply, multipart, pair_of, png
 from PIL import Image
 
+from dualpix.calibration.rho import read_rho
 from dualpix.web.assets import page_files
 from dualpix.web.maps import FARTHEST_MM, coded_mm
 
@@ -96,22 +98,50 @@ def test_distances_to_look_at_keep_infinity() -> None:
     assert (millimetres[:, :150] == 70123).all() and (millimetres[:, 150:] == FARTHEST_MM).all()
 
 
+def from_page(folder: Path, script: str, given: object) -> Any:
+    """What a script that imports the page's own files, and finds `given`, prints as JSON."""
+    for path, _, content in page_files():
+        if path.endswith(".js"):
+            (folder / path.replace(".js", ".mjs")).write_text(content.decode().replace('.js"', '.mjs"'))
+    imports, _, rest = script.strip().partition("\n")
+    (folder / "asking.mjs").write_text(f"{imports}\nconst given = JSON.parse(process.argv[2]);\n{rest}\n")
+    line = [str(NODE), "asking.mjs", json.dumps(given)]
+    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, check=True, timeout=60)
+    return json.loads(done.stdout)
+
+
+@pytest.mark.skipif(NODE is None, reason="needs Node")
+def test_the_page_reads_calibrations_as_the_command_does(tmp_path: Path) -> None:
+    head = "pair,quantity,value,low,high,count\n"
+    files = [
+        "one,rho,0.9,,,\nall,rho at the middle,0.31,0.3,0.32,9\nall,rho's share lost at the sides,1.2,,,\n",
+        "all,rho at the middle,0.31,,,\r\n",
+        "all,rho,0.36,0.3,0.4,5\nall,rho from views alone,0.5,,,\n",
+        "all,rho from views alone,0.5,,,\n",
+    ]
+    script = 'import { rhoIn } from "./distances.mjs";\nconsole.log(JSON.stringify(given.map(rhoIn)));'
+    found = from_page(tmp_path, script, [head + rows for rows in files] + [head, "no table"])
+    assert found[-2:] == [None, None]
+    for rows, fields in zip(files, found[:-2], strict=True):
+        (tmp_path / "camera.csv").write_text(head + rows, newline="")
+        rho, fall = read_rho(tmp_path / "camera.csv")
+        assert (float(fields["rho"]), fields["rhofall"] or None) == (rho, None if fall is None else f"{fall:g}")
+
+
 @pytest.mark.skipif(NODE is None, reason="needs Node")
 def test_the_page_reads_distances_as_they_were_coded(tmp_path: Path) -> None:
     depth_m = torch.tensor([[[0.4321, 3.14159, 250.4, 16000.0, torch.inf, 0.0015]]], dtype=torch.float64)
     levels = np.concatenate([np.round(255 * coded_mm(depth_m).numpy()), np.full((1, 1, 6), 255)])
-    for path, _, content in page_files():
-        if path.endswith(".js"):
-            (tmp_path / path.replace(".js", ".mjs")).write_text(content.decode().replace('.js"', '.mjs"'))
-    (tmp_path / "asking.mjs").write_text("""
+    found = from_page(
+        tmp_path,
+        """
 import { decodeMetres, distanceName } from "./distances.mjs";
-const metres = decodeMetres(JSON.parse(process.argv[2]));
+const metres = decodeMetres(given);
 console.log(JSON.stringify([...metres].map((one) => [one, distanceName(one)])));
-""")
-    asked = json.dumps(levels.transpose(1, 2, 0).astype(int).flatten().tolist())
-    line = [str(NODE), "asking.mjs", asked]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60)
-    numbers, names = zip(*json.loads(done.stdout), strict=True)
+""",
+        levels.transpose(1, 2, 0).astype(int).flatten().tolist(),
+    )
+    numbers, names = zip(*found, strict=True)
     assert numbers == (0.432, 3.142, 250.4, 16000.0, None, 0.002)  # JSON has no infinity
     assert names == ("43 cm", "3.14 m", "250 m", "16000 m", "beyond what can be told", "0 cm")
 

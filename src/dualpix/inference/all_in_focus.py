@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dualpix.errors import MachineError, PictureError, option
+from dualpix.errors import PictureError, option
 from dualpix.inference import planning
 from dualpix.inference.finder import finder_for
 from dualpix.inference.focus import Refocus
@@ -18,11 +18,13 @@ from dualpix.inference.scales import reduce
 from dualpix.networks import Network
 from dualpix.pairs import restore_orientation
 from dualpix.pairs.sample import Sample, mean_view
-from dualpix.simulation.refocus import brighten_highlights, refocus_light
-from dualpix.simulation.sensor import Tone
+from dualpix.simulation.hidden import GRID
+from dualpix.simulation.refocus import BAND_ROWS, ROW_BYTES_A_PIXEL, reach_of
+from dualpix.simulation.refocus import refocus as through_lens
 
 HALVED_PX = 200_000
-BYTES_A_PIXEL = 200  # layers as they are blurred, measured, and the pictures they are made from
+BYTES_A_PIXEL = 84  # views as given and as matched, both results, the disparity and the blur by it
+WIDEST_PX = 100.0  # the radius of blur that is reckoned with before the disparity is known
 TAILS = 0.005  # of all disparities, at either end, that are left out as errors
 MARGIN_PX = 0.5  # by which a focus may lie outside the disparities met
 POINT_PX = 4  # around a point whose disparity is asked for
@@ -52,7 +54,7 @@ class FoundDisparity:
         finder = finder_for(network)
         left, right = sample["left"], sample["right"]
         check_memory(left.shape[2], left.shape[1], options.memory)
-        self.refocus, self.sample = refocus, sample
+        self.refocus, self.sample, self.memory = refocus, sample, options.memory
         lying = restore_orientation(left[:1], sample)
         check_point(refocus, lying.shape[2], lying.shape[1])
         step = max(coarsest, next(s for s in range(1, 99) if left[0].numel() <= HALVED_PX * s * s))
@@ -74,17 +76,27 @@ class FoundDisparity:
         turns = self.sample.get("quarter_turns", 0)
         seen = mean_view(self.sample["left"], self.sample["right"])
         disparity_px, rho = refine(both[:1], both[1:], picture, seen, self.refocus.rho)
-        return AllInFocus(picture, disparity_px, rho, self.refocus, turns)
+        return AllInFocus(picture, disparity_px, rho, self.refocus, turns, self.memory)
 
 
 def check_memory(width: int, height: int, memory: str | int | None) -> None:
     """Raise `MachineError` if refocusing a picture of that size takes more than `memory`, if that is given."""
-    needed = planning.PROCESS_BYTES + BYTES_A_PIXEL * width * height
-    if memory is not None and needed > planning.parse_memory(memory):
-        raise MachineError(
-            f"To refocus {width} x {height} pixels takes about {needed / 1e9:.2f} GB of memory, and"
-            f" {memory} may be used; allow more, or make the picture smaller."
-        )
+    bands_for(width, height, memory, reach_of(-WIDEST_PX, WIDEST_PX))
+
+
+def bands_for(width: int, height: int, memory: str | int | None, reach_px: int) -> tuple[planning.Band, ...]:
+    """The bands in which a picture of that size is refocused, with so many rows around them.
+
+    Raises:
+        MachineError: Not even the smallest ones keep within `memory`.
+    """
+    bands = planning.split(height, BAND_ROWS, GRID)
+    if memory is None:
+        return bands
+    held_bytes = planning.PROCESS_BYTES + BYTES_A_PIXEL * width * height
+    cost = planning.Cost(held_bytes, ROW_BYTES_A_PIXEL * (width + 2 * reach_px))
+    limit = planning.parse_memory(memory)
+    return max(bands, planning.choose_bands(height, GRID, reach_px, cost, limit, limit), key=len)
 
 
 def check_point(refocus: Refocus, width: int, height: int) -> None:
@@ -118,6 +130,7 @@ class AllInFocus:
         rho: Disparity per radius of blur.
         refocus: What was asked for.
         quarter_turns: How often the views were turned before processing.
+        memory: The most that may be used, as in `DeblurOptions`.
     """
 
     picture: Tensor
@@ -125,14 +138,17 @@ class AllInFocus:
     rho: float
     refocus: Refocus
     quarter_turns: int = 0
+    memory: str | int | None = None
 
     def seen(self, refocus: Refocus) -> Tensor:
         """The picture with another focus and aperture, 3 H W, display-encoded, lying as `picture` does."""
         if refocus.aperture == 0:
             return self.picture
         blur_px = refocus.aperture / (refocus.rho or self.rho) * (self.disparity_px[0] - self.focus_px(refocus))
-        light = brighten_highlights(Tone().decode(self.picture), refocus.highlights)
-        return Tone().encode(refocus_light(light, blur_px, refocus.blades))
+        height, width = blur_px.shape
+        reach_px = reach_of(float(blur_px.min()), float(blur_px.max()))
+        bands = bands_for(width, height, self.memory, reach_px)
+        return through_lens(self.picture, blur_px, refocus.blades, refocus.highlights, bands)
 
     def seen_small(self, refocus: Refocus, longest_px: int) -> Tensor:
         """As `seen`, reduced to at most that many pixels a side."""

@@ -22,6 +22,7 @@ STEP_PX, MOST_STEPS = 0.5, 16  # disparity from one share to the next
 RADIUS_PX, LEAST_PX = 12, 6  # of a neighbourhood, at full size, but in the picture so reduced at least
 STEEP_PX = 0.08  # change of disparity from pixel to pixel that is half an edge
 SAME = 1e-3  # variance of colour below which the filter takes a neighbourhood for one surface
+ROWS = 256  # joined at once, so that it takes little memory
 FILL_PX, FILL_COLOUR = 90.0, 0.6  # how far, and over what difference of colour, what is sure is carried
 UNSURE, SURE = 0.15, 0.6  # confidence up to which the filled disparity is taken, and from which on the found one
 
@@ -119,17 +120,25 @@ def _at_full_size(small: Tensor, small_guide: Tensor, guide: Tensor, step: int) 
     In between values of both sides of an edge would be a surface that does not exist.
     """
     height, width = guide.shape[1:]
-    best, nearest = torch.full((height, width), torch.inf), torch.zeros(height, width)
-    rows, columns = ((torch.arange(side) + 0.5) / step - 0.5 for side in (height, width))
-    for down in (0, 1):
-        for across in (0, 1):
-            row = (rows.floor().long() + down).clamp(0, small.shape[1] - 1)
-            column = (columns.floor().long() + across).clamp(0, small.shape[2] - 1)
-            here = small[0][row][:, column]
-            colour = small_guide[:, row][:, :, column]
-            away = (guide - colour).abs_().sum(0)
-            closer = away < best
-            best, nearest = torch.where(closer, away, best), torch.where(closer, here, nearest)
     smooth = F.interpolate(small[None], scale_factor=float(step), mode="bilinear", align_corners=False)
     smooth = smooth[0, 0, :height, :width]
-    return torch.where((smooth - nearest).abs() < 2 * STEP_PX, smooth, nearest)[None]
+    rows, columns = ((torch.arange(side) + 0.5) / step - 0.5 for side in (height, width))
+    for first in range(0, height, ROWS):
+        there = slice(first, first + ROWS)
+        nearest = _nearest(small[0], small_guide, guide[:, there], rows[there], columns)
+        apart = (smooth[there] - nearest).abs() >= 2 * STEP_PX
+        smooth[there] = torch.where(apart, nearest, smooth[there])
+    return smooth[None]
+
+
+def _nearest(small: Tensor, small_guide: Tensor, guide: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """Of the four pixels of `small`, h w, around each of these places, that one's whose colour is the most alike."""
+    best, nearest = torch.full(guide.shape[1:], torch.inf), torch.zeros(guide.shape[1:])
+    for down in (0, 1):
+        for across in (0, 1):
+            row = (rows.floor().long() + down).clamp(0, small.shape[0] - 1)
+            column = (columns.floor().long() + across).clamp(0, small.shape[1] - 1)
+            away = (guide - small_guide[:, row][:, :, column]).abs_().sum(0)
+            closer = away < best
+            best, nearest = torch.where(closer, away, best), torch.where(closer, small[row][:, column], nearest)
+    return nearest

@@ -3,7 +3,7 @@
 from typing import Any
 
 from dualpix import __version__
-from dualpix.inference.focus import MOST_APERTURE, MOST_HIGHLIGHTS
+from dualpix.inference.focus import MOST_APERTURE, MOST_HIGHLIGHTS, RHOS
 from dualpix.pairs import SOURCES, TURNS
 from dualpix.web.limits import Limits
 from dualpix.web.maps import KINDS
@@ -225,6 +225,8 @@ def _focus() -> list[Json]:
                "Diameter against the camera's: 0 leaves everything sharp, 1 blurs as the camera did."),
         _query("focus", {"type": "number", "default": 0}, "Disparity in pixels of what is to be in focus."),
         _query("focus_at", point, "Instead, column and row in the file of what is to be in focus."),
+        _query("rho", {"type": "number", "minimum": RHOS[0], "maximum": RHOS[1]},
+               "Disparity for a pixel of blur radius; found out without it."),
         _query("highlights", {"type": "number", "minimum": 1, "maximum": MOST_HIGHLIGHTS, "default": 2},
                "How many times as bright small clipped lights were."),
         _query("blades", {"type": "integer", "minimum": 0, "maximum": 12, "default": 0},

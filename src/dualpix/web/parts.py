@@ -28,7 +28,7 @@ OPTICS = {
 }
 """What a request calls the optics, as the command line's options do, and `Optics.of`."""
 LONGEST = 50  # letters
-FOCUS = ("aperture", "focus", "focus_at", "highlights", "blades")
+FOCUS = ("aperture", "focus", "focus_at", "rho", "highlights", "blades")
 
 
 def file_of(query: Mapping[str, str]) -> tuple[str, int, float]:
@@ -150,6 +150,7 @@ def _refocus(given: Mapping[str, str]) -> Refocus:
         focus_px=_number("focus", given.get("focus", "0")),
         focus_at=None if point is None else parse_point(point),
         aperture=_number("aperture", given.get("aperture", "1")),
+        rho=_number("rho", given["rho"]) if "rho" in given else None,
         highlights=_number("highlights", given.get("highlights", "2")),
         blades=int(_number("blades", blades)) if blades.isdecimal() else -1,
     )

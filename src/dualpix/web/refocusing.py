@@ -1,6 +1,6 @@
 """A result focused anew: its disparity is kept beside it, and other pictures are made by both, without the network."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -93,7 +93,8 @@ def refocused(folder: Path, picture: Tensor, focus: Focus, longest_px: int | Non
         made = scene.seen_small(asked, longest_px)
     else:
         free = f"{(PROCESS_BYTES + free_bytes(torch.device('cpu'))) / 1e9:.2f}GB"  # this process is there already
-        check_memory(*known.size, free if known.memory is None else known.memory)
+        scene = replace(scene, memory=free if known.memory is None else known.memory)
+        check_memory(*known.size, scene.memory)
         made = scene.seen(asked)
     return restore_orientation(made, {"quarter_turns": known.quarter_turns})
 

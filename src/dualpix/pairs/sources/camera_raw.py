@@ -3,6 +3,7 @@
 They are read and developed by LibRaw through rawpy, both halves with the same settings.
 """
 
+import struct
 from collections.abc import Sequence
 from contextlib import closing
 from functools import partial
@@ -19,6 +20,7 @@ from dualpix.io import exif as blocks
 from dualpix.io.curve import encode_srgb
 from dualpix.io.metadata import Metadata
 from dualpix.io.opening import start_of
+from dualpix.pairs.sources.canon_exif import read_cr3_exif
 from dualpix.pairs.sources.canon_frames import read_canon_frames
 from dualpix.pairs.sources.dng_levels import Levels, read_levels
 from dualpix.pairs.sources.dng_strips import check_strips
@@ -262,13 +264,16 @@ def _are_gains(gains: Sequence[float]) -> bool:
 
 
 def _exif(path: Path) -> bytes | None:
-    """The main directory of a CR2 or DNG as an EXIF block; None where it is damaged, and for CR3, which has none."""
+    """What the file states about the photograph, as an EXIF block; None where it is damaged."""
     try:
         with path.open("rb") as file:
-            gathered = blocks.gather(blocks.open_block(file), blocks.STORAGE | FILTERS)
+            if start_of(path)[4:8] == b"ftyp":
+                gathered = read_cr3_exif(file) or b""
+            else:
+                gathered = blocks.gather(blocks.open_block(file), blocks.STORAGE | FILTERS)
             block = blocks.open_block(BytesIO(gathered))
             blocks.read_directory(block, block.first)
-    except (OSError, ValueError):
+    except (OSError, ValueError, struct.error):
         return None
     return gathered
 

@@ -80,21 +80,28 @@ def read_canon_frames(path: Path) -> CanonFrames:
 
 def _of_boxes(file: BinaryIO) -> CanonFrames:
     moov, pictures, preview_is_hdr = _moov(file), 1, False
-    version, notes = b"", CanonFrames()
+    own = _own_boxes(moov)
     for kind, body in _inside(moov):
-        if kind == b"uuid" and body.startswith(CANON):
-            own = dict(_inside(body[len(CANON) :]))
-            version = own.get(b"CNCV", b"")
-            notes = _of_notes(*_notes_alone(own.get(b"CMT3", b"")))
-        elif kind == b"trak":
+        if kind == b"trak":
             count, is_hdr = _track(body)
             pictures, preview_is_hdr = max(pictures, count), preview_is_hdr or is_hdr
+    notes = _of_notes(*_notes_alone(own.get(b"CMT3", b"")))
     return CanonFrames(
         pictures=pictures,
         dual_pixel=notes.dual_pixel,
         hdr_pq=notes.hdr_pq or preview_is_hdr,
-        movie=version.startswith(MOVIE),
+        movie=own.get(b"CNCV", b"").startswith(MOVIE),
     )
+
+
+def canon_boxes(file: BinaryIO) -> dict[bytes, bytes]:
+    """The boxes of Canon's own in a CR3, by their names. Raises ValueError or struct.error if it is damaged."""
+    return _own_boxes(_moov(file))
+
+
+def _own_boxes(moov: bytes) -> dict[bytes, bytes]:
+    bodies = [body for kind, body in _inside(moov) if kind == b"uuid" and body.startswith(CANON)]
+    return dict(_inside(bodies[-1][len(CANON) :])) if bodies else {}
 
 
 def _moov(file: BinaryIO) -> bytes:

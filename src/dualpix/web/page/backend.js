@@ -37,7 +37,7 @@
 // A wish is a plain object with any of:
 //   format "png" | "tif" | "jpg", depth 8 | 16, strength 0..1, keep (as `--keep-blur`), aperture, focus (disparity in
 //   pixels), focus_at ("column,row" in the file), mask (the number of the user's own); and optics, as texts:
-//   focus_distance, f_number, focal_length, sensor_width, rho
+//   focus_distance, f_number, focal_length, sensor_width or pixel_pitch, rho, rho_fall
 //
 // A Job is a plain object, a new one for each state:
 //   id          letters, digits, - and _

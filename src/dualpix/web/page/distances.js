@@ -23,6 +23,19 @@ export function distanceName(metres) {
   return metres < 1 ? `${Math.round(100 * metres)} cm` : `${metres.toPrecision(3)} m`;
 }
 
+// What a file that `dualpix calibrate -o` wrote says of rho, as texts for the fields: the rules of the command line.
+export function rhoIn(csv) {
+  const [heads, ...rows] = csv.trim().split(/\r?\n/).map((line) => line.split(","));
+  const [pair, quantity, value] = ["pair", "quantity", "value"].map((name) => heads.indexOf(name));
+  const found = new Map(rows.filter((row) => row[pair] === "all").map((row) => [row[quantity], Number(row[value])]));
+  const middle = found.get("rho at the middle"), fall = found.get("rho's share lost at the sides");
+  const even = found.get("rho") ?? found.get("rho from views alone");
+  const known = middle ?? even;
+  if (!Number.isFinite(known)) return null;
+  if (middle === undefined) return { rho: `${known}`, rhofall: "0" };
+  return { rho: `${known}`, rhofall: Number.isFinite(fall) ? `${Math.min(Math.max(fall, 0), 0.99)}` : "" };
+}
+
 export class Distances {
   #map = null;
 
@@ -33,6 +46,7 @@ export class Distances {
       event.preventDefault();
       this.measure();
     });
+    part("rhofile").addEventListener("change", () => this.#takeRho(part("rhofile")));
     for (const kind of ["pointermove", "pointerdown"]) part("stage").addEventListener(kind, (event) => this.read(event));
     part("stage").addEventListener("pointerleave", (event) => {
       if (event.pointerType === "mouse") part("reading").hidden = true;
@@ -49,6 +63,7 @@ export class Distances {
       part(id).placeholder = known == null ? "not in the files" : `${Number.isFinite(known) ? Number(known.toPrecision(4)) : known}`;
       part(id).value = "";
     }
+    part("pixelpitch").value = "";
   }
 
   // What was said of the optics, as a wish; what was left out is looked for in the files.
@@ -85,6 +100,16 @@ export class Distances {
     const { width, height, metres } = this.#map;
     const column = Math.floor(place[0] * width), row = Math.floor(place[1] * height);
     part("reading").textContent = distanceName(metres[row * width + column]);
+  }
+
+  async #takeRho(input) {
+    const file = input.files[0];
+    if (!file) return;
+    hush();
+    const found = rhoIn(await file.text());
+    input.value = "";
+    if (!found) return complain(`${file.name} holds no rho; give a number, or the file that dualpix calibrate -o wrote.`);
+    for (const [id, text] of Object.entries(found)) part(id).value = text;
   }
 
   #tell(map, words, remarks = "") {
