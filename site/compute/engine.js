@@ -10,6 +10,8 @@ const ENGINES = {
   webgpu: { script: "ort.webgpu.min.mjs", binary: "ort-wasm-simd-threaded.asyncify" },
   wasm: { script: "ort.wasm.min.mjs", binary: "ort-wasm-simd-threaded" },
 };
+// Strips come in a few sizes, so that little is gained by keeping memory for later, and much memory lost.
+const SETTINGS = { logSeverityLevel: 3, enableCpuMemArena: false, enableMemPattern: false };
 // A function of one instruction of 128 bits, which is valid only where the browser has those.
 const SIMD = [
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
@@ -20,12 +22,11 @@ export async function startNetwork({ engine, threads }) {
   requireSimd();
   const base = new URL("../network/", import.meta.url);
   const manifest = await (await get(new URL("network.json", base))).json();
-  const content = await fetched(new URL(manifest.file, base));
-  await check(content, manifest);
+  const parts = await Promise.all([...manifest.stages, manifest.find].map((part) => loaded(part, base)));
   const notes = [];
   for (const kind of engine ? [engine] : await kinds()) {
     try {
-      const network = await start(kind, threads ?? MOST_THREADS, content, manifest);
+      const network = await start(kind, threads ?? MOST_THREADS, parts, manifest);
       const off = await network.error();
       if (off < MOST_OFF) return Object.assign(network, { notes });
       notes.push(`${network.told} computes wrongly in this browser (off by ${off.toFixed(3)}), so it was not used.`);
@@ -52,7 +53,7 @@ function requireSimd() {
   }
 }
 
-async function start(kind, most, content, manifest) {
+async function start(kind, most, parts, manifest) {
   const { script, binary } = ENGINES[kind];
   const engines = new URL("../engine/", import.meta.url);
   const ort = await import(new URL(script, engines));
@@ -61,9 +62,12 @@ async function start(kind, most, content, manifest) {
   ort.env.wasm.wasmPaths = { mjs: new URL(`${binary}.mjs`, engines).href };
   ort.env.wasm.wasmBinary = await fetched(new URL(`${binary}.wasm.gz`, engines));
   ort.env.logLevel = "error"; // not which small operations stay on the processor
-  const session = await ort.InferenceSession.create(content, { executionProviders: [kind], logSeverityLevel: 3 });
+  const sessions = {};
+  for (const { file, content } of parts) {
+    sessions[file] = await ort.InferenceSession.create(content, { ...SETTINGS, executionProviders: [kind] });
+  }
   const words = threads > 1 ? `WebAssembly with ${threads} threads` : "WebAssembly with one thread";
-  return new Network(session, ort.Tensor, manifest, kind === "webgpu" ? "WebGPU" : words);
+  return new Network(sessions, ort.Tensor, manifest, kind === "webgpu" ? "WebGPU" : words);
 }
 
 async function get(address) {
@@ -89,10 +93,12 @@ async function fetched(address) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-async function check(content, { bytes, sha256 }) {
+async function loaded({ file, bytes, sha256 }, base) {
+  const content = await fetched(new URL(`${file}.gz`, base));
   const digest = self.crypto?.subtle && (await crypto.subtle.digest("SHA-256", content));
   const found = digest && [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   if (content.length !== bytes || (found && found !== sha256)) {
     throw new ComputeError("The network was damaged on its way here; load the page again.");
   }
+  return { file, content };
 }

@@ -61,10 +61,22 @@ class Finder(nn.Module):
     def forward(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
         """Return disparity and confidence; `width` is the number of valid columns, if the rest is padding."""
         attention = self.network.log_attention(left, right, REACH_PX, width)  # type: ignore[operator]
-        step_px = left.shape[-1] // attention.shape[-1]
-        found, confidence = estimate_disparity(*symmetrise_attention(*attention.chunk(2)), step_px)  # B 1 H/2 W/2 each
-        guide = torch.einsum("c,bchw->bhw", torch.tensor(LUMINANCE).to(left), (left + right) / 2)[:, None]
-        return spread_out(found, confidence * _texture(guide, step_px), guide)
+        return disparity_of(*attention.chunk(2), left, right, left.shape[-1] // attention.shape[-1])
+
+
+def disparity_of(forth: Tensor, back: Tensor, left: Tensor, right: Tensor, step_px: int) -> Tensor:
+    """Return disparity in pixels and confidence, B 2 H W.
+
+    Args:
+        forth: Logarithms of the attention from left to right, B K H/step_px W/step_px.
+        back: The same from right to left.
+        left: The left view, B 3 H W.
+        right: The right view.
+        step_px: Pixels from one column of the attention to the next.
+    """
+    found, confidence = estimate_disparity(*symmetrise_attention(forth, back), step_px)  # B 1 H/2 W/2 each
+    guide = torch.einsum("c,bchw->bhw", torch.tensor(LUMINANCE).to(left), (left + right) / 2)[:, None]
+    return spread_out(found, confidence * _texture(guide, step_px), guide)
 
 
 def finder_for(network: Network) -> Finder:
@@ -90,13 +102,13 @@ def symmetrise_attention(forth: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:
     """
     reach = forth.shape[1] // 2
     back = back.flip(1)
-    moved_forth, moved_back = torch.empty_like(forth), torch.empty_like(back)
+    moved_forth, moved_back = [], []
     for place, offset in enumerate(range(-reach, reach + 1)):
         # An odd offset has its middle between two columns, whose pairs of pixels lie one column apart.
         near, far = offset // 2, -(-offset // 2)
-        moved_forth[:, place] = (_ahead(forth[:, place], -near) + _ahead(forth[:, place], -far)) / 2
-        moved_back[:, place] = (_ahead(back[:, place], near) + _ahead(back[:, place], far)) / 2
-    return moved_forth, moved_back
+        moved_forth.append((_ahead(forth[:, place], -near) + _ahead(forth[:, place], -far)) / 2)
+        moved_back.append((_ahead(back[:, place], near) + _ahead(back[:, place], far)) / 2)
+    return torch.stack(moved_forth, 1), torch.stack(moved_back, 1)
 
 
 def _ahead(plane: Tensor, steps: int) -> Tensor:
