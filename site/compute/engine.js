@@ -28,7 +28,7 @@ export async function startNetwork({ engine, threads }) {
     try {
       const network = await start(kind, threads ?? MOST_THREADS, parts, manifest);
       const off = await network.error();
-      if (off < MOST_OFF) return Object.assign(network, { notes });
+      if (off < MOST_OFF) return Object.assign(network, { notes, addresses: addressesOf(kind, manifest, base) });
       notes.push(`${network.told} computes wrongly in this browser (off by ${off.toFixed(3)}), so it was not used.`);
     } catch (error) {
       notes.push(`${kind === "webgpu" ? "WebGPU" : "WebAssembly"} could not be started (${error.message ?? error}).`);
@@ -38,6 +38,14 @@ export async function startNetwork({ engine, threads }) {
     `Nothing in this browser can compute the picture: ${notes.join(" ")} Use a current browser, or dualpix on` +
       " the command line.",
   );
+}
+
+// Of all that a later visit needs besides the page's own scripts.
+function addressesOf(kind, { stages, find }, base) {
+  const parts = [...stages, find].map(({ file }) => new URL(`${file}.gz`, base));
+  const { script, binary } = ENGINES[kind];
+  const engine = [script, `${binary}.mjs`, `${binary}.wasm.gz`].map((name) => new URL(`../engine/${name}`, import.meta.url));
+  return [new URL("../index.html", base), ...parts, ...engine].map(({ href }) => href);
 }
 
 async function kinds() {

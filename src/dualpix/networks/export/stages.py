@@ -141,6 +141,11 @@ def stages_of(graph: Graph, network: nn.Module) -> tuple[Stage, ...]:
     return (
         Stage("see", parts(_See), views, seen, 2 * (1 + d[0]), 4),
         Stage("match", parts(_Match), {key: seen[key] for key in ("quarter", "half_lent")}, matched, 4 * d[1], 8),
-        Stage("think", parts(_Think), {"eighth": matched["eighth"]}, deep, 8 * (d[2] + d[4]) + 16 * (d[3] + 1), 16),
-        Stage("draw", parts(_Draw), deep | kept | views, {"sharp": VIEW}, 4 * d[5] + 2 * (d[6] + 1), 8),
+        Stage("think", parts(_Think), {"eighth": matched["eighth"]}, deep, _up(8 * d[4], 16) + 16 * d[3] + 8 * d[2], 16),
+        Stage("draw", parts(_Draw), deep | kept | views, {"sharp": VIEW}, 4 * d[5] + _up(2 * (d[6] + 1), 4), 8),
     )
+
+
+def _up(rows_px: int, step_px: int) -> int:
+    """Rounded up to whole rows of coarser features, which the rows of finer ones lie in."""
+    return -(-rows_px // step_px) * step_px
