@@ -64,7 +64,7 @@ def test_bands_are_those_of_the_package() -> None:
 @needs_node
 @pytest.mark.parametrize(("by", "ratio"), [(6, 3), (3, 3), (2, 2), (1, 2)])
 def test_scales_are_chosen_and_joined_as_the_package_does(tmp_path: Path, by: int, ratio: int) -> None:
-    """`by`: how many times smaller the disparity is than the finer scale; `ratio`: how many times the coarser result."""
+    """`by`: how many times smaller than the finer scale the disparity is; `ratio`: the same of the coarser result."""
     height, width = 53, 71
     made = torch.Generator().manual_seed(0)
     left, right, fine = torch.rand(3, 3, height, width, generator=made)
@@ -72,7 +72,12 @@ def test_scales_are_chosen_and_joined_as_the_package_does(tmp_path: Path, by: in
     found[0] = 20 * found[0] - 10
     correction = torch.randn(3, -(-height // ratio), -(-width // ratio), generator=made) / 10
     times, noise = 1.5, 0.004
-    pairs = [(apart, blocks, *size) for apart in (3, 9, 25, 60, 90) for blocks in (11, 40) for size in ((300, 900), (9000, 6000))]
+    pairs = [
+        (apart, blocks, *size)
+        for apart in (3, 9, 25, 60, 90)
+        for blocks in (11, 40)
+        for size in ((300, 900), (9000, 6000))
+    ]
     case = {"left": left, "right": right, "fine": fine, "found": found, "correction": correction}
     asked = {name: value.flatten().tolist() for name, value in case.items()}
     asked |= {"shape": list(left.shape), "found_shape": list(found.shape), "correction_shape": list(correction.shape)}

@@ -1,4 +1,4 @@
-"""The built page where something is missing: room, memory, instructions, the tab itself; and as an app: `make site-test`."""
+"""The built page where room, memory or instructions are missing, or its tab; and as an app: `make site-test`."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""The shipped network in stages, as the page that computes in a browser loads it: files for each, and what it must know.
+"""The shipped network in stages, as the page that computes in a browser loads it: a file for each, and facts.
 
 `networks.export.stages` says what the stages are. One more part finds the disparity by which several scales are joined.
 What is written is run stage by stage and compared with the network before it is left there.
@@ -31,8 +31,8 @@ from dualpix.weights import checkpoint
 from dualpix.weights.exported import package
 
 SAMPLE_ROWS, SAMPLE_COLUMNS = 80, 336
-"""Of the picture that is traced. At a quarter of its size a row is of several blocks of the correlation, for all numbers of
-which the graph is made then.
+"""Of the picture that is traced. At a quarter of its size a row is of several blocks of the correlation; one of a single
+block would give graphs for such rows alone.
 """
 
 CHECKED = ((96, 560), (16, 48))
@@ -201,6 +201,8 @@ def _bytes_per_px(stage: Stage) -> int:
             for one in stage.inputs.values()
         ]
         with torch.no_grad():
-            module.to("meta")(*given, *([torch.tensor([PROBE_COLUMNS], device="meta")] if WIDTH in _arguments(stage) else []))
+            module.to("meta")(
+                *given, *([torch.tensor([PROBE_COLUMNS], device="meta")] if WIDTH in _arguments(stage) else [])
+            )
 
     return round(measure_cost(run, PROBE_ROWS, 0, 1, WORKSPACE_FACTOR).row_bytes / PROBE_COLUMNS)

@@ -1,12 +1,12 @@
-"""MCCNet-fast in stages, for engines with little memory: each a graph of its own, from rows of features to rows of features.
+"""MCCNet-fast in stages, for engines with little memory: each a graph of its own, from rows of features to others.
 
 Rows around a strip that a stage depends on are few where features are fine, and many only where they are coarse and
 small. So one stage after another, each in strips, gives the whole picture with far fewer rows computed twice, and in a
 fraction of the memory, than the whole network does in bands. What `networks.mccnet_fast.streaming` does inside PyTorch.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -51,7 +51,7 @@ VIEW = Features(1, 3, 1)
 
 
 class _See(nn.Module):
-    """Both views -> what is skipped at half size, what that lends to a quarter, and both views' features at a quarter."""
+    """Both views -> what is skipped at half size, what it lends to a quarter, and both views' features at a quarter."""
 
     def __init__(self, network: MCCNetFast) -> None:
         super().__init__()
@@ -129,8 +129,7 @@ def stages_of(graph: Graph, network: nn.Module) -> tuple[Stage, ...]:
         raise CheckpointError(
             f"Only mccnet-fast can be exported in stages, not {type(network).__name__}; export it as a whole."
         )
-    parts: Callable[[type[nn.Module]], nn.Module] = lambda made: made(graph.network).eval()  # noqa: E731
-    d = network.depths
+    d, rewritten = network.depths, cast(MCCNetFast, graph.network)
     half, quarter, eighth = network.stem.out_channels, network.to_quarter.out_channels, network.to_eighth.out_channels
     skip_half, skip_quarter = Features(1, half, 2), Features(1, quarter, 4)
     views = {"left": VIEW, "right": VIEW}
@@ -138,12 +137,17 @@ def stages_of(graph: Graph, network: nn.Module) -> tuple[Stage, ...]:
     matched = {"skip_quarter": skip_quarter, "quarter_lent": Features(1, half, 4), "eighth": Features(1, eighth, 8)}
     deep = {"deep": Features(1, eighth, 8)}
     kept = {"skip_quarter": skip_quarter, "quarter_lent": matched["quarter_lent"], "skip_half": skip_half}
-    return (
-        Stage("see", parts(_See), views, seen, 2 * (1 + d[0]), 4),
-        Stage("match", parts(_Match), {key: seen[key] for key in ("quarter", "half_lent")}, matched, 4 * d[1], 8),
-        Stage("think", parts(_Think), {"eighth": matched["eighth"]}, deep, _up(8 * d[4], 16) + 16 * d[3] + 8 * d[2], 16),
-        Stage("draw", parts(_Draw), deep | kept | views, {"sharp": VIEW}, 4 * d[5] + _up(2 * (d[6] + 1), 4), 8),
+    far_px, near_px = _up(8 * d[4], 16) + 16 * d[3] + 8 * d[2], 4 * d[5] + _up(2 * (d[6] + 1), 4)
+    given = {"quarter": seen["quarter"], "half_lent": seen["half_lent"]}
+    stages = (
+        Stage("see", _See(rewritten), views, seen, 2 * (1 + d[0]), 4),
+        Stage("match", _Match(rewritten), given, matched, 4 * d[1], 8),
+        Stage("think", _Think(rewritten), {"eighth": matched["eighth"]}, deep, far_px, 16),
+        Stage("draw", _Draw(rewritten), deep | kept | views, {"sharp": VIEW}, near_px, 8),
     )
+    for stage in stages:
+        stage.module.eval()
+    return stages
 
 
 def _up(rows_px: int, step_px: int) -> int:
