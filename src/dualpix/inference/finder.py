@@ -61,7 +61,8 @@ class Finder(nn.Module):
     def forward(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
         """Return disparity and confidence; `width` is the number of valid columns, if the rest is padding."""
         attention = self.network.log_attention(left, right, REACH_PX, width)  # type: ignore[operator]
-        return disparity_of(*attention.chunk(2), left, right, left.shape[-1] // attention.shape[-1])
+        forth, back = attention.chunk(2)
+        return disparity_of(forth, back, left, right, left.shape[-1] // attention.shape[-1])
 
 
 def disparity_of(forth: Tensor, back: Tensor, left: Tensor, right: Tensor, step_px: int) -> Tensor:

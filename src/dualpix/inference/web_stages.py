@@ -31,7 +31,7 @@ from dualpix.weights import checkpoint
 from dualpix.weights.exported import package
 
 SAMPLE_ROWS, SAMPLE_COLUMNS = 80, 336
-"""Of the picture that is traced. At a quarter of its size a row is of several blocks of the correlation; one of a single
+"""Of the picture that is traced. At a quarter of its size rows are of several blocks of the correlation; those of one
 block would give graphs for such rows alone.
 """
 
@@ -96,7 +96,7 @@ def export_stages(folder: str | Path) -> Path:
         PictureError: The folder cannot be made.
     """
     opened = checkpoint.load(checkpoint.DEFAULT_WEIGHTS)
-    network = cast(nn.Module, opened.network)
+    network = opened.network
     graph = graph_of(network)
     stages = stages_of(graph, network)
     reach_px = Finder(cast(Network, network)).spec.receptive_radius_px
