@@ -1,7 +1,7 @@
 // Starts onnxruntime-web with the network: on the GPU where the browser has WebGPU, else in WebAssembly, with threads
 // where the page is isolated. Whatever starts is compared with what the network gave where it was exported.
 
-import { ComputeError } from "./errors.js";
+import { ComputeError, isOutOfMemory } from "./errors.js";
 import { Network } from "./network.js";
 
 const MOST_THREADS = 8,
@@ -23,7 +23,8 @@ export async function startNetwork({ engine, threads }) {
   const base = new URL("../network/", import.meta.url);
   const manifest = await (await get(new URL("network.json", base))).json();
   const parts = await Promise.all([...manifest.stages, manifest.find].map((part) => loaded(part, base)));
-  const notes = [];
+  const notes = [],
+    failures = [];
   for (const kind of engine ? [engine] : await kinds()) {
     try {
       const network = await start(kind, threads ?? MOST_THREADS, parts, manifest);
@@ -31,8 +32,12 @@ export async function startNetwork({ engine, threads }) {
       if (off < MOST_OFF) return Object.assign(network, { notes, addresses: addressesOf(kind, manifest, base) });
       notes.push(`${network.told} computes wrongly in this browser (off by ${off.toFixed(3)}), so it was not used.`);
     } catch (error) {
+      failures.push(error);
       notes.push(`${kind === "webgpu" ? "WebGPU" : "WebAssembly"} could not be started (${error.message ?? error}).`);
     }
+  }
+  if (failures.length === notes.length && failures.every(isOutOfMemory)) {
+    throw new ComputeError("The memory of this tab does not suffice to start computing; close other tabs, and try again.");
   }
   throw new ComputeError(
     `Nothing in this browser can compute the picture: ${notes.join(" ")} Use a current browser, or dualpix on` +
