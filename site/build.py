@@ -14,7 +14,8 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from dualpix.inference.export import export
+from dualpix.inference.finder import Finder
+from dualpix.inference.web_stages import export_stages
 from dualpix.networks.export import Graph
 from dualpix.web.assets import page_files
 from dualpix.weights import checkpoint
@@ -128,15 +129,17 @@ def copy_engines() -> None:
 
 
 def copy_network() -> None:
-    """The shipped weights, exported again only if they or the exporter changed."""
-    network = EXPORTED / "network.onnx"
+    """The shipped weights in stages, exported again only if they or the exporter changed."""
+    told = EXPORTED / "network.json"
     weights = checkpoint.load(checkpoint.DEFAULT_WEIGHTS).path
-    sources = [weights, *Path(sys.modules[Graph.__module__].__file__ or "").parent.glob("*.py")]
-    if not network.is_file() or network.stat().st_mtime < max(file.stat().st_mtime for file in sources):
-        export(to="web", output=network, overwrite=True)
-    manifest = json.loads(network.with_suffix(".json").read_text())
-    write("network/network.json", json.dumps(manifest | {"file": "network.onnx.gz"}).encode())
-    write("network/network.onnx.gz", packed(network.read_bytes()))
+    exporters = [Path(sys.modules[one.__module__].__file__ or "") for one in (export_stages, Finder)]
+    sources = [weights, *exporters, *Path(sys.modules[Graph.__module__].__file__ or "").parent.glob("*.py")]
+    if not told.is_file() or told.stat().st_mtime < max(file.stat().st_mtime for file in sources):
+        export_stages(EXPORTED)
+    manifest = json.loads(told.read_text())
+    write("network/network.json", told.read_bytes())
+    for part in (*manifest["stages"], manifest["find"]):
+        write(f"network/{part['file']}.gz", packed((EXPORTED / part["file"]).read_bytes()))
 
 
 def packed(content: bytes) -> bytes:

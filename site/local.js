@@ -247,7 +247,7 @@ class Local {
         version: mine.version + 1,
         notes: [...new Set([...mine.notes, ...notes])],
       });
-    });
+    }, true);
     mine.seconds = (performance.now() - mine.since) / 1000;
     mine.since = null;
   }
@@ -275,10 +275,12 @@ class Local {
     if (["running", "checking"].includes(mine.state)) this.#worked.restart();
   }
 
-  async #attempt(mine, act) {
+  // `isKept`: whatever is told, the pictures stay where they are.
+  async #attempt(mine, act, isKept = false) {
     try {
       await act();
     } catch (error) {
+      if (isKept && error instanceof Problem) error.mayPass = true;
       if (error.isStopped) mine.state = "ready";
       else Object.assign(mine, { state: "failed", problem: error });
     }

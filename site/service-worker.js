@@ -14,8 +14,15 @@ const coming = new Map(); // what is being fetched, so that nothing is fetched t
 
 self.addEventListener("install", (event) => {
   const asked = FILES.map((file) => new Request(file, { cache: "reload" }));
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(asked)));
+  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(asked)).catch(withoutRoom));
 });
+
+// The page works without room for it, too, with a network; `keeping.js` sees it, and says so. An older version that is kept
+// is worth more.
+function withoutRoom(error) {
+  if (error.name !== "QuotaExceededError" || self.registration.active) throw error;
+  console.warn(`The page is not kept: ${error.message}`);
+}
 
 self.addEventListener("activate", (event) => {
   event.waitUntil(Promise.all([forgetOthers(), self.clients.claim()]));

@@ -4,6 +4,7 @@
 import { startNetwork } from "./compute/engine.js";
 import { isOutOfMemory, sentenceOf } from "./compute/errors.js";
 import { Job } from "./compute/job.js";
+import { unkept } from "./compute/keeping.js";
 import { LIMITS } from "./compute/network.js";
 
 let network = null; // a promise
@@ -36,7 +37,9 @@ const CALLS = {
   async deblur({ options, share }, tell) {
     const limits = options.memory ? [options.memory] : LIMITS[options.isPhone ? "phone" : "desktop"];
     const network = await networkOf(options);
-    return job.deblur(network, limits.map((limit) => share * limit), async (bands_done, bands) => tell({ bands_done, bands }));
+    const tellBands = async (bands_done, bands) => tell({ bands_done, bands });
+    const done = await job.deblur(network, limits.map((limit) => share * limit), tellBands);
+    return { ...done, notes: [...done.notes, ...(await unkept(network.addresses))] };
   },
   async picture({ name }) {
     return job.picture(name);

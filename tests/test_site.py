@@ -7,10 +7,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import torch
 
 from dualpix.errors import MachineError
-from dualpix.inference import planning
-from site_pairs import CHANGES, assert_same, bundled, found_by_package, found_by_page
+from dualpix.inference import planning, scales
+from dualpix.pairs.matching import Matches
+from site_pairs import CHANGES, assert_near, assert_same, bundled, found_by_package, found_by_page
 
 ROOT = Path(__file__).parents[1]
 SITE = ROOT / "site"
@@ -57,6 +59,43 @@ def test_bands_are_those_of_the_package() -> None:
             assert theirs is None
             continue
         assert theirs == [[list(band), list(planning.around(band, height, multiple, reach))] for band in bands]
+
+
+@needs_node
+@pytest.mark.parametrize(("by", "ratio"), [(6, 3), (3, 3), (2, 2), (1, 2)])
+def test_scales_are_chosen_and_joined_as_the_package_does(tmp_path: Path, by: int, ratio: int) -> None:
+    """`by`: how many times smaller than the finer scale the disparity is; `ratio`: the same of the coarser result."""
+    height, width = 53, 71
+    made = torch.Generator().manual_seed(0)
+    left, right, fine = torch.rand(3, 3, height, width, generator=made)
+    found = torch.rand(2, -(-height // by), -(-width // by), generator=made)
+    found[0] = 20 * found[0] - 10
+    correction = torch.randn(3, -(-height // ratio), -(-width // ratio), generator=made) / 10
+    times, noise = 1.5, 0.004
+    pairs = [
+        (apart, blocks, *size)
+        for apart in (3, 9, 25, 60, 90)
+        for blocks in (11, 40)
+        for size in ((300, 900), (9000, 6000))
+    ]
+    case = {"left": left, "right": right, "fine": fine, "found": found, "correction": correction}
+    asked = {name: value.flatten().tolist() for name, value in case.items()}
+    asked |= {"shape": list(left.shape), "found_shape": list(found.shape), "correction_shape": list(correction.shape)}
+    asked |= {"by": by, "ratio": ratio, "times": times, "noise": noise, "pairs": pairs}
+    (tmp_path / "case.json").write_text(json.dumps(asked))
+    call = [str(NODE), str(SITE / "tests" / "joined.mjs"), str(tmp_path / "case.json")]
+    theirs = json.loads(subprocess.run(call, capture_output=True, text=True, check=True, timeout=60).stdout)
+    finer = scales.share_of_finer(found[:1] * times, found[1:])
+    views = scales.share_of_views(found[:1] * times, found[1:], noise)
+    joined = scales.join(fine.clone(), (left, right), correction, ratio, finer, by, views)
+    ours = {"small": scales.reduce(left, ratio), "finer": finer, "views": views, "joined": joined}
+    for name, value in ours.items():
+        assert_near(theirs[name], value.flatten().tolist(), 2e-6)
+    for (apart, blocks, *size), steps in zip(pairs, theirs["steps"], strict=True):
+        nothing = torch.zeros(0)
+        across = torch.full((blocks,), float(apart))
+        matches = Matches(across, across * 0, nothing, nothing, nothing, blocks, blocks, 1)
+        assert tuple(steps) == scales.choose(matches, (size[1], size[0]))
 
 
 def test_packages_are_pinned_and_told_on_the_page() -> None:

@@ -7,14 +7,15 @@ const SHIFT = 0,
   SQUARES = 8,
   SUMS = 10; // places among the sums of a block
 
-// Of pictures in [0, 1]: what changed in each block, and what was there to be changed, as planes of `width` x `height`.
-export function compare(picture, mean) {
+// Of a picture in [0, 1] beside its views: what changed in each block of `side` pixels, and what was there to be changed,
+// as planes of `width` x `height`.
+export function compare(picture, views, side = BLOCK_PX) {
   const { width, height } = picture,
-    w = Math.ceil(width / BLOCK_PX),
-    h = Math.ceil(height / BLOCK_PX);
-  const sums = sumsOf(picture, mean, w, h);
+    w = Math.ceil(width / side),
+    h = Math.ceil(height / side);
+  const sums = sumsOf(picture, views, w, h, side);
   const means = (kind) =>
-    Float32Array.from({ length: w * h }, (_, i) => sums[SUMS * i + kind] / pixelsOf(i, w, width, height));
+    Float32Array.from({ length: w * h }, (_, i) => sums[SUMS * i + kind] / pixelsOf(i, w, width, height, side));
   const three = (kind) => [0, 1, 2].map((channel) => means(kind + channel));
   const level = three(LEVEL),
     squares = [means(SQUARES), means(SQUARES + 1)];
@@ -25,16 +26,17 @@ export function compare(picture, mean) {
   return { width: w, height: h, shift: three(SHIFT), level, change: [means(CHANGE), means(CHANGE + 1)], texture };
 }
 
-function sumsOf({ width, height, data }, mean, w, h) {
+function sumsOf({ width, height, data }, views, w, h, side) {
   const size = width * height,
-    sums = new Float64Array(SUMS * w * h);
+    sums = new Float64Array(SUMS * w * h),
+    [left, right] = [views.left.data, views.right.data];
   for (let y = 0, i = 0; y < height; y++) {
-    const row = SUMS * w * Math.floor(y / BLOCK_PX);
+    const row = SUMS * w * Math.floor(y / side);
     for (let x = 0; x < width; x++, i++) {
-      const at = row + SUMS * Math.floor(x / BLOCK_PX);
-      const r = mean.data[i],
-        g = mean.data[size + i],
-        b = mean.data[2 * size + i];
+      const at = row + SUMS * Math.floor(x / side);
+      const r = (left[i] + right[i]) / 2,
+        g = (left[size + i] + right[size + i]) / 2,
+        b = (left[2 * size + i] + right[2 * size + i]) / 2;
       const dr = data[i] - r,
         dg = data[size + i] - g,
         db = data[2 * size + i] - b;
@@ -54,7 +56,7 @@ function sumsOf({ width, height, data }, mean, w, h) {
 }
 
 // How many pixels block `i` holds; the last of a row or column may hold fewer.
-export function pixelsOf(i, w, width, height) {
-  const rows = Math.min(BLOCK_PX, height - Math.floor(i / w) * BLOCK_PX);
-  return rows * Math.min(BLOCK_PX, width - (i % w) * BLOCK_PX);
+export function pixelsOf(i, w, width, height, side) {
+  const rows = Math.min(side, height - Math.floor(i / w) * side);
+  return rows * Math.min(side, width - (i % w) * side);
 }

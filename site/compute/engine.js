@@ -1,7 +1,7 @@
 // Starts onnxruntime-web with the network: on the GPU where the browser has WebGPU, else in WebAssembly, with threads
 // where the page is isolated. Whatever starts is compared with what the network gave where it was exported.
 
-import { ComputeError } from "./errors.js";
+import { ComputeError, isOutOfMemory } from "./errors.js";
 import { Network } from "./network.js";
 
 const MOST_THREADS = 8,
@@ -10,6 +10,8 @@ const ENGINES = {
   webgpu: { script: "ort.webgpu.min.mjs", binary: "ort-wasm-simd-threaded.asyncify" },
   wasm: { script: "ort.wasm.min.mjs", binary: "ort-wasm-simd-threaded" },
 };
+// Strips come in a few sizes, so that little is gained by keeping memory for later, and much memory lost.
+const SETTINGS = { logSeverityLevel: 3, enableCpuMemArena: false, enableMemPattern: false };
 // A function of one instruction of 128 bits, which is valid only where the browser has those.
 const SIMD = [
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
@@ -20,23 +22,35 @@ export async function startNetwork({ engine, threads }) {
   requireSimd();
   const base = new URL("../network/", import.meta.url);
   const manifest = await (await get(new URL("network.json", base))).json();
-  const content = await fetched(new URL(manifest.file, base));
-  await check(content, manifest);
-  const notes = [];
+  const parts = await Promise.all([...manifest.stages, manifest.find].map((part) => loaded(part, base)));
+  const notes = [],
+    failures = [];
   for (const kind of engine ? [engine] : await kinds()) {
     try {
-      const network = await start(kind, threads ?? MOST_THREADS, content, manifest);
+      const network = await start(kind, threads ?? MOST_THREADS, parts, manifest);
       const off = await network.error();
-      if (off < MOST_OFF) return Object.assign(network, { notes });
+      if (off < MOST_OFF) return Object.assign(network, { notes, addresses: addressesOf(kind, manifest, base) });
       notes.push(`${network.told} computes wrongly in this browser (off by ${off.toFixed(3)}), so it was not used.`);
     } catch (error) {
+      failures.push(error);
       notes.push(`${kind === "webgpu" ? "WebGPU" : "WebAssembly"} could not be started (${error.message ?? error}).`);
     }
+  }
+  if (failures.length === notes.length && failures.every(isOutOfMemory)) {
+    throw new ComputeError("The memory of this tab does not suffice to start computing; close other tabs, and try again.");
   }
   throw new ComputeError(
     `Nothing in this browser can compute the picture: ${notes.join(" ")} Use a current browser, or dualpix on` +
       " the command line.",
   );
+}
+
+// Of all that a later visit needs besides the page's own scripts.
+function addressesOf(kind, { stages, find }, base) {
+  const parts = [...stages, find].map(({ file }) => new URL(`${file}.gz`, base));
+  const { script, binary } = ENGINES[kind];
+  const engine = [script, `${binary}.mjs`, `${binary}.wasm.gz`].map((name) => new URL(`../engine/${name}`, import.meta.url));
+  return [new URL("../index.html", base), ...parts, ...engine].map(({ href }) => href);
 }
 
 async function kinds() {
@@ -52,7 +66,7 @@ function requireSimd() {
   }
 }
 
-async function start(kind, most, content, manifest) {
+async function start(kind, most, parts, manifest) {
   const { script, binary } = ENGINES[kind];
   const engines = new URL("../engine/", import.meta.url);
   const ort = await import(new URL(script, engines));
@@ -61,9 +75,12 @@ async function start(kind, most, content, manifest) {
   ort.env.wasm.wasmPaths = { mjs: new URL(`${binary}.mjs`, engines).href };
   ort.env.wasm.wasmBinary = await fetched(new URL(`${binary}.wasm.gz`, engines));
   ort.env.logLevel = "error"; // not which small operations stay on the processor
-  const session = await ort.InferenceSession.create(content, { executionProviders: [kind], logSeverityLevel: 3 });
+  const sessions = {};
+  for (const { file, content } of parts) {
+    sessions[file] = await ort.InferenceSession.create(content, { ...SETTINGS, executionProviders: [kind] });
+  }
   const words = threads > 1 ? `WebAssembly with ${threads} threads` : "WebAssembly with one thread";
-  return new Network(session, ort.Tensor, manifest, kind === "webgpu" ? "WebGPU" : words);
+  return new Network(sessions, ort.Tensor, manifest, kind === "webgpu" ? "WebGPU" : words);
 }
 
 async function get(address) {
@@ -89,10 +106,12 @@ async function fetched(address) {
   return new Uint8Array(await new Response(stream).arrayBuffer());
 }
 
-async function check(content, { bytes, sha256 }) {
+async function loaded({ file, bytes, sha256 }, base) {
+  const content = await fetched(new URL(`${file}.gz`, base));
   const digest = self.crypto?.subtle && (await crypto.subtle.digest("SHA-256", content));
   const found = digest && [...new Uint8Array(digest)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   if (content.length !== bytes || (found && found !== sha256)) {
     throw new ComputeError("The network was damaged on its way here; load the page again.");
   }
+  return { file, content };
 }

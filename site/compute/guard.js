@@ -18,20 +18,22 @@ const WIDE_BRIGHTNESS = [7 * LEVEL, 0.7, 0],
 const PATTERN = [6 * LEVEL, 6, 0],
   COLOURED_PATTERN = [4 * LEVEL, 0.2, 3];
 
-// Clips the result to [0, 1] and mixes the mean of the views in, in place; gives the comparison, the share of the
-// picture in which that was so, and notes. Throws where nothing in it is a number.
-export function watch(picture, mean) {
-  const lost = heal(picture, mean);
+// Clips the result to [0, 1] and mixes the mean of `views`, left and right, in, in place; gives the comparison, the share
+// of the picture in which that was so, and notes. `reduction`: at which the widest blur was undone. Throws where nothing
+// in it is a number.
+export function watch(picture, views, reduction = 1) {
+  const side = BLOCK_PX * reduction;
+  const lost = heal(picture, views, side);
   if (lost.every((share) => share === 1))
     throw new ComputeError("The network gives no numbers for this pair; try another browser.");
   for (let i = 0; i < picture.data.length; i++) picture.data[i] = clamp(picture.data[i], 0, 1);
-  const found = compare(picture, mean),
+  const found = compare(picture, views, side),
     { width, height } = found;
   const strange = shareOfViews(found);
   const healed = spread({ width, height, data: lost.map((share) => (share > 0 ? 1 : 0)) });
   const share = strange.map((value, i) => Math.max(value, healed[i]));
   if (share.some((value) => value > 0)) {
-    mix(picture, mean, { width, height, data: share });
+    mix(picture, views, { width, height, data: share }, side);
     found.shift = found.shift.map((plane) => plane.map((value, i) => value * (1 - share[i])));
     found.change = found.change.map((plane) => plane.map((value, i) => value * (1 - share[i]) ** 2));
   }
@@ -134,32 +136,34 @@ const boxMost = (grid, blocks) =>
 const spread = (grid) => boxMean({ ...grid, data: boxMost(grid, NEAR) }, NEAR);
 
 // The mean of the views where the result is no number; the share of each block where that was.
-function heal({ width, height, data }, mean) {
+function heal({ width, height, data }, views, side) {
   const size = width * height,
-    w = Math.ceil(width / BLOCK_PX),
-    lost = new Float32Array(w * Math.ceil(height / BLOCK_PX));
+    w = Math.ceil(width / side),
+    lost = new Float32Array(w * Math.ceil(height / side));
   for (let i = 0; i < size; i++) {
     if (Number.isFinite(data[i] + data[size + i] + data[2 * size + i])) continue;
-    for (const at of [i, size + i, 2 * size + i]) data[at] = mean.data[at];
-    lost[Math.floor(i / width / BLOCK_PX) * w + Math.floor((i % width) / BLOCK_PX)] += 1;
+    for (const at of [i, size + i, 2 * size + i]) data[at] = meanAt(views, at);
+    lost[Math.floor(i / width / side) * w + Math.floor((i % width) / side)] += 1;
   }
-  return lost.map((count, i) => count / pixelsOf(i, w, width, height));
+  return lost.map((count, i) => count / pixelsOf(i, w, width, height, side));
 }
 
-function mix({ width, height, data }, mean, share) {
+const meanAt = ({ left, right }, at) => (left.data[at] + right.data[at]) / 2;
+
+function mix({ width, height, data }, views, share, side) {
   const size = width * height,
-    weights = enlarged(share, width, height);
+    weights = enlarged(share, width, height, side);
   for (let i = 0; i < size; i++) {
     if (!weights[i]) continue;
-    for (const at of [i, size + i, 2 * size + i]) data[at] += weights[i] * (mean.data[at] - data[at]);
+    for (const at of [i, size + i, 2 * size + i]) data[at] += weights[i] * (meanAt(views, at) - data[at]);
   }
 }
 
 // A grid of blocks as a map of pixels, linear between the blocks' middles.
-function enlarged({ width: w, height: h, data }, width, height) {
+function enlarged({ width: w, height: h, data }, width, height, side) {
   const weights = new Float32Array(width * height);
   const between = (at, count) => {
-    const place = Math.max(0, (at + 0.5) / BLOCK_PX - 0.5),
+    const place = Math.max(0, (at + 0.5) / side - 0.5),
       low = Math.min(Math.floor(place), count - 1);
     return [low, Math.min(low + 1, count - 1), place - low];
   };

@@ -5,8 +5,10 @@ import { matchBrightness } from "./brightness.js";
 import { disparityPicture, scalePx } from "./drawing.js";
 import { watch } from "./guard.js";
 import { noiseOf } from "./matching.js";
-import { blank, meanView, pooled, turned } from "./picture.js";
-import { summarise, wideBlur } from "./summary.js";
+import { blank, meanView, packed, pooled, turned, unpacked } from "./picture.js";
+import { runScales } from "./pyramid.js";
+import { chooseScales } from "./scales.js";
+import { summarise } from "./summary.js";
 import { layAlongRows } from "./turning.js";
 
 const THUMB_PX = 720;
@@ -59,19 +61,19 @@ export class Job {
     this.inspect();
   }
 
-  // `tell(done, total)` is called between bands and may throw to stop.
+  // `tell(done, total)` is called between strips and may throw to stop.
   async deblur(network, limits, tell) {
-    const { left, right, note } = matchBrightness(this.laid.left, this.laid.right);
-    const { picture, bands } = await network.run(left, right, limits, tell);
-    const { comparison, notes } = watch(picture, meanView(left, right));
-    const { matches } = this.laid.found;
-    const changed = summarise(comparison, noiseOf(left), matches, network.manifest.trained_px);
-    const rows = bands[0][1] - bands[0][0];
-    this.result = turned(picture, -this.laid.turns);
+    const { left, right, note } = matchBrightness(this.laid.left, this.laid.right),
+      { matches } = this.laid.found,
+      steps = chooseScales(matches, left.width, left.height);
+    const { picture, rows } = await runScales(network, left, right, steps, limits, tell);
+    const { comparison, notes } = watch(picture, { left, right }, steps[0]);
+    const changed = summarise(comparison, noiseOf(left), matches, network.manifest.trained_px, steps);
+    this.result = packed(turned(picture, -this.laid.turns));
     return {
-      plan: `${bands.length > 1 ? `${bands.length} bands of ${rows} rows` : "whole"}, fp32, ${network.told}`,
+      plan: `${planOf(rows, left.height, steps)}, fp32, ${network.told}`,
       report: `Computed by ${network.told}. ${changed}`,
-      notes: [...network.notes, ...(note ? [note] : []), ...wideBlur(matches), ...notes],
+      notes: [...network.notes, ...(note ? [note] : []), ...notes],
     };
   }
 
@@ -87,7 +89,7 @@ export class Job {
       const drawn = turned(disparityPicture(this.laid.left, this.laid.found), -this.laid.turns);
       return encoded(await this.encode(drawn, "png", 8, { orientation }, false));
     }
-    const shown = { before: () => this.before, preview: () => this.result };
+    const shown = { before: () => this.before, preview: () => unpacked(this.result) };
     const picture = name in shown ? shown[name]() : reduced(turned(this.laid[name], -this.laid.turns));
     return encoded(await this.encode(picture, "jpeg", 8, { icc, orientation }, this.about.grey));
   }
@@ -95,7 +97,8 @@ export class Job {
   // The result as a file to keep, mixed with the mean of the views if `strength` is below 1.
   async save({ format, depth, strength = 1 }, software) {
     const chosen = strength === 1 ? software : `${software}, strength ${strength.toFixed(2)}`;
-    const picture = strength === 1 ? this.result : blend(this.before, this.result, strength);
+    const result = unpacked(this.result);
+    const picture = strength === 1 ? result : blend(this.before, result, strength);
     const given = outputOf(this.about, { levels: picture.data, planar: true, depth, software: chosen });
     return { ...encoded(await encode(given, KINDS[format])), ending: `sharp.${format}` };
   }
@@ -103,6 +106,12 @@ export class Job {
   encode({ width, height, data }, format, depth, metadata, grey) {
     return encode({ levels: data, planar: true, width, height, depth, grey, metadata }, format);
   }
+}
+
+function planOf(rows, height, steps) {
+  const how = rows < height ? `at most ${rows} rows at once` : "whole",
+    others = steps.slice(0, -1).map((step) => `1/${step}`);
+  return others.length ? `${how}, joined with ${others.join(" and ")} of the size` : how;
 }
 
 const encoded = ({ bytes, mime }) => ({ bytes, mime });

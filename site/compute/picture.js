@@ -1,5 +1,7 @@
 // Pictures in memory: { width, height, data }, float32 RGB, one plane after another, 0 to 1, display-encoded.
 
+const WHITE = 65535;
+
 export const blank = (width, height, channels = 3) => ({
   width,
   height,
@@ -55,14 +57,15 @@ export function pooled(plane, width, height, by) {
   return { width: w, height: h, data: small };
 }
 
-// Some rows of all planes, as a picture of its own.
-export function rowsOf(picture, first, last) {
-  const { width, height, data } = picture,
-    part = blank(width, last - first),
-    size = width * (last - first);
-  for (let channel = 0; channel < 3; channel++) {
-    const start = width * (channel * height + first);
-    part.data.set(data.subarray(start, start + size), channel * size);
-  }
-  return part;
+// Levels of 16 bits of a picture that is clipped, half its size.
+export function packed({ width, height, data }) {
+  const levels = new Uint16Array(data.length);
+  for (let i = 0; i < data.length; i++) levels[i] = Math.round(data[i] * WHITE);
+  return { width, height, levels };
+}
+
+export function unpacked({ width, height, levels }) {
+  const picture = blank(width, height);
+  for (let i = 0; i < levels.length; i++) picture.data[i] = levels[i] / WHITE;
+  return picture;
 }

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from static_host import BUILT
 
+from dualpix.inference.export import export
+
 ROOT = Path(__file__).parents[2]
 NODE = shutil.which("node")
 RUNTIME = ROOT / "site" / "node_modules" / "onnxruntime-web" / "dist" / "ort.node.min.mjs"
@@ -28,7 +30,7 @@ process.exit(0);
 def test_the_lines_of_the_page_give_the_picture_of_pytorch(tmp_path: Path) -> None:
     lines = re.search(r"```js\n(.*?)```", (ROOT / "docs" / "browser.md").read_text(), re.DOTALL)
     assert lines is not None
-    network = ROOT / "site" / "_network" / "network.onnx"
+    network = export(to="web", output=tmp_path / "network.onnx").path
     script = tmp_path / "page.mjs"
     facts = {"runtime": json.dumps(RUNTIME.as_uri()), "manifest": json.dumps(str(network.with_suffix(".json")))}
     script.write_text(AROUND.format(lines=lines[1].replace("page.onnx", str(network)), **facts))

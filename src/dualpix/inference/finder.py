@@ -61,10 +61,23 @@ class Finder(nn.Module):
     def forward(self, left: Tensor, right: Tensor, width: int | None = None) -> Tensor:
         """Return disparity and confidence; `width` is the number of valid columns, if the rest is padding."""
         attention = self.network.log_attention(left, right, REACH_PX, width)  # type: ignore[operator]
-        step_px = left.shape[-1] // attention.shape[-1]
-        found, confidence = estimate_disparity(*symmetrise_attention(*attention.chunk(2)), step_px)  # B 1 H/2 W/2 each
-        guide = torch.einsum("c,bchw->bhw", torch.tensor(LUMINANCE).to(left), (left + right) / 2)[:, None]
-        return spread_out(found, confidence * _texture(guide, step_px), guide)
+        forth, back = attention.chunk(2)
+        return disparity_of(forth, back, left, right, left.shape[-1] // attention.shape[-1])
+
+
+def disparity_of(forth: Tensor, back: Tensor, left: Tensor, right: Tensor, step_px: int) -> Tensor:
+    """Return disparity in pixels and confidence, B 2 H W.
+
+    Args:
+        forth: Logarithms of the attention from left to right, B K H/step_px W/step_px.
+        back: The same from right to left.
+        left: The left view, B 3 H W.
+        right: The right view.
+        step_px: Pixels from one column of the attention to the next.
+    """
+    found, confidence = estimate_disparity(*symmetrise_attention(forth, back), step_px)  # B 1 H/2 W/2 each
+    guide = torch.einsum("c,bchw->bhw", torch.tensor(LUMINANCE).to(left), (left + right) / 2)[:, None]
+    return spread_out(found, confidence * _texture(guide, step_px), guide)
 
 
 def finder_for(network: Network) -> Finder:
@@ -89,23 +102,21 @@ def symmetrise_attention(forth: Tensor, back: Tensor) -> tuple[Tensor, Tensor]:
         Both, B K H W each. What belongs between two columns goes to both, half each.
     """
     reach = forth.shape[1] // 2
-    back = back.flip(1)
-    moved_forth, moved_back = torch.empty_like(forth), torch.empty_like(back)
+    columns = forth.shape[-1]
+    # Minus infinity where there are no columns.
+    wide_forth, wide_back = (F.pad(one, (reach, reach), value=-torch.inf) for one in (forth, back.flip(1)))
+
+    def ahead(wide: Tensor, place: int, steps: int) -> Tensor:
+        """The values `steps` columns further right."""
+        return wide[:, place, :, reach + steps : reach + steps + columns]
+
+    moved_forth, moved_back = [], []
     for place, offset in enumerate(range(-reach, reach + 1)):
         # An odd offset has its middle between two columns, whose pairs of pixels lie one column apart.
         near, far = offset // 2, -(-offset // 2)
-        moved_forth[:, place] = (_ahead(forth[:, place], -near) + _ahead(forth[:, place], -far)) / 2
-        moved_back[:, place] = (_ahead(back[:, place], near) + _ahead(back[:, place], far)) / 2
-    return moved_forth, moved_back
-
-
-def _ahead(plane: Tensor, steps: int) -> Tensor:
-    """The values `steps` columns further right; minus infinity where there are none."""
-    width = plane.shape[-1]
-    if abs(steps) >= width:
-        return torch.full_like(plane, -torch.inf)
-    kept = plane[..., max(0, steps) : width + min(0, steps)]
-    return F.pad(kept, (max(0, -steps), max(0, steps)), value=-torch.inf)
+        moved_forth.append((ahead(wide_forth, place, -near) + ahead(wide_forth, place, -far)) / 2)
+        moved_back.append((ahead(wide_back, place, near) + ahead(wide_back, place, far)) / 2)
+    return torch.stack(moved_forth, 1), torch.stack(moved_back, 1)
 
 
 def estimate_disparity(forth: Tensor, back: Tensor, step_px: int) -> tuple[Tensor, Tensor]:
@@ -180,13 +191,13 @@ def spread_out(found: Tensor, confidence: Tensor, guide: Tensor) -> Tensor:
     reach = SPREAD * SPREAD_STEP
     wide = F.pad(known, (reach,) * 4, mode="replicate")
     height, width = found.shape[-2:]
-    total = torch.zeros(len(guide), 4, *guide.shape[-2:], device=guide.device)
+    total = torch.zeros_like(guide)
+    sums = torch.zeros_like(guide).repeat(1, 3, 1, 1)
     for down in range(-reach, reach + 1, SPREAD_STEP):
         for across in range(-reach, reach + 1, SPREAD_STEP):
             moved = wide[..., reach + down : reach + down + height, reach + across : reach + across + width]
             here = F.interpolate(moved, guide.shape[-2:], mode="bilinear", align_corners=False)
             nearness = -(down**2 + across**2) / reach**2
             weight = torch.exp(nearness - ((guide - here[:, :1]) / EDGE) ** 2) + 1e-6
-            total[:, :1] += weight
-            total[:, 1:] += weight * here[:, 1:]
-    return torch.cat([total[:, 2:3] / total[:, 3:], total[:, 1:2] / total[:, :1]], 1)
+            total, sums = total + weight, sums + weight * here[:, 1:]
+    return torch.cat([sums[:, 1:2] / sums[:, 2:], sums[:, :1] / total], 1)

@@ -67,11 +67,11 @@ def write_manifest(file: Path, name: str, opened: Checkpoint, graph: Graph, fact
         "bytes_per_px": _bytes_per_px(graph),
         "trained_px": trained_px(opened.recipe),
     }
-    manifest["check"] = _check(opened.network)
+    manifest["check"] = check_pair(opened.network)
     write_whole(file.with_suffix(".json"), (json.dumps(manifest) + "\n").encode())
 
 
-def _check(network: nn.Module) -> dict[str, Any]:
+def check_pair(network: nn.Module) -> dict[str, Any]:
     """A small pair and what the network makes of it, by which a page sees that its engine computes as it should."""
     generator = torch.Generator().manual_seed(0)
     views = [torch.rand(1, 3, CHECK_ROWS, CHECK_WIDTH, generator=generator).mul(100).round() / 100 for _ in range(2)]

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from dualpix.errors import MachineError, reason_of
@@ -46,13 +46,19 @@ def openvino_model(graph: Graph, facts: Mapping[str, Any]) -> Any:
 
 def program(graph: Graph) -> ExportedProgram:
     """Return a program for `torch.export.load`, for any height and width."""
+    with _refusing(graph):
+        return _program(graph, dict(zip(graph.spec.views, graph.samples(), strict=True)))
+
+
+def _program(module: nn.Module, samples: Mapping[str, Tensor]) -> ExportedProgram:
+    """Of a module that takes pictures of any height and width; what has fewer dimensions keeps its shape."""
     free = {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
-    with _quietly(), torch.no_grad(), _refusing(graph):
+    with _quietly(), torch.no_grad():
         return torch.export.export(
-            graph,
+            module,
             (),
-            dict(zip(graph.spec.views, graph.samples(), strict=True)),
-            dynamic_shapes=dict.fromkeys(graph.spec.views, free),
+            dict(samples),
+            dynamic_shapes={name: free if sample.dim() == 4 else None for name, sample in samples.items()},
             strict=False,
             prefer_deferred_runtime_asserts_over_guards=True,
         )
@@ -68,16 +74,24 @@ def program_bytes(graph: Graph, facts: Mapping[str, Any]) -> bytes:
 
 def onnx_bytes(graph: Graph, facts: Mapping[str, Any]) -> bytes:
     """Return the contents of an .onnx file."""
-    for name in ("onnx", "onnxscript"):
-        package(name, "onnx")
-    with _quietly(), torch.no_grad():
-        made = torch.onnx.export(program(graph), dynamo=True, output_names=["sharp"], verbose=False)
-    assert made is not None
-    proto = made.model_proto
+    _require_onnx()
+    proto = _onnx(program(graph), ["sharp"])
     entry = proto.metadata_props.add()
     entry.key, entry.value = KEY, json.dumps(facts, sort_keys=True)
     content: bytes = proto.SerializeToString()
     return content
+
+
+def _require_onnx() -> None:
+    for name in ("onnx", "onnxscript"):
+        package(name, "onnx")
+
+
+def _onnx(exported: ExportedProgram, outputs: Sequence[str]) -> Any:
+    with _quietly(), torch.no_grad():
+        made = torch.onnx.export(exported, dynamo=True, output_names=list(outputs), verbose=False)
+    assert made is not None
+    return made.model_proto
 
 
 def web_bytes(graph: Graph, facts: Mapping[str, Any]) -> bytes:
@@ -86,7 +100,24 @@ def web_bytes(graph: Graph, facts: Mapping[str, Any]) -> bytes:
     Engines undo the rounding once, when they open the file.
     """
     onnx = package("onnx", "onnx")
-    model = onnx.load_from_string(onnx_bytes(graph, facts))
+    return _halved(onnx.load_from_string(onnx_bytes(graph, facts)))
+
+
+def web_part_bytes(module: nn.Module, samples: Mapping[str, Tensor], outputs: Sequence[str]) -> bytes:
+    """Return the contents of such a file for a part of a network.
+
+    Args:
+        module: Takes `samples` by name and gives `outputs` in order.
+        samples: B C H W, of which it will take any height and width, or tensors of a fixed shape.
+        outputs: Names.
+    """
+    _require_onnx()
+    return _halved(_onnx(_program(module, samples), outputs))
+
+
+def _halved(model: Any) -> bytes:
+    """The contents of a model's file, with weights in 16 bits; the model is changed."""
+    onnx = package("onnx", "onnx")
     casts = []
     for weight in model.graph.initializer:
         values = onnx.numpy_helper.to_array(weight)
