@@ -92,7 +92,7 @@ def save(
     if dtype not in DTYPES:
         raise ValueError(f"dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
     tensors = {key: _stored(value, DTYPES[dtype]) for key, value in network.state_dict().items()}
-    _check_finite(tensors, f"The weights for {path}")
+    check_finite(tensors, f"The weights for {path}")
     card = {
         "format": FORMAT,
         "network": name,
@@ -137,11 +137,11 @@ def load(path_or_name: str | Path, device: str | torch.device = "cpu") -> Checkp
         tensors = safetensors.torch.load(path.read_bytes())
     except (OSError, safetensors.SafetensorError) as error:
         raise CheckpointError(f"{path} is damaged ({reason_of(error)}); get the file again.") from error
-    _check_finite(tensors, str(path))
+    check_finite(tensors, str(path))
     with torch.random.fork_rng(devices=[]):
         network = networks.create(name, **arguments)
     network.load_state_dict(tensors, strict=True)
-    _check_finite(network.state_dict(), str(path))  # Again: a number stored as float64 can be too large for float32.
+    check_finite(network.state_dict(), str(path))  # Again: a number stored as float64 can be too large for float32.
     network.to(device=device, dtype=torch.float32).eval()
     return Checkpoint(network, name, arguments, card["recipe"], card["scores"], card["extra"], path)
 
@@ -216,7 +216,8 @@ def _stored(tensor: Tensor, dtype: torch.dtype) -> Tensor:
     return (kept.to(dtype) if kept.is_floating_point() else kept).contiguous().clone()
 
 
-def _check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
+def check_finite(tensors: Mapping[str, Tensor], what: str) -> None:
+    """Raise `CheckpointError` if a number is NaN or infinite; `what`, in the plural, begins the sentence."""
     for key, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(

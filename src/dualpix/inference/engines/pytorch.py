@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from dualpix.inference import planning
 from dualpix.networks import Network
-from dualpix.networks.spec import spec_of
+from dualpix.networks.spec import NetworkSpec, spec_of
 from dualpix.networks.streaming import prepared
 
 
@@ -41,18 +41,15 @@ class Runner:
         # If the network works in strips, no operation sees more than a few rows.
         self.workspace_factor = planning.WORKSPACE_FACTOR if self.spec.steady_state_rows is None else 1.0
         self._dry_run: Callable[[], AbstractContextManager[None]] = getattr(ready, "dry_run", nullcontext)
-        self._adds_mean = _adds_input(network) and self.precision != "fp32"
+        self._adds_mean = adds_input(network) and self.precision != "fp32"
         self._call: Callable[..., Tensor] = ready.correction if self._adds_mean else ready  # type: ignore[assignment]
 
     @torch.no_grad()
     def __call__(self, views: Sequence[Tensor]) -> Tensor:
         """Return the output for `views`, C x H x W each, as float32 3 x H x W on the CPU, not clipped."""
         height, width = views[0].shape[-2:]
-        padding = (0, -width % self.spec.size_multiple, 0, -height % self.spec.size_multiple)
-        padded = (functional.pad(view[None].float(), padding, mode="replicate") for view in views)
+        padded, masked = padded_views([view[None].float() for view in views], self.spec)
         inputs = [view.to(self.device, self.dtype, memory_format=torch.channels_last) for view in padded]
-        # Padded columns would take part in matching along the row, and so change every pixel of it.
-        masked = {"width": width} if self.spec.takes_width and padding[1] else {}
         output = self._call(*inputs, **masked)[0, :, :height, :width].float().cpu()
         return output.add_(sum(views), alpha=1 / len(views)) if self._adds_mean else output
 
@@ -62,13 +59,27 @@ class Runner:
             self([torch.zeros(3, rows, width) for _ in self.spec.views])
 
 
+def padded_views(views: Sequence[Tensor], spec: NetworkSpec) -> tuple[list[Tensor], dict[str, int]]:
+    """Views, B x 3 x H x W, filled up on the right and below to sides that the network takes, by repeating the edge.
+
+    Returns:
+        The views, and the keywords by which the network is told what of them is padding.
+    """
+    height, width = views[0].shape[-2:]
+    padding = (0, -width % spec.size_multiple, 0, -height % spec.size_multiple)
+    padded = [functional.pad(view, padding, mode="replicate") for view in views]
+    # Padded columns would take part in matching along the row, and so change every pixel of it.
+    return padded, {"width": width} if spec.takes_width and padding[1] else {}
+
+
 def precision_of(network: Network, asked: str, device: torch.device) -> tuple[str, float | None]:
     """Return the precision in which a network is run, and the gain by which it was chosen, see `planning.Plan`."""
-    adds_input = _adds_input(network)
-    gain = planning.bf16_gain(asked, device, adds_input)
-    return planning.choose_precision(asked, device, adds_input, gain=gain), gain
+    adds_mean = adds_input(network)
+    gain = planning.bf16_gain(asked, device, adds_mean)
+    return planning.choose_precision(asked, device, adds_mean, gain=gain), gain
 
 
-def _adds_input(network: Network) -> bool:
+def adds_input(network: Network) -> bool:
+    """Whether a network adds what its `correction` tells to the mean of the views."""
     spec = spec_of(cast(nn.Module, network))
     return spec.tells_correction and spec.residual
