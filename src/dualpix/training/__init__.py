@@ -129,7 +129,9 @@ def train(
         if recipe.start and not run.resuming:
             learner.start_from(recipe.start)
         store, tell = run.folder.parent / "scenes", lambda note: run.tell({"note": note})
-        source, validator = open_sources(recipe, store, photos, data, validation, learner.names, depths, tell, decoded_gb)
+        source, validator = open_sources(
+            recipe, store, photos, data, validation, learner.names, depths, tell, decoded_gb
+        )
         known = origin(source, validator)
         if processes.first and not run.knows(known["data"]):
             check_pairs(source, validator, recipe, learner.names, partial(_checking, run))
