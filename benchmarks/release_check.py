@@ -30,17 +30,23 @@ def main() -> None:
 
 
 def install(wheel: Path, folder: Path) -> Path:
-    """The command of a fresh environment with nothing but the wheel and what it needs."""
+    """The command of a fresh environment with the wheel and what it needs, installed without a network.
+
+    What it needs is fetched first, as one would to carry it to a machine that has none.
+    """
     venv.create(folder / "venv", with_pip=True)
-    pip = [folder / "venv" / "bin" / "python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    torch = next(line for line in (HOME / "constraints.txt").read_text().splitlines() if line.startswith("torch=="))
-    subprocess.run([*pip, torch], check=True)
-    subprocess.run([*pip, "-c", HOME / "constraints.txt", wheel], check=True)
+    pip = [folder / "venv" / "bin" / "python", "-m", "pip", "--quiet", "--disable-pip-version-check"]
+    carried, pinned = folder / "carried", HOME / "constraints.txt"
+    subprocess.run([*pip, "download", "--only-binary", ":all:", "-d", carried, "-c", pinned, wheel], check=True)
+    # Not even by mistake: the index is switched off, and what else the user's settings name.
+    apart = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(carried)}
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("PIP_")}
+    subprocess.run([*pip, "install", "dualpix"], check=True, env=clean | apart)
     return folder / "venv" / "bin" / "dualpix"
 
 
 def try_out(program: Path, folder: Path) -> None:
-    """The demonstration, and a folder of pairs."""
+    """The demonstration, a folder of pairs, and a training on pairs with their sharp pictures."""
     clean = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
 
     def run(*words: str) -> None:
@@ -55,7 +61,12 @@ def try_out(program: Path, folder: Path) -> None:
     for number in range(PAIRS):
         for view, letter in (("left", "L"), ("right", "R")):
             shutil.copy(source / f"{view}.png", folder / "pairs" / f"{number:03}_{letter}.png")
+            for place in (view, "sharp"):
+                (folder / "real" / place).mkdir(parents=True, exist_ok=True)
+                shutil.copy(source / f"{place}.png", folder / "real" / place / f"{number:03}.png")
     run("deblur", "pairs", "-o", "sharp")
+    run("train", "tiny", "steps=2", "--data", "real", "-o", "run")
+    run("evaluate", "real", "--method", "run/best.safetensors", "-o", "scores")
     made = sorted((folder / "sharp").glob("*.png"))
     if len(made) != PAIRS:
         sys.exit(f"dualpix deblur pairs -o sharp wrote {len(made)} pictures instead of {PAIRS}.")

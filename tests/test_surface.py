@@ -103,7 +103,7 @@ def test_the_keywords_of_train_are_frozen_and_documented() -> None:
     keywords = [*inspect.signature(dualpix.train).parameters]
     assert keywords == [
         *("recipe", "folder", "photos", "depths", "data", "validation", "left_behind", "report", "begun"),
-        *("is_last", "track", "rendered_first", "spent_s", "compiled"),
+        *("is_last", "track", "rendered_first", "spent_s", "compiled", "decoded_gb"),
     ]
     assert all(f"        {keyword}: " in (dualpix.train.__doc__ or "") for keyword in keywords[2:])
 

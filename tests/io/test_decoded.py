@@ -13,7 +13,7 @@ import tifffile
 import torch
 from PIL import Image
 
-from dualpix.errors import PictureError
+from dualpix.errors import DataError, PictureError
 from dualpix.io import decoded, read_picture
 from dualpix.io.decoded import DecodedPictures, in_unit_range
 
@@ -111,6 +111,12 @@ def test_a_full_disk_and_a_place_that_is_no_folder(tmp_path: Path, monkeypatch: 
     assert torch.equal(in_unit_range(full(path).pixels), read_picture(path).pixels)
     assert "cannot be written (Not a directory)" in told[0] and "no more room" in told[1]
     assert not list((tmp_path / "kept").iterdir())
+
+
+@pytest.mark.parametrize("most_gb", [-1.0, float("nan"), float("inf")])
+def test_what_is_no_amount_is_refused(tmp_path: Path, most_gb: float) -> None:
+    with pytest.raises(DataError, match="give a number from 0"):
+        DecodedPictures(tmp_path, most_gb)
 
 
 PROGRAM = """

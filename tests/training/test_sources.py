@@ -327,7 +327,7 @@ def test_maps_of_depth_come_with_the_photographs(quick: Make, photos: Path, tmp_
 def test_pictures_are_compared_where_a_gpu_has_made_them(
     quick: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a network of no values on a GPU that is not there; on anything else, whose float64 is doubtful, on the CPU."""
+    """Networks without values, one on a GPU that is not there; what else there is may have no float64."""
     seen, nothing = list[str](), Scores("dpdd-8bit", failures={"one": "it is gone."})
     monkeypatch.setattr(sources, "score", lambda *given, device: seen.append(device.type) or nothing)
     _, validator = open_sources(quick(), tmp_path, data=write_scenes(tmp_path / "a", [10, 20]))

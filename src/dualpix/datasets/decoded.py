@@ -1,4 +1,4 @@
-"""A data set whose pictures are decoded once, so that crops of them can be cut without decoding a photograph for each."""
+"""A data set whose pictures are decoded once, so that to cut a crop no photograph has to be decoded."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -12,14 +12,12 @@ from dualpix.pairs.sample import Reader, Sample, Samples, mean_view
 
 @runtime_checkable
 class FromFiles(Samples, Protocol):
-    """A data set of files that can be read in part, such as `Dpdd` and `Folder`.
-
-    Attributes:
-        files: All of its pictures and maps.
-    """
+    """A data set of files that can be read in part, such as `Dpdd` and `Folder`."""
 
     @property
-    def files(self) -> list[Path]: ...
+    def files(self) -> list[Path]:
+        """All of its pictures and maps."""
+        ...
 
     def read_sample(self, index: int, names: Collection[str] | None, read: Reader) -> Sample:
         """See `pairs.sample.read_sample`."""

@@ -6,6 +6,7 @@ two places only once. Files are written whole or not at all, and hold what the p
 
 import hashlib
 import io
+import math
 import os
 import shutil
 import threading
@@ -20,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from dualpix.errors import DataError
 from dualpix.io.formats.npy import map_npy
 from dualpix.io.reading import read_picture
 from dualpix.machine.files import write_whole
@@ -58,6 +60,9 @@ class DecodedPictures:
         most_gb: The most that the folder may hold, in GB (10^9 bytes); 0 to keep nothing.
         tell: Given one sentence, once, if there is no room for some.
 
+    Raises:
+        DataError: `most_gb` is no amount.
+
     Example:
         >>> import tempfile
         >>> from dualpix import write_picture
@@ -69,6 +74,8 @@ class DecodedPictures:
     """
 
     def __init__(self, folder: Path, most_gb: float = MOST_GB, tell: Callable[[str], None] | None = None) -> None:
+        if not 0 <= most_gb < math.inf:
+            raise DataError(f"Decoded pictures cannot take {most_gb} GB; give a number from 0, or 0 to keep none.")
         self.folder, self.most_bytes, self.tell = folder, int(most_gb * 10**9), tell
         self.began = time.time()
         self.held: int | None = None  # bytes in the folder, once they have been counted

@@ -8,7 +8,7 @@ Example:
     (['center', 'left', 'name', 'right'], torch.Size([3, 32, 48]))
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -65,19 +65,22 @@ def bare_name(path: Path) -> str:
     return split_name(path)[0]
 
 
-class Reader(Protocol):
-    """What reads one picture file; `pixels` are 3 x H x W, and all three planes of a `grey` picture are one."""
-
-    def __call__(self, path: Path, /) -> "ReadPicture": ...
-
-
 class ReadPicture(Protocol):
     """What `read_sample` looks at in a picture."""
 
     @property
-    def pixels(self) -> Tensor: ...
+    def pixels(self) -> Tensor:
+        """3 x H x W."""
+        ...
+
     @property
-    def grey(self) -> bool: ...
+    def grey(self) -> bool:
+        """Whether its three planes are one."""
+        ...
+
+
+Reader: TypeAlias = Callable[[Path], ReadPicture]
+"""What reads one picture file."""
 
 
 def read_sample(

@@ -131,7 +131,9 @@ def train(
         if recipe.start and not run.resuming:
             learner.start_from(recipe.start)
         store, tell = run.folder.parent / "scenes", lambda note: run.tell({"note": note})
-        source, validator = open_sources(recipe, store, photos, data, validation, learner.names, depths, tell, decoded_gb)
+        source, validator = open_sources(
+            recipe, store, photos, data, validation, learner.names, depths, tell, decoded_gb
+        )
         known = origin(source, validator)
         require_same(processes, {f"fingerprint of the {name}": value for name, value in known["data"].items()})
         seen = sees_folder_of_the_first(processes, run.folder)

@@ -36,9 +36,8 @@ class DrawingAhead:
         self.ordered: queue.SimpleQueue[tuple[Sequence[int], Future[list[Shot]]] | None] = queue.SimpleQueue()
         program = "from dualpix.training.drawing_ahead import main; main()"
         self.processes = [start_python(program, answers=True) for _ in range(count)]
-        self.threads = [
-            threading.Thread(target=self._serve, args=(process,), daemon=True) for process in self.processes or [None]
-        ]
+        served: list[subprocess.Popen[bytes] | None] = [*self.processes] if count else [None]
+        self.threads = [threading.Thread(target=self._serve, args=(process,), daemon=True) for process in served]
         for thread in self.threads:
             thread.start()
 

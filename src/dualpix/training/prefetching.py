@@ -24,7 +24,7 @@ class Prefetching:
 
     def __init__(self, feed: Feed, device: torch.device) -> None:
         self.feed, self.device = feed, device
-        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self.stream = torch.cuda.Stream(device) if device.type == "cuda" else None  # type: ignore[no-untyped-call]
         self.worker = ThreadPoolExecutor(1)
         self.ordered: dict[int, Future[tuple[Batch, Any]]] = {}
 
