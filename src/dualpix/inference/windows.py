@@ -32,7 +32,7 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Window:
+class Rectangle:
     """A rectangle of a picture: (first, last + 1) of rows and of columns, and of those that are computed for it."""
 
     rows: Span
@@ -67,7 +67,7 @@ def _run(
     once: Once,
     runner: AnyRunner,
     sample: Sample,
-    windows: tuple[Window, ...],
+    windows: tuple[Rectangle, ...],
     progress: Progress | None,
     held_bytes: int,
 ) -> Done:
@@ -108,7 +108,7 @@ def _nth(progress: Progress, number: int, count: int) -> Progress:
     return step
 
 
-def cover(zone: Zone, spec: NetworkSpec) -> tuple[Window, ...] | None:
+def cover(zone: Zone, spec: NetworkSpec) -> tuple[Rectangle, ...] | None:
     """Choose windows that hold all blocks that are needed and compute few pixels; None for the whole picture.
 
     Rectangles come from cutting the picture from side to side again and again: the best of all such ways.
@@ -201,7 +201,7 @@ class _Cuts:
         return (top + int(rows[0]), top + int(rows[-1]) + 1), (left + int(columns[0]), left + int(columns[-1]) + 1)
 
 
-def _window(blocks: tuple[Span, Span], size: tuple[int, int], around: tuple[int, int], multiple: int) -> Window:
+def _window(blocks: tuple[Span, Span], size: tuple[int, int], around: tuple[int, int], multiple: int) -> Rectangle:
     """The window of a rectangle of blocks: half a block more on each side, as far as their shares reach."""
     inner, outer = [], []
     for (first, last), length, more in zip(blocks, size, around, strict=True):
@@ -209,4 +209,4 @@ def _window(blocks: tuple[Span, Span], size: tuple[int, int], around: tuple[int,
         # Both from the start and from the end by a multiple, as mirrored pictures start from there.
         start, end = max(inner[-1][0] - more, 0), max(length - inner[-1][1] - more, 0)
         outer.append((start // multiple * multiple, length - end // multiple * multiple))
-    return Window(inner[0], inner[1], outer[0], outer[1])
+    return Rectangle(inner[0], inner[1], outer[0], outer[1])
