@@ -83,7 +83,9 @@ def test_keywords_are_fields_of_the_same_kind() -> None:
 def test_every_field_is_explained_and_shapes_the_picture_or_is_known_not_to() -> None:
     names = [field.name for field in fields(DeblurOptions)]
     assert all(f"{name}: " in (DeblurOptions.__doc__ or "") for name in names)
-    unusual = DeblurOptions(turn="none", scale="1", guard=False, strength=0.5, keep_blur="behind").shaping()
+    unusual = DeblurOptions(
+        turn="none", scale="1", guard=False, only_blurred=True, strength=0.5, keep_blur="behind"
+    ).shaping()
     assert set(names) - set(
         unusual | DeblurOptions(mask="masks").shaping() | DeblurOptions(refocus=Refocus()).shaping()
     ) == {

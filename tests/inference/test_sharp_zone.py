@@ -1,5 +1,7 @@
 """What is in focus is found, and nothing blurred is taken for it; what is kept is the photograph, bit for bit."""
 
+from functools import cache
+
 import pytest
 import torch
 from torch import Tensor
@@ -17,6 +19,7 @@ def texture(height: int, width: int, seed: int = 0) -> Tensor:
     return (2 * functional.avg_pool2d(noise, 5, 1)[0] - 0.5).clamp(0, 1)
 
 
+@cache
 def half_blurred(blur_px: float, noise: float = 0.0, turned: bool = False) -> tuple[Tensor, Tensor]:
     """A pair by the renderer whose right half, or lower one if `turned`, is blurred by so many pixels of radius."""
     margin = 16

@@ -32,7 +32,7 @@ Mask: TypeAlias = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Window:
+class Rectangle:
     """A rectangle of a picture: (first, last + 1) of rows and of columns, and of those that are computed for it."""
 
     rows: Span
@@ -67,7 +67,7 @@ def _run(
     once: Once,
     runner: AnyRunner,
     sample: Sample,
-    windows: tuple[Window, ...],
+    windows: tuple[Rectangle, ...],
     progress: Progress | None,
     held_bytes: int,
 ) -> Done:
@@ -108,7 +108,7 @@ def _nth(progress: Progress, number: int, count: int) -> Progress:
     return step
 
 
-def cover(zone: Zone, spec: NetworkSpec) -> tuple[Window, ...] | None:
+def cover(zone: Zone, spec: NetworkSpec) -> tuple[Rectangle, ...] | None:
     """Choose windows that hold all blocks that are needed and compute few pixels; None for the whole picture.
 
     Rectangles come from cutting the picture from side to side again and again: the best of all such ways.
@@ -140,16 +140,14 @@ class _Cuts:
         self.needed = needed
         self.blocks = -(-max(needed.shape) // MOST_CELLS)
         self.cells = tuple(-(-side // self.blocks) for side in needed.shape)
-        extents = [self._extents(side) for side in zip(self.cells, size, around, strict=True)]
-        sums = self._sums()
-        rows, columns = self.cells
+        self.bounds: dict[Span, Costs] = {(1, 1): self._bounds()}
         self.costs: dict[Span, Costs] = {}
         self.whole: dict[Span, Costs] = {}
+        rows, columns = self.cells
         for shape in ((tall, wide) for tall in range(1, rows + 1) for wide in range(1, columns + 1)):
-            tall, wide = shape
-            counts = sums[tall:, wide:] - sums[:-tall, wide:] - sums[tall:, :-wide] + sums[:-tall, :-wide]
-            pixels = np.outer(extents[0][tall], extents[1][wide]) + EXTRA_PX
-            self.whole[shape] = np.where(counts > 0, pixels, 0.0)
+            if shape != (1, 1):
+                self.bounds[shape] = self._joined(shape)
+            self.whole[shape] = self._pixels(self.bounds[shape], size, around)
             self.costs[shape] = self.whole[shape]
             for costs in (first + second for _, first, second in self._parts(shape)):
                 self.costs[shape] = np.minimum(self.costs[shape], costs)
@@ -181,18 +179,31 @@ class _Cuts:
             parts = (tall, columns), (tall, wide - columns), (0, columns)
             yield parts, self.costs[parts[0]][:, : counts[1]], self.costs[parts[1]][:, columns : columns + counts[1]]
 
-    def _extents(self, side: tuple[int, int, int]) -> list[Costs]:
-        """By the number of cells, from 0 on: pixels that so many take with what is around, by their place."""
-        cells, length, around = side
-        edges = np.minimum(np.arange(cells + 1) * self.blocks * BLOCK_PX, length)
-        first, last = np.maximum(edges - around, 0), np.minimum(edges + around, length)
-        return [(last[count:] - first[: len(first) - count]).astype(np.float64) for count in range(cells + 1)]
+    def _bounds(self) -> Costs:
+        """Of each cell: -first and last + 1 of the rows and of the columns that are needed in it; -inf without any."""
+        (rows, columns), blocks = self.cells, self.blocks
+        padded = np.zeros((rows * blocks, columns * blocks), bool)
+        padded[: self.needed.shape[0], : self.needed.shape[1]] = self.needed
+        bounds = []
+        for place in (np.arange(len(padded))[:, None], np.arange(padded.shape[1])[None]):
+            for value in (-place, place + 1):
+                held = np.where(padded, value.astype(np.float64), -np.inf)
+                bounds.append(held.reshape(rows, blocks, columns, blocks).max((1, 3)))
+        return np.stack(bounds)
 
-    def _sums(self) -> Costs:
-        """Needed blocks above and left of each corner of a cell."""
-        sides = zip(self.cells, self.needed.shape, strict=True)
-        corners = [np.minimum(np.arange(cells + 1) * self.blocks, side) for cells, side in sides]
-        return np.pad(self.needed.astype(np.float64), ((1, 0), (1, 0))).cumsum(0).cumsum(1)[np.ix_(*corners)]
+    def _joined(self, shape: Span) -> Costs:
+        """The bounds of rectangles of several cells, from those of smaller ones."""
+        tall, wide = shape
+        if tall > 1:
+            return np.maximum(self.bounds[tall - 1, wide][:, :-1], self.bounds[1, wide][:, tall - 1 :])
+        return np.maximum(self.bounds[1, wide - 1][:, :, :-1], self.bounds[1, 1][:, :, wide - 1 :])
+
+    def _pixels(self, bounds: Costs, size: tuple[int, int], around: tuple[int, int]) -> Costs:
+        """What a rectangle costs that holds all that is needed within these bounds; nothing where nothing is."""
+        sides = []
+        for first, last, length, more in zip(-bounds[::2], bounds[1::2], size, around, strict=True):
+            sides.append(np.minimum(last * BLOCK_PX + more, length) - np.maximum(first * BLOCK_PX - more, 0))
+        return np.where(np.isfinite(bounds[0]), sides[0] * sides[1] + EXTRA_PX, 0.0)
 
     def _shrunk(self, shape: Span, place: Span) -> tuple[Span, Span]:
         top, left = (first * self.blocks for first in place)
@@ -201,7 +212,7 @@ class _Cuts:
         return (top + int(rows[0]), top + int(rows[-1]) + 1), (left + int(columns[0]), left + int(columns[-1]) + 1)
 
 
-def _window(blocks: tuple[Span, Span], size: tuple[int, int], around: tuple[int, int], multiple: int) -> Window:
+def _window(blocks: tuple[Span, Span], size: tuple[int, int], around: tuple[int, int], multiple: int) -> Rectangle:
     """The window of a rectangle of blocks: half a block more on each side, as far as their shares reach."""
     inner, outer = [], []
     for (first, last), length, more in zip(blocks, size, around, strict=True):
@@ -209,4 +220,4 @@ def _window(blocks: tuple[Span, Span], size: tuple[int, int], around: tuple[int,
         # Both from the start and from the end by a multiple, as mirrored pictures start from there.
         start, end = max(inner[-1][0] - more, 0), max(length - inner[-1][1] - more, 0)
         outer.append((start // multiple * multiple, length - end // multiple * multiple))
-    return Window(inner[0], inner[1], outer[0], outer[1])
+    return Rectangle(inner[0], inner[1], outer[0], outer[1])
