@@ -5,16 +5,21 @@ import typing
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, fields, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+import typer
 
+from dualpix.cli import app
 from dualpix.errors import DualpixError
 from dualpix.evaluation import evaluate
 from dualpix.evaluation.demo import demonstrate
 from dualpix.inference.deblur import deblur, deblur_pair
 from dualpix.inference.focus import Refocus
 from dualpix.inference.options import DeblurOptions, Keywords, options_of
+from dualpix.web.limits import Limits
+from dualpix.web.openapi import describe
 
 Command = Callable[..., tuple[int, str, str]]
 GOOD = torch.rand(3, 24, 32, generator=torch.Generator().manual_seed(1))
@@ -115,3 +120,41 @@ def test_views_are_exchanged_for_functions_too(folder: Path) -> None:
     assert torch.equal(swapped, deblur(right, GOOD, "w.safetensors", precision="fp32"))
     with pytest.raises(DualpixError, match="layout="):
         deblur(GOOD, right, "w.safetensors", DeblurOptions(layout="npz"))
+
+
+COMMAND = {"guard": "no_guard", "refocus": "aperture"}
+"""Fields that are called otherwise on the command line; one command takes pairs and folders alike."""
+NOT_A_COMMAND = {"band_rows": "--memory chooses the bands", "software": "is the program's own name"}
+PAGE = {"guard": "no_guard", "keep_blur": "keep", "refocus": "aperture"}
+NOT_ON_THE_PAGE = NOT_A_COMMAND | {
+    "device": "the page runs on the device that its program finds",
+    "mirror": "takes four times as long, for measurements",
+    "strip_metadata": "the file's own profile and EXIF are what a browser's download is expected to keep",
+    "force": "the page goes on, and says what is odd",
+}
+
+
+def test_every_field_is_reached_by_command_folder_page_and_function_or_has_a_reason_why_not() -> None:
+    names = {field.name for field in fields(DeblurOptions)}
+    group = typing.cast(Any, typer.main.get_command(app))
+    taken = {name: {option.name for option in command.params} for name, command in group.commands.items()}
+    commands = {COMMAND.get(name, name) for name in names - set(NOT_A_COMMAND)}
+    assert commands <= taken["deblur"] | taken["refocus"]
+    kept_sharp = {"engine", "mirror", "strength", "keep_blur", "mask"}  # an exported file tells no disparity
+    assert commands - taken["refocus"] == kept_sharp
+    page = {PAGE.get(name, name) for name in names - set(NOT_ON_THE_PAGE)}
+    assert page <= taken["web"] | set(asked_for(describe(Limits())))
+    described = asked_for(describe(Limits()))
+    assert {field.name for field in fields(Refocus)} - {"focus_px"} <= set(described) | {"focus"}
+    with pytest.raises(DualpixError, match="the picture must be sharp everywhere first"):
+        DeblurOptions(refocus=Refocus(), keep_blur="behind")
+
+
+def asked_for(described: Any) -> list[str]:
+    """Names of queries and fields of forms in the page's description of itself."""
+    if isinstance(described, list):
+        return [name for part in described for name in asked_for(part)]
+    if not isinstance(described, dict):
+        return []
+    here = [described["name"]] if described.get("in") == "query" else list(described.get("properties", ()))
+    return here + [name for part in described.values() for name in asked_for(part)]

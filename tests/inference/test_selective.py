@@ -14,7 +14,7 @@ import dualpix as package
 from dualpix.errors import CheckpointError, PictureError
 from dualpix.inference.deblur import deblur, deblur_pair
 from dualpix.inference.options import DeblurOptions
-from dualpix.inference.selective import mask_of
+from dualpix.inference.selective import Planes, mask_of, select
 from dualpix.io import Metadata, read_picture
 from dualpix.weights import checkpoint
 from small_networks import TINY, small, tiny
@@ -163,3 +163,16 @@ def test_an_upright_pair_gives_the_part_that_the_lying_one_gives() -> None:
         assert lying.mask is not None and stood.mask is not None
         assert torch.equal(torch.rot90(stood.picture, 1, (1, 2)), lying.picture)
         assert torch.equal(torch.rot90(stood.mask, 1, (1, 2)), lying.mask)
+
+
+def test_a_plain_wall_goes_with_what_is_sure_on_it() -> None:
+    """Its own disparity is noise, and would keep it sharp in patches; a wall of another colour has its own."""
+    generator = torch.Generator().manual_seed(5)
+    sharp = torch.full((3, 320, 480), 0.6)
+    sharp[:, :, 320:] = 0.2
+    disparity_px, confidence = torch.full((1, 160, 240), 3.0), torch.ones(1, 160, 240)
+    disparity_px[..., 20:140, 20:140] = 2 * torch.rand(1, 120, 120, generator=generator) - 1.5
+    confidence[..., 20:140, 20:140] = 0.05
+    disparity_px[..., 160:] = 0
+    matte = select(sharp, Planes(disparity_px, confidence), "behind 1.5")
+    assert float(matte[..., :300].max()) < 0.1 and float(matte[..., 340:].min()) > 0.9

@@ -53,7 +53,7 @@ def refine(
     if photograph is not None:
         again = reblur(guide, photograph, found, sure, rho)
         rho, sure = again.rho, sure * again.trust(found)
-    filled = _filled(found, sure, coarse)
+    filled = filled_along(found, sure, coarse)
     weight = (0.05 + sure) * _level(filled, step * more)
     filtering = GuidedFilter(coarse, max(LEAST_PX, RADIUS_PX // (step * more)), SAME)
     refined = _most_frequent(filled, weight, filtering, small)
@@ -71,13 +71,25 @@ def _reduced(picture: Tensor, by: int) -> Tensor:
     return F.avg_pool2d(picture[None], by, ceil_mode=True, count_include_pad=False)[0]
 
 
-def _filled(disparity_px: Tensor, confidence: Tensor, guide: Tensor) -> Tensor:
-    """Unsure places with the disparity of sure ones, near along the picture's surfaces."""
+def filled_along(disparity_px: Tensor, confidence: Tensor, guide: Tensor) -> Tensor:
+    """Unsure places with the disparity of sure ones, near along the picture's surfaces.
+
+    Args:
+        disparity_px: 1 h w.
+        confidence: in it, 0 to 1, 1 h w.
+        guide: the sharp picture at that size, 3 h w; what is found is carried in a picture of VOTED_PX at most.
+    """
+    step = _reduction(guide, VOTED_PX)
     weight = confidence.square() + 1e-5
-    planes = torch.cat([weight * disparity_px, weight])
-    carried = torch.from_numpy(domain_transform(planes.numpy(), guide.numpy(), FILL_PX, FILL_COLOUR, 2))
+    planes, small = _reduced(torch.cat([weight * disparity_px, weight]), step), _reduced(guide, step)
+    carried = torch.from_numpy(domain_transform(planes.numpy(), small.numpy(), FILL_PX, FILL_COLOUR, 2))
+    carried = carried[:1] / carried[1:].clamp_min(1e-9)
+    if step > 1:
+        height, width = guide.shape[1:]
+        carried = F.interpolate(carried[None], scale_factor=float(step), mode="bilinear", align_corners=False)[0]
+        carried = carried[:, :height, :width]
     share = ((confidence - UNSURE) / (SURE - UNSURE)).clamp(0, 1)
-    return torch.lerp(carried[:1] / carried[1:].clamp_min(1e-9), disparity_px, share)
+    return torch.lerp(carried, disparity_px, share)
 
 
 def _level(disparity_px: Tensor, step: int) -> Tensor:

@@ -15,6 +15,7 @@ from dualpix.inference.kept import parse_kept
 from dualpix.inference.matte import refine
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pyramid import find_disparity
+from dualpix.inference.refining import filled_along
 from dualpix.inference.scales import enlarge, reduce
 from dualpix.io import PictureLike, as_picture, read_picture
 from dualpix.io.endings import is_picture
@@ -84,7 +85,9 @@ def find_planes(network: Network, left: Tensor, right: Tensor, options: DeblurOp
 
 def select(sharp: Tensor, planes: Planes, keep_blur: str) -> Tensor:
     """The matte, 1 H W, of what is made sharp: 1 there, 0 for what `keep_blur` keeps; `sharp` is the result, 3 H W."""
-    return 1 - refine(parse_kept(keep_blur).share(planes.disparity_px), planes.sure, sharp, BY)
+    # Plain walls have no disparity of their own, and would go to either side in patches.
+    disparity_px = filled_along(planes.disparity_px, planes.confidence, reduce(sharp, BY))
+    return 1 - refine(parse_kept(keep_blur).share(disparity_px), planes.sure, sharp, BY)
 
 
 def apply(

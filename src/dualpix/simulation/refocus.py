@@ -18,7 +18,7 @@ from dualpix.simulation.kernels import Lens
 from dualpix.simulation.sensor import Tone
 from dualpix.simulation.spreading import Axis, spread, trimmed
 
-NODES_PX = (0.0, 1.0, 2.0, 3.3, 5.0, 7.5, 11.0, 16.0, 22.0, 31.0, 43.0, 58.0, 77.0, 100.0)
+NODES_PX = (0.0, 1.0, 1.5, 2.0, 3.0, 4.0, 5.5, 7.5, 10.0, 13.0, 17.0, 22.0, 28.0, 36.0, 46.0, 60.0, 78.0, 100.0)
 """Blur radii of layers; neighbours cannot be told apart when they are mixed."""
 
 LEVELS = ((26.0, 8), (12.0, 4), (6.0, 2))

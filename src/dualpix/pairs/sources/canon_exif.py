@@ -1,4 +1,4 @@
-"""The EXIF block of a CR3, which stores it in four parts: small TIFF streams of their own (github.com/lclevy/canon_cr3).
+"""The EXIF block of a CR3, stored in four parts that are small TIFF streams (github.com/lclevy/canon_cr3).
 
 CMT1 is the main directory, CMT2 the Exif directory, CMT3 the maker's notes, and CMT4 the GPS directory.
 """
