@@ -56,7 +56,7 @@ class Meeting:
 
 
 def read_meeting(nodes: str, address: str) -> Meeting:
-    """What `--nodes` ("2" or "1:4") and `--rendezvous` ("host:port") say. Raises `MachineError` if that is nothing."""
+    """The meeting that two options name, such as "1:4" and "host:port". Raises `MachineError` if they name none."""
     least, colon, most = nodes.partition(":")
     counts = [int(text) if text.isascii() and text.isdigit() else 0 for text in (least, most if colon else least)]
     if not 1 <= counts[0] <= counts[1]:
