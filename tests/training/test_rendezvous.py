@@ -55,15 +55,15 @@ def test_a_name_that_leads_nowhere() -> None:
 def test_the_address_that_others_see(monkeypatch: pytest.MonkeyPatch) -> None:
     """Not the one by which a machine's name leads to itself alone, as on Debian."""
     seen = {"127.0.0.1": "127.0.0.1", "node7": "127.0.1.1", rendezvous.ANYWHERE: "10.0.0.7", "10.0.0.1": "10.0.0.7"}
-    monkeypatch.setattr(rendezvous, "_seen_from", lambda host, port: seen[host])
-    found = [rendezvous._own_address(Meeting(host, 1, 2, 2)) for host in ("127.0.0.1", "node7", "10.0.0.1")]
+    monkeypatch.setattr(rendezvous, "seen_from", lambda host, port: seen[host])
+    found = [rendezvous.own_address(Meeting(host, 1, 2, 2)) for host in ("127.0.0.1", "node7", "10.0.0.1")]
     assert found == ["127.0.0.1", "10.0.0.7", "10.0.0.7"]
-    assert rendezvous._is_own("127.0.0.1") and not rendezvous._is_own(rendezvous.ANYWHERE)
+    assert rendezvous.is_own("127.0.0.1") and not rendezvous.is_own(rendezvous.ANYWHERE)
 
 
 @pytest.mark.usefixtures("quick")
 def test_an_address_where_nobody_answers(monkeypatch: pytest.MonkeyPatch, place: Callable[..., Meeting]) -> None:
-    monkeypatch.setattr(rendezvous, "_is_own", lambda host: False)
+    monkeypatch.setattr(rendezvous, "is_own", lambda host: False)
     with pytest.raises(MachineError, match=r"Nobody has answered at 127.0.0.1:\d+ for 2 s \(Connection refused\); the"):
         Rendezvous(place(), "a")
 
@@ -99,8 +99,8 @@ def test_what_differs_is_told_before_anybody_is_disturbed(place: Callable[..., M
     two.agree({"version of dualpix": "1.0"})
 
 
-def test_one_that_comes_later_is_seen_and_joins(place: Callable[..., Meeting], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rendezvous, "LAST_CALL_S", 6)
+@pytest.mark.slow  # a round of one machine waits half a minute for another
+def test_one_that_comes_later_is_seen_and_joins(place: Callable[..., Meeting]) -> None:
     meeting = place(1, 2)
     one = Rendezvous(meeting, "a")
     assert [node["name"] for node in one.join(own("a", 0)).nodes] == ["a"]

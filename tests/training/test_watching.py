@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from dualpix.training import launching, watching
-from dualpix.training.watching import Watch
+from dualpix.training.watching import SignsOfLife
 
 WAITING = """
 import os, sys, time
@@ -37,7 +37,7 @@ class Clock:
 
 def test_only_news_are_signs_of_life() -> None:
     clock = Clock()
-    watch = Watch(1, 3, clock)
+    watch = SignsOfLife(1, 3, clock)
     for second in range(1, 121):
         clock.now = 100.0 + second
         watch.hear({0: str(second).encode(), **({2: b"the same"} if second > 10 else {})})
@@ -46,7 +46,7 @@ def test_only_news_are_signs_of_life() -> None:
 
 def test_a_watch_that_was_asleep_itself_blames_nobody() -> None:
     clock = Clock()
-    watch = Watch(0, 2, clock)
+    watch = SignsOfLife(0, 2, clock)
     clock.now += 3600
     assert watch.missing() == []
     for _ in range(int(watching.SILENCE_S)):

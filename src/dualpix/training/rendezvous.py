@@ -56,7 +56,7 @@ class Meeting:
 
 
 def read_meeting(nodes: str, address: str) -> Meeting:
-    """What `--nodes` ("2" or "1:4") and `--rendezvous` ("host:port") say. Raises `MachineError` if that is nothing."""
+    """The meeting that two options name, such as "1:4" and "host:port". Raises `MachineError` if they name none."""
     least, colon, most = nodes.partition(":")
     counts = [int(text) if text.isascii() and text.isdigit() else 0 for text in (least, most if colon else least)]
     if not 1 <= counts[0] <= counts[1]:
@@ -104,8 +104,8 @@ class Rendezvous:
         # Or PyTorch 2.13 tells one that comes later nothing of the first round's store, and it waits in vain.
         os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
         self.meeting, self.name = meeting, name
-        self.address = _own_address(meeting)
-        self.held = self._hold() if _is_own(meeting.host) else None
+        self.address = own_address(meeting)
+        self.held = self._hold() if is_own(meeting.host) else None
         self._connect()
 
     def agree(self, facts: Mapping[str, str]) -> None:
@@ -273,10 +273,10 @@ def _wait_for_answer(meeting: Meeting) -> None:
         time.sleep(1.0)
 
 
-def _own_address(meeting: Meeting) -> str:
-    """That by which this machine is seen from the meeting."""
+def own_address(meeting: Meeting) -> str:
+    """That by which this machine is seen from the meeting. Raises `MachineError` where there is no way to it."""
     try:
-        own = _seen_from(meeting.host, meeting.port)
+        own = seen_from(meeting.host, meeting.port)
     except socket.gaierror as error:
         raise MachineError(
             f"The name {meeting.host!r} leads to no machine ({reason_of(error)}); give the address of one that trains"
@@ -290,18 +290,19 @@ def _own_address(meeting: Meeting) -> str:
     if own.startswith("127.") and not meeting.host.startswith(("127.", "localhost")):
         # Many systems lead a machine's own name to itself alone; the others see it by the address of its first way out.
         with suppress(OSError):
-            return _seen_from(ANYWHERE, meeting.port)
+            return seen_from(ANYWHERE, meeting.port)
     return own
 
 
-def _seen_from(host: str, port: int) -> str:
+def seen_from(host: str, port: int) -> str:
+    """This machine's address on its way to another. Raises OSError where there is none."""
     family, kind, _, _, place = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
     with socket.socket(family, kind) as probe:
         probe.connect(place)  # which sends nothing
         return str(probe.getsockname()[0])
 
 
-def _is_own(host: str) -> bool:
+def is_own(host: str) -> bool:
     """Whether an address of that name is one of this machine's: only those can be bound to."""
     for family, kind, _, _, place in socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM):
         with suppress(OSError), socket.socket(family, kind) as probe:

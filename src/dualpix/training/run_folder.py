@@ -56,7 +56,7 @@ class RunFolder:
         self.lines = Log(folder / "log.jsonl", patience_s) if processes.first else None
         try:
             processes.wait()
-            if processes.first or processes.together:
+            if processes.first or not processes.apart:
                 self.resuming = (folder / "last.pt").exists()
                 self.recipe, self.most_steps = agreed(folder, recipe) if self.resuming else (recipe, recipe.steps)
                 self.state = self._read() if self.resuming else {}

@@ -26,7 +26,7 @@ ASLEEP_S = 15.0
 """A watch that has not looked for so long was asleep itself, as in a machine that was suspended, and begins anew."""
 
 
-class Watch:
+class SignsOfLife:
     """When each of the others was last heard of, by the clock of this process alone."""
 
     def __init__(self, rank: int, count: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -56,7 +56,7 @@ def watched(rank: int, count: int) -> Iterator[None]:
 
     All enter it together. The environment says where they meet.
     """
-    watch, over = Watch(rank, count), threading.Event()
+    watch, over = SignsOfLife(rank, count), threading.Event()
     # In the store of an agent the signs of a former start may still be there.
     names = [f"dualpix-{os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}-{other}" for other in range(count)]
     threads = [
@@ -71,7 +71,7 @@ def watched(rank: int, count: int) -> Iterator[None]:
         over.set()
 
 
-def _show_and_hear(watch: Watch, rank: int, names: list[str], over: threading.Event) -> None:
+def _show_and_hear(watch: SignsOfLife, rank: int, names: list[str], over: threading.Event) -> None:
     """Whatever fails here, or never returns, is silence, which the other thread hears."""
     store, beats = None, 0
     while not over.wait(BEAT_S if beats else 0):
@@ -91,7 +91,7 @@ def _connect() -> TCPStore:
     return TCPStore(host, port, is_master=False, timeout=timedelta(seconds=SILENCE_S / 2))
 
 
-def _look(watch: Watch, count: int, over: threading.Event) -> None:
+def _look(watch: SignsOfLife, count: int, over: threading.Event) -> None:
     while not over.wait(1.0):
         if missing := watch.missing():
             who = f"process {missing[0] + 1}" if len(missing) == 1 else f"{len(missing)} processes"
