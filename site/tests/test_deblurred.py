@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualpix.inference.deblur import Deblurred, deblur_pair
+from dualpix.inference.disparity import disparity
 from site_pairs import bundled
 
 SITE = Path(__file__).parents[1]
@@ -55,6 +56,11 @@ def test_strips_make_the_picture_of_the_package(tmp_path: Path, limit: float) ->
     assert float((found - expected.picture).abs().max()) <= OFF
     assert told["off"] < 1e-3 and told["notes"] == list(expected.warnings)
     assert ("rows at once" in told["plan"]) == (limit < 1e9)
+    planes = torch.from_numpy(np.fromfile(tmp_path / "found.bin", "<f4")).view(2, *views[0].shape[1:])
+    theirs = disparity(*views)
+    assert float((planes[1:] - theirs.confidence).abs().mean()) < 1e-3
+    is_sure = theirs.confidence > 0.3
+    assert float((planes[:1] - theirs.disparity_px)[is_sure].abs().max()) < 0.05
 
 
 def test_several_scales_make_the_picture_of_the_package(tmp_path: Path) -> None:
