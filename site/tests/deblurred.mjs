@@ -27,10 +27,11 @@ for (const { file } of [...manifest.stages, manifest.find]) {
 const network = Object.assign(new Network(sessions, ort.Tensor, manifest, "Node"), { notes: [] });
 const off = await network.error();
 const job = new Job([view(0), view(size)], { notes: [] }, false);
+let strips = 0;
 const start = process.cpuUsage(),
-  told = await job.deblur(network, [limit], async () => {}),
+  told = await job.deblur(network, [limit], async (_, total) => void (strips = total)),
   { user, system } = process.cpuUsage(start);
 writeFileSync(`${folder}/sharp.bin`, job.result.levels);
 writeFileSync(`${folder}/found.bin`, (await job.find(network, [limit])).data);
-console.log(JSON.stringify({ ...told, off, cpu_s: (user + system) / 1e6, peak_mb: process.resourceUsage().maxRSS / 1e3 }));
+console.log(JSON.stringify({ ...told, strips, off, cpu_s: (user + system) / 1e6, peak_mb: process.resourceUsage().maxRSS / 1e3 }));
 process.exit(0);
