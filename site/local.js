@@ -164,7 +164,8 @@ class Local {
     else if (mine.state === "running" || mine.state === "checking") throw new Problem(BUSY, true);
     else if (verb === "start") this.#deblur(mine);
     else {
-      Object.assign(mine, { state: "checking", swap: !mine.swap, plan: null, report: null, planes: false, fetched: false });
+      const undone = { plan: null, report: null, planes: false, fetched: false };
+      Object.assign(mine, { state: "checking", swap: !mine.swap, ...undone });
       this.#compare(mine);
     }
     return this.state(mine.id);
@@ -259,7 +260,8 @@ class Local {
     for (const share of SHARES) {
       try {
         await this.#hold(mine);
-        const done = await this.#worked.ask("deblur", { options: this.options, share }, (news) => Object.assign(mine, news));
+        const tell = (news) => Object.assign(mine, news);
+        const done = await this.#worked.ask("deblur", { options: this.options, share }, tell);
         return failed ? { ...done, notes: [...done.notes, TIGHT] } : done;
       } catch (error) {
         if (error.isStopped) throw error;

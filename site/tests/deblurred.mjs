@@ -1,6 +1,6 @@
-// What the page makes of a pair of views: node deblurred.mjs FOLDER, with asked.json, { width, height, limit, threads }, and
-// views.bin, float32 planes of left and right after one another. Writes sharp.bin, 16-bit planes, and found.bin,
-// float32 planes of disparity and confidence, and prints what is told.
+// What the page makes of a pair of views: node deblurred.mjs FOLDER, with asked.json, { width, height, limit, threads
+// }, and views.bin, float32 planes of left and right after one another. Writes sharp.bin, 16-bit planes, and
+// found.bin, float32 planes of disparity and confidence, and prints what is told.
 
 import { readFileSync, writeFileSync } from "node:fs";
 
@@ -33,5 +33,6 @@ const start = process.cpuUsage(),
   { user, system } = process.cpuUsage(start);
 writeFileSync(`${folder}/sharp.bin`, job.result.levels);
 writeFileSync(`${folder}/found.bin`, (await job.find(network, [limit])).data);
-console.log(JSON.stringify({ ...told, strips, off, cpu_s: (user + system) / 1e6, peak_mb: process.resourceUsage().maxRSS / 1e3 }));
+const cost = { cpu_s: (user + system) / 1e6, peak_mb: process.resourceUsage().maxRSS / 1e3 };
+console.log(JSON.stringify({ ...told, strips, off, ...cost }));
 process.exit(0);
