@@ -100,7 +100,7 @@ class Local {
     resumes: false,
     parts: false,
     masks: false,
-    maps: [],
+    maps: ["disparity", "confidence"],
     metres: false,
     refocus: false,
   };
@@ -164,7 +164,8 @@ class Local {
     else if (mine.state === "running" || mine.state === "checking") throw new Problem(BUSY, true);
     else if (verb === "start") this.#deblur(mine);
     else {
-      Object.assign(mine, { state: "checking", swap: !mine.swap, plan: null, report: null, fetched: false });
+      const undone = { plan: null, report: null, planes: false, fetched: false };
+      Object.assign(mine, { state: "checking", swap: !mine.swap, ...undone });
       this.#compare(mine);
     }
     return this.state(mine.id);
@@ -182,8 +183,8 @@ class Local {
 
   async save(job, kind, { format, depth, strength }) {
     const wish = { format, depth: Number(depth), strength: Number(strength ?? 1) };
-    const { bytes, mime, ending } = await this.#worked.ask("save", { wish });
-    this.#job.fetched = true;
+    const { bytes, mime, ending } = await this.#worked.ask("save", { kind, wish, options: this.options });
+    if (kind === "result") this.#job.fetched = true;
     return { blob: new Blob([bytes], { type: mime }), ending };
   }
 
@@ -244,6 +245,7 @@ class Local {
       Object.assign(mine, told, {
         state: "done",
         fetched: false,
+        planes: true,
         version: mine.version + 1,
         notes: [...new Set([...mine.notes, ...notes])],
       });
@@ -258,7 +260,8 @@ class Local {
     for (const share of SHARES) {
       try {
         await this.#hold(mine);
-        const done = await this.#worked.ask("deblur", { options: this.options, share }, (news) => Object.assign(mine, news));
+        const tell = (news) => Object.assign(mine, news);
+        const done = await this.#worked.ask("deblur", { options: this.options, share }, tell);
         return failed ? { ...done, notes: [...done.notes, TIGHT] } : done;
       } catch (error) {
         if (error.isStopped) throw error;

@@ -17,8 +17,8 @@ self.addEventListener("install", (event) => {
   event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(asked)).catch(withoutRoom));
 });
 
-// The page works without room for it, too, with a network; `keeping.js` sees it, and says so. An older version that is kept
-// is worth more.
+// The page works without room for it, too, with a network; `keeping.js` sees it, and says so. An older version that
+// is kept is worth more.
 function withoutRoom(error) {
   if (error.name !== "QuotaExceededError" || self.registration.active) throw error;
   console.warn(`The page is not kept: ${error.message}`);

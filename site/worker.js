@@ -18,6 +18,11 @@ function networkOf(options) {
   return network;
 }
 
+function limitsOf({ memory, isPhone }, share) {
+  const limits = memory ? [memory] : LIMITS[isPhone ? "phone" : "desktop"];
+  return limits.map((limit) => share * limit);
+}
+
 const shown = () => ({ check: job.check, notes: job.notes });
 
 const CALLS = {
@@ -35,18 +40,20 @@ const CALLS = {
   },
   // `share` of the memory that may be used otherwise.
   async deblur({ options, share }, tell) {
-    const limits = options.memory ? [options.memory] : LIMITS[options.isPhone ? "phone" : "desktop"];
     const network = await networkOf(options);
     const tellBands = async (bands_done, bands) => tell({ bands_done, bands });
-    const done = await job.deblur(network, limits.map((limit) => share * limit), tellBands);
+    const done = await job.deblur(network, limitsOf(options, share), tellBands);
     return { ...done, notes: [...done.notes, ...(await unkept(network.addresses))] };
   },
   async picture({ name }) {
     return job.picture(name);
   },
-  async save({ wish }) {
-    const { version, network: name, weights } = (await network).manifest;
-    return job.save(wish, `dualpix ${version}, ${name}, weights ${weights}`);
+  // The result, or a map beside it.
+  async save({ kind, wish, options }) {
+    const used = await networkOf(options),
+      { version, network: name, weights } = used.manifest,
+      software = `dualpix ${version}, ${name}, weights ${weights}`;
+    return kind === "result" ? job.save(wish, software) : job.map(kind, wish, used, limitsOf(options, 1), software);
   },
   async forget() {
     job = null;

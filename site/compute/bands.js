@@ -47,8 +47,8 @@ export function chooseBands(height, multiple, reach, cost, limit, comfort) {
 }
 
 // How many rows each stage computes at once, by its place among `stages`, for a picture whose sides are multiples of
-// `multiple`, within the first of `limits`, in bytes, that suffices without computing most rows many times; `held` bytes
-// are occupied anyway. Throws a ComputeError where none does.
+// `multiple`, within the first of `limits`, in bytes, that suffices without computing most rows many times; `held`
+// bytes are occupied anyway. Throws a ComputeError where none does.
 export function planStages(width, height, stages, multiple, held, limits) {
   const plans = limits.map((limit) => planWithin(width, height, stages, multiple, held, limit)).filter(Boolean);
   const chosen = plans.find(({ computed }) => computed <= MOST_ROWS * height) ?? plans.at(-1);

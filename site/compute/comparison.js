@@ -7,8 +7,8 @@ const SHIFT = 0,
   SQUARES = 8,
   SUMS = 10; // places among the sums of a block
 
-// Of a picture in [0, 1] beside its views: what changed in each block of `side` pixels, and what was there to be changed,
-// as planes of `width` x `height`.
+// Of a picture in [0, 1] beside its views: what changed in each block of `side` pixels, and what was there to be
+// changed, as planes of `width` x `height`.
 export function compare(picture, views, side = BLOCK_PX) {
   const { width, height } = picture,
     w = Math.ceil(width / side),

@@ -37,7 +37,9 @@ export async function startNetwork({ engine, threads }) {
     }
   }
   if (failures.length === notes.length && failures.every(isOutOfMemory)) {
-    throw new ComputeError("The memory of this tab does not suffice to start computing; close other tabs, and try again.");
+    throw new ComputeError(
+      "The memory of this tab does not suffice to start computing; close other tabs, and try again.",
+    );
   }
   throw new ComputeError(
     `Nothing in this browser can compute the picture: ${notes.join(" ")} Use a current browser, or dualpix on` +
@@ -49,7 +51,8 @@ export async function startNetwork({ engine, threads }) {
 function addressesOf(kind, { stages, find }, base) {
   const parts = [...stages, find].map(({ file }) => new URL(`${file}.gz`, base));
   const { script, binary } = ENGINES[kind];
-  const engine = [script, `${binary}.mjs`, `${binary}.wasm.gz`].map((name) => new URL(`../engine/${name}`, import.meta.url));
+  const names = [script, `${binary}.mjs`, `${binary}.wasm.gz`],
+    engine = names.map((name) => new URL(`../engine/${name}`, import.meta.url));
   return [new URL("../index.html", base), ...parts, ...engine].map(({ href }) => href);
 }
 

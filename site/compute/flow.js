@@ -63,9 +63,9 @@ class Padded {
 }
 
 export class Flow {
-  // `stages` as network.json has them, and how many `rows` of the picture each computes at once; `views`: left and right,
-  // of one size; `compute(stage, given, width)` gives features by name; `take(first, last, { data, dims })` is given the
-  // rows of the last stage's output, and `tell(done, total)` what is done between strips.
+  // `stages` as network.json has them, and how many `rows` of the picture each computes at once; `views`: left and
+  // right, of one size; `compute(stage, given, width)` gives features by name; `take(first, last, { data, dims })` is
+  // given the rows of the last stage's output, and `tell(done, total)` what is done between strips.
   constructor({ stages, rows, multiple, views, compute, take, tell }) {
     const { width, height } = views.left;
     Object.assign(this, { compute, take, tell, width, done: 0 });

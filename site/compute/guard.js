@@ -18,9 +18,9 @@ const WIDE_BRIGHTNESS = [7 * LEVEL, 0.7, 0],
 const PATTERN = [6 * LEVEL, 6, 0],
   COLOURED_PATTERN = [4 * LEVEL, 0.2, 3];
 
-// Clips the result to [0, 1] and mixes the mean of `views`, left and right, in, in place; gives the comparison, the share
-// of the picture in which that was so, and notes. `reduction`: at which the widest blur was undone. Throws where nothing
-// in it is a number.
+// Clips the result to [0, 1] and mixes the mean of `views`, left and right, in, in place; gives the comparison, the
+// share of the picture in which that was so, and notes. `reduction`: at which the widest blur was undone. Throws
+// where nothing in it is a number.
 export function watch(picture, views, reduction = 1) {
   const side = BLOCK_PX * reduction;
   const lost = heal(picture, views, side);

@@ -1,6 +1,7 @@
 // One pair, from files to a file: what `dualpix deblur` and `dualpix inspect` do, in their order.
 
 import { decode, encode, outputOf } from "../files/index.js";
+import { BARE } from "../files/metadata.js";
 import { matchBrightness } from "./brightness.js";
 import { disparityPicture, scalePx } from "./drawing.js";
 import { watch } from "./guard.js";
@@ -12,6 +13,16 @@ import { summarise } from "./summary.js";
 import { layAlongRows } from "./turning.js";
 
 const THUMB_PX = 720;
+const ZERO_LEVEL = 32768,
+  LEVELS_PER_PX = 512,
+  WHITE = 65535;
+const MAPS = {
+  disparity: {
+    levels: { plane: 0, of: (px) => (ZERO_LEVEL + LEVELS_PER_PX * px) / WHITE },
+    meaning: `disparity in pixels = (level - ${ZERO_LEVEL}) / ${LEVELS_PER_PX}`,
+  },
+  confidence: { levels: { plane: 1, of: (share) => share }, meaning: "" },
+};
 const KINDS = { png: "png", tif: "tiff", jpg: "jpeg" };
 const UNSEEN = "so that rows stay sensor rows"; // ends notes that do not matter here, since pictures are shown upright
 
@@ -24,14 +35,14 @@ export class Job {
   }
 
   constructor(views, about, isSwapped) {
-    Object.assign(this, { views, about, isSwapped, result: null });
+    Object.assign(this, { views, about, isSwapped, result: null, found: null });
     this.inspect();
   }
 
   // Compares the views, and lays them along the rows.
   inspect() {
     this.laid = layAlongRows(...this.views, this.isSwapped);
-    this.result = null;
+    this.result = this.found = null;
     const { found, turns, left, notes } = this.laid;
     this.check = {
       verdict: found.verdict,
@@ -101,6 +112,25 @@ export class Job {
     const picture = strength === 1 ? result : blend(this.before, result, strength);
     const given = outputOf(this.about, { levels: picture.data, planar: true, depth, software: chosen });
     return { ...encoded(await encode(given, KINDS[format])), ending: `sharp.${format}` };
+  }
+
+  // "disparity" or "confidence" of each pixel of the result, grey levels of 16 bits as a file: inference/maps.py.
+  async map(kind, { format }, network, limits, software) {
+    this.found ??= await this.find(network, limits);
+    const { levels, meaning } = MAPS[kind],
+      { width, height, data } = this.found,
+      plane = data.subarray(width * height * levels.plane, width * height * (levels.plane + 1));
+    const grey = blank(width, height);
+    for (let channel = 0; channel < 3; channel++) grey.data.set(plane.map(levels.of), channel * plane.length);
+    const told = meaning ? `${software}; ${meaning}` : software;
+    const metadata = { ...BARE, orientation: this.about.orientation, software: told };
+    const lying = turned(grey, -this.laid.turns);
+    return { ...encoded(await this.encode(lying, KINDS[format], 16, metadata, true)), ending: `${kind}.${format}` };
+  }
+
+  find(network, limits) {
+    const { left, right } = matchBrightness(this.laid.left, this.laid.right);
+    return network.find(left, right, limits);
   }
 
   encode({ width, height, data }, format, depth, metadata, grey) {

@@ -25,8 +25,8 @@ export class Network {
     return picture.data.reduce((most, value, i) => Math.max(most, Math.abs(value - sharp[i])), 0);
   }
 
-  // The sharp picture of two views, not clipped, and the rows that are held at once. `tell(done, total)` is called between
-  // strips, and may throw to stop; `held`: bytes of other pictures.
+  // The sharp picture of two views, not clipped, and the rows that are held at once. `tell(done, total)` is called
+  // between strips, and may throw to stop; `held`: bytes of other pictures.
   run(left, right, limits, tell, held = 0) {
     return this.#flow(this.manifest.stages, 3, left, right, limits, tell, held);
   }

@@ -4,7 +4,8 @@ import { noiseOf } from "./matching.js";
 import { join, reduced, shareOfFiner, shareOfViews } from "./scales.js";
 
 // The sharp picture, not clipped, and the rows that are held at once at full size. `steps` are the reductions, the
-// coarsest first; `tell` is called between strips of all scales, since it may throw to stop, and counts those of full size.
+// coarsest first; `tell` is called between strips of all scales, since it may throw to stop, and counts those of full
+// size.
 export async function runScales(network, left, right, steps, limits, tell) {
   if (steps.length === 1) return network.run(left, right, limits, tell);
   const [coarsest] = steps,

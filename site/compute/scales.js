@@ -77,9 +77,9 @@ function step(value, low, high) {
   return share * share * (3 - 2 * share);
 }
 
-// Joins, in place, the result `fine` of one scale with that of the coarser one: where `share` is below 1, the picture is
-// the mean of the views plus `correction`, which is `ratio` times smaller; and where `kept` is above 0, more of that
-// mean. Both shares are `by` times smaller.
+// Joins, in place, the result `fine` of one scale with that of the coarser one: where `share` is below 1, the picture
+// is the mean of the views plus `correction`, which is `ratio` times smaller; and where `kept` is above 0, more of
+// that mean. Both shares are `by` times smaller.
 export function join(fine, { left, right }, correction, ratio, share, by, kept = null) {
   const { width, height, data } = fine;
   const weights = enlarger(share, 1, by, width, LINEAR),

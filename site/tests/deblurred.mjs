@@ -1,5 +1,6 @@
-// What the page makes of a pair of views: node deblurred.mjs FOLDER, with asked.json, { width, height, limit, threads }, and
-// views.bin, float32 planes of left and right after one another. Writes sharp.bin, 16-bit planes, and prints what is told.
+// What the page makes of a pair of views: node deblurred.mjs FOLDER, with asked.json, { width, height, limit, threads
+// }, and views.bin, float32 planes of left and right after one another. Writes sharp.bin, 16-bit planes, and
+// found.bin, float32 planes of disparity and confidence, and prints what is told.
 
 import { readFileSync, writeFileSync } from "node:fs";
 
@@ -26,9 +27,12 @@ for (const { file } of [...manifest.stages, manifest.find]) {
 const network = Object.assign(new Network(sessions, ort.Tensor, manifest, "Node"), { notes: [] });
 const off = await network.error();
 const job = new Job([view(0), view(size)], { notes: [] }, false);
+let strips = 0;
 const start = process.cpuUsage(),
-  told = await job.deblur(network, [limit], async () => {}),
+  told = await job.deblur(network, [limit], async (_, total) => void (strips = total)),
   { user, system } = process.cpuUsage(start);
 writeFileSync(`${folder}/sharp.bin`, job.result.levels);
-console.log(JSON.stringify({ ...told, off, cpu_s: (user + system) / 1e6, peak_mb: process.resourceUsage().maxRSS / 1e3 }));
+writeFileSync(`${folder}/found.bin`, (await job.find(network, [limit])).data);
+const cost = { cpu_s: (user + system) / 1e6, peak_mb: process.resourceUsage().maxRSS / 1e3 };
+console.log(JSON.stringify({ ...told, strips, off, ...cost }));
 process.exit(0);

@@ -18,6 +18,6 @@ const steps = asked.pairs.map(([apart, blocks, width, height]) =>
   chooseScales({ across: new Float32Array(blocks).fill(apart), reduction: 1 }, width, height),
 );
 const numbers = ({ data }) => [...data];
-console.log(
-  JSON.stringify({ small: numbers(reduced(left, ratio)), finer: numbers(finer), views: numbers(views), joined: numbers(fine), steps }),
-);
+const made = { small: reduced(left, ratio), finer, views, joined: fine };
+const lists = Object.fromEntries(Object.entries(made).map(([name, picture]) => [name, numbers(picture)]));
+console.log(JSON.stringify({ ...lists, steps }));
