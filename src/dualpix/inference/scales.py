@@ -43,7 +43,7 @@ LEAST_KEPT = 0.25  # of the mean, in focus without noise: networks sharpen even 
 SHARP_KEPT = 0.9  # of detail that is sharp at pixel level, which they were not trained on
 CALM, NOISY = 0.002, 0.006  # standard deviation of the noise; together with noise, networks remove fine detail
 SOFT, SHARP = 0.2, 0.5
-"""Energy of the detail of 3 pixels over that of 9: what is in focus, and as sharp as pixels can show it or nearly so, is
+"""Energy of the detail of 3 pixels over that of 9: what is in focus, and as sharp as pixels can show or nearly so, is
 kept to `SHARP_KEPT`. Photographs enlarged one and a half times have mostly less than the first, those that are sharp at
 pixel level 0.3 to 1.5.
 """
