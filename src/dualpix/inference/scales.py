@@ -185,7 +185,7 @@ def fineness_of(views: tuple[Tensor, Tensor], step: int, noise: float) -> Tensor
         fine, coarse = grey - narrow, narrow - _smoothed(narrow, WIDE)
         here = slice(first - top, first - top + rows)
         found.append(reduce(torch.cat([fine, coarse])[:, here].square(), step))
-    fine, coarse = _smoothed(torch.cat(found, 1), TOGETHER).split(1)
+    fine, coarse = _smoothed(torch.cat(found, 1), TOGETHER).chunk(2)
     return (fine - noise**2 / 2).clamp(min=0) / coarse.clamp(min=FLAT**2)
 
 
