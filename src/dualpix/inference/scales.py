@@ -35,16 +35,17 @@ FOCUS_PX, BLURRED_PX = 0.5, 1.0
 """Of the disparity at full size: the mean of the views is kept up to the first, and not from the second on."""
 
 MARGIN_PX = 4
-"""Of the coarsest scale: so far from wider blur the finer result ends, since the disparity of an edge in focus is found,
-with confidence, a window's half beside it too.
+"""Of the coarsest scale: so far from wider blur the finer result ends, since the disparity of an edge in focus is
+found, with confidence, half a window beside it too.
 """
 
 LEAST_KEPT = 0.25  # of the mean, in focus without noise: networks sharpen even what is sharp, and not always rightly
 SHARP_KEPT = 0.9  # of detail that is sharp at pixel level, which they were not trained on
 CALM, NOISY = 0.002, 0.006  # standard deviation of the noise; together with noise, networks remove fine detail
 SOFT, SHARP = 0.2, 0.5
-"""Energy of the detail of 3 pixels over that of 9: what is in focus and as sharp as pixels can show it, or nearly so, is
-kept to `SHARP_KEPT`. Photographs enlarged one and a half times have less than the first, those sharp at pixel level 0.3 to 1.5.
+"""Energy of the detail of 3 pixels over that of 9: what is in focus, and as sharp as pixels can show or nearly so, is
+kept to `SHARP_KEPT`. Photographs enlarged one and a half times have mostly less than the first, those that are sharp at
+pixel level 0.3 to 1.5.
 """
 
 CHAINS = {1: (1,), 2: (2, 1), 3: (3, 1), 4: (4, 1), 6: (6, 3, 1), 8: (8, 4, 1), 12: (12, 4, 1)}
@@ -148,7 +149,7 @@ def reduce(picture: Tensor, by: int) -> Tensor:
 
 
 def share_of_finer(disparity_px: Tensor, confidence: Tensor) -> Tensor:
-    """Return the weight, 0 to 1, of the finer scale's own result, by its disparity and the confidence in that, 1 h w."""
+    """Return the weight, 0 to 1, of the finer scale's own result, by its disparity and confidence, 1 h w."""
     share = (1 - _step(disparity_px.abs(), NEAR_PX, FAR_PX)) * _step(confidence, UNSURE, SURE)
     return -F.max_pool2d(-share[None], 2 * MARGIN_PX + 1, 1, MARGIN_PX)[0]
 
@@ -184,7 +185,7 @@ def fineness_of(views: tuple[Tensor, Tensor], step: int, noise: float) -> Tensor
         fine, coarse = grey - narrow, narrow - _smoothed(narrow, WIDE)
         here = slice(first - top, first - top + rows)
         found.append(reduce(torch.cat([fine, coarse])[:, here].square(), step))
-    fine, coarse = _smoothed(torch.cat(found, 1), TOGETHER).split(1)
+    fine, coarse = _smoothed(torch.cat(found, 1), TOGETHER).chunk(2)
     return (fine - noise**2 / 2).clamp(min=0) / coarse.clamp(min=FLAT**2)
 
 
