@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from dualpix import networks
-from dualpix.errors import CheckpointError, DualpixError, how_to_install
+from dualpix.errors import CheckpointError, DualpixError, how_to_install, reason_of
 from dualpix.inference.engines.pytorch import adds_input, padded_views
 from dualpix.machine.files import parse_json, write_whole
 from dualpix.weights import checkpoint
@@ -25,6 +25,11 @@ try:
     import spandrel
 except ImportError as error:
     raise DualpixError(f"Descriptors of models need spandrel: {how_to_install('spandrel')}.") from error
+except RuntimeError as error:  # of PyTorch: "operator torchvision::nms does not exist"
+    raise DualpixError(
+        f"spandrel cannot be imported ({reason_of(error)}); install the torchvision that belongs to PyTorch"
+        f" {torch.__version__}, from where that came from."
+    ) from error
 
 KEY = "dualpix"
 """The tensor of bytes that holds `network` and `arguments` as JSON."""

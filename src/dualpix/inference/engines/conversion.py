@@ -15,7 +15,7 @@ from torch.export import Dim, ExportedProgram
 
 from dualpix.errors import MachineError, reason_of
 from dualpix.networks.export import FEW, Graph
-from dualpix.networks.export.rounding import round_layers
+from dualpix.networks.export.rounding import Convolution, round_layers
 from dualpix.weights.exported import KEY, package
 
 LEAST_HALVED = 64
@@ -105,14 +105,15 @@ def web_bytes(graph: Graph, facts: Mapping[str, Any]) -> bytes:
 def round_to_8_bits(graph: Graph, sets: Sequence[Sequence[Tensor]]) -> None:
     """Give the graph convolutions in 8 bits, for `openvino_model`.
 
-    Layers that make pictures keep their precision, and so does the correlation, which multiplies features and no
-    weights.
+    Layers that take or make pictures keep their precision, and so does the correlation, which multiplies features and
+    no weights.
 
     Args:
         graph: It is changed in place.
         sets: Views, 3 x H x W each, whose values set the scales.
     """
-    few = [name for name, layer in graph.named_modules() if 0 < getattr(layer, "out_channels", 0) <= FEW]
+    layers = {name: layer for name, layer in graph.named_modules() if isinstance(layer, Convolution)}
+    few = [name for name, layer in layers.items() if min(layer.in_channels, layer.out_channels) <= FEW]
     before = {f"{name.rpartition('.')[0]}.{name.rpartition('.')[2]}_norm" for name in few}
 
     def run() -> None:
