@@ -23,7 +23,6 @@ from dualpix.inference.colours import signed_colours
 from dualpix.inference.disparity import Disparity, disparity, scale_px
 from dualpix.networks.layers.correlation import correlate_rows
 from dualpix.networks.mccnet import model as mccnet
-from dualpix.networks.mccnet_fast import model as mccnet_fast
 from dualpix.pairs.sample import Sample
 from dualpix.weights import checkpoint
 from judging import scenes
@@ -33,6 +32,7 @@ STORE = Path(__file__).parents[1] / "runs" / "judge"
 RADII_PX = (0, 1, 3, 7, 10, 30)
 SIZE = (256, 320)
 STRIP_ROWS = 128
+PARTS = ("picture", "errors", "gains", "rows")
 CUTS = {
     "as trained": "as trained",
     "centre only: what lies straight across": "every pixel looks straight across, at its own column",
@@ -72,8 +72,7 @@ def real(data: Path) -> Iterator[Sample]:
 def output(network: nn.Module, left: Tensor, right: Tensor, gather: Gather | None = None) -> Tensor:
     chosen = gather or correlate_rows
     with torch.no_grad(), patch.object(mccnet, "correlate_rows", chosen):
-        with patch.object(mccnet_fast, "correlate_rows", chosen):
-            made: Tensor = network(left[None], right[None])[0].clamp(0, 1)
+        made: Tensor = network(left[None], right[None])[0].clamp(0, 1)
     return made
 
 
@@ -116,14 +115,13 @@ def look(network: nn.Module, sample: Sample) -> Disparity:
 def rows_and_windows(network: nn.Module, data: Path) -> Iterator[str]:
     """Strips of whole rows of the previews: fitted PSNR with the window that was trained, and with whole rows."""
     window = network.cc1.max_disparity, network.cc2.max_disparity
-    yield f"| preview | window of {window[0]} columns, dB / SSIM | whole row, dB / SSIM | change, dB | mean change of a pixel |"
+    yield f"| preview | window of {window[0]}, dB / SSIM | whole row, dB / SSIM | change, dB | mean change of a pixel |"
     yield "|---|---:|---:|---:|---:|"
     found = []
     for number in range(len(previews(data))):
         sample = previews(data)[number]
-        left, right, sharp = (
-            middle(sample[name], (STRIP_ROWS, sample[name].shape[-1])) for name in ("left", "right", "sharp")
-        )
+        columns = sample["left"].shape[-1] // 16 * 16  # which needs no padding
+        left, right, sharp = (middle(sample[name], (STRIP_ROWS, columns)) for name in ("left", "right", "sharp"))
         made = [output(network, left, right)]
         network.cc1.max_disparity = network.cc2.max_disparity = None
         made.append(output(network, left, right))
@@ -142,26 +140,26 @@ def row(name: str, near: float, near_ssim: float, far: float, far_ssim: float, m
 
 def draw(networks: dict[str, nn.Module], samples: list[Sample], path: Path) -> None:
     pyplot.rcParams.update({"font.size": 8, "axes.titlesize": 8})
-    columns = 2 + len(networks) + 1
-    figure, axes = pyplot.subplots(
-        len(samples), columns, figsize=(2.3 * columns, 2 * len(samples)), layout="constrained"
-    )
+    size = (len(samples), 3 + len(networks))
+    figure, axes = pyplot.subplots(*size, figsize=(2.3 * size[1], 2 * size[0]), layout="constrained")
     for line, sample in zip(axes, samples, strict=True):
-        known = "disparity_px" in sample
-        beside = sample["disparity_px"] if known else classic(next(iter(networks.values())), sample)[0]
-        most = scale_px(Disparity(beside[None], torch.ones_like(beside[None])))
-        found = {name: look(network, sample) for name, network in networks.items()}
-        pictures = {f"{sample['name']}, mean of the views": (sample["left"] + sample["right"]) / 2}
-        pictures[f"{'true disparity' if known else 'classic matcher'}, red +{most:.1f} px"] = signed_colours(
-            beside, most
-        )
-        pictures |= {f"attention of {name}": signed_colours(one.disparity_px[0], most) for name, one in found.items()}
-        first = next(iter(found))
-        pictures[f"confidence of {first}"] = found[first].confidence.expand(3, -1, -1)
-        for axis, (title, picture) in zip(line, pictures.items(), strict=True):
+        for axis, (title, picture) in zip(line, shown(networks, sample), strict=True):
             axis.imshow(picture.permute(1, 2, 0).numpy())
             axis.set(title=title, xticks=[], yticks=[])
     figure.savefig(path, dpi=70)
+
+
+def shown(networks: dict[str, nn.Module], sample: Sample) -> Iterator[tuple[str, Tensor]]:
+    """A line of the picture: titles, and 3 H W."""
+    known = "disparity_px" in sample
+    beside = sample["disparity_px"] if known else classic(next(iter(networks.values())), sample)[0]
+    most = scale_px(Disparity(beside[None], torch.ones_like(beside[None])))
+    yield f"{sample['name']}, mean of the views", (sample["left"] + sample["right"]) / 2
+    yield f"{'true disparity' if known else 'classic matcher'}, red +{most:.1f} px", signed_colours(beside, most)
+    found = {name: look(network, sample) for name, network in networks.items()}
+    for name, one in found.items():
+        yield f"attention of {name}", signed_colours(one.disparity_px[0], most)
+    yield f"confidence of {next(iter(found))}", found[next(iter(found))].confidence.expand(3, -1, -1)
 
 
 def main() -> None:
@@ -169,6 +167,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=Path("../shared/data"))
     parser.add_argument("--weights", nargs="+", default=["mccnet", "mccnet-fast"], help="the first is mccnet's")
     parser.add_argument("--scenes", type=int, nargs="+", default=list(range(len(scenes.SCENES))))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), metavar="PART", help=f"of {PARTS}")
     parser.add_argument("--shown", type=int, nargs="+", default=[0, 1], help="scenes to draw")
     parser.add_argument("-o", "--output", type=Path, default=Path("correlation"))
     asked = parser.parse_args()
@@ -176,13 +175,19 @@ def main() -> None:
     networks = {name: checkpoint.load(name).network for name in asked.weights}
     first = networks[asked.weights[0]]
     samples = list(simulated(asked.data, asked.scenes))
-    draw(networks, [*simulated(asked.data, asked.shown), *real(asked.data)], asked.output / "correlation.png")
+    if "picture" in asked.parts:
+        draw(networks, [*simulated(asked.data, asked.shown), *real(asked.data)], asked.output / "correlation.png")
+    tables = {
+        "errors": errors(networks, samples),
+        "gains": gains(first, samples),
+        "rows": rows_and_windows(first, asked.data),
+    }
     lines = []
-    for part in (errors(networks, samples), gains(first, samples), rows_and_windows(first, asked.data)):
-        for line in (*part, ""):
+    for part in (name for name in tables if name in asked.parts):
+        for line in (*tables[part], ""):
             print(line, flush=True)
             lines.append(line)
-            (asked.output / "correlation.md").write_text("\n".join(lines) + "\n")
+        (asked.output / "correlation.md").write_text("\n".join(lines))
 
 
 if __name__ == "__main__":
