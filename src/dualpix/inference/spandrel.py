@@ -149,9 +149,10 @@ def install(registry: spandrel.ArchRegistry = spandrel.MAIN_REGISTRY) -> list[sp
         support.architecture.id for support in registry if not support.architecture.id.startswith("dualpix-")
     )
     ours = (DualpixArchitecture(name) for name in networks.NETWORKS)
-    return registry.add(
+    added: list[spandrel.ArchSupport] = registry.add(
         *(spandrel.ArchSupport.from_architecture(architecture, others) for architecture in ours), ignore_duplicates=True
     )
+    return added
 
 
 def describe(weights: str | Path = checkpoint.DEFAULT_WEIGHTS) -> "DualpixDescriptor":
