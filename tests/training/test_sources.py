@@ -280,14 +280,14 @@ def test_real_pairs_are_learnt_by_heart(quick: Make, photos: Path, tmp_path: Pat
 
 def test_simulated_scenes_are_learnt_by_heart(quick: Make, photos: Path, tmp_path: Path) -> None:
     """Two scenes with blur to take away, which not every seed's are."""
-    recipe = by_heart(quick, steps=280, pool=2, compressed=0.0, seed=2)
+    recipe = by_heart(quick, pool=2, compressed=0.0, seed=6)
     told: list[dict] = []
     weights = train(recipe, tmp_path / "run", photos=[photos], report=told.append)
     losses = [line["loss"] for line in told if "loss" in line]
     source, _ = open_sources(recipe, tmp_path / "scenes", [photos])
     scenes = [source.scenes[0], source.scenes[1]]
     gained = [score(network, scenes).mean()["psnr"] for network in (checkpoint.load(weights).network, Mean())]
-    assert losses[-1] < 0.9 * losses[0] and gained[0] > gained[1] + 0.3
+    assert losses[-1] < 0.8 * losses[0] and gained[0] > gained[1] + 1
 
 
 def test_light_and_layout_take_their_records_fields_only(quick: Make, photos: Path, tmp_path: Path) -> None:
