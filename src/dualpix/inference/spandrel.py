@@ -137,13 +137,6 @@ def install(registry: spandrel.ArchRegistry = spandrel.MAIN_REGISTRY) -> list[sp
 
     Returns:
         What was added: nothing at the second call.
-
-    Example:
-        >>> registry = spandrel.MAIN_REGISTRY.copy()
-        >>> "mccnet-fast" in [added.architecture.name for added in install(registry)]
-        True
-        >>> install(registry)
-        []
     """
     others = tuple(
         support.architecture.id for support in registry if not support.architecture.id.startswith("dualpix-")
