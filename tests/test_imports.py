@@ -49,7 +49,7 @@ def state():
 before = state()
 import dualpix
 for module in pkgutil.walk_packages(dualpix.__path__, "dualpix."):
-    if not module.name.endswith("__main__"):
+    if not module.name.endswith(("__main__", ".spandrel")):  # which needs its extra at once
         importlib.import_module(module.name)
 after = state()
 for key, value in before.items():

@@ -63,7 +63,7 @@ import numpy as np
 from PIL import Image
 import dualpix
 for module in pkgutil.walk_packages(dualpix.__path__, "dualpix."):
-    if not module.name.endswith("__main__"):
+    if not module.name.endswith(("__main__", ".spandrel")):  # which needs its extra at once
         importlib.import_module(module.name)
 from dualpix.weights import checkpoint
 from dualpix.inference import export

@@ -108,14 +108,14 @@ class Bright(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.many, self.few = nn.Conv2d(6, 32, 3, padding=1), nn.Conv2d(32, 3, 1)
+        self.many, self.few = nn.Conv2d(18, 32, 3, padding=1), nn.Conv2d(32, 3, 1)
         for layer in (self.many, self.few):
             inputs = layer.weight[0].numel()
             layer.weight.data = (0.9 + 0.1 * torch.rand_like(layer.weight)) / inputs
             layer.bias.data.zero_()  # type: ignore[union-attr]
 
     def forward(self, left: Tensor, right: Tensor) -> Tensor:
-        return cast(Tensor, self.few(self.many(torch.cat([left, right], 1))))
+        return cast(Tensor, self.few(self.many(torch.cat([left, right] * 3, 1))))
 
 
 def test_eight_bits_do_not_overflow_where_products_are_added_in_sixteen() -> None:

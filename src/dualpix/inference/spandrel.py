@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from dualpix import networks
-from dualpix.errors import CheckpointError, DualpixError, how_to_install
+from dualpix.errors import CheckpointError, DualpixError, how_to_install, reason_of
 from dualpix.inference.engines.pytorch import adds_input, padded_views
 from dualpix.machine.files import parse_json, write_whole
 from dualpix.weights import checkpoint
@@ -25,6 +25,11 @@ try:
     import spandrel
 except ImportError as error:
     raise DualpixError(f"Descriptors of models need spandrel: {how_to_install('spandrel')}.") from error
+except RuntimeError as error:  # of PyTorch: "operator torchvision::nms does not exist"
+    raise DualpixError(
+        f"spandrel cannot be imported ({reason_of(error)}); install the torchvision that belongs to PyTorch"
+        f" {torch.__version__}, from where that came from."
+    ) from error
 
 KEY = "dualpix"
 """The tensor of bytes that holds `network` and `arguments` as JSON."""
@@ -132,21 +137,15 @@ def install(registry: spandrel.ArchRegistry = spandrel.MAIN_REGISTRY) -> list[sp
 
     Returns:
         What was added: nothing at the second call.
-
-    Example:
-        >>> registry = spandrel.MAIN_REGISTRY.copy()
-        >>> "mccnet-fast" in [added.architecture.name for added in install(registry)]
-        True
-        >>> install(registry)
-        []
     """
     others = tuple(
         support.architecture.id for support in registry if not support.architecture.id.startswith("dualpix-")
     )
     ours = (DualpixArchitecture(name) for name in networks.NETWORKS)
-    return registry.add(
+    added: list[spandrel.ArchSupport] = registry.add(
         *(spandrel.ArchSupport.from_architecture(architecture, others) for architecture in ours), ignore_duplicates=True
     )
+    return added
 
 
 def describe(weights: str | Path = checkpoint.DEFAULT_WEIGHTS) -> "DualpixDescriptor":

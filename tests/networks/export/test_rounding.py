@@ -9,9 +9,10 @@ from torch import Tensor, nn
 from dualpix.inference.engines.conversion import round_to_8_bits
 from dualpix.networks import create
 from dualpix.networks.export import graph_of
+from dualpix.networks.export.layers import GraphBlock
 from dualpix.networks.export.rounding import LEVELS, WEIGHT_LEVELS, Convolution, Rounding, round_layers
 
-SMALL = {"widths": (8, 8, 16, 16), "depths": (1,) * 7}
+SMALL = {"widths": (16, 16, 24, 24), "depths": (1,) * 7}
 
 
 def settled(*values: Tensor) -> Rounding:
@@ -74,5 +75,8 @@ def test_a_network_of_8_bits_errs_little_but_errs() -> None:
     error = (rounded(*(view[None] for view in views)) - expected).pow(2).mean().sqrt()
     correction = (expected - (views[0] + views[1]) / 2).pow(2).mean().sqrt()
     assert 0 < error < 0.05 * correction
-    last = rounded.network.head
-    assert isinstance(last, Convolution) and last.step is None
+    exact_ones = {
+        name for name, layer in rounded.named_modules() if isinstance(layer, Convolution) and layer.step is None
+    }
+    blocks = {name for name, layer in rounded.named_modules() if isinstance(layer, GraphBlock)}
+    assert exact_ones == {"network.stem", "network.head"} | {f"{block}.out" for block in blocks} and blocks

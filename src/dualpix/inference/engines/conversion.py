@@ -15,7 +15,8 @@ from torch.export import Dim, ExportedProgram
 
 from dualpix.errors import MachineError, reason_of
 from dualpix.networks.export import FEW, Graph
-from dualpix.networks.export.rounding import round_layers
+from dualpix.networks.export.layers import GraphBlock
+from dualpix.networks.export.rounding import Convolution, round_layers
 from dualpix.weights.exported import KEY, package
 
 LEAST_HALVED = 64
@@ -136,14 +137,17 @@ def _halved(model: Any) -> bytes:
 def round_to_8_bits(graph: Graph, sets: Sequence[Sequence[Tensor]]) -> None:
     """Give the graph convolutions in 8 bits, for `openvino_model`.
 
-    Layers that make pictures keep their precision, and so does the correlation, which multiplies features and no
-    weights.
+    Layers that take or make pictures keep their precision, and so does the correlation, which multiplies features and
+    no weights. Layers that take a gated product do, too: products of two features are mostly small and seldom large,
+    which one scale cannot serve, and these layers are a twentieth of the arithmetic (`results/precisions.md`).
 
     Args:
         graph: It is changed in place.
         sets: Views, 3 x H x W each, whose values set the scales.
     """
-    few = [name for name, layer in graph.named_modules() if 0 < getattr(layer, "out_channels", 0) <= FEW]
+    layers = {name: layer for name, layer in graph.named_modules() if isinstance(layer, Convolution)}
+    few = [name for name, layer in layers.items() if min(layer.in_channels, layer.out_channels) <= FEW]
+    gated = [f"{name}.out" for name, layer in graph.named_modules() if isinstance(layer, GraphBlock)]
     before = {f"{name.rpartition('.')[0]}.{name.rpartition('.')[2]}_norm" for name in few}
 
     def run() -> None:
@@ -151,7 +155,7 @@ def round_to_8_bits(graph: Graph, sets: Sequence[Sequence[Tensor]]) -> None:
             for views in sets:
                 graph(*(view[None] for view in views))
 
-    round_layers(graph, run, [f"{name}." for name in (*few, *before)])
+    round_layers(graph, run, [f"{name}." for name in (*few, *gated, *before)])
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from dualpix.networks.mccnet_fast import model as mccnet_fast
 from dualpix.networks.spec import spec_of
 
 FEW = 12
-"""Channels of a layer that makes the picture; such layers are not rounded to 8 bits, since what they err is seen."""
+"""Channels of a layer that takes or makes pictures; such layers are not rounded to 8 bits: what they err is seen."""
 
 
 class Graph(nn.Module):
