@@ -12,6 +12,7 @@ import torch
 from dualpix.errors import MachineError
 from dualpix.inference import planning, scales
 from dualpix.pairs.matching import Matches
+from made_textures import natural_texture
 from site_pairs import CHANGES, assert_near, assert_same, bundled, found_by_package, found_by_page
 
 ROOT = Path(__file__).parents[1]
@@ -68,6 +69,8 @@ def test_scales_are_chosen_and_joined_as_the_package_does(tmp_path: Path, by: in
     height, width = 53, 71
     made = torch.Generator().manual_seed(0)
     left, right, fine = torch.rand(3, 3, height, width, generator=made)
+    soft = natural_texture(height, width)
+    left, right = soft + (left - 0.5) / 50, soft + (right - 0.5) / 50
     found = torch.rand(2, -(-height // by), -(-width // by), generator=made)
     found[0] = 20 * found[0] - 10
     correction = torch.randn(3, -(-height // ratio), -(-width // ratio), generator=made) / 10
@@ -76,7 +79,7 @@ def test_scales_are_chosen_and_joined_as_the_package_does(tmp_path: Path, by: in
         (apart, blocks, *size)
         for apart in (3, 9, 25, 60, 90)
         for blocks in (11, 40)
-        for size in ((300, 900), (9000, 6000))
+        for size in ((300, 900), (1600, 2499), (2500, 1600), (9000, 6000))
     ]
     case = {"left": left, "right": right, "fine": fine, "found": found, "correction": correction}
     asked = {name: value.flatten().tolist() for name, value in case.items()}
@@ -86,11 +89,12 @@ def test_scales_are_chosen_and_joined_as_the_package_does(tmp_path: Path, by: in
     call = [str(NODE), str(SITE / "tests" / "joined.mjs"), str(tmp_path / "case.json")]
     theirs = json.loads(subprocess.run(call, capture_output=True, text=True, check=True, timeout=60).stdout)
     finer = scales.share_of_finer(found[:1] * times, found[1:])
-    views = scales.share_of_views(found[:1] * times, found[1:], noise)
+    fineness = scales.fineness_of((left, right), by, noise)
+    views = scales.share_of_views(found[:1] * times, found[1:], noise, fineness)
     joined = scales.join(fine.clone(), (left, right), correction, ratio, finer, by, views)
-    ours = {"small": scales.reduce(left, ratio), "finer": finer, "views": views, "joined": joined}
+    ours = {"small": scales.reduce(left, ratio), "finer": finer, "fineness": fineness, "views": views, "joined": joined}
     for name, value in ours.items():
-        assert_near(theirs[name], value.flatten().tolist(), 2e-6)
+        assert_near(theirs[name], value.flatten().tolist(), 1e-5 if name == "fineness" else 2e-6)
     for (apart, blocks, *size), steps in zip(pairs, theirs["steps"], strict=True):
         nothing = torch.zeros(0)
         across = torch.full((blocks,), float(apart))

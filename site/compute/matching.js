@@ -66,9 +66,10 @@ export function matchBlocks(left, right, coarser = 1) {
   };
 }
 
-// The displacement along rows, in pixels of the views, that 98 % of the blocks stay within, either way.
-export const widestPx = ({ across, reduction }) =>
-  across.length ? quantile(across.map(Math.abs), 0.98) * reduction : 0;
+// The displacement along rows, in pixels of the views, that 98 % of the blocks stay within, either way; `fartherPx`:
+// what larger blocks see beyond their reach.
+export const widestPx = ({ across, reduction, fartherPx = 0 }) =>
+  Math.max(across.length ? quantile(across.map(Math.abs), 0.98) * reduction : 0, fartherPx);
 
 // Standard deviation of the noise of a view's luminance, from the blocks of some strips of it.
 export function noiseOf(view) {
@@ -97,12 +98,13 @@ function less(a, b) {
   return { ...a, data: a.data.map((value, i) => value - b.data[i]) };
 }
 
-// Twice the mean over a square, of those pixels that exist.
-function blurred({ width, height, data }, side) {
-  let plane = data;
-  for (let pass = 0; pass < 2; pass++)
-    plane = boxed(boxed(plane, width, height, side, 1, width), height, width, side, width, 1);
-  return { width, height, data: plane };
+// Twice the mean over a square.
+const blurred = (plane, side) => smoothed(smoothed(plane, side), side);
+
+// The mean over a square, of those pixels that exist.
+export function smoothed({ width, height, data }, side) {
+  const across = boxed(data, width, height, side, 1, width);
+  return { width, height, data: boxed(across, height, width, side, width, 1) };
 }
 
 // The mean along lines of `length` pixels that lie `step` apart; the lines lie `apart`.

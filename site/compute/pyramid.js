@@ -1,7 +1,7 @@
 // A picture deblurred at several scales, from the coarsest to full size: inference/pyramid.py.
 
 import { noiseOf } from "./matching.js";
-import { join, reduced, shareOfFiner, shareOfViews } from "./scales.js";
+import { finenessOf, join, reduced, shareOfFiner, shareOfViews } from "./scales.js";
 
 // The sharp picture, not clipped, and the rows that are held at once at full size. `steps` are the reductions, the
 // coarsest first; `tell` is called between strips of all scales, since it may throw to stop, and counts those of full
@@ -19,12 +19,18 @@ export async function runScales(network, left, right, steps, limits, tell) {
     done = await network.run(views.left, views.right, limits, step > 1 ? quiet : tell, held);
     if (correction) {
       const times = coarsest / step,
-        kept = step === 1 ? shareOfViews(found, times, noiseOf(left)) : null;
+        kept = step === 1 ? keptOf(views, found, times) : null;
       join(done.picture, views, correction, steps[number - 1] / step, shareOfFiner(found, times), times, kept);
     }
     if (step > 1) correction = less(done.picture, views);
   }
   return done;
+}
+
+// The weight of the mean of the views in the final picture, `times` smaller.
+function keptOf(views, found, times) {
+  const noise = noiseOf(views.left);
+  return shareOfViews(found, times, noise, finenessOf(views, times, noise));
 }
 
 function disparityAt(network, left, right, step, limits, tell) {

@@ -1,11 +1,15 @@
 // Whether two pictures are the views of one dual-pixel photograph, and which is the left one: pairs/verdict.py.
 
 import { MIN_BLOCKS, MOVED_SHARE, checkBrightness, checkDirections, leaning } from "./checks.js";
-import { MOVED_PX, matchBlocks } from "./matching.js";
+import { REACH_PX } from "./correlation.js";
+import { MOVED_PX, matchBlocks, widestPx } from "./matching.js";
 import { mean, quantile } from "./statistics.js";
 
 const MIN_COARSE_BLOCKS = 6,
   MIN_FOUND = 0.5,
+  FAR_SHARE = 0.4,
+  FAR_BLOCKS = 0.02,
+  FARTHER = 3,
   STILL_PX = 0.1;
 
 // The worst first.
@@ -69,6 +73,16 @@ export class Inspection {
   }
 }
 
+// The same matches; where they lie almost as far apart as they are found, with what larger blocks see of it.
+function lookFarther(left, right, matches) {
+  const { across } = matches,
+    far = across.filter((x) => Math.abs(x) > FAR_SHARE * REACH_PX).length;
+  if (across.length < MIN_BLOCKS || far < FAR_BLOCKS * across.length) return matches;
+  const larger = matchBlocks(left, right, FARTHER);
+  if (larger.across.length < MIN_BLOCKS || areFew(larger, MIN_COARSE_BLOCKS)) return matches;
+  return { ...matches, fartherPx: widestPx(larger) };
+}
+
 export function inspectViews(left, right) {
   let matches = matchBlocks(left, right);
   if (areFew(matches, MIN_BLOCKS)) {
@@ -76,6 +90,7 @@ export function inspectViews(left, right) {
     const coarser = matchBlocks(left, right, 2);
     if (coarser.textured >= MIN_COARSE_BLOCKS && !areFew(coarser, MIN_COARSE_BLOCKS)) matches = coarser;
   }
+  matches = lookFarther(left, right, matches);
   let behind = 0,
     inFront = 0;
   matches.across.forEach((x, i) => {
