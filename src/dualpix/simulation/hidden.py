@@ -25,7 +25,7 @@ RIM_PX = 1  # a picture mixes the colours of both sides of an edge that far into
 LEAST = 1e-6
 
 
-class Rows(NamedTuple):
+class Strip(NamedTuple):
     """Rows of a picture from `first` on: light 3 h w, signed blur h w, and what is mixed with something nearer, h w."""
 
     first: int
@@ -33,10 +33,10 @@ class Rows(NamedTuple):
     blur_px: Tensor
     rim: Tensor
 
-    def part(self, first: int, last: int, columns: slice) -> "Rows":
+    def part(self, first: int, last: int, columns: slice) -> "Strip":
         """Those of them from `first` to `last` - 1, and some columns."""
         rows = slice(first - self.first, last - self.first)
-        return Rows(first, *(plane[..., rows, columns] for plane in self[1:]))
+        return Strip(first, *(plane[..., rows, columns] for plane in self[1:]))
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Layers:
 
     nodes: list[float]
     near: Tensor
-    samples: Rows
+    samples: Strip
     _far: dict[int, Tensor] = field(default_factory=dict)
 
     @classmethod
@@ -67,7 +67,7 @@ class Layers:
         # A layer is seen behind the blurred edges of nearer ones, and there itself blurred.
         near = [_spread(own, -(-(max(reaches) + reach) // GRID)) for own, reach in zip(there, reaches, strict=True)]
         sampled_px = blur_px[SAMPLED // 2 :: SAMPLED, SAMPLED // 2 :: SAMPLED]
-        return cls(nodes, torch.stack(near), Rows(0, light(SAMPLED), sampled_px, rim_of(sampled_px)))
+        return cls(nodes, torch.stack(near), Strip(0, light(SAMPLED), sampled_px, rim_of(sampled_px)))
 
     def columns(self, number: int, first: int, last: int) -> slice | None:
         """The columns in which a layer may be seen in these rows, and GRID more on both sides; None if nowhere."""
@@ -77,7 +77,7 @@ class Layers:
         width = self.near.shape[2]
         return slice(max(0, int(found[0]) - 1) * GRID, min(int(found[-1]) + 2, width) * GRID)
 
-    def planes(self, rows: Rows, columns: slice, number: int, reduction: int) -> Tensor:
+    def planes(self, rows: Strip, columns: slice, number: int, reduction: int) -> Tensor:
         """Premultiplied light and cover, 4 h w, of one layer, reduced, and continued behind what is nearer.
 
         Args:
@@ -150,7 +150,7 @@ def enlarged(planes: Tensor, by: int) -> Tensor:
     return F.interpolate(planes[None], scale_factor=float(by), mode="bilinear", align_corners=False)[0]
 
 
-def _sure(rows: Rows, seen: Tensor | None, own: Tensor, by: int) -> tuple[Tensor, Tensor]:
+def _sure(rows: Strip, seen: Tensor | None, own: Tensor, by: int) -> tuple[Tensor, Tensor]:
     """Light and cover of a layer where nothing is mixed in, 4 h w, and how much of it there is, 1 h w; reduced."""
     if seen is None:
         kept = own - rows.rim * own.square()

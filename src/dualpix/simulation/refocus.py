@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualpix.simulation.hidden import GRID, Layers, Rows, enlarged, rim_of, rounded_up
+from dualpix.simulation.hidden import GRID, Layers, Strip, enlarged, rim_of, rounded_up
 from dualpix.simulation.kernels import Lens
 from dualpix.simulation.sensor import Tone
 from dualpix.simulation.spreading import Axis, spread, trimmed
@@ -144,12 +144,12 @@ class _Scene:
     lens: Lens
     layers: Layers
 
-    def rows(self, first: int, last: int) -> Rows:
+    def rows(self, first: int, last: int) -> Strip:
         at = self.down[first:last]
         low, high = int(at.min()), int(at.max()) + 1
         light = self.light.rows(low, high)[:, at - low][:, :, self.across]
         blur_px = self.blur_px[first:last]
-        return Rows(first, light, blur_px, rim_of(blur_px))
+        return Strip(first, light, blur_px, rim_of(blur_px))
 
 
 def _seen(light: _Light, blur_px: Tensor, blades: int, bands: Sequence[Band] | None) -> Iterator[tuple[Band, Tensor]]:
@@ -212,7 +212,7 @@ def _around(scene: _Scene, first: int, last: int, by: int) -> Band:
     return max(0, (first - by) // GRID * GRID), min(len(scene.down), rounded_up(last + by))
 
 
-def _together(scene: _Scene, there: Rows, group: list[int], reduction: int, band: Band) -> tuple[Tensor, Tensor]:
+def _together(scene: _Scene, there: Strip, group: list[int], reduction: int, band: Band) -> tuple[Tensor, Tensor]:
     """Layers of one reduction, the farthest first, laid over one another: premultiplied light and cover."""
     size = ((band[1] - band[0]) // reduction, len(scene.across) // reduction)
     light, cover = torch.zeros(3, *size), torch.zeros(1, *size)
