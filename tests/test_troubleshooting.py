@@ -28,10 +28,11 @@ def flag(call: ast.Call) -> str | None:
     """An option as the command line spells it."""
     if not (isinstance(call.func, ast.Name) and call.func.id == "option"):
         return None
-    name, value = ast.literal_eval(call.args[0]), call.args[1] if call.args[1:] else None
-    if isinstance(value, ast.JoinedStr):
-        return errors.as_flag(name, template(value))
-    return errors.as_flag(name, None if value is None else str(ast.literal_eval(value)))
+    name, given = ast.literal_eval(call.args[0]), call.args[1] if call.args[1:] else ast.Constant(True)
+    if isinstance(given, ast.JoinedStr):
+        return errors.as_flag(name, template(given))
+    value = ast.literal_eval(given)
+    return errors.as_flag(name, None if value is None else str(value))
 
 
 def templates() -> Iterator[str]:
