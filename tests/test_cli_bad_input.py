@@ -174,10 +174,12 @@ def test_the_other_commands_say_it_in_one_sentence_too(dualpix: Command, words: 
 
 
 def test_several_processes_speak_with_one_voice(folder: Path) -> None:
-    words = ["train", "tiny", "batch=3", "--processes", "2", "--photos", "folder.png", "-o", "run"]
+    words = ["train", "tiny", "batch=1", "--processes", "2", "--photos", "folder.png", "-o", "run"]
     done = subprocess.run([COMMAND, *words], capture_output=True, text=True, timeout=600)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == "dualpix: batch=3 cannot be shared by 2 processes; choose a multiple.\n"
+    assert done.stderr == (
+        "dualpix: batch=1 cannot be shared by 2 processes; choose a larger batch, or fewer processes.\n"
+    )
 
 
 def test_a_real_process_fails_without_a_traceback(folder: Path) -> None:

@@ -77,8 +77,8 @@ def test_every_control_has_a_name_and_every_part_exists() -> None:
         name = re.search(r'id="([\w-]+)"', tag)
         assert "aria-label" in tag or (name and f'for="{name[1]}"' in page)
     assert all("alt=" in tag for tag in re.findall(r"<img[^>]*>", page))
-    first, second, mask = (set(names.split(",")) for names in re.findall(r'accept="([^"]+)"', page))
-    assert (first, second, mask) == (ENDINGS | BOTH_VIEWS, ENDINGS, ENDINGS)
+    first, second, mask, rho = (set(names.split(",")) for names in re.findall(r'accept="([^"]+)"', page))
+    assert (first, second, mask, rho) == (ENDINGS | BOTH_VIEWS, ENDINGS, ENDINGS, {".csv", "text/csv"})
     assert "style=" not in page and "onclick" not in page  # the security policy forbids both
 
 

@@ -103,7 +103,7 @@ def test_what_the_machine_or_the_result_cannot_is_told(refocusable: tuple[Client
     assert known is not None
     kept.refocusable = dataclasses.replace(known, memory="400MB")
     refused = client.get(f"{job}/result?aperture=2")
-    assert refused.status == 503 and "400MB may be used" in refused.error
+    assert refused.status == 503 and "may use 0.40 GB" in refused.error
     assert client.get(f"{job}/preview?aperture=2").status == 200, "which is small"
     kept.refocusable = known
     fields = layers(tmp_path, 1)
