@@ -19,6 +19,8 @@ def mccnet_fast(pretrained=True):
 
 def mccnet(pretrained=True, **arguments):
     """The network of the paper; without weights it takes the arguments of `dualpix.create("mccnet", ...)`."""
+    if pretrained and arguments:
+        raise ValueError(f"The weights decide about {', '.join(arguments)}; leave it out, or give pretrained=False.")
     return dualpix.from_pretrained("mccnet") if pretrained else dualpix.create("mccnet", **arguments)
 
 

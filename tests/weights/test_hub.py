@@ -57,6 +57,8 @@ def endpoint(tiny: Path) -> Iterator[str]:
                 body = {"id": listing[1], "sha": COMMIT, "siblings": [{"rfilename": name} for name in names]}
                 return self.send(200, json.dumps(body).encode(), whole)
             asked = re.fullmatch(r"(\w+/\w+)/resolve/([^/]+)/(.+)", path)
+            if asked is not None and asked[1] == "owner/refused":
+                return self.send(409, b"", whole)
             if asked is None or asked[1] not in repositories:
                 return self.send(404, b"", whole, {"X-Error-Code": "RepoNotFound"})
             if asked[2] not in ("main", "v1", COMMIT, EARLIER):
@@ -114,7 +116,7 @@ print(json.dumps(answers))
 def test_repositories_are_fetched_by_revision_and_others_are_one_sentence(
     endpoint: str, tiny: Path, tmp_path: Path
 ) -> None:
-    names = ["good", "good@v1", "good@nowhere", "pickles", "empty", "foreign", "missing"]
+    names = ["good", "good@v1", "good@nowhere", "pickles", "empty", "foreign", "missing", "refused"]
     found = opened([f"owner/{name}" for name in names], tmp_path, HF_ENDPOINT=endpoint)
     newest, earlier = Path(found["owner/good"]), Path(found["owner/good@v1"])
     assert newest.parent.name == COMMIT and earlier.parent.name == EARLIER
@@ -126,12 +128,14 @@ def test_repositories_are_fetched_by_revision_and_others_are_one_sentence(
     assert "holds no model.safetensors; weights of dualpix lie in" in found["owner/empty"]
     assert "not one made by `dualpix`" in found["owner/foreign"]
     assert "There is no file owner/missing here and no such repository on 127.0.0.1" in found["owner/missing"]
+    assert "is not in the cache of the hub and cannot be fetched from 127.0.0.1" in found["owner/refused"]
+    assert "409" in found["owner/refused"]
     fetched = {path.name for path in (tmp_path / "cache").rglob("*") if path.is_file()}
     assert "pytorch_model.bin" not in fetched and "config.json" not in fetched
 
     there, missing = opened(["owner/good", "owner/other"], tmp_path, HF_ENDPOINT=endpoint, HF_HUB_OFFLINE="1").values()
     assert there == found["owner/good"]
-    assert missing.startswith("error: owner/other is not in the cache of the hub")
+    assert missing.startswith("error: owner/other is not in the cache of the hub, and HF_HUB_OFFLINE is set")
 
 
 def test_a_picture_is_deblurred_by_weights_of_a_repository(endpoint: str, tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ def test_what_is_saved_is_read_again_with_its_card(tmp_path: Path) -> None:
     head, text = (folder / "README.md").read_text().split("---\n", 2)[1:]
     assert yaml.safe_load(head)["library_name"] == "dualpix" and "| psnr | 27.62 |" in text
 
+    assert f"{sum(parameter.numel() for parameter in network.parameters()):,} parameters" in text
+
     with torch.no_grad():
         for parameter in again.parameters():
             parameter += 0.01
@@ -45,7 +47,14 @@ def test_a_network_of_no_table_needs_its_name(tmp_path: Path) -> None:
         dualpix.from_pretrained(tmp_path)
 
 
+def test_the_card_of_a_network_that_maps_the_blur_promises_no_sharp_picture(tmp_path: Path) -> None:
+    text = (dualpix.save_pretrained(dualpix.create("dmenet"), tmp_path) / "README.md").read_text()
+    assert "into a map of its blur" in text and "sharp everywhere" not in text and "dualpix.deblur" not in text
+
+
 def test_torch_hub_opens_the_checkout() -> None:
     network = torch.hub.load(str(HOME), "mccnet_fast", source="local")
     expected = dualpix.load("mccnet-fast").network.state_dict()
     assert all(torch.equal(value, expected[key]) for key, value in network.state_dict().items())
+    with pytest.raises(ValueError, match="The weights decide about max_disparity"):
+        torch.hub.load(str(HOME), "mccnet", source="local", max_disparity=8)

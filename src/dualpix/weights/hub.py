@@ -50,10 +50,7 @@ def fetch(text: str, revision: str | None = None) -> Path:
     try:
         return Path(hub.hf_hub_download(repository, FILE, revision=wanted, library_name="dualpix"))
     except hub.errors.LocalEntryNotFoundError as error:
-        raise CheckpointError(
-            f"{repository} is not in the cache of the hub, and cannot be fetched without a network;"
-            " fetch it once with a network, or give a file."
-        ) from error
+        raise CheckpointError(_not_reached(hub, repository, error)) from error
     except hub.errors.RevisionNotFoundError as error:
         raise CheckpointError(
             f"{repository} has no revision {wanted!r}; give a branch, tag or commit of it."
@@ -78,6 +75,7 @@ def _library() -> Any:
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         import huggingface_hub
+        import huggingface_hub.constants
         import huggingface_hub.errors
     except ImportError as error:
         raise CheckpointError(
@@ -97,7 +95,16 @@ def _transport_errors() -> tuple[type[Exception], ...]:
 
 
 def _host() -> str:
-    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").partition("://")[2]
+    return os.environ.get("HF_ENDPOINT", "https://huggingface.co").rpartition("://")[2]
+
+
+def _not_reached(hub: Any, repository: str, error: Exception) -> str:
+    """Why a repository that is not in the cache is not fetched: asked to be offline, no network, a host's failure."""
+    told = f"{repository} is not in the cache of the hub"
+    if hub.constants.HF_HUB_OFFLINE:
+        return f"{told}, and HF_HUB_OFFLINE is set; fetch it once without that, or give a file."
+    why = f" ({reason_of(error.__cause__)})" if error.__cause__ is not None else ""
+    return f"{told} and cannot be fetched from {_host()}{why}; try again with a network, or give a file."
 
 
 def _what_it_holds(hub: Any, repository: str, revision: str | None) -> str:

@@ -124,15 +124,17 @@ def _card(network: nn.Module, name: str, scores: dict[str, Any], licence: str) -
     """The model card: what the hub shows and searches, and how the weights are used."""
     tags = "".join(f"- {tag}\n" for tag in (*TAGS, name))
     spec = networks.spec_of(network)
+    made = "one picture that is sharp everywhere"
+    deblurs = 'sharp = dualpix.deblur("left.png", "right.png", weights="owner/name")   # a photograph\n'
+    if name in networks.DEFOCUS_ESTIMATORS:
+        made, deblurs = "a map of its blur: the radius in pixels", ""
     count = sum(parameter.numel() for parameter in network.parameters())
     figures = {key: value for key, value in scores.items() if isinstance(value, int | float)}
     table = "".join(f"| {key} | {value:.4g} |\n" for key, value in figures.items())
     return (
         f"---\nlicense: {licence}\nlibrary_name: dualpix\npipeline_tag: image-to-image\ntags:\n{tags}---\n\n"
-        f"# {name}\n\nTurns the {' and the '.join(spec.views)} view of a dual-pixel photograph into one picture that is"
-        f" sharp everywhere. {count / 1e6:.2f} million parameters.\n\n"
-        "```python\nimport dualpix\n\n"
-        'sharp = dualpix.deblur("left.png", "right.png", weights="owner/name")   # a photograph\n'
+        f"# {name}\n\nTurns the {' and the '.join(spec.views)} view of a dual-pixel photograph into {made}."
+        f" {count:,} parameters.\n\n```python\nimport dualpix\n\n{deblurs}"
         'network = dualpix.from_pretrained("owner/name")                         # a plain torch.nn.Module\n```\n'
         + (f"\n| score | value |\n|---|---:|\n{table}" if table else "")
     )
