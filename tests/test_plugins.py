@@ -51,6 +51,23 @@ print(run("evaluate", "set", "-m", weights, "--extra", "example-metric"))
 """
 
 
+FAILING = b"""
+from dualpix.pairs.sources.record import Source
+
+class Failing:
+    looks = "a folder that fails"
+
+    @staticmethod
+    def splits(root):
+        raise OSError("its server is away")
+
+def fail(path, start):
+    raise OSError("its server is away")
+
+SOURCE, TAKEN = Source("failing", fail, fail), Source("npz", fail, fail)
+"""
+
+
 def install(place: Path, name: str, files: dict[str, bytes], entries: dict[str, dict[str, str]]) -> None:
     """Put a wheel together and let pip install it, into a folder of its own and without a network."""
     wheel, facts = (
@@ -104,10 +121,13 @@ def test_a_broken_plugin_is_named_and_everything_else_works(place: Path) -> None
         "dualpix.losses": {"text": "z_broken:text"},
         "dualpix.engines": {"old": "z_broken:Old"},
         "dualpix.formats": {"OLD": "z_broken:Old", "ends": "z_exits:thing"},
+        "dualpix.datasets": {"failing": "z_asked:Failing"},
+        "dualpix.sources": {"failing": "z_asked:SOURCE", "other": "z_asked:TAKEN"},
     }
     files = {
         "z_broken.py": b"thing = print\ntext = 'abc'\nclass Old:\n    precisions, cpu_only = ('fp32',), True\n",
         "z_exits.py": b"raise SystemExit(3)\n",
+        "z_asked.py": FAILING,
     }
     install(place, "z-broken", files, broken)
     code = """
@@ -133,6 +153,7 @@ assert dualpix.NETWORKS["mccnet"].__module__ == "dualpix.networks.mccnet.model"
         "'gone' of z-broken cannot be used among the networks: ModuleNotFoundError: No module named 'z_missing'.",
         "'mccnet' of z-broken cannot be used among the networks: dualpix itself has an entry of that name.",
         "'old' of z-broken cannot be used among the engines: it has no dry_run, which this version of dualpix needs.",
+        "'other' of z-broken cannot be used among the sources: its name 'npz' is taken.",
         "'text' of z-broken cannot be used among the losses: it is nothing that can be called.",
         "['example-net']",
     ]
@@ -144,3 +165,26 @@ assert dualpix.NETWORKS["mccnet"].__module__ == "dualpix.networks.mccnet.model"
     assert noted.returncode == 0
     assert "Note: 'gone' of z-broken cannot be used among the networks" in noted.stderr
     assert "PluginWarning" not in noted.stderr
+
+    (place / "empty").mkdir()
+    code = """
+import sys, warnings
+import numpy as np
+import dualpix
+warnings.simplefilter("always")
+try:
+    dualpix.open_dataset("empty")
+except dualpix.DataError as error:
+    print(error)
+dualpix.write_picture("alone.png", np.zeros((40, 48, 3), np.uint8))
+try:
+    dualpix.open_views("alone.png")
+except dualpix.PairError as error:
+    print(error)
+"""
+    asked = python(place, code)
+    assert asked.returncode == 0, asked.stderr
+    assert "empty is not in a known layout" in asked.stdout and "alone.png is one picture" in asked.stdout
+    for group in ("datasets", "sources"):
+        told = f"'failing' among the {group} cannot be asked: OSError: its server is away; it is left out."
+        assert told in asked.stderr

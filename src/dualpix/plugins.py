@@ -10,16 +10,17 @@ A package names them in its `pyproject.toml`, one group for each table:
 """
 
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from dualpix.errors import reason_of
+from dualpix.errors import DualpixError, reason_of
 
 if TYPE_CHECKING:
     from _collections_abc import dict_items, dict_keys, dict_values
 
 Thing = TypeVar("Thing")
+Answer = TypeVar("Answer")
 
 GROUPS = ("networks", "losses", "objectives", "metrics", "datasets", "formats", "sources", "engines")
 """Each is `dualpix.NAME` among entry points."""
@@ -58,6 +59,22 @@ def load(group: str, own: Mapping[str, Thing], lacks: Callable[[Any], str]) -> d
     return added
 
 
+def answer_of(group: str, name: str, question: Callable[[], Answer]) -> Answer | None:
+    """What an entry that another package brought answers when it is asked about a file or folder.
+
+    None, with a `PluginWarning`, if it fails: whose file it is must not depend on the packages that are installed.
+    Errors of dualpix are passed on.
+    """
+    try:
+        return question()
+    except DualpixError:
+        raise
+    except Exception as error:
+        told = f"{name!r} among the {group} cannot be asked: {type(error).__name__}: {reason_of(error)}"
+        warnings.warn(f"{told}; it is left out.", PluginWarning, stacklevel=2)
+        return None
+
+
 def _package(entry: EntryPoint) -> str:
     return entry.dist.name if entry.dist else "an unknown package"
 
@@ -77,9 +94,15 @@ def without(*names: str) -> Callable[[Any], str]:
     return lacks
 
 
-def other_than(kind: type) -> Callable[[Any], str]:
-    """Tells if something is no object of a class."""
-    return lambda thing: "" if isinstance(thing, kind) else f"it is no {kind.__name__} of {kind.__module__}"
+def other_than(kind: type[Any], taken: Container[str] = ()) -> Callable[[Any], str]:
+    """Tells if something is no object of a class, or has a `name` that is taken."""
+
+    def lacks(thing: Any) -> str:
+        if not isinstance(thing, kind):
+            return f"it is no {kind.__name__} of {kind.__module__}"
+        return f"its name {thing.name!r} is taken" if getattr(thing, "name", None) in taken else ""
+
+    return lacks
 
 
 class Table(dict[str, Thing], Generic[Thing]):

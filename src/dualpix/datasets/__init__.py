@@ -7,7 +7,7 @@ from dualpix.datasets.dpdd import Dpdd
 from dualpix.datasets.folder import Folder
 from dualpix.errors import DataError
 from dualpix.pairs.sample import Sample, Samples, check_folder, mean_view
-from dualpix.plugins import Table, without
+from dualpix.plugins import Table, answer_of, without
 from dualpix.tables import pick
 
 __all__ = ["DATASETS", "DataSet", "Dpdd", "Folder", "Sample", "Samples", "mean_view", "open_dataset"]
@@ -76,9 +76,15 @@ def open_dataset(
     return kind(root, split or (prefer if prefer in have else next(iter(have), "")))
 
 
+def _is_of(name: str, kind: type[DataSet], root: Path) -> bool:
+    if name in DATASETS.own:
+        return bool(kind.splits(root))
+    return bool(answer_of("datasets", name, lambda: kind.splits(root)))
+
+
 def _recognise(root: Path) -> str:
     for name, kind in DATASETS.items():
-        if kind.splits(root):
+        if _is_of(name, kind, root):
             return name
     inside = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
     shown = ", ".join(inside[:6]) + (", ..." if len(inside) > 6 else "") if inside else "nothing"

@@ -65,7 +65,7 @@ def advice(suits: Callable[[Output], bool]) -> str:
 
 def add_plugins() -> None:
     """Add the formats of other packages, whose modules may import whatever they like of `dualpix.io`."""
-    for kind in load("formats", FORMATS, other_than(Format)).values():
+    for kind in load("formats", FORMATS, other_than(Format, FORMATS)).values():
         FORMATS[kind.name] = kind
         ENDINGS.update(kind.endings)
         OUTPUTS.update({ending: output for output in kind.outputs for ending in output.endings})

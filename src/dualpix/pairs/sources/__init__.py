@@ -4,6 +4,7 @@ To add a kind of file that holds both views: one module with a `Source`, and one
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import cast
 
@@ -22,7 +23,7 @@ from dualpix.pairs.sources.record import Source, Views, views_of
 from dualpix.pairs.sources.side_by_side import SIDE_BY_SIDE, TOP_BOTTOM
 from dualpix.pairs.turning import AUTO, lay_along_rows
 from dualpix.pairs.views import read_pair
-from dualpix.plugins import load, other_than
+from dualpix.plugins import answer_of, load, other_than
 from dualpix.tables import pick
 
 __all__ = ["BOTH_VIEWS", "SOURCES", "Source", "Views", "open_views", "usual_suffix"]
@@ -149,6 +150,14 @@ def _recognise(path: Path) -> str | None:
 
 def add_plugins() -> None:
     """Add the kinds of files of other packages, whose modules may import whatever they like of `dualpix.pairs`."""
-    for kind in load("sources", SOURCES, other_than(Source)).values():
-        SOURCES[kind.name] = kind
+    for kind in load("sources", SOURCES, other_than(Source, SOURCES)).values():
+        SOURCES[kind.name] = replace(kind, recognises=_careful(kind))
         BOTH_VIEWS.update(kind.endings)
+
+
+def _careful(kind: Source) -> Callable[[Path, bytes], bool] | None:
+    """How a kind of file of another package is recognised, which must not keep others from being read."""
+    recognises = kind.recognises
+    if recognises is None:
+        return None
+    return lambda path, start: bool(answer_of("sources", kind.name, lambda: recognises(path, start)))
