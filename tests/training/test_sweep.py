@@ -66,6 +66,14 @@ def test_what_cannot_be_learnt_is_named_and_the_others_go_on(tmp_path: Path, pho
         sweep("tiny", SMALL | {"crop": [30]}, tmp_path / "none", minutes=HARDLY_ANY, photos=[photos])
 
 
+def test_a_combination_that_gives_no_numbers_is_named_and_the_others_go_on(tmp_path: Path, photos: Path) -> None:
+    fields = SMALL | {"crop": [32], "learning_rate": [9e9, 1e-4], "steps": [6]}
+    done = sweep("tiny", fields, tmp_path, minutes=60, photos=[photos])
+    assert list(done.failures) == ["learning_rate=9000000000.0"]
+    assert "NaN or infinity" in done.failures["learning_rate=9000000000.0"]
+    assert "learning_rate=0.0001" in [row["run"] for row in done.comparison.rows]
+
+
 def test_an_interrupted_sweep_goes_on(tmp_path: Path, photos: Path) -> None:
     def interrupt(line: dict) -> None:
         if "validation" in line:

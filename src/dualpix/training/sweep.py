@@ -10,7 +10,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from dualpix.errors import CheckpointError, RecipeError
+from dualpix.errors import CheckpointError, DataError, RecipeError
 from dualpix.machine.files import parse_json, write_whole
 from dualpix.training import train
 from dualpix.training.compare import RunComparison, compare
@@ -106,6 +106,12 @@ def _learn(
 
     try:
         train(recipe, folder / name, report=report, is_last=is_last, rendered_first=True, **given)
+    except DataError as error:
+        if not began:
+            raise
+        # All data were read before the first step, so what fails after it is this combination's own, such as a network
+        # that gives no numbers any more.
+        raise RecipeError(error.args[0]) from error
     finally:
         if began:
             now = had_now()
