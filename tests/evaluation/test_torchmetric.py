@@ -55,3 +55,8 @@ def test_equal_pictures_are_counted_apart_and_unknown_names_refused() -> None:
         PictureMetric("pnsr")
     with pytest.raises(ValueError, match="shapes differ"):
         metric.update(torch.ones(1, 3, 8, 8), torch.ones(1, 3, 8, 9))
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        metric.update(torch.full((1, 3, 8, 8), math.nan), torch.ones(1, 3, 8, 8))
+    assert math.isinf(float(metric.compute())), "what was refused counts for nothing"
+    with pytest.raises(ValueError, match="bits=0: give 1 to 16"):
+        PictureMetric("psnr", bits=0)

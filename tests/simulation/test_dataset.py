@@ -78,6 +78,10 @@ def test_photographs_with_depth_make_landscapes(photos: Path, tmp_path: Path) ->
         ({"photos": [PHOTO[:, :20]]}, DataError, "96 x 20 px is too small"),
         ({"photos": []}, DataError, "give at least one"),
         ({"codecs": ("gif",)}, DataError, "gif"),
+        ({"codecs": "jpeg"}, DataError, r"codecs='jpeg' is one text; give a list, codecs=\['jpeg'\]"),
+        ({"views": "left"}, DataError, "views='left' is one text"),
+        ({"views": ()}, DataError, "No view is to be made"),
+        ({"camera": 3}, RecipeError, "There is no camera called '3'"),
     ],
 )
 def test_what_cannot_be_made_is_one_sentence(given: dict, kind: type[Exception], said: str) -> None:

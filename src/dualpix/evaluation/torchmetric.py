@@ -31,6 +31,7 @@ class PictureMetric(Metric):
 
     Raises:
         RecipeError: There is no such metric.
+        ValueError: `bits` is out of range.
         DualpixError: torchmetrics is not installed, when this module is imported.
 
     Example:
@@ -47,6 +48,8 @@ class PictureMetric(Metric):
 
     def __init__(self, name: str, bits: int | None = None, **settings: Any) -> None:
         super().__init__(**settings)
+        if bits is not None and not 1 <= bits <= 16:
+            raise ValueError(f"bits={bits}: give 1 to 16, or None to leave the pictures as they are")
         self._measure = pick(METRICS, name, "metric")
         self.name, self.bits = name, bits
         self.add_state("total", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
@@ -62,6 +65,8 @@ class PictureMetric(Metric):
         outputs, targets = (picture[None] if picture.ndim == 3 else picture for picture in (output, target))
         if outputs.shape != targets.shape:
             raise ValueError(f"shapes differ: {tuple(output.shape)} and {tuple(target.shape)}")
+        if not (torch.isfinite(outputs).all() and torch.isfinite(targets).all()):
+            raise ValueError("a picture has pixels that are NaN or infinite, which would spoil the mean of all")
         for pair in zip(outputs.cpu(), targets.cpu(), strict=True):
             x, y = pair if self.bits is None else (quantise(picture, self.bits) for picture in pair)
             value = self._measure(x, y)

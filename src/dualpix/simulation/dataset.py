@@ -75,18 +75,21 @@ class SimulatedPairs(Dataset[Sample]):
         codecs: Sequence[str] = ("jpeg", "vp8"),
     ) -> None:
         check_request(count, size, seed)
+        views, codecs = _listed("views", views), _listed("codecs", codecs)
         if unknown := sorted(set(views) - set(SHOWN)):
             raise DataError(f"There is no view {unknown[0]!r}; choose from: {', '.join(SHOWN)}.")
+        if not views:
+            raise DataError(f"No view is to be made; choose one or more from: {', '.join(SHOWN)}.")
         if depth not in (8, 16) or not 0 <= compressed <= 1 or not 0 <= sharp_aperture <= 1:
             raise DataError(
                 f"depth={depth}, compressed={compressed}, sharp_aperture={sharp_aperture}: give 8 or 16 bits, and"
                 " shares from 0 to 1."
             )
-        light = pick(LIGHTS, camera, "camera") if isinstance(camera, str) else camera
+        light = camera if isinstance(camera, Light) else pick(LIGHTS, str(camera), "camera")
         pictures = _pictures(photos, depths, store)
-        self.views = tuple(views)
+        self.views = views
         self._simulated = Simulated(
-            pictures, size, count, seed, sharp_aperture, depth, compressed, layout or Layout(), tuple(codecs), light
+            pictures, size, count, seed, sharp_aperture, depth, compressed, layout or Layout(), codecs, light
         )
 
     def __len__(self) -> int:
@@ -150,6 +153,12 @@ class SimulatedStream(IterableDataset[Sample]):
         number, workers = (worker.id, worker.num_workers) if worker else (0, 1)
         for index in range(self._start + number * world + rank, self._end, workers * world):
             yield self._pairs[index]
+
+
+def _listed(name: str, names: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(names, str):  # whose letters would be taken for the names
+        raise DataError(f"{name}={names!r} is one text; give a list, {name}=[{names!r}].")
+    return tuple(names)
 
 
 def _pictures(
