@@ -56,7 +56,7 @@ def compare(processes, crops, precision="fp32", parts=(1, 1), failing=None):
     early = []
     next(iter(made.network.parameters())).register_hook(lambda _: early.append(len(made.overlap.under_way)))
     found = []
-    for step in range(3):
+    for step in range(2):
         if step == failing and processes.rank == 1:
             fail_once(made)
         batch = share_of(processes, crops, step)
@@ -88,7 +88,7 @@ def branches(processes):
     own, oracle = networks
     parameters = list(own.parameters())
     overlap = Overlap(parameters, parameters, processes)
-    for step in range(3):
+    for step in range(2):
         own.zero_grad()
         oracle.zero_grad()
         with overlap.watching(True, 2):
@@ -114,12 +114,9 @@ def lose(processes):
 
 with join() as processes:
     found = {
-        "even": compare(processes, 4),
-        "uneven": compare(processes, 5),
-        "bf16": compare(processes, 5, precision="bf16"),
-        "parts": compare(processes, 5, parts=(1, 2)),
+        "uneven": compare(processes, 3),
+        "parts": compare(processes, 5, precision="bf16", parts=(1, 2)),
         "failing": compare(processes, 4, failing=1),
-        "failing at first": compare(processes, 4, failing=0),
         "branches": branches(processes),
     }
     with open(sys.argv[1] + str(processes.rank), "w") as file:
@@ -138,7 +135,7 @@ def test_gradients_on_their_way_early_are_those_of_one_message(tmp_path: Path, c
         assert found.pop("branches") < 1e-6
         for name, one in found.items():
             for loss, gradient, size in one["found"]:
-                assert loss <= 1e-6 and gradient <= 1e-6 < 1e-3 < size, name
+                assert loss <= 1e-6 and gradient <= 1e-4 * size <= 1e-6, name
             assert one["buckets"] > 3
             # Nothing in the first step; from then on all but the bucket of the first layer leave before it is done.
             assert one["early"][0] == 0 and one["early"][-1] >= one["buckets"] - 2 > 0, name

@@ -84,7 +84,8 @@ class Processes:
         if batch % self.count == 0:
             return number
         weight = len(self.share(batch)) * self.count / batch
-        torch._foreach_mul_(list(tensors), weight)
+        for tensor in tensors:
+            tensor.mul_(weight)
         return number * weight
 
     def average(self, tensors: Sequence[Tensor], *numbers: Any) -> list[Any]:
