@@ -127,6 +127,7 @@ with join() as processes:
 """
 
 
+@pytest.mark.slow
 def test_gradients_on_their_way_early_are_those_of_one_message(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     assert launch(2, [str(tmp_path / "found")], program=["-W", "error", "-c", MEETING]) == 1
     assert capfd.readouterr().err.strip() == "the second gives up"
