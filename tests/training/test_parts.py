@@ -71,7 +71,7 @@ def test_too_little_memory_for_one_crop_is_one_sentence(quick: Make, monkeypatch
 
 
 def test_other_errors_stay_what_they_are() -> None:
-    def broken(part: dict[str, torch.Tensor], share: float) -> torch.Tensor:
+    def broken(part: dict[str, torch.Tensor], share: float, last: bool) -> torch.Tensor:
         raise RuntimeError("shapes do not match")
 
     with pytest.raises(RuntimeError, match="shapes do not match"):

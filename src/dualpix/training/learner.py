@@ -4,7 +4,7 @@ import copy
 import math
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -12,21 +12,22 @@ from torch import Tensor, nn
 
 from dualpix.errors import RecipeError
 from dualpix.inference.planning import bf16_gain, choose_precision
-from dualpix.networks import DEFOCUS_ESTIMATORS, create
+from dualpix.networks import DEFOCUS_ESTIMATORS
 from dualpix.networks.spec import spec_of
 from dualpix.simulation.painting import moved
 from dualpix.tables import pick
 from dualpix.training.clock import Clock
 from dualpix.training.compiling import compiled
-from dualpix.training.feed import Batch, size_at, sizes
+from dualpix.training.feed import Batch, size_at
 from dualpix.training.losses import LOSSES
 from dualpix.training.objectives import OBJECTIVES, Objective
 from dualpix.training.optimisers import create_optimiser
+from dualpix.training.overlapping import Overlap, overlaps
 from dualpix.training.parts import sum_of_parts
 from dualpix.training.processes import Processes, own_device
 from dualpix.training.recipes import Recipe
 from dualpix.training.schedules import rate_at
-from dualpix.training.starting import find_teacher, weights_to_start_from
+from dualpix.training.starting import create_network, find_teacher, weights_to_start_from
 from dualpix.training.state import number, part, tensors_like
 
 LOOK_EVERY = 50
@@ -50,6 +51,7 @@ class Learner:
         processes: Processes | None = None,
         precision: str = "",
         device: torch.device | None = None,
+        overlap: bool | None = None,
     ) -> None:
         """Make the network, its optimiser and, where the recipe names one, its teacher.
 
@@ -60,12 +62,14 @@ class Learner:
             precision: That in which a resumed run has learnt so far, "fp32" or "bf16"; it stays where the recipe leaves
                 the choice open.
             device: Where to learn; by default the GPU, if there is one.
+            overlap: Whether the processes average gradients in buckets while they compute the rest; by default with
+                NCCL between GPUs.
 
         Raises:
             RecipeError: A network, its arguments, a loss or a crop does not fit.
         """
         self.recipe, self.clock = recipe, clock or Clock()
-        network = _create(recipe)
+        network = create_network(recipe)
         self.device = device or own_device()
         adds_input = spec_of(network).tells_correction
         # Gradients need the range of fp32, which fp16 has not.
@@ -82,6 +86,9 @@ class Learner:
             self.masters = list(self.network.parameters())
         self.network.to(dtype)
         self.means = [master.detach().clone() for master in self.masters]
+        self.overlap = None
+        if processes and overlaps(self.masters, processes, overlap):
+            self.overlap = Overlap(list(self.network.parameters()), self.masters, processes)
         self.optimiser = create_optimiser(recipe, self.masters)
         self.teacher = find_teacher(recipe, self.device)
         self.objective = self._find_objective()
@@ -131,9 +138,7 @@ class Learner:
         with self.clock.on("computing"):
             loss = self._gradients(batch, processes.rank)
         with self.clock.on("sharing"):
-            gradients = [master.grad for master in self.masters if master.grad is not None]
-            loss = processes.weigh(size_at(self.recipe, self.step)[0], gradients, loss)
-            loss, wish, agreed = processes.average(gradients, loss, float(stop), share or 0.0)
+            loss, wish, agreed = self._average(processes, loss, float(stop), share or 0.0)
         with self.clock.on("updating"):
             loss = self._update(loss, processes, None if share is None else agreed)
         if self.failures >= MOST_FAILURES:
@@ -142,6 +147,14 @@ class Learner:
                 f" {self.step}; start a new run with a lower learning_rate, or with precision=fp32."
             )
         return loss, wish > 0
+
+    def _average(self, processes: Processes, loss: Any, *numbers: float) -> list[Any]:
+        """Gradients, and what is returned, become means over all processes."""
+        whole = size_at(self.recipe, self.step)[0]
+        if self.overlap:
+            return self.overlap.average(processes.weigh(whole, [], loss), *numbers)
+        gradients = [master.grad for master in self.masters if master.grad is not None]
+        return processes.average(gradients, processes.weigh(whole, gradients, loss), *numbers)
 
     def _update(self, loss: float | Tensor, processes: Processes, share: float | None) -> float | Tensor:
         """Move the weights, and return the loss; NaN if they have stayed as they are."""
@@ -175,18 +188,20 @@ class Learner:
             loss, parts = sum_of_parts(self._add_gradients, self.network.zero_grad, batch, self.parts)
         if parts > self.parts:
             self.parts, self.compiled = parts, None
-        if self._has_copies:
+        if self._has_copies and not self.overlap:
             for master, working in zip(self.masters, self.network.parameters(), strict=True):
                 master.grad = None if working.grad is None else working.grad.float()
         return loss.item() if self.waits else loss
 
-    def _add_gradients(self, batch: Batch, share: float) -> Tensor:
+    def _add_gradients(self, batch: Batch, share: float, last: bool) -> Tensor:
         there = {name: moved(pictures, self.device) for name, pictures in batch.items()}
         if self.teacher:
             there["sharp"] = there["sharp"].lerp(self._teach(self.teacher, there), self.recipe.distillation)
         loss = self.objective.compute(self.network, there)
         loss = loss if share == 1 else loss * share
-        loss.backward()  # type: ignore[no-untyped-call]
+        whole = size_at(self.recipe, self.step)[0]
+        with self.overlap.watching(last, whole) if self.overlap else nullcontext():
+            loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
     @torch.inference_mode()
@@ -331,20 +346,3 @@ class Learner:
             torch._foreach_copy_(self.means, means)
             if self._has_copies:
                 torch._foreach_copy_(list(self.network.parameters()), self.masters)
-
-
-def _create(recipe: Recipe) -> nn.Module:
-    """A network with the weights that belong to the recipe's seed; the caller's random numbers stay as they were."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seed)
-        try:
-            network = create(recipe.network, **recipe.arguments)
-        except (TypeError, ValueError) as error:
-            raise RecipeError(
-                f"The network {recipe.network!r} cannot be made with arguments={recipe.arguments}: {error}."
-            ) from error
-    multiple = spec_of(network).size_multiple
-    for _, crop in sizes(recipe):
-        if crop % multiple:
-            raise RecipeError(f"crop={crop} does not fit: {recipe.network!r} needs a multiple of {multiple}.")
-    return network

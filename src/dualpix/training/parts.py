@@ -9,7 +9,7 @@ from dualpix.errors import MachineError, ran_out_of_memory
 
 
 def sum_of_parts(
-    compute: Callable[[dict[str, Tensor], float], Tensor],
+    compute: Callable[[dict[str, Tensor], float, bool], Tensor],
     reset: Callable[[], None],
     batch: Mapping[str, Tensor],
     parts: int = 1,
@@ -17,7 +17,7 @@ def sum_of_parts(
     """Compute a batch at once, or in twice as many parts as before each time that the memory runs out.
 
     Args:
-        compute: From a part of the batch, and which share of the crops it holds, to what is to be summed.
+        compute: From a part of the batch, its share of the crops and whether it is the last, to what is to be summed.
         reset: Called before each attempt, to take back what the one before has left.
         batch: Tensors that begin with the crops.
         parts: To begin with.
@@ -40,7 +40,7 @@ def sum_of_parts(
 
 
 def _attempt(
-    compute: Callable[[dict[str, Tensor], float], Tensor],
+    compute: Callable[[dict[str, Tensor], float, bool], Tensor],
     reset: Callable[[], None],
     batch: Mapping[str, Tensor],
     parts: int,
@@ -52,7 +52,7 @@ def _attempt(
     try:
         for number in range(parts):
             part = {name: pieces[number] for name, pieces in cut.items()}
-            found.append(compute(part, _crops(part) / _crops(batch)))
+            found.append(compute(part, _crops(part) / _crops(batch), number == parts - 1))
     except (MemoryError, RuntimeError) as error:
         if not ran_out_of_memory(error):
             raise

@@ -2,7 +2,8 @@
 
 Started by `launch` or torchrun, which set the environment these functions read; alone, they do nothing. What is shared
 lies in the memory of the processor, or of the GPUs that compute. On one machine all processors write to memory they
-share, if the system lets them; between machines gloo carries it, and between GPUs NCCL, in one message a step.
+share, if the system lets them; between machines gloo carries it, and between GPUs NCCL, there in
+buckets (`overlapping`), elsewhere in one message a step.
 """
 
 import os
@@ -83,7 +84,8 @@ class Processes:
         if batch % self.count == 0:
             return number
         weight = len(self.share(batch)) * self.count / batch
-        torch._foreach_mul_(list(tensors), weight)
+        for tensor in tensors:
+            tensor.mul_(weight)
         return number * weight
 
     def average(self, tensors: Sequence[Tensor], *numbers: Any) -> list[Any]:
@@ -103,6 +105,15 @@ class Processes:
         for tensor, *parts in zip(tensors, *rows, strict=True):
             tensor.copy_(reduce(torch.add, parts).div_(self.count))
         return averaged
+
+    def start_sum(self, tensor: Tensor) -> Callable[[], None]:
+        """Begin to replace a tensor by its sum over all processes, in one message.
+
+        Returns what has to be called before the tensor is read: it waits for the end. Both raise `MachineError` if
+        another process has ended.
+        """
+        work = self._meet(lambda: dist.all_reduce(tensor, async_op=True))
+        return lambda: self._meet(work.wait)
 
     def exchange(self, tensors: Sequence[Tensor], owners: Sequence[int]) -> None:
         """Replace every tensor by that of the process that owns it.

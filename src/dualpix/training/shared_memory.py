@@ -26,7 +26,7 @@ class SharedMemory:
     def next_page(self, like: Sequence[Tensor]) -> list[list[Tensor]]:
         """Of the page whose turn it is: for every process room for tensors like these, in the order of their memory."""
         self.turn = (self.turn + 1) % PAGES
-        return [_rooms(row, like) for row in self.pages[self.turn]]
+        return [rooms(row, like) for row in self.pages[self.turn]]
 
 
 def share_memory(rank: int, count: int, size: int) -> SharedMemory | None:
@@ -75,13 +75,14 @@ def _open(path: str, length: int) -> mmap.mmap | None:
         os.close(file)
 
 
-def _rooms(row: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
-    rooms, start = [], 0
+def rooms(row: Tensor, like: Sequence[Tensor]) -> list[Tensor]:
+    """Views of one row of numbers as tensors like these, one behind the other, each in the order of its memory."""
+    made, start = [], 0
     for tensor in like:
         room = row[start : start + tensor.numel()]
-        rooms.append(room.as_strided(tensor.shape, tensor.stride()) if _is_dense(tensor) else room.view(tensor.shape))
+        made.append(room.as_strided(tensor.shape, tensor.stride()) if _is_dense(tensor) else room.view(tensor.shape))
         start += tensor.numel()
-    return rooms
+    return made
 
 
 def _is_dense(tensor: Tensor) -> bool:

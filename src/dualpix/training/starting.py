@@ -5,9 +5,10 @@ import json
 from typing import Any
 
 import torch
+from torch import nn
 
 from dualpix.errors import RecipeError
-from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS
+from dualpix.networks import DEFOCUS_ESTIMATORS, NETWORKS, create
 from dualpix.networks.spec import spec_of
 from dualpix.training.feed import sizes
 from dualpix.training.recipes import Recipe
@@ -70,3 +71,23 @@ def weights_to_start_from(recipe: Recipe, weights: str) -> checkpoint.Checkpoint
             " recipe the same, or choose other weights."
         )
     return found
+
+
+def create_network(recipe: Recipe) -> nn.Module:
+    """A network with the weights that belong to the recipe's seed; the caller's random numbers stay as they were.
+
+    Raises `RecipeError` for arguments that it does not take, or a crop of no multiple of its size.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        try:
+            network = create(recipe.network, **recipe.arguments)
+        except (TypeError, ValueError) as error:
+            raise RecipeError(
+                f"The network {recipe.network!r} cannot be made with arguments={recipe.arguments}: {error}."
+            ) from error
+    multiple = spec_of(network).size_multiple
+    for _, crop in sizes(recipe):
+        if crop % multiple:
+            raise RecipeError(f"crop={crop} does not fit: {recipe.network!r} needs a multiple of {multiple}.")
+    return network
