@@ -6,7 +6,7 @@ background and not the foreground once more. What is far from where a layer is s
 which a whole picture has few of; the rest from the rows at hand.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -33,10 +33,10 @@ class Strip(NamedTuple):
     blur_px: Tensor
     rim: Tensor
 
-    def part(self, first: int, last: int, columns: slice) -> "Strip":
-        """Those of them from `first` to `last` - 1, and some columns."""
-        rows = slice(first - self.first, last - self.first)
-        return Strip(first, *(plane[..., rows, columns] for plane in self[1:]))
+    def part(self, rows: slice, columns: slice) -> "Strip":
+        """Some of them, counted as `first` is, and some columns."""
+        there = slice(rows.start - self.first, rows.stop - self.first)
+        return Strip(rows.start, *(plane[..., there, columns] for plane in self[1:]))
 
 
 @dataclass(frozen=True)
@@ -69,20 +69,24 @@ class Layers:
         sampled_px = blur_px[SAMPLED // 2 :: SAMPLED, SAMPLED // 2 :: SAMPLED]
         return cls(nodes, torch.stack(near), Strip(0, light(SAMPLED), sampled_px, rim_of(sampled_px)))
 
-    def columns(self, number: int, first: int, last: int) -> slice | None:
-        """The columns in which a layer may be seen in these rows, and GRID more on both sides; None if nowhere."""
-        found = self.near[number, first // GRID : last // GRID].any(0).nonzero()
-        if not len(found):
-            return None
-        width = self.near.shape[2]
-        return slice(max(0, int(found[0]) - 1) * GRID, min(int(found[-1]) + 2, width) * GRID)
+    def windows(self, number: int, first: int, last: int, reach_px: int) -> Iterator[tuple[slice, slice]]:
+        """Rows and columns that hold all that may be seen of a layer in these rows, and GRID more on all sides.
+
+        They begin and end on multiples of GRID, and lie so far apart that what reaches `reach_px` does not overlap.
+        """
+        near = self.near[number, first // GRID : last // GRID]
+        for begin, end in _runs(near.any(0), 2 + 2 * -(-reach_px // GRID)):
+            rows = near[:, begin:end].any(1).nonzero()
+            top, bottom = first // GRID + int(rows[0]) - 1, first // GRID + int(rows[-1]) + 2
+            across = slice(max(0, begin - 1) * GRID, min(end + 1, near.shape[1]) * GRID)
+            yield slice(max(first, top * GRID), min(last, bottom * GRID)), across
 
     def planes(self, rows: Strip, columns: slice, number: int, reduction: int) -> Tensor:
         """Premultiplied light and cover, 4 h w, of one layer, reduced, and continued behind what is nearer.
 
         Args:
-            rows: Those columns of the rows, from a multiple of GRID to another.
-            columns: As `columns` gives them.
+            rows: Those columns of the rows, as `windows` gives both.
+            columns: Which these are.
             number: Of the layer.
             reduction: Of the planes, from 1 to GRID / 2.
         """
@@ -182,6 +186,17 @@ def _spread(there: Tensor, by: int) -> Tensor:
     """Places h w, and those that lie up to so many from one of them."""
     near = F.max_pool2d(there[None].float(), (2 * by + 1, 1), 1, (by, 0))
     return F.max_pool2d(near, (1, 2 * by + 1), 1, (0, by))[0] > 0
+
+
+def _runs(there: Tensor, apart: int) -> list[tuple[int, int]]:
+    """First and last + 1 of the places that are True, with fewer than `apart` others between two of them."""
+    runs: list[tuple[int, int]] = []
+    for place in there.nonzero().flatten().tolist():
+        if runs and place - runs[-1][1] < apart:
+            runs[-1] = (runs[-1][0], place + 1)
+        else:
+            runs.append((place, place + 1))
+    return runs
 
 
 def _divided(places: slice, by: int) -> slice:

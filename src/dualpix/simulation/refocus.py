@@ -217,28 +217,33 @@ def _together(scene: _Scene, there: Strip, group: list[int], reduction: int, ban
     size = ((band[1] - band[0]) // reduction, len(scene.across) // reduction)
     light, cover = torch.zeros(3, *size), torch.zeros(1, *size)
     for number in group:
-        node = scene.layers.nodes[number]
-        kernel = _kernel(node, scene.lens)
+        kernel = _kernel(scene.layers.nodes[number], scene.lens)
         wide = kernel.shape[-1] // 2
-        first, last = _around(scene, *band, wide * reduction + GRID)
-        columns = scene.layers.columns(number, first, last)
-        if columns is None:
-            continue
-        planes = scene.layers.planes(there.part(first, last, columns), columns, number, reduction)
-        left = max(0, columns.start // reduction - wide)
-        right = min(columns.stop // reduction + wide, size[1])
-        rows, across = (
-            Axis((band[0] - first) // reduction, size[0]),
-            Axis(left - columns.start // reduction, right - left),
-        )
-        if node:
-            planes = spread(planes, None, [kernel], rows, across)[0].clamp_min_(0)
-        else:
-            planes = planes[:, rows.begin : rows.begin + rows.length]
-        rest = 1 - planes[3:]
-        light[..., left:right].mul_(rest).add_(planes[:3])
-        cover[..., left:right].mul_(rest).add_(planes[3:])
+        around = _around(scene, *band, wide * reduction + GRID)
+        for rows, columns in scene.layers.windows(number, *around, wide * reduction):
+            down, row_axis = _reached(rows, band[0], reduction, wide, size[0])
+            across, column_axis = _reached(columns, 0, reduction, wide, size[1])
+            if row_axis.length <= 0:
+                continue
+            planes = scene.layers.planes(there.part(rows, columns), columns, number, reduction)
+            if wide:
+                planes = spread(planes, None, [kernel], row_axis, column_axis)[0].clamp_min_(0)
+            else:
+                planes = planes[:, row_axis.begin : row_axis.begin + row_axis.length]
+            rest = 1 - planes[3:]
+            light[:, down, across].mul_(rest).add_(planes[:3])
+            cover[:, down, across].mul_(rest).add_(planes[3:])
     return light, cover
+
+
+def _reached(source: slice, origin: int, reduction: int, wide: int, length: int) -> tuple[slice, Axis]:
+    """Where discs of so many pixels bring light from a window of the picture, of `length` places after `origin`.
+
+    First in places, then counted from the window's own first pixel.
+    """
+    begin, end = ((place - origin) // reduction for place in (source.start, source.stop))
+    first, last = max(0, begin - wide), min(end + wide, length)
+    return slice(first, last), Axis(first - begin, last - first)
 
 
 def _kernel(node: float, lens: Lens) -> Tensor:
