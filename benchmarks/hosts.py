@@ -25,6 +25,14 @@ def children(pid: int) -> list[int]:
     return [pid, *(one for child in inner for one in children(int(child)))]
 
 
+def title(pid: int) -> bytes:
+    """The command line of a process, its words ended by zeros; nothing if it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""
+
+
 def kill(pids: list[int]) -> None:
     for pid in pids:
         try:

@@ -33,7 +33,7 @@ from dualpix.training import train
 from dualpix.training.nodes import step_of
 from dualpix.training.recipes import find_recipe
 from dualpix.training.state import unpack
-from hosts import Network, can_be_apart, children, kill
+from hosts import Network, can_be_apart, children, kill, title
 from kill_train import differences, log_of, photos, what_was_learnt
 
 PORT = 29477
@@ -75,7 +75,7 @@ class Hosts:
     def workers(self, number: int) -> list[int]:
         """The processes that train, which have a session of their own."""
         found = children(self.running[number].pid)[1:]
-        return [pid for pid in found if os.getsid(pid) == pid and b"dualpix\0train" in _title(pid)]
+        return [pid for pid in found if os.getsid(pid) == pid and b"dualpix\0train" in title(pid)]
 
     def wait(self, what: str, condition: Callable[[], bool]) -> None:
         until = time.monotonic() + WAIT_S
@@ -96,13 +96,6 @@ class Hosts:
         for host in self.running.values():
             kill(children(host.pid))
             host.wait()
-
-
-def _title(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 def compared(one: Path, two: Path) -> list[str]:

@@ -27,7 +27,7 @@ from PIL import Image
 
 from dualpix import create
 from dualpix.weights import checkpoint
-from hosts import Network, can_be_apart, children, kill
+from hosts import Network, can_be_apart, children, kill, title
 
 NARROW = {"widths": [4, 4, 4, 4, 4]}
 PORT = 6479
@@ -84,13 +84,6 @@ class Nodes:
         for node in reversed(self.nodes):
             kill(children(node.pid))
             node.wait()
-
-
-def title(pid: int) -> bytes:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return b""
 
 
 def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[bytes]") -> bool:

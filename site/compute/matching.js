@@ -94,7 +94,7 @@ function luminance({ width, height, data }, reduction, first = 0, last = height)
   return pooled(grey, width, last - first, reduction);
 }
 
-function less(a, b) {
+export function less(a, b) {
   return { ...a, data: a.data.map((value, i) => value - b.data[i]) };
 }
 

@@ -1,6 +1,6 @@
 // At which scales a pair is deblurred, and how the results are joined: inference/scales.py, number for number.
 
-import { smoothed, widestPx } from "./matching.js";
+import { less, smoothed, widestPx } from "./matching.js";
 import { blank } from "./picture.js";
 import { clamp } from "./statistics.js";
 
@@ -134,8 +134,6 @@ function greyOf(left, right, top, bottom) {
   }
   return grey;
 }
-
-const less = (a, b) => ({ ...a, data: a.data.map((value, i) => value - b.data[i]) });
 
 // Puts the mean squares of the rows `first` to `last` - 1 in their places of `energy`; `detail` begins with row `top`.
 function addEnergy(energy, { width, data }, by, first, last, top) {

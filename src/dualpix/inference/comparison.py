@@ -63,6 +63,11 @@ def block_means(values: Tensor, block_px: int) -> Tensor:
     return F.avg_pool2d(values[None], block_px, ceil_mode=True, count_include_pad=False)[0]
 
 
+def near_means(values: Tensor, side: int) -> Tensor:
+    """Means of h w, whatever stands before, over `side` x `side` around each place that exist; `side` is odd."""
+    return F.avg_pool2d(values, side, 1, side // 2, count_include_pad=False)
+
+
 def _of_strip(result: Tensor, mean: Tensor, block_px: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     difference = result - mean
     shift, level = block_means(difference, block_px), block_means(mean, block_px)

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dualpix.errors import CheckpointError
+from dualpix.io.writing import LUMINANCE
 from dualpix.networks import CORRELATING, Network
 from dualpix.networks.spec import NetworkSpec, spec_of
 from dualpix.weights.exported import exported_of
@@ -28,7 +29,6 @@ TEXTURE = 0.004  # mean difference of luminance between neighbours along the row
 SPREAD = 2  # columns of features on either side that share their disparity with a pixel
 SPREAD_STEP = 2
 EDGE = 0.06  # difference of luminance at which sharing ends
-LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def gives_disparity(network: Network) -> bool:

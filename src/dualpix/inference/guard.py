@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualpix.errors import PairError, option, told
-from dualpix.inference.comparison import BLOCK_PX, Comparison, block_means, compare, mean_of, strips
+from dualpix.inference.comparison import BLOCK_PX, Comparison, block_means, compare, mean_of, near_means, strips
 from dualpix.inference.scales import enlarge
 
 NEAR, REACH, WIDE = 3, 5, 15
@@ -107,14 +107,14 @@ def excess(found: Comparison) -> Tensor:
     colour_shift = found.shift - grey_shift
     contrast = _contrast(found.level, found.texture[:1])
     colours = _contrast(found.level - grey_level, found.texture[:1] - found.texture[1:])
-    wide = _mean(contrast, WIDE), _mean(colours, WIDE)
-    change = _mean(found.change[:1], NEAR)
-    colour_change = _mean(found.change[:1] - found.change[1:], NEAR).clamp(min=0)
+    wide = near_means(contrast, WIDE), near_means(colours, WIDE)
+    change = near_means(found.change[:1], NEAR)
+    colour_change = near_means(found.change[:1] - found.change[1:], NEAR).clamp(min=0)
     shares = (
-        BRIGHTNESS.share(_mean(grey_shift, NEAR).abs(), contrast, colours),
-        COLOUR.share(_mean(colour_shift, NEAR).abs(), contrast, colours),
-        WIDE_BRIGHTNESS.share(_mean(grey_shift, WIDE).abs(), *wide),
-        WIDE_COLOUR.share(_mean(colour_shift, WIDE).abs(), *wide),
+        BRIGHTNESS.share(near_means(grey_shift, NEAR).abs(), contrast, colours),
+        COLOUR.share(near_means(colour_shift, NEAR).abs(), contrast, colours),
+        WIDE_BRIGHTNESS.share(near_means(grey_shift, WIDE).abs(), *wide),
+        WIDE_COLOUR.share(near_means(colour_shift, WIDE).abs(), *wide),
         PATTERN.share(change.sqrt(), contrast, colours),
         COLOURED_PATTERN.share(colour_change.sqrt(), contrast, colours),
     )
@@ -132,18 +132,14 @@ def _contrast(level: Tensor, texture: Tensor) -> Tensor:
 
     `level`: means of the blocks, C h w; `texture`: their variances, 1 h w.
     """
-    between = (_mean(level.square(), NEAR) - _mean(level, NEAR).square()).mean(0, keepdim=True)
-    variance = (_mean(texture, NEAR) + between).clamp(min=0)
+    between = (near_means(level.square(), NEAR) - near_means(level, NEAR).square()).mean(0, keepdim=True)
+    variance = (near_means(texture, NEAR) + between).clamp(min=0)
     return F.max_pool2d(variance[None], REACH, 1, REACH // 2)[0].sqrt()
-
-
-def _mean(values: Tensor, blocks: int) -> Tensor:
-    return F.avg_pool2d(values[None], blocks, 1, blocks // 2, count_include_pad=False)[0]
 
 
 def _spread(share: Tensor) -> Tensor:
     """The same or more, falling off over two blocks around."""
-    return _mean(F.max_pool2d(share[None], NEAR, 1, NEAR // 2)[0], NEAR)
+    return near_means(F.max_pool2d(share[None], NEAR, 1, NEAR // 2)[0], NEAR)
 
 
 def _heal(picture: Tensor, views: Sequence[Tensor], block_px: int) -> Tensor:

@@ -15,6 +15,7 @@ from dualpix.classical.propagation import domain_transform
 from dualpix.inference import guided
 from dualpix.inference.guided import GuidedFilter
 from dualpix.inference.reblurring import USUAL_RHO, reblur
+from dualpix.inference.scales import reduce
 
 LARGEST_PX = 500_000  # pixels at which the map gets its edges; a larger one is reduced first
 VOTED_PX = 125_000  # pixels at which neighbourhoods are compared
@@ -43,9 +44,9 @@ def refine(
         The disparity, 1 H W, and rho.
     """
     step = _reduction(guide, LARGEST_PX)
-    small = _reduced(guide, step)
+    small = reduce(guide, step)
     more = _reduction(small, VOTED_PX)
-    coarse = _reduced(small, more)
+    coarse = reduce(small, more)
     both = F.interpolate(
         torch.cat([disparity_px, confidence])[None], coarse.shape[1:], mode="bilinear", align_corners=False
     )[0]
@@ -67,10 +68,6 @@ def _reduction(picture: Tensor, largest_px: int) -> int:
     return step
 
 
-def _reduced(picture: Tensor, by: int) -> Tensor:
-    return F.avg_pool2d(picture[None], by, ceil_mode=True, count_include_pad=False)[0]
-
-
 def filled_along(disparity_px: Tensor, confidence: Tensor, guide: Tensor) -> Tensor:
     """Unsure places with the disparity of sure ones, near along the picture's surfaces.
 
@@ -81,7 +78,7 @@ def filled_along(disparity_px: Tensor, confidence: Tensor, guide: Tensor) -> Ten
     """
     step = _reduction(guide, VOTED_PX)
     weight = confidence.square() + 1e-5
-    planes, small = _reduced(torch.cat([weight * disparity_px, weight]), step), _reduced(guide, step)
+    planes, small = reduce(torch.cat([weight * disparity_px, weight]), step), reduce(guide, step)
     carried = torch.from_numpy(domain_transform(planes.numpy(), small.numpy(), FILL_PX, FILL_COLOUR, 2))
     carried = carried[:1] / carried[1:].clamp_min(1e-9)
     if step > 1:

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from dualpix.io.writing import LUMINANCE
 from dualpix.simulation.sensor import Tone
 
 TYPICAL_TONE = Tone(0.3)
@@ -22,7 +23,6 @@ CELL_PX = 4  # the window is so wide that it need not be looked at finer
 ROUNDS = 5
 BAND_ROWS, MARGIN_ROWS = 256, 64
 FAINT = 1e-9
-LUMINANCE = (0.299, 0.587, 0.114)
 
 
 def register(left: Tensor, right: Tensor, disparity_px: Tensor, confidence: Tensor) -> Tensor:

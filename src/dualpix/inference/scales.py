@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dualpix.errors import CheckpointError, MachineError, option
+from dualpix.inference.comparison import near_means
 from dualpix.inference.finder import gives_disparity
 from dualpix.networks import CORRELATING, Network
 from dualpix.pairs.matching import Matches
@@ -181,16 +182,12 @@ def fineness_of(views: tuple[Tensor, Tensor], step: int, noise: float) -> Tensor
     for first in range(0, height, rows):
         top = max(0, first - halo)
         grey = mean_view(*(view[:, top : first + rows + halo] for view in views)).mean(0, keepdim=True)
-        narrow = _smoothed(grey, NARROW)
-        fine, coarse = grey - narrow, narrow - _smoothed(narrow, WIDE)
+        narrow = near_means(grey, NARROW)
+        fine, coarse = grey - narrow, narrow - near_means(narrow, WIDE)
         here = slice(first - top, first - top + rows)
         found.append(reduce(torch.cat([fine, coarse])[:, here].square(), step))
-    fine, coarse = _smoothed(torch.cat(found, 1), TOGETHER).chunk(2)
+    fine, coarse = near_means(torch.cat(found, 1), TOGETHER).chunk(2)
     return (fine - noise**2 / 2).clamp(min=0) / coarse.clamp(min=FLAT**2)
-
-
-def _smoothed(values: Tensor, side: int) -> Tensor:
-    return F.avg_pool2d(values[None], side, 1, side // 2, count_include_pad=False)[0]
 
 
 def _step(values: Tensor, low: float, high: float) -> Tensor:

@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dualpix.inference.comparison import strips
+from dualpix.inference.comparison import near_means, strips
 from dualpix.inference.scales import enlarge
+from dualpix.io.writing import LUMINANCE
 from dualpix.pairs.sample import mean_view
 
 BLOCK_PX = 16
@@ -36,8 +37,6 @@ AROUND = 5
 
 SMALLEST = 5
 """Blocks a side of the smallest zone that is left as it is: to leave less saves nothing."""
-
-LUMINANCE = (0.299, 0.587, 0.114)
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def find_zone(left: Tensor, right: Tensor, noise: float) -> Zone:
         noise: Standard deviation of the noise of a view's luminance.
     """
     sharp = _opened(~_is_blurred(left, right, noise), SMALLEST)
-    share = _means(_grown(~sharp, 3)[None].float(), 3)
+    share = near_means(_grown(~sharp, 3)[None].float(), 3)
     return Zone(share, (left.shape[1], left.shape[2]))
 
 
@@ -97,10 +96,10 @@ def _is_blurred(left: Tensor, right: Tensor, noise: float) -> Tensor:
         near = torch.stack([_energies(left[:, top:bottom], right[:, top:bottom], by) for by in REDUCTIONS])
         first = (rows.start - top) // BLOCK_PX
         found.append(near[:, :, first : first + -(-(rows.stop - rows.start) // BLOCK_PX)])
-    energies = _means(torch.cat(found, dim=2), 3)
+    energies = near_means(torch.cat(found, dim=2), 3)
     may_be = _exceeds(energies, noise, FOCUS_PX, LEVEL)
     is_plain = _exceeds(energies, noise, PLAINLY * FOCUS_PX, PLAINLY * LEVEL)
-    return is_plain | (may_be & (_means(may_be[None].float(), AROUND)[0] >= 0.5))
+    return is_plain | (may_be & (near_means(may_be[None].float(), AROUND)[0] >= 0.5))
 
 
 def _exceeds(energies: Tensor, noise: float, focus_px: float, level: float) -> Tensor:
@@ -125,11 +124,6 @@ def _energies(left: Tensor, right: Tensor, by: int) -> Tensor:
     down = (wide[2:, 1:-1] - wide[:-2, 1:-1]) / 2
     squares = torch.stack([b - a, across, down]).square_()
     return F.avg_pool2d(squares[None], BLOCK_PX // by, ceil_mode=True, count_include_pad=False)[0]
-
-
-def _means(planes: Tensor, blocks: int) -> Tensor:
-    """Means over `blocks` x `blocks` around, of those inside the picture."""
-    return F.avg_pool2d(planes, blocks, 1, blocks // 2, count_include_pad=False)
 
 
 def _grown(mask: Tensor, blocks: int) -> Tensor:

@@ -4,6 +4,7 @@
 What is written is run stage by stage and compared with the network before it is left there.
 """
 
+import copy
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -96,22 +97,10 @@ def export_stages(folder: str | Path) -> Path:
         PictureError: The folder cannot be made.
     """
     opened = checkpoint.load(checkpoint.DEFAULT_WEIGHTS)
-    network = opened.network
-    graph = graph_of(network)
-    stages = stages_of(graph, network)
-    reach_px = Finder(cast(Network, network)).spec.receptive_radius_px
-    assert reach_px is not None
-    views = {"left": VIEW, "right": VIEW}
-    find = Stage("find", Find(graph).eval(), views, {"found": Features(1, 2, 1)}, reach_px, 16)
-    samples = _views(SAMPLE_ROWS, SAMPLE_COLUMNS)
-    contents: dict[str, bytes] = {}
-    for stage in (*stages, find):
-        given = {name: samples[name] for name in _arguments(stage)}
-        contents[stage.name] = web_part_bytes(stage.module, given, list(stage.outputs))
-        with torch.no_grad():
-            made = stage.module(*given.values())
-        samples |= dict(zip(stage.outputs, made if isinstance(made, tuple) else (made,), strict=True))
-    difference = max(_difference(network, (*stages, find), contents, *size) for size in CHECKED)
+    graph = graph_of(opened.network)
+    *stages, find = _stages(graph, opened.network)
+    contents = _contents((*stages, find))
+    difference = max(_difference(opened.network, (*stages, find), contents, *size) for size in CHECKED)
     if not difference <= MOST["fp16"]:
         raise MachineError(
             f"The network in stages was not written: its output would differ by {difference:.2g}, more than the"
@@ -138,9 +127,29 @@ def export_stages(folder: str | Path) -> Path:
     return place / "network.json"
 
 
+def _stages(graph: Graph, network: nn.Module) -> tuple[Stage, ...]:
+    """Those that make the picture, and the one that finds the disparity."""
+    reach_px = Finder(cast(Network, network)).spec.receptive_radius_px
+    assert reach_px is not None
+    views = {"left": VIEW, "right": VIEW}
+    find = Stage("find", Find(graph).eval(), views, {"found": Features(1, 2, 1)}, reach_px, 16, takes_width=True)
+    return (*stages_of(graph, network), find)
+
+
+def _contents(stages: Sequence[Stage]) -> dict[str, bytes]:
+    """Of the file of each stage, by its name."""
+    samples, contents = _views(SAMPLE_ROWS, SAMPLE_COLUMNS), dict[str, bytes]()
+    for stage in stages:
+        given = {name: samples[name] for name in _arguments(stage)}
+        contents[stage.name] = web_part_bytes(stage.module, given, list(stage.outputs))
+        with torch.no_grad():
+            made = stage.module(*given.values())
+        samples |= dict(zip(stage.outputs, made if isinstance(made, tuple) else (made,), strict=True))
+    return contents
+
+
 def _arguments(stage: Stage) -> list[str]:
-    takes_width = WIDTH in stage.module.forward.__code__.co_varnames
-    return [*stage.inputs, *([WIDTH] if takes_width else [])]
+    return [*stage.inputs, *([WIDTH] if stage.takes_width else [])]
 
 
 def _views(rows: int, columns: int) -> dict[str, Tensor]:
@@ -187,7 +196,7 @@ def _told(stage: Stage, content: bytes) -> dict[str, Any]:
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
         **kinds,
-        "takes_width": WIDTH in _arguments(stage),
+        "takes_width": stage.takes_width,
         "reach_px": stage.reach_px,
         "multiple_px": stage.multiple_px,
         "bytes_per_px": _bytes_per_px(stage),
@@ -196,7 +205,8 @@ def _told(stage: Stage, content: bytes) -> dict[str, Any]:
 
 def _bytes_per_px(stage: Stage) -> int:
     """Bytes that the engine holds at most for each pixel of the picture that is computed at once."""
-    module = stage.module
+    module = copy.deepcopy(stage.module).to("meta")
+    width = [torch.tensor([PROBE_COLUMNS], device="meta")] if stage.takes_width else []
 
     def run(rows: int) -> None:
         given = [
@@ -204,8 +214,6 @@ def _bytes_per_px(stage: Stage) -> int:
             for one in stage.inputs.values()
         ]
         with torch.no_grad():
-            module.to("meta")(
-                *given, *([torch.tensor([PROBE_COLUMNS], device="meta")] if WIDTH in _arguments(stage) else [])
-            )
+            module(*given, *width)
 
     return round(measure_cost(run, PROBE_ROWS, 0, 1, WORKSPACE_FACTOR).row_bytes / PROBE_COLUMNS)

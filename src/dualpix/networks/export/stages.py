@@ -37,6 +37,7 @@ class Stage:
         outputs: Features by name.
         reach_px: Rows of the picture above and below that an output row depends on.
         multiple_px: What rows of the picture are taken in multiples of.
+        takes_width: The module takes `width` besides, the columns of the picture that are no padding, of shape 1.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Stage:
     outputs: dict[str, Features]
     reach_px: int
     multiple_px: int
+    takes_width: bool = False
 
 
 VIEW = Features(1, 3, 1)
@@ -140,8 +142,8 @@ def stages_of(graph: Graph, network: nn.Module) -> tuple[Stage, ...]:
     far_px, near_px = _up(8 * d[4], 16) + 16 * d[3] + 8 * d[2], 4 * d[5] + _up(2 * (d[6] + 1), 4)
     given = {"quarter": seen["quarter"], "half_lent": seen["half_lent"]}
     stages = (
-        Stage("see", _See(rewritten), views, seen, 2 * (1 + d[0]), 4),
-        Stage("match", _Match(rewritten), given, matched, 4 * d[1], 8),
+        Stage("see", _See(rewritten), views, seen, 2 * (1 + d[0]), 4, takes_width=True),
+        Stage("match", _Match(rewritten), given, matched, 4 * d[1], 8, takes_width=True),
         Stage("think", _Think(rewritten), {"eighth": matched["eighth"]}, deep, far_px, 16),
         Stage("draw", _Draw(rewritten), deep | kept | views, {"sharp": VIEW}, near_px, 8),
     )
