@@ -52,7 +52,7 @@ site: docs
 	$(BIN)/python site/build.py
 
 site-test: site
-	cd site && npm test
+	cd site && PYTHON="$(CURDIR)/$(BIN)/python" npm test
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest site/tests
 
 learn: setup
