@@ -15,6 +15,9 @@ import pytest
 from dualpix import CheckpointError, Deblur, PictureError
 from dualpix.inference import batch
 from dualpix.inference.batch.journal import Journal
+from dualpix.inference.maps import Maps
+from dualpix.machine import storage
+from dualpix.machine.urls import Url
 
 Command = Callable[..., tuple[int, str, str]]
 Pairs = Callable[..., None]
@@ -146,3 +149,39 @@ def test_what_concerns_all_pairs_is_raised(worker: Deblur, home: Path) -> None:
         Deblur(folder="out", depth=7)  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="did you mean 'mirror'"):
         Deblur(folder="out", miror=True)  # type: ignore[call-arg]
+
+
+def test_pairs_elsewhere_are_asked_for_one_by_one(worker: Deblur, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each batch is a few pairs of what may be a million in a folder, which must not be listed again and again."""
+    fsspec = pytest.importorskip("fsspec")
+    names = [f"p{number}" for number in range(10)]
+    for name in names:
+        for side in "LR":
+            storage.write_object(Url(f"memory://bucket/{name}_{side}.png"), (home / f"pairs/a_{side}.png").read_bytes())
+    listed = []
+    system = fsspec.filesystem("memory")
+    monkeypatch.setattr(type(system), "ls", lambda *words, **more: listed.append(words))
+    monkeypatch.setattr(type(system), "find", lambda *words, **more: listed.append(words))
+    asked = columns(*names)
+    asked |= {side: [f"memory://bucket/{name}_{side[0].upper()}.png" for name in names] for side in ("left", "right")}
+    try:
+        assert set(worker(asked)["state"]) == {"made"}
+        assert set(worker(asked)["state"]) == {"kept"}
+        assert not listed
+    finally:
+        system.store.clear()
+
+
+def test_a_server_of_maps_that_refuses_costs_rows_and_not_the_run(
+    worker: Deblur, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*words: Any, **more: Any) -> None:
+        raise PermissionError("not yours")
+
+    fsspec = pytest.importorskip("fsspec")
+    monkeypatch.setattr(type(fsspec.filesystem("memory")), "info", refuse)
+    maps = Maps(disparity=Url("memory://closed/maps"))
+    found = Deblur("w.safetensors", folder="other", threads=1, maps=maps)(columns("a", "b"))
+    assert found["state"] == ["failed", "failed"]
+    assert "memory://closed/maps/a" in found["error"][0] and "does not allow it" in found["error"][0]
+    assert worker(columns("a"))["state"] == ["made"]

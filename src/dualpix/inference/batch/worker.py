@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Unpack
 
 from dualpix import __version__
-from dualpix.errors import CheckpointError, current_spelling, option, spelled_as, told
+from dualpix.errors import CheckpointError, PictureError, current_spelling, option, spelled_as, told
 from dualpix.inference.batch.jobs import PairJob, with_mask
 from dualpix.inference.batch.journal import History, read_journals
 from dualpix.inference.batch.running import Bench, Made, Outcome, work_through
@@ -23,7 +23,7 @@ from dualpix.inference.batch.worker_journals import WorkerJournal, last_made, sh
 from dualpix.inference.maps import Maps
 from dualpix.inference.options import DeblurOptions, Keywords, options_of
 from dualpix.machine.files import name_in_any_locale
-from dualpix.machine.storage import exists
+from dualpix.machine.storage import exists, told_as
 from dualpix.machine.urls import Location, as_location
 
 MOST_DEATHS = 3
@@ -199,24 +199,32 @@ class _Loaded:
         """What is to be done. Rows can come twice, since engines repeat what a lost process may have finished."""
         given = [Step(job, action) for job, action in zip(jobs, actions, strict=True) if action in AGAIN]  # type: ignore[arg-type]
         open_jobs = [job for job, action in zip(jobs, actions, strict=True) if action not in AGAIN]
-        steps = self._plan_by_journals(open_jobs)
-        if any(step.action == "fail" and not step.job.problem for step in steps):
+        steps = [self._plan_by_journals(job) for job in open_jobs]
+        failing = [step.action == "fail" and not step.job.problem for step in steps]
+        if any(failing):
             self.histories = None  # made since they were read
-            steps = self._plan_by_journals(open_jobs)
-        return given + steps
+        again = zip(steps, failing, strict=True)
+        return given + [self._plan_by_journals(step.job) if fails else step for step, fails in again]
 
-    def _plan_by_journals(self, jobs: Sequence[PairJob]) -> list[Step]:
+    def _plan_by_journals(self, job: PairJob) -> Step:
+        """Alone, so that a server that does not answer costs the pairs that need it, and no others."""
         asked = self.asked
-        if any(exists(path) for job in jobs for path in job.outputs) and self.histories is None:
-            self.histories = read_journals(asked.folder)
-        return plan_jobs(
-            jobs,
-            self.weights,
-            asked.options,
-            resume=True,
-            overwrite=asked.overwrite,
-            histories=self.histories or {},
-        )
+        try:
+            with told_as(PictureError):
+                if self.histories is None and any(map(exists, job.outputs)):
+                    self.histories = read_journals(asked.folder)
+                (step,) = plan_jobs(
+                    [job],
+                    self.weights,
+                    asked.options,
+                    resume=True,
+                    overwrite=asked.overwrite,
+                    histories=self.histories or {},
+                    listing=False,
+                )
+        except PictureError as error:
+            return Step(job, "fail", str(error))
+        return step
 
     def _work(self, steps: Sequence[Step], found: dict[str, Outcome]) -> None:
         """Those of which a process may have died are run alone, so that no others get the blame."""
