@@ -1,6 +1,7 @@
 """`dualpix deblur FOLDER --ray`: the same as without, and what is told before any work."""
 
 import json
+import os
 import signal
 import socket
 import subprocess
@@ -204,6 +205,29 @@ def test_a_node_says_why_it_cannot_take_part(home: Path, make_pairs: Pairs) -> N
     assert "pairs/b_L.png" in ask()
     inputs[:] = ["memory://none/b_L.png"]
     assert ask().startswith("it does not find memory://none/b_L.png; ")
+
+
+@pytest.mark.slow
+def test_a_node_that_is_lost_as_the_work_begins_is_done_without(
+    home: Path, make_pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A raylet that has stopped counts as alive until its heartbeats have been missed for a while."""
+    from ray.cluster_utils import Cluster
+
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    make_pairs(home / "pairs", "a", "b")
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})  # type: ignore[no-untyped-call]
+    try:
+        lost = cluster.add_node(num_cpus=1)
+        cluster.wait_for_nodes()
+        (raylet,) = lost.all_processes["raylet"]
+        os.kill(raylet.process.pid, signal.SIGSTOP)
+        words = [sys.executable, "-m", "dualpix", *WORDS, "--ray", cluster.address]
+        done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+        os.kill(raylet.process.pid, signal.SIGCONT)
+        assert done.returncode == 0 and "2 pictures made" in done.stdout, done.stderr
+    finally:
+        cluster.shutdown()
 
 
 @pytest.mark.slow

@@ -104,12 +104,14 @@ class Cluster:
         known: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         nodes = [node for node in known if node["Alive"] and node["Resources"].get("CPU")]
         share = self._share(worker, nodes)
-        count = sum(_places(node, share) for node in nodes)
-        if not count:
+        if not any(_places(node, share) for node in nodes):
             raise MachineError(_too_small(share, nodes))
         worker.threads = max(1, round(share.cpus)) if worker.threads is None else worker.threads
         journal.share()
-        _check_nodes(worker, nodes, steps[0].job)
+        nodes = _usable(worker, nodes, steps[0].job)
+        count = sum(_places(node, share) for node in nodes)
+        if not count:
+            raise MachineError("The nodes on which a worker fits were lost before the work began; start them again.")
         untold = {name_in_any_locale(step.job.place): step.job for step in steps}
         try:
             with _as_sentences():
@@ -154,34 +156,44 @@ def _too_small(share: Share, nodes: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _check_nodes(worker: Deblur, nodes: Sequence[dict[str, Any]], first: PairJob) -> None:
-    """Raise MachineError, before any work, if a node cannot take part."""
+def _usable(worker: Deblur, nodes: Sequence[dict[str, Any]], first: PairJob) -> list[dict[str, Any]]:
+    """The nodes that are there: one that has died counts as alive until the cluster has missed it for a while.
+
+    Raises MachineError, before any work, if a node cannot take part.
+    """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     looking: Any = ray.remote(num_cpus=0, max_retries=1)(look_around)
-    asked = {}
+    asked = []
     for node in nodes:
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         journal = worker.folder / f"{NAME}.jsonl"
-        asked[node["NodeManagerAddress"], node["NodeID"]] = looking.options(scheduling_strategy=there).remote(
-            __version__,
-            os.getcwd(),
-            str(journal),
-            [str(path) for path in first.inputs],
-            worker.weights,
-            worker.sha256,
-            proxies(),
-        )
-    for (name, _), answer in asked.items():
+        inputs = [str(path) for path in first.inputs]
+        given = (__version__, os.getcwd(), str(journal), inputs, worker.weights, worker.sha256, proxies())
+        asked.append(looking.options(scheduling_strategy=there).remote(*given))
+    usable = []
+    for node, answer in zip(nodes, asked, strict=True):
+        name = node["NodeManagerAddress"]
         try:
             problem = ray.get(answer, timeout=PATIENCE_S)
-        except ray.exceptions.GetTimeoutError as error:
-            raise MachineError(f"The node {name} did not answer within {PATIENCE_S} s; take it out.") from error
         except ray.exceptions.RayError as error:
+            if not _is_alive(node):
+                continue
+            if isinstance(error, ray.exceptions.GetTimeoutError):
+                raise MachineError(f"The node {name} did not answer within {PATIENCE_S} s; take it out.") from error
             raise MachineError(_cannot_start(name, error)) from error
         if problem:
             raise MachineError(f"The node {name} cannot take part: {problem}")
+        usable.append(node)
+    return usable
+
+
+def _is_alive(node: Mapping[str, Any]) -> bool:
+    import ray
+
+    now: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return any(known["Alive"] for known in now if known["NodeID"] == node["NodeID"])
 
 
 def _cannot_start(name: str, error: Exception) -> str:
