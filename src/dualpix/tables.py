@@ -2,7 +2,7 @@
 
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from typing import Any, TypeVar
 
@@ -31,9 +31,13 @@ def pick(table: Mapping[str, Thing], name: str, what: str) -> Thing:
     """
     if name in table:
         return table[name]
-    near = get_close_matches(name, table, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    raise RecipeError(f"There is no {what} called {name!r}; choose from: {', '.join(table)}.{hint}")
+    raise RecipeError(f"There is no {what} called {name!r}; choose from: {', '.join(table)}.{nearest(table, name)}")
+
+
+def nearest(names: Iterable[str], name: str) -> str:
+    """A sentence, to follow another, that suggests the name most like one that does not exist; "" if none is."""
+    near = get_close_matches(name, list(names), n=1)
+    return f" Did you mean {near[0]!r}?" if near else ""
 
 
 def former_names(module: str, current: Mapping[str, str]) -> Callable[[str], Any]:

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from dualpix.cli import app
 from dualpix.datasets import Folder
-from dualpix.errors import CheckpointError, DataError
+from dualpix.errors import CheckpointError, DataError, as_flag
 from dualpix.evaluation import evaluate
 from dualpix.evaluation.candidates import open_candidate
 from dualpix.evaluation.methods import by_defocus_estimator
@@ -167,3 +167,14 @@ def test_a_missing_package_is_told_once_and_not_for_each_picture(
     assert done.summary.count("pip install") == 1 and "JNB: no package; The classic methods need" in done.summary
     end = CliRunner().invoke(app, ["evaluate", str(simulated), "--methods", "JNB", "-o", str(tmp_path / "cli")])
     assert end.exit_code == 1 and end.stderr.count("pip install -e '.[classic]'") == 1
+
+
+def test_the_label_of_a_row_in_place_of_weights_is_told_how_to_be_given() -> None:
+    for given, row in (("EBDB", "EBDB"), ("dpdnet", "DPDNet")):
+        with pytest.raises(DataError) as refused:
+            open_candidate("mine", given, DeblurOptions())
+        assert refused.value.spelled(as_flag).endswith(
+            f"row of the paper's table and no file of weights; give --methods {row}."
+        )
+    with pytest.raises(CheckpointError, match="Did you mean 'mccnet-fast'"):
+        open_candidate("mine", "mccnet-fst", DeblurOptions())

@@ -1,13 +1,15 @@
 """Data sets: sequences of samples, which are dicts of named pictures (see `pairs/sample.py`)."""
 
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
+
+from torch import Tensor
 
 from dualpix.datasets.dpdd import Dpdd
 from dualpix.datasets.folder import Folder
 from dualpix.errors import DataError
 from dualpix.pairs.sample import Sample, Samples, check_folder, mean_view
-from dualpix.plugins import Table, answer_of, without
+from dualpix.plugins import Origin, Table, answer_of, guarded_class, no_class_with
 from dualpix.tables import pick
 
 __all__ = ["DATASETS", "DataSet", "Dpdd", "Folder", "Sample", "Samples", "mean_view", "open_dataset"]
@@ -30,13 +32,51 @@ class DataSet(Samples, Protocol):
         ...
 
 
+def _guarded(kind: type[DataSet], origin: Origin) -> type[DataSet]:
+    """A kind of another package: what opening, counting and reading raise is told, and samples are checked."""
+
+    def make(self: Any, root: str | Path, split: str = "") -> None:
+        with origin.at_work(on=str(root)):
+            kind.__init__(self, root, split)
+            if not isinstance(getattr(self, "found", None), str):
+                raise ValueError("it has no found, a sentence on what it holds")
+
+    def count(self: Any) -> int:
+        with origin.at_work():
+            return kind.__len__(self)
+
+    def read(self: Any, index: int) -> Sample:
+        beyond = (IndexError,) if index not in range(len(self)) else ()  # which ends a loop over the samples
+        with origin.at_work(*beyond):
+            return _checked(kind.__getitem__(self, index))
+
+    return guarded_class(kind, {"__init__": make, "__len__": count, "__getitem__": read})
+
+
+def _checked(sample: Any) -> Sample:
+    """What a kind of another package gave as a sample."""
+    if not isinstance(sample, dict):
+        raise TypeError(f"it gives {type(sample).__name__} and not a sample, a dict of pictures")
+    if missing := [name for name in ("left", "right", "name") if name not in sample]:
+        raise ValueError(f"its sample has no {', '.join(missing)}")
+    for name in ("left", "right", "center", "sharp"):
+        picture = sample.get(name)
+        if picture is not None and not (isinstance(picture, Tensor) and picture.shape == sample["left"].shape):
+            raise ValueError(f"{name} of its sample is not a tensor of the shape of left")
+    if sample["left"].ndim != 3 or len(sample["left"]) != 3 or not sample["left"].is_floating_point():
+        raise ValueError("the pictures of its sample are not floats, 3 x H x W")
+    return sample
+
+
 DATASETS: Table[type[DataSet]] = Table(
     "datasets",
     {
         "dpdd": Dpdd,
         "folder": Folder,
     },
-    without("looks", "splits"),
+    no_class_with("looks", "splits"),
+    _guarded,
+    DataError,
 )
 """Kinds of data sets by name, in the order in which they are tried on a folder."""
 
@@ -71,8 +111,10 @@ def open_dataset(
         ['center', 'left', 'name', 'right', 'sharp']
     """
     root = check_folder(path)
-    kind = pick(DATASETS, layout or _recognise(root), "data set layout")
-    have = kind.splits(root)
+    name = layout or _recognise(root)
+    kind = pick(DATASETS, name, "data set layout")
+    with DATASETS.at_work(name):
+        have = kind.splits(root)
     return kind(root, split or (prefer if prefer in have else next(iter(have), "")))
 
 

@@ -77,6 +77,7 @@ def open_candidate(label: str, thing: MethodLike, options: DeblurOptions) -> Can
         source = f"pictures made elsewhere, in {Path(thing).name}"
         return Candidate(label, folder=Path(thing), weights="unknown", source=source)
     if isinstance(thing, str | Path):
+        _refuse_row(thing)
         shipped = isinstance(thing, str) and thing in checkpoint.WEIGHTS
         opened = checkpoint.load(thing)
         if label in TABLE_ROWS and not (shipped and thing == TABLE_ROWS[label].weights):
@@ -90,6 +91,14 @@ def open_candidate(label: str, thing: MethodLike, options: DeblurOptions) -> Can
             label, partial(deblur_pair, weights=thing, options=options), network=thing, views=views, source=source
         )
     return Candidate(label, thing, views=getattr(thing, "views", ()), source=f"a function{_alone(options)}")
+
+
+def _refuse_row(thing: str | Path) -> None:
+    """Raise `DataError` where the label of a row stands in place of weights, of which there is no such file."""
+    row = next((label for label in TABLE_ROWS if label.lower() == str(thing).lower()), None)
+    if row is not None and thing not in checkpoint.WEIGHTS and not Path(thing).exists():
+        way = option("methods", row, python=f"methods=choose({row!r})")
+        raise DataError(f"{str(thing)!r} is a row of the paper's table and no file of weights; give {way}.")
 
 
 def _method(label: str, value: str) -> str:

@@ -44,8 +44,8 @@ def score(
         >>> list(scores.pictures["one"])
         ['psnr', 'psnr-fitted', 'ssim', 'mae']
     """
-    blank = torch.zeros(3, 64, 64)
-    measure(blank, blank, protocol, extra)  # An unknown name or a missing package is no fault of any picture.
+    ramp = torch.linspace(0, 1, 64).expand(3, 64, 64)  # flat pictures may have no number, such as a correlation
+    measure(ramp, ramp.flip(-1), protocol, extra)  # An unknown name or a missing package is no fault of any picture.
     scores = Scores(protocol)
     run = PicturesIn(outputs) if isinstance(outputs, str | Path) else as_method(outputs)
     for _, sample in each(dataset, scores.failures):

@@ -5,6 +5,7 @@ blur and does not undo it.
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 from torch import Tensor, nn
@@ -21,7 +22,7 @@ from dualpix.networks.mdp import MDP
 from dualpix.networks.rdpd import RDPD
 from dualpix.networks.restormer import Restormer
 from dualpix.networks.spec import NetworkSpec, spec_of
-from dualpix.plugins import Table
+from dualpix.plugins import Guarded, Table
 from dualpix.tables import former_names, pick
 
 __all__ = [
@@ -30,7 +31,9 @@ __all__ = [
     "DefocusEstimator",
     "Network",
     "NetworkSpec",
+    "at_work",
     "create",
+    "guarded_call",
     "spec_of",
 ]
 
@@ -104,7 +107,10 @@ def create(name: str, /, **arguments: Any) -> nn.Module:
     maker = pick(table, name, "network")
     try:
         check(maker, arguments)
-        network = maker(**arguments)
+        with NETWORKS.at_work(name):
+            network = maker(**arguments)
+            if not isinstance(network, nn.Module):
+                raise TypeError(f"it gives {type(network).__name__} and not a module")
     except (TypeError, ValueError, RuntimeError, LookupError, ArithmeticError) as error:
         given, reason = shortened(str(arguments), 110), shortened(reason_of(error), 110)
         raise RecipeError(f"The network {name!r} cannot be made with arguments={given}: {reason}.") from error
@@ -115,3 +121,24 @@ def create(name: str, /, **arguments: Any) -> nn.Module:
 def made_as(network: nn.Module) -> tuple[str, dict[str, Any]] | None:
     """The name and the arguments by which `create` made a network; None for a network that was made otherwise."""
     return getattr(network, "made_as", None)
+
+
+def at_work(network: nn.Module) -> AbstractContextManager[None]:
+    """A context in which whatever a network of another package raises is told in one sentence; of no other network."""
+    name, _ = made_as(network) or ("", {})
+    return NETWORKS.at_work(name) if name else nullcontext()
+
+
+def guarded_call(network: nn.Module, call: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """`call`, by which a network is run; of one of another package what it raises is told, and its output checked."""
+    name, _ = made_as(network) or ("", {})
+    origin = NETWORKS.origin_of(name) if name else None
+    return Guarded(call, origin, _output) if origin else call
+
+
+def _output(made: Any, *views: Tensor) -> Tensor:
+    if not isinstance(made, Tensor):
+        raise TypeError(f"it gives {type(made).__name__} and not a tensor")
+    if made.ndim != 4 or made.shape[0] != views[0].shape[0] or made.shape[-2:] != views[0].shape[-2:]:
+        raise ValueError(f"it gives {tuple(made.shape)} of views {tuple(views[0].shape)}")
+    return made

@@ -19,6 +19,7 @@ import torch
 from dualpix.io.decoded import MOST_GB
 from dualpix.machine import limits
 from dualpix.machine.modes import settled
+from dualpix.plugins import PluginError
 from dualpix.tables import pick
 from dualpix.training.checking import check_pairs
 from dualpix.training.device_feed import DeviceFeed
@@ -209,7 +210,11 @@ def _loop(
             run.save(learner)
             raise
         share, size, parts = pace.share(), size_at(recipe, learner.step), learner.parts
-        loss, stopping = learner.learn(batch, processes, ends(learner.step + 1), share)
+        try:
+            loss, stopping = learner.learn(batch, processes, ends(learner.step + 1), share)
+        except PluginError:  # before the weights have moved
+            run.save(learner)
+            raise
         if learner.parts > parts:
             run.log({"note": f"The memory is too small for a batch at once; it is computed in {learner.parts} parts."})
         reach(learner.step)

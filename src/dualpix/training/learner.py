@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from dualpix.errors import RecipeError
 from dualpix.inference.planning import bf16_gain, choose_precision
-from dualpix.networks import DEFOCUS_ESTIMATORS
+from dualpix.networks import DEFOCUS_ESTIMATORS, at_work, guarded_call
 from dualpix.networks.spec import spec_of
 from dualpix.simulation.painting import moved
 from dualpix.tables import pick
@@ -200,7 +200,8 @@ class Learner:
         loss = self.objective.compute(self.network, there)
         loss = loss if share == 1 else loss * share
         whole = size_at(self.recipe, self.step)[0]
-        with self.overlap.watching(last, whole) if self.overlap else nullcontext():
+        watching = self.overlap.watching(last, whole) if self.overlap else nullcontext()
+        with watching, LOSSES.at_work(self.recipe.loss), at_work(self.network):
             loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
@@ -261,7 +262,7 @@ class Learner:
         In bf16, a picture that passes through unchanged would lose its low bits, so only the correction is computed
         where the network offers it.
         """
-        call = self._forward if self.compiled is None else self.compiled
+        call = guarded_call(self.network, self._forward if self.compiled is None else self.compiled)
         if not self._has_copies:
             return call(*views)
         low = [view.to(torch.bfloat16) for view in views]

@@ -5,7 +5,7 @@ name for what they make, and none is known here.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from dualpix.networks.spec import spec_of
-from dualpix.plugins import Table, other_than
-from dualpix.training.losses import mse
+from dualpix.plugins import Guarded, Origin, Table, other_than
+from dualpix.training.losses import mse, one_number
 
 MAP_SCALES = (16, 8, 4, 2, 1)
 
@@ -85,6 +85,10 @@ def blur_map(network: nn.Module, batch: Mapping[str, Tensor]) -> Tensor:
     return sum(guesses, mse(made["map"], true))
 
 
+def _guarded(objective: Objective, origin: Origin) -> Objective:
+    return replace(objective, compute=Guarded(objective.compute, origin, one_number))
+
+
 OBJECTIVES: Table[Objective] = Table(
     "objectives",
     {
@@ -100,6 +104,7 @@ OBJECTIVES: Table[Objective] = Table(
         "blur-map": Objective(("blur_px",), blur_map, maps=True),
     },
     other_than(Objective),
+    _guarded,
 )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from dualpix.errors import CheckpointError, DataError, RecipeError
 from dualpix.machine.files import parse_json, write_whole
+from dualpix.plugins import PluginError
 from dualpix.training import train
 from dualpix.training.compare import RunComparison, compare
 from dualpix.training.past_run import read_run
@@ -78,7 +79,7 @@ def sweep(
             report({"run": name, "of_runs": f"{number} of {len(runs)}", "steps": one.steps})
         try:
             _learn(one, folder, name, minutes, report, given)
-        except (RecipeError, CheckpointError) as error:
+        except (RecipeError, CheckpointError, PluginError) as error:
             failures[name] = str(error)
     begun = [folder / name for name in runs if (folder / name / "log.jsonl").exists()]
     if not begun:

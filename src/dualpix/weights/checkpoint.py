@@ -15,7 +15,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -25,6 +24,7 @@ from dualpix.errors import CheckpointError, DualpixError, reason_of
 from dualpix.machine.files import parse_json, write_whole
 from dualpix.machine.modes import settled
 from dualpix.networks.blank import without_numbers
+from dualpix.tables import nearest
 from dualpix.weights import hub
 from dualpix.weights.exported import ENGINE_OF, Exported, mark, read_facts
 
@@ -200,12 +200,13 @@ def find(path_or_name: str | Path) -> Path:
         return hub.fetch(path_or_name)
     path = Path(path_or_name)
     if path.is_dir():
-        if (path / hub.FILE).is_file():
-            return path / hub.FILE
-        raise CheckpointError(f"{path} is a folder without a {hub.FILE}; give the .safetensors file inside it.")
+        if not (path / hub.FILE).is_file():
+            raise CheckpointError(f"{path} is a folder without a {hub.FILE}; give the .safetensors file inside it.")
+        return path / hub.FILE
     if not path.is_file():
         raise CheckpointError(
             f"There is no weights file {path}; give an existing .safetensors file or one of: {', '.join(WEIGHTS)}."
+            + nearest(WEIGHTS, str(path))
         )
     return path
 

@@ -3,7 +3,7 @@
 import os
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import ClassVar, Protocol, cast
+from typing import Any, ClassVar, Protocol, cast
 from weakref import WeakKeyDictionary
 
 import torch
@@ -16,7 +16,7 @@ from dualpix.inference.rates import SWITCH
 from dualpix.machine import modes
 from dualpix.networks import Network
 from dualpix.networks.spec import NetworkSpec
-from dualpix.plugins import Table, without
+from dualpix.plugins import Origin, Table, guarded_class, no_class_with
 from dualpix.weights.exported import exported_of
 
 
@@ -58,6 +58,42 @@ class AnyRunner(Protocol):
         ...
 
 
+NEEDED = ("engine", "spec", "workspace_factor", "gain", "weight_bytes", "precision", "device")
+"""What a runner tells of itself once it is made."""
+
+
+def _guarded(kind: type[AnyRunner], origin: Origin) -> type[AnyRunner]:
+    """An engine of another package: what it raises is told, and what it makes is checked."""
+
+    def make(self: Any, network: Network, precision: str, device: str | torch.device) -> None:
+        with origin.at_work():
+            kind.__init__(self, network, precision, device)
+            if missing := [name for name in NEEDED if not hasattr(self, name)]:
+                raise AttributeError(f"it has no {', '.join(missing)}")
+
+    def run(self: Any, views: Sequence[Tensor]) -> Tensor:
+        with origin.at_work():
+            return _picture(kind.__call__(self, views), views[0])
+
+    def dry_run(self: Any, rows: int, width: int) -> None:
+        with origin.at_work():
+            kind.dry_run(self, rows, width)
+
+    return guarded_class(kind, {"__init__": make, "__call__": run, "dry_run": dry_run})
+
+
+def _picture(made: Any, view: Tensor) -> Tensor:
+    """What an engine of another package made of views of this size."""
+    if not isinstance(made, Tensor):
+        raise TypeError(f"it gives {type(made).__name__} and not a tensor")
+    if made.ndim != 3 or made.shape[-2:] != view.shape[-2:] or made.dtype != torch.float32 or made.device.type != "cpu":
+        what = f"{str(made.dtype).removeprefix('torch.')} {tuple(made.shape)} on {made.device}"
+        raise ValueError(f"it gives {what} of views {tuple(view.shape)}, and not float32 of their size on the CPU")
+    if not bool(torch.isfinite(made).all()):
+        raise ValueError("it gives NaN or infinity")
+    return made
+
+
 ENGINES: Table[type[AnyRunner]] = Table(
     "engines",
     {
@@ -65,7 +101,9 @@ ENGINES: Table[type[AnyRunner]] = Table(
         "openvino": openvino.OpenvinoRunner,
         "onnx": onnx.OnnxRunner,
     },
-    without("precisions", "cpu_only", "dry_run"),
+    no_class_with("precisions", "cpu_only", "dry_run"),
+    _guarded,
+    MachineError,
 )
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from dualpix.inference import planning
-from dualpix.networks import Network
+from dualpix.networks import Network, at_work, guarded_call
 from dualpix.networks.spec import NetworkSpec, spec_of
 from dualpix.networks.streaming import prepared
 
@@ -32,7 +32,8 @@ class Runner:
         self.device = planning.choose_device(device)
         self.precision, self.gain = precision_of(network, precision, self.device)
         self.dtype = planning.PRECISIONS[self.precision]
-        ready = copy.deepcopy(module).eval()
+        with at_work(module):
+            ready = copy.deepcopy(module).eval()
         ready.to(device=self.device, dtype=self.dtype, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.weight_bytes = sum(value.nbytes for value in ready.state_dict().values())
         if self.device.type == "cpu":
@@ -42,7 +43,8 @@ class Runner:
         self.workspace_factor = planning.WORKSPACE_FACTOR if self.spec.steady_state_rows is None else 1.0
         self._dry_run: Callable[[], AbstractContextManager[None]] = getattr(ready, "dry_run", nullcontext)
         self._adds_mean = adds_input(network) and self.precision != "fp32"
-        self._call: Callable[..., Tensor] = ready.correction if self._adds_mean else ready  # type: ignore[assignment]
+        call: Callable[..., Tensor] = ready.correction if self._adds_mean else ready  # type: ignore[assignment]
+        self._call = guarded_call(module, call)
 
     @torch.no_grad()
     def __call__(self, views: Sequence[Tensor]) -> Tensor:

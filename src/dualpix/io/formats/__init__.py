@@ -1,7 +1,10 @@
 """The formats of picture files: one file for each format, and one line here."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, BinaryIO
 
+from dualpix.errors import PictureError
 from dualpix.io.formats.avif import AVIF
 from dualpix.io.formats.heif import HEIF
 from dualpix.io.formats.jpeg import JPEG
@@ -11,7 +14,8 @@ from dualpix.io.formats.png import PNG
 from dualpix.io.formats.record import Format, Output
 from dualpix.io.formats.tiff import TIFF
 from dualpix.io.formats.webp import WEBP
-from dualpix.plugins import load, other_than
+from dualpix.io.opening import Header
+from dualpix.plugins import Guarded, Origin, each_of, load, other_than
 
 FORMATS: dict[str, Format] = {
     kind.name: kind
@@ -65,8 +69,30 @@ def advice(suits: Callable[[Output], bool]) -> str:
 
 def add_plugins() -> None:
     """Add the formats of other packages, whose modules may import whatever they like of `dualpix.io`."""
-    for kind in load("formats", FORMATS, other_than(Format, FORMATS)).values():
+    for kind in load("formats", FORMATS, other_than(Format, FORMATS), _guarded, PictureError).values():
         FORMATS[kind.name] = kind
         ENDINGS.update(kind.endings)
         OUTPUTS.update({ending: output for output in kind.outputs for ending in output.endings})
         FORMAT_OF.update({ending: kind for output in kind.outputs for ending in output.endings})
+
+
+def _guarded(kind: Format, origin: Origin) -> Format:
+    """A format of another package: what its functions raise names it, the file and the package."""
+
+    def guarded(record: Any, *names: str) -> Any:
+        there = {name: getattr(record, name) for name in names if getattr(record, name) is not None}
+        return replace(record, **{name: Guarded(each, origin) for name, each in there.items()})
+
+    outputs = tuple(guarded(output, "encode", "embed", "takes_text", "fit") for output in kind.outputs)
+    further = kind.further and Guarded(kind.further, origin, each_of)
+    blocks = Guarded(kind.read_blocks, origin, each_of)
+    header = Guarded(kind.read_header, origin, _header)
+    told = replace(kind, outputs=outputs, read_header=header, read_blocks=blocks, further=further)
+    whole: Format = guarded(told, "decode", "tell_colours")
+    return whole
+
+
+def _header(made: Any, file: BinaryIO) -> Header:
+    if not isinstance(made, Header):
+        raise TypeError(f"read_header gives {type(made).__name__} and not a Header")
+    return made

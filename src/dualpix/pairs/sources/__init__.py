@@ -6,7 +6,9 @@ To add a kind of file that holds both views: one module with a `Source`, and one
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
+
+from torch import Tensor
 
 from dualpix.errors import PairError, PictureError, option
 from dualpix.io.endings import OTHERWISE, written_ending
@@ -23,7 +25,7 @@ from dualpix.pairs.sources.record import Source, Views, views_of
 from dualpix.pairs.sources.side_by_side import SIDE_BY_SIDE, TOP_BOTTOM
 from dualpix.pairs.turning import AUTO, lay_along_rows
 from dualpix.pairs.views import read_pair
-from dualpix.plugins import answer_of, load, other_than
+from dualpix.plugins import Guarded, Origin, answer_of, load, other_than
 from dualpix.tables import pick
 
 __all__ = ["BOTH_VIEWS", "SOURCES", "Source", "Views", "open_views", "usual_suffix"]
@@ -150,7 +152,7 @@ def _recognise(path: Path) -> str | None:
 
 def add_plugins() -> None:
     """Add the kinds of files of other packages, whose modules may import whatever they like of `dualpix.pairs`."""
-    for kind in load("sources", SOURCES, other_than(Source, SOURCES)).values():
+    for kind in load("sources", SOURCES, other_than(Source, SOURCES), _guarded, PictureError).values():
         SOURCES[kind.name] = replace(kind, recognises=_careful(kind))
         BOTH_VIEWS.update(kind.endings)
 
@@ -161,3 +163,22 @@ def _careful(kind: Source) -> Callable[[Path, bytes], bool] | None:
     if recognises is None:
         return None
     return lambda path, start: bool(answer_of("sources", kind.name, lambda: recognises(path, start)))
+
+
+def _guarded(kind: Source, origin: Origin) -> Source:
+    recover = kind.recover and Guarded(kind.recover, origin, _views)
+    return replace(kind, read=Guarded(kind.read, origin, _views), recover=recover)
+
+
+def _views(made: Any, path: Path, limit_megapixels: float) -> Views:
+    """What a kind of file of another package gave, which must be two views of one size."""
+    given = [made.get(name) for name in ("left", "right")] if isinstance(made, dict) else []
+    views = [view for view in given if isinstance(view, Tensor) and view.ndim == 3]
+    if len(views) != 2:
+        raise TypeError(f"it gives {type(made).__name__} and not the views left and right, 3 x H x W")
+    if missing := [name for name in ("name", "depth", "notes", "metadata", "quarter_turns") if name not in made]:
+        raise ValueError(f"its views come without {', '.join(missing)}")
+    if views[0].shape != views[1].shape or len(views[0]) != 3 or not views[0].is_floating_point():
+        sizes = " and ".join(f"{str(view.dtype).removeprefix('torch.')} {tuple(view.shape)}" for view in views)
+        raise ValueError(f"it gives views of {sizes} and not two of floats, 3 x H x W")
+    return cast(Views, made)
