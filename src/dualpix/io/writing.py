@@ -18,7 +18,7 @@ from dualpix.io.formats import FORMAT_OF, OUTPUTS, advice
 from dualpix.io.given import PictureLike, as_picture
 from dualpix.io.metadata import Metadata
 from dualpix.io.staging import as_place
-from dualpix.machine.files import require_writable, write_together
+from dualpix.machine.files import require_writable, sweep_once, write_together
 from dualpix.machine.modes import settled
 from dualpix.machine.storage import Mark, exists, mark_of, remove_object, told_as, write_object
 from dualpix.machine.urls import Location, Url
@@ -190,6 +190,7 @@ def check_output(
     if os.path.exists(path) and not os.path.isfile(path):
         raise PictureError(f"{path} is not a regular file, so it is not replaced; choose another name.")
     refuse_overwriting_inputs(path, inputs)
+    sweep_once(Path(os.path.realpath(path)).parent)  # which may finish what a killed process had begun there
     if os.path.exists(path) and not overwrite:
         raise _exists(path)
     _check_folder(path)
