@@ -185,6 +185,11 @@ def check_output(
     if isinstance(path, Url):
         refuse_overwriting_inputs(path, inputs)
         return
+    check_place(path, overwrite, inputs)
+
+
+def check_place(path: Path, overwrite: bool = False, inputs: Iterable[str | Location] = ()) -> None:
+    """`check_output` for a file of any kind on this disk; raises PictureError as it does."""
     if os.path.isdir(path):
         raise PictureError(f"{path} is a folder; give the name of a file to write.")
     if os.path.exists(path) and not os.path.isfile(path):
