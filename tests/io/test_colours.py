@@ -127,3 +127,11 @@ def test_primaries_of_a_tiff_are_carried_along(tmp_path: Path, make) -> None:
         assert (picture.metadata.icc is not None) is colours
         assert ("primaries and curve" in " ".join(picture.notes)) is colours
         assert is_linear(picture.metadata.icc) is (tags[0][0] == 301)
+
+
+@pytest.mark.parametrize("junk", [b"junk" * 100, b"", bytes(36) + b"acsp"])
+def test_what_is_no_profile_is_left_out_and_said(tmp_path: Path, junk: bytes) -> None:
+    Image.effect_noise((32, 32), 20).convert("RGB").save(tmp_path / "a.tif", icc_profile=junk or b"\0")
+    picture = read_picture(tmp_path / "a.tif")
+    assert picture.metadata.icc is None
+    assert any("holds a damaged colour profile: it is left out" in note for note in picture.notes)

@@ -210,3 +210,67 @@ def test_together_is_all_or_none(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="No such file"):
         write_together([(tmp_path / "d", b"5"), (tmp_path / "missing" / "e", b"6")])
     assert sorted(os.listdir(tmp_path)) == ["a", "b"] and (tmp_path / "b").read_bytes() == b"2"
+
+
+KILLED = """
+    import os, signal, sys
+    from pathlib import Path
+    from dualpix.machine import files
+    calls = 0
+
+    def counted(call):
+        def wrapper(*words):
+            global calls
+            calls += 1
+            if calls == int(sys.argv[2]):
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*words)
+        return wrapper
+
+    os.link, os.replace = counted(os.link), counted(os.replace)
+    folder = Path(sys.argv[1])
+    files.write_together([(folder / "a", b"new"), (folder / "b", b"new")], overwrite=sys.argv[3] == "1")
+"""
+"""Kills itself instead of taking a name, the first time that of the record, then those of the files."""
+
+
+def killed_at(folder: Path, number: int, overwrite: bool) -> None:
+    process = start(KILLED, folder, number, int(overwrite))
+    process.communicate(timeout=100)
+    assert process.returncode == -signal.SIGKILL
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_killed_between_two_names_the_next_run_makes_up_for_the_other(tmp_path: Path, overwrite: bool) -> None:
+    old = {"a": b"old", "b": b"old"} if overwrite else {}
+    for number in (1, 2, 3):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        for name, content in old.items():
+            (folder / name).write_bytes(content)
+        killed_at(folder, number, overwrite)
+        folder = folder.rename(tmp_path / f"moved-{number}")
+        remove_leftovers(folder)
+        assert contents(folder) == (old if number == 1 else {"a": b"new", "b": b"new"})
+
+
+def test_what_has_changed_since_stays_and_nothing_is_left_by_half(tmp_path: Path) -> None:
+    killed_at(tmp_path, 3, False)
+    (tmp_path / "b").write_bytes(b"another's")
+    remove_leftovers(tmp_path)
+    assert contents(tmp_path) == {"b": b"another's"}
+
+
+def test_a_record_that_is_none_of_ours_renames_nothing(tmp_path: Path) -> None:
+    (tmp_path / "mine").write_bytes(b"mine")
+    for number, text in enumerate((
+        "", "[]", "{", '{"files": 3, "overwrite": true}', '{"files": [["mine", "other", null]], "overwrite": true}',
+        '{"files": [[".dualpix-0-0.partial", "../other", null]], "overwrite": true}',
+    )):  # fmt: skip
+        (tmp_path / f".dualpix-{number}.together").write_text(text)
+    remove_leftovers(tmp_path)
+    assert contents(tmp_path) == {"mine": b"mine"}

@@ -1,5 +1,8 @@
 """Views out of one file, written as two."""
 
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -70,3 +73,26 @@ def test_a_file_where_a_folder_should_be_is_refused(both: Path) -> None:
         extract(both, both, layout="side-by-side")
     with pytest.raises(PictureError, match=r"left\.png looks like a file; give a folder, or the names of both files"):
         extract(both, both.with_name("left.png"), layout="side-by-side")
+
+
+def test_killed_between_its_two_files_both_are_there_for_the_next_run(both: Path) -> None:
+    code = """if True:
+        import os, signal, sys
+        from dualpix.pairs.extract import extract
+        names, link = [], os.link
+
+        def take(*words):
+            if names:
+                os.kill(os.getpid(), signal.SIGKILL)
+            names.append(link(*words))
+
+        os.link = take
+        extract(*sys.argv[1:], layout="side-by-side")
+    """
+    views = both.parent / "views"
+    killed = subprocess.run([sys.executable, "-c", code, str(both), str(views)], capture_output=True, timeout=100)
+    assert killed.returncode == -signal.SIGKILL and not (views / "both_R.tif").exists()
+    with pytest.raises(PictureError, match=r"both_L\.tif exists already"):
+        extract(both, views, layout="side-by-side")
+    assert sorted(path.name for path in views.iterdir()) == ["both_L.tif", "both_R.tif"]
+    np.testing.assert_array_equal(tifffile.imread(views / "both_R.tif"), BOTH[:, 40:])

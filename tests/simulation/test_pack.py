@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 from typer.testing import CliRunner
 
 from dualpix.cli import app
-from dualpix.errors import DataError
+from dualpix.errors import DataError, PictureError
 from dualpix.simulation.pack import PackedPhoto, pack, photos_in, read_list, sharp_share, sharpest
 from dualpix.simulation.photos import read_photos, share_photos
 from dualpix.simulation.simulate import simulate
@@ -97,9 +97,22 @@ def test_the_command_makes_one(folder: Path, tmp_path: Path) -> None:
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0 and "3 photographs, 2 left out" in result.output and "not stated" in result.output
     again = CliRunner().invoke(app, words)
-    assert again.exit_code == 1 and "give --overwrite to replace it" in again.output
+    assert again.exit_code == 1 and "exists already; choose another name, or give --overwrite" in again.output
     with pytest.raises(DataError, match="no folder 'other' to give a licence for"):
         pack([folder], tmp_path / "other.pack", licences={"other": "CC0"})
+    endless = CliRunner().invoke(app, [*words, "--overwrite", "--megabytes", "inf"])
+    assert endless.exit_code == 2 and "give a number of megabytes" in endless.output
+    assert list(pack([folder, folder], tmp_path / "once.pack").dropped) == ["mine/blurred.png", "mine/small.png"]
+
+
+def test_where_it_cannot_be_written_is_told_before_anything_is_read(folder: Path, tmp_path: Path) -> None:
+    looked: list[int] = []
+    for output, says in (("missing/a.pack", "missing does not exist; create it first"), ("", "is a folder")):
+        with pytest.raises(PictureError, match=says):
+            pack([folder], tmp_path / output, overwrite=True, progress=lambda done, _: looked.append(done))
+    assert not looked
+    with pytest.raises(DataError, match=r"There are no photographs in .*; give folders that hold pictures"):
+        pack([tmp_path], tmp_path / "a.pack")
 
 
 def changed(packed: Path, **changes: object) -> Path:

@@ -114,6 +114,15 @@ def test_a_time_too_short_for_a_schedule_is_one_sentence(quick: Make) -> None:
         ByClock(learner.recipe, Ticking(50.0), Processes()).prepared(learner, lambda network: {"psnr": 1.0}, 1)
 
 
+def test_a_batch_beyond_a_cpu_is_refused_before_its_first_step(quick: Make) -> None:
+    learner = Learner(quick(minutes=0.5, batch=100_000))
+    before = [master.clone() for master in learner.masters]
+    with pytest.raises(RecipeError, match=r"a step takes [\d.]+ s or more on this CPU; give at least"):
+        ByClock(learner.recipe, lambda: 1.0, Processes()).prepared(learner, lambda network: {"psnr": 1.0}, 1)
+    assert learner.step == 0 and learner.network.training
+    assert all(torch.equal(one, two) for one, two in zip(before, learner.masters, strict=True))
+
+
 def test_the_last_validation_is_left_out_where_there_is_no_time_for_it(quick: Make) -> None:
     pace = ByClock(quick(minutes=1.0), lambda: 50.0, Processes())
     pace.validated(9.0)

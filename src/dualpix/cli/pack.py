@@ -1,5 +1,6 @@
 """`dualpix pack`: photographs in one small file."""
 
+import math
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,8 @@ def pack(
     for folder, equals, _ in given:
         if not equals:
             raise typer.BadParameter(f"{folder!r} names no licence; write FOLDER=TEXT", param_hint="--licence")
+    if not megabytes < math.inf:
+        raise typer.BadParameter("give a number of megabytes, such as 28", param_hint="--megabytes")
     licences = {folder: text for folder, _, text in given}
     done = run(
         photos,

@@ -19,7 +19,7 @@ from dualpix.io import exif as blocks
 from dualpix.io.curve import encode_srgb
 from dualpix.io.metadata import Metadata
 from dualpix.io.opening import Header
-from dualpix.io.profiles import D65, SRGB_PRIMARIES, is_linear, is_srgb, make_profile
+from dualpix.io.profiles import D65, SRGB_PRIMARIES, is_linear, is_profile, is_srgb, make_profile
 
 CURVE_STEPS = 4096
 Curve = float | NDArray[np.float64]
@@ -53,11 +53,13 @@ def tell_colours(
     Returns:
         The metadata, and notes for the user, each half a sentence to follow the name of the file.
     """
-    told = None
+    told, notes = None, []
+    if metadata.icc is not None and not is_profile(metadata.icc):
+        metadata = replace(metadata, icc=None)
+        notes.append("holds a damaged colour profile: it is left out, and its values are used as sRGB.")
     with suppress(ValueError, PictureError):  # a damaged statement is ignored
         told = told_by_file() if told_by_file else None
         told = told or (None if metadata.icc else told_by_tags(header, metadata))
-    notes = []
     if told:
         metadata = replace(metadata, icc=told.icc)
         if not told.can_be_kept:

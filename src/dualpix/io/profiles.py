@@ -18,6 +18,11 @@ SRGB_PRIMARIES = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
 MADE = bytes.fromhex("07ea00010001000000000000")  # a fixed creation date, so that equal profiles have equal bytes
 
 
+def is_profile(icc: bytes) -> bool:
+    """Whether bytes begin as every ICC profile does, with a header of 128 bytes and its signature."""
+    return len(icc) > 128 and icc[36:40] == b"acsp"
+
+
 def is_srgb(icc: bytes | None) -> bool:
     """Whether the numbers of a profile mean the same colours as in sRGB; a picture without one is taken as sRGB."""
     if icc is None:

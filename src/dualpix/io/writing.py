@@ -18,7 +18,7 @@ from dualpix.io.formats import FORMAT_OF, OUTPUTS, advice
 from dualpix.io.given import PictureLike, as_picture
 from dualpix.io.metadata import Metadata
 from dualpix.io.staging import as_place
-from dualpix.machine.files import require_writable, write_together
+from dualpix.machine.files import require_writable, sweep_once, write_together
 from dualpix.machine.modes import settled
 from dualpix.machine.storage import Mark, exists, mark_of, remove_object, told_as, write_object
 from dualpix.machine.urls import Location, Url
@@ -185,11 +185,17 @@ def check_output(
     if isinstance(path, Url):
         refuse_overwriting_inputs(path, inputs)
         return
+    check_place(path, overwrite, inputs)
+
+
+def check_place(path: Path, overwrite: bool = False, inputs: Iterable[str | Location] = ()) -> None:
+    """`check_output` for a file of any kind on this disk; raises PictureError as it does."""
     if os.path.isdir(path):
         raise PictureError(f"{path} is a folder; give the name of a file to write.")
     if os.path.exists(path) and not os.path.isfile(path):
         raise PictureError(f"{path} is not a regular file, so it is not replaced; choose another name.")
     refuse_overwriting_inputs(path, inputs)
+    sweep_once(Path(os.path.realpath(path)).parent)  # which may finish what a killed process had begun there
     if os.path.exists(path) and not overwrite:
         raise _exists(path)
     _check_folder(path)

@@ -17,6 +17,9 @@ from typing import IO, Any, BinaryIO
 LEFTOVERS = ".dualpix-*.partial"
 """A pattern for the unfinished files that a killed process leaves behind."""
 
+RECORDS = ".dualpix-*.together"
+"""And for its records of files that are to appear together."""
+
 ACCESS_LIST = "system.posix_acl_access"
 """Where Linux keeps who else may read and write a file (man 5 acl)."""
 
@@ -50,14 +53,16 @@ def write_together(files: Sequence[tuple[Path, Content]], overwrite: bool = True
     """Write several files that belong together, as `write_whole` does.
 
     None appears before the contents of all are on the disk. If one of them cannot be renamed, those that did not exist
-    before are removed again.
+    before are removed again. Where the process is killed between two, `remove_leftovers` makes up for the rest.
     """
-    targets = [_target(path) for path, _ in files]
+    targets, mark = [_target(path) for path, _ in files], secrets.token_hex(8)
     with ExitStack() as stack:
         partials = []
-        for target, (path, content) in zip(targets, files, strict=True):
+        for number, (target, (path, content)) in enumerate(zip(targets, files, strict=True)):
             with naming(path):
-                partials.append(stack.enter_context(_partial(target, content)))
+                partials.append(stack.enter_context(_partial(target, content, f"{mark}-{number}")))
+        if len(files) > 1:
+            stack.enter_context(_recorded(list(zip(partials, targets, strict=True)), mark, overwrite))
         new: list[Path] = []
         try:
             for partial, target in zip(partials, targets, strict=True):
@@ -69,7 +74,7 @@ def write_together(files: Sequence[tuple[Path, Content]], overwrite: bool = True
                 target.unlink(missing_ok=True)
             raise
     for folder in {target.parent for target in targets}:
-        _sweep_once(folder)
+        sweep_once(folder)
 
 
 @contextmanager
@@ -99,11 +104,11 @@ def require_writable(path: Path) -> None:
 
 
 @contextmanager
-def _partial(target: Path, content: Content) -> Iterator[Path]:
+def _partial(target: Path, content: Content, mark: str) -> Iterator[Path]:
     """Write `content` beside `target`, locked while the context lasts; if it is not renamed by then, it is deleted."""
     require_writable(target)
     before = target.stat() if target.exists() else None
-    path = target.with_name(f".dualpix-{secrets.token_hex(8)}.partial")
+    path = target.with_name(LEFTOVERS.replace("*", mark))
     try:
         with _create(path, 0o666 if before is None else 0o600) as file:
             file.write(content)
@@ -181,19 +186,66 @@ def is_free(file: IO[Any], shared: bool = False) -> bool | None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete the unfinished files that killed processes left in `folder`."""
+    """Delete the unfinished files that killed processes left in `folder`, and finish what they had begun to rename."""
+    for record in folder.glob(RECORDS):
+        with suppress(OSError), record.open("rb") as file:
+            if _is_abandoned(file):
+                with suppress(ValueError, TypeError, KeyError):  # no record of ours
+                    _finish(folder, parse_json(file.read()))
+                record.unlink()
     for path in folder.glob(LEFTOVERS):
         with suppress(OSError), path.open("rb") as file:
-            free = is_free(file)
-            if free or (free is None and time.time() - path.stat().st_mtime > STALE_S):
+            record = folder / RECORDS.replace("*", path.name.split("-")[1])
+            if _is_abandoned(file) and not record.exists():  # or else another process is finishing it
                 path.unlink()
 
 
-def _sweep_once(folder: Path) -> None:
-    """Remove leftovers from `folder`, once for each process, since listing a folder of very many files takes time."""
+def sweep_once(folder: Path) -> None:
+    """`remove_leftovers`, once for each process and folder, since listing very many files takes time."""
     if str(folder) not in _swept:
         _swept.add(str(folder))
         remove_leftovers(folder)
+
+
+def _is_abandoned(file: IO[bytes]) -> bool:
+    free = is_free(file)
+    return bool(free) or (free is None and time.time() - os.fstat(file.fileno()).st_mtime > STALE_S)
+
+
+@contextmanager
+def _recorded(files: Sequence[tuple[Path, Path]], mark: str, overwrite: bool) -> Iterator[None]:
+    """While the context lasts, each folder holds a record of which partial files become which."""
+    with ExitStack() as stack:
+        for folder in dict.fromkeys(target.parent for _, target in files):
+            names = [[os.path.relpath(path, folder) for path in pair] for pair in files]
+            known = [[*pair, _state(target)] for pair, (_, target) in zip(names, files, strict=True)]
+            content = json.dumps({"overwrite": overwrite, "files": known}).encode()
+            record = folder / RECORDS.replace("*", mark)
+            os.replace(stack.enter_context(_partial(record, content, f"{mark}-record")), record)
+            stack.callback(record.unlink, missing_ok=True)
+        yield
+
+
+def _state(path: Path) -> list[int] | None:
+    """By which a file is known to be as it was; None where there is none, or only a name that `_rename` reserved."""
+    found = path.stat() if path.exists() else None
+    return [found.st_ino, found.st_mtime_ns, found.st_size] if found and found.st_size else None
+
+
+def _finish(folder: Path, record: Any) -> None:
+    """Rename what is left of files that were to appear together; none of them if one has been changed since."""
+    files = [(folder / partial, folder / target, before) for partial, target, before in record["files"]]
+    if not all(p.match(LEFTOVERS) and p.parent == t.parent for p, t, _ in files):
+        raise ValueError("it would rename other files")
+    linked = [p.exists() and t.exists() and p.samefile(t) for p, t, _ in files]
+    to_do = [p.exists() and not done for (p, *_), done in zip(files, linked, strict=True)]
+    possible = all(_state(t) == before if due else t.exists() for (_, t, before), due in zip(files, to_do, strict=True))
+    for (partial, target, _), done, due in zip(files, linked, to_do, strict=True):
+        if possible and due:
+            _rename(partial, target, record["overwrite"] or target.exists())
+        elif done and not possible:
+            target.unlink()
+        partial.unlink(missing_ok=True)
 
 
 def glimpses(file: BinaryIO, piece: int) -> Iterator[bytes]:

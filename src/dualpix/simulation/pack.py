@@ -19,10 +19,11 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from dualpix.errors import DataError, DualpixError, PictureError, option, shortened
+from dualpix.errors import DataError, DualpixError, PictureError, shortened
 from dualpix.io import read_picture
 from dualpix.io.formats.jpeg import JPEG
 from dualpix.io.opening import Part
+from dualpix.io.writing import check_place
 from dualpix.machine.files import parse_json, write_whole
 from dualpix.pairs.sample import check_folder, list_pictures
 
@@ -166,17 +167,21 @@ def pack(
         progress: Called after each photograph with how many are done, and of how many.
 
     Raises:
-        DataError: A folder does not exist, none of the photographs is sharp, or they do not fit into `most_bytes`.
-        FileExistsError: The file exists and `overwrite` is not set.
+        DataError: A folder does not exist or holds no photographs, none of them is sharp, or they do not fit into
+            `most_bytes`.
+        PictureError: The file exists and `overwrite` is not set, or it cannot be written there.
+        FileExistsError: The file has appeared in the meantime.
     """
     output, known = Path(output), dict(licences or {})
-    places = [check_folder(folder) for folder in folders]
+    places = list({place.resolve(): place for place in map(check_folder, folders)}.values())
     names = [place.resolve().name for place in places]
     if unknown := sorted(set(known) - set(names)):
         raise DataError(f"There is no folder {unknown[0]!r} to give a licence for; there are: {', '.join(names)}.")
-    if output.exists() and not overwrite:
-        raise DataError(f"{output} exists; give {option('overwrite')} to replace it, or another name.")
+    check_place(output, overwrite)
     files = [(name, path) for name, place in zip(names, places, strict=True) for path in list_pictures(place)]
+    if not files:
+        given = ", ".join(map(str, places))
+        raise DataError(f"There are no photographs in {given}; give folders that hold pictures directly.")
     sharp: list[tuple[str, str, Tensor, int]] = []
     dropped: dict[str, str] = {}
     for done, (folder, path) in enumerate(files, 1):

@@ -5,7 +5,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
-from dualpix.errors import RecipeError, option
+import torch
+
+from dualpix.errors import RecipeError, option, ran_out_of_memory
 from dualpix.training.learner import Learner
 from dualpix.training.processes import Processes
 from dualpix.training.recipes import Recipe
@@ -23,6 +25,9 @@ MARKS = 4
 
 VALIDATING_SHARE = 0.05
 """Of the whole time, the most that one validation may take; fewer pictures are tried where all would take more."""
+
+LEAST_OF_CROP = 0.5
+"""Of the time that a crop takes alone, the least that it takes in a batch."""
 
 SPARE_S = 0.5
 MARGIN = 1.4
@@ -132,7 +137,22 @@ class ByClock:
         left = self.whole_s - self.spent_s() - self._reserve_s()
         if self.processes.any(not learner.step and left < FALL_SHARE * self.whole_s):
             raise self._too_short("making ready has taken most of it", 2 * self.spent_s() + 2 * self._reserve_s())
+        if not learner.step and learner.waits:
+            self._try_a_crop(learner, left)
         return validator, tried
+
+    def _try_a_crop(self, learner: Learner, left_s: float) -> None:
+        """See from one crop whether a large batch is beyond this CPU, where a single step may outlast the minutes."""
+        crops = len(self.processes.share(self.recipe.batch))
+
+        def least_s() -> float:
+            return LEAST_OF_CROP * crops * _seconds_of_a_crop(learner)
+
+        slow = LEAST_STEPS * least_s() > left_s
+        step_s = least_s() if slow else 0.0  # again, for the first one also makes ready
+        if self.processes.any(LEAST_STEPS * step_s > left_s):
+            needed = self.spent_s() + LEAST_STEPS * step_s / LEAST_OF_CROP + MARGIN * self._reserve_s()
+            raise self._too_short(f"a step takes {step_s:.1f} s or more on this CPU", needed)
 
     def kept(self, seconds: float) -> None:
         """Files were written, which took so long."""
@@ -170,3 +190,20 @@ class ByClock:
             f"{minutes} is too short for a schedule of {LEAST_STEPS} steps or more here: {why}; give at least"
             f" {max(1.5 * self.recipe.minutes, needed_s / 60):.2g} minutes, or a smaller batch or crop."
         )
+
+
+def _seconds_of_a_crop(learner: Learner) -> float:
+    """Forward and backward of a black one, which leaves no trace; 0 if the memory is too small."""
+    side = learner.recipe.crop
+    black = {name: torch.zeros(1, 1 if name == "blur_px" else 3, side, side) for name in learner.names}
+    began = time.perf_counter()
+    try:
+        learner.objective.compute(learner.network.eval(), black).backward()  # type: ignore[no-untyped-call]
+    except (MemoryError, RuntimeError) as error:
+        if not ran_out_of_memory(error):
+            raise
+        return 0.0
+    finally:
+        learner.network.train()
+        learner.network.zero_grad()
+    return time.perf_counter() - began

@@ -89,11 +89,12 @@ def test_rows_of_pixels_that_a_jpeg_holds_but_does_not_declare_are_told(tmp_path
 def test_bytes_between_segments_are_stepped_over_and_told(tmp_path: Path, make) -> None:
     """As by Pillow; the metadata behind them is found too."""
     content = whole(make)
-    profile = b"\xff\xe2\0\x20ICC_PROFILE\0\x01\x01" + bytes(16)
+    icc = bytes(36) + b"acsp" + bytes(100)
+    profile = b"\xff\xe2\0\x9cICC_PROFILE\0\x01\x01" + icc
     (tmp_path / "a.jpg").write_bytes(content[:20] + bytes(3) + profile + b"\0" + content[20:])
     (tmp_path / "b.jpg").write_bytes(content)
     odd, even = read_picture(tmp_path / "a.jpg"), read_picture(tmp_path / "b.jpg")
     assert (odd.pixels == even.pixels).all()
-    assert odd.metadata.icc == bytes(16)
+    assert odd.metadata.icc == icc
     assert [note for note in odd.notes if "stray bytes" in note]
     assert not even.notes

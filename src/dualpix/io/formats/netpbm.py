@@ -48,7 +48,7 @@ def _start(file: BinaryIO) -> tuple[int, int, int, int, int]:
         refuse(file, "has a damaged PGM or PPM header; copy it again")
     kind, width, height, top = (int(word) for word in found.groups())
     if not 0 < top < 65536:
-        refuse(file, f"declares {top} as its white, but PGM and PPM allow 65535 at most; copy it again")
+        refuse(file, f"declares {top} as its white, but PGM and PPM allow 1 to 65535; copy it again")
     begin = found.end()
     size = width * height * (1 if kind in (2, 5) else 3) * (1 if top < 256 else 2)
     if found[0].endswith(b"\r") and kind > 3 and length_of(file) == begin + 1 + size:
