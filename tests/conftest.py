@@ -15,14 +15,14 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from dualpix import cli, networks
+from dualpix import cli
 from dualpix.inference import rates
 from dualpix.weights import checkpoint
+from small_networks import TINY, tiny
 
 Writer = Callable[..., Path]
 Views = Callable[..., tuple[np.ndarray, np.ndarray]]
 Command = Callable[..., tuple[int, str, str]]
-SMALL = {"fusion": False, "extraction": False}
 
 # Shells start what runs in the background deaf to Ctrl-C, and nohup deaf to a closed terminal; and so would be all
 # processes that the tests start.
@@ -85,12 +85,11 @@ def views() -> Views:
 @pytest.fixture
 def folder(tmp_path: Path, views: Views, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A user's folder, in which commands run: a good pair, `deep_L.tif` (16 bit) and `p_L.png` (8 bit) with their right
-    views, and `w.safetensors`, the weights of a small MCCNet."""
+    views, and `w.safetensors`, the weights of a tiny mccnet-fast."""
     for name, view in zip("LR", views(), strict=True):
         tifffile.imwrite(tmp_path / f"deep_{name}.tif", view)
         Image.fromarray((view // 257).astype(np.uint8)).save(tmp_path / f"p_{name}.png")
-    torch.manual_seed(0)
-    checkpoint.save(tmp_path / "w.safetensors", networks.create("mccnet", **SMALL), "mccnet", SMALL)
+    checkpoint.save(tmp_path / "w.safetensors", tiny(), "mccnet-fast", TINY)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

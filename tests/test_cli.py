@@ -38,6 +38,7 @@ COMMANDS = [
     "web",
 ]
 HEIGHT, WIDTH = 224, 256
+SMALL = {"fusion": False, "extraction": False, "correlation": False}
 
 
 def run(*words: str) -> tuple[int, str, str]:
@@ -152,7 +153,7 @@ def test_methods_lists_every_method_network_and_weights(
     assert "one: center" in lines["MDP"] and lines["MDP"].endswith("no weights")
     assert lines["oracle-map"].endswith("none needed") and "blur_px" in lines["oracle-map"]
     assert names[0].removeprefix("networks: ").split(", ") == [*networks.NETWORKS, *networks.DEFOCUS_ESTIMATORS]
-    assert [line.split()[:2] for line in weights[1:]] == [["mccnet", "mccnet"]]
+    assert [line.split()[:2] for line in weights[1:]] == [["mccnet", "mccnet-fast"]]
 
 
 @pytest.fixture
@@ -211,7 +212,8 @@ def test_evaluate_prints_the_summary_and_counts_failures(dualpix: Command, folde
     assert dualpix("evaluate", "pairs", "-m", "w.safetensors", "-m", "w.safetensors")[0] == 2
     code, out, err = dualpix("evaluate", "pairs", "-m", "w.safetensors")
     assert (code, err) == (0, "")
-    words = ["--methods", "mdp,MCCNet", "-m", "MCCNet=w.safetensors", "-o", "rows", "--scenes", "0"]
+    checkpoint.save(folder / "m.safetensors", networks.create("mccnet", **SMALL), "mccnet", SMALL)
+    words = ["--methods", "mdp,MCCNet", "-m", "MCCNet=m.safetensors", "-o", "rows", "--scenes", "0"]
     code, out, err = dualpix("evaluate", "pairs", *words)
     assert (code, err) == (0, "")
     assert "| MDP | no weights |" in out and "- MDP: no weights; train some" in out
@@ -296,7 +298,7 @@ def test_interrupted_it_stops_at_once_and_leaves_nothing(folder: Path, views: Vi
     for name, view in zip("LR", views(2, 1100, 1100), strict=True):
         tifffile.imwrite(folder / f"big_{name}.tif", view)
     before = sorted(folder.iterdir())
-    words = ["deblur", "big_L.tif", "big_R.tif", "-o", "out.png", "-w", "w.safetensors"]
+    words = ["deblur", "big_L.tif", "big_R.tif", "-o", "out.png", "-w", "mccnet"]
     process = subprocess.Popen([COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     ticks = 0
     while ticks < 4 * os.sysconf("SC_CLK_TCK"):  # Of processor time: everything is loaded by then.

@@ -41,7 +41,7 @@ def test_format_and_metadata_follow_the_left_view(dualpix: Command, portrait: Pa
         exif = made.getexif()
         assert made.format == "JPEG" and made.size == (256, 224) and made.info["icc_profile"] == ICC
         assert (exif[271], exif[274], exif.get_ifd(34665)[34855]) == ("Canon", 8, 800)
-        assert exif[305] == f"dualpix {__version__}, mccnet, weights w"
+        assert exif[305] == f"dualpix {__version__}, mccnet-fast, weights w"
 
 
 def test_stripped_pictures_stand_upright_without_a_tag(dualpix: Command, portrait: Path) -> None:

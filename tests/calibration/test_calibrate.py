@@ -81,7 +81,7 @@ def simulated(folder: Path, depths_m: list[float], quarters: int) -> list[str]:
     return [str(write(folder / f"{quarters}" / f"{name}.png", picture)) for name, picture in turned.items()]
 
 
-@pytest.mark.parametrize(("quarters", "way"), [(1, "right"), (3, "left")])
+@pytest.mark.parametrize(("quarters", "way"), [(1, "right"), pytest.param(3, "left", marks=pytest.mark.slow)])
 def test_an_upright_copy_gives_the_same_numbers(dualpix: Command, tmp_path: Path, quarters: int, way: str) -> None:
     """As programs that export do, the pixels are turned, and nothing says so."""
     files, copies = (simulated(tmp_path, [1.5], turns) for turns in (0, quarters))

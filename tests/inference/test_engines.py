@@ -24,6 +24,8 @@ from dualpix.weights.exported import Exported, mark
 from small_networks import TINY, tiny
 
 INSTALLED = {"openvino": "openvino", "onnx": "onnxruntime"}
+# Converting to ONNX takes a minute: by default `test_export.py` does it once, and runs its file whole and in bands.
+CONVERTED = ["openvino", pytest.param("onnx", marks=pytest.mark.slow)]
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def picture(network: nn.Module, sample: dict[str, Any], **how: Any) -> Tensor:
     return deblur_pair(sample, network, guard=False, **how).picture
 
 
-@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+@pytest.mark.parametrize("engine", CONVERTED)
 def test_other_engines_give_the_same_picture(network: nn.Module, engine: str) -> None:
     pytest.importorskip(INSTALLED[engine], reason=f"the extra dualpix[{engine}] is not installed")
     for size in ((37, 53), (16, 130), (70, 33)):
@@ -164,7 +166,7 @@ def test_what_is_converted_is_kept_and_a_damaged_copy_is_made_again(network: nn.
         assert kept.stat().st_size > 1000
 
 
-@pytest.mark.parametrize("engine", ["openvino", "onnx"])
+@pytest.mark.parametrize("engine", CONVERTED)
 def test_a_copy_that_can_be_read_but_computes_something_else_is_made_again(
     network: nn.Module, cache: Path, engine: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

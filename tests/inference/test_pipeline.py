@@ -49,10 +49,10 @@ def test_all_doors_write_the_same_file(dualpix: Command, folder: Path, opened: C
     assert (folder / "many" / "tagged.png").read_bytes() == single and download.read_bytes() == single
     with Image.open("single.png") as picture:
         assert picture.info["icc_profile"] == PROFILE
-        assert picture.getexif()[305] == f"{NAME}, mccnet, weights w"
+        assert picture.getexif()[305] == f"{NAME}, mccnet-fast, weights w"
     mixed = page.render(order, checked, ".png", 8, 0.25)
     with Image.open(mixed) as picture:
-        assert picture.getexif()[305] == f"{NAME}, mccnet, weights w, strength 0.25"
+        assert picture.getexif()[305] == f"{NAME}, mccnet-fast, weights w, strength 0.25"
     for source, output in ((pair, "quarter.png"), (("-o", "many"), "many/tagged.png")):
         words = (*source, "-o", output) if source is pair else (".", *source, "--include", "tagged*", "--resume")
         code, _, errors = dualpix("deblur", *words, "-w", "w.safetensors", "--strength", "0.25")

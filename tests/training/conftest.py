@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from dualpix import training
 from dualpix.training import sources
 from dualpix.training.recipes import RECIPES, Recipe
 
@@ -33,6 +35,20 @@ def few_validated(monkeypatch: pytest.MonkeyPatch) -> int:
     """Pictures to validate on, which are most of the time of so short a training; as in `run_recipe.py`."""
     monkeypatch.setattr(sources, "VALIDATION_PICTURES", 3)
     return 3
+
+
+@pytest.fixture(autouse=True)
+def nobody_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings in this process render each scene when they ask for it: a process that renders ahead takes longer to
+    import PyTorch than these trainings last. Those in processes of their own (`start`, `launch`) have one."""
+
+    class Nobody(nullcontext):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(self)
+
+        def reach(self, step: int) -> None: ...
+
+    monkeypatch.setattr(training, "RenderingAhead", Nobody)
 
 
 @pytest.fixture

@@ -281,6 +281,7 @@ def test_real_pairs_are_learnt_by_heart(quick: Make, photos: Path, tmp_path: Pat
     assert told[-1]["validation"]["psnr"] > validator(Mean())["psnr"] + 2.5
 
 
+@pytest.mark.slow  # by default real pairs are learnt, through the same loop
 def test_simulated_scenes_are_learnt_by_heart(quick: Make, photos: Path, tmp_path: Path) -> None:
     """Two scenes with blur to take away, which not every seed's are."""
     recipe = by_heart(quick, pool=2, compressed=0.0, seed=6)

@@ -24,7 +24,11 @@ from dualpix.weights.checkpoint import Checkpoint
 Command = Callable[..., tuple[int, str, str]]
 
 
-def test_killed_in_the_middle_and_started_again(weights: Path, tmp_path: Path) -> None:
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@pytest.mark.parametrize("numbers", [SIGNALS[:1], pytest.param(SIGNALS[1:], marks=pytest.mark.slow)])
+def test_killed_in_the_middle_and_started_again(weights: Path, tmp_path: Path, numbers: tuple[int, ...]) -> None:
     """What a killed server leaves behind is removed by the next; Ctrl-C, a request to end and a closed terminal leave
     nothing, and tell whoever is in the middle of an upload why."""
     with serving(weights, tmp_path) as (client, process):
@@ -33,7 +37,7 @@ def test_killed_in_the_middle_and_started_again(weights: Path, tmp_path: Path) -
         process.kill()
         process.wait()
     assert len(list(tmp_path.glob("dualpix-web-*"))) == 1
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in numbers:
         with serving(weights, tmp_path, "--limit", "stop_s=0.5") as (client, process):
             assert [path.name.split("-")[2] for path in tmp_path.glob("dualpix-web-*")] == [str(process.pid)]
             assert client.get(f"/api/jobs/{job}").status == 404
