@@ -295,7 +295,8 @@ for name, picture in zip(("left", "right", "sharp"), rng.integers(0, 255, (3, 40
     dualpix.write_picture(f"{name}.png", picture)
     for folder in ("known", "foreign"):
         Path(folder).mkdir(exist_ok=True)
-        dualpix.write_picture(f"{folder}/" + {"left": "a_L", "right": "a_R", "sharp": "a_sharp"}[name] + ".png", picture)
+        place = {"left": "a_L", "right": "a_R", "sharp": "a_sharp"}[name]
+        dualpix.write_picture(f"{folder}/{place}.png", picture)
 Path("foreign/failing.txt").write_text("")
 Path("foreign/pairs.txt").write_text("a_L.png a_R.png a_sharp.png")
 Path("bad.failing").write_bytes(b"FAILING" + bytes(40))
