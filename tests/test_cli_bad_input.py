@@ -107,7 +107,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing(
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     code, out, err = dualpix("deblur", *words)
     assert (code, out) == (1, "")
-    assert err.startswith("dualpix: ") and err.endswith(".\n") and err.count("\n") == 1
+    assert err.startswith("dualpix: ") and err.endswith((".\n", "?\n")) and err.count("\n") == 1
     assert says in err
     after = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert after == before

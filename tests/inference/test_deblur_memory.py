@@ -16,7 +16,8 @@ from dualpix.networks.spec import NetworkSpec
 from dualpix.pairs.sample import Sample
 
 # A process that imports what the tests beside this one share.
-BESIDE = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])}
+FOLDERS = [*map(str, Path(__file__).parents[:2]), os.environ.get("PYTHONPATH", "")]
+BESIDE = {**os.environ, "PYTHONPATH": os.pathsep.join(FOLDERS)}
 
 
 def test_when_memory_runs_out_smaller_bands_are_tried(tmp_path: Path) -> None:

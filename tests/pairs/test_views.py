@@ -66,7 +66,8 @@ def test_a_missing_view_is_named(tmp_path: Path, make) -> None:
 
 
 def test_notes_tell_what_reading_changed_and_what_differs(tmp_path: Path, make) -> None:
-    for name, step, profile in (("a_L.png", 1, b"one"), ("a_R.png", -1, b"other")):
+    for name, step, white in (("a_L.png", 1, b"one"), ("a_R.png", -1, b"other")):
+        profile = bytes(36) + b"acsp" + white + bytes(100)
         content = make["by_pillow"](make["smooth"]()[::step, :, 0], "PNG", icc_profile=profile)
         (tmp_path / name).write_bytes(content)
     notes = read_pair(tmp_path / "a_L.png", tmp_path / "a_R.png")["notes"]
