@@ -116,6 +116,7 @@ GUARDS |= {
     "test_schedulers",
     "test_spreading",
     "test_docs_site",
+    "test_extras",
     "test_examples",
     "test_manual",
     "test_troubleshooting",
