@@ -6,16 +6,21 @@
 import { startsWith, viewOf } from './bytes.js';
 import { DamageError, PictureError } from './errors.js';
 import { EXIF_DIRECTORY, INTEROP_DIRECTORY, integer, openBlock, readDirectory } from './exif.js';
-import { D65, SRGB_PRIMARIES, isLinear, isSrgb, makeProfile } from './icc.js';
+import { D65, SRGB_PRIMARIES, isLinear, isProfile, isSrgb, makeProfile } from './icc.js';
 
 const CURVE_STEPS = 4096;
 
 /** Adds a profile to the metadata where the file states its colour space in another way; gives notes on it, too. */
-export function tellColours(header, metadata, kind, file) {
+export function tellColours(header, given, kind, file) {
+  const isDamaged = given.icc !== null && !isProfile(given.icc),
+    metadata = isDamaged ? { ...given, icc: null } : given;
   const byTags = () => (metadata.icc ? null : toldByTags(header, metadata));
-  const told = safely(() => kind.tellColours?.(file, header, metadata) ?? byTags());
+  const told = safely(() => kind.tellColours?.(file, header, given) ?? byTags());
   const notes = [];
   let known = metadata;
+  if (isDamaged) {
+    notes.push(`holds a damaged colour profile: it is left out${told ? '.' : ', and its values are used as sRGB.'}`);
+  }
   if (told) {
     known = { ...metadata, icc: told.icc };
     if (!told.canBeKept) {

@@ -109,6 +109,9 @@ function curveTag(curve) {
   return joined(ofLatin1('curv\0\0\0\0'), packed(false, 'I', curve.length), ...values);
 }
 
+/** Whether bytes begin as every ICC profile does, with a header of 128 bytes and its signature. */
+export const isProfile = (icc) => icc.length > 128 && latin1(icc.subarray(36, 40)) === 'acsp';
+
 /** Whether the numbers of a profile mean the same colours as in sRGB; a picture without one is taken as sRGB. */
 export function isSrgb(icc) {
   if (!icc) return true;

@@ -94,6 +94,12 @@ def each_of(made: Any, *given: Any) -> Iterator[Any]:
     yield from made
 
 
+def in_words(made: Any) -> str:
+    """What an entry gave, for a sentence: its type, and its shape if it has one."""
+    shape = getattr(made, "shape", None)
+    return type(made).__name__ if shape is None else f"{type(made).__name__} {tuple(shape)}"
+
+
 class Guarded:
     """A function of another package: what it raises is told by its `Origin`, and what it gives is checked.
 

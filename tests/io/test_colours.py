@@ -135,3 +135,12 @@ def test_what_is_no_profile_is_left_out_and_said(tmp_path: Path, junk: bytes) ->
     picture = read_picture(tmp_path / "a.tif")
     assert picture.metadata.icc is None
     assert any("holds a damaged colour profile: it is left out" in note for note in picture.notes)
+
+
+def test_a_damaged_profile_leaves_the_word_to_what_else_tells_the_colours(tmp_path: Path, make) -> None:
+    p3 = tuple(part for value in (0.68, 0.32, 0.265, 0.69, 0.15, 0.06) for part in (round(value * 10000), 10000))
+    tags = [(319, 5, 6, p3, True), (34675, 7, 8, b"no icc..", True)]
+    (tmp_path / "a.tif").write_bytes(make["tiff_by_library"](make["smooth"](), extratags=tags))
+    picture = read_picture(tmp_path / "a.tif")
+    left_out, carried = picture.notes
+    assert picture.metadata.icc and left_out.endswith("it is left out.") and "carried over" in carried

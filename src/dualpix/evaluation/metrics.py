@@ -9,7 +9,7 @@ import math
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from numbers import Real
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from dualpix.errors import DualpixError, how_to_install
 from dualpix.machine.modes import settled
-from dualpix.plugins import Guarded, Origin, Table
+from dualpix.plugins import Guarded, Table, in_words
 from dualpix.tables import pick
 
 C1 = 0.01**2
@@ -112,23 +112,14 @@ def lpips(output: Tensor, target: Tensor) -> float:
 Metric = Callable[[Tensor, Tensor], float]
 
 
-def _guarded(metric: Metric, origin: Origin) -> Metric:
-    return Guarded(metric, origin, _number)
-
-
 def _number(made: Any, *pictures: Tensor) -> float:
     """What a metric of another package gave, as a float, which it must be but for its type."""
     count = made.numel() if isinstance(made, Tensor) else made.size if isinstance(made, np.ndarray | np.generic) else 1
     if not isinstance(made, Real | Tensor | np.ndarray | np.generic) or count != 1:
-        raise TypeError(f"it gives {_in_words(made)} and not a number")
+        raise TypeError(f"it gives {in_words(made)} and not a number")
     if math.isnan(value := float(made)):
         raise ValueError("it gives NaN")
     return value
-
-
-def _in_words(made: Any) -> str:
-    shape = getattr(made, "shape", None)
-    return type(made).__name__ if shape is None else f"{type(made).__name__} {tuple(shape)}"
 
 
 METRICS: Table[Metric] = Table(
@@ -141,7 +132,7 @@ METRICS: Table[Metric] = Table(
         "mae": mae,
         "lpips": lpips,
     },
-    guard=_guarded,
+    guard=partial(Guarded, check=_number),
 )
 
 

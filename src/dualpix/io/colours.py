@@ -54,12 +54,15 @@ def tell_colours(
         The metadata, and notes for the user, each half a sentence to follow the name of the file.
     """
     told, notes = None, []
-    if metadata.icc is not None and not is_profile(metadata.icc):
+    is_damaged = metadata.icc is not None and not is_profile(metadata.icc)
+    if is_damaged:
         metadata = replace(metadata, icc=None)
-        notes.append("holds a damaged colour profile: it is left out, and its values are used as sRGB.")
     with suppress(ValueError, PictureError):  # a damaged statement is ignored
         told = told_by_file() if told_by_file else None
         told = told or (None if metadata.icc else told_by_tags(header, metadata))
+    if is_damaged:
+        rest = "." if told else ", and its values are used as sRGB."
+        notes.append(f"holds a damaged colour profile: it is left out{rest}")
     if told:
         metadata = replace(metadata, icc=told.icc)
         if not told.can_be_kept:

@@ -181,6 +181,16 @@ class _Ending:
         return self.stop[0] or self.reached
 
 
+@contextmanager
+def _saved_after(kind: type[Exception], run: RunFolder, learner: Learner) -> Iterator[None]:
+    """Keep what was learnt where errors of a kind end it."""
+    try:
+        yield
+    except kind:
+        run.save(learner)
+        raise
+
+
 def _loop(
     learner: Learner,
     feed: AnyFeed,
@@ -203,18 +213,11 @@ def _loop(
         if isinstance(pace, ByClock):
             pace.validated(run.validating_s)
     while not pace.is_over(learner) and not stopping:
-        try:
-            with run.clock.on("feeding"):
-                batch = feed.batch(learner.step)
-        except Exception:  # such as that of a file that has gone since it was looked at
-            run.save(learner)
-            raise
+        with _saved_after(Exception, run, learner), run.clock.on("feeding"):  # a file may have gone
+            batch = feed.batch(learner.step)
         share, size, parts = pace.share(), size_at(recipe, learner.step), learner.parts
-        try:
+        with _saved_after(PluginError, run, learner):  # which comes before the weights have moved
             loss, stopping = learner.learn(batch, processes, ends(learner.step + 1), share)
-        except PluginError:  # before the weights have moved
-            run.save(learner)
-            raise
         if learner.parts > parts:
             run.log({"note": f"The memory is too small for a batch at once; it is computed in {learner.parts} parts."})
         reach(learner.step)

@@ -8,14 +8,14 @@ The paper (MCCNet, section 3.5) trains with "mix": Charbonnier and MS-SSIM with 
 
 import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from dualpix.plugins import Guarded, Origin, Table
+from dualpix.plugins import Guarded, Table, in_words
 
 WANG_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest scale first; Wang, Simoncelli, Bovik, 2003
 GAUSS_SIZE = 11
@@ -177,16 +177,11 @@ def edges(output: Tensor, target: Tensor) -> Tensor:
 def one_number(made: Any, *given: Any) -> Tensor:
     """What a loss or an objective of another package gave, which must be one number that gradients come from."""
     if not isinstance(made, Tensor) or made.numel() != 1 or not made.is_floating_point():
-        what = f"{type(made).__name__} {tuple(made.shape)}" if isinstance(made, Tensor) else type(made).__name__
-        raise TypeError(f"it gives {what} and not a tensor of one number")
+        raise TypeError(f"it gives {in_words(made)} and not a tensor of one number")
     learns = any(isinstance(one, Tensor) and one.requires_grad for one in given)
     if torch.is_grad_enabled() and learns and not made.requires_grad:
         raise ValueError("it gives a number without a gradient")
     return made
-
-
-def _guarded(loss: Callable[..., Any], origin: Origin) -> Callable[[Tensor, Tensor], Tensor]:
-    return Guarded(loss, origin, one_number)
 
 
 LOSSES: Table[Callable[[Tensor, Tensor], Tensor]] = Table(
@@ -204,7 +199,7 @@ LOSSES: Table[Callable[[Tensor, Tensor], Tensor]] = Table(
         "mae": mae,
         "edges": edges,
     },
-    guard=_guarded,
+    guard=partial(Guarded, check=one_number),
 )
 
 

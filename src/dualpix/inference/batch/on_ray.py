@@ -165,13 +165,10 @@ def _usable(worker: Deblur, nodes: Sequence[dict[str, Any]], first: PairJob) -> 
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     looking: Any = ray.remote(num_cpus=0, max_retries=1)(look_around)
-    asked = []
-    for node in nodes:
-        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        journal = worker.folder / f"{NAME}.jsonl"
-        inputs = [str(path) for path in first.inputs]
-        given = (__version__, os.getcwd(), str(journal), inputs, worker.weights, worker.sha256, proxies())
-        asked.append(looking.options(scheduling_strategy=there).remote(*given))
+    journal, inputs = str(worker.folder / f"{NAME}.jsonl"), [str(path) for path in first.inputs]
+    given = (__version__, os.getcwd(), journal, inputs, worker.weights, worker.sha256, proxies())
+    places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
+    asked = [looking.options(scheduling_strategy=place).remote(*given) for place in places]
     usable = []
     for node, answer in zip(nodes, asked, strict=True):
         name = node["NodeManagerAddress"]

@@ -64,7 +64,6 @@ def plan_jobs(
     resume: bool = False,
     overwrite: bool = False,
     histories: Mapping[str, History] | None = None,
-    listing: bool = True,
 ) -> list[Step]:
     """Return what is to be done for each job, without writing anything.
 
@@ -77,8 +76,6 @@ def plan_jobs(
             picture stays.
         overwrite: Replace files that no run has made.
         histories: What the journals say, where that was read before.
-        listing: List the folders of objects once, where many of theirs are asked for. A few pairs out of a folder of a
-            million are asked for one by one.
 
     Raises:
         CheckpointError: The weights do not give what the options or the maps need.
@@ -90,7 +87,7 @@ def plan_jobs(
     with told_as(PictureError):
         if histories is None:
             histories = read_journals(jobs[0].folder) if jobs and resume else {}
-        look = _looking(jobs, resume) if listing else stamp
+        look = _looking(jobs, resume)
         decide = partial(_decide, weights=weights, options=options, resume=resume, overwrite=overwrite, look=look)
         steps = [decide(job, histories.get(name_in_any_locale(job.place), History())) for job in jobs]
     there = [step.job for step in steps if step.action == "fail" and not step.why]

@@ -207,7 +207,7 @@ class _Loaded:
         return given + [self._plan_by_journals(step.job) if fails else step for step, fails in again]
 
     def _plan_by_journals(self, job: PairJob) -> Step:
-        """Alone, so that a server that does not answer costs the pairs that need it, and no others."""
+        """Alone: a server that does not answer costs no other pairs, and no folder of objects is listed for a few."""
         asked = self.asked
         try:
             with told_as(PictureError):
@@ -220,7 +220,6 @@ class _Loaded:
                     resume=True,
                     overwrite=asked.overwrite,
                     histories=self.histories or {},
-                    listing=False,
                 )
         except PictureError as error:
             return Step(job, "fail", str(error))
