@@ -30,12 +30,15 @@ demo: setup
 
 # Two tests at a time, each with one thread: PyTorch's threads wait for one another in a loop, which two processes on two
 # cores cannot afford. Files stay together, for what their tests share, and in order. A process of tests that crashes ends the run:
-# pytest-xdist would start another and then wait for ever for the tests that the first one had left.
+# pytest-xdist would start another and then wait for ever for the tests that the first one had left. The many processes that tests
+# start must not compile this package each, whatever the user's own setting is.
+TESTING := OMP_NUM_THREADS=1 PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX="$(CURDIR)/$(VENV)/pycache"
+
 test: check
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
+	$(TESTING) $(BIN)/python -m pytest -n 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder
 
 coverage: setup
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder --cov
+	$(TESTING) $(BIN)/python -m pytest -n 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder --cov
 
 check: setup
 	$(BIN)/ruff check

@@ -82,7 +82,7 @@ def simulated(folder: Path, depths_m: list[float], quarters: int) -> list[str]:
 
 
 @pytest.mark.parametrize(("quarters", "way"), [(1, "right"), pytest.param(3, "left", marks=pytest.mark.slow)])
-def test_an_upright_copy_gives_the_same_numbers(dualpix: Command, tmp_path: Path, quarters: int, way: str) -> None:
+def test_an_upright_copy_gives_the_same_numbers(tmp_path: Path, quarters: int, way: str) -> None:
     """As programs that export do, the pixels are turned, and nothing says so."""
     files, copies = (simulated(tmp_path, [1.5], turns) for turns in (0, quarters))
     lying, upright = calibrate(*files), calibrate(*copies)
@@ -95,9 +95,6 @@ def test_an_upright_copy_gives_the_same_numbers(dualpix: Command, tmp_path: Path
     except PairError:
         unturned = {}
     assert unturned != lying.together
-    code, out, err = dualpix("calibrate", *copies[:2])
-    assert code == 0 and "Note: left stands upright: it was turned" in err
-    assert out == dualpix("calibrate", *files[:2])[1]
 
 
 def test_of_an_upright_pair_half_in_front_of_the_focus_the_doubt_is_told(dualpix: Command, tmp_path: Path) -> None:

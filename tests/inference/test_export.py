@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from dualpix.inference.engines import conversion
 from dualpix.inference.export import MOST, SUFFIXES, export, facts_of
 from dualpix.io import write_picture
 from dualpix.networks import create
+from dualpix.networks.export import graph_of
 from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import Checkpoint
 
@@ -46,9 +48,12 @@ def made(opened: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> dict[s
     """A file of each form whose packages are there."""
     folder = tmp_path_factory.mktemp("exported")
     found: dict[str, Path] = {}
+    trace = conversion.program
+    traced = cache(lambda: trace(graph_of(opened.network)))
     for to in SUFFIXES:
         try:
             with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(conversion, "program", lambda graph, once=traced: once())
                 if "onnx" in found:  # Converting takes a minute, and browsers get the same graph, stored otherwise.
                     content = found["onnx"].read_bytes()
                     patch.setattr(conversion, "onnx_bytes", lambda graph, facts, content=content: content)

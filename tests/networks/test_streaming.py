@@ -76,7 +76,7 @@ def test_mccnet_gives_the_same(arguments: dict[str, object]) -> None:
     views = [view.double() for view in views_for(network, 48, 40)]
     for width in (None, 25, 1):
         wanted = network.correction(*views, width), network(*views, width)
-        for step in (3, 8, 1000):
+        for step in (3,) if width else (3, 8, 1000):
             assert_same(MCCNetInStrips(network, step).correction(*views, width), wanted[0], 1e-12)  # type: ignore[arg-type]
         assert_same(MCCNetInStrips(network)(*views, width), wanted[1], 1e-12)  # type: ignore[arg-type]
 

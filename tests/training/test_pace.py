@@ -69,7 +69,7 @@ def test_a_run_takes_its_whole_schedule(
     finished = (run / "last.pt").read_bytes()
     train(recipe, run, photos=[photos])
     assert (run / "last.pt").read_bytes() == finished, "its time is over"
-    train(replace(recipe, minutes=4.0), run, photos=[photos])
+    train(replace(recipe, minutes=1.5), run, photos=[photos])
     assert lines_of(run)[-1]["step"] > last["step"], "more minutes let it go on"
     with pytest.raises(RecipeError, match="ended by the clock"):
         again(run, tmp_path / "repeated")

@@ -262,7 +262,8 @@ def test_a_run_says_what_it_learnt_from_and_that_it_was_given_something_else(
 
 def test_nobody_has_to_read_what_a_training_prints(quick: Callable[..., Recipe], photos: Path, tmp_path: Path) -> None:
     """As in `dualpix train ... | head`, and on a full disk."""
-    words = ["train", "tiny", "steps=3", "validate_every=1", "--photos", str(photos), "-o"]
+    small = ["crop=32", "scene=48", "pool=3"]
+    words = ["train", "tiny", "steps=3", "validate_every=1", *small, "--photos", str(photos), "-o"]
     command = [sys.executable, "-W", "error", "-m", "dualpix"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with Path("/dev/full").open("w") as full:

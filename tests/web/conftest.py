@@ -4,26 +4,23 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-import torch
 from asking import Client, pair_of, running
 
-from dualpix import networks
 from dualpix.inference.options import DeblurOptions
 from dualpix.web.jobs import Jobs
 from dualpix.web.limits import Limits
 from dualpix.weights import checkpoint
 from dualpix.weights.checkpoint import Checkpoint
+from small_networks import TINY, tiny
 
-SMALL = {"fusion": False, "extraction": False}
 Start = Callable[..., Client]
 
 
 @pytest.fixture(scope="session")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The file of a small MCCNet's weights."""
-    torch.manual_seed(0)
+    """The file of a tiny network's weights."""
     path = tmp_path_factory.mktemp("weights") / "w.safetensors"
-    return checkpoint.save(path, networks.create("mccnet", **SMALL), "mccnet", SMALL)
+    return checkpoint.save(path, tiny(), "mccnet-fast", TINY)
 
 
 @pytest.fixture(scope="session")
