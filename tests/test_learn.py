@@ -55,8 +55,9 @@ fields = {{scene = 48, crop = 32, fresh = 0.5, taught = 0.5, validate_every = 50
 
 # One network ships, and over the other the judge breaks down.
 JUDGE = """
-import json, sys
+import json, os, sys
 yardstick, weights, _, out = sys.argv[1:]
+assert os.getsid(0) == os.getppid() != os.getpid(), "only within one session is it niceness that counts"
 print("| weights | score |")
 print(f"| {yardstick} | 0.5 |")
 if yardstick == "mccnet":
