@@ -28,7 +28,7 @@ def judge(stage: Stage, script: Path, yardstick: str, minutes: float, stopping: 
                 stdin=subprocess.DEVNULL,
                 stdout=printed,
                 stderr=subprocess.STDOUT,
-                process_group=0,  # to be ended with its own processes; a session of its own would not be of low priority
+                process_group=0,  # to be ended with its own processes; a session would not be of low priority
             )
         try:
             while not _ended(process.pid):
