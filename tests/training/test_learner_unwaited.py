@@ -85,3 +85,13 @@ def test_what_cannot_be_compiled_runs_as_it_is(quick: Make) -> None:
     learner = Learner(quick())
     assert "nowhere" in learner.compile((2, 32), backend="nowhere") and learner.compiled is None
     assert math.isfinite(learner.learn(batch(), Processes())[0])
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_a_step_never_asks_the_device_for_a_value(quick: Make, optimiser: str) -> None:
+    """Which a meta tensor does not have; batches are brought to it, losses stay there."""
+    learner = Learner(quick(optimiser=optimiser, loss="mix"), device=torch.device("meta"))
+    for step in range(2):
+        loss, _ = learner.learn(batch(step), Processes())
+        assert isinstance(loss, Tensor) and loss.is_meta
+    assert learner.step == 2
