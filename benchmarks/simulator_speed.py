@@ -25,6 +25,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -32,7 +33,7 @@ from torch import Tensor
 from dualpix.simulation.photos import read_photos
 from dualpix.simulation.samples import SHOTS_PER_LENS, Simulated
 from dualpix.simulation.store import PICTURES
-from dualpix.training.recipes import RECIPES, Codec
+from dualpix.training.recipes import RECIPES
 from dualpix.training.sources import scenes_of
 
 PAIR_PX, SIZE = 128, RECIPES["cpu"].scene
@@ -57,7 +58,7 @@ PARTS = {
 }
 
 
-def scenes(photos: Sequence[Tensor], compressed: float | None, codecs: tuple[Codec, ...]) -> Simulated:
+def scenes(photos: Sequence[Tensor], compressed: float | None, codecs: Any) -> Simulated:
     recipe = RECIPES["cpu"]
     share = recipe.compressed if compressed is None else compressed
     return scenes_of(replace(recipe, compressed=share, codecs=codecs), photos, count=10**6, seed=0)

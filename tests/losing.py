@@ -1,6 +1,6 @@
 """The nearest to a GPU that fails without having one, and `dualpix train` with it in a process of its own.
 
-python losing.py STEP WORDS...: from the forward pass of that step on, counted from 0, everything asked of PyTorch fails.
+python losing.py STEP WORDS...: from the forward pass of that step on, counted from 0, nothing works in PyTorch.
 """
 
 import sys

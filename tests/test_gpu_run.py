@@ -10,6 +10,7 @@ import time
 import zipfile
 from argparse import Namespace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,7 @@ from dualpix.errors import MachineError
 from dualpix.networks import create
 from dualpix.networks.mccnet_fast.model import MCCNetFast
 from dualpix.simulation.photos import read_photos
+from dualpix.training import train
 from dualpix.training.failing import DeviceFailedError
 from dualpix.training.learner import Learner
 from dualpix.training.pace import LEAST_STEPS
@@ -162,12 +164,22 @@ def test_killed_in_the_middle_what_was_reached_is_there(tmp_path: Path, photos: 
         assert b'"validation"' in archive.read("first/log.jsonl")
 
 
-def test_a_device_that_fails_ends_it_with_what_was_reached(tmp_path: Path, photos: Path) -> None:
+def test_a_device_that_fails_ends_it_with_what_was_reached(
+    tmp_path: Path, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The runs after it would find nothing that computes."""
-    given = Namespace(minutes=5.0, out=tmp_path / "out", work=tmp_path / "work", device="cpu", photos=photos, rehearse=True)
+
+    def train_and_lose(*given: Any, **named: Any) -> Path:
+        with losing(5):
+            return train(*given, **named)
+
+    monkeypatch.setattr(gpu_run, "train", train_and_lose)
+    given = Namespace(
+        minutes=5.0, out=tmp_path / "out", work=tmp_path / "work", device="cpu", photos=photos, rehearse=True
+    )
     given.out.mkdir()
     session = gpu_run.Session(given)
-    with pytest.raises(DeviceFailedError, match=r"failed after step 5 .*what was reached lies in .*out\.$"), losing(5):
+    with pytest.raises(DeviceFailedError, match=r"failed after step 5 .*what was reached lies in .*out\.$"):
         session.take(Run("first", minutes=5.0), 5.0, (2, 32), read_photos([photos]))
     assert "unspecified launch failure" in facts_of(given.out)["trouble"]["first"]
     assert checkpoint.load(given.out / "first.safetensors").extra["step"] == 0

@@ -82,7 +82,7 @@ def speeds(
 def _speed(
     recipe: Recipe, photos: Photos, device: torch.device, batch: int, crop: int, seconds: float
 ) -> dict[str, Any] | None:
-    """None for a batch that does not fit at once: a run would compute it in parts, which is slower than a smaller one."""
+    """None for a batch that does not fit at once, and would be computed in parts."""
     room = {"pool": max(64, batch), "scene": max(recipe.scene, crop)}
     one = replace(recipe, batch=batch, crop=crop, start="", fresh=batch / 4, **room)
     try:

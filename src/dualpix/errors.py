@@ -182,7 +182,7 @@ NVIDIA's, for which PyTorch's own allocator left too little.
 MEMORY_RAN_OUT = "The memory ran out; free some, or use smaller pictures."
 
 DEVICE_FAILED = re.compile(r"\b(CUDA|HIP|XPU)( driver)? error\b|\b(cuDNN|cuFFT|MIOpen) error\b|Triton Error \[")
-"""How PyTorch and its compiler say that a GPU, or what drives it, has failed; nothing works there in this process then."""
+"""How PyTorch and its compiler say that a GPU, or what drives it, has failed; this process cannot use it any more."""
 
 
 def ran_out_of_memory(error: BaseException) -> bool:

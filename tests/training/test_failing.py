@@ -1,4 +1,4 @@
-"""A device that fails in the middle of a run: one sentence, what was reached stays, and the same run goes on from there."""
+"""A device that fails in the middle of a run: one sentence; what was reached stays, and the run goes on from there."""
 
 import json
 import subprocess
@@ -28,7 +28,10 @@ def test_what_was_reached_stays(quick: Make, photos: Path, tmp_path: Path, minut
     """By steps it has kept each of them, by the clock what it begins with; then it fails in the middle of the sixth."""
     run, recipe = tmp_path / "run", quick(steps=8, keep_minutes=0.0 if not minutes else 60.0, minutes=minutes)
     said = rf"device cpu failed after step 5 \({SAID.splitlines()[0]}\); step {0 if minutes else 5} is kept in .*run: "
-    with pytest.raises(DeviceFailedError, match=said + "start the same run again, which goes on from there.$"), losing(5):
+    with (
+        pytest.raises(DeviceFailedError, match=said + "start the same run again, which goes on from there.$"),
+        losing(5),
+    ):
         train(recipe, run, photos=[photos])
     kept = 0 if minutes else 5
     assert unpack(run / "last.pt")["learner"]["step"] == kept
@@ -47,7 +50,10 @@ def test_it_goes_on_as_if_nothing_had_happened(quick: Make, photos: Path, tmp_pa
 
 
 def test_before_anything_is_kept_it_says_so(quick: Make, photos: Path, tmp_path: Path) -> None:
-    with pytest.raises(DeviceFailedError, match=r"failed after step 0 .* nothing was kept yet in .* start the run"), losing(0):
+    with (
+        pytest.raises(DeviceFailedError, match=r"failed after step 0 .* nothing was kept yet in .* start the run"),
+        losing(0),
+    ):
         train(quick(), tmp_path / "run", photos=[photos])
 
 
@@ -69,5 +75,7 @@ def test_the_command_ends_with_one_sentence(photos: Path, tmp_path: Path) -> Non
     program = [sys.executable, str(Path(__file__).parents[1] / "losing.py"), "4", *words]
     done = subprocess.run(program, capture_output=True, text=True, timeout=300)
     assert done.returncode == 1 and done.stderr.count("\n") == 1, done.stderr
-    assert done.stderr.startswith("dualpix: The device cpu failed after step 4 (CUDA error: unspecified launch failure)")
+    assert done.stderr.startswith(
+        "dualpix: The device cpu failed after step 4 (CUDA error: unspecified launch failure)"
+    )
     assert unpack(run / "last.pt")["learner"]["step"] == 4

@@ -90,7 +90,7 @@ def test_a_run_ends_within_its_minutes(
 def test_killed_it_goes_on_with_the_time_it_had_left(
     quick: Make, photos: Path, tmp_path: Path, start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed by a real clock, it goes on by one that moves when it is looked at: other programs may slow any real one."""
+    """After the kill by a clock that moves when it is looked at, since other programs may slow any real one."""
     recipe, run = quick(minutes=4.0, keep_minutes=0.0), tmp_path / "run"
     file = tmp_path / "recipe.json"
     file.write_text(json.dumps(recipe.__dict__))
