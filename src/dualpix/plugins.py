@@ -60,7 +60,7 @@ class Origin:
     def at_work(self, *passed_on: type[Exception], on: str = "") -> Iterator[None]:
         """Turn whatever the entry raises into one sentence with it as `__cause__`.
 
-        Errors of dualpix, those about memory or a device that fails, and those of the kinds `passed_on` stay as they are.
+        Errors of dualpix, of memory or of a device that fails, and those of the kinds `passed_on` stay as they are.
 
         Args:
             *passed_on: Kinds of errors that mean something to the caller.
