@@ -21,11 +21,12 @@ from typing import Any
 
 import torch
 
-from dualpix.errors import DualpixError
+from dualpix.errors import DualpixError, device_failed, machine_fault, reason_of
 from dualpix.inference.engines.pytorch import Runner
 from dualpix.networks import DEFOCUS_ESTIMATORS, create
 from dualpix.simulation.photos import Photos, share_photos
 from dualpix.training import train
+from dualpix.training.failing import DeviceFailedError
 from dualpix.training.recipes import RECIPES, Recipe
 from dualpix.training.sources import VALIDATION_SEED, scenes_of
 from dualpix.weights import checkpoint
@@ -106,7 +107,10 @@ class Session:
         except (DualpixError, RuntimeError, MemoryError, OSError) as error:
             self.facts.setdefault("trouble", {})[run.name] = f"{type(error).__name__}: {error}"
             self.say(f"{run.name} ended: {error}")
-        self.keep()
+            if isinstance(error, DeviceFailedError) or device_failed(error):
+                raise DeviceFailedError(f"{reason_of(error)}; what was reached lies in {self.out}.") from error
+        finally:
+            self.keep()
 
     def learn(self, run: Run, minutes: float, size: tuple[int, int], photos: Photos) -> None:
         recipe = run.made(size, "", minutes)
@@ -205,7 +209,11 @@ def main() -> int:
         return Session(given).run()
     except (DualpixError, ValueError) as error:
         print(f"gpu_run: {error}", file=sys.stderr)
-        return 1
+    except (RuntimeError, MemoryError) as error:
+        if not (fault := machine_fault(error)):
+            raise
+        print(f"gpu_run: {fault}", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Memory that runs out anywhere is told in one sentence. Real processes: only a limit makes it run out."""
+"""Memory that runs out, or a device that fails, is told in one sentence. Only a limit makes memory run out."""
 
 import ast
 import errno
@@ -20,12 +20,16 @@ from dualpix.errors import (
     MachineError,
     PairError,
     as_flag,
-    memory_told,
+    device_failed,
+    machine_fault,
+    machine_told,
     option,
     ran_out_of_memory,
     spelled_as,
     told,
 )
+from dualpix.evaluation.predicting import sentence
+from dualpix.web.job import http_error_of
 
 FLAG = re.compile(r"(?:^|[ (`;:,])--[a-z][\w-]+(?!\S*=)(?=[ .,;:)`]|$)")
 SOURCES = Path(__file__).parents[1] / "src" / "dualpix"
@@ -80,20 +84,44 @@ def test_errors_name_options_that_there_are_and_spell_none_themselves() -> None:
         RuntimeError("can't start new thread"),
         OSError(errno.ENOMEM, "Cannot allocate memory"),
         ImportError("libtorch_cpu.so: failed to map segment from shared object"),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be asynchronously reported"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+        RuntimeError("cuFFT error: CUFFT_ALLOC_FAILED"),
     ],
 )
 def test_what_says_that_the_memory_ran_out(error: Exception) -> None:
-    assert ran_out_of_memory(error)
+    assert ran_out_of_memory(error) and not device_failed(error)
     with (
         pytest.raises(MachineError, match=r"^The memory ran out; free some, or use smaller pictures\.$"),
-        memory_told(),
+        machine_told(),
     ):
         raise error
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "CUDA error: an illegal memory access was encountered",
+        "CUDA driver error: unknown error",
+        "CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm( handle, opa)`",
+        "cuDNN error: CUDNN_STATUS_EXECUTION_FAILED",
+        "HIP error: unspecified launch failure",
+        "Triton Error [CUDA]: an illegal memory access was encountered",
+    ],
+)
+def test_a_device_that_fails_is_one_sentence(said: str) -> None:
+    error = RuntimeError(f"{said}\nFor debugging consider passing CUDA_LAUNCH_BLOCKING=1")
+    assert device_failed(error) and not ran_out_of_memory(error)
+    told_as = rf"^The device failed \({re.escape(said)}\); start again, on the CPU if it fails again\.$"
+    with pytest.raises(MachineError, match=told_as), machine_told():
+        raise error
+    assert sentence(error) == machine_fault(error) == http_error_of(error, Path()).sentence
+
+
 @pytest.mark.parametrize("error", [RuntimeError("shapes do not fit"), OSError(errno.ENOSPC, "full"), ValueError("x")])
 def test_other_errors_stay_what_they_are(error: Exception) -> None:
-    with pytest.raises(type(error)), memory_told():
+    with pytest.raises(type(error)), machine_told():
         raise error
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from dualpix.errors import ran_out_of_memory
+from dualpix.errors import MachineError, ran_out_of_memory
 from dualpix.inference.engines.pytorch import Runner
 from dualpix.networks import create
 from dualpix.simulation.batch import BatchSimulator
@@ -73,7 +73,8 @@ def speeds(
         if batch >= 1 and row is not None:
             rows.append(row)
     if not rows:
-        raise MemoryError(f"Not even one crop of {min(crop for _, crop in sizes)} px fits into the device's memory.")
+        least = min(crop for _, crop in sizes)
+        raise MachineError(f"Not even one crop of {least} px fits into the memory of {device}; free some there.")
     best = max(rows, key=lambda row: row["crops_per_s"] * row["crop"] ** 2)
     return (best["batch"], best["crop"]), rows
 
@@ -81,6 +82,7 @@ def speeds(
 def _speed(
     recipe: Recipe, photos: Photos, device: torch.device, batch: int, crop: int, seconds: float
 ) -> dict[str, Any] | None:
+    """None for a batch that does not fit at once, and would be computed in parts."""
     room = {"pool": max(64, batch), "scene": max(recipe.scene, crop)}
     one = replace(recipe, batch=batch, crop=crop, start="", fresh=batch / 4, **room)
     try:
@@ -89,6 +91,8 @@ def _speed(
             for step in range(2):
                 learner.learn(feed.batch(step), Processes())
             synchronise(device)
+            if learner.parts > 1:
+                return None
             began, steps = time.perf_counter(), 0
             while not steps or (steps < 200 and time.perf_counter() - began < 0.6 * seconds):
                 learner.learn(feed.batch(2 + steps), Processes())
@@ -97,6 +101,8 @@ def _speed(
                     synchronise(device)
             synchronise(device)
             spent = time.perf_counter() - began
+    except MachineError:  # not even one crop
+        return None
     except (MemoryError, RuntimeError) as error:
         if not ran_out_of_memory(error):
             raise

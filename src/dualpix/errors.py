@@ -171,12 +171,18 @@ def how_to_install(extra: str) -> str:
 OUT_OF_MEMORY = re.compile(
     r"can't allocate memory|cannot allocate memory|failed to allocate memory"
     r"|not enough memory|out of memory|bad_alloc|failed to map segment"
-    r"|can't start new thread|could not (create|execute) a primitive$",
+    r"|can't start new thread|could not (create|execute) a primitive$"
+    r"|(_STATUS|CUFFT)_ALLOC_FAILED|unable to find a valid cuDNN algorithm",
     re.MULTILINE | re.IGNORECASE,
 )
-"""How libraries without an exception type for it say that memory ran out: PyTorch, C++, oneDNN, the dynamic loader."""
+"""How libraries without an exception type for it say that memory ran out: PyTorch, C++, oneDNN, the dynamic loader, and
+NVIDIA's, for which PyTorch's own allocator left too little.
+"""
 
 MEMORY_RAN_OUT = "The memory ran out; free some, or use smaller pictures."
+
+DEVICE_FAILED = re.compile(r"\b(CUDA|HIP|XPU)( driver)? error\b|\b(cuDNN|cuFFT|MIOpen) error\b|Triton Error \[")
+"""How PyTorch and its compiler say that a GPU, or what drives it, has failed; this process cannot use it any more."""
 
 
 def ran_out_of_memory(error: BaseException) -> bool:
@@ -188,14 +194,31 @@ def ran_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError | ImportError) and bool(OUT_OF_MEMORY.search(str(error)))
 
 
+def device_failed(error: BaseException) -> bool:
+    """Whether `error` of PyTorch means that the device has failed, and not only that its memory ran out."""
+    if not isinstance(error, RuntimeError) or ran_out_of_memory(error):
+        return False
+    return type(error).__name__ == "AcceleratorError" or bool(DEVICE_FAILED.search(str(error)))
+
+
+def machine_fault(error: BaseException) -> str:
+    """The sentence about memory that ran out or a device that failed; empty for all other errors."""
+    if ran_out_of_memory(error):
+        return MEMORY_RAN_OUT
+    if device_failed(error):
+        return f"The device failed ({reason_of(error)}); start again, on the CPU if it fails again."
+    return ""
+
+
 @contextmanager
-def memory_told() -> Iterator[None]:
-    """Turn whatever means that the memory ran out, while this context is active, into one `MachineError`."""
+def machine_told() -> Iterator[None]:
+    """Turn memory that ran out or a device that failed, while this context is active, into one `MachineError`."""
     try:
         yield
     except DualpixError:
         raise
     except Exception as error:
-        if not ran_out_of_memory(error):
+        fault = machine_fault(error)
+        if not fault:
             raise
-        raise MachineError(MEMORY_RAN_OUT) from error
+        raise MachineError(fault) from error

@@ -20,7 +20,7 @@ from functools import update_wrapper
 from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from dualpix.errors import DualpixError, ran_out_of_memory, reason_of
+from dualpix.errors import DualpixError, machine_fault, reason_of
 
 if TYPE_CHECKING:
     from _collections_abc import dict_items, dict_keys, dict_values
@@ -60,7 +60,7 @@ class Origin:
     def at_work(self, *passed_on: type[Exception], on: str = "") -> Iterator[None]:
         """Turn whatever the entry raises into one sentence with it as `__cause__`.
 
-        Errors of dualpix, those that say that the memory ran out, and those of the kinds `passed_on` stay as they are.
+        Errors of dualpix, of memory or of a device that fails, and those of the kinds `passed_on` stay as they are.
 
         Args:
             *passed_on: Kinds of errors that mean something to the caller.
@@ -69,7 +69,7 @@ class Origin:
         try:
             yield
         except (Exception, SystemExit) as error:
-            if isinstance(error, (DualpixError, *passed_on)) or ran_out_of_memory(error):
+            if isinstance(error, (DualpixError, *passed_on)) or machine_fault(error):
                 raise
             at, why = f" on {on}" if on else "", f"{type(error).__name__}: {reason_of(error)}"
             raise self.error(

@@ -10,6 +10,7 @@ import torch
 from dualpix.errors import DataError
 from dualpix.simulation.samples import Simulated
 from dualpix.simulation.store import Rendered
+from dualpix.training import train
 from dualpix.training.feed import Feed, Fixed, Mixed, Moving, pool_of, scenes_at, size_at
 from dualpix.training.processes import Processes
 from dualpix.training.recipes import Recipe
@@ -98,6 +99,12 @@ def test_the_pool_moves_on(quick: Make) -> None:
     assert [source.window(step) for step in (0, 1, 2, 100)] == [(0, 5), (0, 5), (1, 6), (50, 55)]
     assert {n for step in (0, 1) for n in numbers(feed.batch(step))} <= set(range(5))
     assert {n for step in (100, 101) for n in numbers(feed.batch(step))} <= set(range(50, 55))
+
+
+def test_a_run_begins_without_waiting_for_its_pool(quick: Make, photos: Path, tmp_path: Path) -> None:
+    recipe = quick(steps=1, batch=2, pool=1500)
+    train(recipe, tmp_path / "run", photos=[photos])
+    assert len(list((tmp_path / "scenes").rglob("*px-*/*.npy"))) == len(scenes_at(recipe, 0)) <= 2
 
 
 @pytest.mark.parametrize("simulated", [0.0, 0.5])

@@ -2,10 +2,12 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from dualpix.errors import RecipeError
 from dualpix.training import learner as learning
@@ -85,3 +87,24 @@ def test_what_cannot_be_compiled_runs_as_it_is(quick: Make) -> None:
     learner = Learner(quick())
     assert "nowhere" in learner.compile((2, 32), backend="nowhere") and learner.compiled is None
     assert math.isfinite(learner.learn(batch(), Processes())[0])
+
+
+class Unasked(TorchDispatchMode):
+    """Lets nobody have a value of a tensor, for which a host would wait for its device."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        assert func.overloadpacket not in (torch.ops.aten._local_scalar_dense, torch.ops.aten.nonzero), func
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("optimiser", ["adam", "adamw", "muon"])
+@pytest.mark.parametrize("loss", ["charbonnier", "mix"])
+def test_a_step_never_asks_a_device_for_a_value(quick: Make, optimiser: str, loss: str) -> None:
+    learner = Learner(quick(optimiser=optimiser, loss=loss))
+    learner.waits = False
+    with Unasked():
+        losses = [learner.learn(batch(step), Processes())[0] for step in range(2)]
+    assert all(math.isfinite(lost) for lost in losses)
+    learner.waits = True
+    with pytest.raises(AssertionError, match="_local_scalar_dense"), Unasked():
+        learner.learn(batch(), Processes())

@@ -76,19 +76,24 @@ def test_a_run_takes_its_whole_schedule(
 
 
 @pytest.mark.slow
-def test_a_run_ends_within_its_minutes(quick: Make, photos: Path, tmp_path: Path) -> None:
-    began = time.monotonic()
+def test_a_run_ends_within_its_minutes(
+    quick: Make, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the clock of the processor, which other programs do not move on."""
+    began = time.process_time()
+    monkeypatch.setattr(RunFolder, "seconds", lambda run: run.spent + time.process_time() - began)
     train(quick(minutes=0.6), tmp_path / "run", photos=[photos])
-    assert time.monotonic() - began < 60 * 0.6 + 2.0
+    assert time.process_time() - began < 60 * 0.6 + 2.0
 
 
 @pytest.mark.slow
 def test_killed_it_goes_on_with_the_time_it_had_left(
-    quick: Make, photos: Path, tmp_path: Path, start: Callable[..., Any]
+    quick: Make, photos: Path, tmp_path: Path, start: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recipe, run = quick(minutes=0.4, keep_minutes=0.0), tmp_path / "run"
+    """After the kill by a clock that moves when it is looked at, since other programs may slow any real one."""
+    recipe, run = quick(minutes=4.0, keep_minutes=0.0), tmp_path / "run"
     file = tmp_path / "recipe.json"
-    file.write_text(json.dumps({"minutes": 0.4} | {n: v for n, v in recipe.__dict__.items() if n != "minutes"}))
+    file.write_text(json.dumps(recipe.__dict__))
     process = start(run, file, photos)
     for line in process.stdout:
         if json.loads(line).get("step", 0) >= LEAST_STEPS:
@@ -96,9 +101,11 @@ def test_killed_it_goes_on_with_the_time_it_had_left(
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert (run / "last.pt").exists() and (run / "last.safetensors").exists() and lines_of(run)
+    spent, ticking = torch.load(run / "last.pt", weights_only=True)["spent"], Ticking(1.0)
+    monkeypatch.setattr(RunFolder, "seconds", lambda run: run.spent + ticking())
     train(recipe, run, photos=[photos])
     last = [line for line in lines_of(run) if "loss" in line][-1]
-    assert last["hours"] * 60 <= 0.4 and last["rate"] < 0.35 * recipe.learning_rate
+    assert spent < 60 * last["hours"] * 60 <= 60 * 4.0 and last["rate"] < 0.35 * recipe.learning_rate
 
 
 def test_a_time_too_short_for_a_schedule_is_one_sentence(quick: Make) -> None:

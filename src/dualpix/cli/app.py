@@ -9,7 +9,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from dualpix import __version__
 from dualpix.cli.telling import say
-from dualpix.errors import MEMORY_RAN_OUT, DualpixError, as_flag, ran_out_of_memory, reason_of, shortened, spelled_as
+from dualpix.errors import DualpixError, as_flag, machine_fault, reason_of, shortened, spelled_as
 
 
 class Commands(TyperGroup):
@@ -74,9 +74,9 @@ def _check_current_folder() -> None:
 
 
 def _sentence(error: Exception) -> str:
-    """The sentence about an error of the system or of memory; empty for a mistake in the program."""
-    if ran_out_of_memory(error):
-        return MEMORY_RAN_OUT
+    """The sentence about an error of the system, of memory or of the device; empty for a mistake in the program."""
+    if fault := machine_fault(error):
+        return fault
     if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):
         name = shortened(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else ""
         return str(

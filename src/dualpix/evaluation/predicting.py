@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from dualpix.datasets import Sample, Samples, mean_view
-from dualpix.errors import LONGEST_MESSAGE, MEMORY_RAN_OUT, DualpixError, PictureError, ran_out_of_memory
+from dualpix.errors import LONGEST_MESSAGE, DualpixError, PictureError, machine_fault
 from dualpix.inference.deblur import Deblurred, deblur_pair
 from dualpix.io import write_picture
 
@@ -120,7 +120,7 @@ def checked(output: Tensor | Deblurred, sample: Sample) -> Tensor:
 
 def sentence(error: Exception) -> str:
     """One line that says what went wrong; for anything but our own errors, with its type."""
-    if ran_out_of_memory(error):
-        return MEMORY_RAN_OUT
+    if fault := machine_fault(error):
+        return fault
     text = " ".join(str(error).split())
     return text if isinstance(error, DualpixError) else f"{type(error).__name__}: {text}"[:LONGEST_MESSAGE]

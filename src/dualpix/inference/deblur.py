@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Unpack, cast
 import torch
 from torch import Tensor, nn
 
-from dualpix.errors import CheckpointError, MachineError, PairError, memory_told, option
+from dualpix.errors import CheckpointError, MachineError, PairError, machine_told, option
 from dualpix.inference import engines, scales, selective
 from dualpix.inference.bands import Done, Progress, run_bands, run_fitting
 from dualpix.inference.blending import blend
@@ -111,7 +111,7 @@ def deblur(
     chosen = options_of(options, keywords)
     if chosen.layout is not None:
         raise PairError("layout= says how one file holds both views, and here are two; read it with `open_views`.")
-    with memory_told():
+    with machine_told():
         sample = as_sample(left, right)
         require_pair(sample["left"], sample["right"])
         sample = lay_along_rows(sample, chosen.turn, chosen.swap)
@@ -143,7 +143,7 @@ def deblur_pair(
         keywords: as `deblur` takes them.
     """
     chosen = options_of(options, keywords)
-    with memory_told():
+    with machine_told():
         require_pair(sample["left"], sample["right"])
         laid = sample if "quarter_turns" in sample else lay_along_rows(sample, chosen.turn)
         done = _deblurred(laid, weights, chosen, strict, progress)

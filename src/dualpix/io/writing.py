@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from dualpix.errors import PictureError, memory_told, option
+from dualpix.errors import PictureError, machine_told, option
 from dualpix.io.embedding import byte_order, check_metadata, embed, select
 from dualpix.io.formats import FORMAT_OF, OUTPUTS, advice
 from dualpix.io.given import PictureLike, as_picture
@@ -66,7 +66,7 @@ def write_picture(
         ...     write_picture(os.path.join(folder, "gradient.tif"), gradient, depth=16)
         []
     """
-    with memory_told():
+    with machine_told():
         given = as_picture(pixels)
         grey = grey or (given.grey and not isinstance(pixels, str | os.PathLike))
         return write_pictures([as_place(path)], [given.pixels], depth, overwrite, metadata, grey)

@@ -24,6 +24,7 @@ from dualpix.tables import pick
 from dualpix.training.checking import check_pairs
 from dualpix.training.device_feed import DeviceFeed
 from dualpix.training.drawing_ahead import MOST as DRAWERS
+from dualpix.training.failing import device_told, saved_after
 from dualpix.training.feed import CropSource, Feed, Moving, pool_of, scenes_at, size_at, sizes
 from dualpix.training.launching import hang_up, launch
 from dualpix.training.learner import Learner
@@ -111,7 +112,7 @@ def train(
         DataError: The data cannot be used.
         CheckpointError: `last.pt` or the weights of `start` or `teacher` cannot be used.
         MachineError: Another of several processes has ended, or versions or data differ between machines; the tracker
-            is not installed, or the memory is too small for one crop.
+            is not installed, the memory is too small for one crop, or the device has failed.
         KeyboardInterrupt: The run was stopped before its first step; in all but the first of several processes also if
             it was stopped later.
     """
@@ -148,6 +149,7 @@ def train(
             run.log({"note": f"The network could not be compiled ({why}); it learns as it is."})
         processes.agree(learner.step, f"the step that {run.folder} holds")
         with (
+            device_told(run, learner),
             closing(_feed(source, learner, processes)) as feed,
             _stop_on_signal() as stop,
             _ahead(source, learner, keeps_scenes) as reach,
@@ -181,16 +183,6 @@ class _Ending:
         return self.stop[0] or self.reached
 
 
-@contextmanager
-def _saved_after(kind: type[Exception], run: RunFolder, learner: Learner) -> Iterator[None]:
-    """Keep what was learnt where errors of a kind end it."""
-    try:
-        yield
-    except kind:
-        run.save(learner)
-        raise
-
-
 def _loop(
     learner: Learner,
     feed: AnyFeed,
@@ -213,10 +205,10 @@ def _loop(
         if isinstance(pace, ByClock):
             pace.validated(run.validating_s)
     while not pace.is_over(learner) and not stopping:
-        with _saved_after(Exception, run, learner), run.clock.on("feeding"):  # a file may have gone
+        with saved_after(Exception, run, learner), run.clock.on("feeding"):  # a file may have gone
             batch = feed.batch(learner.step)
         share, size, parts = pace.share(), size_at(recipe, learner.step), learner.parts
-        with _saved_after(PluginError, run, learner):  # which comes before the weights have moved
+        with saved_after(PluginError, run, learner):  # which comes before the weights have moved
             loss, stopping = learner.learn(batch, processes, ends(learner.step + 1), share)
         if learner.parts > parts:
             run.log({"note": f"The memory is too small for a batch at once; it is computed in {learner.parts} parts."})

@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.distributed.rendezvous import rendezvous
 
-from dualpix.errors import CheckpointError, MachineError, RecipeError, option, reason_of, shortened
+from dualpix.errors import CheckpointError, MachineError, RecipeError, device_failed, option, reason_of, shortened
 from dualpix.inference.planning import choose_device
 from dualpix.machine import limits, threads
 from dualpix.training.launching import LOST
@@ -206,6 +206,8 @@ class Processes:
         try:
             return meeting()
         except RuntimeError as error:
+            if device_failed(error):  # this one's own
+                raise
             raise ProcessLostError(
                 f"Another of the {self.count} processes has ended, so this one cannot go on; its own message says why."
             ) from error

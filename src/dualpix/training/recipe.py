@@ -58,7 +58,7 @@ class Recipe:
         minutes: The run ends by the clock, after so many over all its resumptions, with validations and checkpoints
             inside them; 0 for a run that ends by `steps`. The rate then is constant after a warm-up (`warmup_steps`, or
             a tenth of the time if that is less) and falls over the last fifth of the time; `schedule`, `steps`,
-            `decay_steps`, `validate_every` and `keep_minutes` say nothing.
+            `decay_steps` and `validate_every` say nothing.
 
     Raises:
         RecipeError: Fields contradict each other.

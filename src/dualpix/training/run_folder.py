@@ -50,6 +50,7 @@ class RunFolder:
         self.saved = self.began = time.monotonic()
         self.origin: Mapping[str, Any] = {}
         self.has_begun = False
+        self.kept: int | None = None  # the step whose state is in the folder
         self.tried = 0  # pictures of a validation, where the time decides how many; 0 if it does not
         # One that was cut off from the others may write for as long as it takes to notice.
         patience_s = 2 * SILENCE_S if "TORCHELASTIC_RESTART_COUNT" in os.environ else 0.0
@@ -201,6 +202,7 @@ class RunFolder:
         if self.lines is not None:
             self.lines.settle()
         _write(self.folder / "last.pt", pack(state))
+        self.kept = learner.step
         self._save_weights(self.last, learner, {})
 
     def is_time(self) -> bool:
@@ -260,7 +262,7 @@ class RunFolder:
             learner.restore(part(self.state, "learner"), self.most_steps)
         except ValueError as error:
             raise _unusable(path, error) from error
-        self.spent, self.best_score = self.state["spent"], self.state["best_score"]
+        self.spent, self.best_score, self.kept = self.state["spent"], self.state["best_score"], learner.step
         self.losses = list(self.state.get("losses", []))
         self.tried = int(number(self.state.get("tried", 0), "number of pictures", 0))
         if self.state.get("minutes", 0.0) != self.recipe.minutes:

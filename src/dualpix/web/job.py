@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from dualpix.errors import DualpixError, MachineError, ran_out_of_memory
+from dualpix.errors import DualpixError, MachineError, machine_fault, ran_out_of_memory
 from dualpix.web import pipeline
 from dualpix.web.http_errors import HttpError
 from dualpix.web.planes import PLANES
@@ -41,6 +41,8 @@ def http_error_of(error: BaseException, folder: Path, names: dict[str, str] | No
         return HttpError(422, pipeline.reworded(error, folder, names))
     if ran_out_of_memory(error):
         return HttpError(503, "The memory ran out; use smaller views.")
+    if fault := machine_fault(error):
+        return HttpError(503, fault)
     if isinstance(error, FileNotFoundError):
         return HttpError(404, GONE)
     if isinstance(error, OSError):

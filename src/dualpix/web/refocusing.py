@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from dualpix.errors import MachineError, memory_told
+from dualpix.errors import MachineError, machine_told
 from dualpix.inference.all_in_focus import AllInFocus, FoundDisparity, check_memory
 from dualpix.inference.deblur import open_network
 from dualpix.inference.finder import gives_disparity
@@ -68,7 +68,7 @@ def find_scene(
         return None
     left, right, _ = match_brightness(views["left"], views["right"])
     try:
-        with memory_told():
+        with machine_told():
             sample = {**views, "left": left, "right": right}
             found = FoundDisparity(Refocus(), sample, network, coarsest, options)
             scene = found.scene(lay_like(picture, views))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from dualpix.errors import DualpixError, option, ran_out_of_memory, reason_of, told
+from dualpix.errors import DualpixError, machine_fault, option, ran_out_of_memory, reason_of, told
 from dualpix.inference.batch.jobs import PairJob, Shard
 from dualpix.inference.batch.journal import Journal, Seen, stamp
 from dualpix.inference.batch.part_journal import AnyJournal, open_journal
@@ -304,6 +304,8 @@ def _sentence(error: Exception) -> str:
         return str(error)
     if ran_out_of_memory(error):
         return told(f"The memory ran out; free some, or give {option('memory', None)}.")
+    if fault := machine_fault(error):
+        return fault
     if isinstance(error, OSError):
         return f"{error.filename or 'A file'} cannot be used: {error.strerror or error}."
     return f"This is a mistake in dualpix, please report it: {type(error).__name__}: {reason_of(error)}."
