@@ -204,7 +204,7 @@ COMMANDS = {
     "inspect": "dualpix: 'failing-source' of z-running, among the sources, failed on bad.rows2 (TypeError: ",
     "train": "dualpix: 'l-objective' of z-running, among the objectives, failed (KeyError: 'lost')",
     "train third": "dualpix: 'l-third' of z-running, among the losses, failed (ZeroDivisionError: the third time)",
-    "train nan": "or with precision=fp32, or tell those who made 'l-nan' of z-running, among the losses, and 'example-net'"
+    "train nan": "precision=fp32, or tell those who made 'l-nan' of z-running, among the losses, and 'example-net'"
     " of dualpix-example, among the networks.",
     "sweep": "dualpix: loss=l-whole failed: 'l-whole' of z-running, among the losses, failed (TypeError: ",
 }
