@@ -7,7 +7,9 @@ import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from dualpix.errors import DualpixError
 from dualpix.inference.batch import ray_connection
@@ -57,3 +59,17 @@ def test_every_extra_of_users_is_named_somewhere() -> None:
     named = {*re.findall(r'how_to_install\([\'"](\w+)[\'"]\)', sources), *tracking.TRACKERS}
     by_table = {"onnx", "openvino"}  # `weights.exported` names those of its engines
     assert set(extras) - {"dev", "docs"} <= named | by_table
+
+
+def test_a_command_that_codes_as_video_names_its_extra(
+    tmp_path: Path, dualpix: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "av", None)
+    (tmp_path / "photos").mkdir()
+    for number in range(2):
+        noise = np.random.default_rng(number).integers(0, 256, (160, 208, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / "photos" / f"{number}.png")
+    words = ("train", "tiny", 'codecs=["h264"]', "--photos", str(tmp_path / "photos"), "-o", str(tmp_path / "run"))
+    code, _, err = dualpix(*words)
+    assert code == 1 and err.splitlines()[-1].startswith("dualpix: Coding as H.264 needs PyAV; install it with: pip ")
+    assert "'.[video]'" in err

@@ -36,6 +36,9 @@ def text(output, target):
 def whole(output, target):
     return (output - target).abs()
 
+def no_number(output, target):
+    return (output - target).mean() * float("nan")
+
 calls = []
 def third(output, target):
     calls.append(0)
@@ -150,6 +153,8 @@ z_running.calls.clear()
 run("train third", "train", "tiny", "loss=l-third", *small, "--data", "known", "-o", "run")
 told["kept"] = sorted(path.name for path in Path("run").iterdir() if path.suffix != ".png")
 told["steps"] = torch.load("run/last.pt", weights_only=True)["learner"]["step"]
+run("train nan", "train", "tiny", "loss=l-nan", *[w for w in small if "steps" not in w], "steps=25", "--data", "known",
+    "-o", "run-n")
 run("sweep", "sweep", "tiny", "loss=l-whole,l-third", *[w for w in small if "steps" not in w], "--data", "known",
     "--minutes", "0.01", "-o", "swept")
 print(json.dumps(told))
@@ -199,6 +204,8 @@ COMMANDS = {
     "inspect": "dualpix: 'failing-source' of z-running, among the sources, failed on bad.rows2 (TypeError: ",
     "train": "dualpix: 'l-objective' of z-running, among the objectives, failed (KeyError: 'lost')",
     "train third": "dualpix: 'l-third' of z-running, among the losses, failed (ZeroDivisionError: the third time)",
+    "train nan": "precision=fp32, or tell those who made 'l-nan' of z-running, among the losses, and 'example-net'"
+    " of dualpix-example, among the networks.",
     "sweep": "dualpix: loss=l-whole failed: 'l-whole' of z-running, among the losses, failed (TypeError: ",
 }
 """From a command to its last line."""
@@ -207,7 +214,7 @@ COMMANDS = {
 def test_one_that_fails_while_it_runs_is_told_in_one_sentence_through_every_door(place: Path) -> None:
     entries = {
         "dualpix.metrics": {f"m-{name}": f"z_running:{name}" for name in ("fails", "nan", "text")},
-        "dualpix.losses": {f"l-{name}": f"z_running:{name}" for name in ("third", "whole")},
+        "dualpix.losses": {"l-third": "z_running:third", "l-whole": "z_running:whole", "l-nan": "z_running:no_number"},
         "dualpix.objectives": {"l-objective": "z_running:OBJECTIVE"},
         "dualpix.networks": {
             "no-module": "z_running:NoModule",

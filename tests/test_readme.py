@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -37,6 +38,7 @@ Command = Callable[..., tuple[int, str, str]]
 
 # Every command on a page that does not run here, and why. All others do.
 HOURS = "trains for hours; its recipe and fields are checked"
+ON_TWO_MACHINES = "needs two machines; tests/training/test_nodes.py has processes in their place"
 SETS_UP = "sets up an environment, or is this test run"
 IN_A_BUCKET = "needs a bucket; tests/inference/batch/test_running_elsewhere.py has one"
 ON_A_CLUSTER = "tests/inference/batch/test_on_ray.py runs on a cluster of its own"
@@ -64,9 +66,7 @@ NOT_RUN = {
     "python benchmarks/table1_counts.py --write docs/table1.md": "tests/networks/test_counting_page.py compares",
     "dualpix evaluate DATA --methods all": "a dozen large networks; tests/evaluating/test_systems.py has small ones",
     "dualpix evaluate DATA --methods JNB,EBDB,MCCNet --method MCCNet=run/best.safetensors --peak-memory": "the same",
-    "dualpix train --again run -o repeated": "tests/training/test_again.py repeats one",
     "dualpix sweep cpu learning_rate=2e-4,4e-4 seed=0,1 --minutes 10 --photos photos -o sweep": "takes 40 minutes",
-    "dualpix compare first second -o comparison": "tests/training/test_compare.py compares two runs",
     "dualpix train mccnet learning_rate=3e-4 --photos photos -o run": HOURS,
     "dualpix train cpu start=mccnet-fast learning_rate=2e-4 --photos photos -o run": HOURS,
     "dualpix train cpu start=mccnet-fast learning_rate=2e-4 'far_px=[2,12]' --photos photos -o run": HOURS,
@@ -76,6 +76,21 @@ NOT_RUN = {
     "dualpix train dpdnet+ --data DPDD --photos photos -o run": HOURS,
     "dualpix train mdp loss=multi-task-views learning_rate=3e-4 --photos photos -o first": HOURS,
     "dualpix train mdp start=first/last.safetensors --photos photos -o run": HOURS,
+    "dualpix train cpu --track tensorboard --photos photos -o run": HOURS,
+    "tensorboard --logdir run/tensorboard": "serves until it is stopped",
+    "dualpix train cpu --minutes 30 --photos photos -o run": HOURS,
+    "dualpix train gpu --photos photos.pack --minutes 8 -o run": HOURS,
+    "dualpix train mccnet teacher=mccnet-fast distillation=0.5 --photos photos -o run": HOURS,
+    'dualpix train cpu \'light={"one_sided": 0.3}\' \'layout={"rough": 0.2, "landscapes": 0.5}\' --photos photos'
+    " --depths depths -o run": HOURS,
+    "dualpix train cpu --processes 2 --photos photos -o run": HOURS,
+    "dualpix train cpu --nodes 2 --rendezvous 10.0.0.1:29400 --photos photos -o run": ON_TWO_MACHINES,
+    "dualpix train cpu --nodes 1:4 --rendezvous 10.0.0.1:29400 --photos photos -o run": ON_TWO_MACHINES,
+    "torchrun --nnodes 1:2 --nproc-per-node 1 --max-restarts 10 --rdzv-backend c10d --rdzv-id run --rdzv-endpoint"
+    " 10.0.0.1:29400 -m dualpix train cpu --photos photos -o run": ON_TWO_MACHINES,
+    "make learn": "trains until it is stopped; tests/test_learn.py does that",
+    "make learn-status": "the same",
+    "make learn-stop": "the same",
 }
 
 
@@ -161,6 +176,16 @@ def pantry(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+def copy_runs(pantry: Path, root: Path) -> None:
+    """Three runs of a few steps, as the page on training has them."""
+    kept = pantry.parent / "runs"
+    short = {"arguments": TINY, "steps": 2, "batch": 1, "crop": 32, "scene": 64, "pool": 2, "precision": "fp32"}
+    for name in () if kept.exists() else ("run", "first", "second"):
+        package.train(replace(find_recipe("tiny", {}), **short), kept / name, photos=[pantry / "photos"])
+    for name in ("run", "first", "second"):
+        shutil.copytree(kept / name, root / name, dirs_exist_ok=True)
+
+
 def copy(file: Path, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     shutil.copy(file, path)
@@ -182,6 +207,10 @@ def furnish(root: Path, pantry: Path, page: Path, raw: Callable[..., bytes]) -> 
     if page.name in ("pictures.md", "workflow.md"):
         for side in ("left", "right"):
             tifffile.imwrite(root / f"{side}.tif", np.asarray(Image.open(root / f"{side}.png")).astype(np.uint16) * 257)
+    if page.name in ("train.md", "python.md"):
+        copy(DEMO / "sharp.png", root / "photos" / "sharp.png")  # the others are no photographs worth packing
+    if page.name == "train.md":
+        copy_runs(pantry, root)
     if page.name == "calibrate.md":
         for name in ("left", "right", "sharp"):
             copy(root / "views" / name / "a.png", root / f"{name}.png")
@@ -246,7 +275,8 @@ def test_the_python_of_a_page_runs(
     monkeypatch.chdir(tmp_path / "home")
     names: dict[str, object] = {}
     for block in blocks(page, "py(?:thon)?"):
-        exec(compile(block, page.name, "exec"), names)
+        if not block.startswith("import spandrel\n"):  # an extra; tests/inference/test_spandrel.py runs it
+            exec(compile(block, page.name, "exec"), names)
 
 
 def test_the_tour_of_python_shows_every_public_name() -> None:

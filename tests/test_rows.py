@@ -131,6 +131,8 @@ GUARDS |= {
     "test_fuzz",
     "test_site_files",
     "test_site",
+    "test_snippets",
+    "test_workflow",
 }
 
 

@@ -56,6 +56,9 @@ class Origin:
     package: str
     error: type[DualpixError] = PluginError
 
+    def __str__(self) -> str:
+        return f"{self.name!r} of {self.package}, among the {self.group}"
+
     @contextmanager
     def at_work(self, *passed_on: type[Exception], on: str = "") -> Iterator[None]:
         """Turn whatever the entry raises into one sentence with it as `__cause__`.
@@ -72,10 +75,7 @@ class Origin:
             if isinstance(error, (DualpixError, *passed_on)) or machine_fault(error):
                 raise
             at, why = f" on {on}" if on else "", f"{type(error).__name__}: {reason_of(error)}"
-            raise self.error(
-                f"{self.name!r} of {self.package}, among the {self.group}, failed{at} ({why}); do without it, or tell"
-                " those who made it."
-            ) from error
+            raise self.error(f"{self}, failed{at} ({why}); do without it, or tell those who made it.") from error
 
 
 Check: TypeAlias = Callable[..., Any]

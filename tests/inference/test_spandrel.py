@@ -118,7 +118,7 @@ def test_without_spandrel_its_extra_is_named(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_what_the_page_shows_runs(views: list[Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = (HOME / "docs" / "python.md").read_text()
-    (snippet,) = re.findall(r"```\n(import spandrel\n.+?)```", page, re.DOTALL)
+    (snippet,) = re.findall(r"```python\n(import spandrel\n.+?)```", page, re.DOTALL)
     monkeypatch.setattr(spandrel.MAIN_REGISTRY, "__dict__", dict(vars(spandrel.MAIN_REGISTRY)))
     monkeypatch.chdir(tmp_path)
     for name, view in zip(("left", "right"), views, strict=True):

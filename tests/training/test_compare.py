@@ -2,6 +2,7 @@
 
 import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -104,3 +105,15 @@ def test_a_folder_that_is_not_there(tmp_path: Path, dualpix: Callable) -> None:
     assert (code, out, err.count("\n")) == (1, "", 1) and "there is no such folder" in err
     with pytest.raises(RecipeError, match="name at least one"):
         compare([])
+
+
+def test_why_there_are_no_curves_is_told(tmp_path: Path, dualpix: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, lines, why in (
+        ("new", [], "No curves were drawn: no run has a loss yet."),
+        ("old", [{"step": 20, "loss": 0.5}], "which needs matplotlib: pip install -e '.[plot]'"),
+    ):
+        run = write(tmp_path / name, [{"began_at_step": 0}, *lines])
+        monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+        code, _, err = dualpix("compare", str(run), "-o", str(tmp_path / f"{name}-compared"))
+        assert code == 0 and why in err and err.count("\n") == 1
+        assert [path.name for path in (tmp_path / f"{name}-compared").iterdir()] == ["runs.md"]

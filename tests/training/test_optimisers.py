@@ -112,3 +112,17 @@ def test_the_default_network_has_no_empty_part() -> None:
     assert len(muon.matrices) + len(others) == len(masters)
     assert {id(x) for x in (*muon.matrices, *others)} == {id(x) for x in masters}
     assert sum(x.numel() for x in muon.matrices) > 0.95 * sum(x.numel() for x in masters)
+
+
+@pytest.mark.parametrize("sides", [((4, 3), (4,)), ((32, 32), (48, 32))])
+def test_muon_learns_where_all_or_none_are_matrices_for_it(sides: tuple[tuple[int, ...], ...]) -> None:
+    """As in a network for trying things out, and in one without biases; it also goes on from what it kept."""
+    masters = [torch.ones(side, requires_grad=True) for side in sides]
+    optimiser = Muon(masters)
+    for _ in range(2):
+        for master in masters:
+            master.grad = torch.full_like(master, 0.5)
+        optimiser.step(1e-2, Processes())
+        assert all(bool((master < 1).any()) for master in masters)
+        kept, optimiser = optimiser.state_dict(), Muon(masters)
+        optimiser.load_state_dict(kept, 2)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -21,7 +22,27 @@ from dualpix.weights import hub
 from small_networks import TINY
 
 pytest.importorskip("huggingface_hub")
+HOME = Path(__file__).parents[2]
 COMMIT, EARLIER = "1" * 40, "2" * 40
+REFUSALS = {
+    "owner/refused": (409, ""),
+    "owner/private": (401, ""),
+    "owner/forbidden": (403, ""),
+    "owner/gated": (403, "GatedRepo"),
+    "owner/broken": (500, ""),
+}
+"""The status by which the host refuses a repository, and the code that the hub sends beside it."""
+
+
+def renamed(content: bytes, network: str) -> bytes:
+    """A file of weights that says it is of another network."""
+    length = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + length])
+    card = json.loads(header["__metadata__"]["dualpix"]) | {"network": network, "arguments": {}}
+    header["__metadata__"]["dualpix"] = json.dumps(card)
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[8 + length :]
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +62,11 @@ def endpoint(tiny: Path) -> Iterator[str]:
         "owner/pickles": {"pytorch_model.bin": b"\x80\x02", "config.json": b"{}"},
         "owner/empty": {},
         "owner/foreign": {"model.safetensors": len(header).to_bytes(8, "little") + foreign},
+        "owner/disguised": {"model.safetensors": pickle.dumps({"weight": [0.0] * 40})},
+        "owner/short": {"model.safetensors": files["model.safetensors"][:-100]},
+        "owner/cut": files,
+        "owner/newer": {"model.safetensors": renamed(files["model.safetensors"], "mynet")},
+        "owner/other": {"model.safetensors": renamed(files["model.safetensors"], "dpdnet")},
     }
 
     class Hub(BaseHTTPRequestHandler):
@@ -57,8 +83,9 @@ def endpoint(tiny: Path) -> Iterator[str]:
                 body = {"id": listing[1], "sha": COMMIT, "siblings": [{"rfilename": name} for name in names]}
                 return self.send(200, json.dumps(body).encode(), whole)
             asked = re.fullmatch(r"(\w+/\w+)/resolve/([^/]+)/(.+)", path)
-            if asked is not None and asked[1] == "owner/refused":
-                return self.send(409, b"", whole)
+            if asked is not None and asked[1] in REFUSALS:
+                status, code = REFUSALS[asked[1]]
+                return self.send(status, b"", whole, {"X-Error-Code": code} if code else {})
             if asked is None or asked[1] not in repositories:
                 return self.send(404, b"", whole, {"X-Error-Code": "RepoNotFound"})
             if asked[2] not in ("main", "v1", COMMIT, EARLIER):
@@ -75,7 +102,9 @@ def endpoint(tiny: Path) -> Iterator[str]:
                 self.send_header(name, value)
             self.end_headers()
             if whole:
-                self.wfile.write(body)
+                cut = "/cut/" in self.path and status == 200
+                self.wfile.write(body[: len(body) // 2] if cut else body)
+                self.close_connection = cut
 
         def log_message(self, *words: Any) -> None:
             pass
@@ -136,6 +165,53 @@ def test_repositories_are_fetched_by_revision_and_others_are_one_sentence(
     there, missing = opened(["owner/good", "owner/other"], tmp_path, HF_ENDPOINT=endpoint, HF_HUB_OFFLINE="1").values()
     assert there == found["owner/good"]
     assert missing.startswith("error: owner/other is not in the cache of the hub, and HF_HUB_OFFLINE is set")
+
+
+def test_a_host_that_refuses_or_cuts_off_and_files_of_others_are_one_sentence(endpoint: str, tmp_path: Path) -> None:
+    said = {
+        "private": "does not let you read owner/private (401); log in with `hf auth login` as somebody who may",
+        "forbidden": "does not let you read owner/forbidden (403); log in with `hf auth login` as somebody who may",
+        "gated": "asks for consent on the hub first; give it there",
+        "cut": "cannot be fetched from 127.0.0.1",
+        "disguised": "is a pickle or torch.save file",
+        "short": "is truncated: it declares",
+        "newer": "There is no network called 'mynet'",
+        "other": "does not fit network 'dpdnet': the tensor 'encoder.0.0.weight' is missing",
+    }
+    found = opened([f"owner/{name}" for name in said], tmp_path, HF_ENDPOINT=endpoint)
+    for name, why in said.items():
+        assert found[f"owner/{name}"].startswith("error: ") and why in found[f"owner/{name}"], found
+
+
+@pytest.mark.slow  # The library asks a host that fails five times, and waits in between.
+def test_a_host_that_fails_is_one_sentence(endpoint: str, tmp_path: Path) -> None:
+    (told,) = opened(["owner/broken"], tmp_path, HF_ENDPOINT=endpoint).values()
+    assert (
+        told.startswith("error: owner/broken is not in the cache") and "500" in told and told.endswith("give a file.")
+    )
+
+
+def test_every_door_takes_a_repository(endpoint: str, tmp_path: Path) -> None:
+    """`torch.hub` and `from_pretrained`, with what each says of one that cannot be used."""
+    code = """
+import sys
+import dualpix, torch
+def by_torch(*given, **more):
+    return torch.hub.load(sys.argv[1], "from_pretrained", *given, source="local", **more)
+for fetch in (dualpix.from_pretrained, by_torch):
+    assert list(fetch("owner/good", revision="v1").parameters())
+    for name in ("owner/pickles", "owner/private"):
+        try:
+            fetch(name)
+        except dualpix.CheckpointError as error:
+            print(error)
+"""
+    places = {"HF_HOME": str(tmp_path / "cache"), "HOME": str(tmp_path), "HF_ENDPOINT": endpoint}
+    command = [sys.executable, "-c", code, str(HOME)]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | places, capture_output=True, text=True, timeout=200)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[:2] == lines[2:] and "can run any program" in lines[0] and "does not let you read" in lines[1]
 
 
 def test_a_picture_is_deblurred_by_weights_of_a_repository(endpoint: str, tmp_path: Path) -> None:

@@ -26,10 +26,9 @@ def compare(
       dualpix compare run-1 run-2
       dualpix compare run-* -o comparison
     """
-    from dualpix.errors import how_to_install
     from dualpix.training.compare import compare as put_together
 
     found = put_together(runs)
     typer.echo(found.table, nl=False)
     if output is not None and len(found.save(output)) == 1:
-        say(f"Note: no curves were drawn: no run has a loss yet, or matplotlib is missing ({how_to_install('plot')}).")
+        say(f"Note: {found.undrawn}")

@@ -53,6 +53,8 @@ def sweep(
         validation=validation or (),
     )
     typer.echo(done.comparison.table, nl=False)
+    if done.comparison.undrawn:
+        say(f"Note: {done.comparison.undrawn}")
     for name, why in done.failures.items():
         say(f"dualpix: {name} failed: {why}")
     if done.failures:

@@ -1,5 +1,6 @@
 """Compare runs: one table, what their recipes differ in, and one picture of all curves."""
 
+import importlib
 import io
 import json
 from collections.abc import Sequence
@@ -8,7 +9,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from dualpix.errors import RecipeError
+from dualpix.errors import RecipeError, how_to_install
 from dualpix.machine.files import write_whole
 from dualpix.training.curve import SMOOTHING, TITLES, Points, main_score, points, smooth
 from dualpix.training.past_run import PastRun, read_run
@@ -78,20 +79,29 @@ class RunComparison:
             text += "\nThe recipes are the same.\n"
         return text
 
+    @property
+    def undrawn(self) -> str:
+        """Why there are no curves, in a sentence; "" if there are."""
+        if not any(any(points(run.lines)) for run in self.runs):
+            return "No curves were drawn: no run has a loss yet."
+        try:
+            importlib.import_module("matplotlib.figure")
+        except ImportError:
+            return f"No curves were drawn, which needs matplotlib: {how_to_install('plot')}."
+        return ""
+
     def draw(self) -> bytes | None:
         """The curves of all runs as a PNG file: losses, smoothed, and of each run the score that it is judged by.
 
         None if no run has reported yet, or matplotlib is not installed.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError:
+        if self.undrawn:
             return None
+        from matplotlib.figure import Figure
+
         curves = [points(run.lines) for run in self.runs]
         names = [main_score(run.lines) for run in self.runs]
         judged = list(dict.fromkeys(name for name in names if name))
-        if not any(losses or scores for losses, scores in curves):
-            return None
         figure = Figure(figsize=(7 * (1 + len(judged)), 5), dpi=100, layout="constrained")
         panels = list(figure.subplots(1, 1 + len(judged), squeeze=False)[0])
         panels[0].set(xlabel="steps", ylabel="loss", yscale="log")

@@ -19,6 +19,7 @@ from dualpix.tables import pick
 from dualpix.training.clock import Clock
 from dualpix.training.compiling import compiled
 from dualpix.training.feed import Batch, size_at
+from dualpix.training.giving_up import no_numbers
 from dualpix.training.losses import LOSSES
 from dualpix.training.objectives import OBJECTIVES, Objective
 from dualpix.training.optimisers import create_optimiser
@@ -142,10 +143,7 @@ class Learner:
         with self.clock.on("updating"):
             loss = self._update(loss, processes, None if share is None else agreed)
         if self.failures >= MOST_FAILURES:
-            raise RecipeError(
-                f"The loss or its gradient has not been a number for {MOST_FAILURES} steps in a row, up to step"
-                f" {self.step}; start a new run with a lower learning_rate, or with precision=fp32."
-            )
+            raise no_numbers(self.recipe, self.step, MOST_FAILURES)
         return loss, wish > 0
 
     def _average(self, processes: Processes, loss: Any, *numbers: float) -> list[Any]:

@@ -95,6 +95,8 @@ class Muon:
     def __init__(self, masters: Sequence[Tensor], betas: tuple[float, float] = (0.9, 0.99)) -> None:
         self.matrices = [master for master in masters if min(_sides(master)) > SMALLEST]
         others = [master for master in masters if min(_sides(master)) <= SMALLEST]
+        if masters and not others:  # AdamW refuses to have nothing to do
+            others = [torch.zeros(0, device=masters[0].device, requires_grad=True)]
         self.adam = torch.optim.AdamW(others, betas=betas, weight_decay=0.0, fused=True)
         self.momentum = max(betas[0], 0.95)
         self.means = [torch.zeros_like(matrix) for matrix in self.matrices]
@@ -106,6 +108,8 @@ class Muon:
         self.adam.param_groups[0]["lr"] = OTHERS * rate
         _step(self.adam, usable)
         learning = [number for number, matrix in enumerate(self.matrices) if matrix.grad is not None]
+        if not learning:
+            return
         matrices, means = [self.matrices[k] for k in learning], [self.means[k] for k in learning]
         gradients = [matrix.grad for matrix in matrices if matrix.grad is not None]
         if usable is not None:  # the mean of a mean and itself is what it was
@@ -136,7 +140,8 @@ class Muon:
         """See `Optimiser`."""
         means = tensors_like(part(state, "means"), self.means, "means of the gradient")
         self.adam.load_state_dict(adam_like(part(state, "adam"), self.adam, step))
-        torch._foreach_copy_(self.means, means)
+        if means:
+            torch._foreach_copy_(self.means, means)
 
 
 def orthogonal(gradient: Tensor) -> Tensor:

@@ -67,7 +67,7 @@ def fetch(text: str, revision: str | None = None) -> Path:
             " `hf auth login` if it is private."
         ) from error
     except (hub.errors.HfHubHTTPError, OSError, ValueError, *_transport_errors()) as error:
-        raise CheckpointError(f"{repository} cannot be fetched from {_host()}: {reason_of(error)}.") from error
+        raise CheckpointError(_refused(repository, error) or _failed(repository, error)) from error
 
 
 def _library() -> Any:
@@ -103,8 +103,25 @@ def _not_reached(hub: Any, repository: str, error: Exception) -> str:
     told = f"{repository} is not in the cache of the hub"
     if hub.constants.HF_HUB_OFFLINE:
         return f"{told}, and HF_HUB_OFFLINE is set; fetch it once without that, or give a file."
+    if refused := _refused(repository, error.__cause__):
+        return refused
     why = f" ({reason_of(error.__cause__)})" if error.__cause__ is not None else ""
     return f"{told} and cannot be fetched from {_host()}{why}; try again with a network, or give a file."
+
+
+def _refused(repository: str, error: BaseException | None) -> str:
+    """What to do where the host wants to know who asks; "" for any other answer, and for none."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status not in (401, 403):
+        return ""
+    return (
+        f"{_host()} does not let you read {repository} ({status}); log in with `hf auth login` as somebody who may, or"
+        " give a file."
+    )
+
+
+def _failed(repository: str, error: Exception) -> str:
+    return f"{repository} cannot be fetched from {_host()} ({reason_of(error)}); try again, or give a file."
 
 
 def _what_it_holds(hub: Any, repository: str, revision: str | None) -> str:
