@@ -3,9 +3,10 @@
     python benchmarks/ray_throughput.py --pairs 2000 [--rounds 2] [-o scale-memory.png]
     python benchmarks/ray_throughput.py --pairs 24 --size 600x800 --weights mccnet-fast --worker-cpus 1 2
 
-Small pairs of noise and a narrow network, so that everything but the network weighs, unless others are asked for. All run in turns. A run's time is
-that from its first picture to its last, by the times of the files, which leaves the start out; CPU seconds are those of
-all its processes in that time. Memory (resident) is looked at every half second. Linux only.
+Small pairs of noise and a narrow network, so that everything but the network weighs, unless others are asked for. All
+run in turns. A run's time is that from its first picture to its last, by the times of the files, which leaves the start
+out; CPU seconds are those of all its processes in that time. Memory (resident) is looked at every half second. Linux
+only.
 """
 
 import argparse

@@ -1,7 +1,6 @@
 """`dualpix deblur FOLDER --ray`: the same as without, and what is told before any work."""
 
 import json
-import os
 import signal
 import socket
 import subprocess

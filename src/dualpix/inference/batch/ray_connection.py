@@ -2,6 +2,7 @@
 
 import logging
 import os
+import re
 import secrets
 import signal
 import socket
@@ -52,7 +53,7 @@ def connect(address: str) -> None:
         _check_answer(address)
     failures = (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError, TimeoutError)
     try:
-        with _token_for(address), _without_chatter():
+        with token_for(address), _without_chatter(), _refusals_told():
             ray.init(**where, log_to_driver=False, logging_level="ERROR")
     except failures as error:
         raise MachineError(_why_not(address, error)) from error
@@ -129,7 +130,7 @@ def _without_chatter() -> Iterator[None]:
 
 
 @contextmanager
-def _token_for(address: str) -> Iterator[None]:
+def token_for(address: str) -> Iterator[None]:
     """Show a cluster this user's token, if there is one; a cluster for one run alone has one of its own.
 
     Ray would write such a token to `~/.ray`, which may not be writable, and from then on `ray start --head` would ask
@@ -160,6 +161,20 @@ def _look_at_token_again() -> None:
 
         Config.initialize("")
         AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    """Ray says of a cluster that refuses a token no more than that connecting failed; asked again, it says why."""
+    try:
+        yield
+    except ConnectionError as error:
+        if where := re.search(r"\S+:\d+", str(error)):
+            with suppress(ImportError, ConnectionError, RuntimeError):
+                from ray._raylet import GcsClient
+
+                GcsClient(address=where[0])  # raises AuthenticationError
+        raise
 
 
 def _check_answer(address: str) -> None:
