@@ -11,6 +11,7 @@ import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -157,10 +158,9 @@ def _has_token() -> bool:
 def _look_at_token_again() -> None:
     """Ray reads these variables once in a process, which may have been for another cluster."""
     with suppress(ImportError, AttributeError):  # nothing public does it
-        from ray._raylet import AuthenticationTokenLoader, Config
-
-        Config.initialize("")
-        AuthenticationTokenLoader.instance().reset_cache()
+        raylet: Any = import_module("ray._raylet")
+        raylet.Config.initialize("")
+        raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 @contextmanager
@@ -171,9 +171,8 @@ def _refusals_told() -> Iterator[None]:
     except ConnectionError as error:
         if where := re.search(r"\S+:\d+", str(error)):
             with suppress(ImportError, ConnectionError, RuntimeError):
-                from ray._raylet import GcsClient
-
-                GcsClient(address=where[0])  # raises AuthenticationError
+                raylet: Any = import_module("ray._raylet")
+                raylet.GcsClient(address=where[0])  # raises AuthenticationError
         raise
 
 
