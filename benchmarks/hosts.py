@@ -70,6 +70,11 @@ class Network:
     def address(self, number: int) -> str:
         return f"{self.net}.{number + 1}" if self.apart else "127.0.0.1"
 
+    @property
+    def bridge(self) -> str:
+        """An address of this machine that all of them reach."""
+        return f"{self.net}.254" if self.apart else "127.0.0.1"
+
     def inside(self, number: int) -> list[str]:
         """What a command begins with that is to run there."""
         return ["ip", "netns", "exec", f"{self.mark}n{number}"] if self.apart else []

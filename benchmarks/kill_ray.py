@@ -1,12 +1,14 @@
 """Kill a worker, a node and the driver of a run on a Ray cluster, resume it, and compare with a run in one process.
 
-    python benchmarks/kill_ray.py [--rounds N] [--pairs N] [--seed N] [--one-address]
+    python benchmarks/kill_ray.py [--rounds N] [--first N] [--pairs N] [--seed N] [--away SECONDS] [--one-address]
 
 A cluster of three nodes, processes of their own, each with its address in a network namespace of its own (as root on
 Linux; with --one-address, or elsewhere, they share this machine's). `kill -9` falls at random moments: first on one
 worker, then on all processes of a node that is not the head, then on the driver. After `--resume` on what is left of
 the cluster the target must hold every picture once, bytes equal to those of the run in one process, and nothing else
-but the journal; and the reports must tell of every pair. Prints what differs, and ends with code 1 if anything does.
+but the journal; and the reports must tell of every pair. With --away the pairs lie in a bucket of a real S3 server
+(rclone), which is killed, too, and comes back after so many seconds. Prints what differs, and ends with code 1 if
+anything does.
 """
 
 import argparse
@@ -19,6 +21,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +31,9 @@ from PIL import Image
 from dualpix import create
 from dualpix.weights import checkpoint
 from hosts import Network, can_be_apart, children, kill, title
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from object_store import Server, serving
 
 NARROW = {"widths": [4, 4, 4, 4, 4]}
 PORT = 6479
@@ -52,8 +58,9 @@ def lay_out(folder: Path, count: int) -> None:
 class Nodes:
     """A Ray cluster of three nodes with a core each; the first is the head."""
 
-    def __init__(self, network: Network, home: Path) -> None:
-        self.network, self.home = network, home
+    def __init__(self, network: Network, home: Path, server: Server | None = None) -> None:
+        self.network, self.home, self.server = network, home, server
+        self.more = server.environment if server else {}
         self.nodes = [self._start(number) for number in range(3)]
 
     @property
@@ -69,7 +76,7 @@ class Nodes:
         )
         log = (self.home / f"node{number}.log").open("wb")
         command = [*self.network.inside(number), *RAY, "start", "--block", *role, *own]
-        node = subprocess.Popen(command, stdout=log, stderr=log, env=QUIET, start_new_session=True)
+        node = subprocess.Popen(command, stdout=log, stderr=log, env=QUIET | self.more, start_new_session=True)
         wait_until(lambda: b"Ray runtime started" in (self.home / f"node{number}.log").read_bytes(), node)
         return node
 
@@ -103,14 +110,24 @@ def made(target: Path) -> int:
 
 
 def start(nodes: Nodes, home: Path, *more: str) -> "subprocess.Popen[bytes]":
-    words = ["deblur", "pairs", "-o", "out", "-w", "w.safetensors", "--ray", nodes.address, *more]
+    words = ["deblur", source(nodes.server), "-o", "out", "-w", "w.safetensors", "--ray", nodes.address, *more]
     return subprocess.Popen(
         [*nodes.network.inside(0), sys.executable, "-m", "dualpix", *words],
-        cwd=home, env=QUIET, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        cwd=home, env=QUIET | nodes.more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )  # fmt: skip
 
 
-def interrupted(nodes: Nodes, home: Path, count: int, dice: random.Random) -> list[str]:
+def source(server: Server | None) -> str:
+    return "s3://photos/pairs" if server else "pairs"
+
+
+def take_away(server: Server, seconds: float) -> None:
+    server.end()
+    time.sleep(seconds)
+    server.start()
+
+
+def interrupted(nodes: Nodes, home: Path, count: int, dice: random.Random, away_s: float) -> list[str]:
     """Run, kill, resume; what was done, and what the driver said in the end."""
     moments = sorted(dice.sample(range(2, count * 3 // 4), 3))
     driver, done = start(nodes, home, "--json", "first.jsonl"), []
@@ -120,6 +137,9 @@ def interrupted(nodes: Nodes, home: Path, count: int, dice: random.Random) -> li
             return [*done, f"ended before the {what} could be killed: {said}"]
         if what == "worker":
             kill([dice.choice(nodes.workers())])
+            if nodes.server:
+                take_away(nodes.server, away_s)
+                done.append(f"server away for {away_s:g} s")
         elif what == "node":
             nodes.kill_node(dice.choice((1, 2)))
         else:
@@ -164,32 +184,42 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     parser.add_argument("--pairs", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="the number of the first round")
+    parser.add_argument("--away", type=float, default=0, help="seconds that the pairs' server is away")
     parser.add_argument("--one-address", action="store_true", help="no network namespaces")
     asked = parser.parse_args()
     home, bad = Path(tempfile.mkdtemp(prefix="kr-")), 0
     network = Network(3, not asked.one_address and can_be_apart())
     print(f"three nodes at {', '.join(network.address(number) for number in range(3))}", flush=True)
-    try:
+    with ExitStack() as until_done:
+        until_done.callback(shutil.rmtree, home, ignore_errors=True)
+        until_done.callback(network.close)
         lay_out(home, asked.pairs)
-        local = [sys.executable, "-m", "dualpix", "deblur", "pairs", "-o", "local", "-w", "w.safetensors"]
-        subprocess.run(local, cwd=home, check=True, stdout=subprocess.DEVNULL)
-        for number in range(asked.rounds):
+        server = until_done.enter_context(serving(bucket(home), network.bridge)) if asked.away else None
+        local = [sys.executable, "-m", "dualpix", "deblur", source(server), "-o", "local", "-w", "w.safetensors"]
+        environment = QUIET | (server.environment if server else {})
+        subprocess.run(local, cwd=home, env=environment, check=True, stdout=subprocess.DEVNULL)
+        for number in range(asked.first, asked.first + asked.rounds):
             shutil.rmtree(home / "out", ignore_errors=True)
             for report in home.glob("*.jsonl"):
                 report.unlink()
-            nodes, began = Nodes(network, home), time.monotonic()
+            nodes, began = Nodes(network, home, server), time.monotonic()
             try:
-                done = interrupted(nodes, home, asked.pairs, random.Random(f"{asked.seed} {number}"))
+                done = interrupted(nodes, home, asked.pairs, random.Random(f"{asked.seed} {number}"), asked.away)
             finally:
                 nodes.close()
             found = differences(home, asked.pairs)
             bad += bool(found)
             seconds = time.monotonic() - began
             print(f"{number}: {'; '.join(done)}; {'; '.join(found[:5]) or 'the same'} ({seconds:.0f} s)", flush=True)
-    finally:
-        network.close()
-        shutil.rmtree(home, ignore_errors=True)
     sys.exit(f"{bad} of {asked.rounds} rounds ended otherwise" if bad else 0)
+
+
+def bucket(home: Path) -> Path:
+    """Folder whose folders are buckets; one of them is that of the pairs."""
+    (home / "buckets").mkdir()
+    shutil.copytree(home / "pairs", home / "buckets" / "photos" / "pairs")
+    return home / "buckets"
 
 
 if __name__ == "__main__":

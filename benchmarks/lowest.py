@@ -29,6 +29,7 @@ VERSIONED = (
     *("tests/evaluation/test_torchmetric.py", "tests/evaluation/test_figures.py", "tests/inference/test_deblur.py"),
     *("tests/inference/test_engines.py", "tests/inference/test_export.py", "tests/inference/batch/test_manifest.py"),
     *("tests/inference/batch/test_report_parts.py", "tests/inference/batch/test_on_ray.py"),
+    *("tests/inference/batch/test_ray_connection.py", "tests/inference/batch/test_ray_nodes.py"),
     *("tests/training/test_learner.py", "tests/training/test_optimisers.py", "tests/training/test_state.py"),
     *("tests/training/test_curve.py", "tests/training/test_tracking.py", "tests/web/test_app.py"),
     *("tests/web/test_connections.py", "tests/web/test_guard.py", "tests/web/test_uploads.py"),

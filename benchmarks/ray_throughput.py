@@ -1,10 +1,12 @@
 """Seconds a pair and memory of `dualpix deblur FOLDER --ray` on this machine, beside the same run in one process.
 
     python benchmarks/ray_throughput.py --pairs 2000 [--rounds 2] [-o scale-memory.png]
+    python benchmarks/ray_throughput.py --pairs 24 --size 600x800 --weights mccnet-fast --worker-cpus 1 2
 
-Small pairs of noise and a narrow network, so that everything but the network weighs. Both run in turns. A run's time is
-that from its first picture to its last, by the times of the files, which leaves the start out; CPU seconds are those of
-all its processes in that time. Memory (resident) is looked at every half second. Linux only.
+Small pairs of noise and a narrow network, so that everything but the network weighs, unless others are asked for. All
+run in turns. A run's time is that from its first picture to its last, by the times of the files, which leaves the start
+out; CPU seconds are those of all its processes in that time. Memory (resident) is looked at every half second. Linux
+only.
 """
 
 import argparse
@@ -45,11 +47,11 @@ class Ran(NamedTuple):
     looks: list[Look]
 
 
-def lay_out(folder: Path, count: int) -> None:
+def lay_out(folder: Path, count: int, height: int, width: int) -> None:
     torch.manual_seed(0)
     checkpoint.save(folder / "w.safetensors", create("dpdnet", **NARROW), "dpdnet", NARROW)
     for side in "LR":
-        write_picture(folder / f"{side}.png", torch.rand(3, 48, 48), depth=8)
+        write_picture(folder / f"{side}.png", torch.rand(3, height, width), depth=8)
     (folder / "pairs").mkdir()
     for number in range(count):
         for side in "LR":
@@ -75,7 +77,7 @@ def look(root: int, began: float) -> Look:
 
 
 def run(folder: Path, target: str, *more: str) -> Ran:
-    words = ["deblur", "pairs", "-o", target, "-w", "w.safetensors", "--force", *more]
+    words = ["deblur", "pairs", "-o", target, "--force", *more]
     began, looks = time.time(), []
     with subprocess.Popen([sys.executable, "-m", "dualpix", *words], cwd=folder, env=QUIET) as process:
         while process.poll() is None:
@@ -117,25 +119,34 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("-o", "--output", type=Path, help="a plot of the last run's memory")
+    parser.add_argument("--size", default="48x48", help="HEIGHTxWIDTH in pixels")
+    parser.add_argument("--weights", default="w.safetensors", help="a name; by default a narrow network")
+    parser.add_argument("--worker-cpus", nargs="+", default=["1"], help="cores of a worker: a run for each number")
     asked = parser.parse_args()
-    found: dict[str, list[Ran]] = {"one process": [], "Ray": []}
+    ways = {
+        "one process": (),
+        **{f"Ray, {cores} cores a worker": ("--ray", "--worker-cpus", cores) for cores in asked.worker_cpus},
+    }
+    found: dict[str, list[Ran]] = {name: [] for name in ways}
     with tempfile.TemporaryDirectory() as place:
-        lay_out(Path(place), asked.pairs)
+        lay_out(Path(place), asked.pairs, *map(int, asked.size.split("x")))
         for number in range(asked.rounds):
-            found["one process"].append(run(Path(place), f"local{number}"))
-            found["Ray"].append(run(Path(place), f"ray{number}", "--ray"))
+            for name, words in ways.items():
+                found[name].append(
+                    run(Path(place), f"{name[:5]}{len(words) and words[-1]}-{number}", "-w", asked.weights, *words)
+                )
     print("| run | ms a pair | CPU ms a pair | whole, s | driver MB | worker MB (second and last tenth) |")
     print("|---|---|---|---|---|---|")
     for name, runs in found.items():
         for one in runs:
-            worker = tenths(one.looks, "worker") if name == "Ray" else ""
+            worker = tenths(one.looks, "worker") if ways[name] else ""
             driver = tenths(one.looks, "driver")
             print(f"| {name} | {one.pair_ms:.1f} | {one.cpu_ms:.1f} | {one.whole_s:.0f} | {driver} | {worker} |")
     for what in ("pair_ms", "cpu_ms"):
-        local, ray = (statistics.median(getattr(one, what) for one in runs) for runs in found.values())
-        print(f"Ray beside one process, {what}: {ray / local:.2f}")
+        local, *rays = (statistics.median(getattr(one, what) for one in runs) for runs in found.values())
+        print(f"Ray beside one process, {what}: {', '.join(f'{ray / local:.2f}' for ray in rays)}")
     if asked.output:
-        draw(found["Ray"][-1], asked.output)
+        draw([*found.values()][-1][-1], asked.output)
 
 
 if __name__ == "__main__":

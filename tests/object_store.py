@@ -23,10 +23,10 @@ def rclone() -> str | None:
 class Server:
     """Serves `folder`, whose folders are the buckets, at `url`."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+    def __init__(self, folder: Path, host: str = "127.0.0.1") -> None:
+        self.folder, self.host = folder, host
+        with socket.create_server((host, 0)) as free:
+            self.address = f"{host}:{free.getsockname()[1]}"
         self.url = f"http://{self.address}"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -45,7 +45,7 @@ class Server:
         self.process = subprocess.Popen([program, "serve", "s3", *words, str(self.folder)], env=environment, **quiet)
         for _ in range(600):
             try:
-                socket.create_connection(("127.0.0.1", int(self.address.split(":")[1])), 1).close()
+                socket.create_connection((self.host, int(self.address.split(":")[1])), 1).close()
                 return
             except OSError:
                 time.sleep(0.1)
@@ -58,9 +58,9 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Server]:
+def serving(folder: Path, host: str = "127.0.0.1") -> Iterator[Server]:
     """A server of `folder` while the context lasts."""
-    server = Server(folder)
+    server = Server(folder, host)
     server.start()
     try:
         yield server

@@ -8,14 +8,12 @@ again and gives their rows to others. Nothing of dualpix imports Ray unless this
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
-from pathlib import Path
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
-from dualpix import __version__
-from dualpix.errors import DualpixError, MachineError, PictureError, option, reason_of, shortened
+from dualpix.errors import DualpixError, MachineError, option, reason_of
 from dualpix.inference.batch.jobs import PairJob
-from dualpix.inference.batch.journal import NAME, Journal
+from dualpix.inference.batch.journal import Journal
 from dualpix.inference.batch.ray_connection import (
     LOCAL,
     causes,
@@ -25,14 +23,15 @@ from dualpix.inference.batch.ray_connection import (
     proxies,
     restore_proxies,
 )
+from dualpix.inference.batch.ray_nodes import usable_nodes
 from dualpix.inference.batch.running import Report
-from dualpix.inference.batch.steps import Step, open_weights
+from dualpix.inference.batch.steps import Step
 from dualpix.inference.batch.worker import Deblur, told_again
 from dualpix.inference.batch.worker_journals import last_made
 from dualpix.inference.planning import COMFORT_BYTES, parse_memory
 from dualpix.machine.files import name_in_any_locale
-from dualpix.machine.storage import exists, mark_of, told_as
-from dualpix.machine.urls import Location, Url, as_location
+from dualpix.machine.storage import mark_of
+from dualpix.machine.urls import Location, Url
 
 BATCH_BYTES, MOST_ROWS, MOST_BATCHES = 64e6, 32, 10_000
 """A batch has as many pairs as their files hold so many bytes: one of large pictures, but no more rows than that."""
@@ -40,7 +39,8 @@ BATCH_BYTES, MOST_ROWS, MOST_BATCHES = 64e6, 32, 10_000
 LOOK_AT = 100
 """Pairs of whose files the sizes are looked at."""
 
-PATIENCE_S = 120
+STARTS = 3
+"""For each worker, how many in a row may die as they start."""
 
 
 class Share(NamedTuple):
@@ -108,7 +108,7 @@ class Cluster:
             raise MachineError(_too_small(share, nodes))
         worker.threads = max(1, round(share.cpus)) if worker.threads is None else worker.threads
         journal.share()
-        nodes = _usable(worker, nodes, steps[0].job)
+        nodes = usable_nodes(worker, nodes, steps[0].job)
         count = sum(_places(node, share) for node in nodes)
         if not count:
             raise MachineError("The nodes on which a worker fits were lost before the work began; start them again.")
@@ -156,93 +156,6 @@ def _too_small(share: Share, nodes: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def _usable(worker: Deblur, nodes: Sequence[dict[str, Any]], first: PairJob) -> list[dict[str, Any]]:
-    """The nodes that are there: one that has died counts as alive until the cluster has missed it for a while.
-
-    Raises MachineError, before any work, if a node cannot take part.
-    """
-    import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
-
-    looking: Any = ray.remote(num_cpus=0, max_retries=1)(look_around)
-    journal, inputs = str(worker.folder / f"{NAME}.jsonl"), [str(path) for path in first.inputs]
-    given = (__version__, os.getcwd(), journal, inputs, worker.weights, worker.sha256, proxies())
-    places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in nodes]
-    asked = [looking.options(scheduling_strategy=place).remote(*given) for place in places]
-    usable = []
-    for node, answer in zip(nodes, asked, strict=True):
-        name = node["NodeManagerAddress"]
-        try:
-            problem = ray.get(answer, timeout=PATIENCE_S)
-        except ray.exceptions.RayError as error:
-            if not _is_alive(node):
-                continue
-            if isinstance(error, ray.exceptions.GetTimeoutError):
-                raise MachineError(f"The node {name} did not answer within {PATIENCE_S} s; take it out.") from error
-            raise MachineError(_cannot_start(name, error)) from error
-        if problem:
-            raise MachineError(f"The node {name} cannot take part: {problem}")
-        usable.append(node)
-    return usable
-
-
-def _is_alive(node: Mapping[str, Any]) -> bool:
-    import ray
-
-    now: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return any(known["Alive"] for known in now if known["NodeID"] == node["NodeID"])
-
-
-def _cannot_start(name: str, error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    reason = next((line for line in reversed(lines) if "Error" in line), lines[0] if lines else type(error).__name__)
-    return (
-        f"The node {name} cannot run dualpix {__version__} ({shortened(reason, 200)}); install the same version,"
-        " with the extra `ray`, on every node."
-    )
-
-
-def look_around(
-    version: str,
-    folder: str,
-    journal: str,
-    inputs: Sequence[str],
-    weights: str | Path | None,
-    sha256: str | None,
-    proxies: Mapping[str, str] | None = None,
-) -> str:
-    """Return why this process, on a node of a cluster, cannot take part; empty if it can.
-
-    Args:
-        version: Of dualpix, where the work is given out.
-        folder: The current one there, from which relative paths start.
-        journal: That of the run.
-        inputs: Some, paths or URLs.
-        weights: As `Deblur` has them.
-        sha256: Of their file.
-        proxies: Those of the process that gives out the work.
-    """
-    restore_proxies(proxies or {})
-    if version != __version__:
-        return f"it has dualpix {__version__}, and not {version}; install the same version on every node."
-    with suppress(OSError):
-        os.chdir(folder)
-    try:
-        for place in map(as_location, (journal, *inputs)):
-            with told_as(PictureError):
-                if exists(place):
-                    continue
-            if isinstance(place, Url):
-                return f"it does not find {place}; look whether it is still there, and asks the same service here."
-            return f"there is no {os.path.join(folder, place)}; give paths on a disk that all nodes share."
-        there = open_weights(weights).sha256
-    except DualpixError as error:
-        return str(error)
-    if there != sha256:
-        return f"the weights {weights} are another file there; copy the same one to every node."
-    return ""
-
-
 class _Actor:
     """A `Deblur` in a process of Ray's that is its own."""
 
@@ -264,6 +177,7 @@ def _outcomes(
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = context.print_on_execution_start = False
+    context.max_consecutive_actor_init_deaths = STARTS * count  # a node that dies takes those that start on it along
     batch = _rows_of_a_batch(steps, count)
     jobs = {str(number): step.job for number, step in enumerate(steps)}
     rows = ray.data.from_items(

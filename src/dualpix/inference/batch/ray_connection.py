@@ -2,13 +2,16 @@
 
 import logging
 import os
+import re
+import secrets
 import signal
 import socket
 import sys
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,9 @@ PROXIES = ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY")
 NO_PROXY = "http://127.0.0.1:9"
 """An address of this machine where nothing answers."""
 
+TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
+AUTH = ("RAY_AUTH_MODE", *TOKENS)
+
 HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # RFC 9113, 3.4, and empty SETTINGS
 
 
@@ -44,14 +50,13 @@ def connect(address: str) -> None:
         # Ray asks the services of three clouds where it runs, even if it is to report nothing.
         os.environ.update(dict.fromkeys(PROXIES, NO_PROXY))
         where |= {"num_cpus": limits.cores(), "object_store_memory": OBJECT_STORE_BYTES, "include_dashboard": False}
-    else:
-        _bring_token()
-        if address != AUTO:
-            _check_answer(address)
+    elif address != AUTO:
+        _check_answer(address)
+    failures = (ray.exceptions.RayError, ConnectionError, RuntimeError, ValueError, OSError, TimeoutError)
     try:
-        with _without_chatter():
+        with token_for(address), _without_chatter(), _refusals_told():
             ray.init(**where, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError, OSError, TimeoutError) as error:
+    except failures as error:
         raise MachineError(_why_not(address, error)) from error
     finally:
         restore_proxies(kept)
@@ -125,11 +130,50 @@ def _without_chatter() -> Iterator[None]:
         os.close(kept)
 
 
-def _bring_token() -> None:
-    """Show the cluster this user's token, if there is one, as `ray start` asks for it where there is one."""
-    there = any(name in os.environ for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"))
-    if there or Path("~/.ray/auth_token").expanduser().exists():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+@contextmanager
+def token_for(address: str) -> Iterator[None]:
+    """Show a cluster this user's token, if there is one; a cluster for one run alone has one of its own.
+
+    Ray would write such a token to `~/.ray`, which may not be writable, and from then on `ray start --head` would ask
+    for it. What the user sets is left alone.
+    """
+    before = {name: os.environ.get(name) for name in AUTH}
+    if not any(before.values()) and address == LOCAL:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    elif before["RAY_AUTH_MODE"] is None and address != LOCAL and _has_token():
+        os.environ["RAY_AUTH_MODE"] = "token"
+    _look_at_token_again()
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            os.environ.update({} if value is None else {name: value})
+
+
+def _has_token() -> bool:
+    return any(name in os.environ for name in TOKENS) or Path("~/.ray/auth_token").expanduser().exists()
+
+
+def _look_at_token_again() -> None:
+    """Ray reads these variables once in a process, which may have been for another cluster."""
+    with suppress(ImportError, AttributeError):  # nothing public does it
+        raylet: Any = import_module("ray._raylet")
+        raylet.Config.initialize("")
+        raylet.AuthenticationTokenLoader.instance().reset_cache()
+
+
+@contextmanager
+def _refusals_told() -> Iterator[None]:
+    """Ray says of a cluster that refuses a token no more than that connecting failed; asked again, it says why."""
+    try:
+        yield
+    except ConnectionError as error:
+        if where := re.search(r"\S+:\d+", str(error)):
+            with suppress(ImportError, ConnectionError, RuntimeError):
+                raylet: Any = import_module("ray._raylet")
+                raylet.GcsClient(address=where[0])  # raises AuthenticationError
+        raise
 
 
 def _check_answer(address: str) -> None:
@@ -163,8 +207,9 @@ def _why_not(address: str, error: Exception) -> str:
         return f"The Ray cluster at {address} runs other versions than this process: {shortened(told, 400)}."
     if any("auth" in type(cause).__name__.lower() for cause in causes(error)):
         return (
-            f"The Ray cluster at {address} asks for a token, and this process has none or another; put that of its"
-            " head, ~/.ray/auth_token, at the same place here."
+            f"The Ray cluster at {address} asks for a token, and this process has none or another; put the file"
+            " ~/.ray/auth_token of its head at the same place on every node, or start all of it with"
+            " RAY_AUTH_MODE=disabled where the network can be trusted."
         )
     return _nothing_at(address, reason_of(error))
 
