@@ -97,6 +97,7 @@ class Local {
   features = {
     where: "Everything stays on this device: the page computes here, without a server.",
     formats: ["png-16", "tif-16", "jpg-8"],
+    ask_ms: 100,
     resumes: false,
     parts: false,
     masks: false,

@@ -102,7 +102,7 @@ export class Job {
     }
     const shown = { before: () => this.before, preview: () => unpacked(this.result) };
     const picture = name in shown ? shown[name]() : reduced(turned(this.laid[name], -this.laid.turns));
-    return encoded(await this.encode(picture, "jpeg", 8, { icc, orientation }, this.about.grey));
+    return encoded(await this.encode(picture, "jpeg", 8, { icc, orientation }, this.about.grey, true));
   }
 
   // The result as a file to keep, mixed with the mean of the views if `strength` is below 1.
@@ -133,8 +133,8 @@ export class Job {
     return network.find(left, right, limits);
   }
 
-  encode({ width, height, data }, format, depth, metadata, grey) {
-    return encode({ levels: data, planar: true, width, height, depth, grey, metadata }, format);
+  encode({ width, height, data }, format, depth, metadata, grey, shown = false) {
+    return encode({ levels: data, planar: true, width, height, depth, grey, metadata, shown }, format);
   }
 }
 

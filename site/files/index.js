@@ -42,6 +42,7 @@
  *     metadata      as in Pair; null or left out for a bare picture. Profile, EXIF, XMP, IPTC, texts and density are
  *                   carried; size, thumbnail and the like are brought up to date, as on the command line.
  *     software      written as EXIF's Software, if given.
+ *     shown         it is only looked at: a JPEG may then be the browser's own.
  *   format          'png', 'tiff' or 'jpeg' (quality 95, 4:4:4); `formatFor(pair)` is what the command line chooses.
  *   notes           a sentence for each part of the metadata that is left out.
  *   A picture of which only the orientation is known (no metadata else) is turned upright.

@@ -2,6 +2,7 @@
 
 import { LARGEST_BLOCK, checkLength, exactly, joined, latin1, ofLatin1, ofText, packed, startsWith, viewOf,
   without } from './bytes.js';
+import { drawnJpeg } from './canvas.js';
 import { codec, run } from './codecs.js';
 import { DamageError, refuse, refuseCutShort } from './errors.js';
 import * as blocks from './exif.js';
@@ -93,11 +94,13 @@ function everyFourth(levels) {
   return one;
 }
 
-async function encode({ levels, width, height, channels }) {
+async function encode({ levels, width, height, channels, shown = false }) {
   const rgba = new Uint8ClampedArray(4 * width * height).fill(255);
   for (let i = 0; i < width * height; i++) {
     for (let c = 0; c < 3; c++) rgba[4 * i + c] = levels[channels * i + (channels === 3 ? c : 0)];
   }
+  const quick = shown && channels === 3 && (await drawnJpeg(rgba, width, height));
+  if (quick) return quick;
   const encoder = await codec('mozjpeg_enc');
   const bytes = run(() => encoder.encode(rgba, width, height, {
     quality: QUALITY, baseline: true, arithmetic: false, progressive: false, optimize_coding: true, smoothing: 0,

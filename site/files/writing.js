@@ -39,7 +39,8 @@ export async function encode(picture, format) {
   const [metadata, notes] = select(turned, kind, grey ? 1 : 3, size);
   const [width, height] = size;
   const order = { little: !(metadata.exif?.[0] === 0x4d) };
-  const data = await kind.output.encode({ levels, width, height, channels: grey ? 1 : 3, depth, ...order });
+  const { shown = false } = picture;
+  const data = await kind.output.encode({ levels, width, height, channels: grey ? 1 : 3, depth, shown, ...order });
   const bytes = metadata.density || !isBare(metadata) ? await kind.output.embed(data, metadata) : data;
   return { bytes, mime: kind.mime, ending: kind.output.ending, notes };
 }

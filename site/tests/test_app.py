@@ -25,6 +25,9 @@ pytestmark = [
 OFF = 8 / 65535
 """The most that a level may differ from the command line's: its weights are rounded to fp16 and both to 16 bits."""
 
+SHOWN = 1.5 / 255
+"""The most that what the page shows, 8 bits as JPEG, may differ on average."""
+
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 WAIT_S = 400
 
@@ -78,6 +81,17 @@ def apart(path: Path, expected: Tensor) -> float:
     return float((read_picture(path).pixels - expected).abs().max())
 
 
+def seen(browser: Browser, picture: str) -> Tensor:
+    """What a picture of the page shows, 3 x H x W in 0 to 1."""
+    height, width, levels = browser.run(
+        f"""const picture = document.querySelector("{picture}"), [width, height] = [picture.naturalWidth, picture.naturalHeight];
+        const context = Object.assign(document.createElement("canvas"), {{ width, height }}).getContext("2d");
+        context.drawImage(picture, 0, 0);
+        return [height, width, Array.from(context.getImageData(0, 0, width, height).data)];"""
+    )
+    return torch.tensor(levels).reshape(height, width, 4)[..., :3].permute(2, 0, 1) / 255
+
+
 def hosts_in(log: Path) -> set[str]:
     """Whom the page asked, from the browser's own log of its network."""
     lines = (line.rstrip().rstrip(",") for line in log.read_text().splitlines()[1:])
@@ -98,6 +112,9 @@ def test_the_picture_is_that_of_the_command_line(host, pair, expected, tmp_path:
         assert "WebAssembly with" in browser.text("#how") and "Changed" in browser.text("#how")
         assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
         browser.screenshot(tmp_path / "result.png")
+        mean = (read_picture(pair["left"]).pixels + read_picture(pair["right"]).pixels) / 2
+        for picture, truth in (("#after", expected), ("#before", mean)):
+            assert float((seen(browser, picture) - truth.clamp(0, 1)).abs().mean()) < SHOWN
         assert [told for told in browser.complaints() if "No available adapters" not in told] == []
     assert apart(saved, expected) <= OFF
     levels = read_picture(saved).pixels * 65535

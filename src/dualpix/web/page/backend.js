@@ -7,6 +7,7 @@
 //   backend.features                                     what it can do; the page hides what is missing
 //     where       a sentence: where the pictures are while the page works with them
 //     formats     files a result can be saved as, of "png-16", "tif-16", "jpg-8"
+//     ask_ms      milliseconds from one question for the state of a job to the next
 //     resumes     whether `state(id)` still finds a job after the page was reloaded
 //     parts       whether `keep` is understood: only a part made sharp
 //     masks       whether `backend.mask` takes masks of the user's own

@@ -78,6 +78,7 @@ class Server {
       ? HERE
       : `The pictures go to ${location.hostname} and are deleted within the hour.`,
     formats: ["png-16", "tif-16", "jpg-8"],
+    ask_ms: 400,
     resumes: true,
     parts: true,
     refocus: true,

@@ -6,7 +6,6 @@
 
 import { mayPass } from "./problems.js";
 
-const ASK_MS = 400;
 const ACTIVE = ["checking", "waiting", "running"];
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
@@ -80,7 +79,7 @@ export class Session {
       if (failed && !mayPass(failed)) throw failed;
       this.handlers.tell(this.job);
       if (!ACTIVE.includes(this.job.state)) return;
-      await sleep(ASK_MS);
+      await sleep(this.backend.features.ask_ms);
       if (mine !== this.#turn) return;
       try {
         const next = await this.backend.state(this.job.id);
