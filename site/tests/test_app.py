@@ -84,7 +84,8 @@ def apart(path: Path, expected: Tensor) -> float:
 def seen(browser: Browser, picture: str) -> Tensor:
     """What a picture of the page shows, 3 x H x W in 0 to 1."""
     height, width, levels = browser.run(
-        f"""const picture = document.querySelector("{picture}"), [width, height] = [picture.naturalWidth, picture.naturalHeight];
+        f"""const picture = document.querySelector("{picture}");
+        const {{ naturalWidth: width, naturalHeight: height }} = picture;
         const context = Object.assign(document.createElement("canvas"), {{ width, height }}).getContext("2d");
         context.drawImage(picture, 0, 0);
         return [height, width, Array.from(context.getImageData(0, 0, width, height).data)];"""
