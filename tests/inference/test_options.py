@@ -140,9 +140,8 @@ def test_every_field_is_reached_by_command_folder_page_and_function_or_has_a_rea
     taken = {name: {option.name for option in command.params} for name, command in group.commands.items()}
     commands = {COMMAND.get(name, name) for name in names - set(NOT_A_COMMAND)}
     assert commands <= taken["deblur"] | taken["refocus"]
-    # An exported file tells no disparity, and refocusing needs it everywhere.
-    kept_sharp = {"engine", "mirror", "strength", "keep_blur", "mask", "only_blurred"}
-    assert commands - taken["refocus"] == kept_sharp
+    # To refocus, the picture must be sharp everywhere first.
+    assert commands - taken["refocus"] == {"strength", "keep_blur", "mask"}
     page = {PAGE.get(name, name) for name in names - set(NOT_ON_THE_PAGE)}
     assert page <= taken["web"] | set(asked_for(describe(Limits())))
     described = asked_for(describe(Limits()))
