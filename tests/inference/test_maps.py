@@ -161,7 +161,7 @@ def test_what_cannot_be_is_refused_before_any_work(home: Path, dualpix: Command)
         asked = Maps(**{kind: home / "maps", "disparity": home / "other"})  # type: ignore[arg-type]
         with pytest.raises(PictureError, match=f"{kind}= comes only of making the picture"):
             batch.list_jobs("pairs", "", options, maps=asked, sharp=False)
-        with pytest.raises(PictureError, match="leave mask_out= out|give a `Refocus`"):
+        with pytest.raises(PictureError, match=r"leave mask_out= out|give a `Refocus`"):
             batch.list_jobs("pairs", "out", maps=asked)
     with pytest.raises(DataError, match="f_number="):
         batch.list_jobs("pairs", "out", maps=Maps(metres=home / "m", optics={"f_number": -1}))

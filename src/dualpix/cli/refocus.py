@@ -152,6 +152,6 @@ def refocus(
     pair, inherited = single.read(path, left, right, opened, options, overwrite)
     done, made = single.make(path, pair, inherited, opened, options, overwrite)
     assert done.scene is not None and options.refocus is not None
-    focus = f"in focus at {done.scene.focus_px(options.refocus):.1f} px" if aperture else "sharp everywhere"
-    typer.echo(f"{made}, {focus} ({done.plan})")
+    where = f"in focus at {done.scene.focus_px(options.refocus):.1f} px" if aperture else "sharp everywhere"
+    typer.echo(f"{made}, {where} ({done.plan})")
     write_maps(maps, find_maps(maps, pair, opened, options, done=done), inherited.metadata, overwrite)

@@ -1,4 +1,4 @@
-"""What is written beside a picture: disparity, in colours, confidence, a depth mask, metres, the mask of a part, a sweep.
+"""What is written beside a picture: disparity, in colours, confidence, depth mask, metres, a part's mask, a sweep.
 
 `Maps` says which are wanted and where. `find_maps` finds them, `encode_maps` makes files of them.
 """
@@ -57,7 +57,7 @@ class Maps:
     """Which maps are written: for one pair the file of each, for many a folder of each.
 
     Files and folders are of this disk or URLs. In a folder a map has the name of its picture: `maps/trip/a.tif` beside
-    `sharp/trip/a.png`. The mask and the disparity in colours are PNG files, the sweep is WebP, all others are TIFF files.
+    `sharp/trip/a.png`. The mask and the disparity in colours are PNG files, the sweep is WebP, all others TIFF.
 
     Args:
         disparity: 16-bit levels, 32768 + 512 x pixels.
@@ -102,7 +102,7 @@ class Maps:
         return replace(self, **dict.fromkeys(kinds))  # type: ignore[arg-type]
 
     def check_options(self, options: DeblurOptions, sharp: bool = True) -> None:
-        """Find out before anything is read whether the options give such maps; `sharp` if the picture is made, too.
+        """Find out before anything is read whether the options give such maps; `sharp` if the picture is made too.
 
         Raises:
             PictureError: There is no mask where all is made sharp, and no sweep where nothing is refocused.
@@ -111,8 +111,8 @@ class Maps:
         alone = [] if sharp else [kind for kind in self.places if kind in WITH_PICTURE]
         if alone:
             raise PictureError(
-                f"{option(alone[0].replace('_', '-'), None)} comes only of making the picture; make the pictures too, or"
-                " leave it out."
+                f"{option(alone[0].replace('_', '-'), None)} comes only of making the picture; make the pictures too,"
+                " or leave it out."
             )
         if self.mask_out and options.keep_blur is None and options.mask is None:
             raise PictureError(
