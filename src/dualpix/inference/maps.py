@@ -108,12 +108,9 @@ class Maps:
             PictureError: There is no mask where all is made sharp, and no sweep where nothing is refocused.
             DataError: The optics are impossible.
         """
-        alone = [] if sharp else [kind for kind in self.places if kind in WITH_PICTURE]
-        if alone:
-            raise PictureError(
-                f"{option(alone[0].replace('_', '-'), None)} comes only of making the picture; make the pictures too,"
-                " or leave it out."
-            )
+        if not sharp and (self.mask_out or self.sweep):
+            asked = option("mask-out", None) if self.mask_out else option("sweep", None)
+            raise PictureError(f"{asked} comes only of making the picture; make the pictures too, or leave it out.")
         if self.mask_out and options.keep_blur is None and options.mask is None:
             raise PictureError(
                 f"There is a mask to write only where part of the picture is made sharp: give"
