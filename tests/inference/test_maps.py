@@ -13,6 +13,7 @@ from camera_exif import F_NUMBER, FILM_LENGTH, FOCAL_LENGTH, exif, focus_range, 
 from dualpix.errors import DataError, PictureError
 from dualpix.inference import batch
 from dualpix.inference.batch import Maps
+from dualpix.inference.focus import Refocus
 from dualpix.inference.options import DeblurOptions
 from dualpix.weights import checkpoint
 from small_networks import TINY, small, tiny
@@ -156,6 +157,12 @@ def test_what_cannot_be_is_refused_before_any_work(home: Path, dualpix: Command)
         assert sorted(home.rglob("*")) == before
     with pytest.raises(PictureError, match="nothing to make"):
         batch.list_jobs("pairs", "", sharp=False)
+    for kind, options in (("mask_out", DeblurOptions(keep_blur="behind")), ("sweep", DeblurOptions(refocus=Refocus()))):
+        asked = Maps(**{kind: home / "maps", "disparity": home / "other"})  # type: ignore[arg-type]
+        with pytest.raises(PictureError, match=f"{kind}= comes only of making the picture"):
+            batch.list_jobs("pairs", "", options, maps=asked, sharp=False)
+        with pytest.raises(PictureError, match=r"leave mask_out= out|give a `Refocus`"):
+            batch.list_jobs("pairs", "out", maps=asked)
     with pytest.raises(DataError, match="f_number="):
         batch.list_jobs("pairs", "out", maps=Maps(metres=home / "m", optics={"f_number": -1}))
 

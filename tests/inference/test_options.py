@@ -13,13 +13,18 @@ import typer
 
 from dualpix.cli import app
 from dualpix.errors import DualpixError
+from dualpix.evaluation import demo as demonstration
 from dualpix.evaluation import evaluate
 from dualpix.evaluation.demo import demonstrate
+from dualpix.inference import engines
+from dualpix.inference.bands import run_bands
 from dualpix.inference.deblur import deblur, deblur_pair
 from dualpix.inference.focus import Refocus
 from dualpix.inference.options import DeblurOptions, Keywords, options_of
+from dualpix.io import read_picture
 from dualpix.web.limits import Limits
 from dualpix.web.openapi import describe
+from dualpix.weights import checkpoint
 
 Command = Callable[..., tuple[int, str, str]]
 GOOD = torch.rand(3, 24, 32, generator=torch.Generator().manual_seed(1))
@@ -122,6 +127,17 @@ def test_views_are_exchanged_for_functions_too(folder: Path) -> None:
         deblur(GOOD, right, "w.safetensors", DeblurOptions(layout="npz"))
 
 
+def test_options_as_usual_leave_the_networks_own_result_bit_for_bit() -> None:
+    """Parts, strength, refocus, guard and windows change nothing where nothing is asked of them."""
+    home = Path(demonstration.__file__).parents[1] / "demo_pair"
+    left, right = (read_picture(home / f"{side}.png").pixels[:, 100:196, 100:228] for side in ("left", "right"))
+    opened = checkpoint.load(checkpoint.DEFAULT_WEIGHTS)
+    done = deblur_pair({"left": left, "right": right, "name": "demo"}, opened, precision="fp32", scale="1")
+    runner = engines.start(opened.network, "torch", "fp32", "cpu")
+    assert torch.equal(done.picture, run_bands(runner, [left, right], done.plan, None))
+    assert done.report is not None and done.report.mixed_in == 0 and done.mask is None and done.scene is None
+
+
 COMMAND = {"guard": "no_guard", "refocus": "aperture"}
 """Fields that are called otherwise on the command line; one command takes pairs and folders alike."""
 NOT_A_COMMAND = {"band_rows": "--memory chooses the bands", "software": "is the program's own name"}
@@ -140,9 +156,8 @@ def test_every_field_is_reached_by_command_folder_page_and_function_or_has_a_rea
     taken = {name: {option.name for option in command.params} for name, command in group.commands.items()}
     commands = {COMMAND.get(name, name) for name in names - set(NOT_A_COMMAND)}
     assert commands <= taken["deblur"] | taken["refocus"]
-    # An exported file tells no disparity, and refocusing needs it everywhere.
-    kept_sharp = {"engine", "mirror", "strength", "keep_blur", "mask", "only_blurred"}
-    assert commands - taken["refocus"] == kept_sharp
+    # To refocus, the picture must be sharp everywhere first.
+    assert commands - taken["refocus"] == {"strength", "keep_blur", "mask"}
     page = {PAGE.get(name, name) for name in names - set(NOT_ON_THE_PAGE)}
     assert page <= taken["web"] | set(asked_for(describe(Limits())))
     described = asked_for(describe(Limits()))

@@ -60,7 +60,6 @@ from dualpix.cli.options import (
     Weights,
 )
 from dualpix.cli.single import Depth, LeftView, Output, RightView, StripMetadata
-from dualpix.cli.telling import say
 from dualpix.machine.urls import as_location
 
 
@@ -173,7 +172,6 @@ def deblur(
         return
     from dualpix.inference.pipeline import name_output
     from dualpix.pairs import usual_suffix
-    from dualpix.pairs.verdict import UNSURE
     from dualpix.weights import checkpoint
 
     path = name_output(output, left, right, usual_suffix(left, layout))
@@ -184,8 +182,5 @@ def deblur(
     pair, inherited = single.read(path, left, right, opened, options, overwrite)
     optics = maps.optics_of(pair)
     done, made = single.make(path, pair, inherited, opened, options, overwrite)
-    say(str(done.report))
-    if done.verdict in UNSURE:
-        say(f"Note: Of this pair `dualpix inspect` says: {done.verdict}.")
     typer.echo(f"{made} ({done.plan})")
-    write_maps(maps, find_maps(maps, pair, opened, options, optics, done.mask), inherited.metadata, overwrite)
+    write_maps(maps, find_maps(maps, pair, opened, options, optics, done), inherited.metadata, overwrite)

@@ -64,6 +64,16 @@ MaskOut = Annotated[
     ),
 ]
 
+Sweep = Annotated[
+    Place | None,
+    typer.Option(
+        "--sweep",
+        metavar="OUT.webp",
+        parser=as_location,
+        help="Also write the focus moving through the scene, at most 960 pixels wide. Folders: a folder.",
+    ),
+]
+
 
 def write_maps(maps: "Maps", made: "FoundMaps", metadata: "Metadata", overwrite: bool) -> None:
     """Write the maps of one pair, all of them or none, and say what their levels mean."""

@@ -59,7 +59,7 @@ class GivenOptics:
 
     def known(self) -> dict[str, float | None]:
         """What was given, as keywords of `Optics.of`. Raises `DataError` for a file that holds no rho."""
-        rho, fall = self._rho()
+        rho, fall = (None, None) if self.rho is None else rho_of(self.rho)
         return {
             "focus_m": self.focus_m,
             "f_number": self.f_number,
@@ -70,12 +70,12 @@ class GivenOptics:
             "rho_fall": fall if self.rho_fall is None else self.rho_fall,
         }
 
-    def _rho(self) -> tuple[float | None, float | None]:
-        if self.rho is None:
-            return None, None
-        try:
-            return float(self.rho), None
-        except ValueError:
-            from dualpix.calibration.rho import read_rho
 
-            return read_rho(Path(self.rho))
+def rho_of(text: str) -> tuple[float, float | None]:
+    """rho, and its share lost at the sides, of a number or of a calibration's file; raises `DataError`."""
+    try:
+        return float(text), None
+    except ValueError:
+        from dualpix.calibration.rho import read_rho
+
+        return read_rho(Path(text))

@@ -1,7 +1,6 @@
 """`dualpix refocus`: a pair, or a folder of pairs, with another plane in focus and another aperture."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -19,14 +18,26 @@ from dualpix.cli.folders import (
     Resume,
     deblur_many,
 )
-from dualpix.cli.options import Device, Force, Layout, Memory, NoGuard, Overwrite, Precision, Scale, Swap, Turn, Weights
+from dualpix.cli.maps import Sweep, write_maps
+from dualpix.cli.optics import rho_of
+from dualpix.cli.options import (
+    Device,
+    Engine,
+    Force,
+    Layout,
+    Memory,
+    Mirror,
+    NoGuard,
+    OnlyBlurred,
+    Overwrite,
+    Precision,
+    Scale,
+    Swap,
+    Turn,
+    Weights,
+)
 from dualpix.cli.single import Depth, LeftView, Output, RightView, StripMetadata
-from dualpix.machine.storage import same_name
 from dualpix.machine.urls import as_location
-
-if TYPE_CHECKING:
-    from dualpix.inference.all_in_focus import AllInFocus
-    from dualpix.inference.pipeline import Inherited
 
 
 def refocus(
@@ -44,19 +55,15 @@ def refocus(
         float, typer.Option(metavar="FACTOR", help="Against the camera's: 0 all sharp, 1 as it was, up to 8.")
     ] = 1.0,
     rho: Annotated[
-        float | None, typer.Option(metavar="NUMBER", help="Disparity per radius of blur, as calibrate measures it.")
+        str | None,
+        typer.Option(metavar="NUMBER|FILE", help="Disparity per radius of blur, or what calibrate -o wrote."),
     ] = None,
     highlights: Annotated[
         float,
         typer.Option(metavar="FACTOR", help="How many times as bright small clipped lights were; 1: as they are."),
     ] = 2.0,
     blades: Annotated[int, typer.Option(metavar="N", help="Of the aperture, 5 to 12; 0: round.")] = 0,
-    sweep: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="OUT.webp", help="Also write the focus moving through the scene, at most 960 pixels wide."
-        ),
-    ] = None,
+    sweep: Sweep = None,
     layout: Layout = None,
     swap: Swap = False,
     turn: Turn = "auto",
@@ -65,6 +72,8 @@ def refocus(
     memory: Memory = None,
     precision: Precision = "auto",
     device: Device = "auto",
+    engine: Engine = "auto",
+    mirror: Mirror = False,
     scale: Scale = "auto",
     depth: Depth = None,
     strip_metadata: StripMetadata = False,
@@ -78,6 +87,7 @@ def refocus(
     suffix: Format = None,
     allow_outside: AllowOutside = False,
     no_guard: NoGuard = False,
+    only_blurred: OnlyBlurred = False,
 ) -> None:
     """Focus a pair anew: another plane in focus, another aperture.
 
@@ -92,21 +102,20 @@ def refocus(
     single.check_output_and_depth(output, depth)
     many = Many(dry_run, include, exclude, resume, report, shard, allow_outside)
     is_many = many.check(left, right, suffix)
-    if is_many and sweep is not None:
-        raise typer.BadParameter("give it with a single pair", param_hint="--sweep")
     if focus is not None and focus_at is not None:
         raise typer.BadParameter(
             "--focus and --focus-at each ask for one plane; give one of them", param_hint="--focus"
         )
-    if sweep is not None and aperture == 0:
-        raise typer.BadParameter("needs an aperture above 0, or all frames are alike", param_hint="--sweep")
     from dualpix.inference.focus import Refocus, parse_point
+    from dualpix.inference.maps import Maps, find_maps
     from dualpix.inference.options import DeblurOptions
 
     options = DeblurOptions(
         memory=memory,
         precision=precision,
         device=device,
+        engine=engine,
+        mirror=mirror,
         scale=scale,
         depth=depth,
         strip_metadata=strip_metadata,
@@ -116,43 +125,33 @@ def refocus(
         turn=turn,
         software=f"dualpix {__version__}",
         guard=not no_guard,
+        only_blurred=only_blurred,
         refocus=Refocus(
             focus_px=focus or 0.0,
             focus_at=None if focus_at is None else parse_point(focus_at),
             aperture=aperture,
-            rho=rho,
+            rho=None if rho is None else rho_of(rho)[0],
             highlights=highlights,
             blades=blades,
         ),
     )
+    maps = Maps(sweep=sweep)
+    maps.check_options(options)
     from dualpix.inference.disparity import finder_of
     from dualpix.inference.pipeline import name_output
-    from dualpix.io.animation import check_animation
     from dualpix.pairs import usual_suffix
     from dualpix.weights import checkpoint
 
     opened = checkpoint.load(weights or checkpoint.DEFAULT_WEIGHTS)
     finder_of(opened)
     if is_many:
-        deblur_many(left, right, as_location(output), weights, options, many, overwrite, suffix)
+        deblur_many(left, right, as_location(output), weights, options, many, overwrite, suffix, maps)
         return
     path = name_output(output, left, right, usual_suffix(left, layout))
-    if sweep is not None:
-        if same_name(sweep) == same_name(path):
-            raise typer.BadParameter("give every file a name of its own", param_hint="--sweep")
-        check_animation(sweep, overwrite, [file for file in (left, right, path) if file is not None])
+    maps.check_files([file for file in (left, right) if file is not None], overwrite, path)
     pair, inherited = single.read(path, left, right, opened, options, overwrite)
     done, made = single.make(path, pair, inherited, opened, options, overwrite)
     assert done.scene is not None and options.refocus is not None
-    typer.echo(f"{made}, in focus at {done.scene.focus_px(options.refocus):.1f} px ({done.plan})")
-    if sweep is not None:
-        _write_sweep(sweep, done.scene, inherited, overwrite)
-
-
-def _write_sweep(path: Path, scene: "AllInFocus", inherited: "Inherited", overwrite: bool) -> None:
-    from dualpix.inference.all_in_focus import SWEEP_MS
-    from dualpix.io.animation import write_animation
-
-    frames = list(scene.sweep(scene.refocus))
-    size = write_animation(path, frames, SWEEP_MS, overwrite, inherited.metadata)
-    typer.echo(f"{path}: {len(frames)} pictures, {size / 1e6:.1f} MB")
+    where = f"in focus at {done.scene.focus_px(options.refocus):.1f} px" if aperture else "sharp everywhere"
+    typer.echo(f"{made}, {where} ({done.plan})")
+    write_maps(maps, find_maps(maps, pair, opened, options, done=done), inherited.metadata, overwrite)

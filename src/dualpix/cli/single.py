@@ -76,6 +76,7 @@ def make(
 ) -> tuple["Deblurred", str]:
     """Compute and write the picture, and say what there is to note; what was made, and its size and time in words."""
     from dualpix.inference.pipeline import deblur_views, save_result, size_in_file
+    from dualpix.pairs.verdict import UNSURE
 
     start = time.perf_counter()
     with Status() as status:
@@ -86,5 +87,8 @@ def make(
         lost = save_result(path, done.picture, inherited, overwrite=overwrite)
     for note in (*done.warnings, *lost):
         say(f"Note: {note}")
+    say(str(done.report))
+    if done.verdict in UNSURE:
+        say(f"Note: Of this pair `dualpix inspect` says: {done.verdict}.")
     width, height = size_in_file(path, done.picture, inherited)
     return done, f"{path}: {width} x {height} pixels, {time.perf_counter() - start:.1f} s"

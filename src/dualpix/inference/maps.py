@@ -1,4 +1,4 @@
-"""The maps beside a sharp picture: disparity, in colours, confidence, a depth mask, metres, and the mask of a part.
+"""What is written beside a picture: disparity, in colours, confidence, depth mask, metres, a part's mask, a sweep.
 
 `Maps` says which are wanted and where. `find_maps` finds them, `encode_maps` makes files of them.
 """
@@ -6,11 +6,12 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from dualpix.errors import PictureError, option
-from dualpix.inference.deblur import WeightsLike
+from dualpix.inference.deblur import Deblurred, WeightsLike
 from dualpix.inference.depth_mask import depth_mask
 from dualpix.inference.disparity import (
     DISPARITY_FORMULA,
@@ -26,11 +27,15 @@ from dualpix.inference.metres import check_metres, describe_metres, encode_metre
 from dualpix.inference.optics import Optics, check_given
 from dualpix.inference.options import DeblurOptions
 from dualpix.io import Metadata, check_output
+from dualpix.io.animation import check_animation, encode_animation
 from dualpix.io.formats import OUTPUTS
 from dualpix.io.writing import encode_picture
 from dualpix.machine.storage import exists, is_dir, same_name
 from dualpix.machine.urls import Location, as_location
 from dualpix.pairs import Views, restore_orientation
+
+if TYPE_CHECKING:
+    from dualpix.inference.all_in_focus import AllInFocus
 
 ENDINGS = {
     "disparity": ".tif",
@@ -39,8 +44,12 @@ ENDINGS = {
     "depth_mask": ".tif",
     "metres": ".tif",
     "mask_out": ".png",
+    "sweep": ".webp",
 }
 """The kinds of maps, which are fields of `Maps`, and how their files end in folders."""
+
+WITH_PICTURE = ("mask_out", "sweep")
+"""Those that come only of making the picture; the others are found in the views."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +57,7 @@ class Maps:
     """Which maps are written: for one pair the file of each, for many a folder of each.
 
     Files and folders are of this disk or URLs. In a folder a map has the name of its picture: `maps/trip/a.tif` beside
-    `sharp/trip/a.png`. The mask and the disparity in colours are PNG files, all others TIFF files.
+    `sharp/trip/a.png`. The mask and the disparity in colours are PNG files, the sweep is WebP, all others TIFF.
 
     Args:
         disparity: 16-bit levels, 32768 + 512 x pixels.
@@ -57,6 +66,7 @@ class Maps:
         depth_mask: 16-bit levels, white for what is near.
         metres: the depth; needs the optics of each pair.
         mask_out: the mask that was used, where only a part is made sharp.
+        sweep: the focus moving through a picture that is refocused.
         optics: what is known of the optics, as keywords of `Optics.of`; the rest is read from each pair's EXIF block.
     """
 
@@ -66,6 +76,7 @@ class Maps:
     depth_mask: Location | None = None
     metres: Location | None = None
     mask_out: Location | None = None
+    sweep: Location | None = None
     optics: Mapping[str, float | None] = field(default_factory=dict)
 
     @property
@@ -76,7 +87,7 @@ class Maps:
     @property
     def need_disparity(self) -> bool:
         """Whether a disparity must be found for them."""
-        return any(kind != "mask_out" for kind in self.places)
+        return any(kind not in WITH_PICTURE for kind in self.places)
 
     def __bool__(self) -> bool:
         return bool(self.places)
@@ -90,18 +101,28 @@ class Maps:
         """The same without some kinds."""
         return replace(self, **dict.fromkeys(kinds))  # type: ignore[arg-type]
 
-    def check_options(self, options: DeblurOptions) -> None:
-        """Find out before anything is read whether the options give such maps.
+    def check_options(self, options: DeblurOptions, sharp: bool = True) -> None:
+        """Find out before anything is read whether the options give such maps; `sharp` if the picture is made too.
 
         Raises:
-            PictureError: There is no mask where all is made sharp.
+            PictureError: There is no mask where all is made sharp, and no sweep where nothing is refocused.
             DataError: The optics are impossible.
         """
+        if not sharp and (self.mask_out or self.sweep):
+            asked = option("mask-out", None) if self.mask_out else option("sweep", None)
+            raise PictureError(f"{asked} comes only of making the picture; make the pictures too, or leave it out.")
         if self.mask_out and options.keep_blur is None and options.mask is None:
             raise PictureError(
                 f"There is a mask to write only where part of the picture is made sharp: give"
                 f" {option('keep-blur', None)}"
                 f" or {option('mask', None)} too, or leave {option('mask-out', None)} out."
+            )
+        if self.sweep and options.refocus is None:
+            raise PictureError("A focus sweep needs a picture that is refocused; give a `Refocus` too.")
+        if self.sweep and options.refocus is not None and options.refocus.aperture == 0:
+            raise PictureError(
+                f"A focus sweep needs an aperture above 0, or all frames are alike; give a wider one, or leave"
+                f" {option('sweep', None)} out."
             )
         check_given(self.optics)
 
@@ -115,6 +136,9 @@ class Maps:
         if (twice := _twice([*files, *([output] if output else [])])) is not None:
             raise PictureError(f"{twice} would be written twice; give every file a name of its own.")
         for kind, path in self.places.items():
+            if kind == "sweep":
+                check_animation(path, overwrite, inputs)
+                continue
             check_output(path, overwrite, inputs, grey=kind != "disparity_picture")
             if kind == "metres":
                 check_metres(path)
@@ -175,12 +199,14 @@ class FoundMaps:
         found: Disparity, confidence and depth, where needed.
         optics: By which the depth was found.
         guide: The mean of the views, 3 x H x W, whose edges a depth mask gets.
+        scene: What a sweep is made of.
     """
 
     mask: Tensor | None = None
     found: Disparity | None = None
     optics: Optics | None = None
     guide: Tensor | None = None
+    scene: "AllInFocus | None" = None
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -194,7 +220,7 @@ def find_maps(
     weights: WeightsLike,
     options: DeblurOptions,
     optics: Optics | None = None,
-    mask: Tensor | None = None,
+    done: Deblurred | None = None,
 ) -> FoundMaps:
     """Find what is wanted of a pair; raises what `disparity` does.
 
@@ -204,10 +230,11 @@ def find_maps(
         weights: Of a network with cross-correlation.
         options: Memory and device count.
         optics: As `Maps.optics_of` gives them.
-        mask: What `Deblurred` has of it.
+        done: The picture, where maps come of making it.
     """
+    mask = done.mask if done is not None else None
     if not maps.need_disparity:
-        return FoundMaps(mask)
+        return FoundMaps(mask, scene=done.scene if done is not None and maps.sweep else None)
     found = disparity(
         views["left"],
         views["right"],
@@ -265,6 +292,8 @@ def encode_maps(maps: Maps, made: FoundMaps, metadata: Metadata, *, overwrite: b
 
 
 def _encoded(kind: str, path: Location, made: FoundMaps, metadata: Metadata, overwrite: bool) -> MapFile:
+    if kind == "sweep":
+        return _sweep(path, made, metadata)
     pixels, formula, told = _content(kind, path, made)
     software = metadata.software and f"{metadata.software}; {formula}" if formula else metadata.software
     plain = Metadata(orientation=metadata.orientation, software=software)
@@ -275,6 +304,15 @@ def _encoded(kind: str, path: Location, made: FoundMaps, metadata: Metadata, ove
         levels = pixels if colours else pixels.expand(3, -1, -1)
         data, _ = encode_picture(path, levels, 8 if colours else 16, overwrite, plain, grey=not colours)
     return MapFile(path, data, f"{formula}; {told}" if formula and told else formula or told)
+
+
+def _sweep(path: Location, made: FoundMaps, metadata: Metadata) -> MapFile:
+    from dualpix.inference.all_in_focus import SWEEP_MS  # with the renderer, which others need not wait for
+
+    assert made.scene is not None
+    frames = list(made.scene.sweep(made.scene.refocus))
+    data = encode_animation(frames, SWEEP_MS, metadata)
+    return MapFile(path, data, f"{len(frames)} pictures, {len(data) / 1e6:.1f} MB")
 
 
 def _content(kind: str, path: Location, made: FoundMaps) -> tuple[Tensor, str, str]:

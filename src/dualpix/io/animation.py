@@ -11,14 +11,14 @@ from dualpix.errors import PictureError
 from dualpix.io.metadata import Metadata
 from dualpix.io.opening import as_path
 from dualpix.io.writing import check_output, to_levels, upright, write_encoded
-from dualpix.machine.urls import Location
+from dualpix.machine.urls import Location, as_location
 
 SUFFIX, QUALITY = ".webp", 80
 
 
-def check_animation(path: str | Path, overwrite: bool = False, inputs: Iterable[str | Location] = ()) -> None:
+def check_animation(path: str | Location, overwrite: bool = False, inputs: Iterable[str | Location] = ()) -> None:
     """Find out, before any work is done, whether `path` can be written. Raises PictureError as `check_output` does."""
-    if as_path(path).suffix.lower() != SUFFIX:
+    if as_location(path).suffix.lower() != SUFFIX:
         raise PictureError(f"{path} cannot hold a moving picture here; end its name in {SUFFIX}.")
     check_output(path, overwrite, inputs)
 
@@ -35,6 +35,13 @@ def write_animation(
     Of `metadata` only profile and orientation matter: frames are turned upright. Raises `PictureError`.
     """
     check_animation(path, overwrite)
+    data = encode_animation(frames, milliseconds, metadata)
+    write_encoded([(as_path(path), data)], overwrite)
+    return len(data)
+
+
+def encode_animation(frames: Iterable[Tensor], milliseconds: int, metadata: Metadata | None = None) -> bytes:
+    """The bytes that `write_animation` writes."""
     known = metadata or Metadata()
     shown = [Image.fromarray(to_levels(upright(frame, known.orientation), 8)) for frame in frames]
     data, more = io.BytesIO(), {"icc_profile": known.icc} if known.icc else {}
@@ -49,5 +56,4 @@ def write_animation(
         method=3,
         **more,
     )
-    write_encoded([(as_path(path), data.getvalue())], overwrite)
-    return len(data.getvalue())
+    return data.getvalue()

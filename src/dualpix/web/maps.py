@@ -23,8 +23,8 @@ from dualpix.web.planes import PICTURE_PX, SharpPart, matte_of
 from dualpix.weights.checkpoint import Checkpoint
 
 FOUND, REFINED = "found.npy", "refined.npy"
-KINDS = {kind.replace("_", "-").removesuffix("-out"): kind for kind in ENDINGS}
-"""The maps by the names that addresses have for them, as fields of `Maps`."""
+KINDS = {kind.replace("_", "-").removesuffix("-out"): kind for kind in ENDINGS if kind != "sweep"}
+"""The maps by the names that addresses have for them, as fields of `Maps`; a sweep has an address of its own."""
 
 FARTHEST_MM = 2**24 - 1
 OpticsGiven = Mapping[str, float | None]

@@ -113,7 +113,7 @@ def list_jobs(
     source, options, maps = as_location(source), options or DeblurOptions(), maps or Maps()
     right = None if right is None else as_location(right)
     output = as_location(output) if sharp else _first_of(maps)[1]
-    maps.check_options(options)
+    maps.check_options(options, sharp)
     _check_mask(options)
     suffix = _suffix(format)
     if suffix:

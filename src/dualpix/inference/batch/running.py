@@ -16,7 +16,7 @@ from dualpix.inference.batch.part_journal import AnyJournal, open_journal
 from dualpix.inference.batch.steps import Step, Weights, look_at_inputs, plan_jobs, sign, sign_map
 from dualpix.inference.batch.worker_journals import gather, shared_folder
 from dualpix.inference.deblur import Deblurred
-from dualpix.inference.maps import FoundMaps, Maps, encode_maps, find_maps
+from dualpix.inference.maps import WITH_PICTURE, FoundMaps, Maps, encode_maps, find_maps
 from dualpix.inference.optics import Optics
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.pipeline import Inherited, deblur_views, encode_result, load_pair, size_in_file
@@ -214,8 +214,7 @@ class Bench:
             if _is_sharp(step):
                 done = deblur_views(made.views, opened, replace(self.options, mask=step.job.mask))
                 seconds["deblur"] = time.perf_counter() - start
-            mask = None if done is None else done.mask
-            maps = find_maps(_maps(step), made.views, opened, self.options, made.optics, mask)
+            maps = find_maps(_maps(step), made.views, opened, self.options, made.optics, done)
             if step.job.maps:
                 seconds["maps"] = time.perf_counter() - start - seconds.get("deblur", 0)
         except Exception as error:
@@ -270,8 +269,8 @@ def _is_sharp(step: Step) -> bool:
 
 
 def _maps(step: Step) -> Maps:
-    """The maps to be made; a mask comes only of making the picture."""
-    return step.job.maps.without("mask_out") if step.action == "map" else step.job.maps
+    """The maps to be made; some come only of making the picture."""
+    return step.job.maps.without(*WITH_PICTURE) if step.action == "map" else step.job.maps
 
 
 def _written(step: Step, signature: str, marks: dict[Location, Mark]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from dualpix.errors import PictureError, option, told
 from dualpix.inference.batch.jobs import PairJob
 from dualpix.inference.batch.journal import History, Seen, fingerprint, read_journals, stamp
 from dualpix.inference.deblur import open_network
+from dualpix.inference.maps import WITH_PICTURE
 from dualpix.inference.options import DeblurOptions
 from dualpix.inference.selective import check_network
 from dualpix.machine.files import name_in_any_locale
@@ -138,7 +139,8 @@ def _decide(
     if foreign and not history.started and not overwrite:
         why = f"{foreign[0]} was not made by this command, or was changed since"
         return Step(job, "fail", told(f"{why}; move it away, or give {option('overwrite')} to replace it."))
-    if job.sharp and states[job.output] == "holds" and states.get(job.maps.mask_out, "holds") == "holds":
+    together = [job.output, *(path for kind, path in job.maps.places.items() if kind in WITH_PICTURE)]
+    if job.sharp and all(states[path] == "holds" for path in together):
         return Step(job, "map", "its maps are not all there, or have changed")
     if history.started:
         return Step(job, "redo", "it may not have been finished")

@@ -86,7 +86,7 @@ class Deblur:
         self.weights, self.folder, self.overwrite, self.threads = weights, shared_folder(folder), overwrite, threads
         self.sha256, self.maps, self.sharp = sha256, maps or Maps(), sharp
         self.options = options_of(options or DeblurOptions(software=f"dualpix {__version__}"), keywords)
-        self.maps.check_options(self.options)
+        self.maps.check_options(self.options, sharp)
         self._spelling = current_spelling()
         self._token = os.urandom(16)
 
