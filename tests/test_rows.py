@@ -117,6 +117,7 @@ GUARDS |= {
     "test_spreading",
     "test_docs_site",
     "test_extras",
+    "test_darktable",
     "test_examples",
     "test_manual",
     "test_troubleshooting",
