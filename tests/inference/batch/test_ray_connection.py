@@ -21,6 +21,8 @@ pytest.importorskip("ray", reason="the extra `ray` is not installed")
 Command = Callable[..., tuple[int, str, str]]
 Pairs = Callable[..., None]
 WORDS = ("deblur", "pairs", "-o", "out", "-w", "w.safetensors")
+PATIENCE_S = 1200
+"""More than a run takes where its processes get a tenth of a core."""
 
 
 @pytest.mark.parametrize("answer", [None, b"HTTP/1.1 400 Bad Request\r\n"])
@@ -133,7 +135,7 @@ def test_a_cluster_of_other_versions_is_told(
         for other in ({"ray_version": "2.49.0"}, {"ray_version": ray.__version__, "python_version": "3.10.2"}):
             subprocess.run([sys.executable, "-c", OTHER, address, json.dumps(other)], check=True)
             command = [sys.executable, "-m", "dualpix", *WORDS, "--ray", address]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
             there = f"Ray {other['ray_version']} with Python {other.get('python_version', platform.python_version())}"
             assert done.returncode == 1 and f"cluster at {address} runs {there} and not {here}; install" in done.stderr
             assert done.stderr.count("\n") == 1 and not (home / "out").exists(), done.stderr
@@ -145,8 +147,23 @@ def test_a_cluster_that_refuses_a_token_says_so(guarded: str, home: Path, make_p
     own = {name: value for name, value in os.environ.items() if name not in AUTH} | {"HOME": str(home)}
     command = [sys.executable, "-m", "dualpix", *WORDS, "--ray", guarded]
     for more in ({}, {"RAY_AUTH_TOKEN": "other" * 8}, {"RAY_AUTH_MODE": "disabled"}):
-        done = subprocess.run(command, env=own | more, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, env=own | more, capture_output=True, text=True, timeout=PATIENCE_S)
         assert done.returncode == 1 and f"{guarded} asks for a token" in done.stderr, done.stderr
         assert done.stderr.count("\n") == 1 and not (home / "out").exists()
-    done = subprocess.run(command, env=own | {"RAY_AUTH_TOKEN": "mine" * 16}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, env=own | {"RAY_AUTH_TOKEN": "mine" * 16}, capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert done.returncode == 0 and "1 pictures made" in done.stdout, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("user", ["empty", "/proc"])
+def test_a_run_on_one_machine_writes_no_token(home: Path, make_pairs: Pairs, user: str) -> None:
+    """In a home with nothing in it, and in one where nobody can write, not even root."""
+    make_pairs(home / "pairs", "a")
+    (home / "empty").mkdir()
+    own = {name: value for name, value in os.environ.items() if name not in AUTH} | {"HOME": str(home / user)}
+    command = [sys.executable, "-m", "dualpix", *WORDS, "--ray"]
+    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0 and "1 pictures made" in done.stdout and not done.stderr, done.stderr
+    assert not [*(home / "empty").iterdir()] and not Path(user, ".ray").exists()
