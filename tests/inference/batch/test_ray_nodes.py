@@ -59,6 +59,7 @@ def test_a_node_that_is_lost_as_the_work_begins_is_done_without(
         words = [sys.executable, "-m", "dualpix", *WORDS, "--ray", cluster.address]
         done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S)
         os.kill(raylet.process.pid, signal.SIGCONT)
-        assert done.returncode == 0 and "2 pictures made" in done.stdout, done.stderr
+        assert done.returncode == 0 and done.stdout.startswith("out: 2 pictures made"), done.stdout + done.stderr
+        assert done.stdout.count("\n") == 1 and not done.stderr, "Ray has a paragraph for a node that is lost"
     finally:
         cluster.shutdown()

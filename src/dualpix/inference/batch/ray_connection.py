@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from dualpix.errors import MachineError, how_to_install, option, reason_of
@@ -131,6 +132,21 @@ def _without_chatter() -> Iterator[None]:
     finally:
         os.dup2(kept, 2)
         os.close(kept)
+
+
+@contextmanager
+def without_messages() -> Iterator[None]:
+    """Ray prints what it notices of the cluster's nodes, in paragraphs, between what this process prints."""
+    try:
+        worker: Any = import_module("ray._private.worker")  # nothing public does it
+    except ImportError:
+        worker = SimpleNamespace()
+    before = getattr(worker, "_worker_logs_enabled", True)
+    worker._worker_logs_enabled = False
+    try:
+        yield
+    finally:
+        worker._worker_logs_enabled = before
 
 
 @contextmanager
