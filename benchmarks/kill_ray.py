@@ -37,7 +37,7 @@ from object_store import Server, serving
 
 NARROW = {"widths": [4, 4, 4, 4, 4]}
 PORT = 6479
-WAIT_S = 300
+WAIT_S = 900
 RAY = [sys.executable, "-m", "ray.scripts.scripts"]
 QUIET = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled", "PYTHONWARNINGS": "ignore"}
 

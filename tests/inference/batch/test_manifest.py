@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from dualpix.errors import PairError
+from dualpix.inference.batch.jobs import list_jobs
 from dualpix.inference.batch.manifest import LONGEST_LINE, read_manifest
 
 
@@ -93,6 +94,19 @@ def test_an_empty_or_missing_manifest_is_an_error(tmp_path: Path) -> None:
         read_manifest(manifest(tmp_path, "", ""))
     with pytest.raises(PairError, match="cannot be opened"):
         read_manifest(tmp_path / "none.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("name", "whole", "cut"), [("list.jsonl", '{{"left": "{}.png"}}', '{{"le'), ("list.csv", "{}.png", '"{}')]
+)
+def test_a_tenth_of_damaged_lines_is_one_sentence_with_the_first_and_their_number(
+    tmp_path: Path, name: str, whole: str, cut: str
+) -> None:
+    lines = [(whole if number % 10 else cut).format(number) for number in range(3, 103)]
+    (tmp_path / name).write_text("\n".join(lines))
+    with pytest.raises(PairError, match=rf"^\S*{name}, line 8 is .*\. In all 10 of 100 lines are like that\.$"):
+        list_jobs(tmp_path / name, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_damaged_manifests_give_only_our_errors(tmp_path: Path) -> None:

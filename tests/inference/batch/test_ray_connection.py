@@ -1,12 +1,15 @@
 """What is told of an address where no cluster can be joined."""
 
+import json
 import os
+import platform
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -18,6 +21,8 @@ pytest.importorskip("ray", reason="the extra `ray` is not installed")
 Command = Callable[..., tuple[int, str, str]]
 Pairs = Callable[..., None]
 WORDS = ("deblur", "pairs", "-o", "out", "-w", "w.safetensors")
+PATIENCE_S = 1200
+"""More than a run takes where its processes get a tenth of a core."""
 
 
 @pytest.mark.parametrize("answer", [None, b"HTTP/1.1 400 Bad Request\r\n"])
@@ -79,25 +84,61 @@ def test_a_token_that_is_asked_for_and_missing_is_told(
     assert code == 1 and err.count("\n") == 1 and f"{address} asks for a token" in err and "auth_token" in err
 
 
-@pytest.fixture
-def guarded(tmp_path: Path) -> Iterator[str]:
-    """The address of a cluster that asks for the token `mine`."""
-    log = tmp_path / "head.log"
-    own = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "mine" * 16, "RAY_USAGE_STATS_ENABLED": "0"}
+@contextmanager
+def head(log: Path, **settings: str) -> Iterator[str]:
+    """The address of a cluster that was started with these settings in the environment."""
+    own = {**os.environ, "RAY_USAGE_STATS_ENABLED": "0", **settings}
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     words = ["start", "--head", "--block", "--node-ip-address=127.0.0.1", f"--port={address.partition(':')[2]}"]
     words += ["--num-cpus=1", "--object-store-memory=80000000", "--include-dashboard=false"]
     with log.open("wb") as file:
-        head = subprocess.Popen(
+        started = subprocess.Popen(
             [sys.executable, "-m", "ray.scripts.scripts", *words], env=own, stdout=file, stderr=file
         )
     while b"Ray runtime started" not in log.read_bytes():
-        assert head.poll() is None, log.read_text()
+        assert started.poll() is None, log.read_text()
         time.sleep(0.1)
     yield address
-    head.terminate()
-    head.wait()
+    started.terminate()
+    started.wait()
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[str]:
+    """The address of a cluster that asks for the token `mine`."""
+    with head(tmp_path / "head.log", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="mine" * 16) as address:
+        yield address
+
+
+OTHER = """
+import json, sys
+from ray._raylet import GcsClient
+
+cluster, where = GcsClient(address=sys.argv[1]), (b"CLUSTER_METADATA", b"cluster")
+kept = json.loads(cluster.internal_kv_get(*where))
+cluster.internal_kv_put(where[0], json.dumps(kept | json.loads(sys.argv[2])).encode(), True, where[1])
+"""
+"""Lets a cluster say that it was started with other versions, as one that was would."""
+
+
+@pytest.mark.slow
+def test_a_cluster_of_other_versions_is_told(
+    home: Path, tmp_path: Path, make_pairs: Pairs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import ray
+
+    make_pairs(home / "pairs", "a")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    here = f"Ray {ray.__version__} with Python {platform.python_version()}"
+    with head(tmp_path / "head.log") as address:
+        for other in ({"ray_version": "2.49.0"}, {"ray_version": ray.__version__, "python_version": "3.10.2"}):
+            subprocess.run([sys.executable, "-c", OTHER, address, json.dumps(other)], check=True)
+            command = [sys.executable, "-m", "dualpix", *WORDS, "--ray", address]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S)
+            there = f"Ray {other['ray_version']} with Python {other.get('python_version', platform.python_version())}"
+            assert done.returncode == 1 and f"cluster at {address} runs {there} and not {here}; install" in done.stderr
+            assert done.stderr.count("\n") == 1 and not (home / "out").exists(), done.stderr
 
 
 @pytest.mark.slow
@@ -106,8 +147,23 @@ def test_a_cluster_that_refuses_a_token_says_so(guarded: str, home: Path, make_p
     own = {name: value for name, value in os.environ.items() if name not in AUTH} | {"HOME": str(home)}
     command = [sys.executable, "-m", "dualpix", *WORDS, "--ray", guarded]
     for more in ({}, {"RAY_AUTH_TOKEN": "other" * 8}, {"RAY_AUTH_MODE": "disabled"}):
-        done = subprocess.run(command, env=own | more, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(command, env=own | more, capture_output=True, text=True, timeout=PATIENCE_S)
         assert done.returncode == 1 and f"{guarded} asks for a token" in done.stderr, done.stderr
         assert done.stderr.count("\n") == 1 and not (home / "out").exists()
-    done = subprocess.run(command, env=own | {"RAY_AUTH_TOKEN": "mine" * 16}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, env=own | {"RAY_AUTH_TOKEN": "mine" * 16}, capture_output=True, text=True, timeout=PATIENCE_S
+    )
     assert done.returncode == 0 and "1 pictures made" in done.stdout, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("user", ["empty", "/proc"])
+def test_a_run_on_one_machine_writes_no_token(home: Path, make_pairs: Pairs, user: str) -> None:
+    """In a home with nothing in it, and in one where nobody can write, not even root."""
+    make_pairs(home / "pairs", "a")
+    (home / "empty").mkdir()
+    own = {name: value for name, value in os.environ.items() if name not in AUTH} | {"HOME": str(home / user)}
+    command = [sys.executable, "-m", "dualpix", *WORDS, "--ray"]
+    done = subprocess.run(command, env=own, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0 and "1 pictures made" in done.stdout and not done.stderr, done.stderr
+    assert not [*(home / "empty").iterdir()] and not Path(user, ".ray").exists()

@@ -3,7 +3,8 @@
 import hashlib
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,12 @@ from PIL import Image
 
 from dualpix.errors import PictureError
 from dualpix.inference import batch
-from dualpix.inference.batch import Outcome, Shard
+from dualpix.inference.batch import Outcome, Shard, Step
+from dualpix.inference.batch.journal import Journal
+from dualpix.inference.batch.running import Report
 from dualpix.inference.deblur import deblur
 from dualpix.inference.options import DeblurOptions
+from losing import SAID, Failed
 
 Pairs = Callable[..., None]
 
@@ -156,6 +160,34 @@ def test_a_manifest_is_followed(home: Path, make_pairs: Pairs) -> None:
     assert "would also be made from pairs/a_L.png" in outcomes["X/FIRST.tif"].error.replace(f"{home}/", "")
     assert "none.png does not exist" in outcomes["none.png"].error
     assert set(pictures(home / "out")) == {"x/first.tif", "pairs/b.png"}
+
+
+@pytest.mark.parametrize("source", ["pairs", "list.jsonl"])
+def test_names_that_collide_are_told_before_any_work(home: Path, make_pairs: Pairs, source: str) -> None:
+    make_pairs(home / "pairs", "a", "b")
+    make_pairs(home / "pairs", "B", left="{}_L.tif", right="{}_R.tif")
+    lines = [{"left": f"pairs/{name[0]}_L.{name[2:]}", "right": f"pairs/{name[0]}_R.{name[2:]}", "output": name[0]}
+             for name in ("a.png", "b.png", "B.tif")]  # fmt: skip
+    (home / "list.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    jobs, told, worked = batch.list_jobs(source, "out", format="png"), [], []
+
+    def work(steps: Sequence[Step], journal: Journal, report: Report) -> None:
+        assert [outcome.state for outcome in told] == ["failed"] and told[0].job.place.casefold() == "b.png"
+        assert re.search(r"[bB]\.png would also be made from \S*pairs/[bB]_L\..*; rename one of the two", told[0].error)
+        worked.extend(step.job.place.casefold() for step in steps)
+
+    batch.run_jobs(jobs, batch.open_weights("w.safetensors"), DeblurOptions(), told.append, work=work)
+    assert sorted(worked) == ["a.png", "b.png"]
+
+
+def test_a_device_that_fails_is_told_in_its_own_sentence(home: Path, make_pairs: Pairs) -> None:
+    make_pairs(home / "pairs", "a")
+    opened, outcomes = batch.open_weights("w.safetensors"), []
+    with Failed():
+        batch.run_jobs(batch.list_jobs("pairs", "out"), opened, DeblurOptions(), outcomes.append)
+    (outcome,) = outcomes
+    assert outcome.state == "failed" and not (home / "out" / "a.png").exists()
+    assert outcome.error == f"The device failed ({SAID.splitlines()[0]}); start again, on the CPU if it fails again."
 
 
 def test_an_output_that_is_an_input_is_refused(home: Path, make_pairs: Pairs) -> None:

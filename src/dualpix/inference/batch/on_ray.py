@@ -22,6 +22,7 @@ from dualpix.inference.batch.ray_connection import (
     ending_in_order,
     proxies,
     restore_proxies,
+    without_messages,
 )
 from dualpix.inference.batch.ray_nodes import usable_nodes
 from dualpix.inference.batch.running import Report
@@ -57,8 +58,8 @@ class Cluster:
     Args:
         address: "local" starts Ray on this machine, for this run alone; "auto" finds the cluster that this machine
             belongs to; or HOST:PORT of its head.
-        cpus: Cores, and threads, of each worker; None for 1. That several networks in one thread each make more
-            pictures a second than one in several threads is an expectation that nobody has measured here.
+        cpus: Cores, and threads, of each worker; None for 1, as several networks in one thread each need
+            no waiting for each other's threads.
         gpus: GPUs of each worker, such as 0.5 for two to a card; None for 1 where there are any and the device allows.
 
     Raises:
@@ -78,6 +79,7 @@ class Cluster:
         with ExitStack() as until_left:
             until_left.enter_context(ending_in_order())
             connect(self.address)
+            until_left.enter_context(without_messages())
             end_in_order()  # once more, since Ray has replaced it
             until_left.callback(self.leave)
             self._until_left = until_left.pop_all()

@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-from dualpix.errors import MachineError, how_to_install, option, reason_of, shortened
+from dualpix.errors import MachineError, how_to_install, option, reason_of
 from dualpix.machine import limits
 
 LOCAL, AUTO = "local", "auto"
@@ -37,6 +38,9 @@ NO_PROXY = "http://127.0.0.1:9"
 
 TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 AUTH = ("RAY_AUTH_MODE", *TOKENS)
+
+VERSIONS = re.compile(r"\bRay: (\S+) Python: (\S+)")
+"""Those of the cluster and then of this process, in what Ray says of them."""
 
 HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"  # RFC 9113, 3.4, and empty SETTINGS
 
@@ -131,6 +135,21 @@ def _without_chatter() -> Iterator[None]:
 
 
 @contextmanager
+def without_messages() -> Iterator[None]:
+    """Ray prints what it notices of the cluster's nodes, in paragraphs, between what this process prints."""
+    try:
+        worker: Any = import_module("ray._private.worker")  # nothing public does it
+    except ImportError:
+        worker = SimpleNamespace()
+    before = getattr(worker, "_worker_logs_enabled", True)
+    worker._worker_logs_enabled = False
+    try:
+        yield
+    finally:
+        worker._worker_logs_enabled = before
+
+
+@contextmanager
 def token_for(address: str) -> Iterator[None]:
     """Show a cluster this user's token, if there is one; a cluster for one run alone has one of its own.
 
@@ -204,7 +223,9 @@ def _nothing_at(address: str, reason: str) -> str:
 def _why_not(address: str, error: Exception) -> str:
     told = " ".join(str(error).split())
     if "Version mismatch" in told:
-        return f"The Ray cluster at {address} runs other versions than this process: {shortened(told, 400)}."
+        known = [f"Ray {ray} with Python {python}" for ray, python in VERSIONS.findall(told)]
+        versions = " and not ".join(known) if len(known) == 2 else f"other versions than this process ({told[:400]})"
+        return f"The Ray cluster at {address} runs {versions}; install the same ones here and on every node."
     if any("auth" in type(cause).__name__.lower() for cause in causes(error)):
         return (
             f"The Ray cluster at {address} asks for a token, and this process has none or another; put the file"
