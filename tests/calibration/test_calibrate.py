@@ -12,6 +12,7 @@ from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from dualpix.calibration.calibrate import calibrate, measure
+from dualpix.calibration.numbers import Number
 from dualpix.errors import PairError
 from dualpix.simulation.kernels import Lens
 from dualpix.simulation.render import Layer, render
@@ -81,20 +82,27 @@ def simulated(folder: Path, depths_m: list[float], quarters: int) -> list[str]:
     return [str(write(folder / f"{quarters}" / f"{name}.png", picture)) for name, picture in turned.items()]
 
 
+def is_same(one: dict[str, Number], other: dict[str, Number]) -> bool:
+    """Up to rounding: turned pictures lie otherwise in memory, and sums may take another order."""
+    values = ([number.value for number in numbers.values()] for numbers in (one, other))
+    counts = ([(name, number.count) for name, number in numbers.items()] for numbers in (one, other))
+    return next(counts) == next(counts) and next(values) == pytest.approx(next(values), rel=1e-9, nan_ok=True)
+
+
 @pytest.mark.parametrize(("quarters", "way"), [(1, "right"), pytest.param(3, "left", marks=pytest.mark.slow)])
 def test_an_upright_copy_gives_the_same_numbers(tmp_path: Path, quarters: int, way: str) -> None:
     """As programs that export do, the pixels are turned, and nothing says so."""
     files, copies = (simulated(tmp_path, [1.5], turns) for turns in (0, quarters))
     lying, upright = calibrate(*files), calibrate(*copies)
-    assert upright.together == lying.together and upright.missing == lying.missing and lying.notes == []
+    assert is_same(upright.together, lying.together) and upright.missing == lying.missing and lying.notes == []
     assert upright.notes == [f"left stands upright: it was turned by a quarter to the {way}."]
     chosen = calibrate(*copies, turn=way)
-    assert chosen.together == lying.together and chosen.notes == []
+    assert is_same(chosen.together, lying.together) and chosen.notes == []
     try:
         unturned = calibrate(*copies, turn="none").together
     except PairError:
         unturned = {}
-    assert unturned != lying.together
+    assert not is_same(unturned, lying.together)
 
 
 def test_of_an_upright_pair_half_in_front_of_the_focus_the_doubt_is_told(dualpix: Command, tmp_path: Path) -> None:
