@@ -37,7 +37,7 @@ end)
 
 @pytest.fixture
 def command(tmp_path: Path) -> Path:
-    """`dualpix`, with weights that change little and no guard."""
+    """`dualpix` with small weights, under a name that a shell has to be told as one word."""
     path = tmp_path / "dual pix's"
     weights = f"-w {tmp_path / 'w.safetensors'}"
     path.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m dualpix "$@" {weights} --engine torch --precision fp32\n')

@@ -100,7 +100,7 @@ async function encode({ levels, width, height, channels, shown = false }) {
     for (let c = 0; c < 3; c++) rgba[4 * i + c] = levels[channels * i + (channels === 3 ? c : 0)];
   }
   const quick = shown && channels === 3 && (await drawnJpeg(rgba, width, height));
-  if (quick) return quick;
+  if (quick) return bare(quick);
   const encoder = await codec('mozjpeg_enc');
   const bytes = run(() => encoder.encode(rgba, width, height, {
     quality: QUALITY, baseline: true, arithmetic: false, progressive: false, optimize_coding: true, smoothing: 0,
@@ -109,6 +109,16 @@ async function encode({ levels, width, height, channels, shown = false }) {
     separate_chroma_quality: false, chroma_quality: QUALITY,
   }));
   return Uint8Array.from(bytes);
+}
+
+/** Without what a browser writes beside the picture: its profile is that of the canvas, and not of the picture. */
+function bare(bytes) {
+  const kept = [bytes.subarray(0, 2)];
+  for (const { code, at, length } of segmentsOf({ bytes, name: 'The preview' })) {
+    const isExtra = code === COMMENT || (code > 0xe0 && code <= 0xef);
+    if (!isExtra) kept.push(bytes.subarray(at - 4, code === SCAN ? undefined : at + length));
+  }
+  return joined(...kept);
 }
 
 function* readBlocks(file) {

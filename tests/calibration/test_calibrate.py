@@ -84,9 +84,10 @@ def simulated(folder: Path, depths_m: list[float], quarters: int) -> list[str]:
 
 def is_same(one: dict[str, Number], other: dict[str, Number]) -> bool:
     """Up to rounding: turned pictures lie otherwise in memory, and sums may take another order."""
-    values = ([number.value for number in numbers.values()] for numbers in (one, other))
-    counts = ([(name, number.count) for name, number in numbers.items()] for numbers in (one, other))
-    return next(counts) == next(counts) and next(values) == pytest.approx(next(values), rel=1e-9, nan_ok=True)
+    return one.keys() == other.keys() and all(
+        found.count == other[name].count and found.value == pytest.approx(other[name].value, rel=1e-9, nan_ok=True)
+        for name, found in one.items()
+    )
 
 
 @pytest.mark.parametrize(("quarters", "way"), [(1, "right"), pytest.param(3, "left", marks=pytest.mark.slow)])

@@ -98,6 +98,21 @@ def test_maps_are_resumed_without_the_pictures(home: Path, dualpix: Command) -> 
     assert dualpix(*again, "--overwrite")[0] == 0
 
 
+def test_a_sweep_may_stand_beside_maps_that_are_found_in_the_views(home: Path) -> None:
+    options, opened = DeblurOptions(refocus=Refocus(aperture=2.0)), batch.open_weights("tiny.safetensors")
+    made = []
+    for name, kinds in (("both", ("sweep", "disparity")), ("sweep", ("sweep",))):
+        maps = Maps(**{kind: home / name / kind for kind in kinds})  # type: ignore[arg-type]
+        (job, _) = batch.list_jobs("pairs", f"out-{name}", options, maps=maps)
+        outcomes: list[batch.Outcome] = []
+        batch.run_jobs([job], opened, options, outcomes.append)
+        assert [outcome.error for outcome in outcomes] == [""] and all(
+            path.exists() for path in job.maps.places.values()
+        )
+        made.append(job.maps.places["sweep"].read_bytes())
+    assert made[0] == made[1]
+
+
 def test_metres_ask_each_pair_for_its_optics(home: Path, dualpix: Command) -> None:
     known = {F_NUMBER: ratio(4, 1), FOCAL_LENGTH: ratio(50, 1), FILM_LENGTH: short(50)}
     block = exif(known, {0x93: focus_range(250, 200, 20)})

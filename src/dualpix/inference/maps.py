@@ -108,22 +108,18 @@ class Maps:
             PictureError: There is no mask where all is made sharp, and no sweep where nothing is refocused.
             DataError: The optics are impossible.
         """
-        if not sharp and (self.mask_out or self.sweep):
-            asked = option("mask-out", None) if self.mask_out else option("sweep", None)
-            raise PictureError(f"{asked} comes only of making the picture; make the pictures too, or leave it out.")
+        for kind in WITH_PICTURE if not sharp else ():
+            if kind in self.places:
+                asked = option(kind.replace("_", "-"), None)
+                raise PictureError(f"{asked} comes only of making the picture; make the pictures too, or leave it out.")
         if self.mask_out and options.keep_blur is None and options.mask is None:
             raise PictureError(
                 f"There is a mask to write only where part of the picture is made sharp: give"
                 f" {option('keep-blur', None)}"
                 f" or {option('mask', None)} too, or leave {option('mask-out', None)} out."
             )
-        if self.sweep and options.refocus is None:
-            raise PictureError("A focus sweep needs a picture that is refocused; give a `Refocus` too.")
-        if self.sweep and options.refocus is not None and options.refocus.aperture == 0:
-            raise PictureError(
-                f"A focus sweep needs an aperture above 0, or all frames are alike; give a wider one, or leave"
-                f" {option('sweep', None)} out."
-            )
+        if self.sweep:
+            _check_sweep(options)
         check_given(self.optics)
 
     def check_files(self, inputs: Collection[str | Location], overwrite: bool, output: Location | None = None) -> None:
@@ -232,9 +228,9 @@ def find_maps(
         optics: As `Maps.optics_of` gives them.
         done: The picture, where maps come of making it.
     """
-    mask = done.mask if done is not None else None
+    beside = FoundMaps() if done is None else FoundMaps(done.mask, scene=done.scene if maps.sweep else None)
     if not maps.need_disparity:
-        return FoundMaps(mask, scene=done.scene if done is not None and maps.sweep else None)
+        return beside
     found = disparity(
         views["left"],
         views["right"],
@@ -245,7 +241,7 @@ def find_maps(
         turn="none",
         metres=optics,
     )
-    return lay_maps(maps, views, found, optics, mask)
+    return replace(lay_maps(maps, views, found, optics, beside.mask), scene=beside.scene)
 
 
 def lay_maps(
@@ -289,6 +285,16 @@ def encode_maps(maps: Maps, made: FoundMaps, metadata: Metadata, *, overwrite: b
         overwrite: Files may be there already.
     """
     return {kind: _encoded(kind, path, made, metadata, overwrite) for kind, path in maps.places.items()}
+
+
+def _check_sweep(options: DeblurOptions) -> None:
+    if options.refocus is None:
+        raise PictureError("A focus sweep needs a picture that is refocused; give a `Refocus` too.")
+    if options.refocus.aperture == 0:
+        raise PictureError(
+            f"A focus sweep needs an aperture above 0, or all frames are alike; give a wider one, or leave"
+            f" {option('sweep', None)} out."
+        )
 
 
 def _encoded(kind: str, path: Location, made: FoundMaps, metadata: Metadata, overwrite: bool) -> MapFile:

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 from dualpix.errors import MachineError, how_to_install, option, reason_of
@@ -38,6 +37,9 @@ NO_PROXY = "http://127.0.0.1:9"
 
 TOKENS = ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")
 AUTH = ("RAY_AUTH_MODE", *TOKENS)
+
+SHOWN = "_worker_logs_enabled"
+"""Ray's own switch for what it prints of its nodes and workers."""
 
 VERSIONS = re.compile(r"\bRay: (\S+) Python: (\S+)")
 """Those of the cluster and then of this process, in what Ray says of them."""
@@ -137,16 +139,15 @@ def _without_chatter() -> Iterator[None]:
 @contextmanager
 def without_messages() -> Iterator[None]:
     """Ray prints what it notices of the cluster's nodes, in paragraphs, between what this process prints."""
-    try:
-        worker: Any = import_module("ray._private.worker")  # nothing public does it
-    except ImportError:
-        worker = SimpleNamespace()
-    before = getattr(worker, "_worker_logs_enabled", True)
-    worker._worker_logs_enabled = False
+    worker = sys.modules.get("ray._private.worker")  # nothing public does it
+    before = getattr(worker, SHOWN, None)
+    if before is not None:
+        setattr(worker, SHOWN, False)
     try:
         yield
     finally:
-        worker._worker_logs_enabled = before
+        if before is not None:
+            setattr(worker, SHOWN, before)
 
 
 @contextmanager
