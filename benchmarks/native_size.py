@@ -7,12 +7,17 @@ PHOTOS should be sharp at every pixel. A background that slants from the widest 
 things in front of it, one in focus, one nearer than the focus, are rendered by the package's own optics, with noise as
 of ISO 100 or 6400. PSNR in dB on display-encoded values: of all, of what is in focus, of what is blurred by radius in
 pixels; `kept` is the PSNR in focus against the mean of the views, that is, how little it was changed.
+
+The truth is what a pinhole would see, or, as `--truth 4/22` says, a shot at that share of the opening, as a camera at
+f/22 takes it beside one at f/4: that is the sharp shot of DPDD, and what the weights are taught.
 """
 
 import argparse
 import math
 import time
 import warnings
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +66,14 @@ def scene(photos: list[Path], size: tuple[int, int], far_px: float, seed: int) -
     return layers, margin
 
 
+def truth(layers: list[Layer], lens: Lens, margin: int, opening: Fraction) -> Tensor:
+    """What a shot through `opening`, a share of the whole one, shows, 3 H W, display-encoded; 0 is a pinhole."""
+    if not opening:
+        return TONE.encode(composite(layers, margin)[0][None])[0]
+    small = [replace(layer, blur_px=layer.blur_px * float(opening)) for layer in layers]
+    return TONE.encode(render(small, lens, margin).mean(0, keepdim=True))[0].clamp(0, 1)
+
+
 def without_white(photo: Path) -> bool:
     """Whether it is no sheet with much white around the photograph, where blur cannot be seen."""
     return float((dualpix.read_picture(photo).pixels.amin(0) > 0.98).float().mean()) < MOST_WHITE
@@ -90,6 +103,11 @@ def scores(picture: Tensor, mean: Tensor, sharp: Tensor, blur_px: Tensor) -> lis
     return [psnr(part) for part in parts]
 
 
+def show(head: str, picture: Tensor, mean: Tensor, truths: dict[str, Tensor], blur_px: Tensor) -> None:
+    for name, sharp in truths.items():
+        print(f"{head} | {name} | {' | '.join(scores(picture, mean, sharp, blur_px))} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True)
@@ -98,6 +116,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--iso", type=int, nargs="+", choices=NOISE, default=[*NOISE])
     parser.add_argument("--scale", nargs="+", default=["auto"], help="values of the option of that name")
+    parser.add_argument("--truth", type=Fraction, nargs="+", default=[Fraction(0), Fraction(4, 22)], help="openings")
     parser.add_argument("--weights", default="mccnet-fast")
     given = parser.parse_args()
     warnings.simplefilter("ignore")
@@ -106,31 +125,30 @@ def main() -> None:
         sorted(path for path in given.photos.iterdir() if path.is_file() and without_white(path)),
     )
     bins = " | ".join(f"{low} to {high - (high > 100)}" for low, high in BINS_PX)
-    print(f"| megapixels | seed | ISO | what | run at | s | all | in focus | kept | {bins} |")
-    print(f"|---:|---:|---:|---|---|{'---:|' * (4 + len(BINS_PX))}", flush=True)
+    print(f"| megapixels | seed | ISO | what | run at | s | truth | all | in focus | kept | {bins} |")
+    print(f"|---:|---:|---:|---|---|{'---:|' * (5 + len(BINS_PX))}", flush=True)
     for megapixels in given.megapixels:
         height = 16 * round(math.sqrt(megapixels * 1e6 / 1.5) / 16)
         for seed in given.seeds:
             layers, margin = scene(photos, (height, 16 * round(1.5 * height / 16)), given.far_px, seed)
             lens = Lens(rho=RHO, split=0.3, softness_px=0.4, softness_rel=0.05)
-            light, (sharp, blur_px) = render(layers, lens, margin), composite(layers, margin)
+            light, blur_px = render(layers, lens, margin), composite(layers, margin)[1].abs()
+            truths = {str(opening or "pinhole"): truth(layers, lens, margin, opening) for opening in given.truth}
             del layers
-            sharp, blur_px = TONE.encode(sharp[None])[0], blur_px.abs()
             for iso in given.iso:
                 sensor = Sensor(tone=TONE, shot=NOISE[iso][0], read=NOISE[iso][1], grain_px=0.6)
                 shot = sensor.expose(light, torch.Generator().manual_seed(seed)).clamp(0, 1)
                 left, right = TONE.encode(shot).round(decimals=4)
                 mean, matches = mean_view(left, right), inspect_views(left, right).matches
                 head = f"| {megapixels:g} | {seed} | {iso} |"
-                print(f"{head} views | | | {' | '.join(scores(mean, mean, sharp, blur_px))} |", flush=True)
+                show(f"{head} views | |", mean, mean, truths, blur_px)
                 for scale in given.scale:
                     start = time.perf_counter()
                     made = dualpix.deblur(left, right, weights, precision="fp32", scale=scale)
                     seconds = f"{time.perf_counter() - start:.0f}"
                     steps, _ = choose_for(weights.network, matches, (left.shape[1], left.shape[2]), scale)
                     run_at = ", ".join(f"1/{step}" if step > 1 else "1" for step in steps)
-                    cells = [run_at, seconds, *scores(made, mean, sharp, blur_px)]
-                    print(f"{head} {scale} | {' | '.join(cells)} |", flush=True)
+                    show(f"{head} {scale} | {run_at} | {seconds}", made, mean, truths, blur_px)
 
 
 if __name__ == "__main__":
