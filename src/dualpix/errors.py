@@ -195,7 +195,9 @@ def ran_out_of_memory(error: BaseException) -> bool:
 
 
 def device_failed(error: BaseException) -> bool:
-    """Whether `error` of PyTorch means that the device has failed, and not only that its memory ran out."""
+    """Whether `error`, or what it was made of, means that the device has failed, and not only that memory ran out."""
+    if isinstance(error, MachineError) and error.__cause__ is not None:
+        error = error.__cause__
     if not isinstance(error, RuntimeError) or ran_out_of_memory(error):
         return False
     return type(error).__name__ == "AcceleratorError" or bool(DEVICE_FAILED.search(str(error)))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from dualpix.errors import PictureError
+from dualpix.errors import MachineError, PictureError
 from dualpix.inference import batch
 from dualpix.inference.batch import Outcome, Shard, Step
 from dualpix.inference.batch.journal import Journal
@@ -180,14 +180,14 @@ def test_names_that_collide_are_told_before_any_work(home: Path, make_pairs: Pai
     assert sorted(worked) == ["a.png", "b.png"]
 
 
-def test_a_device_that_fails_is_told_in_its_own_sentence(home: Path, make_pairs: Pairs) -> None:
-    make_pairs(home / "pairs", "a")
+def test_a_device_that_fails_ends_the_run_and_blames_no_pair(home: Path, make_pairs: Pairs) -> None:
+    make_pairs(home / "pairs", "a", "b")
     opened, outcomes = batch.open_weights("w.safetensors"), []
-    with Failed():
+    ended = rf"The device failed \({SAID.splitlines()[0]}\); .* if it fails again. What was made stays, and resume=True"
+    with Failed(), pytest.raises(MachineError, match=ended):
         batch.run_jobs(batch.list_jobs("pairs", "out"), opened, DeblurOptions(), outcomes.append)
-    (outcome,) = outcomes
-    assert outcome.state == "failed" and not (home / "out" / "a.png").exists()
-    assert outcome.error == f"The device failed ({SAID.splitlines()[0]}); start again, on the CPU if it fails again."
+    assert not outcomes and not pictures(home / "out")
+    assert states(run("pairs", resume=True)) == ["made", "made"]
 
 
 def test_an_output_that_is_an_input_is_refused(home: Path, make_pairs: Pairs) -> None:

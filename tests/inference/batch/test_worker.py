@@ -18,6 +18,7 @@ from dualpix.inference.batch.journal import Journal
 from dualpix.inference.maps import Maps
 from dualpix.machine import storage
 from dualpix.machine.urls import Url
+from losing import SAID, Failed
 
 Command = Callable[..., tuple[int, str, str]]
 Pairs = Callable[..., None]
@@ -100,6 +101,14 @@ def test_a_pair_that_processes_die_of_is_given_up(worker: Deblur, home: Path) ->
     found = worker(columns(*NAMES))
     assert found["state"] == ["made", "failed", "made", "made"]
     assert found["error"][1].startswith("3 processes died of this pair")
+
+
+def test_every_row_hears_of_a_device_that_failed(worker: Deblur) -> None:
+    assert worker(columns("x/c"))["state"] == ["made"]  # with the weights loaded
+    with Failed():
+        made = worker(columns("a", "b"))
+    assert list(made["state"]) == ["failed"] * 2
+    assert all(error.startswith(f"The device failed ({SAID.splitlines()[0]})") for error in made["error"])
 
 
 def test_gathering_keeps_what_is_not_finished_and_settles_what_another_finished(worker: Deblur, home: Path) -> None:

@@ -9,7 +9,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from dualpix.errors import DualpixError, machine_fault, option, ran_out_of_memory, reason_of, told
+from dualpix.errors import (
+    DualpixError,
+    MachineError,
+    device_failed,
+    machine_fault,
+    option,
+    ran_out_of_memory,
+    reason_of,
+    told,
+)
 from dualpix.inference.batch.jobs import PairJob, Shard
 from dualpix.inference.batch.journal import Journal, Seen, stamp
 from dualpix.inference.batch.part_journal import AnyJournal, open_journal
@@ -64,6 +73,8 @@ class Outcome:
         }
 
 
+_GO_ON = f"What was made stays, and {option('resume')} makes the rest."
+
 Report = Callable[[Outcome], None]
 Work = Callable[[Sequence[Step], Journal, Report], None]
 """Who does the steps of a run, keeps a journal of them, and reports each."""
@@ -99,6 +110,7 @@ def run_jobs(
     Raises:
         PictureError: As `plan_jobs` does, and if the folder cannot be used or another run is at work in it.
         JournalError: The journal cannot be written any more.
+        MachineError: The device failed. No job is called failed for that, and with `resume` the rest is made.
     """
     plan_jobs(jobs, weights, options, resume=resume, overwrite=overwrite)
     if not jobs:
@@ -178,8 +190,10 @@ def work_through(steps: Sequence[Step], bench: "Bench", report: Report) -> None:
 class Bench:
     """What is done to one picture: read, computed and finished, each in a thread of its own.
 
-    An error concerns that picture alone; only a journal that cannot be written ends everything.
+    An error concerns that picture alone; only a journal that cannot be written, or a device that failed, ends it all.
     """
+
+    goes_on_without_device = False
 
     def __init__(self, weights: Weights, options: DeblurOptions, journal: AnyJournal) -> None:
         self.weights, self.options, self.journal = weights, options, journal
@@ -218,6 +232,8 @@ class Bench:
             if step.job.maps:
                 seconds["maps"] = time.perf_counter() - start - seconds.get("deblur", 0)
         except Exception as error:
+            if device_failed(error) and not self.goes_on_without_device:  # in this process all others would fail too
+                raise MachineError(f"{_sentence(error)} {_GO_ON}") from error
             return Made(made.signature, error=_sentence(error))
         # The views are not needed any more; only what was made of them is to be written.
         return replace(made, views=None, done=done, maps=maps, seconds=seconds)

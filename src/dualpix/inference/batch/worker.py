@@ -148,6 +148,8 @@ class Deblur:
 class _Watched(Bench):
     """Leaves a trace of each pair that is begun, in case that the process dies of it."""
 
+    goes_on_without_device = True  # whoever gave out the rows wants an outcome of each
+
     def __init__(self, weights: Weights, options: DeblurOptions, journal: WorkerJournal) -> None:
         super().__init__(weights, options, journal)
         self._traces = journal
