@@ -7,7 +7,8 @@ DATA has left, right and sharp pictures. A preview stands for the photograph tha
 disparity of the enlarged views are as wide as in that, though its finest detail and noise are not there. Views are
 enlarged by a bicubic filter, results reduced by the same with antialiasing. PSNR in dB on display-encoded values;
 `worst tile` is the least gain over the mean of the views in any square of 512 px of the preview's size (the last ones
-end at its edges).
+end at its edges): over that of the enlarged views reduced as the result is, since that way alone costs up to 0.3 dB,
+and, behind it, over that of the preview's.
 """
 
 import argparse
@@ -62,8 +63,8 @@ def main() -> None:
     warnings.simplefilter("ignore")
     weights = dualpix.load(given.weights)
     data = open_dataset(given.data)
-    print("| scene | times | disparity, px | scale | run at | input | preview | dB | difference | worst tile |")
-    print("|---|---:|---:|---|---|---:|---:|---:|---:|---:|", flush=True)
+    print("| scene | times | disparity, px | scale | run at | input | preview | dB | difference | worst tile | |")
+    print("|---|---:|---:|---|---|---:|---:|---:|---:|---:|---:|", flush=True)
     for number in range(len(data)):
         sample = data[number]
         if given.scenes and sample["name"] not in given.scenes:
@@ -75,10 +76,10 @@ def main() -> None:
         made = dualpix.deblur(*views, weights, precision="fp32")
         preview = psnr((made - sharp).square())
         tile = f"{worst_tile(made, blurred, sharp):+.2f}"
-        print(f"| {sample['name']} | 1 | | auto | | {before:.2f} | {preview:.2f} | | | {tile} |", flush=True)
+        print(f"| {sample['name']} | 1 | | auto | | {before:.2f} | {preview:.2f} | | | {tile} | |", flush=True)
         for times in given.times:
             large = [resized(view, times * height, times * width) for view in views]
-            matches = inspect_views(*large).matches
+            matches, reduced = inspect_views(*large).matches, resized(mean_view(*large), height, width)
             for scale in given.scale:
                 made = resized(dualpix.deblur(*large, weights, precision="fp32", scale=scale), height, width)
                 steps, _ = choose_for(weights.network, matches, (times * height, times * width), scale)
@@ -86,7 +87,8 @@ def main() -> None:
                 found = psnr((made - sharp).square())
                 cells = [sample["name"], times, f"{matches.widest_px:.1f}", scale, run_at, f"{before:.2f}"]
                 cells += [f"{preview:.2f}", f"{found:.2f}", f"{found - preview:+.2f}"]
-                print(f"| {' | '.join(map(str, cells))} | {worst_tile(made, blurred, sharp):+.2f} |", flush=True)
+                cells += [f"{worst_tile(made, one, sharp):+.2f}" for one in (reduced, blurred)]
+                print(f"| {' | '.join(map(str, cells))} |", flush=True)
 
 
 if __name__ == "__main__":
