@@ -51,6 +51,13 @@ def nobody_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "RenderingAhead", Nobody)
 
 
+@pytest.fixture(autouse=True)
+def drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves are most of the time of so short a training; without matplotlib none is drawn. Tests of curves have a
+    `drawing` of their own that leaves it be."""
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+
+
 @pytest.fixture
 def photos(tmp_path: Path) -> Path:
     """Twelve photographs of coloured patches, 80 x 72, each of another tint."""

@@ -40,17 +40,14 @@ def test_its_steps_are_those_of_pytorch_whenever_it_goes_on(decoupled: bool) -> 
     adam, other = Adam(ours, (0.8, 0.95), 0.1, decoupled), theirs_of(others, decoupled)
     for step in range(6):
         give_gradients(step, ours, others, apart)
-        if step == 3:
+        if step in (3, 4):
+            kept = copy.deepcopy((adam if step == 3 else other).state_dict())
             adam = Adam(ours, (0.8, 0.95), 0.1, decoupled)
-            adam.load_state_dict(copy.deepcopy(kept), step)
-        elif step == 4:
-            adam = Adam(ours, (0.8, 0.95), 0.1, decoupled)
-            adam.load_state_dict(copy.deepcopy(other.state_dict()), step)
+            adam.load_state_dict(kept, step)
         other.param_groups[0]["lr"] = 0.01 * (step + 1)
         adam.step(0.01 * (step + 1), Processes())
         other.step()
         assert all(torch.equal(*pair) for pair in zip(ours, others, strict=True)), step
-        kept = adam.state_dict()
     assert not any(torch.equal(*pair) for pair in zip(ours, apart, strict=True))
 
 
