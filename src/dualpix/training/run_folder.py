@@ -99,12 +99,7 @@ class RunFolder:
             self.has_begun = True
             self.lines.undo(learner.step if self.resuming else None)
             _write(self.folder / "recipe.json", json.dumps(to_dict(self.recipe), indent=2).encode())
-            line = {
-                "began_at_step": learner.step,
-                **self._circumstances(learner),
-                **self.origin,
-                **(surroundings or {}),
-            }
+            line = {**self._circumstances(learner), **self.origin, **(surroundings or {})}
             self._note(line)
             if self.resuming and not self._has_weights_of(learner.step):
                 self._save_weights(self.last, learner, {})
