@@ -3,8 +3,11 @@
 import os
 import signal
 import struct
+import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 os.environ.setdefault("GOMP_SPINCOUNT", "3000")  # as `dualpix.machine.threads` has it; before torch, which reads it
 
@@ -15,8 +18,9 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from dualpix import cli
+from dualpix import cli, training
 from dualpix.inference import rates
+from dualpix.training import sources
 from dualpix.weights import checkpoint
 from small_networks import TINY, tiny
 
@@ -105,6 +109,28 @@ def dualpix() -> Command:
         return done.exit_code, done.stdout, done.stderr
 
     return run
+
+
+@pytest.fixture
+def short_trainings(monkeypatch: pytest.MonkeyPatch) -> int:
+    """For trainings in this process of a few steps, most of whose time would be two things that those in processes of
+    their own have: a process that renders ahead, and many pictures to validate on. Returns how many those are now."""
+
+    class Nobody(nullcontext):
+        def __init__(self, *given: Any) -> None:
+            super().__init__(self)
+
+        def reach(self, step: int) -> None: ...
+
+    monkeypatch.setattr(sources, "VALIDATION_PICTURES", 3)
+    monkeypatch.setattr(training, "RenderingAhead", Nobody)
+    return 3
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Curves take longer than a few steps of training; without matplotlib none is drawn."""
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
 
 
 def raw_file(

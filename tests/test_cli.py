@@ -264,8 +264,21 @@ def test_simulate_takes_a_photograph_with_its_depth(dualpix: Command, folder: Pa
     assert np.abs(left - right)[-20:].mean() > 5 * np.abs(left - right)[70:80].mean()
 
 
+@pytest.mark.usefixtures("short_trainings", "undrawn")
 def test_train_reports_resumes_and_leaves_weights_to_use(dualpix: Command, folder: Path, photos: Path) -> None:
-    words = ["train", "tiny", "pool=2", "validate_every=2", "decay_steps=1", "--photos", "photos", "-o", "run"]
+    words = [
+        "train",
+        "tiny",
+        "pool=2",
+        "crop=32",
+        "scene=48",
+        "validate_every=2",
+        "decay_steps=1",
+        "--photos",
+        "photos",
+        "-o",
+        "run",
+    ]
     code, out, err = dualpix(*words, "steps=2")
     assert (code, err) == (0, "")
     assert "step 2 of 2: loss 0." in out and "step 2: validation psnr" in out and "run/best.safetensors" in out
@@ -283,7 +296,8 @@ def test_train_reports_resumes_and_leaves_weights_to_use(dualpix: Command, folde
 
 
 def test_an_interrupted_training_can_be_resumed(folder: Path, photos: Path) -> None:
-    words = ["train", "tiny", "steps=100000", "pool=2", "fresh=0", "validate_every=100000", "--photos", "photos"]
+    words = ["train", "tiny", "steps=100000", "pool=2", "fresh=0", "validate_every=100000", "crop=32", "scene=48"]
+    words += ["--photos", "photos"]
     process = subprocess.Popen([COMMAND, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline().startswith("step 20 of 100000: loss")

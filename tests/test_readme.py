@@ -8,7 +8,6 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +34,7 @@ NETWORKS_PAGE = HOME / "docs" / "networks.md"
 COMMAND = Path(sys.executable).with_name("dualpix")
 DEMO = Path(package.__file__).parent / "demo_pair"
 Command = Callable[..., tuple[int, str, str]]
+pytestmark = pytest.mark.usefixtures("short_trainings", "undrawn")
 
 # Every command on a page that does not run here, and why. All others do.
 HOURS = "trains for hours; its recipe and fields are checked"
@@ -298,24 +298,25 @@ def test_what_is_not_run_is_on_a_page_and_makes_sense() -> None:
             assert re.search(r"\[(\w+)\]", words[3])[1] in extras
 
 
-@cache
-def help_of(subcommand: str) -> str:
-    done = subprocess.run(
-        [COMMAND, subcommand, "--help"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        env={"COLUMNS": "250", "TERM": "dumb"},
-    )
-    assert done.returncode == 0, f"there is no `dualpix {subcommand}`: {done.stderr}"
-    return done.stdout
+HELPS: dict[str, str] = {}
+
+
+@pytest.fixture
+def help_of(dualpix: Command, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
+    monkeypatch.setenv("COLUMNS", "250")
+
+    def ask(subcommand: str) -> str:
+        if subcommand not in HELPS:
+            code, HELPS[subcommand], err = dualpix(subcommand, "--help")
+            assert code == 0, f"there is no `dualpix {subcommand}`: {err}"
+        return HELPS[subcommand]
+
+    return ask
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_every_command_and_option_on_a_page_exists(page: Path) -> None:
-    for words in commands(page):
-        if words[0] != "dualpix":
-            continue
+def test_every_command_and_option_on_a_page_exists(page: Path, help_of: Callable[[str], str]) -> None:
+    for words in (words for words in commands(page) if words[0] == "dualpix"):
         assert help_of(words[1])
         for option in (word.partition("=")[0] for word in words[2:] if re.match(r"--?[a-z]", word)):
             assert re.search(rf"(?<![\w-]){option}(?![\w-])", help_of(words[1])), f"{shlex.join(words)}: no {option}"

@@ -4,7 +4,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +13,6 @@ import pytest
 import torch
 from PIL import Image
 
-from dualpix import training
-from dualpix.training import sources
 from dualpix.training.recipes import RECIPES, Recipe
 
 PROGRAM = Path(__file__).with_name("run_recipe.py")
@@ -31,24 +28,14 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def few_validated(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Pictures to validate on, which are most of the time of so short a training; as in `run_recipe.py`."""
-    monkeypatch.setattr(sources, "VALIDATION_PICTURES", 3)
-    return 3
+def few_validated(short_trainings: int) -> int:
+    """As in `run_recipe.py`."""
+    return short_trainings
 
 
 @pytest.fixture(autouse=True)
-def nobody_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trainings in this process render each scene when they ask for it: a process that renders ahead takes longer to
-    import PyTorch than these trainings last. Those in processes of their own (`start`, `launch`) have one."""
-
-    class Nobody(nullcontext):
-        def __init__(self, *given: Any) -> None:
-            super().__init__(self)
-
-        def reach(self, step: int) -> None: ...
-
-    monkeypatch.setattr(training, "RenderingAhead", Nobody)
+def drawing(undrawn: None) -> None:
+    """There is none, but where a file has a `drawing` of its own."""
 
 
 @pytest.fixture

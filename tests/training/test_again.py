@@ -1,7 +1,6 @@
 """A run repeated: real trainings, whose weights are compared by another library too."""
 
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,12 +17,6 @@ from dualpix.training.past_run import read_run
 from dualpix.training.recipes import Recipe
 
 Make = Callable[..., Recipe]
-
-
-@pytest.fixture(autouse=True)
-def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves are most of the time of so short a run; without matplotlib none is drawn."""
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
 
 
 @pytest.fixture

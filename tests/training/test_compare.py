@@ -18,6 +18,11 @@ from dualpix.training.recipes import Recipe
 Make = Callable[..., Recipe]
 
 
+@pytest.fixture(autouse=True)
+def drawing() -> None:
+    """Curves are what this is about."""
+
+
 def lines(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 

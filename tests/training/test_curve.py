@@ -12,6 +12,11 @@ from PIL import Image
 from dualpix.training.curve import draw, points, read_log, smooth
 
 
+@pytest.fixture(autouse=True)
+def drawing() -> None:
+    """Curves are what this is about."""
+
+
 def report(step: int, loss: float | None) -> dict:
     return {"step": step, "loss": loss}
 

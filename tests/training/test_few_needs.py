@@ -27,6 +27,7 @@ sources.VALIDATION_PICTURES = 1
 photos, run = sys.argv[1:]
 recipe = replace(RECIPES["tiny"], steps=2, crop=32, scene=48, pool=2, compressed=0.0, fresh=0.0)
 weights = train(recipe, run, photos=[photos])
+assert "torch._dynamo" not in sys.modules, "a compiler that takes longer to import than short trainings last"
 samples = Simulated(read_photos([photos]), 48, 1)
 print(sorted(score(checkpoint.load(weights).network, samples, "dpdd-8bit").mean()))
 """

@@ -108,7 +108,7 @@ def test_the_default_network_has_no_empty_part() -> None:
     """Every matrix belongs to one of the two, once."""
     masters = list(create("mccnet-fast").parameters())
     muon = Muon(masters)
-    others = muon.adam.param_groups[0]["params"]
+    others = muon.adam.masters
     assert len(muon.matrices) + len(others) == len(masters)
     assert {id(x) for x in (*muon.matrices, *others)} == {id(x) for x in masters}
     assert sum(x.numel() for x in muon.matrices) > 0.95 * sum(x.numel() for x in masters)

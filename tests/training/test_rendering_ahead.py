@@ -45,7 +45,7 @@ def numbers(folder: Path) -> list[int]:
     return sorted(int(path.stem) for path in folder.glob("*.npy"))
 
 
-@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize("count", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_it_renders_as_far_ahead_as_it_should(tmp_path: Path, count: int) -> None:
     def of_steps(first: int, last: int) -> list[int]:
         return sorted({number for step in range(first, last + 1) for number in ORDER(step)})

@@ -4,6 +4,7 @@ import json
 import os
 import resource
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -53,7 +54,8 @@ def log(run: Path) -> list[dict]:
     return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
 
 
-def test_a_run_leaves_what_it_promises(run: Path, quick: Make, photos: Path) -> None:
+def test_a_run_leaves_what_it_promises(run: Path, quick: Make, photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "matplotlib.figure")
     told: list[dict] = []
     recipe = quick(validate_every=2, keep_minutes=0.0)
     best = train(recipe, run, photos=[photos], report=told.append)
@@ -184,6 +186,23 @@ def test_only_the_better_weights_are_kept(run: Path, begun: tuple) -> None:
         assert log(run)[-1]["best"] is best
     card = checkpoint.read_card(folder.best)
     assert (card["scores"], card["extra"]["step"]) == ({"psnr": 21.0}, 3)
+
+
+def test_a_curve_is_drawn_where_there_is_something_new(begun: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "matplotlib.figure")
+    folder, learner = begun
+    curve = folder.folder / "curve.png"
+    take(folder, 0.5, computing=1.0)
+    folder.report_progress(1, 1e-3)
+    folder.validate(learner, lambda network: {"psnr": 20.0})
+    curve.unlink()
+    folder.save(learner)
+    assert not curve.exists(), "drawn a moment before"
+    folder.log({"note": "new"})
+    folder.save(learner, draws=False)
+    assert not curve.exists()
+    folder.save(learner)
+    assert curve.read_bytes().startswith(b"\x89PNG")
 
 
 def test_of_several_processes_one_writes(run: Path, quick: Make) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import torch
+from PIL import Image, ImageChops
 
 import dualpix
 from dualpix.machine.files import LEFTOVERS
@@ -260,10 +261,15 @@ def test_a_run_says_what_it_learnt_from_and_that_it_was_given_something_else(
     assert note in [line.get("note") for line in lines_of(run)]
 
 
-def test_nobody_has_to_read_what_a_training_prints(quick: Callable[..., Recipe], photos: Path, tmp_path: Path) -> None:
+def test_nobody_has_to_read_what_a_training_prints(photos: Path, tmp_path: Path) -> None:
     """As in `dualpix train ... | head`, and on a full disk."""
-    small = ["crop=32", "scene=48", "pool=3"]
-    words = ["train", "tiny", "steps=3", "validate_every=1", *small, "--photos", str(photos), "-o"]
+    pairs = photos.with_name("pairs")  # unlike simulated ones, rendered by no further process
+    for shift, name in enumerate(("left", "right", "sharp")):
+        (pairs / name).mkdir(parents=True)
+        for path in list(photos.iterdir())[:3]:
+            ImageChops.offset(Image.open(path), shift, 0).save(pairs / name / path.name)
+    data = ["--data", str(pairs), "--validation", str(pairs)]
+    words = ["train", "tiny", "steps=2", "validate_every=2", "crop=32", *data, "-o"]
     command = [sys.executable, "-W", "error", "-m", "dualpix"]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     with Path("/dev/full").open("w") as full:
@@ -277,4 +283,4 @@ def test_nobody_has_to_read_what_a_training_prints(quick: Callable[..., Recipe],
     said = process.stderr.read()
     process.stderr.close()
     assert (process.wait(timeout=300), said, ended.returncode, ended.stderr) == (0, b"", 0, b"")
-    assert state(tmp_path / "full")["learner"]["step"] == state(tmp_path / "head")["learner"]["step"] == 3
+    assert state(tmp_path / "full")["learner"]["step"] == state(tmp_path / "head")["learner"]["step"] == 2

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,12 +14,6 @@ from dualpix.training.sweep import sweep, values_in
 
 SMALL = {"scene": [48], "pool": [3], "fresh": [0]}
 HARDLY_ANY = 1e-9
-
-
-@pytest.fixture(autouse=True)
-def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves are most of the time of so short a run; without matplotlib none is drawn."""
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
 
 
 def test_a_sweep_ends_every_run_in_time_and_goes_on_with_more(tmp_path: Path, photos: Path, dualpix: Callable) -> None:

@@ -74,12 +74,6 @@ def kept(monkeypatch: pytest.MonkeyPatch) -> list[Kept]:
 
 
 @pytest.fixture(autouse=True)
-def no_drawing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Curves are most of the time of so short a run; without matplotlib none is drawn."""
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-
-
-@pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """As it is, again after the test."""
     for name, value in QUIET.items():

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
+from dualpix.training.adam import Adam
 from dualpix.training.processes import Processes
 from dualpix.training.recipes import Recipe
-from dualpix.training.state import adam_like, part, tensors_like
+from dualpix.training.state import part, tensors_like
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 """Coefficients of the quintic whose repetition brings singular values near 1 (Jordan et al.)."""
@@ -54,35 +55,9 @@ def create_optimiser(recipe: Recipe, masters: Sequence[Tensor]) -> Optimiser:
     """The recipe's optimiser for these weights, whose gradients all processes have averaged already."""
     if recipe.optimiser == "muon":
         return Muon(masters, recipe.betas)
-    return Plain(_adam(recipe, masters))
-
-
-def _adam(recipe: Recipe, masters: Sequence[Tensor]) -> torch.optim.Optimizer:
-    settings: dict[str, Any] = {"lr": recipe.learning_rate, "betas": recipe.betas, "fused": True}
     if recipe.optimiser == "adam":
-        return torch.optim.Adam(masters, **settings)
-    return torch.optim.AdamW(masters, weight_decay=recipe.weight_decay, **settings)
-
-
-class Plain:
-    """One of PyTorch's, which every process runs for itself."""
-
-    def __init__(self, optimiser: torch.optim.Optimizer) -> None:
-        self.optimiser = optimiser
-
-    def step(self, rate: float, processes: Processes, usable: Tensor | None = None) -> None:
-        """See `Optimiser`."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
-        _step(self.optimiser, usable)
-
-    def state_dict(self) -> dict[str, Any]:
-        """See `Optimiser`."""
-        return self.optimiser.state_dict()
-
-    def load_state_dict(self, state: Any, step: int) -> None:
-        """See `Optimiser`."""
-        self.optimiser.load_state_dict(adam_like(state, self.optimiser, step))
+        return Adam(masters, recipe.betas, decoupled=False)
+    return Adam(masters, recipe.betas, recipe.weight_decay)
 
 
 class Muon:
@@ -95,9 +70,7 @@ class Muon:
     def __init__(self, masters: Sequence[Tensor], betas: tuple[float, float] = (0.9, 0.99)) -> None:
         self.matrices = [master for master in masters if min(_sides(master)) > SMALLEST]
         others = [master for master in masters if min(_sides(master)) <= SMALLEST]
-        if masters and not others:  # AdamW refuses to have nothing to do
-            others = [torch.zeros(0, device=masters[0].device, requires_grad=True)]
-        self.adam = torch.optim.AdamW(others, betas=betas, weight_decay=0.0, fused=True)
+        self.adam = Adam(others, betas)
         self.momentum = max(betas[0], 0.95)
         self.means = [torch.zeros_like(matrix) for matrix in self.matrices]
         self.work = [_work(matrix) for matrix in self.matrices]
@@ -105,8 +78,7 @@ class Muon:
     @torch.no_grad()
     def step(self, rate: float, processes: Processes, usable: Tensor | None = None) -> None:
         """See `Optimiser`."""
-        self.adam.param_groups[0]["lr"] = OTHERS * rate
-        _step(self.adam, usable)
+        self.adam.step(OTHERS * rate, processes, usable)
         learning = [number for number, matrix in enumerate(self.matrices) if matrix.grad is not None]
         if not learning:
             return
@@ -139,7 +111,7 @@ class Muon:
     def load_state_dict(self, state: Any, step: int) -> None:
         """See `Optimiser`."""
         means = tensors_like(part(state, "means"), self.means, "means of the gradient")
-        self.adam.load_state_dict(adam_like(part(state, "adam"), self.adam, step))
+        self.adam.load_state_dict(part(state, "adam"), step)
         if means:
             torch._foreach_copy_(self.means, means)
 
@@ -165,13 +137,6 @@ def orthogonal_together(gradients: Sequence[Tensor], dtype: torch.dtype = torch.
     ready = iter(made[place] for place in range(len(flat)))
     wholes = [torch.cat([next(ready) for _ in some]).view(one.shape) for some, one in zip(parts, rows, strict=True)]
     return [whole if whole.ndim == 2 else whole.movedim(-1, 1) for whole in wholes]
-
-
-def _step(optimiser: torch.optim.Optimizer, usable: Tensor | None) -> None:
-    """A step of a fused optimiser, which itself looks on the device at whether the gradients can be used."""
-    if usable is not None:
-        optimiser.found_inf = (~usable).float()  # type: ignore[attr-defined]
-    optimiser.step()
 
 
 def _parts(matrix: Tensor) -> list[Tensor]:

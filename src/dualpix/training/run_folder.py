@@ -49,7 +49,7 @@ class RunFolder:
         self.spent, self.best_score = 0.0, -math.inf
         self.saved = self.began = time.monotonic()
         self.origin: Mapping[str, Any] = {}
-        self.has_begun = False
+        self.has_begun = self.is_drawn = False
         self.kept: int | None = None  # the step whose state is in the folder
         self.tried = 0  # pictures of a validation, where the time decides how many; 0 if it does not
         # One that was cut off from the others may write for as long as it takes to notice.
@@ -99,12 +99,7 @@ class RunFolder:
             self.has_begun = True
             self.lines.undo(learner.step if self.resuming else None)
             _write(self.folder / "recipe.json", json.dumps(to_dict(self.recipe), indent=2).encode())
-            line = {
-                "began_at_step": learner.step,
-                **self._circumstances(learner),
-                **self.origin,
-                **(surroundings or {}),
-            }
+            line = {**self._circumstances(learner), **self.origin, **(surroundings or {})}
             self._note(line)
             if self.resuming and not self._has_weights_of(learner.step):
                 self._save_weights(self.last, learner, {})
@@ -171,7 +166,7 @@ class RunFolder:
         self.clock.seconds["validating"] += self.validating_s
 
     def save(self, learner: Learner, draws: bool = True) -> None:
-        """Write the state to resume from, the weights as they are, and if it `draws`, the curve."""
+        """Write the state to resume from, the weights as they are, and if it `draws`, the curve with what is new."""
         self.saved = time.monotonic()
         if self.processes.first:
             with self.clock.on("keeping"):
@@ -228,6 +223,7 @@ class RunFolder:
             self.lines.close(abandon=not self.has_begun)
 
     def _note(self, line: dict[str, Any]) -> None:
+        self.is_drawn = False
         if self.lines is not None:
             self.lines.add({"time": datetime.now(UTC).isoformat(timespec="seconds"), **line})
 
@@ -287,6 +283,7 @@ class RunFolder:
 
     def _circumstances(self, learner: Learner) -> dict[str, Any]:
         return {
+            "began_at_step": learner.step,
             "processes": self.processes.count,
             "threads": torch.get_num_threads(),
             "device": str(learner.device),
@@ -300,6 +297,9 @@ class RunFolder:
 
     def draw(self) -> None:
         """A picture for people, which must not end a training, whatever is in the log or with matplotlib."""
+        if self.is_drawn:
+            return
+        self.is_drawn = True
         try:
             picture = draw(read_log(self.folder / "log.jsonl"))
             if picture is not None:

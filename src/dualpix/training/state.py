@@ -130,12 +130,11 @@ def _like(given: Any, wanted: Tensor, what: str, least: float) -> Tensor:
     return copied
 
 
-def adam_like(given: Any, optimiser: torch.optim.Optimizer, step: int) -> dict[str, Any]:
-    """Return the state of Adam or AdamW after at most `step` steps for `optimiser`, whose own settings stay.
+def adam_like(given: Any, masters: Sequence[Tensor], step: int) -> dict[int, dict[str, Tensor]]:
+    """Return the moments of Adam or AdamW after at most `step` steps, for these weights.
 
-    Raises ValueError for one that does not fit it.
+    Raises ValueError for a state that does not fit them.
     """
-    masters = [master for group in optimiser.param_groups for master in group["params"]]
     found = part(given, "state")
     if not isinstance(found, dict) or not all(key in range(len(masters)) for key in found):
         raise ValueError("its optimiser is that of another network")
@@ -144,5 +143,6 @@ def adam_like(given: Any, optimiser: torch.optim.Optimizer, step: int) -> dict[s
         steps = number(part(moments, "step"), "step of the optimiser", 0, step)
         (mean,) = tensors_like([part(moments, "exp_avg")], [masters[key]], "means of the gradient")
         (square,) = tensors_like([part(moments, "exp_avg_sq")], [masters[key]], "means of the gradient's square", 0)
-        moved[key] = {"step": torch.tensor(float(steps)), "exp_avg": mean, "exp_avg_sq": square}
-    return {"state": moved, "param_groups": optimiser.state_dict()["param_groups"]}
+        count = torch.tensor(float(steps), dtype=torch.float32, device=masters[key].device)
+        moved[key] = {"step": count, "exp_avg": mean, "exp_avg_sq": square}
+    return moved
