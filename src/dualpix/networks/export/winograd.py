@@ -65,18 +65,22 @@ class ChannelNorm(nn.Module):
 
 
 class WinogradBlock(nn.Module):
-    """`GraphBlock` with another way to its convolutions. Kernels are transformed in the graph: engines do that once."""
+    """`GraphBlock` with another way to its convolutions.
+
+    Kernels are transformed in every run, which takes a hundredth of it: transformed ones are four times as large, and an
+    engine would hold all of them.
+    """
 
     def __init__(self, block: GraphBlock) -> None:
         super().__init__()
         self.norm = ChannelNorm(block.norm)
-        for name, rows in (("taken", TAKEN), ("made", MADE)):
-            self.register_buffer(name, torch.tensor(rows))
         kernel = torch.tensor(KERNEL)
-        self.register_buffer("kernel", torch.kron(kernel, kernel))
+        self.register_buffer("taken", torch.tensor(TAKEN))
+        self.register_buffer("kernel", torch.kron(kernel, kernel)[:, :, None, None])
+        self.register_buffer("made", torch.tensor(MADE) / KERNEL_SCALE)
         halves = (block.value, block.gate)
-        # Places x (out x in), so that one product transforms all kernels.
-        kernels = [half.weight.detach().flatten(2).permute(2, 0, 1).flatten(1) for half in halves]
+        # 1 x places x out x in, so that one convolution transforms all kernels.
+        kernels = [half.weight.detach().flatten(2).permute(2, 0, 1)[None] for half in halves]
         self.kernels = nn.ParameterList(nn.Parameter(one.contiguous(), False) for one in kernels)
         self.biases = nn.ParameterList(nn.Parameter(cast(Tensor, half.bias).detach()[:, None], False) for half in halves)
         self.out = nn.Parameter(block.out.weight.detach()[:, :, 0, 0], False)
@@ -86,30 +90,31 @@ class WinogradBlock(nn.Module):
         """B C H W -> B C H W."""
         batch, channels, height, width = x.shape
         high, wide = (height + TILE - 1) // TILE, (width + TILE - 1) // TILE
-        # Below each plane lies a row of tiles that is cut off again, so that all planes are one picture, and their
+        # Below each plane lies a row of tiles that is cut off again, so that a picture's planes are one plane, and their
         # windows one convolution.
         sides = (1, TILE * wide + 1 - width, 1, TILE * high + 3 - height)
-        rows = batch * channels * (high + 1)
-        windows = self._windows(F.pad(self.norm(x), sides).reshape(1, 1, TILE * rows, TILE * wide + 2))
-        windows = windows.reshape(WINDOW**2, batch, channels, (high + 1) * wide)
-        value, gate = (self._convolved(windows, *half) for half in zip(self.kernels, self.biases, strict=True))
+        rows = channels * (high + 1)
+        windows = self._windows(F.pad(self.norm(x), sides).reshape(batch, 1, TILE * rows, TILE * wide + 2))
+        windows = windows.reshape(batch, WINDOW**2, channels, (high + 1) * wide)
+        kernel = self.kernel * torch.full((1,), height, dtype=x.dtype, device=x.device).clamp(max=1)  # not to be folded
+        products = (F.conv2d(one, kernel) @ windows for one in self.kernels)
+        value, gate = (self._made(one) + bias for one, bias in zip(products, self.biases, strict=True))
         tiles = self.out @ (value * gate) + self.out_bias
-        planes = F.pixel_shuffle(tiles.reshape(1, TILE**2, rows, wide), TILE)
+        planes = F.pixel_shuffle(tiles.reshape(batch, TILE**2, rows, wide), TILE)
         mixed = planes.reshape(batch, channels, TILE * (high + 1), TILE * wide)
         return x + mixed[:, :, :height, :width]
 
     def _windows(self, planes: Tensor) -> Tensor:
-        """One picture -> places in a column x places in a row x rows of windows x windows in a row, transformed."""
-        columns = F.conv2d(F.pad(planes, (0, 0, 0, 2)), self.taken.reshape(WINDOW, 1, WINDOW, 1), stride=(TILE, 1))
-        return F.conv2d(columns.transpose(0, 1), self.taken.reshape(WINDOW, 1, 1, WINDOW), stride=(1, TILE))
+        """B 1 H W -> (B and places in a column) x places in a row x rows of windows x windows in a row, transformed."""
+        columns = F.conv2d(F.pad(planes, (0, 0, 0, 2)), self.taken[:, None, :, None], stride=(TILE, 1))
+        return F.conv2d(columns.flatten(0, 1)[:, None], self.taken[:, None, None], stride=(1, TILE))
 
-    def _convolved(self, windows: Tensor, kernels: Tensor, bias: Tensor) -> Tensor:
-        """Places of a window x B C T -> places of a tile x B C T."""
-        _, batch, channels, tiles = windows.shape
-        transformed = (self.kernel @ kernels / KERNEL_SCALE**2).reshape(WINDOW**2, 1, channels, channels)
-        columns = self.made @ (transformed @ windows).reshape(WINDOW, -1)
-        made = self.made @ columns.reshape(TILE, WINDOW, -1)
-        return made.reshape(TILE**2, batch, channels, tiles) + bias
+    def _made(self, products: Tensor) -> Tensor:
+        """B x places of a window x C T -> B x places of a tile x C T."""
+        batch, _, channels, tiles = products.shape
+        columns = self.made @ products.reshape(batch, WINDOW, -1)
+        made = self.made @ columns.reshape(batch, TILE, WINDOW, -1)
+        return made.reshape(batch, TILE**2, channels, tiles)
 
 
 def by_winograd(module: nn.Module) -> nn.Module:
