@@ -1,4 +1,4 @@
-"""Blocks by Winograd's convolutions: what they give is what the network's own blocks give, at sizes that nothing divides."""
+"""Blocks by Winograd's convolutions give what the network's own blocks give, at sizes that nothing divides."""
 
 import pytest
 import torch

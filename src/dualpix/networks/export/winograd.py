@@ -39,8 +39,8 @@ MADE = (
     (0.0, 1.0, 1.0, 4.0, 4.0, 0.0),
     (0.0, 1.0, -1.0, 8.0, -8.0, 1.0),
 )
-"""Lavin and Gray's matrices for a row of what is taken, of a kernel and of what is made; that of the kernel is larger by
-`KERNEL_SCALE`, for whole numbers, which 16 bits hold.
+"""Lavin and Gray's matrices for a row of what is taken, of a kernel and of what is made; that of the kernel is larger
+by `KERNEL_SCALE`, for whole numbers, which 16 bits hold.
 """
 
 
@@ -67,9 +67,13 @@ class ChannelNorm(nn.Module):
 class WinogradBlock(nn.Module):
     """`GraphBlock` with another way to its convolutions.
 
-    Kernels are transformed in every run, which takes a hundredth of it: transformed ones are four times as large, and an
-    engine would hold all of them.
+    Kernels are transformed in every run, which takes a hundredth of it: transformed ones are four times as large, and
+    an engine would hold all of them.
     """
+
+    taken: Tensor
+    kernel: Tensor
+    made: Tensor
 
     def __init__(self, block: GraphBlock) -> None:
         super().__init__()
@@ -82,7 +86,9 @@ class WinogradBlock(nn.Module):
         # 1 x places x out x in, so that one convolution transforms all kernels.
         kernels = [half.weight.detach().flatten(2).permute(2, 0, 1)[None] for half in halves]
         self.kernels = nn.ParameterList(nn.Parameter(one.contiguous(), False) for one in kernels)
-        self.biases = nn.ParameterList(nn.Parameter(cast(Tensor, half.bias).detach()[:, None], False) for half in halves)
+        self.biases = nn.ParameterList(
+            nn.Parameter(cast(Tensor, half.bias).detach()[:, None], False) for half in halves
+        )
         self.out = nn.Parameter(block.out.weight.detach()[:, :, 0, 0], False)
         self.out_bias = nn.Parameter(cast(Tensor, block.out.bias).detach()[:, None], False)
 
@@ -90,8 +96,8 @@ class WinogradBlock(nn.Module):
         """B C H W -> B C H W."""
         batch, channels, height, width = x.shape
         high, wide = (height + TILE - 1) // TILE, (width + TILE - 1) // TILE
-        # Below each plane lies a row of tiles that is cut off again, so that a picture's planes are one plane, and their
-        # windows one convolution.
+        # Below each plane lies a row of tiles that is cut off again, so that a picture's planes are one plane, and
+        # their windows one convolution.
         sides = (1, TILE * wide + 1 - width, 1, TILE * high + 3 - height)
         rows = channels * (high + 1)
         windows = self._windows(F.pad(self.norm(x), sides).reshape(batch, 1, TILE * rows, TILE * wide + 2))
