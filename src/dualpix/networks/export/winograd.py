@@ -102,9 +102,12 @@ class WinogradBlock(nn.Module):
         rows = channels * (high + 1)
         windows = self._windows(F.pad(self.norm(x), sides).reshape(batch, 1, TILE * rows, TILE * wide + 2))
         windows = windows.reshape(batch, WINDOW**2, channels, (high + 1) * wide)
-        kernel = self.kernel * torch.full((1,), height, dtype=x.dtype, device=x.device).clamp(max=1)  # not to be folded
-        products = (F.conv2d(one, kernel) @ windows for one in self.kernels)
-        value, gate = (self._made(one) + bias for one, bias in zip(products, self.biases, strict=True))
+        one = torch.full((1,), height, dtype=x.dtype, device=x.device).clamp(max=1)  # so that nothing is folded
+        kernel = self.kernel * one
+        value, gate = (
+            self._made(F.conv2d(kernels, kernel) @ windows) + bias
+            for kernels, bias in zip(self.kernels, self.biases, strict=True)
+        )
         tiles = self.out @ (value * gate) + self.out_bias
         planes = F.pixel_shuffle(tiles.reshape(batch, TILE**2, rows, wide), TILE)
         mixed = planes.reshape(batch, channels, TILE * (high + 1), TILE * wide)
