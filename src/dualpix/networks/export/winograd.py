@@ -44,7 +44,7 @@ by `KERNEL_SCALE`, for whole numbers, which 16 bits hold.
 """
 
 
-class ChannelNorm(nn.Module):
+class PlanarNorm(nn.Module):
     """Layer normalisation over channels without turning tensors about, in operations that engines do four at once."""
 
     def __init__(self, norm: GraphNorm) -> None:
@@ -77,7 +77,7 @@ class WinogradBlock(nn.Module):
 
     def __init__(self, block: GraphBlock) -> None:
         super().__init__()
-        self.norm = ChannelNorm(block.norm)
+        self.norm = PlanarNorm(block.norm)
         kernel = torch.tensor(KERNEL)
         self.register_buffer("taken", torch.tensor(TAKEN))
         self.register_buffer("kernel", torch.kron(kernel, kernel)[:, :, None, None])
@@ -132,7 +132,7 @@ def by_winograd(module: nn.Module) -> nn.Module:
         case GraphBlock():
             return WinogradBlock(module)
         case GraphNorm():
-            return ChannelNorm(module)
+            return PlanarNorm(module)
     for name, child in module.named_children():
         setattr(module, name, by_winograd(child))
     return module
