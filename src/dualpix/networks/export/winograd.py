@@ -105,9 +105,10 @@ class WinogradBlock(nn.Module):
         one = torch.full((1,), height, dtype=x.dtype, device=x.device).clamp(max=1)  # so that nothing is folded
         kernel = self.kernel * one
         value, gate = (
-            self._made(F.conv2d(kernels, kernel) @ windows) + bias
+            self._convolved(windows, kernels, kernel) + bias
             for kernels, bias in zip(self.kernels, self.biases, strict=True)
         )
+        del windows
         tiles = self.out @ (value * gate) + self.out_bias
         planes = F.pixel_shuffle(tiles.reshape(batch, TILE**2, rows, wide), TILE)
         mixed = planes.reshape(batch, channels, TILE * (high + 1), TILE * wide)
@@ -118,10 +119,11 @@ class WinogradBlock(nn.Module):
         columns = F.conv2d(F.pad(planes, (0, 0, 0, 2)), self.taken[:, None, :, None], stride=(TILE, 1))
         return F.conv2d(columns.flatten(0, 1)[:, None], self.taken[:, None, None], stride=(1, TILE))
 
-    def _made(self, products: Tensor) -> Tensor:
+    def _convolved(self, windows: Tensor, kernels: Tensor, kernel: Tensor) -> Tensor:
         """B x places of a window x C T -> B x places of a tile x C T."""
-        batch, _, channels, tiles = products.shape
-        columns = self.made @ products.reshape(batch, WINDOW, -1)
+        batch, _, channels, tiles = windows.shape
+        # Without names for what is large, so that memory is counted as engines take it, which let go at once.
+        columns = self.made @ (F.conv2d(kernels, kernel) @ windows).reshape(batch, WINDOW, -1)
         made = self.made @ columns.reshape(batch, TILE, WINDOW, -1)
         return made.reshape(batch, TILE**2, channels, tiles)
 
