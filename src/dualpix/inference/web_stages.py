@@ -28,6 +28,7 @@ from dualpix.networks import Network
 from dualpix.networks.export import Graph, graph_of
 from dualpix.networks.export.layers import GraphCorrelation
 from dualpix.networks.export.stages import VIEW, Features, Stage, stages_of
+from dualpix.networks.export.winograd import by_winograd
 from dualpix.weights import checkpoint
 from dualpix.weights.exported import package
 
@@ -42,8 +43,8 @@ CHECKED = ((96, 560), (16, 48))
 PAD_COLUMNS = 5
 """Of these, so many are padding."""
 
-PROBE_ROWS, PROBE_COLUMNS = 64, 512
-"""Of the picture whose tensors are counted; none is computed."""
+PROBE_ROWS, PROBE_COLUMNS = 512, 512
+"""Of the picture whose tensors are counted; none is computed. With few rows, kernels would be the most of them."""
 
 WIDTH = "width"
 """The argument that says how many columns of the picture are no padding."""
@@ -98,6 +99,7 @@ def export_stages(folder: str | Path) -> Path:
     """
     opened = checkpoint.load(checkpoint.DEFAULT_WEIGHTS)
     graph = graph_of(opened.network)
+    by_winograd(graph)
     *stages, find = _stages(graph, opened.network)
     contents = _contents((*stages, find))
     difference = max(_difference(opened.network, (*stages, find), contents, *size) for size in CHECKED)
