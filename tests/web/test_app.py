@@ -45,9 +45,7 @@ def test_the_result_is_the_file_that_the_command_line_writes(
     assert imagecodecs.png_decode(client.get(f"/api/jobs/{done}/result").content).dtype == np.uint16
 
 
-def test_jpeg_files_are_read_as_they_were_sent(
-    client: Client, weights: Path, tmp_path: Path, dualpix: Command
-) -> None:
+def test_jpeg_files_are_read_as_they_were_sent(client: Client, weights: Path, tmp_path: Path, dualpix: Command) -> None:
     """Their names must not be those of the pictures to look at, which are smaller from `THUMB_PX` on."""
     whole, fields = picture(48, 802), {}
     for side, view in (("left", whole[:, 2:]), ("right", whole[:, :-2])):

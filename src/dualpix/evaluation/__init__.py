@@ -114,7 +114,8 @@ def evaluate(
     candidates = [open_candidate(label, thing, chosen).on(first) for label, thing in named.items()]
     rows = [Row(INPUT, score(blurred, dataset, protocol, extra), views=("center",), source="the centre view as it is")]
     outputs: dict[str, Method] = {INPUT: blurred}
-    warnings: dict[tuple[str, str], str] = {}
+    known = rows[0].scores.notes  # on the data, and so no method's own
+    warnings = {(INPUT, name): " ".join(notes) for name, notes in known.items() if notes}
     for one in candidates:
         row = _row(one, protocol)
         if not one.unavailable_reason:
@@ -124,7 +125,10 @@ def evaluate(
                 made = predict(dataset, one.method, made.folder, overwrite=overwrite, progress=step)
             row = _filled(row, made, score(made.folder, dataset, protocol, extra))
             outputs[one.label] = PicturesIn(made.folder)
-            warnings |= {(one.label, name): " ".join(odd) for name, odd in made.warnings.items()}
+            for name, notes in row.scores.notes.items():
+                odd = dict.fromkeys([*made.warnings.get(name, ()), *notes])
+                if own := [note for note in odd if note not in known.get(name, ())]:
+                    warnings[one.label, name] = " ".join(own)
         if peak_memory and one.method is not None and first is not None and can_measure(named[one.label]):
             try:
                 row = replace(row, peak_bytes=peak_bytes(one.label, named[one.label], first, chosen))

@@ -141,7 +141,7 @@ def train(
         seen = sees_folder_of_the_first(processes, run.folder)
         keeps_scenes = processes.first or (processes.place == 0 and not seen)
         if processes.first and not run.knows(known["data"]):
-            check_pairs(source, validator, recipe, learner.names, partial(_checking, run))
+            check_pairs(source, validator, recipe, learner.names, partial(_checking, run), tell)
         processes.wait()
         places = {"photos": photos, "depths": depths, "data": data, "validation": validation}
         run.begin(learner, known, surroundings(places), begun)
