@@ -152,8 +152,9 @@ def _told(tell: Tell | None) -> Iterator[Note]:
         found[str(photo)] = [note.replace(_name_of(photo), str(photo), 1) for note in notes]
 
     yield note
-    for sentence in in_few_words(found) if tell else ():
-        tell(sentence)
+    for sentence in in_few_words(found):
+        if tell is not None:
+            tell(sentence)
 
 
 def _large(
