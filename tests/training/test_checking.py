@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from dualpix.datasets import Dpdd
-from dualpix.errors import DataError, PictureError
+from dualpix.errors import DataError, DualpixError, PictureError
 from dualpix.training import train
 from dualpix.training.recipes import Recipe
 from dualpix.weights import checkpoint
@@ -140,3 +140,16 @@ def test_what_looks_odd_about_files_is_told_before_the_first_step(pairs: Path, t
         told = [line["note"] for line in lines if "alpha" in line.get("note", "")]
         assert len(told) == 1 and told[0][:7] in ("001.png", "002.png")
         assert told[0][7:] == " has an alpha channel (transparency): it is ignored. (The same of 1 more.)"
+
+
+def test_what_is_no_recipe_data_or_folder_is_told(pairs: Path, tmp_path: Path, quick: Make) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    wrong: Any = 5
+    for recipe, folder, data, says in (
+        (wrong, "run", pairs, "A thing of type int is no recipe; give a Recipe, or a name: paper"),
+        (quick(), "run", wrong, "A thing of type int is no data set; give its folder"),
+        (quick(), "file", pairs, "file is no folder, nor can it be made one; name another run folder"),
+    ):
+        with pytest.raises(DualpixError, match=says):
+            train(recipe, tmp_path / folder, data=data)
+    assert not (tmp_path / "run").exists()

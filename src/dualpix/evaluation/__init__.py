@@ -14,7 +14,7 @@ from typing import Unpack
 
 import torch
 
-from dualpix.datasets import Sample, Samples, open_dataset
+from dualpix.datasets import Sample, Samples, open_dataset, require_samples
 from dualpix.datasets.outputs import PicturesIn
 from dualpix.errors import DataError, MachineError
 from dualpix.evaluation.candidates import INPUT, Candidate, MethodLike, open_candidate
@@ -106,10 +106,15 @@ def evaluate(
         DualpixError: The data or a method cannot be opened.
     """
     chosen = replace(options_of(options, keywords), guard=False)
-    dataset = open_dataset(data) if isinstance(data, str | Path) else data
+    dataset = open_dataset(data) if isinstance(data, str | Path) else require_samples(data)
+    extra = (extra,) if isinstance(extra, str) else extra
     place = _prepare(Path(folder), overwrite)
     # All methods are opened, and the input is scored, before hours of work: what is wrong shows at once.
     named = {checkpoint.DEFAULT_WEIGHTS: checkpoint.DEFAULT_WEIGHTS} if methods is None else methods
+    if not isinstance(named, Mapping):
+        raise DataError(
+            f"A thing of type {type(named).__name__} does not say what methods are called; give a dict of them by label."
+        )
     first = next((sample for _, sample in each(dataset, {})), None)
     candidates = [open_candidate(label, thing, chosen).on(first) for label, thing in named.items()]
     rows = [Row(INPUT, score(blurred, dataset, protocol, extra), views=("center",), source="the centre view as it is")]

@@ -8,6 +8,7 @@ Example:
     (['center', 'left', 'name', 'right'], torch.Size([3, 32, 48]))
 """
 
+import os
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
@@ -129,6 +130,29 @@ def read_sample(
         pictures["center"] = mean_view(pictures["left"], pictures["right"])
     notes = [note for picture in pictures_read.values() for note in getattr(picture, "notes", ())]
     return {**pictures, "name": name} | ({"notes": notes} if notes else {})
+
+
+def check_sample(sample: Any) -> Sample:
+    """`sample` itself, if it is one. Raises `DataError` for what are no pictures, and for a name that names no file."""
+    if not isinstance(sample, dict):
+        raise DataError(f"A thing of type {type(sample).__name__} is no sample; give a dict of named pictures.")
+    name = sample.get("name")
+    if not isinstance(name, str) or not name or {"\0", "/", os.sep} & set(name):
+        raise DataError(f"A sample cannot be called {name!r}, for its name names files; give text without {os.sep!r}.")
+    for key in ("left", "right", "center", "sharp"):
+        picture = sample.get(key)
+        if picture is None and key in ("center", "sharp"):
+            continue
+        if not isinstance(picture, Tensor) or not picture.is_floating_point() or picture.ndim != 3 or len(picture) != 3:
+            what = f"of shape {tuple(picture.shape)}" if isinstance(picture, Tensor) else type(picture).__name__
+            raise DataError(f"{key} of {name!r} is no picture ({what}); give a tensor of floats, 3 x H x W in [0, 1].")
+        if picture.shape != sample["left"].shape:
+            sizes = [f"{one.shape[2]} x {one.shape[1]}" for one in (picture, sample["left"])]
+            raise DataError(f"{key} of {name!r} is {sizes[0]}, but left {sizes[1]} (width x height); give them alike.")
+    truth = sample.get("sharp")
+    if truth is not None and (float(truth.min()) < 0 or float(truth.max()) > 1):  # NaN is refused where it is scored
+        raise DataError(f"sharp of {name!r} leaves [0, 1], in which pictures are compared; scale it.")
+    return sample
 
 
 def in_few_words(notes: Mapping[str, Iterable[str]]) -> list[str]:

@@ -124,7 +124,7 @@ def share_photos(
 
 def _list(folders: Sequence[str | Path]) -> list[Photo]:
     found: list[Photo] = []
-    for folder in folders:
+    for folder in [folders] if isinstance(folders, str | Path) else folders:
         found += photos_in(folder) if is_pack(folder) else list_pictures(check_folder(folder))
     return found
 

@@ -198,6 +198,11 @@ def find(path_or_name: str | Path) -> Path:
         return shipped
     if isinstance(path_or_name, str) and hub.is_repository(path_or_name):
         return hub.fetch(path_or_name)
+    if not isinstance(path_or_name, str | os.PathLike):
+        kind = type(path_or_name).__name__
+        raise CheckpointError(
+            f"A thing of type {kind} names no weights; give a .safetensors file or one of: {', '.join(WEIGHTS)}."
+        )
     path = Path(path_or_name)
     if path.is_dir():
         if not (path / hub.FILE).is_file():
