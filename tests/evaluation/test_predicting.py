@@ -58,7 +58,7 @@ def test_what_is_no_picture_is_no_result() -> None:
     ("data", "methods", "says"),
     [
         (None, None, "A thing of type NoneType is no data set"),
-        ([one()], [blurred], "A thing of type list does not say what methods are called"),
+        ([one()], [blurred], "A thing of type list does not name methods"),
         ([one()], {"a": 3}, "The method 'a' is of type int"),
         ([one()], {3: blurred}, "A method cannot be called 3"),
     ],

@@ -226,7 +226,11 @@ def test_wrong_kinds_of_body(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["format=exe", "format=../../x", "depth=12", "strength=2", "strength=nan", "strength=-1", "strength=x"]
+    "query",
+    [
+        *("format=exe", "format=../../x", "depth=12", "format=jpg&depth=16", "foramt=tif"),
+        *("strength=2", "strength=nan", "strength=-1", "strength=x", "aperture=2&blades=3.5"),
+    ],
 )
 def test_wrong_wishes(client: Client, done: str, query: str) -> None:
     reply = client.get(f"/api/jobs/{done}/result?{query}")

@@ -112,9 +112,7 @@ def evaluate(
     # All methods are opened, and the input is scored, before hours of work: what is wrong shows at once.
     named = {checkpoint.DEFAULT_WEIGHTS: checkpoint.DEFAULT_WEIGHTS} if methods is None else methods
     if not isinstance(named, Mapping):
-        raise DataError(
-            f"A thing of type {type(named).__name__} does not say what methods are called; give a dict of them by label."
-        )
+        raise DataError(f"A thing of type {type(named).__name__} does not name methods; give a dict of them by label.")
     first = next((sample for _, sample in each(dataset, {})), None)
     candidates = [open_candidate(label, thing, chosen).on(first) for label, thing in named.items()]
     rows = [Row(INPUT, score(blurred, dataset, protocol, extra), views=("center",), source="the centre view as it is")]
