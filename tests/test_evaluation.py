@@ -344,5 +344,5 @@ def test_what_looks_odd_about_files_is_told_once(root: Path, tmp_path: Path, dua
     code, _, errors = dualpix("evaluate", str(root), "-o", str(tmp_path / "out"), "-m", str(tmp_path / "theirs"))
     told = [line for line in errors.splitlines() if "alpha" in line]
     assert code == 0 and len(told) == 3, errors
-    assert told[0].startswith("Note: input, ") and told[2].startswith("Note: theirs, cafe: cafe.png has an alpha")
-    assert any("(The same of 1 more.)" in line for line in told[:2])
+    assert told[0].startswith("Note: input, ") and told[2].startswith("Note: theirs, cafe: theirs/cafe.png has an")
+    assert told[0].endswith(" (The same of 1 more.)") and "sharp/cafe.png has an alpha" in told[1]

@@ -138,8 +138,8 @@ def test_what_looks_odd_about_files_is_told_before_the_first_step(pairs: Path, t
         lines: list[dict[str, Any]] = []
         train(quick(steps=1), tmp_path / folder, data=pairs, report=lines.append)
         told = [line["note"] for line in lines if "alpha" in line.get("note", "")]
-        assert len(told) == 1 and told[0][:7] in ("001.png", "002.png")
-        assert told[0][7:] == " has an alpha channel (transparency): it is ignored. (The same of 1 more.)"
+        assert len(told) == 1 and told[0][:14] in ("inputL/001.png", "inputL/002.png")
+        assert told[0][14:] == " has an alpha channel (transparency): it is ignored. (The same of 1 more.)"
 
 
 def test_what_is_no_recipe_data_or_folder_is_told(pairs: Path, tmp_path: Path, quick: Make) -> None:

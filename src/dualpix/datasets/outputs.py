@@ -6,7 +6,7 @@ from torch import Tensor
 
 from dualpix.errors import PictureError
 from dualpix.io import read_picture
-from dualpix.pairs.sample import Sample, check_folder, list_views
+from dualpix.pairs.sample import Sample, check_folder, in_folder, list_views
 
 
 class PicturesIn:
@@ -41,7 +41,7 @@ class PicturesIn:
         picture = read_picture(self._taken[name])
         if picture.grey and not _is_grey(sample):
             raise PictureError(f"{self._taken[name]} is grey, but {name} is in colour; save the result in colour.")
-        self.notes[name] = picture.notes
+        self.notes[name] = tuple(in_folder(picture.notes, self._taken[name], self.folder.name))
         return picture.pixels
 
     def find(self, name: str) -> Path:

@@ -128,8 +128,16 @@ def read_sample(
         raise PairError(f"The pictures of {name!r} must all have the same size, but {sizes} (width x height).")
     if names is None and "center" not in pictures:
         pictures["center"] = mean_view(pictures["left"], pictures["right"])
-    notes = [note for picture in pictures_read.values() for note in getattr(picture, "notes", ())]
+    notes: list[str] = []
+    for key, picture in pictures_read.items():
+        apart = sum(paths[key].name == paths[other].name for other in pictures_read) == 1
+        notes += in_folder(getattr(picture, "notes", ()), paths[key], "" if apart else paths[key].parent.name)
     return {**pictures, "name": name} | ({"notes": notes} if notes else {})
+
+
+def in_folder(notes: Iterable[str], path: Path, folder: str) -> list[str]:
+    """Notes on a file, which begin with its name, with the name of its folder before that, if there is one."""
+    return [f"{folder}/{note}" if folder and note.startswith(path.name) else note for note in notes]
 
 
 def check_sample(sample: Any) -> Sample:
