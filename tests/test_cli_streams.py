@@ -63,6 +63,14 @@ def test_help_that_cannot_be_printed_is_one_sentence() -> None:
     assert "standard output cannot be used: No space left on device" in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no disk at hand that is always full")
+def test_a_standard_error_on_a_full_disk_costs_nothing(folder: Path) -> None:
+    done = run("deblur p_L.png p_R.png -o o.png -w w.safetensors --precision fp32", ending="2>/dev/full")
+    assert done.returncode == 0 and done.stdout.split()[-1] == b"0"
+    assert (folder / "o.png").is_file()
+    assert run("deblur no no -o a.png", ending="2>/dev/full").stdout.split() == [b"1"]
+
+
 def test_folders_evaluations_and_mistakes_need_no_stderr_either(folder: Path) -> None:
     some_pairs(folder / "in", "a", "b")
     done = run(

@@ -1,4 +1,6 @@
 import csv
+import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +19,8 @@ from dualpix.io import read_picture
 from dualpix.networks import NETWORKS
 from dualpix.networks.spec import NetworkSpec
 from dualpix.weights import checkpoint
+
+Command = Callable[..., tuple[int, str, str]]
 
 NAMES = ["alley", "bridge", "cafe"]
 HEIGHT, WIDTH = 44, 70
@@ -330,3 +334,15 @@ def test_a_grey_result_is_not_compared_with_colour(root: Path, tmp_path: Path) -
         Image.open(root / "sharp" / f"{name}.png").convert("L").save(tmp_path / "theirs" / f"{name}.png")
     scores = score(tmp_path / "theirs", Folder(root))
     assert not scores.pictures and all("is grey, but" in why for why in scores.failures.values())
+
+
+def test_what_looks_odd_about_files_is_told_once(root: Path, tmp_path: Path, dualpix: Command) -> None:
+    """Of the data under the input, of others' pictures under their own label; alike sentences as one."""
+    for path in (*(root / "left").iterdir(), root / "sharp" / "cafe.png"):
+        Image.open(path).convert("RGBA").save(path)
+    shutil.copytree(root / "sharp", tmp_path / "theirs")
+    code, _, errors = dualpix("evaluate", str(root), "-o", str(tmp_path / "out"), "-m", str(tmp_path / "theirs"))
+    told = [line for line in errors.splitlines() if "alpha" in line]
+    assert code == 0 and len(told) == 3, errors
+    assert told[0].startswith("Note: input, ") and told[2].startswith("Note: theirs, cafe: theirs/cafe.png has an")
+    assert told[0].endswith(" (The same of 1 more.)") and "sharp/cafe.png has an alpha" in told[1]

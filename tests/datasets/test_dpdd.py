@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from dualpix.datasets import Dpdd, open_dataset
 from dualpix.datasets.dpdd import LAYOUTS
-from dualpix.errors import DataError, PairError
+from dualpix.errors import DataError, PairError, PictureError
 
 KINDS = {"left": 1, "right": 2, "center": 3, "sharp": 4}
 ENDS = {"left": "_L", "right": "_R", "center": "", "sharp": ""}
@@ -177,3 +178,14 @@ def test_the_real_set() -> None:
         for other in data:
             if other["name"] != sample["name"] and other["sharp"].shape == mean.shape:
                 assert (mean - sample["sharp"]).abs().mean() < (mean - other["sharp"]).abs().mean()
+
+
+def test_scenes_of_a_kind_that_is_not_read_are_told(tmp_path: Path, write_png) -> None:
+    root = make(tmp_path, 1, write_png)
+    for file in root.rglob("*1002*"):
+        Image.new("RGB", (24, 16)).save(file.with_suffix(".gif"))
+        file.unlink()
+    data = Dpdd(root, split="test")
+    assert len(data) == 3
+    with pytest.raises(PictureError, match="it looks like GIF"):
+        data[1]

@@ -2,9 +2,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from dualpix.datasets import Folder, open_dataset
-from dualpix.errors import DataError, PairError, RecipeError
+from dualpix.errors import DataError, PairError, PictureError, RecipeError
 
 
 def grey(picture: torch.Tensor) -> int:
@@ -79,3 +80,25 @@ def test_a_layout_can_be_named(tmp_path: Path, write_png) -> None:
         open_dataset(tmp_path, layout="folders")
     with pytest.raises(DataError, match="no splits"):
         open_dataset(tmp_path, layout="folder", split="test")
+
+
+def test_what_was_changed_on_reading_is_told(tmp_path: Path, write_png) -> None:
+    write_png(tmp_path / "a_L.png")
+    write_png(tmp_path / "a_R.png", 90)
+    assert "notes" not in Folder(tmp_path)[0]
+    Image.open(tmp_path / "a_R.png").convert("RGBA").save(tmp_path / "a_R.png")
+    assert Folder(tmp_path)[0]["notes"] == ["a_R.png has an alpha channel (transparency): it is ignored."]
+
+
+def test_views_of_a_kind_that_is_not_read_are_told(tmp_path: Path, write_png) -> None:
+    for name in ("a_L", "a_R", "b_L", "b_R"):
+        write_png(tmp_path / f"{name}.png")
+    for name in ("b_L", "b_R", "thumbs"):
+        Image.new("RGB", (24, 16)).save(tmp_path / f"{name}.gif")
+    assert Folder(tmp_path).names == ["a", "b"]  # of the second, those that can be read
+    for side in "LR":
+        (tmp_path / f"b_{side}.png").unlink()
+    data = Folder(tmp_path)
+    assert data.names == ["a", "b"]
+    with pytest.raises(PictureError, match=r"b_L\.gif is not a .* \(it looks like GIF\)"):
+        data[1]

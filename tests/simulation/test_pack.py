@@ -177,3 +177,10 @@ def test_a_photograph_that_declares_more_pixels_than_any_is_not_decoded(packed: 
                 archive.writestr(name, content)
         with pytest.raises(DataError, match=r"is a damaged pack: 0000\.jpg is no picture"):
             read_photos([packed])
+
+
+def test_what_looks_odd_about_photographs_in_it_is_told(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    Image.open(folder / "sharp.png").convert("RGBA").save(tmp_path / "mine" / "sharp.png")
+    done = pack([tmp_path / "mine"], tmp_path / "p.pack")
+    assert len(done.notes) == 1 and "has an alpha channel (transparency): it is ignored." in done.notes[0]

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from dualpix.errors import DataError, PictureError
 from dualpix.simulation.photos import Photos, read_photos, share_photos
@@ -34,7 +35,7 @@ def test_small_pictures_and_other_files_are_left_out(tmp_path: Path, write_png) 
     write_png(tmp_path / ".hidden.png", width=64, height=64)
     write_png(tmp_path / "inside" / "deep.png", width=64, height=64)
     (tmp_path / "notes.txt").write_text("no picture")
-    assert len(read_photos([tmp_path])) == 1
+    assert len(read_photos([tmp_path])) == len(read_photos(str(tmp_path))) == 1  # and not one folder for each letter
     assert len(read_photos([str(tmp_path)], smallest_px=63)) == 3
     told: list[str] = []
     read_photos([tmp_path], tell=told.append)
@@ -139,3 +140,17 @@ share_photos({[str(folder) for folder in folders]}, __import__("pathlib").Path({
     assert len(list((tmp_path / "store").glob("*.npy"))) == 1 and len(list((tmp_path / "store").iterdir())) == 2
     shared, expected = share_photos(folders, tmp_path / "store"), read_photos(folders)
     assert all(torch.equal(one, two) for one, two in zip(shared, expected, strict=True))
+
+
+def test_what_looks_odd_about_photographs_is_told_from_the_store_too(tmp_path: Path, write_png) -> None:
+    for name in ("a", "b"):
+        path = write_png(tmp_path / "photos" / f"{name}.png", width=64, height=64)
+        Image.open(path).convert("RGBA").save(path)
+    for times in range(3):
+        told: list[str] = []
+        if times:
+            share_photos([tmp_path / "photos"], tmp_path / "store", tell=told.append)
+        else:
+            read_photos([tmp_path / "photos"], tell=told.append)
+        alpha = "has an alpha channel (transparency): it is ignored."
+        assert told == [f"{tmp_path / 'photos' / 'a.png'} {alpha} (The same of 1 more.)"]

@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from dualpix.datasets import Dpdd
-from dualpix.errors import DataError, PictureError
+from dualpix.errors import DataError, DualpixError, PictureError
 from dualpix.training import train
 from dualpix.training.recipes import Recipe
 from dualpix.weights import checkpoint
@@ -115,3 +115,41 @@ def test_a_folder_and_its_data_set_are_the_same(pairs: Path, tmp_path: Path, qui
     told: list[dict[str, Any]] = []
     train(quick(steps=2), tmp_path / "one", data=Dpdd(pairs, "train"), report=told.append)
     assert told[0] == {"resumed_at_step": 1} and not any("note" in line for line in told)
+
+
+def one_view_twice(pairs: Path, name: str) -> None:
+    (pairs / "inputR" / name).write_bytes((pairs / "inputL" / name).read_bytes())
+
+
+@pytest.mark.parametrize("name", ["001", "019"])
+def test_one_view_twice_is_found_whether_learnt_from_or_tried_on(
+    pairs: Path, tmp_path: Path, quick: Make, name: str
+) -> None:
+    one_view_twice(pairs, f"{name}.png")
+    with pytest.raises(DataError, match=rf"1 of 20 pairs cannot be used \({name}: .*both views hold the same pixels"):
+        train(quick(), tmp_path / "run", data=pairs)
+
+
+def test_what_looks_odd_about_files_is_told_before_the_first_step(pairs: Path, tmp_path: Path, quick: Make) -> None:
+    """Of every run, though pictures are decoded in the first alone."""
+    for name in ("001", "002"):
+        Image.open(pairs / "inputL" / f"{name}.png").convert("RGBA").save(pairs / "inputL" / f"{name}.png")
+    for folder in ("run", "another"):
+        lines: list[dict[str, Any]] = []
+        train(quick(steps=1), tmp_path / folder, data=pairs, report=lines.append)
+        told = [line["note"] for line in lines if "alpha" in line.get("note", "")]
+        assert len(told) == 1 and told[0][:14] in ("inputL/001.png", "inputL/002.png")
+        assert told[0][14:] == " has an alpha channel (transparency): it is ignored. (The same of 1 more.)"
+
+
+def test_what_is_no_recipe_data_or_folder_is_told(pairs: Path, tmp_path: Path, quick: Make) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    wrong: Any = 5
+    for recipe, folder, data, says in (
+        (wrong, "run", pairs, "A thing of type int is no recipe; give a Recipe, or a name: paper"),
+        (quick(), "run", wrong, "A thing of type int is no data set; give its folder"),
+        (quick(), "file", pairs, "file is no folder, nor can it be made one; name another run folder"),
+    ):
+        with pytest.raises(DualpixError, match=says):
+            train(recipe, tmp_path / folder, data=data)
+    assert not (tmp_path / "run").exists()

@@ -60,6 +60,12 @@ def test_what_cannot_be_learnt_is_named_and_the_others_go_on(tmp_path: Path, pho
         sweep("tiny", SMALL | {"crop": [30]}, tmp_path / "none", minutes=HARDLY_ANY, photos=[photos])
 
 
+def test_a_run_whose_folder_cannot_be_written_is_told_by_its_cause(tmp_path: Path, photos: Path) -> None:
+    (tmp_path / "scene=48,pool=3,fresh=0,crop=32" / "recipe.json").mkdir(parents=True)
+    with pytest.raises(RecipeError, match=r"No run could be learnt: .*recipe\.json cannot be written: Is a directory"):
+        sweep("tiny", SMALL | {"crop": [32]}, tmp_path, minutes=HARDLY_ANY, photos=[photos])
+
+
 def test_a_combination_that_gives_no_numbers_is_named_and_the_others_go_on(tmp_path: Path, photos: Path) -> None:
     fields = SMALL | {"crop": [32], "learning_rate": [9e9, 1e-4], "steps": [6]}
     done = sweep("tiny", fields, tmp_path, minutes=60, photos=[photos])

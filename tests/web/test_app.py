@@ -45,6 +45,26 @@ def test_the_result_is_the_file_that_the_command_line_writes(
     assert imagecodecs.png_decode(client.get(f"/api/jobs/{done}/result").content).dtype == np.uint16
 
 
+def test_jpeg_files_are_read_as_they_were_sent(client: Client, weights: Path, tmp_path: Path, dualpix: Command) -> None:
+    """Their names must not be those of the pictures to look at, which are smaller from `THUMB_PX` on."""
+    whole, fields = picture(48, 802), {}
+    for side, view in (("left", whole[:, 2:]), ("right", whole[:, :-2])):
+        Image.fromarray(view).save(tmp_path / f"{side}.jpg", quality=95)
+        fields[side] = (tmp_path / f"{side}.jpg").read_bytes()
+    names = {side: f"{side}.jpg" for side in fields}
+    job = client.done(fields, names)["id"]
+    for words in ([], ["--swap"]):
+        views, made = [str(tmp_path / name) for name in names.values()], tmp_path / f"out{len(words)}.png"
+        code, _, errors = dualpix(*["deblur", *views, "-o", str(made), "-w", str(weights), "--force", *words])
+        assert code == 0, errors
+        result = client.get(f"/api/jobs/{job}/result?format=png&depth=8")
+        assert np.array_equal(np.asarray(Image.open(BytesIO(result.content))), np.asarray(Image.open(made)))
+        assert client.post(f"/api/jobs/{job}/swap").status == 202
+        assert client.wait(job)["state"] == "ready"
+        assert client.post(f"/api/jobs/{job}/start").status == 202
+        assert client.wait(job)["state"] == "done"
+
+
 def test_strength_mixes_the_result_with_the_mean_of_the_views(
     client: Client, done: str, pair: dict[str, bytes]
 ) -> None:
@@ -206,7 +226,11 @@ def test_wrong_kinds_of_body(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["format=exe", "format=../../x", "depth=12", "strength=2", "strength=nan", "strength=-1", "strength=x"]
+    "query",
+    [
+        *("format=exe", "format=../../x", "depth=12", "format=jpg&depth=16", "foramt=tif"),
+        *("strength=2", "strength=nan", "strength=-1", "strength=x", "aperture=2&blades=3.5"),
+    ],
 )
 def test_wrong_wishes(client: Client, done: str, query: str) -> None:
     reply = client.get(f"/api/jobs/{done}/result?{query}")

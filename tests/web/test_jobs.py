@@ -14,11 +14,14 @@ from PIL import Image
 from dualpix.errors import MachineError, PairError, option
 from dualpix.inference.bands import make_plan
 from dualpix.inference.engines.pytorch import Runner
+from dualpix.io.formats import ENDINGS
+from dualpix.pairs.sources import BOTH_VIEWS
 from dualpix.web.http_errors import HttpError
 from dualpix.web.job import http_error_of
 from dualpix.web.jobs import Jobs
 from dualpix.web.limits import Limits
 from dualpix.web.pipeline import Upload, reworded, upload_name
+from dualpix.web.uploads import MASK, PAIR
 from dualpix.weights.checkpoint import Checkpoint
 
 Start = Callable[..., Client]
@@ -189,6 +192,16 @@ def test_sentences_name_no_folder_and_no_option(tmp_path: Path) -> None:
 def test_names_of_uploads() -> None:
     names = [upload_name("left", suffix) for suffix in (".png", ".pgm", ".CR3", ".exe", "", "/..")]
     assert names == ["left.png", "view_left.pgm", "left", "left", "left", "left"]
+
+
+def test_no_file_of_a_job_has_the_name_of_an_upload(start: Start, pair: dict[str, bytes]) -> None:
+    client = start()
+    assert client.jobs is not None
+    folder = client.jobs.find(client.done(pair)["id"]).upload.folder
+    ours = {path.name for path in folder.iterdir()} - {"left.png", "right.png"}
+    assert len(ours) >= 6
+    given = {upload_name(field, kind) for field in (*PAIR.files, *MASK.files) for kind in ("", *ENDINGS, *BOTH_VIEWS)}
+    assert not ours & given
 
 
 def test_an_upright_picture_is_shown_upright(start: Start) -> None:

@@ -74,7 +74,7 @@ def test_files_are_those_that_the_command_line_writes(
         ("aperture=9", "aperture must be a number from 0 to 8, not 9.0"),
         ("aperture=nan", "aperture must be a number from 0 to 8"),
         ("aperture=wide", "The aperture must be a number, not 'wide'."),
-        ("blades=-6", "cannot have -1 blades"),
+        ("blades=-6", "cannot have -6 blades"),
         ("focus=40", "Nothing in this picture has a disparity of 40 px"),
         ("focus=1&focus_at=1,1", "focus and focus_at each ask for one"),
         ("focus_at=96,3", "96,3 lies outside of the picture of 96 x 64 pixels"),

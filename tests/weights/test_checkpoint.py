@@ -318,3 +318,9 @@ def test_weights_too_large_for_float32_are_refused(tmp_path: Path, saved: Path) 
     broken = tmp_path / "broken.safetensors"
     safetensors.torch.save_file(tensors, broken, {"dualpix": json.dumps(checkpoint.read_card(saved))})
     refused(broken, "last.bias", "infinity")
+
+
+def test_what_names_no_weights_is_told() -> None:
+    for wrong in (None, 5, b"w.safetensors"):
+        with pytest.raises(CheckpointError, match=f"A thing of type {type(wrong).__name__} names no weights"):
+            checkpoint.load(wrong)  # type: ignore[arg-type]

@@ -29,7 +29,7 @@ from dualpix.errors import DataError, PairError, option
 from dualpix.io import read_picture
 from dualpix.machine.modes import settled
 from dualpix.pairs import lay_along_rows, read_pair
-from dualpix.pairs.sample import Sample, bare_name, list_pictures
+from dualpix.pairs.sample import Sample, bare_name, in_few_words, list_views
 from dualpix.pairs.turning import AUTO, WORDS
 from dualpix.simulation.sensor import Tone
 
@@ -51,7 +51,7 @@ class Calibration:
         pairs: By name of the pair, then by name of the quantity, which ends in its unit.
         together: Over all pairs: medians, but means of shares.
         missing: What could not be measured, and why, one sentence each.
-        notes: Which pairs were turned, one sentence each.
+        notes: What looks odd about files, and which pairs were turned, one sentence each.
     """
 
     pairs: dict[str, Numbers]
@@ -117,8 +117,10 @@ def calibrate(
     pairs: dict[str, Numbers] = {}
     missing: dict[str, None] = {}
     notes: list[str] = []
+    odd: dict[str, list[str]] = {}
     for done, (name, paths) in enumerate(scenes.items(), start=1):
         sample = _read(name, paths)
+        odd[name] = sample["notes"]
         sample = lay_along_rows(sample, turn)
         notes += _turned(name, sample) if turn == AUTO else []
         views = sample["left"], sample["right"], sample.get("sharp")
@@ -126,14 +128,16 @@ def calibrate(
         missing |= dict.fromkeys(reasons)
         if progress:
             progress(done, len(scenes))
-    return Calibration(pairs, _together(list(pairs.values())), list(missing), notes)
+    return Calibration(pairs, _together(list(pairs.values())), list(missing), [*in_few_words(odd), *notes])
 
 
 def _read(name: str, paths: Sequence[Path]) -> Sample:
     pair = read_pair(paths[0], paths[1])
-    sharp = read_picture(paths[2]).pixels if len(paths) > 2 else None
-    _require_sizes(name, pair["left"], pair["right"], sharp)  # as the files have them: they may be turned
-    return {**pair, **({} if sharp is None else {"sharp": sharp})}
+    sharp = read_picture(paths[2]) if len(paths) > 2 else None
+    pixels = None if sharp is None else sharp.pixels
+    _require_sizes(name, pair["left"], pair["right"], pixels)  # as the files have them: they may be turned
+    notes = [*pair["notes"], *(sharp.notes if sharp else ())]
+    return {**pair, "notes": notes, **({} if pixels is None else {"sharp": pixels})}
 
 
 def _turned(name: str, sample: Sample) -> list[str]:
@@ -198,7 +202,7 @@ def _find(left: Path, right: Path, sharp: Path | None) -> dict[str, tuple[Path, 
         return {bare_name(left): tuple(places)}
     if len(folders) < len(places):
         raise DataError("Files and folders are mixed; give files of one pair, or a folder each for all pairs.")
-    files = [{bare_name(path): path for path in list_pictures(place)} for place in places]
+    files = [{bare_name(path): path for path in list_views(place)} for place in places]
     shared = [name for name in files[0] if all(name in found for found in files)]
     lonely = sorted(set().union(*files) - set(shared))
     if not shared or lonely:

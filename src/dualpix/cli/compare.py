@@ -29,6 +29,6 @@ def compare(
     from dualpix.training.compare import compare as put_together
 
     found = put_together(runs)
-    typer.echo(found.table, nl=False)
-    if output is not None and len(found.save(output)) == 1:
+    if output is not None and len(found.save(output)) == 1:  # first, for what is printed may not be taken
         say(f"Note: {found.undrawn}")
+    typer.echo(found.table, nl=False)

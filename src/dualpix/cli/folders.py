@@ -266,12 +266,12 @@ class _Tally:
         left_s = (time.monotonic() - self.first) / (done - self.known) * (self.total - done)
         failed = f", {self.counts['failed']} failed" if self.counts["failed"] else ""
         line = f"{done} of {self.total} pictures{failed}, about {_duration(left_s)} left"
-        typer.echo(f"\r{line:70}", nl=False, err=True)
+        say(f"\r{line:70}", nl=False)
 
     def wipe(self) -> None:
         """Clear the line that counts."""
         if sys.stderr.isatty():
-            typer.echo(f"\r{'':70}\r", nl=False, err=True)
+            say(f"\r{'':70}\r", nl=False)
 
     def __str__(self) -> str:
         parts = [f"{self.what.format(self.counts['made'])} made"]

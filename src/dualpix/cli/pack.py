@@ -50,6 +50,8 @@ def pack(
     )
     if any(one["licence"] == UNKNOWN for one in read_list(done.file)):
         say("Note: The licence of some photographs is not stated in the pack; --licence FOLDER=TEXT states it.")
+    for note in done.notes:
+        say(f"Note: {note}")
     for name, why in list(done.dropped.items())[:5]:
         say(f"Left out: {name}, for {why}")
     left = f", {len(done.dropped)} left out" if done.dropped else ""

@@ -15,9 +15,12 @@ from dualpix.plugins import PluginWarning
 STATUS_WIDTH = 60
 
 
-def say(text: str) -> None:
-    """Print to stderr, which is for people; stdout is for results."""
-    typer.echo(text, err=True)
+def say(text: str, nl: bool = True) -> None:
+    """Print to stderr, which is for people; stdout is for results. If it takes nothing, nothing more is told."""
+    try:
+        typer.echo(text, nl=nl, err=True)
+    except OSError:  # the disk of a log is full, or its reader has gone; the work is worth more
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - as in `show`
 
 
 def show(text: str) -> None:
@@ -63,7 +66,7 @@ class Status:
     def _show(self) -> None:
         if self.shown:
             seconds = time.monotonic() - self.since
-            typer.echo(f"\r{self.words} ({seconds:.0f} s)".ljust(STATUS_WIDTH), nl=False, err=True)
+            say(f"\r{self.words} ({seconds:.0f} s)".ljust(STATUS_WIDTH), nl=False)
 
     def _tick(self) -> None:
         while not self.over.wait(1):
@@ -78,7 +81,7 @@ class Status:
         self.over.set()
         if self.shown:
             self.thread.join()
-            typer.echo(f"\r{'':{STATUS_WIDTH}}\r", nl=False, err=True)
+            say(f"\r{'':{STATUS_WIDTH}}\r", nl=False)
 
 
 def counter(what: str) -> Callable[[int, int], None]:
@@ -86,6 +89,6 @@ def counter(what: str) -> Callable[[int, int], None]:
 
     def show(done: int, total: int) -> None:
         if sys.stderr.isatty() and total > 1:
-            typer.echo(f"\r{what} {done} of {total}" + "\n" * (done == total), nl=False, err=True)
+            say(f"\r{what} {done} of {total}" + "\n" * (done == total), nl=False)
 
     return show

@@ -12,7 +12,7 @@ from dualpix.pairs.sample import Sample, Samples, check_folder, mean_view
 from dualpix.plugins import Origin, Table, answer_of, guarded_class, no_class_with
 from dualpix.tables import pick
 
-__all__ = ["DATASETS", "DataSet", "Dpdd", "Folder", "Sample", "Samples", "mean_view", "open_dataset"]
+__all__ = ["DATASETS", "DataSet", "Dpdd", "Folder", "Sample", "Samples", "mean_view", "open_dataset", "require_samples"]
 
 
 class DataSet(Samples, Protocol):
@@ -66,6 +66,16 @@ def _checked(sample: Any) -> Sample:
     if sample["left"].ndim != 3 or len(sample["left"]) != 3 or not sample["left"].is_floating_point():
         raise ValueError("the pictures of its sample are not floats, 3 x H x W")
     return sample
+
+
+def require_samples(data: Any) -> Samples:
+    """`data` itself, if it is a data set or a sequence of samples. Raises `DataError` otherwise."""
+    if not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+        raise DataError(
+            f"A thing of type {type(data).__name__} is no data set; give its folder, or a sequence of samples."
+        )
+    opened: Samples = data
+    return opened
 
 
 DATASETS: Table[type[DataSet]] = Table(

@@ -16,7 +16,7 @@ from typing import ClassVar
 
 from dualpix.errors import DataError
 from dualpix.io import read_picture
-from dualpix.pairs.sample import Reader, Sample, bare_name, check_folder, list_pictures, read_sample
+from dualpix.pairs.sample import Reader, Sample, bare_name, check_folder, list_views, read_sample
 
 SPLITS = ("test", "val", "train")
 LAYOUTS = (
@@ -56,7 +56,7 @@ class Dpdd:
         path = check_folder(root)
         split = split or SPLITS[0]
         folders = _find_folders(path, split)
-        files = {key: list_pictures(folder) for key, folder in folders.items()}
+        files = {key: list_views(folder) for key, folder in folders.items()}
         _check_counts(folders, files)
         files |= {key: _in_order(files["left"], files[key], key) for key in files if key != "left"}
         self.scenes = [dict(zip(files, row, strict=True)) for row in zip(*files.values(), strict=True)]

@@ -18,7 +18,7 @@ from dualpix.errors import DataError
 from dualpix.io import read_picture
 from dualpix.io.formats.npy import read_npy
 from dualpix.pairs.names import mark_files
-from dualpix.pairs.sample import Reader, Sample, check_folder, list_pictures, read_sample
+from dualpix.pairs.sample import Reader, Sample, check_folder, list_views, read_sample
 from dualpix.pairs.views import find_named_pairs, has_parallel_folders
 
 MARKS = {"center": "_C", "sharp": "_sharp"}
@@ -56,7 +56,7 @@ class Folder:
     @staticmethod
     def splits(root: Path) -> list[str]:
         """[""] if `root` has folders such as left and right, or files marked as views; otherwise []."""
-        is_one = has_parallel_folders(root) or any(side for _, side in mark_files(list_pictures(root)).values())
+        is_one = has_parallel_folders(root) or any(side for _, side in mark_files(list_views(root)).values())
         return [""] if is_one else []
 
     @property
@@ -98,6 +98,6 @@ def _read_blur(path: Path, like: Tensor) -> Tensor:
 def _beside(root: Path, key: str) -> dict[str, Path]:
     """The files of a picture other than the views, by the name of their pair."""
     mark = MARKS[key]
-    marked = {path.stem.removesuffix(mark): path for path in list_pictures(root) if path.stem.endswith(mark)}
-    own = list_pictures(root / key) if (root / key).is_dir() else []
+    marked = {path.stem.removesuffix(mark): path for path in list_views(root) if path.stem.endswith(mark)}
+    own = list_views(root / key) if (root / key).is_dir() else []
     return marked | {path.stem.removesuffix(mark): path for path in own}

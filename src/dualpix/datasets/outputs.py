@@ -6,8 +6,7 @@ from torch import Tensor
 
 from dualpix.errors import PictureError
 from dualpix.io import read_picture
-from dualpix.io.endings import is_picture
-from dualpix.pairs.sample import Sample, check_folder
+from dualpix.pairs.sample import Sample, check_folder, in_folder, list_views
 
 
 class PicturesIn:
@@ -18,13 +17,17 @@ class PicturesIn:
     Args:
         folder: The folder of results.
 
+    Attributes:
+        notes: What was changed on reading a sample's picture or looks odd about it, by the sample's name.
+
     Raises:
         DataError: There is no such folder.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = check_folder(folder)
-        self.files = sorted(path for path in self.folder.iterdir() if is_picture(path))
+        self.files = list_views(self.folder)
+        self.notes: dict[str, tuple[str, ...]] = {}
         self._taken: dict[str, Path] = {}
 
     def __call__(self, sample: Sample) -> Tensor:
@@ -38,6 +41,7 @@ class PicturesIn:
         picture = read_picture(self._taken[name])
         if picture.grey and not _is_grey(sample):
             raise PictureError(f"{self._taken[name]} is grey, but {name} is in colour; save the result in colour.")
+        self.notes[name] = tuple(in_folder(picture.notes, self._taken[name], self.folder.name))
         return picture.pixels
 
     def find(self, name: str) -> Path:

@@ -14,7 +14,7 @@ from typing import Unpack
 
 import torch
 
-from dualpix.datasets import Sample, Samples, open_dataset
+from dualpix.datasets import Sample, Samples, open_dataset, require_samples
 from dualpix.datasets.outputs import PicturesIn
 from dualpix.errors import DataError, MachineError
 from dualpix.evaluation.candidates import INPUT, Candidate, MethodLike, open_candidate
@@ -106,15 +106,19 @@ def evaluate(
         DualpixError: The data or a method cannot be opened.
     """
     chosen = replace(options_of(options, keywords), guard=False)
-    dataset = open_dataset(data) if isinstance(data, str | Path) else data
+    dataset = open_dataset(data) if isinstance(data, str | Path) else require_samples(data)
+    extra = (extra,) if isinstance(extra, str) else extra
     place = _prepare(Path(folder), overwrite)
     # All methods are opened, and the input is scored, before hours of work: what is wrong shows at once.
     named = {checkpoint.DEFAULT_WEIGHTS: checkpoint.DEFAULT_WEIGHTS} if methods is None else methods
+    if not isinstance(named, Mapping):
+        raise DataError(f"A thing of type {type(named).__name__} does not name methods; give a dict of them by label.")
     first = next((sample for _, sample in each(dataset, {})), None)
     candidates = [open_candidate(label, thing, chosen).on(first) for label, thing in named.items()]
     rows = [Row(INPUT, score(blurred, dataset, protocol, extra), views=("center",), source="the centre view as it is")]
     outputs: dict[str, Method] = {INPUT: blurred}
-    warnings: dict[tuple[str, str], str] = {}
+    known = rows[0].scores.notes  # on the data, and so no method's own
+    warnings = {(INPUT, name): " ".join(notes) for name, notes in known.items() if notes}
     for one in candidates:
         row = _row(one, protocol)
         if not one.unavailable_reason:
@@ -124,7 +128,10 @@ def evaluate(
                 made = predict(dataset, one.method, made.folder, overwrite=overwrite, progress=step)
             row = _filled(row, made, score(made.folder, dataset, protocol, extra))
             outputs[one.label] = PicturesIn(made.folder)
-            warnings |= {(one.label, name): " ".join(odd) for name, odd in made.warnings.items()}
+            for name, notes in row.scores.notes.items():
+                odd = dict.fromkeys([*made.warnings.get(name, ()), *notes])
+                if own := [note for note in odd if note not in known.get(name, ())]:
+                    warnings[one.label, name] = " ".join(own)
         if peak_memory and one.method is not None and first is not None and can_measure(named[one.label]):
             try:
                 row = replace(row, peak_bytes=peak_bytes(one.label, named[one.label], first, chosen))

@@ -69,7 +69,7 @@ def open_candidate(label: str, thing: MethodLike, options: DeblurOptions) -> Can
 
     Raises `CheckpointError` or `DataError` if there is no such thing, or if it does not fit the row.
     """
-    if label == INPUT or not label.strip(". ") or set(label) & set("/\\\0"):
+    if not isinstance(label, str) or label == INPUT or not label.strip(". ") or set(label) & set("/\\\0"):
         raise DataError(f"A method cannot be called {label!r}: its label names a folder, and {INPUT!r} is taken.")
     if isinstance(thing, System):
         return _open_system(label, thing, options, None)
@@ -89,6 +89,10 @@ def open_candidate(label: str, thing: MethodLike, options: DeblurOptions) -> Can
         views, source = spec_of(thing).views, f"network {type(thing).__name__}"
         return Candidate(
             label, partial(deblur_pair, weights=thing, options=options), network=thing, views=views, source=source
+        )
+    if not callable(thing):
+        raise DataError(
+            f"The method {label!r} is of type {type(thing).__name__}; give weights, a network or a function."
         )
     return Candidate(label, thing, views=getattr(thing, "views", ()), source=f"a function{_alone(options)}")
 

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from dualpix.datasets import Sample, Samples, mean_view
-from dualpix.errors import LONGEST_MESSAGE, DualpixError, PictureError, machine_fault
+from dualpix.errors import LONGEST_MESSAGE, DataError, DualpixError, PictureError, machine_fault
 from dualpix.inference.deblur import Deblurred, deblur_pair
 from dualpix.io import write_picture
+from dualpix.pairs.sample import check_sample
 
 Method: TypeAlias = Callable[[Sample], Tensor | Deblurred]
 """From a sample, whose `sharp` it must not look at, to the sharp picture, 3 x H x W in [0, 1]. A network with settings
@@ -97,10 +98,14 @@ def as_method(thing: Method | nn.Module) -> Method:
 def each(
     dataset: Samples, failures: dict[str, str], numbers: Iterable[int] | None = None
 ) -> Iterator[tuple[int, Sample]]:
-    """The samples that can be read, with their numbers; those that cannot are noted."""
+    """The samples that can be read, with their numbers; those that cannot are noted, and those called as others are."""
+    names = set[str]()
     for number in range(len(dataset)) if numbers is None else numbers:
         try:
-            sample = dataset[number]
+            sample = check_sample(dataset[number])
+            if sample["name"] in names:
+                raise DataError(f"Another sample is called {sample['name']!r} too; give each a name of its own.")
+            names.add(sample["name"])
         except Exception as error:
             failures[f"sample {number + 1}"] = sentence(error)
         else:
@@ -110,6 +115,8 @@ def each(
 def checked(output: Tensor | Deblurred, sample: Sample) -> Tensor:
     """The picture in `output`, float32 on the CPU. Raises `PictureError` if it cannot be one of `sample`."""
     picture = output.picture if isinstance(output, Deblurred) else output
+    if not isinstance(picture, Tensor):
+        raise PictureError(f"The method gave {type(picture).__name__} and no picture, a tensor 3 x H x W in [0, 1].")
     if picture.shape != sample["left"].shape:
         sizes = [" x ".join(map(str, reversed(thing.shape))) for thing in (picture, sample["left"])]
         raise PictureError(f"The picture is {sizes[0]}, but the views are {sizes[1]} (width x height x channels).")

@@ -45,11 +45,12 @@ RESAMPLES = 4000
 
 @dataclass(frozen=True)
 class Scores:
-    """By sample name: the metrics of each picture under `protocol`, and why a picture has none (`failures`)."""
+    """By sample name: each picture's metrics under `protocol`, or why it has none, and `notes` on the files."""
 
     protocol: str
     pictures: dict[str, dict[str, float]] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def mean(self) -> dict[str, float]:
         """Return each metric's mean over the pictures that were scored; empty if none was.

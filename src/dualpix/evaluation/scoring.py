@@ -49,9 +49,10 @@ def score(
     scores = Scores(protocol)
     run = PicturesIn(outputs) if isinstance(outputs, str | Path) else as_method(outputs)
     for _, sample in each(dataset, scores.failures):
+        name = sample["name"]
+        scores.notes[name] = tuple(sample.get("notes", ()))
         if "sharp" not in sample:
             continue
-        name = sample["name"]
         try:
             output, target = checked(run(sample), sample).to(device), sample["sharp"].to(device)
             scores.pictures[name] = measure(output, target, protocol, extra)
@@ -61,6 +62,8 @@ def score(
         for name, why in run.taken_twice().items():
             scores.pictures.pop(name, None)
             scores.failures[name] = why
+        for name, odd in run.notes.items():
+            scores.notes[name] = (*scores.notes[name], *odd)
     if not scores.pictures and not scores.failures:
         raise DataError(f"There is nothing to score: none of {found(dataset)} has a sharp picture to compare with.")
     return scores

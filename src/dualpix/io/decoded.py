@@ -6,12 +6,13 @@ two places only once. Files are written whole or not at all, and hold what the p
 
 import hashlib
 import io
+import json
 import math
 import os
 import shutil
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -24,13 +25,16 @@ from torch import Tensor
 from dualpix.errors import DataError
 from dualpix.io.formats.npy import map_npy
 from dualpix.io.reading import read_picture
-from dualpix.machine.files import write_whole
+from dualpix.machine.files import parse_json, write_whole
 
 DECODING = 1
 """To be increased whenever a change makes the same picture file give other pixels."""
 
 MOST_GB = 24.0
 """Room for DPDD: 424 scenes of 1680 x 1120 at 16 bits, without their centre views, are 14 GB."""
+
+NOTES = ".json"
+"""The ending of a file beside a decoded picture, with what was said of it on reading."""
 
 FREE_BYTES = 2 * 10**9
 """Of the disk, what is left free for others."""
@@ -43,10 +47,12 @@ class Stored(NamedTuple):
 
     pixels: uint8, uint16 or float32, 3 x H x W, mapped from a file, or float32 in memory. See `in_unit_range`.
     grey: Whether the picture has one channel, which then stands for all three.
+    notes: Those of `read_picture`.
     """
 
     pixels: Tensor
     grey: bool
+    notes: tuple[str, ...] = ()
 
 
 class DecodedPictures:
@@ -68,7 +74,7 @@ class DecodedPictures:
         >>> from dualpix import write_picture
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     path = write_picture(f"{folder}/a.png", torch.full((3, 16, 24), 0.2), depth=8)
-        ...     pixels, grey = DecodedPictures(Path(folder) / "decoded")(Path(f"{folder}/a.png"))
+        ...     pixels, grey, notes = DecodedPictures(Path(folder) / "decoded")(Path(f"{folder}/a.png"))
         ...     pixels.dtype, pixels.shape, float(in_unit_range(pixels)[0, 0, 0]) == float(torch.tensor(51 / 255))
         (torch.uint8, torch.Size([3, 16, 24]), True)
     """
@@ -91,10 +97,10 @@ class DecodedPictures:
         content = b"" if path in self.without_room or not self.most_bytes else _content(path)
         if not content:
             picture = read_picture(path)
-            return Stored(picture.pixels, picture.grey)
+            return Stored(picture.pixels, picture.grey, picture.notes)
         file = self.folder / f"{hashlib.blake2b(content, digest_size=16, salt=b'%d' % DECODING).hexdigest()}.npy"
         self.used.add(file)
-        found = _mapped(file) or self._decode(path, file)
+        found = _mapped(file, path.name) or self._decode(path, file)
         if path not in self.without_room:
             self.open[path] = found
         return found
@@ -103,12 +109,13 @@ class DecodedPictures:
         picture = read_picture(path)
         content = io.BytesIO()
         np.save(content, _compact(picture.pixels, picture.grey))
+        keep_notes(file, path.name, picture.notes)
         if why := self._written(file, content.getbuffer()):
             if self.tell and not self.without_room:
                 self.tell(f"Some pictures are decoded whenever a crop of them is needed: {why}.")
             self.without_room.add(path)
-            return Stored(picture.pixels, picture.grey)
-        return _mapped(file) or Stored(picture.pixels, picture.grey)
+            return Stored(picture.pixels, picture.grey, picture.notes)
+        return _mapped(file, path.name) or Stored(picture.pixels, picture.grey, picture.notes)
 
     def _written(self, file: Path, content: memoryview) -> str:
         """Write a file; returns why that was not done, "" if it was."""
@@ -134,6 +141,7 @@ class DecodedPictures:
                 break
             with suppress(OSError):  # another process has it open, on a system where that matters
                 path.unlink()
+                path.with_suffix(NOTES).unlink(missing_ok=True)
                 self.held -= stat.st_size
             if self._is_room(needed):
                 self.held += needed
@@ -169,7 +177,22 @@ def _compact(pixels: Tensor, grey: bool) -> NDArray[np.generic]:
     return planes.numpy()
 
 
-def _mapped(file: Path) -> Stored | None:
+def keep_notes(file: Path, name: str, notes: Sequence[str]) -> None:
+    """Keep what `read_picture` says of a picture called `name` beside `file`, where it is decoded, if that can be."""
+    with suppress(OSError):
+        if notes:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(file.with_suffix(NOTES), json.dumps([note.removeprefix(name) for note in notes]).encode())
+
+
+def kept_notes(file: Path, name: str) -> tuple[str, ...]:
+    """What `keep_notes` has kept, of a picture of the same content that may be called otherwise."""
+    with suppress(OSError, ValueError, TypeError):
+        return tuple(f"{name}{note}" for note in parse_json(file.with_suffix(NOTES).read_bytes()))
+    return ()
+
+
+def _mapped(file: Path, name: str) -> Stored | None:
     """The picture in a file, which counts as used now; None if it is not there or is damaged."""
     try:
         pixels = map_npy(file)
@@ -178,4 +201,4 @@ def _mapped(file: Path) -> Stored | None:
         return None
     if pixels.ndim != 3 or pixels.shape[2] not in (1, 3):
         return None
-    return Stored(pixels.permute(2, 0, 1).expand(3, -1, -1), pixels.shape[2] == 1)
+    return Stored(pixels.permute(2, 0, 1).expand(3, -1, -1), pixels.shape[2] == 1, kept_notes(file, name))

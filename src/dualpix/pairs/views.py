@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from dualpix.errors import PairError
-from dualpix.io.endings import is_picture
 from dualpix.io.metadata import Metadata
 from dualpix.io.reading import LIMIT_MEGAPIXELS, MIN_SIDE_PX, Picture, read_picture
 from dualpix.io.staging import local_copies
 from dualpix.machine.modes import settled
 from dualpix.machine.urls import Location
 from dualpix.pairs.names import folder_side, letter_side, mark_files, name_within, nearest_rule, split_name
+from dualpix.pairs.sample import list_views
 
 
 class Pair(TypedDict):
@@ -182,12 +182,12 @@ def find_named_pairs(folder: str | Path) -> dict[str, tuple[Path, Path]]:
     folder = Path(folder)
     if not folder.is_dir():
         raise PairError(f"{folder} is not a folder; give a folder of pairs.")
-    files = _pictures(folder)
+    files = list_views(folder)
     marked = mark_files(files)
     lefts, rights = (_index((path, name) for path, (name, own) in marked.items() if own == side) for side in "lr")
     for places in _parallel(folder) if not lefts and not rights else ():
         if not lefts and not rights:
-            lefts, rights = _match_sides(*map(_pictures, places))
+            lefts, rights = _match_sides(*map(list_views, places))
     if not lefts and not rights:
         raise PairError(nearest_rule(folder, files))
     if lonely := [str((lefts | rights)[name]) for name in sorted(lefts.keys() ^ rights.keys())]:
@@ -214,7 +214,7 @@ def _parallel(folder: Path) -> Iterator[tuple[Path, Path]]:
     inner = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
     names = [path.name for path in inner]
     sides = [
-        folder_side(name, names)[0] or letter_side(folder / name, names, _pictures(folder / name)) for name in names
+        folder_side(name, names)[0] or letter_side(folder / name, names, list_views(folder / name)) for name in names
     ]
     lefts, rights = ([path for path, own in zip(inner, sides, strict=True) if own == side] for side in "lr")
     if len(lefts) == len(rights) == 1:
@@ -224,11 +224,6 @@ def _parallel(folder: Path) -> Iterator[tuple[Path, Path]]:
 def has_parallel_folders(folder: Path) -> bool:
     """Whether `folder` has one folder of left and one of right views."""
     return any(True for _ in _parallel(folder))
-
-
-def _pictures(folder: Path) -> list[Path]:
-    paths = sorted(folder.iterdir())
-    return [path for path in paths if not path.name.startswith(".") and is_picture(path)]
 
 
 def _index(named: Iterable[tuple[Path, str]]) -> dict[str, Path]:

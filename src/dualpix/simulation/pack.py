@@ -25,7 +25,7 @@ from dualpix.io.formats.jpeg import JPEG
 from dualpix.io.opening import Part
 from dualpix.io.writing import check_place
 from dualpix.machine.files import parse_json, write_whole
-from dualpix.pairs.sample import check_folder, list_pictures
+from dualpix.pairs.sample import check_folder, in_few_words, list_pictures
 
 FORMAT, VERSION = "dualpix-pack", 1
 LIST = "pack.json"
@@ -48,6 +48,9 @@ a quarter and an eighth. What is far out of focus has contrast in the coarsest o
 SHARP_TILES = 0.7
 """Of the tiles with contrast, how many have to be sharp."""
 
+TURNED = "has orientation tag"
+"""In a note on a photograph that lies on its side, which is nothing here."""
+
 CONTRAST = 0.008
 UNKNOWN = "not stated"
 
@@ -61,12 +64,14 @@ class Packed:
         kept: Names of the photographs in it, as FOLDER/NAME.
         dropped: Names of those left out, and why.
         size_bytes: Of the file.
+        notes: On what looks odd about the photographs in it.
     """
 
     file: Path
     kept: tuple[str, ...]
     dropped: Mapping[str, str]
     size_bytes: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -184,15 +189,18 @@ def pack(
         raise DataError(f"There are no photographs in {given}; give folders that hold pictures directly.")
     sharp: list[tuple[str, str, Tensor, int]] = []
     dropped: dict[str, str] = {}
+    odd: dict[str, list[str]] = {}
     for done, (folder, path) in enumerate(files, 1):
         source = f"{folder}/{path.name}"
         try:
-            reduced, factor = sharpest(read_picture(path).pixels, 1 if path.suffix.lower() in LOSSLESS else 2)
+            picture = read_picture(path)
+            reduced, factor = sharpest(picture.pixels, 1 if path.suffix.lower() in LOSSLESS else 2)
         except DualpixError as error:
             dropped[source] = str(error)
         else:
             if factor:
                 sharp.append((source, known.get(folder, UNKNOWN), reduced, factor))
+                odd[path.name] = [note for note in picture.notes if TURNED not in note]
             else:
                 dropped[source] = "it is sharp at no size"
         if progress:
@@ -201,7 +209,8 @@ def pack(
         raise DataError(f"None of the {len(files)} photographs is sharp enough for a pack; give others.")
     content = _fitting(sharp, most_bytes)
     write_whole(output, content, overwrite)
-    return Packed(output, tuple(source for source, *_ in sharp), dropped, len(content))
+    kept, notes = tuple(source for source, *_ in sharp), tuple(in_few_words(odd))
+    return Packed(output, kept, dropped, len(content), notes)
 
 
 def sharpest(photo: Tensor, least: int = 2) -> tuple[Tensor, int]:

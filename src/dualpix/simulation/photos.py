@@ -3,7 +3,8 @@
 import hashlib
 import io
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, overload
 
@@ -14,16 +15,18 @@ from torch.nn import functional as F
 
 from dualpix.errors import DataError
 from dualpix.io import read_picture
+from dualpix.io.decoded import keep_notes, kept_notes
 from dualpix.io.formats.npy import map_npy
 from dualpix.machine.files import write_whole
-from dualpix.pairs.sample import check_folder, list_pictures
-from dualpix.simulation.pack import PackedPhoto, is_pack, photos_in
+from dualpix.pairs.sample import check_folder, in_few_words, list_pictures
+from dualpix.simulation.pack import TURNED, PackedPhoto, is_pack, photos_in
 
 SMALLEST_PX = 64
 DECODING = 1  # to be increased whenever a change makes the same file give other pixels
 
 Tell = Callable[[str], None]
 Photo = Path | PackedPhoto
+Note = Callable[[Photo, Sequence[str]], None]
 
 
 class Photos(Sequence[Tensor]):
@@ -65,7 +68,7 @@ def read_photos(
     Args:
         folders: The folders; a file that `dualpix pack` made counts as one.
         smallest_px: Pictures with a shorter side than this are left out.
-        tell: Given one sentence about the pictures left out.
+        tell: Given one sentence about the pictures left out, and some on what looks odd.
 
     Returns:
         uint8, 3 x H x W each, folder by folder in the order of their names.
@@ -75,7 +78,12 @@ def read_photos(
         PictureError: A picture cannot be read.
     """
     paths = _list(folders)
-    photos = [_decode(path) for path in paths]
+    photos = []
+    with _told(tell) as note:
+        for path in paths:
+            photo, notes = _decode(path)
+            photos.append(photo)
+            note(path, notes)
     large = _large(paths, [min(photo.shape[1:]) for photo in photos], folders, smallest_px, tell)
     return [photos[number] for number in large]
 
@@ -98,7 +106,7 @@ def share_photos(
         depths: A folder with maps of inverse depth: `FOLDER/NAME.png` for the photograph NAME of a folder called
             FOLDER, a grey picture of any size, white for near. Photographs that have a map get it as a fourth plane,
             sharpened along their own edges.
-        tell: Given one sentence about the pictures left out.
+        tell: Given one sentence about the pictures left out, and some on what looks odd.
 
     Raises:
         DataError: As for `read_photos`.
@@ -107,22 +115,46 @@ def share_photos(
     """
     maps = None if depths is None else check_folder(depths)
     paths = _list(folders)
-    shared = Photos([_keep(path, store, _depth_of(path, maps)) for path in paths])
+    with _told(tell) as note:
+        files = [_keep(path, store, _depth_of(path, maps), note) for path in paths]
+    shared = Photos(files)
     large = _large(paths, [min(photo.shape[1:]) for photo in shared], folders, smallest_px, tell)
     return Photos([shared.files[number] for number in large])
 
 
 def _list(folders: Sequence[str | Path]) -> list[Photo]:
     found: list[Photo] = []
-    for folder in folders:
+    for folder in [folders] if isinstance(folders, str | Path) else folders:
         found += photos_in(folder) if is_pack(folder) else list_pictures(check_folder(folder))
     return found
 
 
-def _decode(path: Photo) -> Tensor:
+def _decode(path: Photo) -> tuple[Tensor, tuple[str, ...]]:
+    """And what there is to say of it; how it lies is nothing here."""
     if isinstance(path, PackedPhoto):
-        return path.decode()
-    return (read_picture(path).pixels * 255).round().to(torch.uint8)
+        return path.decode(), ()
+    picture = read_picture(path)
+    notes = tuple(note for note in picture.notes if TURNED not in note)
+    return (picture.pixels * 255).round().to(torch.uint8), notes
+
+
+def _name_of(photo: Photo) -> str:
+    """By which notes on it begin."""
+    return photo.name if isinstance(photo, Path) else photo.stem
+
+
+@contextmanager
+def _told(tell: Tell | None) -> Iterator[Note]:
+    """Gives what takes notes on photographs, which `tell` is given in few words in the end."""
+    found: dict[str, Sequence[str]] = {}
+
+    def note(photo: Photo, notes: Sequence[str]) -> None:
+        found[str(photo)] = [note.replace(_name_of(photo), str(photo), 1) for note in notes]
+
+    yield note
+    for sentence in in_few_words(found):
+        if tell is not None:
+            tell(sentence)
 
 
 def _large(
@@ -146,7 +178,7 @@ def _depth_of(photo: Photo, depths: Path | None) -> Path | None:
     return found if found.exists() else None
 
 
-def _keep(path: Photo, store: Path, depth: Path | None) -> Path:
+def _keep(path: Photo, store: Path, depth: Path | None, note: Note) -> Path:
     """The file in `store` with the decoded photograph, written if it is not there yet."""
     digest = hashlib.blake2b(path.read_bytes(), digest_size=16, salt=b"%d" % DECODING)
     if depth is not None:
@@ -154,8 +186,11 @@ def _keep(path: Photo, store: Path, depth: Path | None) -> Path:
     file = store / f"{digest.hexdigest()}.npy"
     try:
         _map(file)
+        note(path, kept_notes(file, _name_of(path)))
     except (OSError, ValueError):
-        photo = _decode(path)
+        photo, notes = _decode(path)
+        keep_notes(file, _name_of(path), notes)
+        note(path, notes)
         if depth is not None:
             inverse_depth = along_edges(read_picture(depth).pixels[:1], photo.float() / 255)
             photo = torch.cat([photo, (inverse_depth * 255).round().to(torch.uint8)])

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias
 
 import torch
 
+from dualpix.errors import RecipeError
 from dualpix.io.decoded import MOST_GB
 from dualpix.machine import limits
 from dualpix.machine.modes import settled
@@ -117,6 +118,12 @@ def train(
             it was stopped later.
     """
     recipe = pick(RECIPES, recipe, "recipe") if isinstance(recipe, str) else recipe
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(
+            f"A thing of type {type(recipe).__name__} is no recipe; give a Recipe, or a name: {', '.join(RECIPES)}."
+        )
+    photos = [photos] if isinstance(photos, str | Path) else photos
+    validation = [validation] if isinstance(validation, str | Path) else validation
     keep_freed_memory()
     tracking = Tracking(track, Path(folder), recipe, report)
     with (
@@ -141,7 +148,7 @@ def train(
         seen = sees_folder_of_the_first(processes, run.folder)
         keeps_scenes = processes.first or (processes.place == 0 and not seen)
         if processes.first and not run.knows(known["data"]):
-            check_pairs(source, validator, recipe, learner.names, partial(_checking, run))
+            check_pairs(source, validator, recipe, learner.names, partial(_checking, run), tell)
         processes.wait()
         places = {"photos": photos, "depths": depths, "data": data, "validation": validation}
         run.begin(learner, known, surroundings(places), begun)

@@ -8,10 +8,12 @@ import torch
 from torch import Tensor
 
 from dualpix.datasets import Sample, Samples
-from dualpix.errors import DataError
+from dualpix.errors import DataError, PairError
 from dualpix.evaluation.predicting import sentence
 from dualpix.machine import limits
 from dualpix.networks import DEFOCUS_ESTIMATORS
+from dualpix.pairs import require_pair
+from dualpix.pairs.sample import in_few_words
 from dualpix.training.feed import CropSource, Fixed, lack, sizes
 from dualpix.training.recipes import Recipe
 from dualpix.training.sources import Validator
@@ -20,11 +22,17 @@ SHOWN = 4
 
 
 def check_pairs(
-    source: CropSource, validator: Validator, recipe: Recipe, names: Sequence[str], progress: Callable[[int, int], None]
+    source: CropSource,
+    validator: Validator,
+    recipe: Recipe,
+    names: Sequence[str],
+    progress: Callable[[int, int], None],
+    tell: Callable[[str], None] = lambda note: None,
 ) -> None:
     """Read every real pair that is learnt from or tried on, and let `progress` know after each.
 
-    names: of what a crop has to hold. Raises `DataError` that names those that cannot be used, and why.
+    names: of what a crop has to hold. tell: given a sentence on what looks odd about files. Raises `DataError` that
+    names those that cannot be used, and why.
     """
     real = source if isinstance(source, Fixed) else getattr(source, "real", None)
     if real is None:
@@ -36,25 +44,33 @@ def check_pairs(
         truth = "blur_px" if recipe.network in DEFOCUS_ESTIMATORS else "sharp"
         sets.append((tried, partial(_complaint, names=(truth,), crop=1)))
     total, done, wrong = sum(len(samples) for samples, _ in sets), 0, dict[str, str]()
+    odd: dict[str, list[str]] = {}
     for samples, complain in sets:
-        for name, why in _looked_at(samples, complain):
+        for name, why, notes in _looked_at(samples, complain):
             done += 1
             progress(done, total)
+            odd[name] = [*dict.fromkeys([*odd.get(name, ()), *notes])]
             if why:
                 wrong[name] = why
+    for note in in_few_words(odd):
+        tell(note)
     if wrong:
         shown = "; ".join(f"{name}: {why.rstrip('.')}" for name, why in list(wrong.items())[:SHOWN])
         more = f"; and {len(wrong) - SHOWN} more" if len(wrong) > SHOWN else ""
         raise DataError(f"{len(wrong)} of {total} pairs cannot be used ({shown}{more}); take them out of the data.")
 
 
-def _looked_at(samples: Samples | Sequence[Sample], complain: Callable[[Sample], str]) -> Iterator[tuple[str, str]]:
-    def look(number: int) -> tuple[str, str]:
+def _looked_at(
+    samples: Samples | Sequence[Sample], complain: Callable[[Sample], str]
+) -> Iterator[tuple[str, str, Sequence[str]]]:
+    """Name, complaint and notes of each."""
+
+    def look(number: int) -> tuple[str, str, Sequence[str]]:
         try:
             sample = samples[number]
-            return str(sample.get("name", number + 1)), complain(sample)
+            return str(sample.get("name", number + 1)), complain(sample), sample.get("notes", ())
         except Exception as error:
-            return f"pair {number + 1}", sentence(error)
+            return f"pair {number + 1}", sentence(error), ()
 
     pool = ThreadPoolExecutor(limits.cores())
     try:
@@ -78,4 +94,8 @@ def _complaint(sample: Sample, names: Sequence[str], crop: int) -> str:
             return f"{name} holds NaN or infinity"
     if min(height, width) < crop:
         return f"it is {width} x {height} (width x height), smaller than the crop of {crop}"
+    try:
+        require_pair(pictures["left"], pictures["right"])
+    except PairError as error:
+        return str(error)
     return ""

@@ -28,7 +28,12 @@ class Log:
     def __init__(self, path: Path, patience_s: float = 0.0) -> None:
         self.path = path
         self.made = [folder for folder in (path.parent, *path.parent.parents) if not folder.exists()]
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError) as error:
+            raise RecipeError(
+                f"{path.parent} is no folder, nor can it be made one; name another run folder."
+            ) from error
         self.new = not path.exists()
         self.file = _lock(path, patience_s)
         for unfinished in path.parent.glob(LEFTOVERS):  # of a run that was killed while it wrote

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from dualpix.datasets import Dpdd, Sample, Samples, open_dataset
+from dualpix.datasets import Dpdd, Sample, Samples, open_dataset, require_samples
 from dualpix.datasets.decoded import Decoded, FromFiles, stored
 from dualpix.errors import DataError, RecipeError
 from dualpix.evaluation import score
@@ -202,7 +202,7 @@ def _decoded(samples: Samples, pictures: DecodedPictures, names: Sequence[str]) 
 
 def _open(data: Data, prefer: str) -> Samples:
     """Raises `DataError` for an empty data set, and what opening one raises."""
-    pairs = open_dataset(data, prefer=prefer) if isinstance(data, str | Path) else data
+    pairs = open_dataset(data, prefer=prefer) if isinstance(data, str | Path) else require_samples(data)
     if not len(pairs):
         raise DataError("The data set holds no pairs; give one that does.")
     return pairs

@@ -5,6 +5,7 @@ import json
 import re
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -81,7 +82,7 @@ def sweep(
             _learn(one, folder, name, minutes, report, given)
         except (RecipeError, CheckpointError, PluginError) as error:
             failures[name] = str(error)
-    begun = [folder / name for name in runs if (folder / name / "log.jsonl").exists()]
+    begun = [folder / name for name in runs if name not in failures or _has_begun(folder / name)]
     if not begun:
         raise RecipeError(f"No run could be learnt: {next(iter(failures.values()))}")
     comparison = compare(begun)
@@ -119,6 +120,14 @@ def _learn(
             write_whole(folder / SPENT, json.dumps(_spent(folder) | {name: now}, indent=2).encode())
     if had_now() < minutes and not _is_whole(folder / name, recipe):
         raise KeyboardInterrupt
+
+
+def _has_begun(run: Path) -> bool:
+    """Whether a run that failed can be compared all the same."""
+    with suppress(RecipeError):
+        read_run(run)
+        return True
+    return False
 
 
 def _is_whole(run: Path, recipe: Recipe) -> bool:

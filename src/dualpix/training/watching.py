@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 
 from torch.distributed import TCPStore  # type: ignore[attr-defined]
@@ -96,9 +96,10 @@ def _look(watch: SignsOfLife, count: int, over: threading.Event) -> None:
         if missing := watch.missing():
             who = f"process {missing[0] + 1}" if len(missing) == 1 else f"{len(missing)} processes"
             verb = "has" if len(missing) == 1 else "have"
-            sys.stderr.write(
-                f"dualpix: Of the {count} processes on several machines, {who} {verb} shown no sign of life for"
-                f" {SILENCE_S:.0f} s, so this one cannot go on; its machine or the network may be down.\n"
-            )
-            sys.stderr.flush()
+            with suppress(OSError, ValueError, AttributeError):  # it ends, whether anybody listens or not
+                sys.stderr.write(
+                    f"dualpix: Of the {count} processes on several machines, {who} {verb} shown no sign of life for"
+                    f" {SILENCE_S:.0f} s, so this one cannot go on; its machine or the network may be down.\n"
+                )
+                sys.stderr.flush()
             os._exit(LOST)  # the main thread waits in a library for what will not come, and hears of nothing

@@ -29,6 +29,7 @@ OPTICS = {
 """What a request calls the optics, as the command line's options do, and `Optics.of`."""
 LONGEST = 50  # letters
 FOCUS = ("aperture", "focus", "focus_at", "rho", "highlights", "blades")
+OF_RESULT = {"format", "depth", "strength", "keep", "mask", *FOCUS}
 
 
 def file_of(query: Mapping[str, str]) -> tuple[str, int, float]:
@@ -38,6 +39,10 @@ def file_of(query: Mapping[str, str]) -> tuple[str, int, float]:
         raise HttpError(400, f"There is no format {kind[:20]!r}; choose from: {', '.join(DOWNLOADS)}.")
     if depth not in ("8", "16"):
         raise HttpError(400, "The depth must be 8 or 16.")
+    if kind == "jpg" and query.get("depth") == "16":
+        raise HttpError(400, "A JPEG holds 8 bits, not 16; leave the depth out, or choose png or tif.")
+    if unknown := sorted(query.keys() - OF_RESULT):
+        raise HttpError(400, f"There is no {unknown[0][:20]!r} to ask for; there are: {', '.join(sorted(OF_RESULT))}.")
     with suppress(ValueError, PictureError):
         check_strength(float(strength))
         return DOWNLOADS[kind], int(depth), float(strength)
@@ -146,13 +151,15 @@ def _refocusable(job: Job) -> Refocusable:
 
 def _refocus(given: Mapping[str, str]) -> Refocus:
     point, blades = given.get("focus_at"), given.get("blades", "0")
+    if not blades.isascii() or not blades.isdecimal():
+        raise HttpError(400, f"An aperture cannot have {blades} blades; give 5 to 12, or 0 for a round one.")
     return Refocus(
         focus_px=_number("focus", given.get("focus", "0")),
         focus_at=None if point is None else parse_point(point),
         aperture=_number("aperture", given.get("aperture", "1")),
         rho=_number("rho", given["rho"]) if "rho" in given else None,
         highlights=_number("highlights", given.get("highlights", "2")),
-        blades=int(_number("blades", blades)) if blades.isdecimal() else -1,
+        blades=int(blades),
     )
 
 

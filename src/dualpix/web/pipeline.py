@@ -35,8 +35,8 @@ from dualpix.web.refocusing import SCENE, Focus, Refocusable, find_scene, refocu
 from dualpix.weights.checkpoint import Checkpoint
 
 THUMB_PX = 720
-LEFT, RIGHT, DISPARITY, BEFORE, AFTER = "left.jpg", "right.jpg", "disparity.png", "before.jpg", "after.jpg"
-RESULT = "result.npy"
+LEFT, RIGHT, DISPARITY = "shown-left.jpg", "shown-right.jpg", "disparity.png"  # no name that `upload_name` gives
+BEFORE, AFTER, RESULT = "before.jpg", "after.jpg", "result.npy"
 SOFTWARE = f"dualpix {__version__}"
 Progress = Callable[[int, int], None]
 GoOn = Callable[[], None]

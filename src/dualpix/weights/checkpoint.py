@@ -181,9 +181,7 @@ def read_card(path_or_name: str | Path) -> dict[str, Any]:
 
 
 def find(path_or_name: str | Path) -> Path:
-    """Return the file of weights that a text or path means, with those of a repository of the hub fetched.
-
-    It is that of shipped weights, the path itself, or the `model.safetensors` of a folder or repository.
+    """Return the file of weights that a text or path means: shipped, itself, or that of a folder or a repository.
 
     Raises:
         CheckpointError: There is no such file or repository, or it is a folder without weights.
@@ -198,11 +196,12 @@ def find(path_or_name: str | Path) -> Path:
         return shipped
     if isinstance(path_or_name, str) and hub.is_repository(path_or_name):
         return hub.fetch(path_or_name)
+    if not isinstance(path_or_name, str | os.PathLike):
+        raise CheckpointError(f"A thing of type {type(path_or_name).__name__} names no weights; give a file or a name.")
     path = Path(path_or_name)
-    if path.is_dir():
-        if not (path / hub.FILE).is_file():
-            raise CheckpointError(f"{path} is a folder without a {hub.FILE}; give the .safetensors file inside it.")
-        return path / hub.FILE
+    if path.is_dir() and not (path / hub.FILE).is_file():
+        raise CheckpointError(f"{path} is a folder without a {hub.FILE}; give the .safetensors file inside it.")
+    path = path / hub.FILE if path.is_dir() else path
     if not path.is_file():
         raise CheckpointError(
             f"There is no weights file {path}; give an existing .safetensors file or one of: {', '.join(WEIGHTS)}."
