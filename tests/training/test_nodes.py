@@ -7,14 +7,15 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from dualpix.errors import MachineError
 from dualpix.networks import create
-from dualpix.training import nodes
-from dualpix.training.launching import free_port
-from dualpix.training.nodes import launch_on_nodes, step_of
+from dualpix.training import launching, nodes
+from dualpix.training.launching import Running, free_port, launch
+from dualpix.training.nodes import STOPPED, launch_on_nodes, step_of
 from dualpix.training.rendezvous import Meeting
 from dualpix.training.state import unpack
 from dualpix.weights import checkpoint
@@ -126,6 +127,19 @@ def test_signals_end_it_with_the_code_of_a_stop(tmp_path: Path) -> None:
     code = "import os, signal, sys, time; signal.signal(15, lambda *_: sys.exit(130)); os.kill(os.getppid(), 15)"
     meeting = Meeting("127.0.0.1", free_port(), 1, 1)
     assert launch_on_nodes([], meeting, 1, tmp_path, {}, program=["-c", f"{code}; time.sleep(60)"]) == 130
+
+
+def test_a_signal_while_a_process_starts_reaches_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Slow(Running):
+        def __init__(self, *given: Any, **named: Any) -> None:
+            super().__init__(*given, **named)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    for module in (nodes, launching):
+        monkeypatch.setattr(module, "Running", Slow)
+    meeting = Meeting("127.0.0.1", free_port(), 1, 1)
+    assert launch_on_nodes([], meeting, 1, tmp_path, {}, program=["-c", "import time; time.sleep(60)"]) == STOPPED
+    assert launch(1, [], program=["-c", "import time; time.sleep(60)"]) == signal.SIGTERM
 
 
 @pytest.mark.slow

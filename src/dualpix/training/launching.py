@@ -33,11 +33,14 @@ def launch(count: int, argv: Sequence[str], program: Sequence[str] = ("-m", "dua
     on. Raises `MachineError` if a process was ended from outside, as the system does when memory runs out.
     """
     running: list[Running] = []
-    with pass_on_signals(running):
+    heard: list[int] = []
+    with pass_on_signals(running, heard.append):
         meeting: dict[str, object] = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
         for rank in range(count):
             places = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": count, "LOCAL_WORLD_SIZE": count}
             running.append(Running([sys.executable, *program, *argv], places | meeting, heard=rank == 0))
+            if heard:  # maybe before this one stood in the list
+                running[-1].process.send_signal(heard[-1])
         wait_for(running)
     show_errors(running)
     codes = [one.process.returncode for one in running]

@@ -93,12 +93,12 @@ class _Agent:
         self.command, self.processes, self.folder, self.tell = command, processes, folder, tell
         self.running: list[Running] = []
         self.round: Round | None = None
-        self.asked = self.gives_up = self.makes_room = False
+        self.asked = self.gives_up = self.makes_room = self.starts = False
         self.failures, self.step, self.told, self.looked = 0, -1, 0, 0.0
 
     def hear(self, signal: int) -> None:
         """One that asks to stop; nothing that runs would pass it on while machines are waited for."""
-        if not self.running:
+        if not (self.running or self.starts):
             raise KeyboardInterrupt
         self.asked = True
 
@@ -159,12 +159,14 @@ class _Agent:
             NAME: self.rendezvous.name,
             **_interface(self.rendezvous.address),
         }
+        self.starts = True  # a process that runs already, but does not stand in the list yet, would be left behind
         for place in range(self.processes):
             rank = now.before + place
             places = {"RANK": rank, "LOCAL_RANK": place}
             self.running.append(Running(self.command, shared | places, heard=place == 0, prints=rank == 0))
             if self.asked:
                 self.running[-1].process.terminate()
+        self.starts = False
 
     def _look(self) -> None:
         """Where another machine waits, all stop after this step, and meet again with it."""
