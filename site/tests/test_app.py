@@ -159,13 +159,13 @@ def test_stop_while_the_views_are_read(host, pair, expected, tmp_path: Path) -> 
 
 
 def test_a_tab_without_memory_computes_smaller_bands(host, pair, tmp_path: Path) -> None:
-    """WebAssembly may take 72 MB here, and the strips that would be tried first need more."""
+    """WebAssembly may take 105 MB here, and the strips that would be tried first need more."""
     tall = [tmp_path / "tall_l.png", tmp_path / "tall_r.png"]
     for path, side in zip(tall, ("left", "right"), strict=True):
         part = read_picture(pair[side]).pixels[:, :, 100:420]
         write_picture(path, torch.cat([part, part.flip(1), part], dim=1))
     expected = dualpix.deblur(*tall, engine="torch", precision="fp32")
-    with browsing(str(DRIVER), tmp_path, more=["--js-flags=--wasm-max-mem-pages=1100"]) as browser:
+    with browsing(str(DRIVER), tmp_path, more=["--js-flags=--wasm-max-mem-pages=1600"]) as browser:
         visit(browser, host, "?memory=600&engine=wasm")
         check(browser, *tall)
         assert apart(deblur(browser, tmp_path), expected) <= OFF
