@@ -3,12 +3,10 @@
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-from torch import Tensor
-
 from dualpix.datasets.dpdd import Dpdd
 from dualpix.datasets.folder import Folder
 from dualpix.errors import DataError
-from dualpix.pairs.sample import Sample, Samples, check_folder, mean_view
+from dualpix.pairs.sample import Sample, Samples, check_folder, check_sample, mean_view
 from dualpix.plugins import Origin, Table, answer_of, guarded_class, no_class_with
 from dualpix.tables import pick
 
@@ -55,17 +53,10 @@ def _guarded(kind: type[DataSet], origin: Origin) -> type[DataSet]:
 
 def _checked(sample: Any) -> Sample:
     """What a kind of another package gave as a sample."""
-    if not isinstance(sample, dict):
-        raise TypeError(f"it gives {type(sample).__name__} and not a sample, a dict of pictures")
-    if missing := [name for name in ("left", "right", "name") if name not in sample]:
-        raise ValueError(f"its sample has no {', '.join(missing)}")
-    for name in ("left", "right", "center", "sharp"):
-        picture = sample.get(name)
-        if picture is not None and not (isinstance(picture, Tensor) and picture.shape == sample["left"].shape):
-            raise ValueError(f"{name} of its sample is not a tensor of the shape of left")
-    if sample["left"].ndim != 3 or len(sample["left"]) != 3 or not sample["left"].is_floating_point():
-        raise ValueError("the pictures of its sample are not floats, 3 x H x W")
-    return sample
+    try:
+        return check_sample(sample)
+    except DataError as error:
+        raise ValueError(str(error)) from error  # told as the package's own mistake
 
 
 def require_samples(data: Any) -> Samples:

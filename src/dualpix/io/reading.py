@@ -33,6 +33,9 @@ MIN_SIDE_PX = 16
 LIMIT_MEGAPIXELS = 200.0
 SURE_BITS = 12
 
+TURNED = "has orientation tag"
+"""In a note on a picture that lies on its side."""
+
 
 @dataclass(frozen=True, eq=False)
 class Picture:
@@ -146,8 +149,7 @@ def _notes(array: NDArray[Any], metadata: Metadata, header: Header) -> list[str]
     if array.shape[2] in (2, 4):
         notes.append("has an alpha channel (transparency): it is ignored.")
     if metadata.orientation != 1:
-        tag = f"orientation tag {metadata.orientation}"
-        notes.append(f"has {tag}: it is not rotated on reading, so that rows stay sensor rows.")
+        notes.append(f"{TURNED} {metadata.orientation}: it is not rotated on reading, so that rows stay sensor rows.")
     if header.is_float and metadata.icc is None:
         notes.append("holds floating-point numbers without a colour profile: they are taken as sRGB, not linear light.")
     return notes + low_bits(array[:, :, : 1 if array.shape[2] < 3 else 3])

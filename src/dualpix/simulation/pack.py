@@ -20,9 +20,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from dualpix.errors import DataError, DualpixError, PictureError, shortened
-from dualpix.io import read_picture
+from dualpix.io import Picture, read_picture
 from dualpix.io.formats.jpeg import JPEG
 from dualpix.io.opening import Part
+from dualpix.io.reading import TURNED
 from dualpix.io.writing import check_place
 from dualpix.machine.files import parse_json, write_whole
 from dualpix.pairs.sample import check_folder, in_few_words, list_pictures
@@ -47,9 +48,6 @@ a quarter and an eighth. What is far out of focus has contrast in the coarsest o
 
 SHARP_TILES = 0.7
 """Of the tiles with contrast, how many have to be sharp."""
-
-TURNED = "has orientation tag"
-"""In a note on a photograph that lies on its side, which is nothing here."""
 
 CONTRAST = 0.008
 UNKNOWN = "not stated"
@@ -200,7 +198,7 @@ def pack(
         else:
             if factor:
                 sharp.append((source, known.get(folder, UNKNOWN), reduced, factor))
-                odd[path.name] = [note for note in picture.notes if TURNED not in note]
+                odd[path.name] = oddities(picture)
             else:
                 dropped[source] = "it is sharp at no size"
         if progress:
@@ -211,6 +209,11 @@ def pack(
     write_whole(output, content, overwrite)
     kept, notes = tuple(source for source, *_ in sharp), tuple(in_few_words(odd))
     return Packed(output, kept, dropped, len(content), notes)
+
+
+def oddities(photo: Picture) -> list[str]:
+    """What is to be told of a photograph as it was read; how it lies is nothing here."""
+    return [note for note in photo.notes if TURNED not in note]
 
 
 def sharpest(photo: Tensor, least: int = 2) -> tuple[Tensor, int]:

@@ -19,7 +19,7 @@ from dualpix.io.decoded import keep_notes, kept_notes
 from dualpix.io.formats.npy import map_npy
 from dualpix.machine.files import write_whole
 from dualpix.pairs.sample import check_folder, in_few_words, list_pictures
-from dualpix.simulation.pack import TURNED, PackedPhoto, is_pack, photos_in
+from dualpix.simulation.pack import PackedPhoto, is_pack, oddities, photos_in
 
 SMALLEST_PX = 64
 DECODING = 1  # to be increased whenever a change makes the same file give other pixels
@@ -129,13 +129,12 @@ def _list(folders: Sequence[str | Path]) -> list[Photo]:
     return found
 
 
-def _decode(path: Photo) -> tuple[Tensor, tuple[str, ...]]:
-    """And what there is to say of it; how it lies is nothing here."""
+def _decode(path: Photo) -> tuple[Tensor, Sequence[str]]:
+    """And what there is to say of it."""
     if isinstance(path, PackedPhoto):
         return path.decode(), ()
     picture = read_picture(path)
-    notes = tuple(note for note in picture.notes if TURNED not in note)
-    return (picture.pixels * 255).round().to(torch.uint8), notes
+    return (picture.pixels * 255).round().to(torch.uint8), oddities(picture)
 
 
 def _name_of(photo: Photo) -> str:
