@@ -1,11 +1,14 @@
 """Time and memory of the page that computes in the browser, at several sizes and numbers of threads.
 
-    python benchmarks/browser.py LEFT RIGHT [WIDTHxHEIGHT ...]
+    python benchmarks/browser.py LEFT RIGHT [WIDTHxHEIGHT ...] [--pause SECONDS]
 
 Takes the built page (`make site`), serves it to headless Chromium, and deblurs crops of a pair, which is mirrored where
-it is too small. Prints seconds on the clock and of the processor, and the peak memory of the tab's process.
+it is too small. Prints seconds on the clock until the pair is read and from the click to the picture, those of the
+processor for the latter, and the peak memory of the tab's process. `--pause`: how long one waits before giving
+the pair, and again before the click; 0 by default.
 """
 
+import argparse
 import os
 import shutil
 import sys
@@ -70,12 +73,16 @@ def used() -> tuple[float, float]:
     return seconds, peak_mb
 
 
-def deblur(browser: Browser, host: Host, threads: int, files: list[Path]) -> str:
+def deblur(browser: Browser, host: Host, threads: int, files: list[Path], pause_s: float) -> str:
     """Deblur one pair in a page of its own, and return a row of the table."""
     browser.open(f"{host.address}app/?engine=wasm&threads={threads}")
     browser.wait(lambda: browser.text("#place") and browser.run("return crossOriginIsolated"), WAIT_S)
+    time.sleep(pause_s)
+    given = time.perf_counter()
     browser.type("#files", "\n".join(map(str, files)))
     browser.wait(lambda: browser.is_shown("#deblur"), WAIT_S)
+    read_s = time.perf_counter() - given
+    time.sleep(pause_s)
     start, before = time.perf_counter(), used()[0]
     peaks: list[float] = []
 
@@ -86,23 +93,29 @@ def deblur(browser: Browser, host: Host, threads: int, files: list[Path]) -> str
     browser.click("#deblur")
     browser.wait(is_done, WAIT_S)
     seconds, after = time.perf_counter() - start, used()[0]
-    return f"{seconds:.1f} | {after - before:.1f} | {max(peaks):.0f} | {browser.text('#how')}"
+    return f"{read_s:.1f} | {seconds:.1f} | {after - before:.1f} | {max(peaks):.0f} | {browser.text('#how')}"
 
 
-def main(left: str, right: str, *sizes: str) -> None:
-    views = [read_picture(path).pixels for path in (left, right)]
-    print("| size | threads | s | s of the processor | MB | |\n|---|---:|---:|---:|---:|---|")
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("views", nargs=2, metavar=("LEFT", "RIGHT"))
+    parser.add_argument("sizes", nargs="*", default=SIZES, metavar="WIDTHxHEIGHT")
+    parser.add_argument("--pause", type=float, default=0, metavar="SECONDS")
+    asked = parser.parse_args()
+    views = [read_picture(path).pixels for path in asked.views]
+    print("| size | threads | s of reading | s | s of the processor | MB | |\n|---|---:|---:|---:|---:|---:|---|")
     with tempfile.TemporaryDirectory() as name, hosting() as host:
         folder = Path(name)
-        for size in sizes or SIZES:
+        for size in asked.sizes:
             width, height = map(int, size.split("x"))
             files = [folder / f"{size}_{side}.png" for side in "lr"]
             for path, view in zip(files, views, strict=True):
                 write_picture(path, grown(view, width, height), depth=16)
             for threads in (1, 2):
                 with browsing(shutil.which("chromedriver") or "chromedriver", folder) as browser:
-                    print(f"| {size} | {threads} | {deblur(browser, host, threads, files)} |", flush=True)
+                    row = deblur(browser, host, threads, files, asked.pause)
+                    print(f"| {size} | {threads} | {row} |", flush=True)
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()

@@ -27,7 +27,7 @@ APP = OUT / "app"
 EXPORTED = SITE / "_network"
 RUNTIME = SITE / "node_modules" / "onnxruntime-web" / "dist"
 
-SCRIPTS = ("local.js", "isolating.js", "worker.js", "checking.js")
+SCRIPTS = ("local.js", "isolating.js", "worker.js")
 PAGES = ("manifest.webmanifest", "icon-192.png", "icon-512.png")
 ENGINES = (
     ("ort.wasm.min.mjs", "ort-wasm-simd-threaded"),

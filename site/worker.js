@@ -2,18 +2,13 @@
 // or { id, failed } with a sentence or a mistake, and { id, told } meanwhile.
 
 import { startNetwork } from "./compute/engine.js";
-import { ComputeError, failureOf } from "./compute/errors.js";
+import { isOutOfMemory, sentenceOf } from "./compute/errors.js";
 import { Job } from "./compute/job.js";
 import { unkept } from "./compute/keeping.js";
 import { LIMITS } from "./compute/network.js";
 
-const ENDED =
-  "The part of the page that reads pictures could not be started, or has ended for lack of memory; load the page" +
-  " again, and close other tabs.";
-
 let network = null; // a promise
 let job = null;
-let checking = null; // the thread that does
 
 function networkOf(options) {
   network ??= startNetwork(options).catch((error) => {
@@ -28,31 +23,15 @@ function limitsOf({ memory, isPhone }, share) {
   return limits.map((limit) => share * limit);
 }
 
-// The pair in `files`, read and compared in another thread. Throws { failed } as messages have it.
-async function opened(given) {
-  checking?.terminate(); // another pair is asked for
-  const mine = new Worker(new URL("checking.js", import.meta.url), { type: "module" });
-  checking = mine;
-  try {
-    return await new Promise((done, fail) => {
-      mine.addEventListener("message", ({ data }) => (data.failed ? fail(data) : done(Job.from(data.done))));
-      mine.addEventListener("error", ({ message }) => fail(new ComputeError(message ? `${ENDED} (${message})` : ENDED)));
-      mine.postMessage(given);
-    });
-  } finally {
-    mine.terminate();
-  }
-}
-
 const shown = () => ({ check: job.check, notes: job.notes });
 
 const CALLS = {
   async prepare(options) {
     return (await networkOf(options)).told;
   },
-  async open(given) {
+  async open({ files, layout, isSwapped }) {
     job = null; // its memory is needed
-    job = await opened(given);
+    job = await Job.open(files, layout, isSwapped);
     return shown();
   },
   async swap() {
@@ -86,7 +65,12 @@ self.addEventListener("message", async ({ data: { call, id, given } }) => {
     const done = await CALLS[call](given, (told) => postMessage({ id, told }));
     postMessage({ id, done }, done?.bytes ? [done.bytes.buffer] : []);
   } catch (error) {
-    const failed = error?.failed ?? failureOf(error);
+    const failed = {
+      isOutOfMemory: isOutOfMemory(error),
+      sentence: sentenceOf(error),
+      mistake: `${error?.message ?? error}`,
+    };
+    if (!failed.sentence) console.error(error);
     postMessage({ id, failed });
   }
 });

@@ -29,10 +29,7 @@ export async function startNetwork({ engine, threads }) {
     try {
       const network = await start(kind, threads ?? MOST_THREADS, parts, manifest);
       const off = await network.error();
-      if (off < MOST_OFF) {
-        if (kind === "wasm") network.warmUp(); // goes on by itself
-        return Object.assign(network, { notes, addresses: addressesOf(kind, manifest, base) });
-      }
+      if (off < MOST_OFF) return Object.assign(network, { notes, addresses: addressesOf(kind, manifest, base) });
       notes.push(`${network.told} computes wrongly in this browser (off by ${off.toFixed(3)}), so it was not used.`);
     } catch (error) {
       failures.push(error);

@@ -21,10 +21,3 @@ export function sentenceOf(error) {
   }
   return null;
 }
-
-// Of an error, what another thread can be told: `sentence` as above, and the `mistake` in its own words.
-export function failureOf(error) {
-  const sentence = sentenceOf(error);
-  if (!sentence) console.error(error);
-  return { isOutOfMemory: isOutOfMemory(error), sentence, mistake: `${error?.message ?? error}` };
-}

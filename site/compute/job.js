@@ -39,16 +39,6 @@ export class Job {
     this.inspect();
   }
 
-  // A job whose fields were sent by another thread.
-  static from(fields) {
-    return Object.assign(Object.create(Job.prototype), fields);
-  }
-
-  // What its pictures lie in, to send it without copying them.
-  get buffers() {
-    return [...new Set([...this.views, this.laid.left, this.laid.right].map(({ data }) => data.buffer))];
-  }
-
   // Compares the views, and lays them along the rows.
   inspect() {
     this.laid = layAlongRows(...this.views, this.isSwapped);

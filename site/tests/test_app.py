@@ -158,6 +158,19 @@ def test_stop_while_the_views_are_read(host, pair, expected, tmp_path: Path) -> 
         assert apart(deblur(browser, tmp_path), expected) <= OFF
 
 
+def test_another_pair_while_the_views_are_read(host, pair, expected, tmp_path: Path) -> None:
+    large = [tmp_path / "large_l.png", tmp_path / "large_r.png"]
+    for path, side in zip(large, ("left", "right"), strict=True):
+        write_picture(path, read_picture(pair[side]).pixels.repeat(1, 2, 2))
+    with browsing(str(DRIVER), tmp_path) as browser:
+        visit(browser, host)
+        drop(browser, *large)
+        browser.wait(lambda: browser.is_shown("#stop"), WAIT_S)
+        assert check(browser, pair["left"], pair["right"]) == "A dual-pixel pair, left and right in order"
+        assert apart(deblur(browser, tmp_path), expected) <= OFF
+        assert [told for told in browser.complaints() if "No available adapters" not in told] == []
+
+
 def test_a_tab_without_memory_computes_smaller_bands(host, pair, tmp_path: Path) -> None:
     """WebAssembly may take 105 MB here, and the strips that would be tried first need more."""
     tall = [tmp_path / "tall_l.png", tmp_path / "tall_r.png"]
