@@ -35,7 +35,9 @@ class Rows {
   }
 
   forget(before) {
-    this.#parts = this.#parts.filter(({ last }) => last > before / this.step);
+    const isNeeded = ({ last }) => last > before / this.step;
+    this.#parts.filter((part) => !isNeeded(part)).forEach(release);
+    this.#parts = this.#parts.filter(isNeeded);
   }
 }
 
@@ -96,7 +98,9 @@ export class Flow {
       const names = Object.keys(stage.inputs);
       const given = Object.fromEntries(names.map((name) => [name, this.features[name].read(top, bottom)]));
       const made = await this.compute(stage, given, this.width);
+      Object.values(given).forEach(release);
       for (const name of Object.keys(stage.outputs)) this.#keep(stage, name, cut(made[name], band, top, bottom), band);
+      Object.values(made).forEach(release);
       stage.done = band[1];
       this.done += 1;
       names.forEach((name) => this.#forget(name));
@@ -108,8 +112,9 @@ export class Flow {
   }
 
   #keep(stage, name, strip, [first, last]) {
-    if (stage === this.stages.at(-1)) this.take(first, last, strip);
-    else this.features[name].add(first, last, strip.data);
+    if (stage !== this.stages.at(-1)) return this.features[name].add(first, last, strip.data);
+    this.take(first, last, strip);
+    release(strip);
   }
 
   #forget(name) {
@@ -131,4 +136,9 @@ function cut({ data, dims }, [first, last], top, bottom) {
     part.set(data.subarray(start, start + kept * width), plane * kept * width);
   }
   return { data: part, dims: [batch, channels, kept, width] };
+}
+
+// Gives memory back at once, in browsers that can; otherwise some hundred megabytes wait to be collected.
+function release({ data }) {
+  data.buffer.transfer?.(0);
 }
