@@ -229,6 +229,7 @@ def test_wrong_kinds_of_body(client: Client) -> None:
     "query",
     [
         *("format=exe", "format=../../x", "depth=12", "format=jpg&depth=16", "foramt=tif"),
+        *("depth=8&depth=16", "format=png&format=png"),
         *("strength=2", "strength=nan", "strength=-1", "strength=x", "aperture=2&blades=3.5"),
     ],
 )

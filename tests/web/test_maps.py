@@ -161,6 +161,12 @@ console.log(JSON.stringify([...metres].map((one) => [one, distanceName(one)])));
         ("distances?focus_distance=-2", 400, "focus distance cannot be -2"),
         ("distances?f_number=wide", 400, "The f number must be a number, not 'wide'."),
         ("distances?sensor_width=36&pixel_pitch=4", 400, "given twice"),
+        ("distances?f_number=2&f_number=4", 400, "The field f_number was sent twice"),
+        ("distances?fnumber=2", 400, "There is no 'fnumber' to ask for; there are: f_number, "),
+        ("maps/disparity?keep=behind", 400, "There is no 'keep' to ask for; there are: format."),
+        ("maps/mask?mask=1&mask=0", 400, "The field mask was sent twice"),
+        ("sweep?aperture=2&depth=8", 400, "There is no 'depth' to ask for"),
+        ("preview?keep=behind&keep=front", 400, "The field keep was sent twice"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_sentence(

@@ -26,7 +26,19 @@ from dualpix.web.http_errors import HttpError
 from dualpix.web.job import DONE, Job, http_error_of
 from dualpix.web.jobs import Jobs
 from dualpix.web.openapi import describe
-from dualpix.web.parts import file_of, map_of, optics_of, part_of, refocus_of, sweep_of
+from dualpix.web.parts import (
+    FOCUS,
+    OF_PREVIEW,
+    OF_RESULT,
+    OPTICS,
+    fields_of,
+    file_of,
+    map_of,
+    optics_of,
+    part_of,
+    refocus_of,
+    sweep_of,
+)
 from dualpix.web.planes import PLANES_PICTURE
 from dualpix.web.refocusing import PREVIEW_PX
 from dualpix.web.sending import made, stream
@@ -196,7 +208,8 @@ class Endpoints:
 
     async def preview(self, request: Request) -> Response:
         """The result to look at; with a part or another focus, as it would be then."""
-        job, query = await run_in_threadpool(self._job, request), request.query_params
+        job = await run_in_threadpool(self._job, request)
+        query = fields_of(request.query_params, OF_PREVIEW)
         focus, part = refocus_of(query, job), part_of(query, job)
         if focus is not None:
             make: Make = partial(pipeline.render_refocused, focus=focus, suffix=".jpg", depth=8, longest_px=PREVIEW_PX)
@@ -208,7 +221,8 @@ class Endpoints:
 
     async def result(self, request: Request) -> Response:
         """Make the result as a file, and answer with it."""
-        job, query = await run_in_threadpool(self._job, request), request.query_params
+        job = await run_in_threadpool(self._job, request)
+        query = fields_of(request.query_params, OF_RESULT)
         suffix, depth, strength = file_of(query)
         version, focus, part = job.version, refocus_of(query, job), part_of(query, job)
         make: Make = partial(pipeline.render, suffix=suffix, depth=depth, strength=strength, part=part)
@@ -225,7 +239,7 @@ class Endpoints:
     async def sweep(self, request: Request) -> Response:
         """Make a moving picture of the focus going through the result, and answer with it."""
         job = await run_in_threadpool(self._job, request)
-        focus = sweep_of(request.query_params, job)
+        focus = sweep_of(fields_of(request.query_params, FOCUS), job)
         path = await made(self._jobs, job, partial(pipeline.render_sweep, focus=focus))
         return await run_in_threadpool(stream, path, lambda: None)
 
@@ -240,7 +254,7 @@ class Endpoints:
     async def distances(self, request: Request) -> Response:
         """Find distances in metres, and answer with what there is to tell and a small picture of them."""
         job, jobs = await run_in_threadpool(self._job, request), self._jobs
-        given, answer = optics_of(request.query_params), dict[str, Any]()
+        given, answer = optics_of(fields_of(request.query_params, OPTICS)), dict[str, Any]()
 
         def make(upload: pipeline.Upload, checked: pipeline.Checked) -> Path:
             path, told = pipeline.render_distances(upload, checked, given, jobs.checkpoint, jobs.options)

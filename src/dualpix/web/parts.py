@@ -1,7 +1,9 @@
 """What a request asks for of a result: as which file, which part or map of it, and with which focus."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
+
+from starlette.datastructures import QueryParams
 
 from dualpix.errors import DataError, PictureError, RecipeError
 from dualpix.inference.all_in_focus import check_focus, check_point
@@ -30,6 +32,19 @@ OPTICS = {
 LONGEST = 50  # letters
 FOCUS = ("aperture", "focus", "focus_at", "rho", "highlights", "blades")
 OF_RESULT = {"format", "depth", "strength", "keep", "mask", *FOCUS}
+OF_PREVIEW = {"version", *OF_RESULT}
+"""With what the page adds, so that a browser shows no earlier one."""
+OF_MAPS = {"metres": {"format", *OPTICS}, "mask": {"format", "keep", "mask"}}
+
+
+def fields_of(query: QueryParams, known: Collection[str]) -> dict[str, str]:
+    """Return what a request asks for, by name. Raises HttpError 400 where a name is none of `known`, or comes twice."""
+    names = [name for name, _ in query.multi_items()]
+    if unknown := sorted({*names} - {*known}):
+        raise HttpError(400, f"There is no {unknown[0][:20]!r} to ask for; there are: {', '.join(sorted(known))}.")
+    if repeated := next((name for name in query if names.count(name) > 1), None):
+        raise HttpError(400, f"The field {repeated} was sent twice; give one.")
+    return dict(query)
 
 
 def file_of(query: Mapping[str, str]) -> tuple[str, int, float]:
@@ -41,8 +56,6 @@ def file_of(query: Mapping[str, str]) -> tuple[str, int, float]:
         raise HttpError(400, "The depth must be 8 or 16.")
     if kind == "jpg" and query.get("depth") == "16":
         raise HttpError(400, "A JPEG holds 8 bits, not 16; leave the depth out, or choose png or tif.")
-    if unknown := sorted(query.keys() - OF_RESULT):
-        raise HttpError(400, f"There is no {unknown[0][:20]!r} to ask for; there are: {', '.join(sorted(OF_RESULT))}.")
     with suppress(ValueError, PictureError):
         check_strength(float(strength))
         return DOWNLOADS[kind], int(depth), float(strength)
@@ -84,15 +97,16 @@ def optics_of(query: Mapping[str, str]) -> OpticsGiven:
     return given
 
 
-def map_of(kind: str, query: Mapping[str, str], job: Job) -> WantedMap:
+def map_of(kind: str, given: QueryParams, job: Job) -> WantedMap:
     """Return which map a request asks for.
 
     Raises:
-        HttpError: 404 for a kind that there is not, 400 for a format that cannot hold it or impossible optics, 409 if
-            the weights give no disparity or there is no mask.
+        HttpError: 404 for a kind that there is not, 400 for a format that cannot hold it, impossible optics or what no
+            such map can be asked for, 409 if the weights give no disparity or there is no mask.
     """
     if kind not in KINDS:
         raise HttpError(404, f"There is no map {kind[:20]!r}; choose from: {', '.join(KINDS)}.")
+    query = fields_of(given, OF_MAPS.get(kind, {"format"}))
     suffix = MAP_FILES.get(query.get("format", "png"))
     if suffix is None:
         raise HttpError(
