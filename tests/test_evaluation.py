@@ -341,8 +341,9 @@ def test_what_looks_odd_about_files_is_told_once(root: Path, tmp_path: Path, dua
     for path in (*(root / "left").iterdir(), root / "sharp" / "cafe.png"):
         Image.open(path).convert("RGBA").save(path)
     shutil.copytree(root / "sharp", tmp_path / "theirs")
-    code, _, errors = dualpix("evaluate", str(root), "-o", str(tmp_path / "out"), "-m", str(tmp_path / "theirs"))
-    told = [line for line in errors.splitlines() if "alpha" in line]
-    assert code == 0 and len(told) == 3, errors
-    assert told[0].startswith("Note: input, ") and told[2].startswith("Note: theirs, cafe: theirs/cafe.png has an")
+    code, output, errors = dualpix("evaluate", str(root), "-o", str(tmp_path / "out"), "-m", str(tmp_path / "theirs"))
+    summary = (tmp_path / "out" / "summary.md").read_text()
+    told = [line for line in summary.partition("## What looks odd")[2].splitlines() if line]
+    assert code == 0 and len(told) == 3 and summary in output and "alpha" not in errors
+    assert told[0].startswith("- input, ") and told[2].startswith("- theirs, cafe: theirs/cafe.png has an")
     assert told[0].endswith(" (The same of 1 more.)") and "sharp/cafe.png has an alpha" in told[1]

@@ -184,7 +184,10 @@ def test_8_bits_from_photographs(opened: Checkpoint, tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="the extra dualpix[openvino] is not installed")
     (tmp_path / "photos").mkdir()
     write_picture(tmp_path / "photos" / "one.png", torch.rand(3, 256, 256))
-    path = export(opened, "openvino", tmp_path / "eight", int8=True, photos=[tmp_path / "photos"]).path
+    write_picture(tmp_path / "photos" / "small.png", torch.rand(3, 80, 80))
+    done = export(opened, "openvino", tmp_path / "eight", int8=True, photos=[tmp_path / "photos"])
+    path, (left_out,) = done.path, done.notes
+    assert left_out.startswith("Left out, with fewer than 256 px on a side: 1 of 2 photographs")
     done = deblur_pair({**VIEWS, "name": "pair"}, checkpoint.load(path))
     assert done.plan.precision == "int8"
     error = (done.picture - expected(opened)).pow(2).mean().sqrt()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from torch.utils.data import DataLoader
 
 import dualpix
@@ -55,6 +56,15 @@ def test_a_stream_is_divided_without_repeats(world: int, workers: int) -> None:
     assert sorted(names) == [f"0-{index:06d}" for index in range(3, 14)]
     endless = iter(SimulatedStream([PHOTO], 16, views=("left",)))
     assert [next(endless)["name"] for _ in range(3)] == ["0-000000", "0-000001", "0-000002"]
+
+
+def test_what_looks_odd_about_photographs_is_kept(photos: Path, tmp_path: Path) -> None:
+    Image.new("L", (80, 80), 99).save(photos / "grey.png")
+    for store in (None, tmp_path / "store", tmp_path / "store"):
+        (told,) = SimulatedPairs([photos], size=32, count=1, store=store).notes
+        assert told.startswith(f"{photos / 'grey.png'} is grey")
+        assert SimulatedStream([photos], 32, 1, store=store).notes == (told,)
+    assert SimulatedPairs([PHOTO], size=32, count=1).notes == ()
 
 
 def test_photographs_with_depth_make_landscapes(photos: Path, tmp_path: Path) -> None:

@@ -54,7 +54,6 @@ def evaluate(
     from dualpix.evaluation import MethodLike, choose
     from dualpix.evaluation import evaluate as run
     from dualpix.inference.options import DeblurOptions
-    from dualpix.pairs.sample import in_few_words
 
     things: dict[str, MethodLike] = {**(choose(methods) if methods is not None else {}), **_labelled(method or [])}
     done = run(
@@ -79,10 +78,6 @@ def evaluate(
         progress=lambda label, at, total: counter(label)(at, total),
     )
     typer.echo(done.summary)
-    for label in dict.fromkeys(label for label, _ in done.warnings):
-        of_label = {name: [f"{name}: {odd}"] for (own, name), odd in done.warnings.items() if own == label}
-        for line in in_few_words(of_label):
-            say(f"Note: {label}, {line}")
     idle = [row for row in done.rows if row.unavailable_reason]
     if idle and len(idle) == len(done.rows) - 1:  # all but the input
         reasons = [f"{row.method} has {row.unavailable_reason}, {row.advice}" for row in idle]

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from dualpix.cli.options import Overwrite
+from dualpix.cli.telling import say
 
 
 def export(
@@ -39,6 +40,8 @@ def export(
 
     stem = Path(weights or checkpoint.DEFAULT_WEIGHTS).stem
     done = run(weights, to, output or stem, int8=int8, photos=photos or (), overwrite=overwrite)
+    for note in done.notes:
+        say(f"Note: {note}")
     sizes = ", ".join(f"{width} x {height}" for height, width in done.sizes)
     facts = done.facts
     typer.echo(f"{done.path}: {facts['network']}, {facts['precision']}, licence {facts['licence']}")

@@ -138,7 +138,7 @@ def evaluate(
             except MachineError as error:
                 warnings[one.label, first["name"]] = str(error)
         rows.append(row)
-    summary = table(rows, place, f"Evaluation on {found(dataset)}", _setting(first, peak_memory))
+    summary = table(rows, place, f"Evaluation on {found(dataset)}", _setting(first, peak_memory), warnings)
     draw(dataset, outputs, rows, place / "comparison.png", scenes)
     failures = {(row.method, name): why for row in rows for name, why in row.failures.items()}
     return Evaluation(tuple(rows), summary, place, failures, warnings)

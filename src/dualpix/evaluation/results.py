@@ -5,7 +5,7 @@ import io
 import math
 import statistics
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from dualpix.evaluation.metrics import PROTOCOLS, mean_decibels
 from dualpix.machine.files import legible, write_whole
 from dualpix.networks.counting import Counts
+from dualpix.pairs.sample import in_few_words
 
 COLUMNS = {
     "psnr": ("PSNR dB", ".2f"),
@@ -106,15 +107,21 @@ class Row:
         return self.unavailable_reason
 
 
-def table(rows: Sequence[Row], folder: str | Path, heading: str, notes: Sequence[str] = ()) -> str:
+def table(
+    rows: Sequence[Row],
+    folder: str | Path,
+    heading: str,
+    notes: Sequence[str] = (),
+    oddities: Mapping[tuple[str, str], str] | None = None,
+) -> str:
     """Write `pictures.csv`, `methods.csv` and `summary.md` into `folder` and return the text of the last.
 
-    `heading` says what was evaluated, `notes` how. The first row is the input, which the gain of the others refers to.
-    File names that are no text are made `legible`.
+    `heading` says what was evaluated, `notes` how; `oddities`, from (method, picture) to sentences, what looks odd. The
+    first row is the input, which the gain of the others refers to. File names that are no text are made `legible`.
     """
     place = Path(folder)
     place.mkdir(parents=True, exist_ok=True)
-    summary = legible(_summary(rows, heading, notes))
+    summary = legible(_summary(rows, heading, notes, oddities or {}))
     write_whole(place / "pictures.csv", legible(_pictures(rows)).encode())
     write_whole(place / "methods.csv", legible(_methods(rows)).encode())
     write_whole(place / "summary.md", summary.encode())
@@ -153,7 +160,16 @@ def _methods(rows: Sequence[Row]) -> str:
     return text.getvalue()
 
 
-def _summary(rows: Sequence[Row], heading: str, notes: Sequence[str]) -> str:
+def _odd(oddities: Mapping[tuple[str, str], str]) -> list[str]:
+    """Lines on what looked odd, method by method, alike sentences as one."""
+    lines = []
+    for label in dict.fromkeys(label for label, _ in oddities):
+        of_label = {name: [f"{name}: {odd}"] for (own, name), odd in oddities.items() if own == label}
+        lines += [f"- {label}, {line}" for line in in_few_words(of_label)]
+    return lines
+
+
+def _summary(rows: Sequence[Row], heading: str, notes: Sequence[str], oddities: Mapping[tuple[str, str], str]) -> str:
     metrics, protocol = _metrics(rows), rows[0].scores.protocol
     titles = [column(name)[0] for name in metrics]
     measured = any(row.peak_bytes is not None for row in rows)
@@ -173,6 +189,7 @@ def _summary(rows: Sequence[Row], heading: str, notes: Sequence[str]) -> str:
         for name, count in row.scores.equal().items()
     ]
     failures = [f"- {row.method}, {name}: {why}" for row in rows for name, why in row.failures.items()]
+    odd = _odd(oddities)
     parts = [
         [f"# {heading}"],
         [
@@ -189,6 +206,7 @@ def _summary(rows: Sequence[Row], heading: str, notes: Sequence[str]) -> str:
         ["## Methods", "", *sources] if sources else [],
         ["## What did not run", "", *idle] if idle else [],
         ["## What failed", "", *failures] if failures else [],
+        ["## What looks odd", "", *odd] if odd else [],
     ]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 

@@ -31,7 +31,7 @@ from dualpix.networks import Network
 from dualpix.networks.blank import without_numbers
 from dualpix.networks.export import Graph, graph_of
 from dualpix.networks.spec import spec_of
-from dualpix.simulation.photos import read_photos
+from dualpix.simulation.photos import Tell, read_photos
 from dualpix.simulation.samples import Simulated
 from dualpix.tables import pick
 from dualpix.weights import checkpoint
@@ -66,12 +66,14 @@ class Export:
         difference: The greatest difference from the network's own output in any of `sizes`, for values in [0, 1].
         sizes: Height and width of the pictures compared.
         facts: The metadata in the file.
+        notes: One sentence for each thing that looks odd about the photographs.
     """
 
     path: Path
     difference: float
     sizes: tuple[tuple[int, int], ...]
     facts: dict[str, Any]
+    notes: tuple[str, ...] = ()
 
 
 @settled()
@@ -121,8 +123,9 @@ def export(
     if to == "web":
         require_bands(cast(nn.Module, network))
     graph = graph_of(cast(nn.Module, network))
+    notes: list[str] = []
     if int8:
-        round_to_8_bits(graph, _pairs(graph, photos))
+        round_to_8_bits(graph, _pairs(graph, photos, notes.append))
     facts = facts_of(opened, "int8" if int8 else "fp16" if to == "web" else "fp32")
     make_folder(path.parent)
     # Under another name until it is known to be right.
@@ -146,7 +149,7 @@ def export(
     finally:
         for file in _files(trial, to):
             file.unlink(missing_ok=True)
-    return Export(path, difference, SIZES, facts)
+    return Export(path, difference, SIZES, facts, tuple(notes))
 
 
 def facts_of(opened: Checkpoint, precision: str) -> dict[str, Any]:
@@ -169,10 +172,10 @@ def _is_shipped(opened: Checkpoint) -> bool:
     return opened.path in [here / name for name in checkpoint.WEIGHTS.values()]
 
 
-def _pairs(graph: Graph, photos: Sequence[str | Path]) -> list[list[Tensor]]:
+def _pairs(graph: Graph, photos: Sequence[str | Path], tell: Tell) -> list[list[Tensor]]:
     if not photos:
         return [openvino.bundled_views(graph)]
-    samples = Simulated(read_photos(photos, PAIR_PX), PAIR_PX, PAIRS)
+    samples = Simulated(read_photos(photos, PAIR_PX, tell), PAIR_PX, PAIRS)
     return [[cast(Tensor, sample[view]) for view in graph.spec.views] for sample in (samples[i] for i in range(PAIRS))]
 
 

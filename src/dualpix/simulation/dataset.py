@@ -10,7 +10,7 @@ from torch.utils.data import Dataset, IterableDataset, get_worker_info
 
 from dualpix.errors import DataError
 from dualpix.simulation.light import LIGHTS, Light
-from dualpix.simulation.photos import SMALLEST_PX, read_photos, share_photos
+from dualpix.simulation.photos import SMALLEST_PX, Tell, read_photos, share_photos
 from dualpix.simulation.samples import SHOWN, Simulated, check_request
 from dualpix.simulation.scenes import Layout
 from dualpix.tables import pick
@@ -43,6 +43,9 @@ class SimulatedPairs(Dataset[Sample]):
         depth: Bits per channel to which pictures are rounded, 8 or 16.
         compressed: Share of pairs, in [0, 1], whose views have been through lossy coding.
         codecs: Which coding, one or more of "jpeg", "vp8" and "h264".
+
+    Attributes:
+        notes: One sentence for each thing that looks odd about the photographs.
 
     Raises:
         DataError: A setting is out of range, a folder does not exist, or there are no photographs.
@@ -86,8 +89,9 @@ class SimulatedPairs(Dataset[Sample]):
                 " shares from 0 to 1."
             )
         light = camera if isinstance(camera, Light) else pick(LIGHTS, str(camera), "camera")
-        pictures = _pictures(photos, depths, store)
-        self.views = views
+        notes: list[str] = []
+        pictures = _pictures(photos, depths, store, notes.append)
+        self.views, self.notes = views, tuple(notes)
         self._simulated = Simulated(
             pictures, size, count, seed, sharp_aperture, depth, compressed, layout or Layout(), codecs, light
         )
@@ -115,6 +119,9 @@ class SimulatedStream(IterableDataset[Sample]):
         world_size: Number of processes; None likewise, or 1.
         settings: Further ones of `SimulatedPairs`.
 
+    Attributes:
+        notes: As those of `SimulatedPairs`.
+
     Raises:
         DataError: As for `SimulatedPairs`, or `rank` and `world_size` contradict each other.
     """
@@ -133,6 +140,7 @@ class SimulatedStream(IterableDataset[Sample]):
     ) -> None:
         self._end = start + count if count is not None else ENDLESS
         self._pairs = SimulatedPairs(photos, size, max(self._end, 1), seed, **settings)
+        self.notes = self._pairs.notes
         self._start, self._place = start, (rank, world_size)
         if start < 0 or self._end < start:
             raise DataError(f"start={start} and count={count}: give numbers from 0 on.")
@@ -162,7 +170,7 @@ def _listed(name: str, names: Sequence[str]) -> tuple[str, ...]:
 
 
 def _pictures(
-    photos: Sequence[str | Path | Tensor], depths: str | Path | None, store: str | Path | None
+    photos: Sequence[str | Path | Tensor], depths: str | Path | None, store: str | Path | None, tell: Tell
 ) -> Sequence[Tensor]:
     if isinstance(photos, str | Path):
         photos = [photos]
@@ -180,4 +188,6 @@ def _pictures(
             raise DataError(f"{picture.shape[2]} x {picture.shape[1]} px is too small; give {SMALLEST_PX} or more.")
     if pictures:
         return pictures
-    return read_photos(folders) if store is None else share_photos(folders, Path(store), depths=depths)
+    if store is None:
+        return read_photos(folders, tell=tell)
+    return share_photos(folders, Path(store), depths=depths, tell=tell)
