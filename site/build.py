@@ -28,7 +28,7 @@ EXPORTED = SITE / "_network"
 RUNTIME = SITE / "node_modules" / "onnxruntime-web" / "dist"
 
 SCRIPTS = ("local.js", "isolating.js", "worker.js")
-PAGES = ("manifest.webmanifest", "icon-192.png", "icon-512.png")
+PAGES = ("raw.html", "raw.css", "manifest.webmanifest", "icon-192.png", "icon-512.png")
 ENGINES = (
     ("ort.wasm.min.mjs", "ort-wasm-simd-threaded"),
     ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify"),
@@ -50,7 +50,7 @@ HEAD = f"""<meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <link rel="manifest" href="manifest.webmanifest">
 <link rel="apple-touch-icon" href="icon-192.png">
 </head>"""
-FOOT = """<p class="fine foot"><a href="../index.html">Documentation</a> ·
+FOOT = """<p class="fine foot"><a href="raw.html">Two views out of a Canon raw file</a> · <a href="../index.html">Documentation</a> ·
 <a href="about.html">About and licences</a></p>
 </main>"""
 

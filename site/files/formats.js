@@ -2,7 +2,6 @@
 
 import { AVIF } from './avif.js';
 import { startsWith } from './bytes.js';
-import { HOW_TO_EXPORT } from './canon.js';
 import { refuse } from './errors.js';
 import { JPEG } from './jpeg.js';
 import { NETPBM } from './netpbm.js';
@@ -16,12 +15,19 @@ export const FORMATS = [PNG, TIFF, JPEG, WEBP, AVIF, NETPBM];
 /** For a file dialog. */
 export const ACCEPT = FORMATS.flatMap((kind) => [...kind.endings, kind.mime]).join(',');
 
-// Common formats that cannot be read here, to be named in the message: offset, bytes there, name.
+// No maintained WebAssembly build of LibRaw gives the second frame of a Canon Dual Pixel RAW: libraw-wasm 1.6.0 counts both
+// frames and decodes the first only, since it does not pass on LibRaw's `shot_select`.
+const EXPORT = 'which cannot be read here; export its two views as 16-bit TIFF by Canon\'s Digital Photo Professional ' +
+  '(how is shown at the foot of this page), or by "dualpix extract" on the command line, and give both';
+const ONE_VIEW = 'which cannot be read here and holds one view; give both views of a dual-pixel photograph as pictures';
+
+// Common formats that cannot be read here, to be named in the message: offset, bytes there, name, and for raw files what
+// to do.
 const STRANGERS = [
-  [8, 'CR\x02', 'a Canon CR2 raw file', 'raw'],
-  [4, 'ftypcrx', 'a Canon CR3 raw file', 'raw'],
-  [0, 'IIU\0', 'a Panasonic raw file', 'raw'],
-  [0, 'FUJIFILMCCD-RAW', 'a Fujifilm raw file', 'raw'],
+  [8, 'CR\x02', 'a Canon CR2 raw file', EXPORT],
+  [4, 'ftypcrx', 'a Canon CR3 raw file', EXPORT],
+  [0, 'IIU\0', 'a Panasonic raw file', ONE_VIEW],
+  [0, 'FUJIFILMCCD-RAW', 'a Fujifilm raw file', ONE_VIEW],
   [4, 'ftyphei', 'HEIF (HEIC)'],
   [4, 'ftyphev', 'HEIF (HEIC)'],
   [4, 'ftypmif1', 'HEIF (HEIC)'],
@@ -53,7 +59,7 @@ export function headerOf(file) {
 export function formatOf(file) {
   if (!file.bytes.length) refuse(file, 'is empty (0 bytes); copy it again');
   const stranger = STRANGERS.find(([at, mark]) => startsWith(file.bytes, mark, at));
-  if (stranger?.[3]) refuse(file, `is ${stranger[2]}, which cannot be read here; ${HOW_TO_EXPORT}`);
+  if (stranger?.[3]) refuse(file, `is ${stranger[2]}, ${stranger[3]}`);
   const kind = FORMATS.find((one) => one.recognises(file.bytes));
   if (kind) return kind;
   const names = FORMATS.flatMap((one) => one.names ?? [one.name]);

@@ -50,7 +50,7 @@
  * outputOf(pair, { levels, planar, depth, software, strip }) -> a picture for `encode` that takes over from `pair` what
  *   a result does; `strip` leaves out all metadata and turns it upright.
  *
- * ACCEPT         for a file dialog; STEPS, COMMANDS: how to get two views out of a Canon Dual Pixel RAW, for the page.
+ * ACCEPT         for a file dialog.
  *
  * Everything that a photographer can put right throws PictureError or PairError, whose message is one sentence: what
  * was given, what is accepted and what to do. Declared sizes are checked before anything is decoded.
@@ -61,4 +61,3 @@ export { encode, formatFor, outputOf } from './writing.js';
 export { decode } from './pairs.js';
 export { readPicture } from './reading.js';
 export { ACCEPT } from './formats.js';
-export { COMMANDS, STEPS } from './canon.js';

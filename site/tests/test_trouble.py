@@ -140,6 +140,24 @@ def test_tiny_identical_and_different_files(host, pair, tmp_path: Path) -> None:
         browser.wait(lambda: "both sides must have at least 16" in browser.text("#alert"), WAIT_S)
 
 
+def test_a_raw_file_is_told_how_to_export_it(host, pair, tmp_path: Path) -> None:
+    raw = tmp_path / "photo.CR3"
+    raw.write_bytes(b"\0\0\0\x18ftypcrx " + bytes(100))
+    with browsing(str(DRIVER), tmp_path) as browser:
+        browser.open(f"{host.address}app/{WASM}")
+        browser.wait(lambda: browser.text("#place"), WAIT_S)
+        browser.type("#files", f"{raw}\n{pair[1]}")
+        browser.wait(lambda: browser.is_shown("#alert"), WAIT_S)
+        assert "Digital Photo Professional (how is shown at the foot of this page)" in browser.text("#alert")
+        browser.click("a[href='raw.html']")
+        browser.wait(lambda: browser.text("h1") == "Two views out of a Canon raw file", WAIT_S)
+        drawn = "return [...document.querySelectorAll('.steps svg')].map(one => one.getBoundingClientRect().width)"
+        assert len(widths := browser.run(drawn)) == 5 and min(widths) > 250
+        assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
+        assert [told for told in browser.complaints() if "No available adapters" not in told] == []
+        browser.screenshot(tmp_path / "raw.png")
+
+
 def test_it_can_be_installed(host, tmp_path: Path) -> None:
     """By the browser's own check of what an app needs."""
     with browsing(str(DRIVER), tmp_path) as browser:
