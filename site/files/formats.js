@@ -50,11 +50,6 @@ const STRANGERS = [
   [0, '%PDF', 'PDF'],
 ];
 
-/** What a file of any readable format declares. Refuses all others by name. */
-export function headerOf(file) {
-  return formatOf(file).readHeader(file);
-}
-
 /** The format of a file, by its content. Refuses one that cannot be read. */
 export function formatOf(file) {
   if (!file.bytes.length) refuse(file, 'is empty (0 bytes); copy it again');
