@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from dualpix.errors import CheckpointError
+from dualpix.training.starting import all_arguments
 from dualpix.weights import checkpoint
 
 
@@ -22,7 +23,7 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     given = parser.parse_args()
     first, second = checkpoint.load(given.first), checkpoint.load(given.second)
-    if (first.name, first.arguments) != (second.name, second.arguments):
+    if _what(first) != _what(second):
         raise CheckpointError(f"{given.first} and {given.second} hold different networks; give two of the same.")
     other = first.network.state_dict()
     mean = {
@@ -33,6 +34,11 @@ def main() -> None:
     checkpoint.save(
         given.output, second.network, second.name, second.arguments, second.recipe, extra=extra, dtype=given.store
     )
+
+
+def _what(opened: checkpoint.Checkpoint) -> tuple[str, dict]:
+    """The network, by all its arguments: a file may leave out those that are the default's."""
+    return opened.name, all_arguments(opened.name, opened.arguments)
 
 
 if __name__ == "__main__":

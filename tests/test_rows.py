@@ -124,6 +124,7 @@ GUARDS |= {
     "test_gpu_run",
     "training/test_few_needs",
     "test_judge",
+    "test_other_weights",
     "test_learn",
     "test_docstrings",
     "test_privacy",
