@@ -15,11 +15,13 @@ export const FORMATS = [PNG, TIFF, JPEG, WEBP, AVIF, NETPBM];
 /** For a file dialog. */
 export const ACCEPT = FORMATS.flatMap((kind) => [...kind.endings, kind.mime]).join(',');
 
-// No maintained WebAssembly build of LibRaw gives the second frame of a Canon Dual Pixel RAW: libraw-wasm 1.6.0 counts both
-// frames and decodes the first only, since it does not pass on LibRaw's `shot_select`.
-const EXPORT = 'which cannot be read here; export its two views as 16-bit TIFF by Canon\'s Digital Photo Professional ' +
-  '(how is shown at the foot of this page), or by "dualpix extract" on the command line, and give both';
-const ONE_VIEW = 'which cannot be read here and holds one view; give both views of a dual-pixel photograph as pictures';
+// No maintained WebAssembly build of LibRaw gives the second frame of a Canon Dual Pixel RAW: libraw-wasm 1.6.0 counts
+// both frames and decodes the first only, since it does not pass on LibRaw's `shot_select`.
+const EXPORT =
+  'which cannot be read here; export its two views as 16-bit TIFF by Canon\'s Digital Photo Professional (how ' +
+  'is shown at the foot of this page), or by "dualpix extract" on the command line, and give both';
+const ONE_VIEW =
+  'which cannot be read here and holds one view; give both views of a dual-pixel photograph as pictures';
 
 // Common formats that cannot be read here, to be named in the message: offset, bytes there, name, and for raw files what
 // to do.

@@ -44,3 +44,15 @@ function isSentence(name) {
     return true;
   };
 }
+
+test('raw files are told what to do', async () => {
+  const heads = [['photo.CR2', 'II*\0....CR\x02'], ['photo.CR3', '\0\0\0\x18ftypcrx '], ['photo.RAF', 'FUJIFILMCCD-RAW 0201']];
+  for (const [name, head] of heads) {
+    const bytes = Uint8Array.from(head.padEnd(200, '\0'), (letter) => letter.charCodeAt(0));
+    const isCanon = name !== 'photo.RAF';
+    await assert.rejects(readPicture({ name, bytes }), ({ message }) => {
+      assert.equal(message.includes("Canon's Digital Photo Professional"), isCanon, message);
+      return message.includes(isCanon ? 'give both' : 'holds one view');
+    });
+  }
+});
