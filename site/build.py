@@ -50,7 +50,8 @@ HEAD = f"""<meta http-equiv="Content-Security-Policy" content="{POLICY}">
 <link rel="manifest" href="manifest.webmanifest">
 <link rel="apple-touch-icon" href="icon-192.png">
 </head>"""
-FOOT = """<p class="fine foot"><a href="raw.html">Two views out of a Canon raw file</a> · <a href="../index.html">Documentation</a> ·
+FOOT = """<p class="fine foot"><a href="raw.html">Two views out of a Canon raw file</a> ·
+<a href="../index.html">Documentation</a> ·
 <a href="about.html">About and licences</a></p>
 </main>"""
 
