@@ -28,7 +28,9 @@ EXPORTED = SITE / "_network"
 RUNTIME = SITE / "node_modules" / "onnxruntime-web" / "dist"
 
 SCRIPTS = ("local.js", "isolating.js", "worker.js")
-PAGES = ("raw.html", "raw.css", "manifest.webmanifest", "icon-192.png", "icon-512.png")
+PAGES = ("side.css", "manifest.webmanifest", "icon-192.png", "icon-512.png")
+SIDE_PAGES = {"about.html": "About dualpix in the browser", "raw.html": "Two views out of a Canon raw file - dualpix"}
+"""Pages beside the app, with their titles; their files hold what stands in `side.html`."""
 ENGINES = (
     ("ort.wasm.min.mjs", "ort-wasm-simd-threaded"),
     ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify"),
@@ -106,19 +108,21 @@ def copy_scripts() -> None:
     write("licence.txt", (SITE.parent / "LICENSE").read_bytes())
     for name in (*SCRIPTS, *PAGES):
         write(name, (SITE / name).read_bytes())
-    write("about.html", about().encode())
+    for name, title in SIDE_PAGES.items():
+        write(name, side_page(name, title).encode())
     for folder, kinds in (("compute", "*.js"), ("files", "*.js"), ("vendor", "*")):
         for file in sorted((SITE / folder).glob(kinds)):
             write(f"{folder}/{file.name}", file.read_bytes())
 
 
-def about() -> str:
-    """The page that names what others made, with the decoders that `files/licences.json` lists."""
+def side_page(name: str, title: str) -> str:
+    """A page beside the app; where it names what others made, with the decoders that `files/licences.json` lists."""
     rows = [
         f"<li><b>{html.escape(one['name'])}</b> by {html.escape(one['by'])}: {html.escape(one['licence'])}.</li>"
         for one in json.loads((SITE / "files" / "licences.json").read_text())
     ]
-    return (SITE / "about.html").read_text().replace("{{licences}}", "\n".join(rows))
+    whole = (SITE / "side.html").read_text().replace("{{main}}", (SITE / name).read_text())
+    return whole.replace("{{title}}", title).replace("{{licences}}", "\n".join(rows))
 
 
 def copy_engines() -> None:
