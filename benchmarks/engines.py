@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from dualpix import networks
 from dualpix.inference import engines
+from dualpix.machine.freed_memory import OF_PICTURES, keep_freed_memory
 from dualpix.networks.mccnet import model as mccnet
 from dualpix.weights import checkpoint
 
@@ -105,6 +106,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(1120, 1680), metavar=("HEIGHT", "WIDTH"))
     parser.add_argument("--no-memory", action="store_true")
     given = parser.parse_args()
+    keep_freed_memory(OF_PICTURES)  # as the command does
     rows, size = given.row or list(ROWS), tuple(given.size)
     views = pair(*size)
     seconds, started, outputs = dict.fromkeys(rows, float("inf")), {}, {}

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from dualpix.inference.rates import bf16_gain, has_bf16
+from dualpix.machine.freed_memory import OF_TRAINING, keep_freed_memory
 from dualpix.networks.layers.blocks import Merge, upsample
 from dualpix.networks.mccnet.model import CrossCorrelation, MCCNet
 from dualpix.networks.mccnet_fast.model import MCCNetFast
 from dualpix.training.learner import Learner
 from dualpix.training.losses import LOSSES
-from dualpix.training.memory import keep_freed_memory
 from dualpix.training.processes import Processes
 from dualpix.training.recipes import Recipe, find_recipe
 
@@ -108,7 +108,7 @@ def main() -> None:
     batch = {name: torch.rand(options.crops, 3, options.crop, options.crop) for name in ("left", "right", "sharp")}
     fast = find_recipe("cpu", {"batch": str(options.crops), "crop": str(options.crop), "scene": str(options.crop)})
     precisions = ("fp32", "bf16") if options.bf16 or has_bf16() else ("fp32",)
-    keep_freed_memory()
+    keep_freed_memory(OF_TRAINING)
     steps = {}
     if not options.fast:
         steps["plain fp32"] = plain_step(recipe, batch)

@@ -28,7 +28,7 @@ from dualpix.cli import (
     web,
 )
 from dualpix.cli.app import Command, app
-from dualpix.machine import threads
+from dualpix.machine import freed_memory, threads
 
 __all__ = ["app", "main"]
 
@@ -62,6 +62,7 @@ def main() -> None:
     """Run the command line."""
     streams.prepare()
     telling.show_plugin_warnings()
+    freed_memory.keep_freed_memory(freed_memory.OF_PICTURES)
     threads.prepare()
     threads.watch()
     try:

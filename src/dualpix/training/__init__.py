@@ -19,6 +19,7 @@ import torch
 from dualpix.errors import RecipeError
 from dualpix.io.decoded import MOST_GB
 from dualpix.machine import limits
+from dualpix.machine.freed_memory import OF_TRAINING, keep_freed_memory
 from dualpix.machine.modes import settled
 from dualpix.plugins import PluginError
 from dualpix.tables import pick
@@ -29,7 +30,6 @@ from dualpix.training.failing import device_told, saved_after
 from dualpix.training.feed import CropSource, Feed, Moving, pool_of, scenes_at, size_at, sizes
 from dualpix.training.launching import hang_up, launch
 from dualpix.training.learner import Learner
-from dualpix.training.memory import keep_freed_memory
 from dualpix.training.origin import origin, surroundings
 from dualpix.training.pace import ByClock, BySteps
 from dualpix.training.prefetching import Prefetching
@@ -124,7 +124,7 @@ def train(
         )
     photos = [photos] if isinstance(photos, str | Path) else photos
     validation = [validation] if isinstance(validation, str | Path) else validation
-    keep_freed_memory()
+    keep_freed_memory(OF_TRAINING)
     tracking = Tracking(track, Path(folder), recipe, report)
     with (
         torch.enable_grad(),

@@ -53,7 +53,9 @@ class Runner:
         padded, masked = padded_views([view[None].float() for view in views], self.spec)
         inputs = [view.to(self.device, self.dtype, memory_format=torch.channels_last) for view in padded]
         output = self._call(*inputs, **masked)[0, :, :height, :width].float().cpu()
-        return output.add_(sum(views), alpha=1 / len(views)) if self._adds_mean else output
+        for view in views if self._adds_mean else ():
+            output.add_(view, alpha=1 / len(views))
+        return output
 
     def dry_run(self, rows: int, width: int) -> None:
         """Make all tensors that so many rows need, when they are needed, so that their bytes can be counted."""

@@ -10,7 +10,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from dualpix.networks.layers.in_place import Normed, Window, add_product, halved, maps_of, picture_of, strips
+from dualpix.networks.layers.in_place import (
+    Normed,
+    Window,
+    add_linear,
+    add_product,
+    halved,
+    maps_of,
+    normalised,
+    picture_of,
+    strips,
+)
 from dualpix.networks.mccnet_fast.model import STRIDE, Block, Correlation, MCCNetFast, Up
 
 Views = tuple[Tensor, Tensor]  # left and right maps, H W C
@@ -119,13 +129,10 @@ def _run_blocks(blocks: nn.Sequential, maps: Tensor) -> Tensor:
 
 
 def _run_block(block: Block, maps: Tensor) -> None:
-    out = block.out.weight.t()
     for first, last, normed in Normed(block.norm.weight, block.norm.bias).strips(maps):
         mixed = F.conv2d(picture_of(normed), block.mix.weight, block.mix.bias, padding=(0, 1))
         value, gate = maps_of(mixed).chunk(2, -1)
-        strip = maps[first:last]
-        add_product(strip, value * gate, out)
-        strip += block.out.bias
+        add_linear(maps[first:last], value * gate, block.out)
 
 
 def _correlate(correlation: Correlation, views: Views, width: int) -> None:
@@ -139,7 +146,7 @@ def _correlate(correlation: Correlation, views: Views, width: int) -> None:
         if not held or len(held[0]) != last - first + 1:
             held = [window.empty(last - first, channels) for _ in views]
         for maps, normed in zip(views, held, strict=True):
-            window.inner(normed).copy_(F.layer_norm(maps[first:last], (channels,), norm.weight, norm.bias, 1e-6))
+            window.inner(normed).copy_(normalised(maps[first:last], norm.weight, norm.bias))
         seen = [normed @ project for normed in held]
         for maps, own, other in zip(views, (0, 1), (1, 0), strict=True):
             found = window.gather(seen[own], seen[other], held[other], channels**-0.5)
