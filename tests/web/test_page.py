@@ -38,6 +38,10 @@ document.querySelector("#drop").dispatchEvent(new DragEvent("drop", { dataTransf
 FILES = [path for path, kind, _ in page_files() if kind != "image/png"]
 SCRIPTS = [path for path in FILES if path.endswith(".js")]
 LOADED = "return [...document.querySelectorAll('.frame img')].every(one => one.classList.contains('loaded'))"
+HELD = """
+const held = new Promise((resolve) => { window.release = resolve; }), { decode } = HTMLImageElement.prototype;
+HTMLImageElement.prototype.decode = function () { return held.then(() => decode.call(this)); };
+"""
 
 
 def text_of(name: str) -> str:
@@ -258,3 +262,28 @@ def test_what_goes_wrong_is_told(start: Start, tmp_path: Path) -> None:
             client.jobs.remove(job)
         page.click("#deblur")
         page.wait(lambda: "no such job" in page.text("#alert"))
+
+
+@needs_chromium
+def test_what_was_saved_while_the_pictures_were_loading_stays_said(start: Start, weights: Path, tmp_path: Path) -> None:
+    client = start()
+    for side, content in pair_of(96, 128).items():
+        (tmp_path / f"walk_{side[0].upper()}.png").write_bytes(content)
+    with browsing(str(DRIVER), tmp_path) as page:
+        page.open(f"http://127.0.0.1:{client.port}/")
+        page.type("#files", f"{tmp_path / 'walk_L.png'}\n{tmp_path / 'walk_R.png'}")
+        page.wait(lambda: page.is_shown("#deblur") and page.run(LOADED))
+        page.run(HELD)
+        page.click("#deblur")
+        page.wait(lambda: page.is_shown("#result"))
+        assert page.text("#saved") == "Loading both pictures"
+        page.click("#download")
+        page.wait(lambda: page.text("#saved") == "Saved as walk-sharp.png")
+        page.run("release()")
+        page.wait(lambda: page.run("return !document.querySelector('#stage').classList.contains('empty')"))
+        assert page.text("#saved") == "Saved as walk-sharp.png"
+        failing = "HTMLImageElement.prototype.decode = () => Promise.reject(new Error('damaged'))"
+        page.devtools("Page.addScriptToEvaluateOnNewDocument", {"source": failing})
+        page.run("location.reload()")
+        page.wait(lambda: "cannot be shown here" in page.text("#alert"))
+        assert page.text("#saved") == ""

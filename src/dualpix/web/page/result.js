@@ -5,10 +5,12 @@ import { pixelsAt } from "./pixels.js";
 import { decode } from "./planes.js";
 import { Refocusing } from "./refocus.js";
 import { save } from "./saving.js";
-import { clock, complain, part, show, sizeOf } from "./screen.js";
+import { clock, complain, part, show, sizeOf, unsay } from "./screen.js";
 import { Selecting } from "./selecting.js";
 import { Viewer } from "./viewer.js";
 
+const LOADING = "Loading both pictures";
+const MAKING = "Making the picture";
 const UNSEEN = "This cannot be shown; try again in a moment.";
 
 export class Result {
@@ -62,17 +64,19 @@ export class Result {
     show("result");
     part("how").textContent = job.plan
       ? `${sizeOf(job.check).join(" × ")} pixels in ${clock(job.seconds)}. ${job.report || ""}` : "";
-    part("saved").textContent = "Loading both pictures";
+    part("saved").textContent = LOADING;
     try {
       const sources = ["before", "preview"].map((name) => this.session.backend.picture(job, name));
       await this.viewer.show(...await Promise.all(sources));
     } catch {
-      if (!isLate()) complain("The result cannot be shown here, but it can be downloaded.");
+      if (isLate()) return;
+      unsay(LOADING);
+      complain("The result cannot be shown here, but it can be downloaded.");
       return;
     }
     if (isLate()) return;
     part("stage").focus({ preventScroll: true });
-    part("saved").textContent = "";
+    unsay(LOADING);
     this.offer(job, null);
     const planes = job.planes ? await this.planesOf(job) : null;
     if (!isLate()) this.offer(job, planes);
@@ -156,15 +160,17 @@ export class Result {
     this.#isMaking = true;
     for (let made = 0; this.session.job && made !== this.#wished;) {
       made = this.#wished;
-      part("saved").textContent = "Making the picture";
-      let words = "";
+      part("saved").textContent = MAKING;
+      let isSeen = true;
       try {
         part("after").src = await this.session.backend.picture(this.session.job, "preview", this.wish);
         await part("after").decode();
       } catch {
-        words = UNSEEN;
+        isSeen = false;
       }
-      if (made === this.#wished) part("saved").textContent = words;
+      if (made !== this.#wished) continue;
+      if (isSeen) unsay(MAKING);
+      else part("saved").textContent = UNSEEN;
     }
     this.#isMaking = false;
     this.draw();

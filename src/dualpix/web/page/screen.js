@@ -29,6 +29,11 @@ export function complain(words) {
   part("alert").hidden = false;
 }
 
+// What was said beside *Download* of work that is over goes, unless something else has been said since.
+export function unsay(words) {
+  if (part("saved").textContent === words) part("saved").textContent = "";
+}
+
 export function hush() { part("alert").hidden = true; }
 
 export function clock(seconds) {

@@ -3,8 +3,9 @@
 
 import { keepOf, rangeAt, span, veil } from "./planes.js";
 import { sentenceOf } from "./problems.js";
-import { complain, hush, part } from "./screen.js";
+import { complain, hush, part, unsay } from "./screen.js";
 
+const SENDING = "Sending the mask";
 const IN_FOCUS_PX = [-0.5, 0.5];
 
 export class Selecting {
@@ -80,7 +81,7 @@ export class Selecting {
   async send(file) {
     const { session } = this, { turn } = session;
     hush();
-    part("saved").textContent = "Sending the mask";
+    part("saved").textContent = SENDING;
     try {
       const job = await session.backend.mask(session.job, file);
       if (turn !== session.turn) return;
@@ -90,7 +91,7 @@ export class Selecting {
       this.draw();
       this.change();
     } catch (error) {
-      part("saved").textContent = "";
+      unsay(SENDING);
       if (turn === session.turn) complain(sentenceOf(error));
     }
   }
