@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,9 +14,12 @@ from PIL import Image
 
 from dualpix.errors import MachineError, PairError, option
 from dualpix.inference.bands import make_plan
+from dualpix.inference.deblur import Deblurred
 from dualpix.inference.engines.pytorch import Runner
+from dualpix.inference.pipeline import deblur_views
 from dualpix.io.formats import ENDINGS
 from dualpix.pairs.sources import BOTH_VIEWS
+from dualpix.web import pipeline
 from dualpix.web.http_errors import HttpError
 from dualpix.web.job import http_error_of
 from dualpix.web.jobs import Jobs
@@ -34,13 +38,27 @@ def several_bands(small: Checkpoint, height: int, width: int) -> str:
     return str(plan.peak_bytes - 1)
 
 
-def test_stopping_between_bands(start: Start, small: Checkpoint) -> None:
+def test_stopping_between_bands(start: Start, small: Checkpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    told_of_stop = threading.Event()
+
+    def held(*args: Any) -> Deblurred:
+        """Deblur, and go on after the first band only when the stop has arrived."""
+        *given, progress = args
+
+        def tell(done: int, total: int) -> None:
+            progress(done, total)
+            assert told_of_stop.wait(60)
+
+        return deblur_views(*given, tell)
+
+    monkeypatch.setattr(pipeline, "deblur_views", held)
     client = start(memory=several_bands(small, 400, 64))
     job = client.upload(pair_of(400, 64)).json["id"]
     while not (told := client.wait(job, "running", "done"))["bands"]:
         time.sleep(0.01)
     assert told["state"] == "running" and told["bands"] > 1
     assert client.post(f"/api/jobs/{job}/stop").status == 202
+    told_of_stop.set()
     stopped = client.wait(job)
     assert stopped["state"] == "ready" and stopped["bands_done"] < stopped["bands"]
     assert client.get(f"/api/jobs/{job}/result").status == 409
