@@ -35,6 +35,7 @@ def test_batches_of_any_size_give_the_mean_over_pictures() -> None:
     assert float(ours.compute()) == pytest.approx(float(mean.compute()), abs=1e-4)
 
 
+@pytest.mark.skipif(not hasattr(PictureMetric, "merge_state"), reason="this torchmetrics joins none on request")
 def test_processes_are_joined_by_their_sums() -> None:
     torch.manual_seed(0)
     target = torch.rand(3, 3, 16, 16)

@@ -68,6 +68,8 @@ def made(opened: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 def need(made: dict[str, Path], to: str) -> Path:
     if to in NEEDS:
         pytest.importorskip(NEEDS[to], reason=f"the extra dualpix[{to}] is not installed")
+    if to != "openvino" and not conversion.has_programs():
+        pytest.skip("this PyTorch makes no programs of networks")
     return made[to]
 
 
@@ -155,7 +157,7 @@ def test_the_lines_of_the_page_run_a_file_in_the_precision_it_was_compared_in(
 
 def test_torch_programs_run_without_this_package(made: dict[str, Path], opened: Checkpoint) -> None:
     facts = {"dualpix": ""}
-    program = torch.export.load(made["torch"], extra_files=facts)
+    program = torch.export.load(need(made, "torch"), extra_files=facts)
     check_card(json.loads(facts["dualpix"]))
     with torch.no_grad():
         found = program.module()(**{name: view[None] for name, view in VIEWS.items()})
@@ -217,6 +219,18 @@ def test_a_file_that_computes_something_else_is_not_left(
 def test_what_cannot_be_is_said(opened: Checkpoint, tmp_path: Path, how: Any, error: Any, said: str) -> None:
     with pytest.raises(error, match=said):
         export(opened, output=tmp_path / "net", **how)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("to", ["onnx", "torch", "web"])
+def test_a_pytorch_that_cannot_convert_says_so(
+    opened: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, to: str
+) -> None:
+    if to in NEEDS:
+        pytest.importorskip(NEEDS[to], reason=f"the extra dualpix[{to}] is not installed")
+    monkeypatch.setattr(conversion, "has_programs", lambda: False)
+    with pytest.raises(MachineError, match=r"^PyTorch .* cannot describe .*; get a newer one"):
+        export(opened, to, tmp_path / "net")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -50,6 +50,7 @@ def test_a_move_is_five_rounds_of_the_quintic(shape: tuple[int, ...]) -> None:
         torch.testing.assert_close(orthogonal(laid).flatten(1).double(), expected, rtol=0, atol=1e-4)
 
 
+@pytest.mark.skipif(not hasattr(torch.optim, "Muon"), reason="this PyTorch has no other Muon")
 def test_three_steps_are_those_of_another_muon() -> None:
     """torch.optim.Muon, which computes in bf16."""
     ours = nn.Parameter(random(32, 48))

@@ -50,7 +50,7 @@ def settled() -> Iterator[None]:
                 stack.enter_context(torch.autocast(device, enabled=False))
         if torch.is_inference_mode_enabled():
             stack.enter_context(torch.inference_mode(False))
-        if torch.get_default_device().type != "cpu":
+        if torch.empty(0).device.type != "cpu":  # not get_default_device, which PyTorch 2.6 does not tell a context's
             stack.enter_context(torch.device("cpu"))
         stack.enter_context(_plain_globals())
         if _forked is not None and torch.get_num_threads() > 1:

@@ -1,5 +1,6 @@
 """Graphs of networks converted to the forms of the engines."""
 
+import inspect
 import io
 import json
 import logging
@@ -45,6 +46,11 @@ def openvino_model(graph: Graph, facts: Mapping[str, Any]) -> Any:
     return model
 
 
+def has_programs() -> bool:
+    """Whether this PyTorch can make a program of a network without settling for a size of pictures."""
+    return "prefer_deferred_runtime_asserts_over_guards" in inspect.signature(torch.export.export).parameters
+
+
 def program(graph: Graph) -> ExportedProgram:
     """Return a program for `torch.export.load`, for any height and width."""
     with _refusing(graph):
@@ -53,6 +59,11 @@ def program(graph: Graph) -> ExportedProgram:
 
 def _program(module: nn.Module, samples: Mapping[str, Tensor]) -> ExportedProgram:
     """Of a module that takes pictures of any height and width; what has fewer dimensions keeps its shape."""
+    if not has_programs():
+        raise MachineError(
+            f"PyTorch {torch.__version__} cannot describe a network that takes pictures of any size; get a newer one"
+            " (2.13 is known to), or use the engine torch or openvino."
+        )
     free = {2: Dim.DYNAMIC, 3: Dim.DYNAMIC}
     with _quietly(), torch.no_grad():
         return torch.export.export(
@@ -163,6 +174,8 @@ def _refusing(graph: Graph) -> Iterator[None]:
     """Turn whatever a converter raises into one sentence: the network has something that the engine does not."""
     try:
         yield
+    except MachineError:
+        raise
     except Exception as error:  # Tracers and converters raise dozens of types, which have no common one.
         reason = reason_of(error)
         raise MachineError(

@@ -199,6 +199,7 @@ class OpenvinoRunner:
 def _save(openvino: Any, model: Any, path: Path) -> None:
     try:
         openvino.save_model(model, path, compress_to_fp16=False)
+        openvino.Core().read_model(path)  # OpenVINO 2025 fills a disk without a word
     except RuntimeError as error:  # which says no more of a full disk
         raise OSError(errno.EIO, f"OpenVINO could not write it ({reason_of(error)})") from error
 
